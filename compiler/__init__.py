@@ -1,0 +1,1 @@
+"""Checkpoint to image: reads a model, places it in the banks and writes the program that runs it."""

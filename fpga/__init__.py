@@ -1,0 +1,1 @@
+"""FPGA boards: build and program."""

@@ -1,0 +1,1 @@
+"""Golden simulator (`golden`), simulation benches (`bench`) and the tests, by block."""
