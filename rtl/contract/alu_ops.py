@@ -1,0 +1,33 @@
+"""Operations of one vector-unit lane, and how long they take."""
+
+from enum import IntEnum
+
+
+class AluOp(IntEnum):
+    """What a lane computes of its operands a and b, after `neg_a` and `neg_b` have flipped their signs."""
+
+    NOP = 0
+    """+0. Takes a place in the pipeline."""
+    MUL = 1
+    """a · b"""
+    ADD = 2
+    """a + b"""
+    MAX = 3
+    """The larger of a and b; a where they are equal (-0 equals +0)."""
+    EXP = 4
+    """e^a"""
+    RECIP = 5
+    """1 / a"""
+    RSQRT = 6
+    """1 / √a"""
+    MOV = 7
+    """a"""
+    F16 = 8
+    """a · 2^-s as FP16 in the low half of the result; the high half is zero."""
+
+
+ALU_OP_BITS = 4
+"""Width of an operation code."""
+
+ALU_LATENCY = 5
+"""Clock cycles from an operation at the lane's inputs to its result at the outputs, the same for every operation."""
