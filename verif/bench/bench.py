@@ -1,0 +1,129 @@
+"""Declares benches: a component, the parameters to build it with, and the coroutines that test it.
+
+The same file is read twice: by pytest, which turns each test x parameters x simulator into one item, and inside the
+simulator, where the coroutine runs.
+"""
+
+import json
+import os
+import random
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+ENVIRONMENT = "HAYATE_BENCH"
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a test asks for beyond its bench."""
+
+    bench: "Bench"
+    sims: tuple[str, ...]
+    limit: int
+    only: Callable[[Mapping], bool] | None
+
+
+class Bench:
+    """A component under test, built once for each set of parameters.
+
+    Parameters
+    ----------
+    make: called with one set of parameters as keywords; returns the `wiring.Component`, or Verilog text whose top module is
+        called as `name` says.
+    params: the sets of parameters; each must give another item name (`{"m": 4}` gives `m4`).
+    sources: more Verilog for every build: paths (relative ones start at the test file's folder) or text. A callable is given the
+        parameters and returns such a list.
+    sims: the simulators this bench is meant for; Icarus is left out where it is not installed.
+    name: name of the top module.
+    optimize: g++ flag for Verilator's code. -O1 builds fastest; long simulations gain from -O2.
+    timeout: seconds of wall clock that one item's simulation may take.
+    """
+
+    def __init__(
+        self,
+        make: Callable,
+        *,
+        params: Sequence[Mapping] = ({},),
+        sources: Sequence[Path | str] | Callable = (),
+        sims: Sequence[str] = ("verilator", "icarus"),
+        name: str = "dut",
+        optimize: str = "-O1",
+        timeout: float = 600,
+    ):
+        self.make = make
+        self.params = [dict(p) for p in params]
+        self.sims = tuple(sims)
+        self.name = name
+        self.optimize = optimize
+        self.timeout = timeout
+        self._sources = sources
+        self.ids = [label(p) for p in self.params]
+        if len(set(self.ids)) != len(self.ids):
+            raise ValueError(f"two sets of parameters share a name: {self.ids}")
+
+    def test(self, *, sims: Sequence[str] | None = None, limit: int = 1_000_000, only: Callable | None = None):
+        """Decorator that makes a coroutine function, which takes `dut`, a test of this bench.
+
+        Parameters
+        ----------
+        sims: narrows the bench's simulators for this test.
+        limit: clock cycles after which the test has failed.
+        only: given a set of parameters, says whether this test runs with it.
+        """
+        options = Options(self, tuple(sims or self.sims), limit, only)
+
+        def mark(function):
+            function.__bench__ = options
+            return function
+
+        return mark
+
+    def sources(self, folder: Path, parameters: Mapping) -> list[Path | str]:
+        found = self._sources(**parameters) if callable(self._sources) else self._sources
+        return [s if isinstance(s, str) else folder / s for s in found]
+
+
+def label(parameters: Mapping) -> str:
+    """The part of an item's name that stands for a set of parameters."""
+    return "-".join(re.sub(r"[^\w.]+", "_", f"{k}{v}") for k, v in parameters.items())
+
+
+@dataclass(frozen=True)
+class Job:
+    """What the process inside the simulator is told: which test of which file, with which parameters and seed."""
+
+    file: str
+    test: str
+    index: int
+    seed: int
+
+    def environment(self) -> dict[str, str]:
+        return {ENVIRONMENT: json.dumps(self.__dict__)}
+
+
+def job() -> Job:
+    """The job of this process. Raises RuntimeError outside a simulation."""
+    if ENVIRONMENT not in os.environ:
+        raise RuntimeError("params(), rng() and seed() only have a meaning inside a simulation started by a bench")
+    return Job(**json.loads(os.environ[ENVIRONMENT]))
+
+
+_params: dict = {}
+
+
+def params() -> dict:
+    """The parameters that the component under test was made with."""
+    return dict(_params)
+
+
+def seed() -> int:
+    """The seed of this run: `--seed`, or 1."""
+    return job().seed
+
+
+def rng(stream: object = "") -> random.Random:
+    """A generator of its own for each (seed, test, stream): the same on every run and every simulator."""
+    now = job()
+    return random.Random(f"{now.seed}/{now.test}/{now.index}/{stream}")

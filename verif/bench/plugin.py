@@ -1,0 +1,147 @@
+"""pytest plugin: each bench test x parameters x simulator is one item, in a simulation of its own."""
+
+import os
+import re
+import shlex
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from hayate.rtl.contract.errors import HayateError
+from hayate.verif.bench import runner
+from hayate.verif.bench.bench import Job
+from hayate.verif.bench.tools import BuildError, SimulationError, find_icarus
+
+LOG_LINES = 60
+DEFAULT_SEED = 1
+
+
+def pytest_addoption(parser):
+    group = parser.getgroup("hayate", "Hayate benches")
+    group.addoption("--sim", choices=runner.SIMS, help="only this simulator (default: Verilator, and Icarus where installed)")
+    group.addoption("--seed", type=int, default=DEFAULT_SEED, help=f"seed of the benches' randomness (default: {DEFAULT_SEED})")
+    group.addoption("--waves", action="store_true", help="record waves below build/waves (default: none)")
+
+
+def pytest_pycollect_makeitem(collector, name, obj):
+    options = getattr(obj, "__bench__", None)
+    if options is None:
+        return None
+    if chosen := collector.config.getoption("--sim"):
+        sims = [s for s in options.sims if s == chosen]
+    else:
+        sims = [s for s in options.sims if s != "icarus" or find_icarus()]
+    items = []
+    for index, (parameters, label) in enumerate(zip(options.bench.params, options.bench.ids)):
+        if options.only is not None and not options.only(parameters):
+            continue
+        for sim in sims:
+            full = f"{name}[{label}-{sim}]" if label else f"{name}[{sim}]"
+            items.append(BenchItem.from_parent(collector, name=full, function=obj, index=index, sim=sim))
+    return items
+
+
+class BenchItem(pytest.Item):
+    """One simulation."""
+
+    def __init__(self, *, function, index: int, sim: str, **rest):
+        super().__init__(**rest)
+        self.obj = function
+        self.function = function.__name__
+        self.options = function.__bench__
+        self.index = index
+        self.sim = sim
+        for mark in getattr(function, "pytestmark", []):
+            self.add_marker(mark)
+
+    @property
+    def seed(self) -> int:
+        return self.config.getoption("--seed")
+
+    def _build(self) -> runner.Build:
+        bench = self.options.bench
+        parameters = bench.params[self.index]
+        workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+        return runner.build(
+            _elaborated(bench, self.index),
+            name=bench.name,
+            sources=bench.sources(self.path.parent, parameters),
+            sim=self.sim,
+            waves=self.config.getoption("--waves"),
+            optimize=bench.optimize,
+            jobs=1 if workers > 1 else 2,
+            root=self.config.rootpath / "build" / "sim",
+        )
+
+    def runtest(self):
+        build = self._build()
+        root = self.config.rootpath / "build"
+        slug = re.sub(r"\W+", "-", f"{self.path.stem}-{self.name}").strip("-")
+        runs = root / "sim" / "run"
+        runs.mkdir(parents=True, exist_ok=True)
+        directory = Path(tempfile.mkdtemp(prefix=f"{slug}.", dir=runs))
+        waves = self.config.getoption("--waves")
+        job = Job(str(self.path), self.function, self.index, self.seed)
+        try:
+            runner.run(
+                build,
+                "hayate.verif.bench.inside",
+                directory=directory,
+                seed=self.seed,
+                waves=waves,
+                log=directory / "log",
+                env=job.environment(),
+                timeout=self.options.bench.timeout,
+            )
+        finally:
+            recorded = directory / build.wave_file
+            if waves and recorded.is_file():
+                target = root / "waves" / f"{slug}.{build.waves}"
+                target.parent.mkdir(parents=True, exist_ok=True)
+                os.replace(recorded, target)
+                self.user_properties.append(("waves", str(target)))
+            shutil.rmtree(directory, ignore_errors=True)
+
+    def replay(self) -> str:
+        """The command that runs this very simulation again."""
+        try:
+            path = self.path.relative_to(self.config.rootpath)
+        except ValueError:
+            path = self.path
+        return f"pytest {shlex.quote(str(path))} -k {shlex.quote(self.name)} --sim {self.sim} --seed {self.seed}"
+
+    def repr_failure(self, excinfo, style=None):
+        error = excinfo.value
+        if isinstance(error, SimulationError):
+            tail = "\n".join(error.log.splitlines()[-LOG_LINES:])
+            text = f"{tail}\n\n{error}"
+        elif isinstance(error, (BuildError, HayateError)):
+            text = str(error)
+        else:
+            text = str(super().repr_failure(excinfo, style))
+        return f"{text}\nreplay: {self.replay()}"
+
+    def reportinfo(self):
+        return self.path, self.obj.__code__.co_firstlineno - 1, self.name
+
+
+_texts: dict[tuple[int, int], str] = {}
+
+
+def _elaborated(bench, index: int) -> str:
+    """The Verilog of the bench's component; elaborated once in each process."""
+    key = (id(bench), index)
+    if key not in _texts:
+        made = bench.make(**bench.params[index])
+        _texts[key] = made if isinstance(made, str) else runner.verilog(made, bench.name)
+    return _texts[key]
+
+
+def pytest_terminal_summary(terminalreporter):
+    for kind in ("passed", "failed"):
+        for report in terminalreporter.stats.get(kind, []):
+            for key, value in getattr(report, "user_properties", []):
+                if key == "waves" and report.when == "call":
+                    terminalreporter.write_line(f"waves: {value}")

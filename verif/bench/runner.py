@@ -1,0 +1,201 @@
+"""Builds a design once per content and runs cocotb modules on it, from pytest or from the command line.
+
+`build` keys the directory by the hash of everything that goes in (Verilog, flags, tool version), so that a second call with
+the same content costs nothing, and two processes that want the same build share one.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from hayate.rtl.contract.errors import HayateError
+from hayate.verif.bench import tools
+from hayate.verif.bench.convert import Port, ports, verilog
+from hayate.verif.bench.tools import BuildError, SimulationError
+
+TIMESCALE = ("1ns", "1ps")
+SIMS = ("verilator", "icarus")
+_RECIPE = 1  # part of the hash: raise it when the way a build is made changes
+
+
+@dataclass(frozen=True)
+class Build:
+    """A design ready to run: where it lies and which ports its top module has."""
+
+    sim: str
+    directory: Path
+    top: str
+    ports: tuple[Port, ...]
+    waves: str = ""  # "fst" or "vcd" where the build can record them
+
+    @property
+    def wave_file(self) -> str:
+        return f"dump.{self.waves}" if self.sim == "verilator" else f"{self.top}.fst"
+
+
+def default_root() -> Path:
+    return Path.cwd() / "build" / "sim"
+
+
+def build(
+    top,
+    *,
+    name: str = "top",
+    sources: Sequence[Path | str] = (),
+    sim: str = "verilator",
+    waves: bool = False,
+    fst: bool = True,
+    optimize: str = "-O1",
+    threads: int = 1,
+    jobs: int = 2,
+    root: Path | None = None,
+) -> Build:
+    """Build `top` for `sim`, or find the build that already exists.
+
+    Parameters
+    ----------
+    top: a `wiring.Component`, or the text of a Verilog file that holds module `name`.
+    sources: more Verilog: a Path is a file, a str the text itself.
+    waves: able to record waves (slower). FST where the headers exist and `fst` is left True, else VCD.
+    optimize: g++'s flag for the design's own code.
+    threads: simulation threads of Verilator.
+    jobs: parallel compilers.
+    root: the folder of all builds; `build/sim` below the current one unless given.
+
+    Raises
+    ------
+    HayateError: the simulator or its compiler is not installed. BuildError: it refused the design.
+    """
+    tool = tools.find(sim)
+    text = top if isinstance(top, str) else verilog(top, name)
+    extra = [s if isinstance(s, str) else Path(s).read_text() for s in sources]
+    kind = "" if not waves else "fst" if sim == "icarus" or (fst and tools.fst_headers()) else "vcd"
+    recipe = {"sim": sim, "tool": tool.version, "name": name, "waves": kind, "recipe": _RECIPE, "cocotb": _cocotb_version()}
+    if sim == "verilator":
+        recipe |= {"optimize": optimize, "threads": threads}
+    digest = hashlib.sha256(json.dumps([recipe, text, *extra]).encode()).hexdigest()[:20]
+    root = default_root() if root is None else Path(root)
+    directory = root / sim / digest
+    result = Build(sim, directory, name, ports(text, name), kind)
+    if _ready(directory):
+        return result
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    with _lock(directory.with_suffix(".lock")):
+        if _ready(directory):
+            return result
+        shutil.rmtree(directory, ignore_errors=True)
+        scratch = Path(tempfile.mkdtemp(prefix=f"{digest}.", dir=directory.parent))
+        try:
+            files = [scratch / f"extra{i}.v" for i in range(len(extra))]
+            for file, content in zip(files, extra):
+                file.write_text(content)
+            (scratch / "design.v").write_text(text)
+            files.append(scratch / "design.v")
+            _compile(result, scratch, files, tool, optimize, threads, jobs)
+            record = {**recipe, "ports": [asdict(p) for p in result.ports]}
+            (scratch / "build.json").write_text(json.dumps(record, indent=1))
+            os.rename(scratch, directory)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+    return result
+
+
+def _cocotb_version() -> str:
+    from importlib.metadata import version
+
+    return version("cocotb")
+
+
+def _ready(directory: Path) -> bool:
+    return (directory / "build.json").is_file()
+
+
+@contextmanager
+def _lock(path: Path):
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+    # The file stays: removing it would let a third process lock another file of the same name.
+
+
+def _compile(build: Build, scratch: Path, files: list[Path], tool, optimize: str, threads: int, jobs: int):
+    from hayate.verif.bench import simulators  # cocotb's runner is only needed where something is built or run
+
+    log = scratch / "build.log"
+    if build.sim == "verilator":
+        runner = simulators.FastVerilator(tool, build.ports, optimize, threads, jobs, build.waves, log)
+        control = scratch / "ports.vlt"
+        control.write_text(runner.control(build.top))
+        sources = [control, *files]
+    else:
+        runner = simulators.PlainIcarus(tool, log)
+        sources = files
+    try:
+        runner.build(
+            sources=sources,
+            hdl_toplevel=build.top,
+            build_dir=scratch,
+            timescale=TIMESCALE,
+            waves=bool(build.waves),
+            always=True,
+        )
+    except simulators.CommandFailed as error:
+        tail = "\n".join(log.read_text(errors="replace").splitlines()[-40:])
+        raise BuildError(f"{build.sim} could not build {build.top!r}:\n{tail}\n{error}") from None
+    runner.clean_up(scratch)
+
+
+def run(
+    build: Build,
+    module: str,
+    *,
+    directory: Path,
+    seed: int | None = None,
+    waves: bool = False,
+    log: Path | None = None,
+    env: dict[str, str] | None = None,
+    timeout: float | None = None,
+) -> Path:
+    """Run the cocotb tests of Python module `module` on `build`; returns cocotb's result file when all passed.
+
+    Parameters
+    ----------
+    directory: the simulation's working directory, made if missing; waves and results go there.
+    seed: cocotb's random seed.
+    log: file for the simulator's output; None lets it through to ours.
+    env: more environment variables for the simulation.
+    timeout: seconds of wall clock.
+
+    Raises
+    ------
+    SimulationError: a test failed, none ran, an assertion of the design fired, or the time limit passed.
+    """
+    from hayate.verif.bench import simulators
+
+    if waves and not build.waves:
+        raise HayateError("--waves", "", "this build records no waves", "build it with waves=True")
+    directory.mkdir(parents=True, exist_ok=True)
+    results = directory / "results.xml"
+    results.unlink(missing_ok=True)
+    if log is not None:
+        log.unlink(missing_ok=True)
+    command, environment = simulators.test_command(build, module, directory, results, seed, waves)
+    environment |= {"HAYATE_PORTS": json.dumps([asdict(p) for p in build.ports])} | (env or {})
+    try:
+        status = tools.execute(command, cwd=directory, env=environment, log=log, timeout=timeout)
+    except subprocess.TimeoutExpired:
+        raise SimulationError(f"no end after {timeout:g} s", _read(log)) from None
+    simulators.judge(build, status, results, _read(log))
+    return results
+
+
+def _read(log: Path | None) -> str:
+    return log.read_text(errors="replace") if log is not None and log.is_file() else ""

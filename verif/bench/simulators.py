@@ -1,0 +1,152 @@
+"""cocotb's runners, changed where the fast build needs it, and the verdict over a finished simulation.
+
+cocotb is pinned: the methods that start with an underscore are those of that version.
+"""
+
+import hashlib
+import os
+import re
+import shutil
+import sys
+from pathlib import Path
+
+from cocotb_tools.check_results import get_results
+from cocotb_tools.runner import Icarus, Verilator
+
+from hayate.verif.bench import tools
+from hayate.verif.bench.tools import SimulationError
+
+# Icarus only prints a failed assertion and carries on.
+_ICARUS_ASSERTION = re.compile(r"^ERROR: \S+:\d+:", re.MULTILINE)
+
+
+class CommandFailed(RuntimeError):
+    """A program of the build ended with a status other than 0."""
+
+
+class _Quiet:
+    """Runs the commands in a process group of their own, with their output in a log file."""
+
+    def _execute_cmds(self, cmds, cwd, stdout=None):
+        for command in cmds:
+            self.before(command, Path(cwd))
+            status = tools.execute(command, cwd=cwd, env=self.env, log=self.output)
+            if status != 0:
+                raise CommandFailed(f"{Path(command[0]).name} ended with status {status}")
+
+    def before(self, command, cwd: Path):
+        """Called ahead of each command."""
+
+
+class PlainIcarus(_Quiet, Icarus):
+    """Icarus with its log in a file."""
+
+    def __init__(self, tool, output: Path):
+        super().__init__()
+        self.log.disabled = True
+        self.output = output
+
+    def clean_up(self, directory: Path):
+        """Nothing but the compiled design is left by Icarus."""
+
+
+class FastVerilator(_Quiet, Verilator):
+    """Verilator without `--public-flat-rw`: only the top-level ports stay visible, which is several times as fast.
+
+    The run-time library, the same for every design, is compiled once per tool and flags and kept beside the builds.
+    """
+
+    def __init__(self, tool, ports, optimize: str, threads: int, jobs: int, waves: str, output: Path):
+        super().__init__()
+        self.log.disabled = True
+        self.tool, self.ports, self.optimize = tool, ports, optimize
+        self.threads, self.jobs, self.trace, self.output = threads, jobs, waves, output
+
+    def control(self, top: str) -> str:
+        """The control file that makes the ports public: inputs writable, outputs readable."""
+        lines = ["`verilator_config"]
+        for port in self.ports:
+            rule = "public_flat_rw" if port.direction == "input" else "public_flat_rd"
+            lines.append(f'{rule} -module "{top}" -var "{port.name}"')
+        return "\n".join(lines) + "\n"
+
+    def _simulator_in_path_build_only(self):
+        self.executable = str(self.tool.path)
+
+    def _build_command(self):
+        generate, make = super()._build_command()
+        generate.remove("--public-flat-rw")
+        generate += ["--no-timing", "--assert", "-Wno-fatal", "--x-assign", "fast", "--x-initial", "fast"]
+        generate += ["-O3", "--threads", str(self.threads)]
+        if self.trace == "fst":
+            generate[generate.index("--trace")] = "--trace-fst"
+        make[make.index("-j") + 1] = str(self.jobs)
+        make += [*self.tool.make, f"OPT_FAST={self.optimize}", "OPT_SLOW=-O0", "OPT_GLOBAL=-O2"]
+        return [generate, make]
+
+    def _runtime(self, cwd: Path) -> Path:
+        """The folder of the compiled run-time library for these tools and flags."""
+        flags = [self.tool.version, *self.tool.make, self.trace, str(self.threads > 1), self._compiler()]
+        return cwd.parent / f"runtime-{hashlib.sha256(repr(flags).encode()).hexdigest()[:12]}"
+
+    @staticmethod
+    def _compiler() -> str:
+        path = shutil.which("g++") or ""
+        return f"{os.path.realpath(path)} {os.stat(path).st_mtime_ns}" if path else ""
+
+    def before(self, command, cwd: Path):
+        if command[0] == "make":
+            for file in self._runtime(cwd).glob("*.o"):
+                shutil.copyfile(file, cwd / file.name)  # newer than its source, so make leaves it alone
+
+    def clean_up(self, directory: Path):
+        """Keep the program, the Verilog and the log; give the run-time library to the next build."""
+        runtime = self._runtime(directory)
+        if not runtime.is_dir():
+            staging = directory / "runtime"
+            staging.mkdir()
+            for file in directory.glob("verilated*.o"):
+                shutil.copyfile(file, staging / file.name)
+            try:
+                os.rename(staging, runtime)
+            except OSError:  # another process was faster
+                shutil.rmtree(staging, ignore_errors=True)
+        for file in directory.iterdir():
+            if file.name.startswith(("V", "verilat")) and file.is_file():
+                file.unlink()
+
+
+def test_command(build, module: str, directory: Path, results: Path, seed: int | None, waves: bool):
+    """The command and the environment that run cocotb module `module` on `build`."""
+    runner = Verilator() if build.sim == "verilator" else Icarus()
+    runner.build_dir = build.directory
+    runner.test_dir = directory
+    runner.sim_hdl_toplevel = build.top
+    runner.test_module = module
+    runner.hdl_toplevel_lang = "verilog"
+    runner.pre_cmd, runner.test_args, runner.plusargs = None, [], []
+    runner.waves, runner.gui = waves, False
+    if waves and build.sim == "icarus":
+        runner.plusargs = [f"+dumpfile_path={directory / build.wave_file}"]
+    runner._set_env_test()
+    environment = runner.env | {"COCOTB_RESULTS_FILE": str(results), "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    for variable in ("WAVES", "GUI", "COCOTB_TEST_FILTER", "COCOTB_TESTCASE"):
+        environment.pop(variable, None)  # what the caller's shell says must not change what runs
+    if seed is not None:
+        environment["COCOTB_RANDOM_SEED"] = str(seed)
+    (command,) = runner._test_command()
+    return command, environment
+
+
+def judge(build, status: int, results: Path, log: str):
+    """Raise SimulationError unless every test passed and the simulator ended well."""
+    try:
+        count, failed = get_results(results)
+    except Exception as error:
+        raise SimulationError(f"the simulation ended with status {status} before its tests did ({error})", log) from None
+    if failed or not count:
+        raise SimulationError(f"{failed} of {count} tests failed", log)
+    if status != 0:
+        raise SimulationError(f"the simulator ended with status {status}: an assertion of the design fired", log)
+    if build.sim == "icarus" and _ICARUS_ASSERTION.search(log):
+        raise SimulationError("an assertion of the design fired", log)

@@ -1,0 +1,247 @@
+"""The benches' own bench: streams under pauses and backpressure, and what a failure looks like."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from amaranth import Module, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from hayate.verif.bench import Bench, params, rng, runner, seed
+from hayate.verif.bench.convert import Port, plain_names, ports, verilog
+
+HERE = Path(__file__).parent
+
+
+class Doubler(wiring.Component):
+    """A one-entry stage that hands on twice the value."""
+
+    def __init__(self, width=8):
+        self.width = width
+        super().__init__({"i": In(stream.Signature(width)), "o": Out(stream.Signature(width + 1))})
+
+    def elaborate(self, platform):
+        m = Module()
+        m.d.comb += self.i.ready.eq(~self.o.valid | self.o.ready)
+        with m.If(self.i.ready):
+            m.d.sync += [self.o.valid.eq(self.i.valid), self.o.payload.eq(self.i.payload << 1)]
+        return m
+
+
+class Adder(wiring.Component):
+    """Combinational; the operands are one struct."""
+
+    Pair = data.StructLayout({"a": 8, "b": 4})
+    pair: In(Pair)
+    sum: Out(9)
+
+    def elaborate(self, platform):
+        m = Module()
+        m.d.comb += self.sum.eq(self.pair.a + self.pair.b)
+        return m
+
+
+class Counter(wiring.Component):
+    """Counts up by an external Verilog increment."""
+
+    count: Out(8)
+
+    def elaborate(self, platform):
+        from amaranth.hdl import Instance
+
+        m = Module()
+        following = Signal(8)
+        m.submodules.increment = Instance("increment", i_a=self.count, o_y=following)
+        m.d.sync += self.count.eq(following)
+        return m
+
+
+INCREMENT = "module increment(input [7:0] a, output [7:0] y); assign y = a + 1; endmodule\n"
+
+DOUBLER = Bench(lambda width=8: Doubler(width), params=[{"width": 8}, {"width": 40}])
+ADDER = Bench(Adder)
+COUNTER = Bench(Counter, sources=[INCREMENT])
+
+
+@DOUBLER.test()
+async def doubles_in_order(dut):
+    from hayate.verif.bench.drivers import Sink, Source, start
+
+    await start(dut)
+    values = [rng().getrandbits(params()["width"]) for _ in range(1)]
+    generator = rng("values")
+    values += [generator.getrandbits(params()["width"]) for _ in range(200)]
+    source, sink = Source(dut, "i", pause=0.3), Sink(dut, "o", stall=0.4)
+    source.put(*values)
+    assert await sink.take(len(values)) == [2 * v for v in values]
+
+
+@DOUBLER.test()
+async def takes_one_a_cycle(dut):
+    from hayate.verif.bench.drivers import PERIOD, Sink, Source, start
+    from cocotb.utils import get_sim_time
+
+    await start(dut)
+    source, sink = Source(dut, "i", pause=0), Sink(dut, "o", stall=0)
+    before = get_sim_time("ns")
+    source.put(*range(100))
+    assert await sink.take(100) == [2 * v for v in range(100)]
+    assert get_sim_time("ns") - before == 101 * PERIOD  # one cycle of latency
+
+
+@ADDER.test()
+async def adds(dut):
+    from hayate.verif.bench.drivers import settle, start
+
+    await start(dut)
+    generator = rng()
+    for _ in range(100):
+        a, b = generator.getrandbits(8), generator.getrandbits(4)
+        dut.pair.value = Adder.Pair.const({"a": a, "b": b}).as_bits()
+        await settle()
+        assert int(dut.sum.value) == a + b
+
+
+@COUNTER.test()
+async def starts_at_zero_and_counts(dut):
+    from hayate.verif.bench.drivers import clock, start
+
+    await start(dut)
+    first = int(dut.count.value)
+    assert first == 0
+    for expected in range(1, 300):
+        await clock(dut)
+        assert int(dut.count.value) == expected % 256
+    assert seed() >= 0
+
+
+def test_conversion_is_deterministic_and_has_no_paths():
+    first, second = verilog(Doubler(), "dut"), verilog(Doubler(), "dut")
+    assert first == second
+    assert str(HERE) not in first
+    assert sorted(ports(first, "dut"), key=lambda p: p.name) == [
+        Port("clk", "input", 1),
+        Port("i__payload", "input", 8),
+        Port("i__ready", "output", 1),
+        Port("i__valid", "input", 1),
+        Port("o__payload", "output", 9),
+        Port("o__ready", "input", 1),
+        Port("o__valid", "output", 1),
+        Port("rst", "input", 1),
+    ]
+
+
+def test_plain_names_avoid_clashes():
+    text = "module \\a.b (x);\nendmodule\nmodule a_b(x);\nendmodule\nmodule top(x);\n  \\a.b  \\a.b  (x);\n  \\c.d  = 1;\nendmodule\n"
+    plain = plain_names(text)
+    assert plain.startswith("module a_b_2 (x);")
+    assert "  a_b_2  a_b_2  (x);" in plain
+    assert "\\c.d  = 1" in plain
+
+
+def test_a_port_list_in_the_ansi_style_is_read():
+    text = "module m(input wire clk, input [7:0] a,\n output reg signed [3:0] y);\nendmodule\n"
+    assert ports(text, "m") == (Port("clk", "input", 1), Port("a", "input", 8), Port("y", "output", 4))
+
+
+def test_a_missing_top_module_is_named():
+    with pytest.raises(ValueError, match="no module 'absent'"):
+        ports("module top();\nendmodule\n", "absent")
+
+
+def test_a_failed_build_leaves_nothing(tmp_path):
+    broken = "module top(input clk);\n  nonsense u(.a(clk));\nendmodule\n"
+    with pytest.raises(runner.BuildError, match="could not build 'top'"):
+        runner.build(broken, sim="verilator", root=tmp_path)
+    assert [p.name for p in (tmp_path / "verilator").iterdir() if p.is_dir()] == []
+
+
+FAILING = '''
+from pathlib import Path
+from amaranth import Module
+from amaranth.hdl import Assert
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+from hayate.verif.bench import Bench
+from hayate.verif.bench.drivers import clock, start
+
+
+class Wire(wiring.Component):
+    a: In(4)
+    y: Out(4)
+
+    def elaborate(self, platform):
+        m = Module()
+        m.d.sync += self.y.eq(self.a)
+        m.d.sync += Assert(self.a != 9)
+        return m
+
+
+BENCH = Bench(Wire)
+
+
+@BENCH.test()
+async def wrong_value(dut):
+    await start(dut)
+    dut.a.value = 3
+    await clock(dut, 2)
+    assert int(dut.y.value) == 4
+
+
+@BENCH.test()
+async def breaks_the_assertion(dut):
+    await start(dut)
+    dut.a.value = 9
+    await clock(dut, 3)
+
+
+@BENCH.test(limit=50)
+async def never_ends(dut):
+    await start(dut)
+    await clock(dut, 10_000)
+
+
+@BENCH.test()
+async def good(dut):
+    await start(dut)
+'''
+
+
+@pytest.fixture(scope="module")
+def failing(tmp_path_factory):
+    """The output of pytest on a file whose tests fail, each in its own way."""
+    folder = tmp_path_factory.mktemp("failing")
+    (folder / "test_wire.py").write_text(FAILING)
+    (folder / "pytest.ini").write_text("[pytest]\naddopts = --import-mode=importlib\n")
+    command = [sys.executable, "-m", "pytest", "-p", "hayate.verif.bench.plugin", "-p", "no:cacheprovider"]
+    done = subprocess.run(
+        [*command, "test_wire.py", "--sim", "verilator", "--seed", "7", "--waves"], cwd=folder, capture_output=True, text=True, check=False
+    )
+    return done, folder
+
+
+def test_failures_fail(failing):
+    done, _ = failing
+    assert done.returncode == 1
+    assert "3 failed, 1 passed" in done.stdout
+
+
+def test_a_failure_shows_the_traceback_and_how_to_replay(failing):
+    done, _ = failing
+    assert "assert 3 == 4" in done.stdout
+    assert "replay: pytest test_wire.py -k 'wrong_value[verilator]' --sim verilator --seed 7" in done.stdout
+    assert "seed 7" in done.stdout
+
+
+def test_an_assertion_of_the_design_fails_the_item(failing):
+    done, _ = failing
+    assert "FAILED test_wire.py::breaks_the_assertion[verilator]" in done.stdout
+
+
+def test_waves_are_recorded(failing):
+    done, folder = failing
+    recorded = list((folder / "build" / "waves").iterdir())
+    assert len(recorded) == 4
+    assert all(f"waves: {path}" in done.stdout and path.stat().st_size for path in recorded)
