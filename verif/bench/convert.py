@@ -5,7 +5,10 @@ from dataclasses import dataclass
 
 _ESCAPED = re.compile(r"\\(\S+) ")
 _MODULE = re.compile(r"^module\s+(\\\S+ |\w+)", re.MULTILINE)
-_PORT = re.compile(r"^\s*(input|output)\s+(?:wire\s+|reg\s+|logic\s+)?(?:signed\s+)?(?:\[(\d+):0\]\s*)?(\w+)\s*[;,)]?", re.MULTILINE)
+_PORT = re.compile(
+    r"^\s*(input|output)\s+(?:wire\s+|reg\s+|logic\s+)?(?:signed\s+)?(?:\[(\d+):0\]\s*)?(\w+)\s*[;,)]?",
+    re.MULTILINE,
+)
 
 
 @dataclass(frozen=True)

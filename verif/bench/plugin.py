@@ -8,7 +8,6 @@ import tempfile
 from pathlib import Path
 
 import pytest
-
 from hayate.rtl.contract.errors import HayateError
 from hayate.verif.bench import runner
 from hayate.verif.bench.bench import Job
@@ -23,6 +22,7 @@ def pytest_addoption(parser):
     group.addoption("--sim", choices=runner.SIMS, help="only this simulator (default: Verilator, and Icarus where installed)")
     group.addoption("--seed", type=int, default=DEFAULT_SEED, help=f"seed of the benches' randomness (default: {DEFAULT_SEED})")
     group.addoption("--waves", action="store_true", help="record waves below build/waves (default: none)")
+    parser.addini("bench_root", "where builds and waves go, from the root folder (default: build)", default="build")
 
 
 def pytest_pycollect_makeitem(collector, name, obj):
@@ -48,8 +48,7 @@ class BenchItem(pytest.Item):
 
     def __init__(self, *, function, index: int, sim: str, **rest):
         super().__init__(**rest)
-        self.obj = function
-        self.function = function.__name__
+        self.obj = self.function = function
         self.options = function.__bench__
         self.index = index
         self.sim = sim
@@ -59,6 +58,10 @@ class BenchItem(pytest.Item):
     @property
     def seed(self) -> int:
         return self.config.getoption("--seed")
+
+    @property
+    def root(self) -> Path:
+        return self.config.rootpath / self.config.getini("bench_root")
 
     def _build(self) -> runner.Build:
         bench = self.options.bench
@@ -72,18 +75,17 @@ class BenchItem(pytest.Item):
             waves=self.config.getoption("--waves"),
             optimize=bench.optimize,
             jobs=1 if workers > 1 else 2,
-            root=self.config.rootpath / "build" / "sim",
+            root=self.root / "sim",
         )
 
     def runtest(self):
         build = self._build()
-        root = self.config.rootpath / "build"
         slug = re.sub(r"\W+", "-", f"{self.path.stem}-{self.name}").strip("-")
-        runs = root / "sim" / "run"
+        runs = self.root / "sim" / "run"
         runs.mkdir(parents=True, exist_ok=True)
         directory = Path(tempfile.mkdtemp(prefix=f"{slug}.", dir=runs))
         waves = self.config.getoption("--waves")
-        job = Job(str(self.path), self.function, self.index, self.seed)
+        job = Job(str(self.path), self.function.__name__, self.index, self.seed)
         try:
             runner.run(
                 build,
@@ -98,7 +100,7 @@ class BenchItem(pytest.Item):
         finally:
             recorded = directory / build.wave_file
             if waves and recorded.is_file():
-                target = root / "waves" / f"{slug}.{build.waves}"
+                target = self.root / "waves" / f"{slug}.{build.waves}"
                 target.parent.mkdir(parents=True, exist_ok=True)
                 os.replace(recorded, target)
                 self.user_properties.append(("waves", str(target)))

@@ -1,16 +1,16 @@
-"""The benches' own bench: streams under pauses and backpressure, and what a failure looks like."""
+"""The benches' own bench: conversion, builds, clock and reset, streams under pauses and backpressure."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from amaranth import Module, Signal
+from amaranth.hdl import Instance
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
-
+from cocotb.utils import get_sim_time
 from hayate.verif.bench import Bench, params, rng, runner, seed
 from hayate.verif.bench.convert import Port, plain_names, ports, verilog
+from hayate.verif.bench.drivers import PERIOD, Sink, Source, clock, settle, start
 
 HERE = Path(__file__).parent
 
@@ -49,8 +49,6 @@ class Counter(wiring.Component):
     count: Out(8)
 
     def elaborate(self, platform):
-        from amaranth.hdl import Instance
-
         m = Module()
         following = Signal(8)
         m.submodules.increment = Instance("increment", i_a=self.count, o_y=following)
@@ -67,12 +65,9 @@ COUNTER = Bench(Counter, sources=[INCREMENT])
 
 @DOUBLER.test()
 async def doubles_in_order(dut):
-    from hayate.verif.bench.drivers import Sink, Source, start
-
     await start(dut)
-    values = [rng().getrandbits(params()["width"]) for _ in range(1)]
     generator = rng("values")
-    values += [generator.getrandbits(params()["width"]) for _ in range(200)]
+    values = [generator.getrandbits(params()["width"]) for _ in range(200)]
     source, sink = Source(dut, "i", pause=0.3), Sink(dut, "o", stall=0.4)
     source.put(*values)
     assert await sink.take(len(values)) == [2 * v for v in values]
@@ -80,9 +75,6 @@ async def doubles_in_order(dut):
 
 @DOUBLER.test()
 async def takes_one_a_cycle(dut):
-    from hayate.verif.bench.drivers import PERIOD, Sink, Source, start
-    from cocotb.utils import get_sim_time
-
     await start(dut)
     source, sink = Source(dut, "i", pause=0), Sink(dut, "o", stall=0)
     before = get_sim_time("ns")
@@ -93,8 +85,6 @@ async def takes_one_a_cycle(dut):
 
 @ADDER.test()
 async def adds(dut):
-    from hayate.verif.bench.drivers import settle, start
-
     await start(dut)
     generator = rng()
     for _ in range(100):
@@ -106,8 +96,6 @@ async def adds(dut):
 
 @COUNTER.test()
 async def starts_at_zero_and_counts(dut):
-    from hayate.verif.bench.drivers import clock, start
-
     await start(dut)
     first = int(dut.count.value)
     assert first == 0
@@ -134,7 +122,8 @@ def test_conversion_is_deterministic_and_has_no_paths():
 
 
 def test_plain_names_avoid_clashes():
-    text = "module \\a.b (x);\nendmodule\nmodule a_b(x);\nendmodule\nmodule top(x);\n  \\a.b  \\a.b  (x);\n  \\c.d  = 1;\nendmodule\n"
+    text = "module \\a.b (x);\nendmodule\nmodule a_b(x);\nendmodule\n"
+    text += "module top(x);\n  \\a.b  \\a.b  (x);\n  \\c.d  = 1;\nendmodule\n"
     plain = plain_names(text)
     assert plain.startswith("module a_b_2 (x);")
     assert "  a_b_2  a_b_2  (x);" in plain
@@ -151,97 +140,13 @@ def test_a_missing_top_module_is_named():
         ports("module top();\nendmodule\n", "absent")
 
 
+def test_parameters_that_share_a_name_are_refused():
+    with pytest.raises(ValueError, match="share a name"):
+        Bench(Doubler, params=[{"width": "a b"}, {"width": "a_b"}])
+
+
 def test_a_failed_build_leaves_nothing(tmp_path):
     broken = "module top(input clk);\n  nonsense u(.a(clk));\nendmodule\n"
     with pytest.raises(runner.BuildError, match="could not build 'top'"):
         runner.build(broken, sim="verilator", root=tmp_path)
     assert [p.name for p in (tmp_path / "verilator").iterdir() if p.is_dir()] == []
-
-
-FAILING = '''
-from pathlib import Path
-from amaranth import Module
-from amaranth.hdl import Assert
-from amaranth.lib import wiring
-from amaranth.lib.wiring import In, Out
-from hayate.verif.bench import Bench
-from hayate.verif.bench.drivers import clock, start
-
-
-class Wire(wiring.Component):
-    a: In(4)
-    y: Out(4)
-
-    def elaborate(self, platform):
-        m = Module()
-        m.d.sync += self.y.eq(self.a)
-        m.d.sync += Assert(self.a != 9)
-        return m
-
-
-BENCH = Bench(Wire)
-
-
-@BENCH.test()
-async def wrong_value(dut):
-    await start(dut)
-    dut.a.value = 3
-    await clock(dut, 2)
-    assert int(dut.y.value) == 4
-
-
-@BENCH.test()
-async def breaks_the_assertion(dut):
-    await start(dut)
-    dut.a.value = 9
-    await clock(dut, 3)
-
-
-@BENCH.test(limit=50)
-async def never_ends(dut):
-    await start(dut)
-    await clock(dut, 10_000)
-
-
-@BENCH.test()
-async def good(dut):
-    await start(dut)
-'''
-
-
-@pytest.fixture(scope="module")
-def failing(tmp_path_factory):
-    """The output of pytest on a file whose tests fail, each in its own way."""
-    folder = tmp_path_factory.mktemp("failing")
-    (folder / "test_wire.py").write_text(FAILING)
-    (folder / "pytest.ini").write_text("[pytest]\naddopts = --import-mode=importlib\n")
-    command = [sys.executable, "-m", "pytest", "-p", "hayate.verif.bench.plugin", "-p", "no:cacheprovider"]
-    done = subprocess.run(
-        [*command, "test_wire.py", "--sim", "verilator", "--seed", "7", "--waves"], cwd=folder, capture_output=True, text=True, check=False
-    )
-    return done, folder
-
-
-def test_failures_fail(failing):
-    done, _ = failing
-    assert done.returncode == 1
-    assert "3 failed, 1 passed" in done.stdout
-
-
-def test_a_failure_shows_the_traceback_and_how_to_replay(failing):
-    done, _ = failing
-    assert "assert 3 == 4" in done.stdout
-    assert "replay: pytest test_wire.py -k 'wrong_value[verilator]' --sim verilator --seed 7" in done.stdout
-    assert "seed 7" in done.stdout
-
-
-def test_an_assertion_of_the_design_fails_the_item(failing):
-    done, _ = failing
-    assert "FAILED test_wire.py::breaks_the_assertion[verilator]" in done.stdout
-
-
-def test_waves_are_recorded(failing):
-    done, folder = failing
-    recorded = list((folder / "build" / "waves").iterdir())
-    assert len(recorded) == 4
-    assert all(f"waves: {path}" in done.stdout and path.stat().st_size for path in recorded)
