@@ -23,6 +23,7 @@ class Options:
     sims: tuple[str, ...]
     limit: int
     only: Callable[[Mapping], bool] | None
+    prepare: Callable | None
 
 
 class Bench:
@@ -63,7 +64,14 @@ class Bench:
         if len(set(self.ids)) != len(self.ids):
             raise ValueError(f"two sets of parameters share a name: {self.ids}")
 
-    def test(self, *, sims: Sequence[str] | None = None, limit: int = 1_000_000, only: Callable | None = None):
+    def test(
+        self,
+        *,
+        sims: Sequence[str] | None = None,
+        limit: int = 1_000_000,
+        only: Callable | None = None,
+        prepare: Callable | None = None,
+    ):
         """Decorator that makes a coroutine function, which takes `dut`, a test of this bench.
 
         Parameters
@@ -71,8 +79,10 @@ class Bench:
         sims: narrows the bench's simulators for this test.
         limit: clock cycles after which the test has failed.
         only: given a set of parameters, says whether this test runs with it.
+        prepare: called before the simulation as `prepare(folder, **parameters)`, where `folder` is the simulation's own working
+            directory: writes what the design reads at its start and returns plusargs for it.
         """
-        options = Options(self, tuple(sims or self.sims), limit, only)
+        options = Options(self, tuple(sims or self.sims), limit, only, prepare)
 
         def mark(function):
             function.__bench__ = options

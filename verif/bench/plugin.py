@@ -87,6 +87,8 @@ class BenchItem(pytest.Item):
         waves = self.config.getoption("--waves")
         job = Job(str(self.path), self.function.__name__, self.index, self.seed)
         try:
+            prepare = self.options.prepare
+            plusargs = prepare(directory, **self.options.bench.params[self.index]) if prepare else ()
             runner.run(
                 build,
                 "hayate.verif.bench.inside",
@@ -95,6 +97,7 @@ class BenchItem(pytest.Item):
                 waves=waves,
                 log=directory / "log",
                 env=job.environment(),
+                plusargs=plusargs,
                 timeout=self.options.bench.timeout,
             )
         finally:

@@ -162,6 +162,7 @@ def run(
     waves: bool = False,
     log: Path | None = None,
     env: dict[str, str] | None = None,
+    plusargs: Sequence[str] = (),
     timeout: float | None = None,
 ) -> Path:
     """Run the cocotb tests of Python module `module` on `build`; returns cocotb's result file when all passed.
@@ -172,6 +173,7 @@ def run(
     seed: cocotb's random seed.
     log: file for the simulator's output; None lets it through to ours.
     env: more environment variables for the simulation.
+    plusargs: arguments for the simulator, such as "+hayate_banks=FOLDER".
     timeout: seconds of wall clock.
 
     Raises
@@ -187,7 +189,7 @@ def run(
     results.unlink(missing_ok=True)
     if log is not None:
         log.unlink(missing_ok=True)
-    command, environment = simulators.test_command(build, module, directory, results, seed, waves)
+    command, environment = simulators.test_command(build, module, directory, results, seed, waves, plusargs)
     environment |= {"HAYATE_PORTS": json.dumps([asdict(p) for p in build.ports])} | (env or {})
     try:
         status = tools.execute(command, cwd=directory, env=environment, log=log, timeout=timeout)

@@ -115,7 +115,7 @@ class FastVerilator(_Quiet, Verilator):
                 file.unlink()
 
 
-def test_command(build, module: str, directory: Path, results: Path, seed: int | None, waves: bool):
+def test_command(build, module: str, directory: Path, results: Path, seed, waves, plusargs=()):
     """The command and the environment that run cocotb module `module` on `build`."""
     runner = Verilator() if build.sim == "verilator" else Icarus()
     runner.build_dir = build.directory
@@ -123,10 +123,10 @@ def test_command(build, module: str, directory: Path, results: Path, seed: int |
     runner.sim_hdl_toplevel = build.top
     runner.test_module = module
     runner.hdl_toplevel_lang = "verilog"
-    runner.pre_cmd, runner.test_args, runner.plusargs = None, [], []
+    runner.pre_cmd, runner.test_args, runner.plusargs = None, [], list(plusargs)
     runner.waves, runner.gui = waves, False
     if waves and build.sim == "icarus":
-        runner.plusargs = [f"+dumpfile_path={directory / build.wave_file}"]
+        runner.plusargs += [f"+dumpfile_path={directory / build.wave_file}"]
     runner._set_env_test()
     environment = runner.env | {"COCOTB_RESULTS_FILE": str(results), "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     for variable in ("WAVES", "GUI", "COCOTB_TEST_FILTER", "COCOTB_TESTCASE"):

@@ -56,10 +56,18 @@ class Counter(wiring.Component):
         return m
 
 
+STARTED = """
+module dut(input clk, output reg [7:0] value);
+  integer start;
+  initial if ($value$plusargs("start=%d", start)) value = start[7:0];
+  always @(posedge clk) value <= value + 8'd1;
+endmodule
+"""
 INCREMENT = "module increment(input [7:0] a, output [7:0] y); assign y = a + 1; endmodule\n"
 
 DOUBLER = Bench(lambda width=8: Doubler(width), params=[{"width": 8}, {"width": 40}])
 ADDER = Bench(Adder)
+VERILOG = Bench(lambda: STARTED)
 COUNTER = Bench(Counter, sources=[INCREMENT])
 
 
@@ -103,6 +111,20 @@ async def starts_at_zero_and_counts(dut):
         await clock(dut)
         assert int(dut.count.value) == expected % 256
     assert seed() >= 0
+
+
+def seven(folder):
+    assert folder.is_dir()
+    return ["+start=7"]
+
+
+@VERILOG.test(prepare=seven)
+async def starts_where_the_plusarg_says(dut):
+    await start(dut)
+    before = int(dut.value.value)
+    assert before == 7 + 2  # `start` returns at the third edge, and what is read there is from before it
+    await clock(dut)
+    assert int(dut.value.value) == before + 1
 
 
 def test_conversion_is_deterministic_and_has_no_paths():

@@ -1,0 +1,64 @@
+# Everything goes through .venv, which `make` sets up from requirements.lock on the first call.
+#   make demo      a language model speaks on the simulated chip
+#   make test      the tests; `make nightly` runs the ones that take long
+#   make synth     one tile through synthesis, placement and routing for an ECP5
+#   make doctor    what this machine has and what it lacks
+#   make lint | clean | distclean | lock
+PYTHON ?= python3
+BIN := .venv/bin
+WORKERS ?= 2
+PYTEST := $(BIN)/pytest -n $(WORKERS) --dist worksteal
+
+.PHONY: help demo test nightly synth lint doctor clean distclean lock requirements
+
+help:
+	@sed -n 's/^#   //p' Makefile
+
+# Plain sh, so that the first thing a fresh machine says is what it lacks.
+requirements:
+	@sh scripts/requirements.sh $(PYTHON)
+
+.venv/ready: requirements.lock pyproject.toml setup.py
+	@sh scripts/requirements.sh $(PYTHON)
+	@echo "setting up .venv (a few minutes the first time)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
+	@rm -rf hayate.egg-info
+	@touch $@
+
+.venv/fpga-ready: requirements-fpga.lock .venv/ready
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements-fpga.lock
+	@touch $@
+
+demo: requirements .venv/ready
+	@$(BIN)/hayate demo
+
+test: requirements .venv/ready
+	@$(PYTEST) -m "not nightly and not torch"
+
+nightly: requirements .venv/ready
+	@$(PYTEST) -m nightly
+
+synth: requirements .venv/fpga-ready
+	@$(BIN)/python -m hayate.fpga.synth
+
+lint: .venv/ready
+	@$(BIN)/ruff check .
+
+doctor: .venv/ready
+	@$(BIN)/hayate doctor
+
+clean:
+	rm -rf build .pytest_cache .hypothesis .ruff_cache
+
+distclean: clean
+	rm -rf .venv
+
+# Resolves the newest versions that pyproject.toml allows and pins them; synthesis is installed first because it holds one back.
+lock:
+	$(PYTHON) -m venv build/lock
+	build/lock/bin/pip install --quiet setuptools wheel
+	build/lock/bin/pip install --quiet --no-build-isolation --editable .[sim,test,lint,fpga]
+	$(PYTHON) scripts/lock.py build/lock/bin/pip
+	rm -rf build/lock hayate.egg-info
