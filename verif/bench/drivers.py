@@ -11,6 +11,7 @@ from collections import deque
 import cocotb
 from cocotb.clock import Clock
 from cocotb.triggers import Event, RisingEdge, Timer
+
 from hayate.verif.bench import bench
 
 PERIOD = 10  # nanoseconds of a clock cycle; must be even

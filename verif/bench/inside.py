@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import cocotb
+
 from hayate.verif.bench import bench, drivers
 
 _job = bench.job()

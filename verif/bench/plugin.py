@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+
 from hayate.rtl.contract.errors import HayateError
 from hayate.verif.bench import runner
 from hayate.verif.bench.bench import Job

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from cocotb_tools.check_results import get_results
 from cocotb_tools.runner import Icarus, Verilator
+
 from hayate.verif.bench import tools
 from hayate.verif.bench.tools import SimulationError
 

@@ -8,6 +8,7 @@ from amaranth.hdl import Instance
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from cocotb.utils import get_sim_time
+
 from hayate.verif.bench import Bench, params, rng, runner, seed
 from hayate.verif.bench.convert import Port, plain_names, ports, verilog
 from hayate.verif.bench.drivers import PERIOD, Sink, Source, clock, settle, start

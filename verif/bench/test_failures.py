@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from hayate.verif.bench.tools import find_icarus
 
 FAILING = '''
