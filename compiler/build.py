@@ -1,0 +1,41 @@
+"""Checkpoint to image."""
+
+import dataclasses
+
+from hayate.rtl.contract.image import TOKENIZER, Image, embed_text
+
+from . import plan as planning
+from . import program, routines
+from .checkpoint import Checkpoint
+
+
+def compile_model(path, exponents=None):
+    """`Image` of the Hugging Face directory `path`; equal inputs give equal images.
+
+    Parameters
+    ----------
+    path: folder with config.json, *.safetensors and, for text prompts, tokenizer.json.
+    exponents: static exponents of activations, see `plan.build`; default 0 everywhere.
+
+    Raises HayateError naming the file and the field.
+    """
+    checkpoint = Checkpoint(path)
+    checkpoint.refuse_biases()
+    shape = checkpoint.shape
+    plan = planning.build(checkpoint, exponents or {})
+    embedding_exponent = plan.notes["emb"]["exponent"]
+    micros, table = routines.build(shape.head_dim, tied=shape.tied, scaled=embedding_exponent != 0)
+    tensors = dict(plan.tensors)
+    if checkpoint.tokenizer is not None:
+        tensors[TOKENIZER] = embed_text(checkpoint.tokenizer)
+    return Image(
+        model={**dataclasses.asdict(shape), "eos": list(shape.eos), "source": checkpoint.source},
+        program=program.build(shape, plan.index, plan.dstep, table),
+        micros=micros,
+        routines=table,
+        descriptors=tuple(plan.descriptors),
+        regions=planning.regions(shape),
+        constants=planning.constants(shape, embedding_exponent),
+        tensors=tensors,
+        notes={"matrices": plan.notes},
+    )

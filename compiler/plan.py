@@ -1,0 +1,130 @@
+"""Decides what the image holds: matrices with their exponents, descriptors in order, regions, constants."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from hayate.rtl.contract.image import Constant, Descriptor, Region
+from hayate.rtl.contract.isa import ROPE_FINE_BITS
+from hayate.rtl.contract.layout import gp_log2
+
+from .fold import interleave, permute_heads, rope_tables, to_fp16
+from .routines import TEMPS
+
+P_EXPONENT = -15  # softmax numerators are sent as fp16(2**15 * exp(...))
+EXPONENTS = ("xa", "q", "k", "v", "ao", "xb", "ff")  # of each layer's activations; "xf", "xg" of the last norm's input and output
+
+
+@dataclass
+class Plan:
+    """What `build` collects. `index`: descriptor name -> number; `dstep`: descriptors of a layer; `notes`: name -> rounding."""
+
+    descriptors: list = field(default_factory=list)
+    tensors: dict = field(default_factory=dict)
+    notes: dict = field(default_factory=dict)
+    dstep: int = 0
+
+    @property
+    def index(self):
+        return {d.name: i for i, d in enumerate(self.descriptors)}
+
+    def half(self, name, values):
+        """Round a matrix into the image; its exponent."""
+        rounded = to_fp16(values)
+        self.tensors[name] = rounded.half
+        self.notes[name] = {"exponent": rounded.exponent, "flushed": rounded.flushed, "subnormal": rounded.subnormal}
+        return rounded.exponent
+
+    def add(self, name, kind, *, tensor="", **shape):
+        """Append a descriptor; rows and words of a stored matrix are those of its tensor."""
+        if tensor:
+            array = self.tensors[tensor]
+            shape = {"rows": array.shape[0], "words": array.shape[1] * array.itemsize // 8, **shape}
+        self.descriptors.append(Descriptor(name=name, kind=kind, tensor=tensor, **shape))
+
+
+def build(checkpoint, exponents):
+    """`Plan` of a checkpoint.
+
+    exponents: static exponents of the activations, default 0: ``(layer, name)`` -> S for `EXPONENTS`, ``name`` for xf and xg.
+    """
+    shape, plan = checkpoint.shape, Plan()
+
+    def s(name, layer=None):
+        if name == "xa" and layer == shape.layers:
+            name, layer = "xf", None
+        return exponents.get(name if layer is None else (layer, name), 0)
+
+    d, vector = shape.hidden, {"kind": "vector", "rows": shape.hidden}
+    gain = checkpoint.vector("model.norm", d)
+    e = plan.half("emb", checkpoint.matrix("model.embed_tokens", shape.vocab, d))
+    coarse, fine = rope_tables(shape.head_dim, shape.context, shape.rope_theta, ROPE_FINE_BITS)
+    plan.tensors |= {"rope_coarse": coarse, "rope_fine": fine}
+    if shape.tied:
+        plan.tensors["gain"] = gain.astype(np.float32)
+    plan.add("emb", "rows", tensor="emb", s_in=(s("xg") if shape.tied else 0) + e)
+    plan.add("rope_coarse", "rows", tensor="rope_coarse")
+    plan.add("rope_fine", "rows", tensor="rope_fine")
+    plan.add("load", **vector, s_out=s("xa", 0))
+    plan.add("xf", **vector, s_in=s("xf"))
+    if shape.tied:
+        plan.add("xg", **vector, s_out=s("xg"))
+    else:
+        e = plan.half("head", checkpoint.matrix("lm_head", shape.vocab, d) * gain)
+        plan.add("head", "rows", tensor="head", s_in=s("xf") + e)
+    first = len(plan.descriptors)
+    for layer in range(shape.layers):
+        _layer(plan, checkpoint, layer, lambda name, layer=layer: s(name, layer), s("xa", layer + 1))
+    plan.dstep = (len(plan.descriptors) - first) // shape.layers
+    return plan
+
+
+def _layer(plan, checkpoint, layer, s, s_next):
+    shape = checkpoint.shape
+    d, hd, q_rows, kv_rows = shape.hidden, shape.head_dim, shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
+    source, name = f"model.layers.{layer}", f"layers.{layer}"
+
+    def matrix(which, rows, columns, gain=None):
+        w = checkpoint.matrix(f"{source}.{which}", rows, columns)
+        return w if gain is None else w * gain
+
+    def store(which, values, kind, s_in, s_out, **shape):
+        e = plan.half(f"{name}.{which}", values)
+        plan.add(f"{name}.{which}", kind, tensor=f"{name}.{which}", s_in=s_in + e, s_out=s_out, **shape)
+
+    gain = checkpoint.vector(f"{source}.input_layernorm", d)
+    plan.add(f"{name}.xa", "vector", rows=d, s_in=s("xa"))
+    store("wq", permute_heads(matrix("self_attn.q_proj", q_rows, d, gain), hd), "q", s("xa"), s("q"), blocks=shape.heads)
+    store("wk", permute_heads(matrix("self_attn.k_proj", kv_rows, d, gain), hd), "kv", s("xa"), s("k"), blocks=shape.kv_heads)
+    store("wv", matrix("self_attn.v_proj", kv_rows, d, gain), "kv", s("xa"), s("v"), blocks=shape.kv_heads)
+    plan.add(f"{name}.kcache", "kcache", words=hd // 4, blocks=shape.kv_heads, s_in=s("q") + s("k"), s_out=P_EXPONENT)
+    plan.add(f"{name}.vcache", "vcache", rows=kv_rows, blocks=shape.kv_heads, s_in=s("v"), s_out=s("ao"))
+    store("wo", matrix("self_attn.o_proj", d, q_rows), "rows", s("ao"), s("xb"))
+    gain = checkpoint.vector(f"{source}.post_attention_layernorm", d)
+    plan.add(f"{name}.xb", "vector", rows=d, s_in=s("xb"))
+    gate_up = interleave(matrix("mlp.gate_proj", shape.intermediate, d, gain), matrix("mlp.up_proj", shape.intermediate, d, gain))
+    store("wgu", gate_up, "pairs", s("xb"), s("ff"))
+    store("wdown", matrix("mlp.down_proj", d, shape.intermediate), "rows", s("ff"), s_next)
+
+
+def regions(shape):
+    """Regions of a model."""
+    d, hdq, group = shape.hidden // 4, shape.head_dim // 4, shape.heads // shape.kv_heads
+    spaces = {
+        "act": {"XA": {"": d}, "XB": {"": d}, "AO": {"": shape.heads * hdq}, "FF": {"": shape.intermediate // 4},
+                "Q": {"heads": hdq << gp_log2(group)}, "KS": {"heads": hdq}, "VS": {"heads": hdq}, "PR": {"slot_words": 1}},
+        "stage": {"EMB": {"": d}, "ROPEC": {"": shape.head_dim}, "ROPEF": {"": shape.head_dim}},
+        "vmem": {"X": {"rows": 1}, **({"GAIN": {"rows": 1}} if shape.tied else {}), "C": {"": shape.head_dim},
+                 "S": {"": shape.head_dim}, "SC": {"slots": 1}, **{f"T{i}": {"": TEMPS} for i in range(4)},
+                 **{name: {"": 1} for name in ("RINV", "ZINV", "INVD", "EPS", "SCALE", "ONE", "EMBX")}},
+    }
+    placed = [Region(name, space, size) for space, names in spaces.items() for name, size in names.items()]
+    views = [Region(name, "vmem", of=of, shift={"quad0": 4}) for name, of in (("CL", "C"), ("SL", "S"))]
+    return tuple(placed + views)
+
+
+def constants(shape, embedding_exponent):
+    """Initial content of the vector memory; every value is an FP32 number."""
+    values = {"INVD": 1.0 / shape.hidden, "EPS": shape.eps, "SCALE": shape.head_dim**-0.5, "ONE": 1.0, "EMBX": 2.0**embedding_exponent}
+    rounded = [Constant(region, (float(np.float32(v)),)) for region, v in values.items()]
+    return tuple(rounded + ([Constant("GAIN", tensor="gain")] if shape.tied else []))

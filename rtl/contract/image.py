@@ -1,0 +1,219 @@
+"""The image: everything that a machine needs to run one model, laid out for no particular configuration.
+
+An image names matrices, regions and routines; the loader turns names into addresses once it knows the configuration. On
+disk it is one tensor file (`tensorfile`): the matrices as tensors, the rest as JSON in its metadata, the tokenizer embedded.
+"""
+
+import dataclasses
+import enum
+import hashlib
+import json
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+import numpy as np
+
+from . import alu_ops, constants, isa, layout
+from .alu_ops import AluOp
+from .errors import HayateError
+from .tensorfile import TensorFile, write_tensors
+
+FORMAT = "hayate-image"
+VERSION = 1
+TOKENIZER = "tokenizer.json"  # tensor (uint8) that holds the tokenizer's JSON text
+
+#: Kinds of descriptor: how the loader splits a matrix over tiles (`layout` has the arithmetic).
+#:   rows    rows in quads over all tiles; a last quad may be partial
+#:   pairs   units of 8 rows (4 gate, 4 up) over all tiles; `quad0` counts units, as the outputs do
+#:   q       one block per query head (KV head, g); a block's rows in quads over the tiles of the KV head's group
+#:   kv      one block per KV head, split like q
+#:   kcache  one block per KV head; a row is a local KV slot
+#:   vcache  one block per KV head; a row is a local head dimension, its words are all KV slots
+#:   vector  no storage; rows = local rows of the residual stream, split like rows
+KINDS = ("rows", "pairs", "q", "kv", "kcache", "vcache", "vector")
+
+#: What a region's size may depend on, besides the constant term "": KV heads of a tile, its rows of the residual stream, its
+#: K rows, words of a V row (all slots), and the first head-dimension quad the tile owns. Largest over the tiles, except `quad0`.
+SYMBOLS = ("", "rows", "heads", "slots", "slot_words", "quad0")
+
+SPACES = ("act", "stage", "vmem")  # activation buffer and stage buffer in 64-bit words, vector memory in FP32 words
+
+
+@dataclass(frozen=True)
+class Descriptor:
+    """Global shape of a matrix, cache or vector.
+
+    Parameters
+    ----------
+    name: unique, such as ``layers.0.wq``.
+    kind: one of `KINDS`.
+    rows: rows of all blocks together (kcache, vcache: 0, they depend on the slots); vector: rows of the residual stream.
+    words: 64-bit words per row (vcache: 0).
+    blocks: blocks of all tiles together.
+    s_in: the normalizer multiplies the rounded sum by 2**s_in; a RUN with `sumscale` the sum of squares by 2**(2*s_in).
+    s_out: a RUN converts to FP16 as fp16(x * 2**-s_out).
+    tensor: name of the tensor with the rows, "" without storage. FP16 [rows, 4*words] or FP32 [rows, 2*words], program row order.
+    """
+
+    name: str
+    kind: str
+    rows: int = 0
+    words: int = 0
+    blocks: int = 1
+    s_in: int = 0
+    s_out: int = 0
+    tensor: str = ""
+
+
+@dataclass(frozen=True)
+class Region:
+    """A named range of addresses in each tile, the same on every tile unless it is a view.
+
+    `size` maps `SYMBOLS` to coefficients: their sum is the size in words of `space`. A view (`of` not empty) takes no room:
+    it begins in region `of`, `shift` (same form as `size`) words in.
+    """
+
+    name: str
+    space: str
+    size: dict = field(default_factory=dict)
+    of: str = ""
+    shift: dict = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Constant:
+    """Initial FP32 content of the vector memory: `values` from `region` on, or FP32 tensor `tensor`, a tile's rows of it."""
+
+    region: str
+    values: tuple = ()
+    tensor: str = ""
+
+
+@dataclass(frozen=True)
+class Image:
+    """One compiled model.
+
+    Parameters
+    ----------
+    model: hidden, layers, heads, kv_heads, head_dim, intermediate, vocab, context, eos (list of ids), bos (id or None),
+        rope_theta, eps, tied, name, source (sha256 of what it was compiled from).
+    program: `Instr`; addresses may be ``("region", offset)``, `routine` is an index into `micros`, `desc` into `descriptors`.
+        LOOP `skip` and SKIP `offset` are relative to their own instruction: target = index + value.
+    micros: `Micro`, the routines one after the other; `routines`: name -> (first, length).
+    tensors: name -> array; see `Descriptor`, `Constant`; `TOKENIZER` where the model has one.
+    notes: what the compiler wants to tell (exponents chosen, weights flushed).
+    """
+
+    model: dict
+    program: tuple
+    micros: tuple
+    routines: dict
+    descriptors: tuple
+    regions: tuple
+    constants: tuple
+    tensors: dict
+    notes: dict = field(default_factory=dict)
+
+    @property
+    def tokenizer_json(self):
+        """Text of the tokenizer, None when the image has none."""
+        return bytes(self.tensors[TOKENIZER]).decode() if TOKENIZER in self.tensors else None
+
+    def descriptor(self, name):
+        """(index, `Descriptor`) of that name; KeyError when there is none."""
+        for i, d in enumerate(self.descriptors):
+            if d.name == name:
+                return i, d
+        raise KeyError(name)
+
+    def region(self, name):
+        """`Region` of that name; KeyError when there is none."""
+        for r in self.regions:
+            if r.name == name:
+                return r
+        raise KeyError(name)
+
+    def save(self, path):
+        """Write the image to `path`; equal images give equal bytes, and a failure leaves no partial file."""
+        body = {"model": self.model, "program": [[i.op.name, i.args] for i in self.program],
+                "micros": [_micro_to_dict(m) for m in self.micros], "routines": self.routines,
+                "descriptors": [dataclasses.asdict(d) for d in self.descriptors],
+                "regions": [dataclasses.asdict(r) for r in self.regions],
+                "constants": [dataclasses.asdict(c) for c in self.constants], "notes": self.notes}
+        write_tensors(path, self.tensors, {"format": FORMAT, "version": str(VERSION), "contract": contract_hash(),
+                                           **{k: json.dumps(v, separators=(",", ":")) for k, v in body.items()}})
+
+    @classmethod
+    def load(cls, path):
+        """Read an image. Raises HayateError for a file that is none, of another version or contract, truncated or damaged."""
+        remedy = "compile one with: hayate compile MODEL -o IMAGE"
+        file = TensorFile(path, what="Hayate image", remedy=remedy)
+        meta = file.metadata if isinstance(file.metadata, dict) else {}
+        if meta.get("format") != FORMAT:
+            raise HayateError(path, "format", f"{meta.get('format', 'none')!r} is not a Hayate image", remedy)
+        if meta.get("version") != str(VERSION):
+            raise HayateError(path, "version", f"image version {meta.get('version')}, this program reads version {VERSION}",
+                              "compile the model again")
+        if meta.get("contract") != contract_hash():
+            raise HayateError(path, "contract", f"made for contract {str(meta.get('contract'))[:12]}, this machine has "
+                              f"{contract_hash()[:12]}", "compile the model again")
+        for name in file.names:
+            if file.dtype(name) not in ("F16", "F32", "U8"):
+                raise HayateError(path, name, f"type {file.dtype(name)} does not belong in an image", "compile the model again")
+        part = ""
+        try:
+            parts = {}
+            for part in ("model", "program", "micros", "routines", "descriptors", "regions", "constants", "notes"):
+                parts[part] = _READ.get(part, lambda v: v)(json.loads(meta[part]))
+        except (KeyError, ValueError, TypeError) as e:
+            raise HayateError(path, part, f"damaged ({e})", "compile the model again") from None
+        image = cls(**parts, tensors={name: file.tensor(name) for name in file.names})
+        for d in image.descriptors:
+            if d.tensor and (d.tensor not in image.tensors or image.tensors[d.tensor].ndim != 2
+                             or image.tensors[d.tensor].shape[0] != d.rows
+                             or image.tensors[d.tensor].shape[1] * image.tensors[d.tensor].itemsize != 8 * d.words):
+                raise HayateError(path, d.tensor, f"does not hold {d.rows} rows of {d.words} words", "compile the model again")
+        return image
+
+
+def _ref(value):
+    return (str(value[0]), int(value[1])) if isinstance(value, list) else int(value)
+
+
+def _micro_to_dict(micro):
+    return {f.name: getattr(micro, f.name) for f in dataclasses.fields(micro)
+            if f.default is dataclasses.MISSING or getattr(micro, f.name) != f.default}
+
+
+_READ = {
+    "program": lambda rows: tuple(isa.Instr(isa.Op[op], {k: _ref(v) for k, v in args.items()}) for op, args in rows),
+    "micros": lambda rows: tuple(isa.Micro(**{k: AluOp(v) if k == "op" else _ref(v) for k, v in m.items()}) for m in rows),
+    "routines": lambda d: {k: (int(a), int(b)) for k, (a, b) in d.items()},
+    "descriptors": lambda rows: tuple(Descriptor(**r) for r in rows),
+    "regions": lambda rows: tuple(Region(**r) for r in rows),
+    "constants": lambda rows: tuple(Constant(r["region"], tuple(r["values"]), r["tensor"]) for r in rows),
+}
+
+
+def evaluate(terms, symbols):
+    """Value of a size or shift (`Region`) where each symbol has the value that `symbols` gives it."""
+    return sum(count * (symbols[name] if name else 1) for name, count in terms.items())
+
+
+@lru_cache(maxsize=None)
+def contract_hash():
+    """sha256 over everything that decides what an encoded program means."""
+    enums = {f"{m.__name__.rpartition('.')[2]}.{name}": {e.name: int(e) for e in value}
+             for m in (isa, alu_ops) for name, value in vars(m).items()
+             if isinstance(value, type) and issubclass(value, enum.IntEnum) and value is not enum.IntEnum and len(value)}
+    numbers = {f"{m.__name__.rpartition('.')[2]}.{name}": value for m in (isa, layout, constants) for name, value in vars(m).items()
+               if name.isupper() and isinstance(value, (int, float))}
+    dump = {"enums": enums, "numbers": numbers, "formats": {op.name: f for op, f in isa.FORMATS.items()}, "micro": isa.MICRO,
+            "descriptor": isa.DESCRIPTOR, "kinds": KINDS, "symbols": SYMBOLS, "spaces": SPACES,
+            "fields": [[f.name for f in dataclasses.fields(c)] for c in (Image, Descriptor, Region, Constant)]}
+    return hashlib.sha256(json.dumps(dump, sort_keys=True).encode()).hexdigest()
+
+
+def embed_text(text):
+    """Tensor that holds `text`, for `TOKENIZER`."""
+    return np.frombuffer(text.encode(), dtype=np.uint8).copy()
