@@ -1,0 +1,63 @@
+"""From what a user names a model by to an `Image`, and between text and token ids."""
+
+from pathlib import Path
+
+from hayate.rtl.contract.errors import HayateError
+from hayate.rtl.contract.image import Image
+
+SHIPPED = Path(__file__).resolve().parent.parent / "models"
+
+
+def shipped():
+    """Names of the models in the checkout's models/ folder; empty where the package is installed without a checkout."""
+    return sorted(p.parent.name for p in SHIPPED.glob("*/config.json"))
+
+
+def find(model):
+    """Path of a model directory or image file; a bare name may be one of the shipped models. Raises HayateError."""
+    path = Path(model)
+    if path.exists():
+        return path
+    if (SHIPPED / model / "config.json").exists():
+        return SHIPPED / model
+    names = ", ".join(shipped())
+    raise HayateError("--model", "", f"no model at {model!r}", "give a Hugging Face directory or a compiled image"
+                      + (f", or one of the shipped: {names}" if names else ""))
+
+
+def load(model):
+    """`Image` of a Hugging Face directory (compiled on the way) or of an image file. Raises HayateError."""
+    path = find(str(model))
+    if path.is_dir():
+        from hayate.compiler import compile_model
+
+        return compile_model(path)
+    return Image.load(path)
+
+
+class Text:
+    """The image's tokenizer; built when first used, so that token ids alone need none."""
+
+    def __init__(self, image):
+        self._image, self._tokenizer = image, None
+
+    def _load(self):
+        if self._tokenizer is None:
+            text = self._image.tokenizer_json
+            if text is None:
+                raise HayateError("tokenizer.json", "", "the model has no tokenizer", "give --prompt-ids, or add the file to the model")
+            from tokenizers import Tokenizer
+
+            try:
+                self._tokenizer = Tokenizer.from_str(text)
+            except Exception as e:  # the library raises bare Exception
+                raise HayateError("tokenizer.json", "", f"not usable ({e})", "give --prompt-ids, or mend the file") from None
+        return self._tokenizer
+
+    def encode(self, text):
+        """Token ids of `text`."""
+        return self._load().encode(text).ids
+
+    def decode(self, ids):
+        """Text of token ids; "" where the image has no tokenizer."""
+        return self._load().decode(list(ids)) if self._image.tokenizer_json is not None else ""

@@ -1,0 +1,80 @@
+"""Golden matrix engine: GEMV, FETCH and KVW on whole matrices, exact."""
+
+import numpy as np
+
+from hayate.rtl.contract.isa import ROPE_FINE_BITS, Block, FetchIndex, Rows
+
+from ..numerics.exact import ExactMatrix, exact_dot
+
+
+class MatrixEngine:
+    """Executes the matrix instructions of a pass against a `TileState`.
+
+    Finished rows go to `state.landing`, as the RTL's go to the landing buffer. A weight matrix that is read block by block with the same
+    activations (query heads) is multiplied once and then sliced; the values are the same.
+    """
+
+    def __init__(self, image, state):
+        self._state = state
+        self._image = image
+        self._matrices = {}
+        self._products = {}
+
+    def gemv(self, i, desc):
+        """Stream the selected block of `desc` past the activations; results are float32 [rows, lanes in play], scaled by 2**s_in."""
+        s = self._state
+        region, at = s.offset(i.act, i.act_h, i.act_j)
+        lanes = s.lanes_in_play(i.vec)
+        if desc.kind == "kcache":
+            words = desc.words
+            keys = s.keys(desc)[s.head][:s.hwm if i.rows == Rows.SLOTS else None]
+            rows = exact_dot(keys, self._activations(region, at, words, lanes))
+            # The RTL streams whole quads; the slots that pad the last one are masked by the vector engine.
+            rows = np.pad(rows, ((0, 0), (0, -rows.shape[1] % 4)))
+        elif desc.kind == "vcache":
+            words = -(-s.hwm // 4) if i.slot_words else desc.words
+            rows = exact_dot(s.values(desc)[s.head][:, :4 * words], self._activations(region, at, words, lanes))
+        else:
+            rows = self._weights(i, desc, region, at, lanes)
+        s.landing.append(np.ldexp(rows, desc.s_in).T if desc.s_in else rows.T)
+
+    def _weights(self, i, desc, region, at, lanes):
+        s = self._state
+        key = (desc.tensor, region, at, lanes, s.versions[region])
+        name, product = self._products.get(desc.tensor, (None, None))
+        if name != key:
+            matrix = self._matrices.get(desc.tensor)
+            if matrix is None:
+                matrix = self._matrices[desc.tensor] = ExactMatrix(self._image.tensors[desc.tensor])
+            product = matrix.dot(self._activations(region, at, desc.words, lanes))
+            self._products[desc.tensor] = (key, product)
+        block = {Block.ZERO: 0, Block.HEAD: s.head, Block.HEAD_GROUP: s.head * i.group + s.j}[i.block]
+        size = desc.block_rows
+        return product[:, block * size:(block + 1) * size]
+
+    def _activations(self, region, at, words, lanes):
+        """float16 [lanes, 4 * words] of the activation buffer."""
+        x = self._state.act[region][at:at + words, :lanes]
+        return np.ascontiguousarray(x.transpose(1, 0, 2)).reshape(lanes, 4 * words)
+
+    def fetch(self, i, desc):
+        """Rows named by the positions' tokens or positions, as raw 64-bit words, into the stage buffer."""
+        s = self._state
+        region, at = s.offset(i.stage)
+        words = self._image.tensors[desc.tensor].view(np.uint64)
+        index = {
+            FetchIndex.TOKEN: s.tokens, FetchIndex.POS_HI: s.positions >> ROPE_FINE_BITS,
+            FetchIndex.POS_LO: s.positions & (1 << ROPE_FINE_BITS) - 1,
+        }[i.index]
+        s.stage[region][at:at + desc.words, :s.count] = words[index].T
+
+    def write_kv(self, i, desc):
+        """Staged K or V of every position into its slot."""
+        s = self._state
+        region, at = s.offset(i.act, i.act_h)
+        quads = desc.block_rows // 4 if i.value else desc.words
+        new = self._activations(region, at, quads, s.count)
+        if i.value:
+            s.values(desc)[s.head][:, s.slots] = new.T
+        else:
+            s.keys(desc)[s.head][s.slots] = new

@@ -1,0 +1,79 @@
+"""Golden sequencer: walks an image's program for one pass and calls the engines in program order."""
+
+import numpy as np
+
+from hayate.rtl.contract.isa import LoopCount, LoopReg, Op
+
+from .matrix import MatrixEngine
+from .state import TileState
+from .vector import VectorEngine
+
+
+class Tile:
+    """One logical tile that owns every row: by the invariance property, what any number of tiles compute together.
+
+    Parameters
+    ----------
+    image: `Image`. lanes: M, any positive number. slots: KV slots, a multiple of 4.
+    """
+
+    def __init__(self, image, *, lanes, slots):
+        self._program = image.program
+        self.state = TileState(image, lanes, slots)
+        self.matrix = MatrixEngine(image, self.state)
+        self.vector = VectorEngine(image, self.state)
+
+    def run_pass(self, tokens, positions, slots, *, hwm, wanted):
+        """Execute the program once.
+
+        Parameters
+        ----------
+        tokens, positions, slots: one entry per position of the pass, at most M. hwm: KV slots in use, this pass included.
+        wanted: indices of the positions whose logits are wanted.
+
+        Returns float32 [len(wanted), vocabulary].
+        """
+        s = self.state
+        if not 0 < len(tokens) <= s.lanes:
+            raise ValueError(f"a pass has 1 to {s.lanes} positions, not {len(tokens)}")
+        s.begin(tokens, positions, slots, hwm)
+        self.vector.logits.clear()
+        pc, loops = 0, [(0, 0)] * len(LoopReg)
+        while True:
+            i = self._program[pc]
+            op = i.op
+            if op == Op.END:
+                break
+            if op == Op.LOOP:
+                count = {LoopCount.IMM: i.count, LoopCount.HEADS: s._kv_heads, LoopCount.ROUNDS: s.rounds}[i.kind]
+                s.index[i.reg] = 0
+                loops[i.reg] = (pc + 1, count)
+                pc += 1 if count else i.skip
+                continue
+            if op == Op.ENDLOOP:
+                start, left = loops[i.reg]
+                loops[i.reg] = (start, left - 1)
+                s.index[i.reg] = 0 if left == 1 else s.index[i.reg] + 1
+                pc = pc + 1 if left == 1 else start
+                continue
+            if op == Op.SKIP:
+                pc += 1 if len(wanted) else i.offset
+                continue
+            self._engine(i, op)
+            pc += 1
+        if s.landing:
+            raise AssertionError("rows are left in the landing buffer at the end of the program")
+        if not len(wanted):
+            return np.zeros((0, 0), np.float32)
+        return np.concatenate(self.vector.logits).T[list(wanted)]
+
+    def _engine(self, i, op):
+        s = self.state
+        if op == Op.SENDSUM:
+            self.vector.send_sum()
+        elif op == Op.SENDMAX:
+            self.vector.send_max()
+        elif op in (Op.GEMV, Op.FETCH, Op.KVW, Op.RUN):
+            desc = s.descriptors[i.desc + s.layer * (i.dstep if op != Op.FETCH else 0)]
+            {Op.GEMV: self.matrix.gemv, Op.FETCH: self.matrix.fetch, Op.KVW: self.matrix.write_kv, Op.RUN: self.vector.run}[op](i, desc)
+        # Waits order the engines of real tiles; here everything happens in program order. SENDCAND: the logits are returned whole.

@@ -1,0 +1,133 @@
+"""What the golden engines share: buffers, KV cache, the pass in progress and the loop registers."""
+
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+
+from hayate.rtl.contract import layout
+from hayate.rtl.contract.image import evaluate
+from hayate.rtl.contract.isa import LoopReg
+
+
+@dataclass(frozen=True)
+class Operand:
+    """A descriptor as the one logical tile sees it; `block_rows` are its local rows of one block."""
+
+    kind: str
+    tensor: str
+    words: int
+    block_rows: int
+    s_in: int
+    s_out: int
+    name: str
+
+
+class TileState:
+    """State of the one logical tile.
+
+    Parameters
+    ----------
+    image: `Image`. lanes: M, any positive number. slots: KV slots.
+
+    Members (arrays end in the lane axis where they have one)
+    -------
+    act: region -> float16 [words, M, 4]. stage: region -> uint64 [words, M]. vmem: region -> float32 [words, M].
+    versions: region -> number of times the activation region was written.
+    tokens, positions, slots: int64 [count], the pass. hwm: slots in use.
+    """
+
+    def __init__(self, image, lanes, slots):
+        model = image.model
+        self.lanes = lanes
+        self.group = model["heads"] // model["kv_heads"]
+        self.gp_log2 = layout.gp_log2(self.group)
+        self.hdq = model["head_dim"] // 4
+        self.max_slots = slots
+        self.descriptors = [self._operand(d, model) for d in image.descriptors]
+        symbols = {"": 1, "rows": model["hidden"], "heads": model["kv_heads"], "slots": slots, "slot_words": slots // 4, "quad0": 0}
+        self._views = {r.name: (r.of, evaluate(r.shift, symbols)) for r in image.regions if r.of}
+        sizes = {r.name: (r.space, evaluate(r.size, symbols)) for r in image.regions if not r.of}
+        self.act = {n: np.zeros((size, lanes, 4), np.float16) for n, (space, size) in sizes.items() if space == "act"}
+        self.stage = {n: np.zeros((size, lanes), np.uint64) for n, (space, size) in sizes.items() if space == "stage"}
+        self.vmem = {n: np.zeros((size, lanes), np.float32) for n, (space, size) in sizes.items() if space == "vmem"}
+        self.versions = dict.fromkeys(self.act, 0)
+        for c in image.constants:
+            values = image.tensors[c.tensor].reshape(-1) if c.tensor else np.array(c.values, np.float32)
+            self.vmem[c.region][:len(values)] = values[:, None]
+        self._kv_heads, self._head_dim = model["kv_heads"], model["head_dim"]
+        self.landing = deque()
+        self.saturated = 0
+        self.index = [0] * len(LoopReg)
+        self.reset()
+
+    def reset(self):
+        """Forget the KV cache, as a new generation does."""
+        self._keys, self._values = {}, {}
+        self.slot_position = np.full(self.max_slots, np.iinfo(np.int64).max)
+        self.hwm = 0
+
+    def _operand(self, d, model):
+        if d.kind == "kcache":
+            rows = self.max_slots
+        elif d.kind == "vcache":
+            rows = model["head_dim"]
+        else:
+            rows = d.rows // d.blocks
+        return Operand(d.kind, d.tensor, d.words if d.kind != "vcache" else self.max_slots // 4, rows, d.s_in, d.s_out, d.name)
+
+    layer = property(lambda self: self.index[LoopReg.LAYER])
+    head = property(lambda self: self.index[LoopReg.HEAD])
+    j = property(lambda self: self.index[LoopReg.J])
+
+    def begin(self, tokens, positions, slots, hwm):
+        """Start a pass of `count` positions."""
+        self.tokens, self.positions, self.slots = (np.asarray(v, np.int64) for v in (tokens, positions, slots))
+        self.count, self.hwm = len(self.tokens), hwm
+        self.slot_position[self.slots] = self.positions
+        self.rounds = layout.rounds(self.count, self.group, self.lanes)
+
+    def keys(self, desc):
+        """float16 [kv heads, slots, head_dim] of a K cache."""
+        return self._cache(self._keys, desc.name, (self._kv_heads, self.max_slots, self._head_dim))
+
+    def values(self, desc):
+        """float16 [kv heads, head_dim, slots] of a V cache."""
+        return self._cache(self._values, desc.name, (self._kv_heads, self._head_dim, self.max_slots))
+
+    @staticmethod
+    def _cache(store, name, shape):
+        if name not in store:
+            store[name] = np.zeros(shape, np.float16)
+        return store[name]
+
+    def ref(self, ref):
+        """(region, offset) with views followed to the region they lie in."""
+        region, at = ref
+        if region in self._views:
+            of, shift = self._views[region]
+            return of, at + shift
+        return region, at
+
+    def offset(self, ref, per_head=0, per_j=0):
+        """(region, word) of an activation or stage reference, moved by the loop registers."""
+        region, at = self.ref(ref)
+        return region, at + self.head * per_head + self.j * per_j
+
+    def lanes_in_play(self, vec):
+        """Lanes from 0 on that hold something: positions, or attention vectors of round J."""
+        return min(self.lanes, (self.count << self.gp_log2) - self.j * self.lanes) if vec else self.count
+
+    def active(self, lanes, vec):
+        """bool [lanes]: a vector of a padded query head is not active."""
+        if not vec:
+            return np.ones(lanes, bool)
+        v = self.j * self.lanes + np.arange(lanes)
+        return (v & (1 << self.gp_log2) - 1) < self.group
+
+    def hidden(self, n, lanes, vec):
+        """bool [n, lanes]: slots that a lane's position must not see."""
+        v = np.arange(lanes)
+        position = self.positions[(self.j * self.lanes + v) >> self.gp_log2] if vec else self.positions[v]
+        slot = np.arange(n)
+        return (slot >= self.hwm)[:, None] | (self.slot_position[:n, None] > position)

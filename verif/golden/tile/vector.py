@@ -1,0 +1,162 @@
+"""Golden vector engine: RUN, SENDSUM, SENDMAX and SENDCAND on whole vectors.
+
+A routine's iterations do not depend on one another, so each micro-operation is applied to all elements of a RUN at once.
+"""
+
+import numpy as np
+
+from hayate.rtl.contract.alu_ops import AluOp
+from hayate.rtl.contract.isa import ASrc, BSrc, Mode, Rows, SendMode
+
+from ..numerics import elementary, fp32
+from ..numerics.exact import exact_sum, exact_sumsq
+
+LOWEST = np.finfo(np.float32).min
+
+_BINARY = {AluOp.MUL: fp32.mul, AluOp.ADD: fp32.add, AluOp.MAX: fp32.maximum}
+_UNARY = {AluOp.EXP: elementary.exp, AluOp.RECIP: elementary.recip, AluOp.RSQRT: elementary.rsqrt}
+
+
+class VectorEngine:
+    """Executes the vector instructions of a pass against a `TileState`; all values are float32 [elements, lanes]."""
+
+    def __init__(self, image, state):
+        self._image, self._state = image, state
+        lanes = state.lanes
+        self._temps = {}
+        self._running_max = np.full(lanes, LOWEST)
+        self._maxreg = np.full(lanes, LOWEST)
+        self._partial, self._collected = [], []
+        self.logits = []
+
+    def run(self, i, desc):
+        """Apply routine `i.routine` to the RUN's elements. `desc` gives rows, s_in and s_out."""
+        s = self._state
+        n = {Rows.DESC: desc.block_rows // 2 if i.landing == 2 else desc.block_rows, Rows.SLOTS: -(-s.hwm // 4) * 4, Rows.IMM: i.count}[i.rows]
+        lanes = s.lanes_in_play(i.vec)
+        landing = self._take_landing(n * i.landing, lanes) if i.landing else None
+        hidden = s.hidden(n, lanes, i.vec) if i.rows == Rows.SLOTS else None
+        read_max = False
+        for micro in self._image.micros[i.routine:i.routine + i.length]:
+            if micro.op == AluOp.NOP:
+                continue  # fences order the RTL's pipeline; here nothing is in flight
+            a = self._a(micro, i, desc, n, lanes, landing)
+            b = self._b(micro, n, lanes)
+            read_max |= micro.b_src == BSrc.MAXREG
+            y, saturated = self._alu(micro, -a if micro.neg_a else a, -b if micro.neg_b else b, desc.s_out)
+            if micro.masked and hidden is not None:
+                if micro.d_max:
+                    peak = np.where(hidden, LOWEST, y).max(axis=0, initial=LOWEST)
+                    self._running_max[:lanes] = fp32.maximum(self._running_max[:lanes], peak)[0]
+                y = np.where(hidden, y.dtype.type(0), y)
+                saturated = saturated & ~hidden
+            s.saturated += int(np.count_nonzero(saturated & s.active(lanes, i.vec)))
+            self._write(micro, i, y, n, lanes)
+        if read_max:
+            self._maxreg[:] = LOWEST
+
+    def _take_landing(self, rows, lanes):
+        landing = self._state.landing.popleft() if rows else np.zeros((0, lanes), np.float32)
+        if landing.shape != (rows, lanes):
+            raise AssertionError(f"a RUN expects {rows} rows of {lanes} lanes, the landing buffer holds {landing.shape}")
+        return landing
+
+    def _a(self, micro, i, desc, n, lanes, landing):
+        s = self._state
+        if micro.a_src == ASrc.VMEM:
+            return self._vmem(micro.a, micro.a_mode, n, lanes)
+        if micro.a_src == ASrc.LANDING:
+            e = np.arange(n)
+            return landing[micro.a + (8 * (e // 4) + e % 4 if micro.a_mode == Mode.TEMP else e)]
+        if micro.a_src == ASrc.STAGE:
+            region, at = s.ref(micro.a)
+            words = np.ascontiguousarray(s.stage[region][at:, :lanes].T)
+            if micro.a_mode == Mode.STREAM:
+                return words.view(np.float16)[:, :n].T.astype(np.float32)
+            return words.view(np.float32)[:, :n].T
+        total = self._sum(lanes)
+        return np.ldexp(total, 2 * desc.s_in)[None] if i.sumscale else total[None]
+
+    def _b(self, micro, n, lanes):
+        if micro.b_src == BSrc.MAXREG:
+            return self._maxreg[None, :lanes]
+        return self._vmem(micro.b, micro.b_mode, n, lanes) if micro.op in _BINARY else np.float32(0)
+
+    def _vmem(self, ref, mode, n, lanes):
+        region, at = self._state.ref(ref)
+        if mode == Mode.STREAM:
+            return self._state.vmem[region][at:at + n, :lanes]
+        if mode == Mode.SCALAR:
+            return self._state.vmem[region][at:at + 1, :lanes]
+        values = self._temps[region, at][:n]
+        return values[np.arange(n) ^ 1] if mode == Mode.SWAP else values
+
+    @staticmethod
+    def _alu(micro, a, b, s_out):
+        if micro.op == AluOp.F16:
+            return fp32.to_fp16(a, s_out)
+        if micro.op in _BINARY:
+            return _BINARY[micro.op](*np.broadcast_arrays(a, b))
+        if micro.op in _UNARY:
+            return _UNARY[micro.op](a)
+        return a, np.zeros(a.shape, bool)
+
+    def _write(self, micro, i, y, n, lanes):
+        s = self._state
+        y = np.broadcast_to(y, (n, lanes)) if len(y) != n else y
+        if micro.d_vm:
+            region, at = s.ref(micro.d)
+            if micro.d_mode:
+                self._temps[region, at] = y
+                s.vmem[region][at:at + 1, :lanes] = y[:1]  # what a later SCALAR read sees: such RUNs have one element
+            else:
+                s.vmem[region][at:at + n, :lanes] = y
+        if micro.d_max and not micro.masked:
+            self._running_max[:lanes] = fp32.maximum(self._running_max[:lanes], y.max(axis=0, initial=LOWEST))[0]
+        if micro.d_square:
+            self._partial.append((exact_sumsq, y))
+        if micro.d_sum:
+            self._partial.append((exact_sum, y))
+        if micro.d_arg:
+            self.logits.append(y)
+        if micro.d_send:
+            self._send(i, y.reshape(n // 4, 4, lanes).transpose(0, 2, 1), lanes)
+
+    def _send(self, i, quads, lanes):
+        """float16 [quads, lanes, 4] into the activation buffer, by the RUN's SendMode."""
+        s = self._state
+        count = len(quads)
+        region, base = s.ref(i.send_base)
+        s.versions[region] += 1
+        act = s.act[region]
+        if i.send_mode == SendMode.LINEAR:
+            at = base + s.head * i.send_h
+            act[at:at + count, :lanes] = quads
+        elif i.send_mode == SendMode.QUERY:
+            for p in range(s.count):
+                v = (p << s.gp_log2) + s.j
+                at = base + s.head * i.send_h + v // s.lanes * s.hdq
+                act[at:at + count, v % s.lanes] = quads[:, p]
+        elif i.send_mode == SendMode.SLOTS:
+            act[base:base + count, :lanes] = quads
+        else:
+            for lane in np.flatnonzero(s.active(lanes, True)):
+                v = s.j * s.lanes + int(lane)
+                at = base + (s.head * s.group + v % (1 << s.gp_log2)) * s.hdq
+                act[at:at + count, v >> s.gp_log2] = quads[:, lane]
+
+    def send_sum(self):
+        """Partial sums to everybody: with one logical tile, they are the sums."""
+        self._collected, self._partial = self._partial, []
+
+    def send_max(self):
+        self._maxreg = self._running_max
+        self._running_max = np.full(self._state.lanes, LOWEST)
+
+    def _sum(self, lanes):
+        kinds = {kind for kind, _ in self._collected}
+        if len(kinds) != 1:
+            raise AssertionError(f"SUM is read with {len(kinds)} kinds of terms collected")
+        values = np.concatenate([y for _, y in self._collected]) if len(self._collected) > 1 else self._collected[0][1]
+        self._collected = []
+        return kinds.pop()(np.ascontiguousarray(values.T))[:lanes]
