@@ -111,6 +111,13 @@ async def starts_at_zero_and_counts(dut):
     for expected in range(1, 300):
         await clock(dut)
         assert int(dut.count.value) == expected % 256
+    for cycles in (1, 4, 5, 100):  # long waits count the same edges as short ones
+        before = int(dut.count.value)
+        await clock(dut, cycles)
+        assert int(dut.count.value) == (before + cycles) % 256
+        await settle()
+        await clock(dut, cycles)
+        assert int(dut.count.value) == (before + 2 * cycles) % 256
     assert seed() >= 0
 
 
