@@ -1,7 +1,6 @@
 """FP16 values as integers: the one place that knows the format's fields."""
 
 import numpy as np
-
 from hayate.rtl.contract.constants import FP16_LSB
 
 

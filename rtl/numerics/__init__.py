@@ -1,0 +1,1 @@
+"""Arithmetic blocks: exact FP16 products and sums, rounding, FP32."""

@@ -1,0 +1,1 @@
+"""The tile: processing elements, activation buffer, vector unit, sequencer."""
