@@ -1,0 +1,1 @@
+"""Reference of the memories' error-correcting code."""
