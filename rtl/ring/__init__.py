@@ -1,0 +1,1 @@
+"""The ring that joins the tiles of a chiplet and the conductor."""

@@ -1,0 +1,120 @@
+"""A stop of the unidirectional ring: forwards, copies, injects, and removes what it injected."""
+
+from amaranth.hdl import Module, Signal
+from amaranth.lib import memory, wiring
+from amaranth.lib.wiring import In, Out
+
+from hayate.rtl.contract.flits import FLIT_FIELDS
+from hayate.rtl.ring.flit import FLIT_STREAM, Flit
+
+__all__ = ["HOP_LATENCY", "RingStop"]
+
+#: Cycles from ``ring_in`` to ``ring_out``, to ``deliver``, and from ``inject`` to ``ring_out``, when nothing waits.
+HOP_LATENCY = 1
+
+
+class RingStop(wiring.Component):
+    """Joins one tile, or the conductor, to the ring.
+
+    A flit goes round the full circle. Every stop that it arrives at delivers it, once; its source is the last to do so and takes it
+    off the ring. Which flits concern the tile is for the receiver to decide, by ``lo`` and ``hi``. Flits of one source arrive everywhere
+    in the order in which they were injected; flits of different sources in any order.
+
+    Latency is HOP_LATENCY on each way through an empty stop; each way sustains a flit a cycle. Transit goes first: a flit is injected
+    in a cycle in which none arrives that must travel on. So the ring as a whole injects at most a flit a cycle, and a source that
+    injects without a pause keeps the ones behind it waiting until it is done. Because injecting needs two free places in the transit
+    buffer and leaves one, the ring always has a free place, and traffic moves as long as every ``deliver`` is taken in the end
+    (bubble flow control).
+
+    Backpressure: a flit is taken from ``ring_in`` when it can be both stored for transit and delivered. ``ring_in.ready`` follows
+    ``deliver.ready``, and ``inject.ready`` follows ``ring_in.valid``, within the cycle; no path leads from ``ring_out.ready`` to
+    ``ring_in.ready``, so that stops can be put in a circle. Reset empties the stop.
+
+    Source: C. Carrión et al., "A flow control mechanism to avoid message deadlock in k-ary n-cube networks", HiPC 1997.
+
+    Parameters
+    ----------
+    depth : int
+        Places of the transit buffer, a power of two, at least 4 (with fewer, injection could not keep up with the ring).
+
+    Members
+    -------
+    stop_id : In(8)
+        Physical number of this stop, different from those of all others on the ring; constant from reset on.
+    ring_in : In(stream of Flit)
+        From the previous stop.
+    ring_out : Out(stream of Flit)
+        To the next stop.
+    inject : In(stream of Flit)
+        From the tile; ``src`` is ignored, ``stop_id`` takes its place.
+    deliver : Out(stream of Flit)
+        To the tile. It must be taken in the end, whatever becomes of ``inject``.
+
+    Raises
+    ------
+    ValueError
+        If ``depth`` is not such a number.
+    """
+
+    def __init__(self, depth: int = 4):
+        if depth < 4 or depth & (depth - 1):
+            raise ValueError(f"depth: the transit buffer takes a power of two of places, at least 4, not {depth}")
+        self.depth = depth
+        super().__init__(
+            {
+                "stop_id": In(FLIT_FIELDS["src"]),
+                "ring_in": In(FLIT_STREAM),
+                "ring_out": Out(FLIT_STREAM),
+                "inject": In(FLIT_STREAM),
+                "deliver": Out(FLIT_STREAM),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.transit = transit = memory.Memory(shape=Flit, depth=self.depth, init=[])
+        write = transit.write_port()
+        read = transit.read_port(domain="comb")
+        level = Signal(range(self.depth + 1))
+
+        # Ready of the ring does not look at this cycle's departure: that would be a path round the whole circle.
+        can_deliver = Signal()
+        arrives = Signal()  # a flit is taken from the ring,
+        passes = Signal()  # and must travel on
+        own = Signal()
+        vacant = Signal()  # the ring does not need the transit buffer's write port
+        injects = Signal()
+        departs = Signal()
+        m.d.comb += [
+            own.eq(self.ring_in.payload.src == self.stop_id),
+            can_deliver.eq(~self.deliver.valid | self.deliver.ready),
+            self.ring_in.ready.eq(can_deliver & (level != self.depth)),
+            arrives.eq(self.ring_in.valid & self.ring_in.ready),
+            passes.eq(arrives & ~own),
+            vacant.eq(~self.ring_in.valid | own),
+            self.inject.ready.eq((level <= self.depth - 2) & vacant),
+            injects.eq(self.inject.valid & self.inject.ready),
+            self.ring_out.valid.eq(level != 0),
+            departs.eq(self.ring_out.valid & self.ring_out.ready),
+        ]
+
+        m.d.comb += [
+            write.en.eq(passes | injects),
+            write.data.eq(self.ring_in.payload),
+            self.ring_out.payload.eq(read.data),
+        ]
+        with m.If(vacant):
+            m.d.comb += [write.data.eq(self.inject.payload), write.data.src.eq(self.stop_id)]
+        with m.If(write.en):
+            m.d.sync += write.addr.eq(write.addr + 1)
+        with m.If(departs):
+            m.d.sync += read.addr.eq(read.addr + 1)
+        m.d.sync += level.eq(level + write.en - departs)
+
+        with m.If(can_deliver):
+            m.d.sync += self.deliver.valid.eq(arrives)
+        delivered = Signal(Flit, reset_less=True)
+        with m.If(arrives):
+            m.d.sync += delivered.eq(self.ring_in.payload)
+        m.d.comb += self.deliver.payload.eq(delivered)
+        return m

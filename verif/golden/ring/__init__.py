@@ -1,0 +1,1 @@
+"""What the ring promises, without saying when."""

@@ -1,0 +1,294 @@
+"""The ring stop alone, and rings of one, two and five of them, against the order-free checker."""
+
+import pytest
+from amaranth import Module
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from hayate.rtl.contract.flits import FLIT_BITS, FLIT_FIELDS, pack_flit, unpack_flit
+from hayate.rtl.ring.flit import FLIT_STREAM, Flit
+from hayate.rtl.ring.stop import HOP_LATENCY, RingStop
+from hayate.verif.bench import Bench, params, rng
+from hayate.verif.golden.ring.checker import RingChecker, RingError
+
+ME = 9  # number of the stop that is tested alone
+OTHERS = (0, 8, 200)
+
+
+def number(position: int) -> int:
+    """Physical number of a stop of the test ring: neither in order nor dense."""
+    return (77 * position + 5) % 256
+
+
+class Ring(wiring.Component):
+    """Some stops in a circle."""
+
+    def __init__(self, stops: int):
+        self.stops = stops
+        ports = {f"inject_{i}": In(FLIT_STREAM) for i in range(stops)}
+        super().__init__(ports | {f"deliver_{i}": Out(FLIT_STREAM) for i in range(stops)})
+
+    def elaborate(self, platform):
+        m = Module()
+        stops = [RingStop() for _ in range(self.stops)]
+        for i, stop in enumerate(stops):
+            m.submodules[f"stop_{i}"] = stop
+            m.d.comb += stop.stop_id.eq(number(i))
+            wiring.connect(m, stop.ring_out, stops[(i + 1) % self.stops].ring_in)
+            wiring.connect(m, wiring.flipped(getattr(self, f"inject_{i}")), stop.inject)
+            wiring.connect(m, stop.deliver, wiring.flipped(getattr(self, f"deliver_{i}")))
+        return m
+
+
+STOP = Bench(lambda depth=4: RingStop(depth), params=[{"depth": 4}, {"depth": 8}])
+RING = Bench(Ring, params=[{"stops": 1}, {"stops": 2}, {"stops": 5}])
+
+
+def random_flits(generator, count, sources):
+    for _ in range(count):
+        word = generator.getrandbits(FLIT_BITS)
+        yield pack_flit(**{**unpack_flit(word), "src": generator.choice(sources)})
+
+
+def by_source(flits):
+    found = {}
+    for flit in flits:
+        found.setdefault(unpack_flit(flit)["src"], []).append(flit)
+    return found
+
+
+async def drive(dut, **values):
+    """Set ports for the coming cycle and let outputs settle."""
+    from hayate.verif.bench.drivers import settle
+
+    for name, value in values.items():
+        getattr(dut, name).value = value
+    await settle()
+
+
+@STOP.test()
+async def forwards_copies_and_removes_under_random_pauses(dut):
+    from hayate.verif.bench.drivers import Sink, Source, clock, start
+
+    await start(dut, stop_id=ME)
+    generator = rng("traffic")
+    sources = [Source(dut, name) for name in ("ring_in", "inject")]
+    sinks = [Sink(dut, name) for name in ("ring_out", "deliver")]
+    for pause, stall in ((0, 0), (0.5, 0.1), (0.1, 0.7), (0.4, 0.4)):
+        passing = list(random_flits(generator, 300, (*OTHERS, ME)))
+        mine = list(random_flits(generator, 150, (0, ME, 255)))
+        for source, sink in zip(sources, sinks):
+            source.pause, sink.stall = pause, stall
+        sources[0].put(*passing)
+        sources[1].put(*mine)
+        expected = [f for f in passing if unpack_flit(f)["src"] != ME]
+        expected += [pack_flit(**{**unpack_flit(f), "src": ME}) for f in mine]
+        out = await sinks[0].take(len(expected))
+        assert await sinks[1].take(len(passing)) == passing
+        assert by_source(out) == by_source(expected)
+        await clock(dut, 20)
+        assert not sinks[0].data and not sinks[1].data
+
+
+@STOP.test()
+async def every_way_takes_one_cycle(dut):
+    from hayate.verif.bench.drivers import clock, start
+
+    await start(dut, stop_id=ME, ring_out__ready=1, deliver__ready=1)
+    foreign, mine = pack_flit(src=3, data=17), pack_flit(src=ME, data=18)
+    for port, flit, outputs in (
+        ("ring_in", foreign, {"ring_out", "deliver"}),
+        ("ring_in", mine, {"deliver"}),
+        ("inject", pack_flit(src=3, data=18), {"ring_out"}),
+    ):
+        await drive(dut, **{f"{port}__valid": 1, f"{port}__payload": flit})
+        assert int(getattr(dut, f"{port}__ready").value)
+        for cycle in range(1, HOP_LATENCY + 3):
+            await clock(dut)
+            await drive(dut, **{f"{port}__valid": 0})
+            for name in ("ring_out", "deliver"):
+                expected = name in outputs and cycle == HOP_LATENCY
+                assert int(getattr(dut, f"{name}__valid").value) == expected, (port, name, cycle)
+                if expected:
+                    payload = int(getattr(dut, f"{name}__payload").value)
+                    assert payload == (mine if port == "inject" else flit)
+
+
+@STOP.test()
+async def injection_leaves_a_bubble_and_transit_uses_it(dut):
+    from hayate.verif.bench.drivers import clock, start
+
+    depth = params()["depth"]
+    await start(dut, stop_id=ME, deliver__ready=1)
+    taken = 0
+    for _ in range(3 * depth):
+        await drive(dut, inject__valid=1, inject__payload=pack_flit(data=taken))
+        taken += int(dut.inject__ready.value)
+        await clock(dut)
+    assert taken == depth - 1
+    await drive(dut, ring_in__valid=1, ring_in__payload=pack_flit(src=1))
+    assert int(dut.ring_in__ready.value)
+    await clock(dut)
+    await drive(dut)
+    assert not int(dut.ring_in__ready.value)
+    await drive(dut, ring_in__valid=0, inject__valid=0, ring_out__ready=1)
+    for data in range(depth):
+        flit = unpack_flit(int(dut.ring_out__payload.value))
+        assert (flit["src"], flit["data"]) == ((ME, data) if data < depth - 1 else (1, 0))
+        await clock(dut)
+        await drive(dut)
+    assert not int(dut.ring_out__valid.value)
+
+
+@STOP.test()
+async def transit_goes_first_and_a_returning_flit_makes_room(dut):
+    from hayate.verif.bench.drivers import clock, start
+
+    await start(dut, stop_id=ME, deliver__ready=1, ring_out__ready=1)
+    out = []
+    for cycle in range(200):
+        mine = cycle % 7 == 3
+        await drive(
+            dut,
+            ring_in__valid=1,
+            ring_in__payload=pack_flit(src=ME if mine else 1, data=cycle),
+            inject__valid=1,
+            inject__payload=pack_flit(data=cycle),
+        )
+        assert int(dut.ring_in__ready.value)
+        assert int(dut.inject__ready.value) == mine
+        if cycle:
+            assert int(dut.ring_out__valid.value)
+            out.append(unpack_flit(int(dut.ring_out__payload.value)))
+        await clock(dut)
+    assert [(f["src"], f["data"]) for f in out] == [(ME if c % 7 == 3 else 1, c) for c in range(199)]
+
+
+@RING.test()
+async def delivers_everything_everywhere_in_order(dut):
+    from hayate.verif.bench.drivers import Sink, Source, clock, start
+
+    await start(dut)
+    stops = range(params()["stops"])
+    checker = RingChecker(number(i) for i in stops)
+    generator = rng("traffic")
+    for i in stops:
+        source = Source(dut, f"inject_{i}", pause=generator.choice((0, 0.3, 0.8)))
+        for flit in random_flits(generator, 200, range(256)):
+            checker.injected(number(i), flit)
+            source.put(flit)
+    sinks = [Sink(dut, f"deliver_{i}", stall=generator.choice((0, 0.3, 0.6))) for i in stops]
+    for i, sink in enumerate(sinks):
+        for flit in await sink.take(200 * len(stops)):
+            checker.delivered(number(i), flit)
+    checker.finish()
+    await clock(dut, 50)
+    assert not any(sink.data for sink in sinks)
+
+
+@RING.test()
+async def a_ring_filled_to_the_brim_drains(dut):
+    from hayate.verif.bench.drivers import clock, start
+
+    await start(dut)
+    stops = range(params()["stops"])
+    checker = RingChecker(number(i) for i in stops)
+    generator = rng("stalls")
+    sent = [0] * len(stops)
+
+    async def cycle(ready, sending):
+        moved = 0
+        for i in stops:
+            flit = pack_flit(lane=sent[i] % 8, data=sent[i])
+            getattr(dut, f"inject_{i}__payload").value = flit
+            getattr(dut, f"inject_{i}__valid").value = int(sending)
+            getattr(dut, f"deliver_{i}__ready").value = int(ready[i])
+        await drive(dut)
+        for i in stops:
+            if sending and int(getattr(dut, f"inject_{i}__ready").value):
+                checker.injected(number(i), int(getattr(dut, f"inject_{i}__payload").value))
+                sent[i] += 1
+                moved += 1
+            if ready[i] and int(getattr(dut, f"deliver_{i}__valid").value):
+                checker.delivered(number(i), int(getattr(dut, f"deliver_{i}__payload").value))
+                moved += 1
+        await clock(dut)
+        return moved
+
+    for _ in range(12):
+        for _ in range(20 * len(stops)):
+            await cycle([False] * len(stops), True)
+        assert await cycle([False] * len(stops), True) == 0  # full: nothing moves any more
+        assert checker.pending >= len(stops)
+        slow = generator.choice(stops)
+        for _ in range(150):
+            await cycle([i != slow or generator.random() < 0.2 for i in stops], True)
+    for _ in range(60 * len(stops)):
+        await cycle([True] * len(stops), False)
+    checker.finish()
+    assert sum(sent) > 200
+
+
+@RING.test()
+async def a_saturated_ring_delivers_a_flit_a_cycle_everywhere(dut):
+    from hayate.verif.bench.drivers import clock, start
+
+    stops = range(params()["stops"])
+    ready = {f"{kind}_{i}__{signal}": 1 for i in stops for kind, signal in (("inject", "valid"), ("deliver", "ready"))}
+    await start(dut, **ready)
+    await clock(dut, 10 * len(stops))
+    for _ in range(1000):
+        await drive(dut)
+        assert all(int(getattr(dut, f"deliver_{i}__valid").value) for i in stops)
+        await clock(dut)
+
+
+@pytest.mark.parametrize("depth", [0, 2, 3, 6])
+def test_depths_that_cannot_work_are_refused(depth):
+    with pytest.raises(ValueError, match=f"a power of two of places, at least 4, not {depth}"):
+        RingStop(depth)
+
+
+def test_the_struct_is_the_contract():
+    assert Flit.size == FLIT_BITS == 121
+    for name, width in FLIT_FIELDS.items():
+        value = (1 << width) - 1
+        assert Flit.const({name: value}).as_bits() == pack_flit(**{name: value})
+        assert unpack_flit(pack_flit(**{name: value}))[name] == value
+
+
+def test_fields_that_do_not_fit_are_refused():
+    with pytest.raises(ValueError, match="lane: 8 does not fit 3 bits"):
+        pack_flit(lane=8)
+    with pytest.raises(KeyError, match="no flit field"):
+        pack_flit(tile=1)
+    with pytest.raises(ValueError, match="a flit has 121 bits"):
+        unpack_flit(1 << 121)
+
+
+def test_the_checker_notices_what_it_is_for():
+    first, second = pack_flit(src=1, data=1), pack_flit(src=1, data=2)
+
+    def fresh():
+        checker = RingChecker([1, 2])
+        checker.injected(1, first)
+        checker.injected(1, second)
+        return checker
+
+    for delivered, text in (
+        ([(2, second)], "the next of stop 1"),  # reordered
+        ([(2, first), (2, first)], "the next of stop 1"),  # doubled
+        ([(2, first), (2, second), (2, second)], "nothing of stop 1 was on its way"),  # invented
+        ([(2, first ^ 1 << 80)], "the next of stop 1"),  # changed
+        ([(2, pack_flit(src=7))], "not on the ring"),
+    ):
+        checker = fresh()
+        with pytest.raises(RingError, match=text):
+            for stop, flit in delivered:
+                checker.delivered(stop, flit)
+    checker = fresh()
+    for stop, flit in ((2, first), (1, first), (2, second)):
+        checker.delivered(stop, flit)
+    assert checker.pending == 1
+    with pytest.raises(RingError, match=r"not delivered, by \(source, stop\): {\(1, 1\): 1}"):
+        checker.finish()
