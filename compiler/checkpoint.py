@@ -11,6 +11,8 @@ from hayate.rtl.contract.errors import HayateError
 from hayate.rtl.contract.tensorfile import TensorFile
 
 FAMILIES = ("llama",)
+HEAD_DIM_MAX = 252  # what the register HDQ holds
+GROUP_MAX = 31  # what the field `group` of an instruction holds
 
 
 @dataclass(frozen=True)
@@ -166,9 +168,12 @@ def _shape(config, path):
     kv_heads = get("num_key_value_heads", heads, high=1 << 10)
     if heads % kv_heads:
         raise HayateError(path, "num_key_value_heads", f"{kv_heads} does not divide {heads} heads", "use the model's own config.json")
+    if heads // kv_heads > GROUP_MAX:
+        raise HayateError(path, "num_key_value_heads", f"{heads // kv_heads} query heads per KV head, at most {GROUP_MAX} are supported",
+                          "use a model with more KV heads")
     if config.get("head_dim") is None and hidden % heads:
         raise HayateError(path, "num_attention_heads", f"{heads} does not divide hidden_size {hidden}", "state head_dim")
-    head_dim = get("head_dim", hidden // heads, high=1 << 9)
+    head_dim = get("head_dim", hidden // heads, high=HEAD_DIM_MAX)
     intermediate = get("intermediate_size")
     for key, value in (("hidden_size", hidden), ("head_dim", head_dim), ("intermediate_size", intermediate)):
         if value % 4:

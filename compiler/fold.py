@@ -6,7 +6,7 @@ import numpy as np
 
 FP16_MAX = 65504.0
 FP16_NORMAL = 2.0**-14
-EXPONENT_RANGE = (-100, 100)
+EXPONENT_RANGE = (-100, 113)  # the upper end serves every FP32 value
 TOP = 14  # a chosen exponent puts the largest magnitude into [2**14, 2**15)
 
 
@@ -25,9 +25,13 @@ def to_fp16(values):
 
     The exponent is 0 where FP16 holds all values exactly, or neither overflows nor loses bits to subnormals; else it puts
     the largest magnitude close to the top of FP16's range. Nothing overflows; what flushes is counted.
+
+    Raises OverflowError for magnitudes from 2**128 on.
     """
     magnitude = np.abs(values)
     top = float(magnitude.max(initial=0.0))
+    if top >= 2.0**128:
+        raise OverflowError(f"a magnitude of {top:.3g} is beyond FP32")
     exponent = 0
     if top >= FP16_MAX or not _harmless(values, magnitude):
         exponent = int(np.clip(np.frexp(top)[1] - 1 - TOP, *EXPONENT_RANGE))

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from hayate.rtl.contract.errors import HayateError
 from hayate.rtl.contract.image import Constant, Descriptor, Region
 from hayate.rtl.contract.isa import ROPE_FINE_BITS
 from hayate.rtl.contract.layout import gp_log2
@@ -17,8 +18,10 @@ EXPONENTS = ("xa", "q", "k", "v", "ao", "xb", "ff")  # of each layer's activatio
 
 @dataclass
 class Plan:
-    """What `build` collects. `index`: descriptor name -> number; `dstep`: descriptors of a layer; `notes`: name -> rounding."""
+    """What `build` collects. `source`: the checkpoint's folder; `index`: descriptor name -> number; `dstep`: descriptors of a
+    layer; `notes`: tensor -> how it was rounded."""
 
+    source: object
     descriptors: list = field(default_factory=list)
     tensors: dict = field(default_factory=dict)
     notes: dict = field(default_factory=dict)
@@ -30,7 +33,10 @@ class Plan:
 
     def half(self, name, values):
         """Round a matrix into the image; its exponent."""
-        rounded = to_fp16(values)
+        try:
+            rounded = to_fp16(values)
+        except OverflowError as e:
+            raise HayateError(self.source, name, f"{e}, with the norm's gain folded in", "repair the checkpoint") from None
         self.tensors[name] = rounded.half
         self.notes[name] = {"exponent": rounded.exponent, "flushed": rounded.flushed, "subnormal": rounded.subnormal}
         return rounded.exponent
@@ -48,7 +54,7 @@ def build(checkpoint, exponents):
 
     exponents: static exponents of the activations, default 0: ``(layer, name)`` -> S for `EXPONENTS`, ``name`` for xf and xg.
     """
-    shape, plan = checkpoint.shape, Plan()
+    shape, plan = checkpoint.shape, Plan(checkpoint.path)
 
     def s(name, layer=None):
         if name == "xa" and layer == shape.layers:

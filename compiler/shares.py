@@ -1,0 +1,107 @@
+"""What part of each matrix and cache a tile holds, and where its rows lie in the banks."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from hayate.rtl.contract.errors import HayateError
+from hayate.rtl.contract.layout import attention, ceil_div, local_slots, split
+
+
+@dataclass(frozen=True)
+class Share:
+    """A tile's part of one descriptor.
+
+    `rows` of each of `blocks` blocks, `words` per row; `quad0`, `row0` as in `isa.DESCRIPTOR`. `source`: rows of the tensor,
+    [blocks, rows], None without one. A block begins on bank 0 and takes `stride` words in every bank.
+    """
+
+    rows: int
+    blocks: int
+    words: int
+    quad0: int
+    row0: int
+    stride: int
+    source: object = None
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """How one model lies on one configuration: slots of the KV cache, and attention of each tile."""
+
+    tiles: int
+    banks: int
+    slots: int
+    context: int
+    attention: tuple
+    hidden: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+
+    @classmethod
+    def of(cls, model, config):
+        """Geometry of an image's `model` on a configuration. Raises HayateError when no position fits the KV slots."""
+        slots = min(config.max_slots, 4 * ceil_div(model["context"] + config.lanes, 4))
+        if slots <= config.lanes:
+            raise HayateError(f"configuration {config.name}", "max_slots", f"{config.max_slots} KV slots leave no position beside "
+                              f"the {config.lanes} in flight", f"--set max_slots={4 * ceil_div(model['context'] + config.lanes, 4)}")
+        return cls(config.tiles, config.banks, slots, min(model["context"], slots - config.lanes),
+                   tuple(attention(model["kv_heads"], config.tiles, t) for t in range(config.tiles)),
+                   model["hidden"], model["heads"], model["kv_heads"], model["head_dim"])
+
+    def quads(self, tile):
+        """(start, stop) of the head-dimension quads that a tile computes of its KV heads."""
+        att = self.attention[tile]
+        return split(self.head_dim // 4, att.group_size, att.group_index)
+
+    def rows(self, tile, rows):
+        """(start, stop) of the tile's rows when `rows` are split in quads over all tiles."""
+        start, stop = split(ceil_div(rows, 4), self.tiles, tile)
+        return min(4 * start, rows), min(4 * stop, rows)
+
+    def symbols(self):
+        """Values of `image.SYMBOLS` that sizes depend on: the largest of all tiles, so that addresses agree."""
+        return {"rows": max(b - a for a, b in (self.rows(t, self.hidden) for t in range(self.tiles))),
+                "heads": max(a.heads for a in self.attention),
+                "slots": max(local_slots(self.slots, a.group_size, a.group_index) for a in self.attention),
+                "slot_words": self.slots // 4}
+
+    def share(self, d, tile):
+        """`Share` of descriptor `d` on logical tile `tile`."""
+        att = self.attention[tile]
+        quad0, quad1 = self.quads(tile)
+        row0 = 0
+        if d.kind in ("rows", "vector"):
+            row0, stop = self.rows(tile, d.rows)
+            return self._share(d.words, [np.arange(row0, stop)], row0 // 4, row0, stored=d.kind == "rows")
+        if d.kind == "pairs":
+            start, stop = split(d.rows // 8, self.tiles, tile)
+            return self._share(d.words, [np.arange(8 * start, 8 * stop)], start, 8 * start)
+        if d.kind in ("q", "kv"):
+            per_head = d.blocks // self.kv_heads
+            blocks = range(att.head0 * per_head, (att.head0 + att.heads) * per_head)
+            size = d.rows // d.blocks
+            return self._share(d.words, [np.arange(b * size + 4 * quad0, b * size + 4 * quad1) for b in blocks], quad0, 0)
+        if d.kind == "kcache":
+            rows = local_slots(self.slots, att.group_size, att.group_index)
+            return Share(rows, att.heads, d.words, quad0, 0, ceil_div(rows, self.banks) * d.words)
+        if d.kind == "vcache":
+            rows, words = 4 * (quad1 - quad0), self.slots // 4
+            return Share(rows, att.heads, words, quad0, 0, ceil_div(rows, self.banks) * words)
+        raise HayateError("image", d.name, f"unknown kind {d.kind!r}", "compile the model again")
+
+    def _share(self, words, blocks, quad0, row0, stored=True):
+        source = np.stack(blocks)
+        rows = source.shape[1]
+        return Share(rows, len(blocks), words, quad0, row0, ceil_div(rows, self.banks) * words, source if stored else None)
+
+
+def stripe(tensor, share, banks):
+    """Bank contents of a share: uint64 [banks, blocks * stride]; row r of a block in bank r % banks; missing rows are zero."""
+    words = np.ascontiguousarray(tensor).view("<u8")[share.source]
+    groups = ceil_div(share.rows, banks)
+    padded = np.zeros((share.blocks, groups * banks, share.words), np.uint64)
+    padded[:, : share.rows] = words
+    by_bank = padded.reshape(share.blocks, groups, banks, share.words).transpose(2, 0, 1, 3)
+    return by_bank.reshape(banks, share.blocks * share.stride)

@@ -1,0 +1,71 @@
+"""How much of each memory an image takes on a configuration, before anything is placed."""
+
+from dataclasses import dataclass
+
+from hayate.rtl.contract.config import Config
+from hayate.rtl.contract.errors import HayateError
+from hayate.rtl.contract.image import evaluate
+
+from .shares import Geometry
+
+UNITS = {"bank_depth": "words in every bank", "act_depth": "words of activation buffer", "stage_depth": "words of stage buffer",
+         "vmem_depth": "words of vector memory", "program_depth": "instructions", "micro_depth": "micro-operations",
+         "desc_depth": "descriptors"}
+SPACES = {"act": "act_depth", "stage": "stage_depth", "vmem": "vmem_depth"}
+
+
+@dataclass(frozen=True)
+class Use:
+    """`need` against `have` of the configuration field `field`."""
+
+    field: str
+    need: int
+    have: int
+
+    @property
+    def fits(self):
+        return self.need <= self.have
+
+
+def allocate(image, geometry):
+    """(region -> address, space -> words taken): regions in order, views left out."""
+    symbols = geometry.symbols()
+    addresses, used = {}, dict.fromkeys(SPACES, 0)
+    for r in image.regions:
+        if not r.of:
+            addresses[r.name] = used[r.space]
+            used[r.space] += evaluate(r.size, symbols)
+    return addresses, used
+
+
+def usage(image, config):
+    """List of `Use`, one per memory; `bank_depth` is that of the fullest tile."""
+    geometry = Geometry.of(image.model, config)
+    words = [sum(s.blocks * s.stride for s in (geometry.share(d, t) for d in image.descriptors)) for t in range(config.tiles)]
+    used = allocate(image, geometry)[1]
+    need = {"bank_depth": max(words), **{SPACES[space]: n for space, n in used.items()}, "program_depth": len(image.program),
+            "micro_depth": len(image.micros), "desc_depth": len(image.descriptors)}
+    return [Use(name, n, getattr(config, name)) for name, n in need.items()]
+
+
+def require_fit(image, config):
+    """Raise HayateError that names every memory that is too small, by how much, and the settings that help."""
+    missing = [u for u in usage(image, config) if not u.fits]
+    if not missing:
+        return
+    what = ", ".join(f"{u.need} {UNITS[u.field]} needed, {u.have} there ({u.need - u.have} too few)" for u in missing)
+    remedy = []
+    for u in missing:
+        try:
+            Config(**{**config.to_dict(), u.field: _round(u)})
+            remedy.append(f"--set {u.field}={_round(u)}")
+        except HayateError:
+            more = "tiles" if u.field in ("bank_depth", "vmem_depth") else None
+            remedy.append(f"more {more} (--set {more}={2 * config.tiles})" if more else "a smaller model")
+    raise HayateError(f"configuration {config.name}", missing[0].field,
+                      f"the model {image.model['name']} does not fit: {what}", " ".join(remedy))
+
+
+def _round(use):
+    step = 64 if use.need > 64 else 4
+    return -(-use.need // step) * step

@@ -1,0 +1,1 @@
+"""Tests of the compiler, the image and the loader."""

@@ -1,0 +1,140 @@
+"""The image file: round trip, reproducible bytes, and every way in which a file can be no good."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+from safetensors import safe_open
+
+from hayate.compiler import compile_model
+from hayate.rtl.contract import image as image_module
+from hayate.rtl.contract import tensorfile
+from hayate.rtl.contract.errors import HayateError
+from hayate.rtl.contract.image import Image, contract_hash
+from hayate.verif.models.tiny import write_tiny_model
+
+
+def test_round_trip(image, tmp_path):
+    image.save(tmp_path / "a.img")
+    again = Image.load(tmp_path / "a.img")
+    for f in dataclasses.fields(Image):
+        if f.name != "tensors":
+            assert getattr(again, f.name) == getattr(image, f.name), f.name
+    assert again.tensors.keys() == image.tensors.keys()
+    for name, tensor in image.tensors.items():
+        assert again.tensors[name].dtype == tensor.dtype
+        assert again.tensors[name].tobytes() == tensor.tobytes(), name
+
+
+def test_same_bytes_each_time(model_folder, image, tmp_path):
+    image.save(tmp_path / "a.img")
+    compile_model(model_folder).save(tmp_path / "b.img")
+    Image.load(tmp_path / "a.img").save(tmp_path / "c.img")
+    first = (tmp_path / "a.img").read_bytes()
+    assert first == (tmp_path / "b.img").read_bytes() == (tmp_path / "c.img").read_bytes()
+
+
+def test_is_an_ordinary_safetensors_file(image, tmp_path):
+    image.save(tmp_path / "a.img")
+    with safe_open(tmp_path / "a.img", "np") as file:
+        assert file.metadata()["format"] == "hayate-image"
+        assert json.loads(file.metadata()["model"])["hidden"] == 32
+        np.testing.assert_array_equal(file.get_tensor("layers.1.wdown"), image.tensors["layers.1.wdown"])
+
+
+def test_tokenizer_is_embedded(image, model_folder):
+    assert image.tokenizer_json == (model_folder / "tokenizer.json").read_text()
+
+
+def test_tokenizer_is_optional(tmp_path):
+    folder = write_tiny_model(tmp_path / "m")
+    (folder / "tokenizer.json").unlink()
+    assert compile_model(folder).tokenizer_json is None
+
+
+def test_contract_hash_follows_the_contract(monkeypatch):
+    before = contract_hash()
+    monkeypatch.setitem(image_module.isa.MICRO, "op", (0, 5))
+    contract_hash.cache_clear()
+    changed = contract_hash()
+    monkeypatch.undo()
+    contract_hash.cache_clear()
+    assert changed != before == contract_hash()
+
+
+def _edit_metadata(path, **changes):
+    raw = path.read_bytes()
+    length = int.from_bytes(raw[:8], "little")
+    header = json.loads(raw[8 : 8 + length])
+    header["__metadata__"] |= changes
+    header["__metadata__"] = {k: v for k, v in header["__metadata__"].items() if v is not None}
+    new = json.dumps(header).encode()
+    path.write_bytes(len(new).to_bytes(8, "little") + new + raw[8 + length :])
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"format": "other"}, "format: 'other' is not a Hayate image; compile one with: hayate compile MODEL -o IMAGE"),
+        ({"format": None}, "format: 'none' is not a Hayate image"),
+        ({"version": "99"}, "version: image version 99, this program reads version 1; compile the model again"),
+        ({"contract": "0" * 64}, "contract: made for contract 000000000000, this machine has"),
+        ({"program": "[[1"}, "program: damaged"),
+        ({"program": '[["JUMP", {}]]'}, "program: damaged"),
+        ({"micros": None}, "micros: damaged"),
+        ({"descriptors": '[{"name": "x"}]'}, "descriptors: damaged"),
+    ],
+)
+def test_refused_images(image, tmp_path, changes, message):
+    path = tmp_path / "a.img"
+    image.save(path)
+    _edit_metadata(path, **changes)
+    with pytest.raises(HayateError) as error:
+        Image.load(path)
+    assert str(error.value).startswith(f"{path}: {message}")
+
+
+def test_tensor_of_another_shape_is_refused(image, tmp_path):
+    path = tmp_path / "a.img"
+    tensors = {**image.tensors, "emb": image.tensors["emb"][:-4]}
+    dataclasses.replace(image, tensors=tensors).save(path)
+    with pytest.raises(HayateError, match="emb: does not hold 64 rows of 8 words; compile the model again"):
+        Image.load(path)
+
+
+def test_missing_and_foreign_files(tmp_path):
+    with pytest.raises(HayateError, match="none.img: no such Hayate image; compile one with"):
+        Image.load(tmp_path / "none.img")
+    for content in (b"", b"abc", b"\xff" * 64, (2).to_bytes(8, "little") + b"{}", (9).to_bytes(8, "little") + b"{not json"):
+        (tmp_path / "x.img").write_bytes(content)
+        with pytest.raises(HayateError, match="not a Hayate image"):
+            Image.load(tmp_path / "x.img")
+    with pytest.raises(HayateError, match="cannot be read|not a Hayate image"):
+        Image.load(tmp_path)
+
+
+def test_truncated_anywhere(image, tmp_path):
+    image.save(tmp_path / "a.img")
+    raw = (tmp_path / "a.img").read_bytes()
+    header = 8 + int.from_bytes(raw[:8], "little")
+    for size in (8, 20, header - 1, header, header + 100, len(raw) - 1):
+        (tmp_path / "x.img").write_bytes(raw[:size])
+        with pytest.raises(HayateError, match="x.img: truncated: .*; fetch or write it again"):
+            Image.load(tmp_path / "x.img")
+
+
+def test_failed_save_leaves_the_old_file(image, tmp_path, monkeypatch):
+    path = tmp_path / "a.img"
+    path.write_bytes(b"old")
+
+    def fail(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(tensorfile.os, "replace", fail)
+    with pytest.raises(HayateError, match="a.img: cannot be written .No space left on device.; give a writable path"):
+        image.save(path)
+    assert path.read_bytes() == b"old"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.img"]
+    with pytest.raises(HayateError, match="cannot be written"):
+        image.save(tmp_path / "missing" / "a.img")

@@ -1,0 +1,68 @@
+"""Compiled images compute what the checkpoint says: golden runs of tiny models against float64."""
+
+import numpy as np
+import pytest
+
+from hayate.compiler import compile_model
+from hayate.verif.golden.conductor.generate import teacher_force
+from hayate.verif.models.reference import Reference
+from hayate.verif.models.tiny import tiny_weights, write_tiny_model, write_weights
+
+IDS = np.random.default_rng(7).integers(0, 61, 40).tolist()
+
+# FP16 keeps 11 bits; errors of a hundred roundings on the way to a logit of size one stay far below this.
+TOLERANCE = 0.02
+
+
+def agree(image, folder, tolerance=TOLERANCE):
+    golden, exact = teacher_force(image, IDS, lanes=4), Reference(folder).logits(IDS)
+    scale = exact.std()
+    assert np.abs(golden - exact).max() <= tolerance * scale
+    # The tolerance means something: a neighbour position's logits are far outside.
+    assert np.abs(golden[1:] - exact[:-1]).max() > 10 * tolerance * scale
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        dict(),
+        dict(tied=False),
+        dict(dtype="F32", heads=3, kv_heads=1, hidden=36, vocab=61),
+        dict(tied=False, dtype="F32", heads=2, kv_heads=2, head_dim=20, ff=20, config={"rope_theta": 500.0, "rms_norm_eps": 0.1}),
+    ],
+    ids=["tied", "untied", "padded-group", "odd-head"],
+)
+def test_logits(tmp_path, shape):
+    folder = write_tiny_model(tmp_path / "m", **shape)
+    agree(compile_model(folder), folder)
+
+
+def test_tiny_and_huge_weights_get_exponents(tmp_path):
+    """Matrices that FP16 could not hold: the same function, as the norms undo the scale of the residual stream."""
+    folder = write_tiny_model(tmp_path / "m", dtype="F32")
+    weights = tiny_weights()
+    weights["model.embed_tokens.weight"] *= 2.0**-21
+    for i in range(2):
+        for name, scale in (("mlp.up", 20), ("mlp.down", -41), ("self_attn.v", -30), ("self_attn.o", 9)):
+            weights[f"model.layers.{i}.{name}_proj.weight"] *= 2.0**scale
+    write_weights(folder / "model.safetensors", weights, "F32")
+    config = folder / "config.json"
+    config.write_text(config.read_text().replace('"rms_norm_eps": 1e-05', '"rms_norm_eps": 1e-18'))
+    exponents = {"xf": -21, "xg": -21, **{(layer, "v"): -30 for layer in range(2)}, **{(layer, "ao"): -30 for layer in range(2)},
+                 **{(layer, "ff"): 20 for layer in range(2)}, **{(layer, x): -21 for layer in range(2) for x in ("xa", "xb")}}
+    image = compile_model(folder, exponents)
+    chosen = {name: note["exponent"] for name, note in image.notes["matrices"].items()}
+    assert chosen["emb"] < -20 and chosen["layers.0.wgu"] > 0
+    assert chosen["layers.1.wdown"] < -40 and chosen["layers.0.wv"] < -30
+    agree(image, folder)
+
+
+def test_activation_exponents_only_move_the_point(tmp_path):
+    """Powers of two on every activation leave the result alone but for FP16 subnormals."""
+    folder = write_tiny_model(tmp_path / "m")
+    names = ("xa", "q", "k", "v", "ao", "xb", "ff")
+    shifted = compile_model(folder, {"xf": -3, "xg": -2, **{(layer, n): -1 - i % 3 for layer in range(2) for i, n in enumerate(names)}})
+    assert shifted.descriptor("layers.1.wdown")[1].s_out == -3
+    plain = teacher_force(compile_model(folder), IDS, lanes=4)
+    moved = teacher_force(shifted, IDS, lanes=4)
+    assert np.abs(plain - moved).max() <= 1e-4 * plain.std()

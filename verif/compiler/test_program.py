@@ -1,0 +1,143 @@
+"""The program: jumps land where they should, every channel balances, every send stays inside its region."""
+
+from collections import Counter
+
+import pytest
+
+from hayate.compiler import compile_model, place
+from hayate.rtl.contract.config import Config
+from hayate.rtl.contract.image import evaluate
+from hayate.rtl.contract.isa import Cast, Csr, LoopCount, LoopReg, Op, Rows, SendMode, WaitKind
+from hayate.rtl.contract.layout import rounds
+from hayate.verif.models.tiny import write_tiny_model
+
+CONFIG = dict(bank_depth=1 << 16, vmem_depth=1024, max_slots=52)
+
+
+@pytest.fixture(scope="module")
+def untied(tmp_path_factory):
+    return compile_model(write_tiny_model(tmp_path_factory.mktemp("m") / "untied", tied=False, heads=6, hidden=48))
+
+
+def walk(image, placement, tile, positions, want):
+    """Instructions in the order a tile executes them, with its loop registers, for one pass."""
+    csr = placement.tiles[tile].csr
+    lanes = placement.config.lanes
+    counts = {LoopCount.HEADS: csr[Csr.LOCAL_HEADS], LoopCount.ROUNDS: rounds(positions, csr[Csr.GROUP], lanes)}
+    registers, stack, pc = dict.fromkeys(LoopReg, 0), [], 0
+    while True:
+        i = image.program[pc]
+        if i.op == Op.LOOP:
+            count = i.count if i.kind == LoopCount.IMM else counts[i.kind]
+            registers[i.reg] = 0
+            stack.append((pc, count))
+            pc += 1 if count else i.skip
+        elif i.op == Op.ENDLOOP:
+            start, count = stack.pop()
+            registers[i.reg] += 1
+            if registers[i.reg] < count:
+                stack.append((start, count))
+                pc = start
+            pc += 1
+        else:
+            yield i, dict(registers)
+            if i.op == Op.END:
+                return
+            pc += i.offset if i.op == Op.SKIP and not want else 1
+
+
+def test_jumps(image, untied):
+    for program in (image.program, untied.program):
+        depth = []
+        for at, i in enumerate(program):
+            if i.op == Op.LOOP:
+                depth.append((at, i.reg))
+                assert program[at + i.skip - 1].op == Op.ENDLOOP and program[at + i.skip - 1].reg == i.reg
+            elif i.op == Op.ENDLOOP:
+                assert depth.pop()[1] == i.reg
+            elif i.op == Op.SKIP:
+                assert program[at + i.offset].op == Op.SENDCAND
+        assert not depth and program[-1].op == Op.END
+
+
+@pytest.mark.parametrize("want", [True, False])
+@pytest.mark.parametrize("tiles, lanes, positions", [(1, 1, 1), (1, 4, 3), (2, 2, 2), (3, 4, 4), (5, 2, 1), (4, 8, 5)])
+def test_every_channel_balances(image, untied, tiles, lanes, positions, want):
+    """What is sent on a channel of a tile is waited for, on one engine only, and nothing is left when the pass ends."""
+    for model in (image, untied):
+        placement = place(model, Config(tiles=tiles, lanes=lanes, **CONFIG))
+        sent = Counter({(t, chan): n * positions for t in range(tiles) for chan, n in fetches(model).items()})
+        taken, engines = Counter(), {}
+        for t in range(tiles):
+            csr = placement.tiles[t].csr
+            reach = {Cast.ALL: range(tiles), Cast.GROUP: range(csr[Csr.GROUP_LO], csr[Csr.GROUP_HI] + 1), Cast.SELF: [t]}
+            factor = {WaitKind.ONE: 1, WaitKind.ALL: tiles, WaitKind.GROUP: csr[Csr.GROUP_SIZE], WaitKind.LANES: positions,
+                      WaitKind.ATTEND: csr[Csr.ATT_SENDERS] * rounds(positions, csr[Csr.GROUP], lanes)}
+            for i, _ in walk(model, placement, t, positions, want):
+                if i.op in (Op.SENDSUM, Op.SENDMAX) or (i.op == Op.RUN and i.send):
+                    sent.update((to, i.chan) for to in reach[i.cast])
+                elif i.op in (Op.M_WAIT, Op.V_WAIT):
+                    taken[t, i.chan] += i.count * factor[i.kind]
+                    assert engines.setdefault(i.chan, i.op) == i.op
+        assert sent == taken
+
+
+def fetches(image):
+    return Counter(i.chan for i in image.program if i.op == Op.FETCH)
+
+
+def test_landing_rows_are_all_consumed(image):
+    """Each GEMV is followed by the one RUN that consumes its rows, over as many elements as it has rows."""
+    pending = None
+    for i in image.program:
+        if i.op == Op.GEMV:
+            assert pending is None
+            pending = i
+        elif i.op == Op.RUN and i.landing:
+            assert (pending.desc, pending.dstep, pending.rows) == (i.desc, i.dstep, i.rows)
+            first, length = i.routine, i.length
+            reads = [m for m in image.micros[first : first + length] if m.a_src == 1]
+            assert len(reads) == i.landing
+            assert i.vl * i.landing <= 16
+            pending = None
+    assert pending is None
+
+
+@pytest.mark.parametrize("tiles, lanes", [(1, 4), (2, 2), (5, 1), (4, 4)])
+def test_addresses_stay_inside_their_regions(image, untied, tiles, lanes):
+    for model in (image, untied):
+        placement = place(model, Config(tiles=tiles, lanes=lanes, **CONFIG))
+        hdq = model.model["head_dim"] // 4
+        for t in range(tiles):
+            symbols = {"rows": 0, "heads": 0, "slots": 0, "slot_words": placement.slots // 4}
+            csr, shares = placement.tiles[t].csr, placement.tiles[t].shares
+            symbols["heads"] = max(p.csr[Csr.LOCAL_HEADS] for p in placement.tiles)
+            heads, padded = csr[Csr.LOCAL_HEADS], hdq << csr[Csr.GP_LOG2]
+            for i in model.program:
+                if i.op == Op.GEMV:
+                    d = model.descriptors[i.desc]
+                    words = placement.slots // 4 if i.slot_words else shares[d.name][1].words
+                    j = (1 << csr[Csr.GP_LOG2]) - 1 if i.vec else 0
+                    last = i.act_h * (heads - 1) + i.act_j * j + words
+                    assert last <= evaluate(model.region(i.act[0]).size, symbols), i
+                elif i.op == Op.RUN and i.send:
+                    share = shares[model.descriptors[i.desc].name][1]
+                    quads = share.rows // (4 * max(1, i.landing))
+                    last = i.send_h * (heads - 1) + share.quad0 + quads
+                    if i.send_mode == SendMode.QUERY:
+                        last += padded - hdq
+                    elif i.send_mode == SendMode.SLOTS:
+                        assert i.rows == Rows.SLOTS
+                        last = placement.slots // 4
+                    elif i.send_mode == SendMode.OUTPUT:
+                        last = ((csr[Csr.HEAD0] + heads) * csr[Csr.GROUP] - 1) * hdq + share.quad0 + quads
+                    assert last <= evaluate(model.region(i.send_base[0]).size, symbols), i
+
+
+def test_program_is_the_same_for_every_layer_count(tmp_path):
+    deep = compile_model(write_tiny_model(tmp_path / "deep", layers=7))
+    assert len(deep.program) < 70
+    first, _ = deep.descriptor("layers.0.wdown")
+    last, d = deep.descriptor("layers.6.wdown")
+    run = next(i for i in deep.program if i.op == Op.RUN and i.desc == first)
+    assert last == first + 6 * run.dstep and d.tensor == "layers.6.wdown"
