@@ -1,5 +1,6 @@
 """The placement report adds up, and says what does not fit."""
 
+import io
 import json
 
 from rich.console import Console
@@ -28,7 +29,7 @@ def test_misfit_is_reported_not_raised(image):
     assert not data["fits"]
     memory = next(m for m in data["memories"] if m["field"] == "bank_depth")
     assert not memory["fits"] and memory["need"] == data["banks"][0]["words"] > 1000
-    console = Console(width=120, record=True, file=open("/dev/null", "w"))
+    console = Console(width=120, record=True, file=io.StringIO())
     console.print(render(data))
     text = console.export_text()
     assert "tiny on test: does not fit" in text and f"{memory['need'] - 1000} too few" in text
@@ -36,6 +37,6 @@ def test_misfit_is_reported_not_raised(image):
 
 
 def test_fit_is_shown(image):
-    console = Console(width=120, record=True, file=open("/dev/null", "w"))
+    console = Console(width=120, record=True, file=io.StringIO())
     console.print(render(report(image, Config(name="test", tiles=2, bank_depth=8192, max_slots=52))))
     assert "tiny on test: fits" in console.export_text()
