@@ -10,7 +10,7 @@ positive and every product unsigned, 18 × 18 bits at most.
 
 | table | value, over | segment | u |
 |---|---|---|---|
-| EXP | 2^f / 2, f in [0, 1) as a 24-bit fraction | f[23:18] | f[17:0] |
+| EXP | 2^f / 2, f in [0, 1) truncated to 24 fraction bits | f[23:18] | f[17:0] |
 | RECIP | 1/m, m in [1, 2) with 23 fraction bits | m[22:17] | 2·(2^17 - 1 - m[16:0]) + 1 |
 | RSQRT_EVEN | 1/√m, m in [1, 2) | as RECIP | as RECIP |
 | RSQRT_ODD | 1/√(2m), m in [1, 2) | as RECIP | as RECIP |
@@ -87,7 +87,8 @@ def _row(table, segment):
         nodes = [*(round(c.multiply(w, Decimal(size))) for w in _HALF_STRETCH), anchor]
 
     def value(u):
-        w = Decimal(u) if table == Table.EXP else Decimal(size - 1 - u)
+        # exp's fraction is truncated: on average it stands for a number half a unit higher.
+        w = c.add(Decimal(u), Decimal("0.5")) if table == Table.EXP else Decimal(size - 1 - u)
         return _value(table, segment, c.divide(w, Decimal(size)))
 
     u0, u1, u2 = (Decimal(u) for u in nodes)

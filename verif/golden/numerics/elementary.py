@@ -6,6 +6,7 @@ measured by `verif/numerics/test_elementary.py`, are in the docstrings.
 """
 
 import numpy as np
+
 from hayate.rtl.contract import tables
 from hayate.rtl.contract.tables import Table
 
@@ -55,10 +56,10 @@ def exp(x):
     shift = np.clip(exponent - 150 + tables.X_FRACTION, -63, 9)
     magnitude = significand << np.maximum(shift, 0) >> np.maximum(-shift, 0)
     fixed = np.where(sign == 1, -magnitude, magnitude)
-    # y = x · log2(e) in units of 2^-24, truncated; the product of the two low parts is left out.
+    # y = x · log2(e) in units of 2^-24, of three products truncated to 2^-30; that of the two low parts is left out.
     high, low = fixed >> tables.X_LOW_BITS, fixed & (1 << tables.X_LOW_BITS) - 1
-    middle = high * tables.LOG2E_LOW + low * tables.LOG2E_HIGH
-    y = ((high * tables.LOG2E_HIGH << 17) + middle) >> 18
+    middle = (high * tables.LOG2E_LOW >> 12) + (low * tables.LOG2E_HIGH >> 12)
+    y = ((high * tables.LOG2E_HIGH << 5) + middle) >> 6
     n, f = y >> 24, y & (1 << 24) - 1
     p = _interpolate((Table.EXP << tables.SEGMENT_BITS) + (f >> tables.U_BITS), f & _U_MASK)
     # The value is p/2^27 · 2^(n+1) and the significand's hidden bit adds one to the exponent field below.

@@ -1,0 +1,110 @@
+"""One lane of the vector unit's arithmetic."""
+
+from amaranth.hdl import Cat, Module, Mux, Signal, signed
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from hayate.rtl.contract.alu_ops import ALU_LATENCY, ALU_OP_BITS, AluOp
+from hayate.rtl.numerics.elementary import ELEMENTARY_LATENCY, Elementary, ElementaryFunction
+from hayate.rtl.numerics.fp32_add import FP32_ADD_LATENCY, Fp32Add, Fp32AddMode
+from hayate.rtl.numerics.fp32_mul import FP32_MUL_LATENCY, Fp32Mul
+from hayate.rtl.numerics.to_fp16 import TO_FP16_LATENCY, ToFp16
+
+__all__ = ["VectorAlu"]
+
+assert FP32_ADD_LATENCY == FP32_MUL_LATENCY == ELEMENTARY_LATENCY == TO_FP16_LATENCY + 1 == ALU_LATENCY - 1
+
+_OPERATIONS = {
+    # operation: (unit, its mode)
+    AluOp.MUL: ("mul", 0),
+    AluOp.ADD: ("add", Fp32AddMode.ADD),
+    AluOp.MAX: ("add", Fp32AddMode.MAX),
+    AluOp.MOV: ("add", Fp32AddMode.MOV),
+    AluOp.EXP: ("elementary", ElementaryFunction.EXP),
+    AluOp.RECIP: ("elementary", ElementaryFunction.RECIP),
+    AluOp.RSQRT: ("elementary", ElementaryFunction.RSQRT),
+    AluOp.F16: ("to_fp16", 0),
+}
+
+
+class VectorAlu(wiring.Component):
+    """An FP32 operation a cycle, on one lane.
+
+    `out_valid`, `y` and `sat` follow `valid` by ALU_LATENCY cycles whatever the operation; there is no backpressure.
+    Operands are finite, subnormals included; results are those of `Fp32Add`, `Fp32Mul`, `ToFp16` and `Elementary`,
+    and never infinite or NaN. A unit's registers load only with an operation of its own in their stage, so idle units
+    stand still. Reset clears the valid bits.
+
+    Members
+    -------
+    valid : In(1)
+        An operation is present.
+    op : In(ALU_OP_BITS)
+        An `AluOp`; an unassigned code does what NOP does.
+    neg_a, neg_b : In(1)
+        Flip the sign of the operand first.
+    a, b : In(32)
+        FP32 operands.
+    s : In(signed(6))
+        Exponent to divide by; read by F16 only.
+    out_valid, y, sat : Out(1), Out(32), Out(1)
+        The result and whether it saturated; `y` and `sat` hold until the next one.
+    """
+
+    valid: In(1)
+    op: In(ALU_OP_BITS)
+    neg_a: In(1)
+    neg_b: In(1)
+    a: In(32)
+    b: In(32)
+    s: In(signed(6))
+    out_valid: Out(1)
+    y: Out(32)
+    sat: Out(1)
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.add = add = Fp32Add()
+        m.submodules.mul = mul = Fp32Mul()
+        m.submodules.elementary = elementary = Elementary()
+        m.submodules.to_fp16 = to_fp16 = ToFp16()
+        units = {"add": add, "mul": mul, "elementary": elementary, "to_fp16": to_fp16}
+
+        a, b = Signal(32), Signal(32)
+        m.d.comb += [
+            a.eq(Cat(self.a[:31], self.a[31] ^ self.neg_a)),
+            b.eq(Cat(self.b[:31], self.b[31] ^ self.neg_b)),
+            add.a.eq(a), add.b.eq(b),
+            mul.a.eq(a), mul.b.eq(b),
+            elementary.x.eq(a),
+            to_fp16.x.eq(a), to_fp16.s.eq(self.s),
+        ]  # fmt: skip
+        with m.Switch(self.op):
+            for op, (unit, mode) in _OPERATIONS.items():
+                with m.Case(op):
+                    m.d.comb += units[unit].valid.eq(self.valid)
+                    if unit == "add":
+                        m.d.comb += add.mode.eq(mode)
+                    elif unit == "elementary":
+                        m.d.comb += elementary.function.eq(mode)
+
+        # The conversion is a stage shorter than the others.
+        f16_valid, f16_sat = Signal(), Signal()
+        f16_y = Signal(16)
+        m.d.sync += f16_valid.eq(to_fp16.out_valid)
+        with m.If(to_fp16.out_valid):
+            m.d.sync += [f16_y.eq(to_fp16.y), f16_sat.eq(to_fp16.sat)]
+
+        # At most one unit delivers in a cycle; none does for NOP.
+        present = Signal(ALU_LATENCY)
+        m.d.sync += [present.eq(Cat(self.valid, present)), self.out_valid.eq(present[ALU_LATENCY - 2])]
+        with m.If(present[ALU_LATENCY - 2]):
+            with m.If(add.out_valid):
+                m.d.sync += [self.y.eq(add.y), self.sat.eq(add.sat)]
+            with m.Elif(mul.out_valid):
+                m.d.sync += [self.y.eq(mul.y), self.sat.eq(mul.sat)]
+            with m.Elif(elementary.out_valid):
+                m.d.sync += [self.y.eq(elementary.y), self.sat.eq(elementary.sat)]
+            with m.Else():
+                m.d.sync += [self.y.eq(Mux(f16_valid, f16_y, 0)), self.sat.eq(f16_valid & f16_sat)]
+        return m
