@@ -1,10 +1,12 @@
-"""Amaranth component to one deterministic Verilog text with plain module names and no paths in it."""
+"""The ports of a Verilog module, and the conversion of `rtl/verilog.py` under the name that benches use."""
 
 import re
 from dataclasses import dataclass
 
-_ESCAPED = re.compile(r"\\(\S+) ")
-_MODULE = re.compile(r"^module\s+(\\\S+ |\w+)", re.MULTILINE)
+from hayate.rtl.verilog import plain_names, verilog
+
+__all__ = ["Port", "plain_names", "ports", "verilog"]
+
 _PORT = re.compile(
     r"^\s*(input|output)\s+(?:wire\s+|reg\s+|logic\s+)?(?:signed\s+)?(?:\[(\d+):0\]\s*)?(\w+)\s*[;,)]?",
     re.MULTILINE,
@@ -18,41 +20,6 @@ class Port:
     name: str
     direction: str
     width: int
-
-
-def verilog(component, name: str = "top") -> str:
-    """Verilog of `component` and everything below it, the same bytes on every call.
-
-    Parameters
-    ----------
-    component: a `wiring.Component`; its ports become the ports of the top module, members joined with `__`.
-    name: the top module's name and the prefix of every other: the submodule at `a.b` becomes `NAME_a_b`.
-    """
-    from amaranth.back import verilog as backend  # the command line imports this file before it needs Amaranth
-
-    return plain_names(backend.convert(component, name=name, emit_src=False, strip_internal_attrs=True))
-
-
-def plain_names(text: str) -> str:
-    """`text` with every escaped module name made a plain one; a clash gets a number, in order of appearance."""
-    defined = [m.strip() for m in _MODULE.findall(text)]
-    used = {m for m in defined if not m.startswith("\\")}
-    names = {}
-    for escaped in (m for m in defined if m.startswith("\\")):
-        plain = candidate = re.sub(r"\W", "_", escaped[1:])
-        number = 1
-        while candidate in used:
-            number += 1
-            candidate = f"{plain}_{number}"
-        used.add(candidate)
-        names[escaped[1:]] = candidate
-
-    def replace(match):
-        found = names.get(match[1])
-        # An instance may be called as the module is: the same plain name serves both, they are different name spaces.
-        return f"{found} " if found else match[0]
-
-    return _ESCAPED.sub(replace, text) if names else text
 
 
 def ports(text: str, name: str = "top") -> tuple[Port, ...]:

@@ -1,0 +1,1 @@
+"""The conductor: token loop at ring stop 0."""

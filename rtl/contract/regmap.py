@@ -1,0 +1,79 @@
+"""The host port: AXI4-Lite registers and the AXI4 load window. RTL, driver, C header and manual come from this table."""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+IDENT = 0x48595445  # "HYTE"
+VERSION = 1
+
+AXIL_ADDR_BITS = 12
+AXI_ADDR_BITS = 40
+AXI_ID_BITS = 4
+
+
+@dataclass(frozen=True)
+class Register:
+    """One 32-bit register: byte offset, name, access ("ro", "rw", "wo", "w1c", "pop"), text, and fields (name, low bit, width, text)."""
+
+    offset: int
+    name: str
+    access: str
+    text: str
+    fields: tuple = ()
+
+
+REGISTERS = (
+    Register(0x000, "IDENT", "ro", "0x48595445, \"HYTE\""),
+    Register(0x004, "VERSION", "ro", "version of this register map"),
+    Register(0x008, "CONTRACT", "ro", "first 32 bits of the contract hash; images carry the whole"),
+    Register(0x00C, "GEOMETRY", "ro", "sizes of this build", (
+        ("TILES", 0, 8, "tiles"), ("BANKS", 8, 8, "banks of a tile"), ("LANES", 16, 8, "positions of a pass (M)"))),
+    Register(0x010, "BANK_DEPTH", "ro", "64-bit words of a bank"),
+    Register(0x014, "MAX_SLOTS", "ro", "KV slots"),
+    Register(0x018, "PROMPT_DEPTH", "ro", "tokens the prompt buffer holds"),
+    Register(0x020, "CONTROL", "wo", "commands", (
+        ("START", 0, 1, "begin a generation; ignored while busy"), ("ABORT", 1, 1, "end the generation after the pass in progress"))),
+    Register(0x024, "STATUS", "ro", "state", (
+        ("BUSY", 0, 1, "a generation is in progress"), ("DONE", 1, 1, "the last generation has ended"),
+        ("FAULT", 2, 1, "a memory error was seen since reset"), ("FULL", 3, 1, "ended by the end of the context"))),
+    Register(0x028, "TILES", "rw", "tiles that hold the model and report candidates"),
+    Register(0x02C, "PROMPT_LENGTH", "rw", "tokens of the prompt, at least 1"),
+    Register(0x030, "TOKEN_LIMIT", "rw", "tokens to generate at most, at least 1"),
+    Register(0x034, "CONTEXT", "rw", "positions a sequence may have"),
+    Register(0x038, "END_TOKEN", "rw", "token that ends the text", (
+        ("TOKEN", 0, 20, "id"), ("ENABLE", 31, 1, "look for it"))),
+    Register(0x03C, "OPTIONS", "rw", "options of a generation", (
+        ("ALL_LOGITS", 0, 1, "compute the logits of every prompt position, for the trace port"),)),
+    Register(0x040, "TOKEN", "pop", "oldest token of the FIFO; reading takes it out", (
+        ("TOKEN", 0, 20, "id"), ("VALID", 31, 1, "0: the FIFO was empty"))),
+    Register(0x044, "TOKEN_CYCLE", "ro", "cycle of the generation at which the token just popped was chosen"),
+    Register(0x048, "TOKEN_LEVEL", "ro", "tokens in the FIFO"),
+    Register(0x050, "IRQ_STATUS", "w1c", "pending interrupts", (
+        ("TOKEN", 0, 1, "a token was chosen"), ("DONE", 1, 1, "the generation has ended"), ("FAULT", 2, 1, "a memory error"))),
+    Register(0x054, "IRQ_ENABLE", "rw", "which of them raise irq; same bits"),
+    Register(0x060, "CYCLES", "ro", "cycles since START, until DONE"),
+    Register(0x064, "PREFILL_CYCLES", "ro", "cycles from START to the first token"),
+    Register(0x068, "PASSES", "ro", "passes of the generation"),
+    Register(0x070, "COUNTER_SELECT", "rw", "asks for a counter of a tile; the answer takes a trip round the ring", (
+        ("COUNTER", 0, 4, "number, see the counters"), ("TILE", 8, 8, "physical tile"))),
+    Register(0x074, "COUNTER_STATUS", "ro", "answer", (("READY", 0, 1, "COUNTER_VALUE holds the counter asked for"),)),
+    Register(0x078, "COUNTER_VALUE", "ro", "its value"),
+)
+
+BY_NAME = {r.name: r for r in REGISTERS}
+
+#: AXI4 load window: 64-bit beats, little-endian. Address = tile << 32 | space << 27 | addr << 3.
+LOAD_TILE_SHIFT = 32
+LOAD_SPACE_SHIFT = 27
+LOAD_ALL_TILES = 255
+
+
+class LoadSpace(IntEnum):
+    """Spaces of the load window: 0 to 5 are `isa.Space`; this one is the conductor's."""
+
+    PROMPT = 7  # addr = position in the prompt, data = token
+
+
+def load_address(tile, space, addr):
+    """Byte address in the load window. `tile` is physical, or LOAD_ALL_TILES; any for PROMPT."""
+    return tile << LOAD_TILE_SHIFT | int(space) << LOAD_SPACE_SHIFT | addr << 3

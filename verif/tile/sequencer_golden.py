@@ -1,0 +1,79 @@
+"""Reference of the sequencer: the queue entries a program gives, by direct evaluation of each instruction's formula."""
+
+from hayate.rtl.contract import layout
+from hayate.rtl.contract.isa import Block, Cast, LoopCount, LoopReg, Op, Rows, SendMode, WaitKind
+
+MATRIX_OPS = (Op.M_WAIT, Op.GEMV, Op.FETCH, Op.KVW)
+
+
+def entries(program, descriptors, tile, pass_, lanes):
+    """(matrix entries, vector entries) of one pass, dictionaries of the fields that mean something for their opcode.
+
+    program: `Instr` with integer fields. descriptors: dictionaries. tile: fields of TileState. pass_: positions, want, hwm.
+    """
+    matrix, vector = [], []
+    index, loops = [0] * len(LoopReg), {}
+    rounds = layout.ceil_div(pass_["positions"] << tile["gp_log2"], lanes)
+    pc = 0
+    while True:
+        i = program[pc]
+        if i.op == Op.END:
+            return matrix, vector
+        if i.op == Op.LOOP:
+            count = {LoopCount.IMM: i.count, LoopCount.HEADS: tile["heads"], LoopCount.ROUNDS: rounds}[i.kind]
+            index[i.reg], loops[i.reg] = 0, [pc + 1, count]
+            pc += 1 if count else i.skip
+        elif i.op == Op.ENDLOOP:
+            loops[i.reg][1] -= 1
+            index[i.reg] = index[i.reg] + 1 if loops[i.reg][1] else 0
+            pc = loops[i.reg][0] if loops[i.reg][1] else pc + 1
+        elif i.op == Op.SKIP:
+            pc += 1 if pass_["want"] else i.offset
+        else:
+            (matrix if i.op in MATRIX_OPS else vector).append(_entry(i, descriptors, tile, pass_, index, rounds))
+            pc += 1
+
+
+def _entry(i, descriptors, tile, pass_, index, rounds):
+    layer, head, j = index
+    entry = {"op": int(i.op)}
+    if i.op in (Op.M_WAIT, Op.V_WAIT):
+        factor = {WaitKind.ONE: 1, WaitKind.ALL: tile["count"], WaitKind.GROUP: tile["group_size"], WaitKind.LANES: pass_["positions"],
+                  WaitKind.ATTEND: tile["att_senders"] * rounds}[i.kind]
+        return entry | {"chan": i.chan, "count": i.count * factor}
+    if i.op == Op.SENDCAND:
+        return entry
+    if i.op in (Op.SENDSUM, Op.SENDMAX):
+        return entry | {"chan": i.chan, "vec": i.vec} | _cast(i, tile)
+    d = descriptors[i.desc + layer * (i.dstep if i.op != Op.FETCH else 0)]
+    hwm = pass_["hwm"]
+    quads = -(-hwm // 4)
+    slot_rows = layout.local_slots(hwm, tile["group_size"], tile["group_index"])
+    if i.op == Op.FETCH:
+        return entry | {"chan": i.chan, "base": d["base"], "words": d["words"], "rows": d["rows"], "row0": d["row0"], "index": i.index,
+                        "stage": i.stage}
+    if i.op == Op.KVW:
+        return entry | {"base": d["base"] + head * d["block_stride"], "words": d["words"], "rows": d["rows"], "value": i.value,
+                        "act": i.act + head * i.act_h + (d["quad0"] if i.value else 0)}
+    if i.op == Op.GEMV:
+        block = {Block.ZERO: 0, Block.HEAD: head, Block.HEAD_GROUP: head * i.group + j}[i.block]
+        live_slots = sum(1 for s in range(hwm) if layout.slot_home(s, tile["group_size"])[0] == tile["group_index"])
+        rows = slot_rows if i.rows == Rows.SLOTS else d["rows"]
+        live = live_slots if i.rows == Rows.SLOTS else d["rows"]
+        return entry | {"base": d["base"] + block * d["block_stride"], "words": d["words"], "length": quads if i.slot_words else d["words"],
+                        "rows": rows, "live": 0 if i.kv and j else live, "act": i.act + head * i.act_h + j * i.act_j,
+                        "s_in": d["s_in"] & 0xFF, "kv": i.kv}
+    address = i.send_base + head * i.send_h + d["quad0"]
+    if i.send_mode == SendMode.SLOTS:
+        address = i.send_base + tile["group_index"]
+    elif i.send_mode == SendMode.OUTPUT:
+        address = i.send_base + (tile["head0"] + head) * tile["group"] * tile["hdq"] + d["quad0"]
+    n = {Rows.DESC: d["rows"] // 2 if i.landing == 2 else d["rows"], Rows.SLOTS: slot_rows, Rows.IMM: i.count}[i.rows]
+    return entry | {"chan": i.chan, "routine": i.routine, "length": i.length, "n": n, "vl": i.vl, "landing": i.landing, "vec": i.vec,
+                    "round": j, "sumscale": i.sumscale, "s_in": d["s_in"] & 0xFF, "s_out": d["s_out"] & 0xFF, "send": i.send,
+                    "send_mode": i.send_mode, "send_addr": address, "row0": d["row0"], "quad0": d["quad0"]} | _cast(i, tile)
+
+
+def _cast(i, tile):
+    lo, hi = {Cast.ALL: (0, tile["count"] - 1), Cast.GROUP: (tile["group_lo"], tile["group_hi"]), Cast.SELF: (tile["index"],) * 2}[i.cast]
+    return {"lo": lo, "hi": hi}
