@@ -7,6 +7,8 @@ from pathlib import Path
 
 FOLDERS = {"rtl": "hayate.rtl", "compiler": "hayate.compiler", "verif": "hayate.verif", "fpga": "hayate.fpga", "scripts": "hayate"}
 
+DATA = {".v", ".vh", ".toml", ".json", ".hex", ".j2"}  # files that modules read at run time
+
 
 @dataclass(frozen=True)
 class Import:
@@ -45,7 +47,8 @@ def components(text: str) -> list[str]:
     return [name for name in found if not name.startswith("_")]
 
 
-def imports(root: Path, path: Path) -> list[Import]:
+@cache
+def imports(root: Path, path: Path) -> tuple[Import, ...]:
     """Every import of `path`, relative ones resolved, `from package import module` as package.module where that is a module."""
     tree = ast.parse(path.read_text())
     package = module_name(root, path).split(".")
@@ -63,4 +66,4 @@ def imports(root: Path, path: Path) -> list[Import]:
         else:
             continue
         found += [Import(str(path.relative_to(root)), node.lineno, name) for name in dict.fromkeys(names)]
-    return found
+    return tuple(found)

@@ -8,6 +8,7 @@ import json
 import os
 import random
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,6 +60,7 @@ class Bench:
         self.name = name
         self.optimize = optimize
         self.timeout = timeout
+        self.line = sys._getframe(1).f_lineno  # tells the benches of a file apart
         self._sources = sources
         self.ids = [label(p) for p in self.params]
         if len(set(self.ids)) != len(self.ids):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from hayate.rtl.contract.errors import HayateError
-from hayate.verif.bench import runner
+from hayate.verif.bench import cache, runner
 from hayate.verif.bench.bench import Job
 from hayate.verif.bench.tools import BuildError, SimulationError, find_icarus
 
@@ -69,7 +69,7 @@ class BenchItem(pytest.Item):
         parameters = bench.params[self.index]
         workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
         return runner.build(
-            _elaborated(bench, self.index),
+            self._elaborated(),
             name=bench.name,
             sources=bench.sources(self.path.parent, parameters),
             sim=self.sim,
@@ -78,6 +78,19 @@ class BenchItem(pytest.Item):
             jobs=1 if workers > 1 else 2,
             root=self.root / "sim",
         )
+
+    def _elaborated(self) -> str:
+        """The Verilog of the bench's component; elaborated again only when a source that it depends on has changed."""
+        bench, root = self.options.bench, self.config.rootpath
+
+        def make() -> str:
+            made = bench.make(**bench.params[self.index])
+            return made if isinstance(made, str) else runner.verilog(made, bench.name)
+
+        if not self.path.is_relative_to(root / "verif"):
+            return make()
+        nth = f"{self.path.relative_to(root)} {bench.line} {bench.params[self.index]} {bench.name}"
+        return cache.text(make, key=nth, files=cache.sources(root, self.path), root=self.root / "sim" / "text")
 
     def runtest(self):
         build = self._build()
@@ -131,18 +144,6 @@ class BenchItem(pytest.Item):
 
     def reportinfo(self):
         return self.path, self.obj.__code__.co_firstlineno - 1, self.name
-
-
-_texts: dict[tuple[int, int], str] = {}
-
-
-def _elaborated(bench, index: int) -> str:
-    """The Verilog of the bench's component; elaborated once in each process."""
-    key = (id(bench), index)
-    if key not in _texts:
-        made = bench.make(**bench.params[index])
-        _texts[key] = made if isinstance(made, str) else runner.verilog(made, bench.name)
-    return _texts[key]
 
 
 def pytest_terminal_summary(terminalreporter):

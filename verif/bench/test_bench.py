@@ -9,7 +9,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from cocotb.utils import get_sim_time
 
-from hayate.verif.bench import Bench, params, rng, runner, seed
+from hayate.verif.bench import Bench, cache, params, rng, runner, seed
 from hayate.verif.bench.convert import Port, plain_names, ports, verilog
 from hayate.verif.bench.drivers import PERIOD, Sink, Source, clock, settle, start
 
@@ -173,6 +173,41 @@ def test_a_missing_top_module_is_named():
 def test_parameters_that_share_a_name_are_refused():
     with pytest.raises(ValueError, match="share a name"):
         Bench(Doubler, params=[{"width": "a b"}, {"width": "a_b"}])
+
+
+def test_elaborated_text_is_kept_until_a_source_changes(tmp_path):
+    source, made = tmp_path / "pe.py", []
+
+    def text(key):
+        return cache.text(lambda: made.append(key) or f"text {len(made)}", key=key, files=[source], root=tmp_path / "kept")
+
+    source.write_text("one")
+    assert [text("a"), text("a"), text("b")] == ["text 1", "text 1", "text 2"]
+    source.write_text("two")
+    assert text("a") == "text 3"
+
+
+def test_sources_follow_imports_into_packages_and_data(tmp_path):
+    for name, content in {
+        "rtl/__init__.py": "",
+        "rtl/memory/__init__.py": "",
+        "rtl/memory/bank.py": "from hayate.rtl import secded\n",
+        "rtl/memory/macro.v": "",
+        "rtl/secded.py": "",
+        "rtl/unrelated.py": "",
+        "verif/test_bank.py": "def f():\n    from hayate.rtl.memory.bank import Bank\n",
+    }.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(content)
+    found = [str(p.relative_to(tmp_path)) for p in cache.sources(tmp_path, tmp_path / "verif" / "test_bank.py")]
+    assert found == [
+        "rtl/__init__.py",
+        "rtl/memory/__init__.py",
+        "rtl/memory/bank.py",
+        "rtl/memory/macro.v",
+        "rtl/secded.py",
+        "verif/test_bank.py",
+    ]
 
 
 def test_a_failed_build_leaves_nothing(tmp_path):
