@@ -86,7 +86,7 @@ class VectorAlu(wiring.Component):
                     if unit == "add":
                         m.d.comb += add.mode.eq(mode)
                     elif unit == "elementary":
-                        m.d.comb += elementary.function.eq(mode)
+                        m.d.comb += elementary.mode.eq(mode)
 
         # The conversion is a stage shorter than the others.
         f16_valid, f16_sat = Signal(), Signal()

@@ -35,14 +35,14 @@ class Elementary(wiring.Component):
 
     Members
     -------
-    valid, function, x : In(1), In(2), In(32)
+    valid, mode, x : In(1), In(2), In(32)
         An operation: an `ElementaryFunction` and an FP32 operand.
     out_valid, y, sat : Out(1), Out(32), Out(1)
         The result; `y` and `sat` hold until the next one.
     """
 
     valid: In(1)
-    function: In(2)
+    mode: In(2)
     x: In(32)
     out_valid: Out(1)
     y: Out(32)
@@ -52,7 +52,7 @@ class Elementary(wiring.Component):
         m = Module()
         magnitude_bits = tables.X_FRACTION + 7
         is_exp = Signal()
-        m.d.comb += is_exp.eq(self.function == ElementaryFunction.EXP)
+        m.d.comb += is_exp.eq(self.mode == ElementaryFunction.EXP)
 
         # Stage 1: one right shift makes exp's argument a fixed-point number, or normalizes a mirrored significand.
         normal = Signal()
@@ -73,7 +73,7 @@ class Elementary(wiring.Component):
             shift_out.eq(shift_in >> amount),
         ]
         s1_valid = Signal()
-        s1_function = Signal(2)
+        s1_mode = Signal(2)
         s1_negative, s1_zero, s1_huge = Signal(), Signal(), Signal()
         s1_power = Signal(signed(9))  # of the normalized significand in [1, 2)
         s1_fixed = Signal(signed(magnitude_bits + 1))  # exp: the argument; else the fraction in the low 23 bits
@@ -81,7 +81,7 @@ class Elementary(wiring.Component):
         with m.If(self.valid):
             negate = is_exp & self.x[31]
             m.d.sync += [
-                s1_function.eq(self.function),
+                s1_mode.eq(self.mode),
                 s1_negative.eq(self.x[31]),
                 s1_zero.eq(~self.x[:31].any()),
                 s1_huge.eq(distance < 0),
@@ -108,7 +108,7 @@ class Elementary(wiring.Component):
         s2_sign, s2_force_max, s2_force_zero, s2_exp = Signal(), Signal(), Signal(), Signal()
         m.d.sync += s2_valid.eq(s1_valid)
         with m.If(s1_valid):
-            with m.Switch(s1_function):
+            with m.Switch(s1_mode):
                 with m.Case(ElementaryFunction.EXP):
                     m.d.comb += row.eq(Cat(scaled[24:30], Const(Table.EXP, 2)))
                     m.d.sync += [
@@ -119,7 +119,7 @@ class Elementary(wiring.Component):
                         s2_sign.eq(0),
                     ]
                 with m.Default():
-                    root = s1_function == ElementaryFunction.RSQRT
+                    root = s1_mode == ElementaryFunction.RSQRT
                     m.d.comb += row.eq(Cat(fraction[17:], Mux(root, Cat(s1_power[0], 1), Table.RECIP)))
                     m.d.sync += [
                         s2_u.eq(Cat(1, ~fraction[:17])),
@@ -129,7 +129,7 @@ class Elementary(wiring.Component):
                         s2_force_zero.eq(0),
                         s2_sign.eq(~root & s1_negative),
                     ]
-            m.d.sync += s2_exp.eq(s1_function == ElementaryFunction.EXP)
+            m.d.sync += s2_exp.eq(s1_mode == ElementaryFunction.EXP)
 
         # The table is a synchronous memory whose output belongs to stage 2's registers.
         words = [c0 & (1 << 26) - 1 | c1 << 26 | c2 << 44 for c0, c1, c2 in tables.ROWS]
