@@ -3,6 +3,7 @@
 from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
+
 from hayate.rtl.numerics.fp16 import Operand
 
 PRODUCT_LATENCY = 1

@@ -3,6 +3,7 @@
 from amaranth import Cat, Module, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
+
 from hayate.rtl.contract.constants import ACC_WIDTH
 from hayate.rtl.numerics.fp16 import Operand, add_carry, decode
 from hayate.rtl.numerics.product import HIGH_BITS, LOW_BITS, Product

@@ -41,3 +41,10 @@ def signed(bits: int, width: int) -> int:
 def pack(patterns: list[int], width: int = 16) -> int:
     """Patterns side by side, the first in the low bits."""
     return sum(p << (width * i) for i, p in enumerate(patterns))
+
+
+def decoded(bits: int, offset: int = -1) -> int:
+    """A pattern as the bits of an `Operand`: significand, exponent modulo 64, sign."""
+    exponent, fraction = bits >> 10 & 31, bits & 0x3FF
+    significand = fraction | (exponent != 0) << 10
+    return significand | ((max(exponent, 1) + offset) % 64) << 11 | (bits >> 15) << 17

@@ -7,6 +7,7 @@ products are recombined in 128 bits and rounded once, nearest-even.
 """
 
 import numpy as np
+
 from hayate.rtl.contract.constants import ACC_LSB, FP16_LSB, K_MAX
 from hayate.verif.golden.numerics.fp16 import to_int
 

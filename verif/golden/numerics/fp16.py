@@ -1,6 +1,7 @@
 """FP16 values as integers: the one place that knows the format's fields."""
 
 import numpy as np
+
 from hayate.rtl.contract.constants import FP16_LSB
 
 
