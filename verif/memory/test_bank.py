@@ -49,11 +49,10 @@ def chip() -> str:
 
 
 BANK = Bench(
-    lambda depth, width, inject=True: Bank(depth, width, inject=inject),
+    lambda depth, width: Bank(depth, width, inject=True),
     params=[{"depth": 64, "width": 64}, {"depth": 37, "width": 16}],
     sources=[macro_text()],
 )
-PLAIN = Bench(lambda: Bank(16), sources=[macro_text()])
 CHIP = Bench(chip, name="chip", sources=[macro_text()])
 
 
@@ -112,7 +111,7 @@ async def answers_like_a_list_of_codewords(dut):
     assert min(seen.values()) > 100
 
 
-@PLAIN.test()
+@BANK.test(only=lambda parameters: parameters["width"] == 64)
 async def reads_one_word_a_cycle_after_three_cycles(dut):
     from hayate.verif.bench.drivers import clock, start
 
@@ -133,7 +132,7 @@ async def reads_one_word_a_cycle_after_three_cycles(dut):
     assert answers == [(a + 3, word) for a, word in enumerate(data)]
 
 
-@PLAIN.test()
+@BANK.test(only=lambda parameters: parameters["width"] == 64)
 async def reset_forgets_reads_and_keeps_words(dut):
     from hayate.verif.bench.drivers import clock, start
 
