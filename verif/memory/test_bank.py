@@ -1,7 +1,5 @@
 """The bank against a list of words; injected errors; loading of the macro from files, by its place in the hierarchy."""
 
-import json
-from dataclasses import asdict
 from functools import cache
 
 import numpy as np
@@ -177,40 +175,43 @@ async def holds_its_file_or_zeros(dut):
                 assert int(getattr(dut, f"tile_{tile}_{bank}").value) == expected, (tile, bank, addr)
 
 
-def simulate(sim, tmp_path, request, directory):
-    """Run the bench above with a plusarg; returns exit status, log and whether cocotb reached its verdict."""
-    from hayate.verif.bench import runner, simulators, tools
+def simulate(sim, tmp_path, request, directory) -> str:
+    """Run the bench above with files from ``directory``; returns the log."""
+    from hayate.verif.bench import runner, tools
     from hayate.verif.bench.bench import Job
 
     if sim == "icarus" and not tools.find_icarus():
         sim = "verilator"
     root = request.config.rootpath / "build" / "sim"
-    build = runner.build(chip(), name="chip", sources=[macro_text()], sim=sim, root=root)
-    results, log = tmp_path / "results.xml", tmp_path / "log"
-    command, env = simulators.test_command(build, "hayate.verif.bench.inside", tmp_path, results, 1, False)
-    env |= Job(__file__, "holds_its_file_or_zeros", 0, 1).environment()
-    env["HAYATE_PORTS"] = json.dumps([asdict(p) for p in build.ports])
-    status = tools.execute([*command, f"+hayate_banks={directory}"], cwd=tmp_path, env=env, log=log, timeout=120)
-    return build, status, results, log.read_text()
+    log = tmp_path / "log"
+    runner.run(
+        runner.build(chip(), name="chip", sources=[macro_text()], sim=sim, root=root),
+        "hayate.verif.bench.inside",
+        directory=tmp_path,
+        log=log,
+        env=Job(__file__, "holds_its_file_or_zeros", 0, 1).environment(),
+        timeout=300,
+        plusargs=[f"+hayate_banks={directory}"],
+    )
+    return log.read_text()
 
 
 @pytest.mark.parametrize("sim", ["verilator", "icarus"])
 def test_each_bank_loads_its_own_file(sim, tmp_path, request):
-    from hayate.verif.bench import simulators
-
     for tile in TILES:
         for bank in range(BANKS):
             (tmp_path / f"tile{tile}_bank{bank}.hex").write_text(bank_file(contents(tile, bank)))
-    build, status, results, log = simulate(sim, tmp_path, request, tmp_path)
-    simulators.judge(build, status, results, log)
+    log = simulate(sim, tmp_path, request, tmp_path)
     assert "with files" in log and "Not enough words" not in log
 
 
 @pytest.mark.parametrize("sim", ["verilator", "icarus"])
 def test_a_missing_file_ends_the_simulation(sim, tmp_path, request):
-    _, status, results, log = simulate(sim, tmp_path, request, tmp_path / "absent")
-    assert status != 0 or not results.exists()
-    assert f"hayate_bank_macro: cannot open {tmp_path}/absent/tile" in log
+    from hayate.verif.bench.tools import SimulationError
+
+    with pytest.raises(SimulationError) as caught:
+        simulate(sim, tmp_path, request, tmp_path / "absent")
+    assert f"hayate_bank_macro: cannot open {tmp_path}/absent/tile" in caught.value.log
 
 
 def test_the_macro_is_plain_verilog_without_paths():
