@@ -38,6 +38,7 @@ class Conductor(wiring.Component):
     tx: Out stream of Flit to the ring stop. rx_valid, rx: In, delivered flits; never refused.
     tokens: Out stream, see TOKEN_STREAM.
     cycles, prefill_cycles, passes: Out(32), of the generation in progress or the last one.
+    position: Out(16). Position of lane 0 of the pass in progress, for readers of the trace ports.
     """
 
     def __init__(self, *, lanes, prompt_depth):
@@ -48,7 +49,7 @@ class Conductor(wiring.Component):
             "end_token": In(TOKEN_BITS), "end_enable": In(1), "all_logits": In(1),
             "prompt_write": In(1), "prompt_addr": In(POSITION_BITS), "prompt_token": In(TOKEN_BITS),
             "tx": Out(FLIT_STREAM), "rx_valid": In(1), "rx": In(Flit), "tokens": Out(TOKEN_STREAM),
-            "cycles": Out(32), "prefill_cycles": Out(32), "passes": Out(32),
+            "position": Out(POSITION_BITS), "cycles": Out(32), "prefill_cycles": Out(32), "passes": Out(32),
         })
 
     def elaborate(self, platform):
@@ -58,7 +59,7 @@ class Conductor(wiring.Component):
         m.submodules.token_fifo = token_fifo = fifo.SyncFIFOBuffered(width=TOKEN_BITS + 32, depth=self._prompt_depth)
         write, read = prompt.write_port(), prompt.read_port()
 
-        position = Signal(POSITION_BITS)      # of lane 0 of the pass being built
+        position = self.position
         lane = Signal(3)
         count = Signal(4)                     # positions of the pass
         token = Signal(TOKEN_BITS)            # token to feed next, once the prompt has been read

@@ -1,8 +1,10 @@
 """Golden sequencer: walks an image's program for one pass and calls the engines in program order."""
 
+from types import SimpleNamespace
+
 import numpy as np
 
-from hayate.rtl.contract.isa import LoopCount, LoopReg, Op
+from hayate.rtl.contract.isa import FORMATS, LoopCount, LoopReg, Op
 
 from .matrix import MatrixEngine
 from .state import TileState
@@ -18,7 +20,8 @@ class Tile:
     """
 
     def __init__(self, image, *, lanes, slots):
-        self._program = image.program
+        # Every field as a plain attribute: `Instr` looks fields up by name on each access, and this runs thousands of times a token.
+        self._program = [SimpleNamespace(**{**dict.fromkeys(FORMATS[i.op], 0), **i.args, "op": i.op}) for i in image.program]
         self.state = TileState(image, lanes, slots)
         self.matrix = MatrixEngine(image, self.state)
         self.vector = VectorEngine(image, self.state)

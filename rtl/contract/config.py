@@ -1,0 +1,152 @@
+"""The machine's configuration: one frozen, validated object shared by RTL, compiler, golden model and estimator."""
+
+import dataclasses
+import difflib
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+from .errors import HayateError
+
+MAX_LANES = 8
+MAX_TILES = 64
+MAX_BANKS = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Sizes of one Hayate package.
+
+    Parameters
+    ----------
+    name: label printed in reports.
+    chiplets: dies in the package (1: chiplet links are not built yet).
+    tiles: tiles in the package, numbered package-wide from 0.
+    banks: memory banks, and so processing elements, of a tile; a power of two.
+    bank_depth: 64-bit words of a bank.
+    lanes: M, positions (or attention vectors) that one pass over the weights serves; a power of two.
+    act_depth: 64-bit words of a lane's activation buffer.
+    stage_depth: 64-bit words of a lane's stage buffer (fetched rows).
+    vmem_depth: FP32 words of a lane's vector memory.
+    program_depth, micro_depth, desc_depth: entries of program, micro-operation and descriptor memory.
+    landing_depth: finished rows that wait for the vector unit.
+    max_slots: KV slots of a package (context + M, whole quads).
+    prompt_depth: tokens of the conductor's prompt buffer and of its token FIFO.
+
+    Raises HayateError naming the field for a value outside its domain.
+    """
+
+    name: str = "custom"
+    chiplets: int = 1
+    tiles: int = 1
+    banks: int = 2
+    bank_depth: int = 2048
+    bank_width: int = 64
+    lanes: int = 2
+    act_depth: int = 256
+    stage_depth: int = 128
+    vmem_depth: int = 512
+    program_depth: int = 128
+    micro_depth: int = 128
+    desc_depth: int = 128
+    landing_depth: int = 32
+    max_slots: int = 64
+    prompt_depth: int = 256
+
+    def __post_init__(self):
+        def require(field, ok, remedy):
+            if not ok:
+                raise HayateError(f"configuration {self.name}", field, f"{getattr(self, field)!r} is not allowed", remedy)
+
+        for f in dataclasses.fields(self):
+            if f.name != "name":
+                value = getattr(self, f.name)
+                require(f.name, isinstance(value, int) and not isinstance(value, bool) and value > 0, "use a positive integer")
+        require("chiplets", self.chiplets == 1, "chiplet links are not built yet; use 1 and raise tiles")
+        require("tiles", self.tiles <= MAX_TILES, f"use 1 to {MAX_TILES}")
+        require("banks", self.banks <= MAX_BANKS and not self.banks & (self.banks - 1), f"use a power of two up to {MAX_BANKS}")
+        require("bank_width", self.bank_width == 64, "only 64-bit words are built")
+        require("lanes", self.lanes <= MAX_LANES and not self.lanes & (self.lanes - 1), f"use a power of two up to {MAX_LANES}")
+        require("bank_depth", self.bank_depth <= 1 << 18, "use at most 262144 words")
+        require("act_depth", self.act_depth <= 1 << 12, "use at most 4096 words")
+        require("vmem_depth", self.vmem_depth <= 1 << 12, "use at most 4096 words")
+        require("stage_depth", self.stage_depth <= 1 << 12, "use at most 4096 words")
+        require("program_depth", self.program_depth <= 1 << 10, "use at most 1024 entries")
+        require("micro_depth", self.micro_depth <= 1 << 10, "use at most 1024 entries")
+        require("desc_depth", self.desc_depth <= 1 << 10, "use at most 1024 entries")
+        require("landing_depth", self.landing_depth >= 32 and not self.landing_depth & (self.landing_depth - 1),
+                "use a power of two of at least 32 (an iteration of 16 rows, twice)")
+        require("max_slots", self.max_slots % 4 == 0 and self.max_slots <= 1 << 14, "use a multiple of 4 up to 16384")
+
+    @property
+    def bytes_total(self):
+        """Bytes of all banks, check bits not counted."""
+        return self.tiles * self.banks * self.bank_depth * 8
+
+    @property
+    def context(self):
+        """Positions the KV cache can hold for sure: slots less the M in flight."""
+        return self.max_slots - self.lanes
+
+    def to_dict(self):
+        return dataclasses.asdict(self)
+
+
+PRESETS = {
+    # Smallest machine that exercises every path: two tiles, so the ring gathers; two banks; two lanes.
+    "unit": Config(name="unit", tiles=2, banks=2, bank_depth=4096, lanes=2, act_depth=256, vmem_depth=512, max_slots=64,
+                   prompt_depth=64),
+    # Deep enough for py-mini in FP16 plus 256 positions of KV on any two of its tiles.
+    "demo": Config(name="demo", tiles=4, banks=4, bank_depth=36864, lanes=4, act_depth=512, vmem_depth=1024, max_slots=260,
+                   prompt_depth=256),
+}
+
+FIELDS = [f.name for f in dataclasses.fields(Config)]
+
+
+def _nearest(name, names):
+    near = difflib.get_close_matches(str(name), list(names), n=1, cutoff=0.0)
+    return near[0] if near else ""
+
+
+def load_config(source="demo", overrides=()):
+    """Configuration from a preset name or a .toml file, with ``key=value`` overrides applied in order.
+
+    Raises HayateError naming the preset, file or key, with the nearest valid name.
+    """
+    base = {}
+    if str(source) in PRESETS:
+        base = PRESETS[str(source)].to_dict()
+    elif str(source).endswith(".toml"):
+        path = Path(source)
+        try:
+            base = tomllib.loads(path.read_text())
+        except FileNotFoundError:
+            raise HayateError(path, "", "no such configuration file",
+                              f"give a preset ({', '.join(PRESETS)}) or an existing .toml") from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as e:
+            raise HayateError(path, "", f"not a readable TOML file ({e})", "write lines like tiles = 4") from None
+        base.setdefault("name", path.stem)
+        preset = base.pop("preset", None)
+        if preset is not None:
+            if preset not in PRESETS:
+                raise HayateError(path, "preset", f"unknown preset {preset!r}", f"did you mean {_nearest(preset, PRESETS)!r}?")
+            base = {**PRESETS[preset].to_dict(), **base}
+    else:
+        raise HayateError("--config", "", f"unknown preset {str(source)!r}", f"did you mean {_nearest(source, PRESETS)!r}? "
+                          f"(presets: {', '.join(PRESETS)}, or a file ending in .toml)")
+    for item in overrides:
+        key, eq, value = item.partition("=")
+        if not eq:
+            raise HayateError("--set", item, "no value", "write key=value, such as tiles=4")
+        if key in FIELDS and key != "name":
+            try:
+                base[key] = int(value, 0)
+            except ValueError:
+                raise HayateError("--set", key, f"{value!r} is not an integer", f"write {key}=4") from None
+        else:
+            base[key] = value
+    for key in base:
+        if key not in FIELDS:
+            raise HayateError(f"configuration {base.get('name', source)}", key, "unknown key", f"did you mean {_nearest(key, FIELDS)!r}?")
+    return Config(**base)

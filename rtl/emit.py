@@ -1,0 +1,81 @@
+"""The chip as one self-contained Verilog text, with a description for tools and a C header for drivers."""
+
+import re
+from dataclasses import dataclass
+
+from .contract import regmap
+from .contract.errors import HayateError
+from .contract.image import contract_hash
+from .contract.isa import Counter, Space
+from .memory.bank import BANK_LATENCY, MACRO_LATENCY, MACRO_MODULE, macro_text
+from .verilog import verilog
+
+
+@dataclass(frozen=True)
+class Emission:
+    """`verilog`: text whose top module is named as the prefix. `description`: plain data. `header`: C text."""
+
+    verilog: str
+    description: dict
+    header: str
+
+
+def emit(config, prefix="hayate"):
+    """`Emission` of a configuration; equal arguments give equal bytes.
+
+    The tile is elaborated once and instantiated `config.tiles` times, so that the cost does not grow with the tiles. The bank macro stands in the
+    text between ``ifndef PREFIX_BANK_MACRO`` and ``endif``: define that symbol to bring your own module of the same name and ports.
+
+    Raises HayateError for a prefix that is no Verilog identifier.
+    """
+    from .package import Package, tile
+
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", prefix):
+        raise HayateError("--prefix", "", f"{prefix!r} is not a Verilog identifier", "start with a letter; letters, digits and _ follow")
+    macro = f"{prefix}_bank_macro"
+    guard = f"{prefix.upper()}_BANK_MACRO"
+    parts = [
+        f"// {prefix}: a Hayate package, configuration {config.name}: {config.tiles} tiles of {config.banks} banks, M = {config.lanes}.\n"
+        f"// Contract {contract_hash()[:16]}. Generated; do not edit.\n",
+        f"`ifndef {guard}\n{macro_text().strip()}\n`endif\n",
+        verilog(tile(config), f"{prefix}_tile"),
+        verilog(Package(config, f"{prefix}_tile"), prefix),
+    ]
+    text = "\n".join(parts).replace(MACRO_MODULE, macro)
+    return Emission(text, _description(config, prefix, macro, guard), _header(prefix))
+
+
+def _description(config, prefix, macro, guard):
+    return {
+        "top": prefix, "configuration": config.to_dict(), "contract": contract_hash(),
+        "clock": {"port": "clk", "edge": "rising"},
+        "reset": {"port": "rst", "active": "high", "synchronous": True, "cycles": 2},
+        "bank_macro": {"module": macro, "guard": guard, "parameters": {"DEPTH": config.bank_depth, "WIDTH": 72, "ADDR": (config.bank_depth - 1).bit_length()},
+                       "ports": ["clk", "en", "we", "addr", "wdata", "rdata"], "read_latency": MACRO_LATENCY, "corrected_latency": BANK_LATENCY,
+                       "instances": config.tiles * config.banks},
+        "registers": [
+            {"offset": r.offset, "name": r.name, "access": r.access, "text": r.text,
+             "fields": [{"name": n, "low": low, "width": width, "text": text} for n, low, width, text in r.fields]} for r in regmap.REGISTERS],
+        "load_window": {"address_bits": regmap.AXI_ADDR_BITS, "data_bits": 64, "tile_shift": regmap.LOAD_TILE_SHIFT,
+                        "space_shift": regmap.LOAD_SPACE_SHIFT, "all_tiles": regmap.LOAD_ALL_TILES,
+                        "spaces": {**{s.name: int(s) for s in Space if s != Space.COUNTER}, **{s.name: int(s) for s in regmap.LoadSpace}}},
+        "counters": {c.name: int(c) for c in Counter},
+    }
+
+
+def _header(prefix):
+    name = prefix.upper()
+    lines = [f"/* Registers of {prefix}. Generated; do not edit. */", f"#ifndef {name}_REGS_H", f"#define {name}_REGS_H", "", "#include <stdint.h>", ""]
+    for r in regmap.REGISTERS:
+        lines.append(f"#define {name}_{r.name} 0x{r.offset:03X}u /* {r.access}: {r.text.replace('*/', '')} */")
+        for field, low, width, text in r.fields:
+            lines.append(f"#define {name}_{r.name}_{field}_SHIFT {low}u /* {text} */")
+            lines.append(f"#define {name}_{r.name}_{field}_MASK 0x{((1 << width) - 1) << low:08X}u")
+    lines += ["", "/* Load window: 64-bit little-endian beats. */"]
+    spaces = {**{s.name: int(s) for s in Space if s != Space.COUNTER}, **{s.name: int(s) for s in regmap.LoadSpace}}
+    lines += [f"#define {name}_SPACE_{n} {v}u" for n, v in spaces.items()]
+    lines += [f"#define {name}_ALL_TILES {regmap.LOAD_ALL_TILES}u",
+              f"#define {name}_LOAD_ADDRESS(tile, space, addr) \\",
+              f"    (((uint64_t)(tile) << {regmap.LOAD_TILE_SHIFT}) | ((uint64_t)(space) << {regmap.LOAD_SPACE_SHIFT}) | ((uint64_t)(addr) << 3))", ""]
+    lines += [f"#define {name}_COUNTER_{c.name} {int(c)}u" for c in Counter]
+    return "\n".join([*lines, "", "#endif", ""])

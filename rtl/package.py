@@ -1,0 +1,111 @@
+"""The package: host port and conductor at ring stop 0, and a ring through every tile."""
+
+from amaranth.hdl import ClockSignal, Instance, Module, Mux, ResetSignal, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from .conductor.conductor import Conductor
+from .contract.flits import CONDUCTOR
+from .contract.image import contract_hash
+from .host.axi import Axi4, AxiLite, expose, exposed
+from .host.host import HostPort
+from .ring.flit import Flit
+from .ring.stop import RingStop
+from .tile.tile import Tile
+
+
+def tile_arguments(config):
+    """Arguments of `Tile` for a configuration."""
+    names = ("banks", "lanes", "bank_depth", "act_depth", "stage_depth", "vmem_depth", "program_depth", "micro_depth", "desc_depth",
+             "landing_depth", "max_slots")
+    return {name: getattr(config, name) for name in names}
+
+
+class Package(wiring.Component):
+    """A whole machine. Tiles are instances of one Verilog module, elaborated once however many there are (see `emit`).
+
+    Clock `clk`, synchronous reset `rst`, high for at least 2 cycles; memories keep their contents.
+
+    Parameters
+    ----------
+    config: `Config`.
+    tile_module: name of the tile's Verilog module.
+
+    Members
+    -------
+    s_axil_*, s_axi_*: AXI4-Lite registers and AXI4 load window, see `contract.regmap` and `host.axi`.
+    irq: Out, level: an enabled interrupt is pending. fault: Out, high for a cycle when a tile saw a memory error.
+    trace_position: Out(16), position of lane 0 of the pass in progress.
+    trace_valid, trace_row, trace_mask, trace_values: Out, per tile, see `Tile`; trace_values has M FP32 values, lane 0 in the low bits.
+    """
+
+    def __init__(self, config, tile_module="hayate_tile"):
+        self._config, self._tile_module = config, tile_module
+        tiles, lanes = config.tiles, config.lanes
+        super().__init__({
+            **exposed("s_axil", AxiLite()), **exposed("s_axi", Axi4()), "irq": Out(1), "fault": Out(1), "trace_position": Out(16),
+            "trace_valid": Out(1).array(tiles), "trace_row": Out(20).array(tiles), "trace_mask": Out(lanes).array(tiles),
+            "trace_values": Out(32 * lanes).array(tiles),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        c = self._config
+        m.submodules.host = host = HostPort(
+            tiles=c.tiles, banks=c.banks, lanes=c.lanes, bank_depth=c.bank_depth, max_slots=c.max_slots, prompt_depth=c.prompt_depth,
+            contract_word=int(contract_hash()[:8], 16))
+        m.submodules.conductor = conductor = Conductor(lanes=c.lanes, prompt_depth=c.prompt_depth)
+        m.submodules.stop = stop = RingStop()
+        expose(m, self, "s_axil", host.s_axil)
+        expose(m, self, "s_axi", host.s_axi)
+
+        for name in ("start", "abort", "tiles", "prompt_length", "token_limit", "context_limit", "end_token", "end_enable", "all_logits",
+                     "prompt_write", "prompt_addr", "prompt_token"):
+            m.d.comb += getattr(conductor, name).eq(getattr(host, name))
+        for name in ("busy", "done", "full", "cycles", "prefill_cycles", "passes"):
+            m.d.comb += getattr(host, name).eq(getattr(conductor, name))
+        m.d.comb += [
+            host.tokens.valid.eq(conductor.tokens.valid), host.tokens.payload.as_value().eq(conductor.tokens.payload),
+            conductor.tokens.ready.eq(host.tokens.ready),
+        ]
+        m.d.comb += [self.irq.eq(host.irq), self.trace_position.eq(conductor.position)]
+
+        # Stop 0: the conductor goes first; the host loads and reads between generations or waits.
+        arrived = stop.deliver.payload
+        rx_valid, rx = Signal(), Signal(Flit)
+        m.d.comb += stop.deliver.ready.eq(1)
+        m.d.sync += [rx_valid.eq(stop.deliver.valid & (arrived.lo == CONDUCTOR)), rx.eq(arrived)]
+        for block in (host, conductor):
+            m.d.comb += [block.rx_valid.eq(rx_valid), block.rx.eq(rx)]
+        m.d.comb += [
+            stop.inject.valid.eq(conductor.tx.valid | host.tx.valid),
+            stop.inject.payload.eq(Mux(conductor.tx.valid, conductor.tx.payload.as_value(), host.tx.payload.as_value())),
+            conductor.tx.ready.eq(stop.inject.ready), host.tx.ready.eq(stop.inject.ready & ~conductor.tx.valid),
+        ]
+
+        # The ring.
+        before = stop.ring_out
+        faults = Signal(c.tiles)
+        for t in range(c.tiles):
+            after = stream.Signature(Flit).create(path=(f"hop_{t + 1}",))
+            values = Signal(32 * c.lanes, name=f"values_{t}")
+            m.submodules[f"tile_{t}"] = Instance(
+                self._tile_module, i_clk=ClockSignal(), i_rst=ResetSignal(), i_stop_id=t + 1,
+                i_ring_in__valid=before.valid, i_ring_in__payload=before.payload.as_value(), o_ring_in__ready=before.ready,
+                o_ring_out__valid=after.valid, o_ring_out__payload=after.payload.as_value(), i_ring_out__ready=after.ready,
+                o_trace_valid=self.trace_valid[t], o_trace_row=self.trace_row[t], o_trace_mask=self.trace_mask[t], o_fault=faults[t],
+                **{f"o_trace_values__{lane}": values[32 * lane:32 * lane + 32] for lane in range(c.lanes)})
+            m.d.comb += self.trace_values[t].eq(values)
+            before = after
+        m.d.comb += [
+            stop.ring_in.valid.eq(before.valid), stop.ring_in.payload.eq(before.payload), before.ready.eq(stop.ring_in.ready),
+            self.fault.eq(faults.any()), host.fault.eq(faults.any()),
+        ]
+        return m
+
+
+def tile(config):
+    """The tile component of a configuration."""
+    return Tile(**tile_arguments(config))
+
+

@@ -1,0 +1,62 @@
+"""What the sequencer hands to the two engines: instructions with every address and count resolved, and the pass they run in."""
+
+from amaranth.lib import data
+
+#: entry of the matrix engine's queue. `length`: words streamed per row group; `words`: words from row group to row group.
+MatrixEntry = data.StructLayout({
+    "op": 4,          # Op.M_WAIT, GEMV, FETCH or KVW
+    "chan": 3,        # M_WAIT, FETCH
+    "count": 16,      # M_WAIT: SYNC flits to consume
+    "base": 20,       # first word of the block
+    "words": 12,
+    "length": 12,
+    "rows": 16,       # rows streamed (GEMV), rows of the matrix here (FETCH), local dims (KVW of V)
+    "live": 16,       # rows that count as useful (GEMV; 0 when the block was already read in this pass)
+    "act": 12,        # activation buffer address
+    "s_in": 8,         # two's complement
+    "kv": 1,          # counts as KV, not as weight
+    "value": 1,       # KVW: 0 K, 1 V
+    "row0": 20,       # FETCH: global index of the first row here
+    "index": 2,       # FETCH: FetchIndex
+    "stage": 12,      # FETCH: stage buffer address
+})
+
+#: entry of the vector engine's queue.
+VectorEntry = data.StructLayout({
+    "op": 4,          # Op.V_WAIT, RUN, SENDSUM, SENDMAX or SENDCAND
+    "chan": 3,
+    "count": 16,      # V_WAIT
+    "routine": 10,    # first micro-operation
+    "length": 6,      # micro-operations in the routine
+    "n": 16,          # elements
+    "vl": 7,
+    "landing": 2,
+    "vec": 1,         # lanes are attention vectors
+    "round": 8,       # J: attention round (vec) or query head (SendMode.QUERY)
+    "sumscale": 1,
+    "s_in": 8,        # two's complement
+    "s_out": 8,       # two's complement
+    "send": 1,
+    "send_mode": 2,
+    "send_addr": 12,  # LINEAR, QUERY: base + HEAD*send_h + quad0; SLOTS: base + group_index; OUTPUT: base + (head0+HEAD)*G*hdq + quad0
+    "lo": 8,          # range of logical tiles
+    "hi": 8,
+    "row0": 20,       # global row of element 0 (logits)
+    "quad0": 14,      # global quad of element 0 (stage reads)
+})
+
+#: state of the pass, constant while it runs.
+PassState = data.StructLayout({
+    "positions": 4,   # P, 1 to M
+    "want": 8,        # positions whose logits are wanted
+    "hwm": 16,        # KV slots in use, this pass included
+})
+
+#: one position of the pass.
+LaneState = data.StructLayout({"token": 20, "pos": 16, "slot": 16})
+
+#: attention geometry and place of this tile (from the CSRs), constant while a model is loaded.
+TileState = data.StructLayout({
+    "index": 8, "count": 8, "group_lo": 8, "group_hi": 8, "group_size": 8, "group_index": 8,
+    "heads": 8, "head0": 8, "att_senders": 8, "group": 5, "gp_log2": 3, "hdq": 6,
+})

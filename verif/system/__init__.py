@@ -1,0 +1,1 @@
+"""Whole machines: compiled images on simulated RTL."""

@@ -1,0 +1,108 @@
+"""A generation on simulated RTL: brings the machine up over its AXI ports, starts it, collects tokens. Runs inside cocotb.
+
+The request is the JSON file named by HAYATE_REQUEST: ``loads`` (.npy, uint64 [n, 2]: load-window address, data), ``registers``
+(name -> value), ``events`` (file to append JSON lines to), ``tiles``.
+"""
+
+import json
+import os
+import time
+
+import cocotb
+import numpy as np
+from cocotb.clock import Clock
+from cocotb.triggers import ClockCycles, RisingEdge, with_timeout
+from cocotbext.axi import AxiBus, AxiLiteBus, AxiLiteMaster, AxiMaster
+
+from hayate.rtl.contract.isa import Counter
+from hayate.rtl.contract.regmap import BY_NAME
+
+PERIOD = 10  # nanoseconds
+BURST = 256 * 8  # bytes of the longest burst; a burst must not cross 4 KiB
+STALL = 4_000_000  # cycles without a token after which the machine counts as hung
+
+
+def field(register, name, value):
+    """Value of one field of a register."""
+    _, low, width, _ = next(f for f in BY_NAME[register].fields if f[0] == name)
+    return value >> low & (1 << width) - 1
+
+
+class Host:
+    """Register access by name."""
+
+    def __init__(self, axil):
+        self._axil = axil
+
+    async def read(self, name):
+        return await self._axil.read_dword(BY_NAME[name].offset)
+
+    async def write(self, name, value):
+        await self._axil.write_dword(BY_NAME[name].offset, value)
+
+
+def bursts(loads):
+    """(address, bytes) runs of consecutive addresses, none across 4 KiB."""
+    addresses, data = loads[:, 0], loads[:, 1]
+    breaks = np.flatnonzero((np.diff(addresses) != 8) | (addresses[1:] % 4096 == 0)) + 1
+    for part in np.split(np.arange(len(loads)), breaks):
+        for at in range(0, len(part), BURST // 8):
+            run = part[at:at + BURST // 8]
+            yield int(addresses[run[0]]), data[run].astype("<u8").tobytes()
+
+
+@cocotb.test()
+async def generation(dut):
+    request = json.loads(open(os.environ["HAYATE_REQUEST"]).read())
+    out = open(request["events"], "a", buffering=1)
+
+    def event(kind, **fields):
+        out.write(json.dumps({"event": kind, **fields}) + "\n")
+
+    dut.rst.value = 1
+    Clock(dut.clk, PERIOD, "ns").start(start_high=False)
+    axi = AxiMaster(AxiBus.from_prefix(dut, "s_axi"), dut.clk, dut.rst, max_burst_len=256)
+    host = Host(AxiLiteMaster(AxiLiteBus.from_prefix(dut, "s_axil"), dut.clk, dut.rst))
+    await ClockCycles(dut.clk, 4)
+    dut.rst.value = 0
+    await ClockCycles(dut.clk, 2)
+
+    began = time.monotonic()
+    for address, data in bursts(np.load(request["loads"])):
+        response = await axi.write(address, data)
+        assert int(response.resp) == 0, f"the load window refused {address:#x}"
+    await ClockCycles(dut.clk, 64)  # the last flits are still on the ring
+    event("loaded", seconds=time.monotonic() - began)
+
+    for name, value in request["registers"].items():
+        await host.write(name, value)
+    await host.write("IRQ_ENABLE", 7)
+    began = time.monotonic()
+    await host.write("CONTROL", 1)
+    done = False
+    while not done:
+        if not int(dut.irq.value):
+            await with_timeout(RisingEdge(dut.irq), STALL * PERIOD, "ns")
+        pending = await host.read("IRQ_STATUS")
+        await host.write("IRQ_STATUS", pending)
+        done = bool(field("IRQ_STATUS", "DONE", pending))
+        while True:
+            word = await host.read("TOKEN")
+            if not field("TOKEN", "VALID", word):
+                break
+            event("token", token=field("TOKEN", "TOKEN", word), cycle=await host.read("TOKEN_CYCLE"))
+    seconds = time.monotonic() - began
+
+    counters = []
+    for tile in range(request["tiles"]):
+        values = {}
+        for counter in Counter:
+            await host.write("COUNTER_SELECT", int(counter) | tile << 8)
+            while not await host.read("COUNTER_STATUS"):
+                pass
+            values[counter.name.lower()] = await host.read("COUNTER_VALUE")
+        counters.append(values)
+    status = await host.read("STATUS")
+    event("done", cycles=await host.read("CYCLES"), prefill=await host.read("PREFILL_CYCLES"), passes=await host.read("PASSES"),
+          counters=counters, fault=field("STATUS", "FAULT", status), full=field("STATUS", "FULL", status), seconds=seconds)
+    out.close()

@@ -1,0 +1,61 @@
+"""Top module of a whole-machine simulation: the package, a monitor that writes the logits trace to a file, and wave control.
+
+The monitor spares Python a wake-up per row: a line is ``position row mask value...``, hexadecimal, one value per lane.
+"""
+
+
+def sim_top(config, ports, prefix="hayate"):
+    """Verilog of module ``sim_top`` around the package module `prefix`, whose `ports` it passes on except for the trace.
+
+    Plusargs: ``+hayate_trace=FILE``; ``+hayate_waves=FILE`` with ``+hayate_wave_first=N`` and ``+hayate_wave_last=N``, in cycles.
+    """
+    kept = [p for p in ports if not p.name.startswith("trace_")]
+    traced = [p for p in ports if p.name.startswith("trace_")]
+
+    def width(p):
+        return f"[{p.width - 1}:0] " if p.width > 1 else ""
+
+    head = ",\n".join(f"  {p.direction} wire {width(p)}{p.name}" for p in kept)
+    wires = "\n".join(f"  wire {width(p)}{p.name};" for p in traced)
+    pins = ",\n".join(f"    .{p.name}({p.name})" for p in ports)
+    lanes = range(config.lanes)
+    monitors = "\n".join(
+        f"      if (trace_valid__{t}) $fwrite(trace, \"%0h %0h %0h{' %h' * config.lanes}\\n\", trace_position, trace_row__{t}, trace_mask__{t}, "
+        + ", ".join(f"trace_values__{t}[{32 * n}+:32]" for n in lanes) + ");"
+        for t in range(config.tiles))
+    return f"""module sim_top (
+{head}
+);
+{wires}
+  {prefix} package_0 (
+{pins}
+  );
+
+  integer trace, first, last, cycle;
+  reg [8*1024-1:0] trace_name, wave_name;
+  reg waves;
+  initial begin
+    trace = 0;
+    if ($value$plusargs("hayate_trace=%s", trace_name)) trace = $fopen(trace_name, "w");
+    waves = $value$plusargs("hayate_waves=%s", wave_name) != 0;
+    if ($value$plusargs("hayate_wave_first=%d", first) == 0) first = 0;
+    if ($value$plusargs("hayate_wave_last=%d", last) == 0) last = 2147483647;
+    cycle = 0;
+  end
+  always @(posedge clk) begin
+    if (trace != 0) begin
+{monitors}
+    end
+  end
+`ifdef HAYATE_WAVES
+  always @(posedge clk) begin
+    cycle <= cycle + 1;
+    if (waves && cycle == first) begin
+      $dumpfile(wave_name);
+      $dumpvars(0, package_0);
+    end
+    if (waves && cycle == last) $dumpoff;
+  end
+`endif
+endmodule
+"""
