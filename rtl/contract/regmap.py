@@ -13,7 +13,11 @@ AXI_ID_BITS = 4
 
 @dataclass(frozen=True)
 class Register:
-    """One 32-bit register: byte offset, name, access ("ro", "rw", "wo", "w1c", "pop"), text, and fields (name, low bit, width, text)."""
+    """One 32-bit register: byte offset, name, access, text, and fields (name, low bit, width, text); no fields means one of 32 bits.
+
+    access: "ro", "rw" (byte strobes honoured), "wo" (reads as 0), "w1c" (writing 1 clears), "pop" (reading takes something out). Bits
+    outside the fields read as 0. Writing what is not writable changes nothing and answers OKAY; an offset without a register answers SLVERR.
+    """
 
     offset: int
     name: str
@@ -21,6 +25,12 @@ class Register:
     text: str
     fields: tuple = ()
 
+
+#: bits of IRQ_STATUS and IRQ_ENABLE.
+IRQ_FIELDS = (("TOKEN", 0, 1, "a token was chosen"), ("DONE", 1, 1, "the generation has ended"), ("FAULT", 2, 1, "a memory error"))
+
+#: "rw" registers that ignore writes while STATUS.BUSY: they describe the generation in progress.
+LOCKED_WHILE_BUSY = ("TILES", "PROMPT_LENGTH", "TOKEN_LIMIT", "CONTEXT", "END_TOKEN", "OPTIONS")
 
 REGISTERS = (
     Register(0x000, "IDENT", "ro", "0x48595445, \"HYTE\""),
@@ -32,14 +42,17 @@ REGISTERS = (
     Register(0x014, "MAX_SLOTS", "ro", "KV slots"),
     Register(0x018, "PROMPT_DEPTH", "ro", "tokens the prompt buffer holds"),
     Register(0x020, "CONTROL", "wo", "commands", (
-        ("START", 0, 1, "begin a generation; ignored while busy"), ("ABORT", 1, 1, "end the generation after the pass in progress"))),
+        ("START", 0, 1, "begin a generation; ignored while busy, and refused (STATUS.REJECTED) when it could not end"),
+        ("ABORT", 1, 1, "end the generation after the pass in progress"))),
     Register(0x024, "STATUS", "ro", "state", (
         ("BUSY", 0, 1, "a generation is in progress"), ("DONE", 1, 1, "the last generation has ended"),
-        ("FAULT", 2, 1, "a memory error was seen since reset"), ("FULL", 3, 1, "ended by the end of the context"))),
-    Register(0x028, "TILES", "rw", "tiles that hold the model and report candidates"),
-    Register(0x02C, "PROMPT_LENGTH", "rw", "tokens of the prompt, at least 1"),
-    Register(0x030, "TOKEN_LIMIT", "rw", "tokens to generate at most, at least 1"),
-    Register(0x034, "CONTEXT", "rw", "positions a sequence may have"),
+        ("FAULT", 2, 1, "a memory error was seen since reset"), ("FULL", 3, 1, "ended by the end of the context"),
+        ("REJECTED", 4, 1, "the last START was refused: a parameter is outside its range"))),
+    Register(0x028, "TILES", "rw", "tiles that hold the model and report candidates", (
+        ("COUNT", 0, 8, "1 to GEOMETRY.TILES"),)),
+    Register(0x02C, "PROMPT_LENGTH", "rw", "tokens of the prompt", (("TOKENS", 0, 16, "1 to PROMPT_DEPTH, at most CONTEXT"),)),
+    Register(0x030, "TOKEN_LIMIT", "rw", "tokens to generate at most", (("TOKENS", 0, 16, "at least 1"),)),
+    Register(0x034, "CONTEXT", "rw", "positions a sequence may have", (("POSITIONS", 0, 16, "at most MAX_SLOTS"),)),
     Register(0x038, "END_TOKEN", "rw", "token that ends the text", (
         ("TOKEN", 0, 20, "id"), ("ENABLE", 31, 1, "look for it"))),
     Register(0x03C, "OPTIONS", "rw", "options of a generation", (
@@ -48,14 +61,13 @@ REGISTERS = (
         ("TOKEN", 0, 20, "id"), ("VALID", 31, 1, "0: the FIFO was empty"))),
     Register(0x044, "TOKEN_CYCLE", "ro", "cycle of the generation at which the token just popped was chosen"),
     Register(0x048, "TOKEN_LEVEL", "ro", "tokens in the FIFO"),
-    Register(0x050, "IRQ_STATUS", "w1c", "pending interrupts", (
-        ("TOKEN", 0, 1, "a token was chosen"), ("DONE", 1, 1, "the generation has ended"), ("FAULT", 2, 1, "a memory error"))),
-    Register(0x054, "IRQ_ENABLE", "rw", "which of them raise irq; same bits"),
+    Register(0x050, "IRQ_STATUS", "w1c", "pending interrupts", IRQ_FIELDS),
+    Register(0x054, "IRQ_ENABLE", "rw", "which of them raise irq; same bits", IRQ_FIELDS),
     Register(0x060, "CYCLES", "ro", "cycles since START, until DONE"),
     Register(0x064, "PREFILL_CYCLES", "ro", "cycles from START to the first token"),
     Register(0x068, "PASSES", "ro", "passes of the generation"),
     Register(0x070, "COUNTER_SELECT", "rw", "asks for a counter of a tile; the answer takes a trip round the ring", (
-        ("COUNTER", 0, 4, "number, see the counters"), ("TILE", 8, 8, "physical tile"))),
+        ("COUNTER", 0, 4, "number, see the counters"), ("TILE", 8, 8, "physical tile; one that is not there has 0 in every counter"))),
     Register(0x074, "COUNTER_STATUS", "ro", "answer", (("READY", 0, 1, "COUNTER_VALUE holds the counter asked for"),)),
     Register(0x078, "COUNTER_VALUE", "ro", "its value"),
 )

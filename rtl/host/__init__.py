@@ -1,0 +1,1 @@
+"""The host port: what the machine shows to a system on a chip."""

@@ -1,0 +1,236 @@
+"""The AXI4-Lite registers: parameters and commands of a generation, its tokens, interrupts and counters."""
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..contract.regmap import BY_NAME, IDENT, IRQ_FIELDS, LOCKED_WHILE_BUSY, REGISTERS, VERSION
+from .axi import AxiLite, Response
+
+TOKEN_BITS = 20
+
+#: entry of the token FIFO.
+Token = data.StructLayout({"token": TOKEN_BITS, "cycle": 32})
+
+#: a counter of a tile.
+CounterSelect = data.StructLayout({"counter": 4, "tile": 8})
+
+#: Ports towards the conductor, which has ports of the same names and widths.
+TO_CONDUCTOR = {
+    "start": 1, "abort": 1, "tiles": 8, "prompt_length": 16, "token_limit": 16, "context_limit": 16,
+    "end_token": TOKEN_BITS, "end_enable": 1, "all_logits": 1,
+}
+
+#: Ports from the conductor, likewise.
+FROM_CONDUCTOR = {"busy": 1, "done": 1, "full": 1, "cycles": 32, "prefill_cycles": 32, "passes": 32, "token_level": 16}
+
+
+def fields(register):
+    """Fields of a `Register`; one of 32 bits when the table names none."""
+    return register.fields or (("VALUE", 0, 32, register.text),)
+
+
+def either(words):
+    """OR of `words`, as a balanced tree."""
+    if len(words) == 1:
+        return words[0]
+    half = len(words) // 2
+    return either(words[:half]) | either(words[half:])
+
+
+class Registers(wiring.Component):
+    """AXI4-Lite subordinate with the registers of `hayate.rtl.contract.regmap`.
+
+    A write is carried out when address and data are both there, in whatever order they came; its answer comes 2 cycles after the later of
+    them, a read's 3 cycles after its address; writes are sustained every 2 cycles, reads every 3. No path leads from an AXI input to an AXI
+    output within a cycle. The two low address bits and AxPROT are not looked at.
+
+    `start` is high for a cycle, 2 cycles after the data of a write that sets CONTROL.START, unless a generation is in progress. It is held
+    back, and STATUS.REJECTED set until the next start, when the generation could not end or would leave the machine's memories: TILES,
+    PROMPT_LENGTH or TOKEN_LIMIT of 0, TILES > tiles, PROMPT_LENGTH > prompt_depth or > CONTEXT, CONTEXT > max_slots. `abort` likewise.
+
+    A read of TOKEN takes one entry from `tokens` for every address accepted, when the answer is formed. An interrupt that comes in the
+    cycle in which its bit is cleared stays pending. Writing COUNTER_SELECT sends one `request`; while an earlier one is unanswered it
+    waits, and of several that wait only the last is sent. A tile that is not there is answered with 0 on the spot. Reset clears everything.
+
+    Parameters
+    ----------
+    tiles, banks, lanes, bank_depth, max_slots, prompt_depth: sizes of the build. contract_word: what CONTRACT reads as.
+
+    Members
+    -------
+    bus: In(AxiLite). irq: Out, level: IRQ_STATUS & IRQ_ENABLE is not 0.
+    start, abort, tiles, prompt_length, token_limit, context_limit, end_token, end_enable, all_logits: Out, see TO_CONDUCTOR.
+    busy, done, full, cycles, prefill_cycles, passes, token_level (entries in the token FIFO): In, see FROM_CONDUCTOR.
+    tokens: In stream of Token. fault: In, a rising edge is one memory error.
+    request: Out stream of CounterSelect. reply_valid, reply_value (32): In; taken when a request is unanswered, else ignored.
+    """
+
+    def __init__(self, *, tiles, banks, lanes, bank_depth, max_slots, prompt_depth, contract_word):
+        self._tiles, self._max_slots, self._prompt_depth = tiles, max_slots, prompt_depth
+        geometry = {"TILES": tiles, "BANKS": banks, "LANES": lanes}
+        self._constants = {
+            "IDENT": IDENT, "VERSION": VERSION, "CONTRACT": contract_word, "BANK_DEPTH": bank_depth, "MAX_SLOTS": max_slots,
+            "PROMPT_DEPTH": prompt_depth, "GEOMETRY": sum(geometry[name] << low for name, low, *_ in BY_NAME["GEOMETRY"].fields),
+        }
+        super().__init__({
+            "bus": In(AxiLite()), "irq": Out(1), "fault": In(1), "tokens": In(stream.Signature(Token)),
+            "request": Out(stream.Signature(CounterSelect)), "reply_valid": In(1), "reply_value": In(32),
+            **{name: Out(width) for name, width in TO_CONDUCTOR.items()}, **{name: In(width) for name, width in FROM_CONDUCTOR.items()},
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        #: register name -> the 32 bits that a read gives, register name -> a write of it happens in this cycle
+        words = {r.name: Signal(32, name=f"word_{r.name.lower()}") for r in REGISTERS}
+        hits = {r.name: Signal(name=f"hit_{r.name.lower()}") for r in REGISTERS if r.access in ("rw", "wo", "w1c")}
+        write_data, write_strobe = Signal(32), Signal(4)
+        pop = Signal()
+        self._write_channel(m, hits, write_data, write_strobe)
+        self._read_channel(m, words, pop)
+
+        locked = Signal()
+        m.d.comb += locked.eq(self.busy | self.start)
+        stored = {}
+        for register in (r for r in REGISTERS if r.access == "rw"):
+            bits = Signal(32, name=register.name.lower())
+            for _, low, width, _ in fields(register):
+                m.d.comb += words[register.name][low:low + width].eq(bits[low:low + width])
+                for byte in range(4):
+                    first, end = max(low, 8 * byte), min(low + width, 8 * byte + 8)
+                    free = ~locked if register.name in LOCKED_WHILE_BUSY else Const(1)
+                    if first < end:
+                        with m.If(hits[register.name] & write_strobe[byte] & free):
+                            m.d.sync += bits[first:end].eq(write_data[first:end])
+            for name, low, width, _ in fields(register):
+                stored[register.name, name] = bits[low:low + width]
+
+        def written(register, field):
+            """The one-bit `field` is being written as 1."""
+            low = next(low for name, low, *_ in fields(BY_NAME[register]) if name == field)
+            return hits[register] & write_strobe[low // 8] & write_data[low]
+
+        def show(register, **values):
+            for name, low, width, _ in fields(BY_NAME[register]):
+                m.d.comb += words[register][low:low + width].eq(values[name])
+
+        for name, value in self._constants.items():
+            m.d.comb += words[name].eq(value)
+
+        # Commands.
+        possible, rejected, faulty = Signal(), Signal(), Signal()
+        tiles, length = stored["TILES", "COUNT"], stored["PROMPT_LENGTH", "TOKENS"]
+        limit, context = stored["TOKEN_LIMIT", "TOKENS"], stored["CONTEXT", "POSITIONS"]
+        m.d.comb += possible.eq(Cat(
+            tiles != 0, tiles <= self._tiles, length != 0, length <= self._prompt_depth, length <= context, limit != 0,
+            context <= self._max_slots).all())
+        m.d.sync += [self.start.eq(0), self.abort.eq(written("CONTROL", "ABORT"))]
+        with m.If(written("CONTROL", "START") & ~locked):
+            m.d.sync += [self.start.eq(possible), rejected.eq(~possible)]
+        m.d.comb += [
+            self.tiles.eq(tiles), self.prompt_length.eq(length), self.token_limit.eq(limit), self.context_limit.eq(context),
+            self.end_token.eq(stored["END_TOKEN", "TOKEN"]), self.end_enable.eq(stored["END_TOKEN", "ENABLE"]),
+            self.all_logits.eq(stored["OPTIONS", "ALL_LOGITS"]),
+        ]
+
+        # Tokens.
+        token_cycle = Signal(32)
+        m.d.comb += self.tokens.ready.eq(pop)
+        with m.If(self.tokens.valid & pop):
+            m.d.sync += token_cycle.eq(self.tokens.payload.cycle)
+        show("TOKEN", TOKEN=Mux(self.tokens.valid, self.tokens.payload.token, 0), VALID=self.tokens.valid)
+        show("TOKEN_CYCLE", VALUE=token_cycle)
+        show("TOKEN_LEVEL", VALUE=self.token_level)
+
+        # Interrupts. A token has arrived when the level is not what this cycle's pop alone would have left.
+        level_expected = Signal(range(self._prompt_depth + 1))
+        was_done, was_fault = Signal(), Signal()
+        m.d.sync += [
+            level_expected.eq(self.token_level - (self.tokens.valid & pop)), was_done.eq(self.done), was_fault.eq(self.fault),
+        ]
+        events = {
+            "TOKEN": self.token_level[:len(level_expected)] != level_expected,
+            "DONE": self.done & ~was_done, "FAULT": self.fault & ~was_fault,
+        }
+        pending = {name: Signal(name=f"pending_{name.lower()}") for name, *_ in IRQ_FIELDS}
+        for name, signal in pending.items():
+            with m.If(events[name]):
+                m.d.sync += signal.eq(1)
+            with m.Elif(written("IRQ_STATUS", name)):
+                m.d.sync += signal.eq(0)
+        show("IRQ_STATUS", **pending)
+        m.d.comb += self.irq.eq(Cat(pending[name] & stored["IRQ_ENABLE", name] for name in pending).any())
+        with m.If(events["FAULT"]):
+            m.d.sync += faulty.eq(1)
+        show("STATUS", BUSY=locked, DONE=self.done & ~self.start, FAULT=faulty, FULL=self.full & ~self.start, REJECTED=rejected)
+        show("CYCLES", VALUE=self.cycles)
+        show("PREFILL_CYCLES", VALUE=self.prefill_cycles)
+        show("PASSES", VALUE=self.passes)
+
+        # Counters of the tiles, one question at a time.
+        wanted, waiting, ready, value = Signal(), Signal(), Signal(init=1), Signal(32)
+        counter, tile = stored["COUNTER_SELECT", "COUNTER"], stored["COUNTER_SELECT", "TILE"]
+        with m.If(self.request.ready):
+            m.d.sync += self.request.valid.eq(0)
+        with m.If(wanted & ~waiting):
+            m.d.sync += wanted.eq(0)
+            with m.If(tile < self._tiles):
+                m.d.sync += [waiting.eq(1), self.request.valid.eq(1)]
+                m.d.sync += [self.request.payload.counter.eq(counter), self.request.payload.tile.eq(tile)]
+            with m.Else():
+                m.d.sync += [ready.eq(1), value.eq(0)]
+        with m.If(waiting & self.reply_valid):
+            m.d.sync += [waiting.eq(0), ready.eq(~wanted), value.eq(self.reply_value)]
+        with m.If(hits["COUNTER_SELECT"] & write_strobe.any()):
+            m.d.sync += [wanted.eq(1), ready.eq(0)]
+        show("COUNTER_STATUS", READY=ready)
+        show("COUNTER_VALUE", VALUE=value)
+        return m
+
+    def _write_channel(self, m, hits, write_data, write_strobe):
+        """Collects address and data, raises the hit of the register addressed for a cycle, and answers."""
+        bus = self.bus
+        address = Signal(bus.awaddr.shape())
+        has_address, has_data, commit = Signal(), Signal(), Signal()
+        m.d.comb += [bus.awready.eq(~has_address), bus.wready.eq(~has_data), commit.eq(has_address & has_data & ~bus.bvalid)]
+        with m.If(bus.awvalid & bus.awready):
+            m.d.sync += [has_address.eq(1), address.eq(bus.awaddr)]
+        with m.If(bus.wvalid & bus.wready):
+            m.d.sync += [has_data.eq(1), write_data.eq(bus.wdata), write_strobe.eq(bus.wstrb)]
+        with m.If(bus.bready):
+            m.d.sync += bus.bvalid.eq(0)
+        with m.If(commit):
+            m.d.sync += [has_address.eq(0), has_data.eq(0), bus.bvalid.eq(1), bus.bresp.eq(Response.SLVERR)]
+            with m.Switch(address[2:]):
+                for register in REGISTERS:
+                    with m.Case(register.offset >> 2):
+                        m.d.sync += bus.bresp.eq(Response.OKAY)
+                        if register.name in hits:
+                            m.d.comb += hits[register.name].eq(1)
+
+    def _read_channel(self, m, words, pop):
+        """Takes an address, and answers with the word of the register addressed; `pop` is high for a cycle when that is TOKEN."""
+        bus = self.bus
+        address = Signal(bus.araddr.shape())
+        has_address, decoded, answer = Signal(), Signal(), Signal()
+        chosen = Signal(len(REGISTERS))  # one-hot
+        m.d.comb += [bus.arready.eq(~has_address), answer.eq(decoded & ~bus.rvalid)]
+        with m.If(bus.arvalid & bus.arready):
+            m.d.sync += [has_address.eq(1), address.eq(bus.araddr)]
+        m.d.sync += decoded.eq(has_address & ~answer)
+        with m.If(bus.rready):
+            m.d.sync += bus.rvalid.eq(0)
+
+        # Decoded in a cycle of its own, then AND and OR: half the LUTs of a multiplexer, most words being narrow or constant.
+        data = Signal(32)
+        gated = []
+        for register, select in zip(REGISTERS, chosen):
+            m.d.sync += select.eq(address[2:] == register.offset >> 2)
+            gated.append(words[register.name] & select.replicate(32))
+            if register.access == "pop":
+                m.d.comb += pop.eq(select & answer)
+        m.d.comb += data.eq(either(gated))
+        with m.If(answer):
+            m.d.sync += [
+                has_address.eq(0), bus.rvalid.eq(1), bus.rdata.eq(data), bus.rresp.eq(Mux(chosen.any(), Response.OKAY, Response.SLVERR)),
+            ]

@@ -1,0 +1,238 @@
+"""The registers, over an AXI4-Lite manager with random pauses, against the table they are made from."""
+
+from hayate.rtl.contract.regmap import AXIL_ADDR_BITS, BY_NAME, IDENT, LOCKED_WHILE_BUSY, REGISTERS, VERSION
+from hayate.rtl.host.registers import Registers, Token, fields
+from hayate.verif.bench import Bench, rng
+
+SIZES = dict(tiles=3, banks=16, lanes=4, bank_depth=36864, max_slots=260, prompt_depth=250, contract_word=0x9ABCDEF0)
+BENCH = Bench(lambda: Registers(**SIZES))
+
+OKAY, SLVERR = 0, 2
+GOOD = {"TILES": 2, "PROMPT_LENGTH": 7, "TOKEN_LIMIT": 5, "CONTEXT": 256}
+LEGAL_LIMITS = {"TILES": 3, "PROMPT_LENGTH": 250, "TOKEN_LIMIT": 65535, "CONTEXT": 260}
+
+
+async def begin(dut, stall=0.3):
+    from hayate.verif.bench.drivers import start
+    from hayate.verif.host.buses import Driver
+
+    await start(dut)
+    return Driver(dut, "bus_", stall)
+
+
+class Pulses:
+    """Counts the cycles in which a port is high."""
+
+    def __init__(self, dut, name):
+        import cocotb
+        from cocotb.triggers import RisingEdge
+
+        self.count = 0
+
+        async def watch():
+            while True:
+                await RisingEdge(dut.clk)
+                self.count += int(getattr(dut, name).value)
+
+        cocotb.start_soon(watch())
+
+
+def mask(register):
+    return sum(((1 << width) - 1) << low for _, low, width, _ in fields(register))
+
+
+@BENCH.test()
+async def constants_read_as_built(dut):
+    host = await begin(dut)
+    assert await host.read("IDENT") == IDENT == int.from_bytes(b"HYTE", "big")
+    assert await host.read("VERSION") == VERSION
+    assert await host.read("CONTRACT") == 0x9ABCDEF0
+    assert [await host.field("GEOMETRY", f) for f in ("TILES", "BANKS", "LANES")] == [3, 16, 4]
+    assert [await host.read(n) for n in ("BANK_DEPTH", "MAX_SLOTS", "PROMPT_DEPTH")] == [36864, 260, 250]
+
+
+@BENCH.test()
+async def random_accesses_follow_the_table(dut):
+    """Any bytes of any register, mapped or not: only the fields of rw registers hold what was written."""
+    host = await begin(dut)
+    generator = rng("accesses")
+    model = {r.name: 0 for r in REGISTERS if r.access == "rw"}
+    by_offset = {r.offset: r for r in REGISTERS}
+    fixed = {r.name for r in REGISTERS if r.access == "ro"}
+    before = {name: await host.read(name) for name in fixed}
+    for _ in range(400):
+        address = generator.choice([r.offset for r in REGISTERS if r.access != "w1c"] + [0x01C, 0x04C, 0x07C, 0x080, 0x100, 0xFFC, 0x828])
+        register = by_offset.get(address)
+        if generator.random() < 0.7:
+            first = generator.randrange(4)
+            count = generator.randint(1, 4 - first)
+            data = generator.randbytes(count)
+            if register is not None and register.name == "CONTROL":
+                data = bytes(count)  # commands have tests of their own
+            answer = await host.bus.write(address + first, data)
+            assert answer.resp == (OKAY if register else SLVERR), hex(address)
+            if register is not None and register.access == "rw":
+                strobes = ((1 << 8 * count) - 1) << 8 * first
+                new = int.from_bytes(data, "little") << 8 * first
+                model[register.name] = (model[register.name] & ~strobes | new & strobes) & mask(register)
+                if register.name == "COUNTER_SELECT":
+                    fixed -= {"COUNTER_STATUS", "COUNTER_VALUE"}
+        else:
+            answer = await host.bus.read(address, 4)
+            assert answer.resp == (OKAY if register else SLVERR), hex(address)
+            value = int.from_bytes(answer.data, "little")
+            if register is None or register.access in ("wo", "pop"):
+                assert value == 0, hex(address)
+            elif register.name in model:
+                assert value == model[register.name], register.name
+            elif register.name in fixed:
+                assert value == before[register.name], register.name
+    for name, value in model.items():
+        assert await host.read(name) == value, name
+    assert int(dut.tiles.value) == model["TILES"] and int(dut.prompt_length.value) == model["PROMPT_LENGTH"]
+    assert int(dut.token_limit.value) == model["TOKEN_LIMIT"] and int(dut.context_limit.value) == model["CONTEXT"]
+    assert int(dut.end_enable.value) << 31 | int(dut.end_token.value) == model["END_TOKEN"]
+    assert int(dut.all_logits.value) == model["OPTIONS"]
+
+
+@BENCH.test()
+async def start_is_one_pulse_and_locks_the_parameters(dut):
+    host = await begin(dut)
+    started, aborted = Pulses(dut, "start"), Pulses(dut, "abort")
+    for name, value in GOOD.items():
+        await host.write(name, value)
+    await host.write("CONTROL", 0)
+    await host.bus.write(BY_NAME["CONTROL"].offset + 1, b"\x03")  # not the byte of the commands
+    assert (started.count, aborted.count) == (0, 0)
+    await host.write("CONTROL", 1)
+    assert (started.count, aborted.count) == (1, 0)
+    dut.busy.value = 1
+    await host.write("CONTROL", 1)
+    await host.write("CONTROL", 2)
+    assert (started.count, aborted.count) == (1, 1)
+    assert await host.field("STATUS", "BUSY") == 1 and await host.field("STATUS", "REJECTED") == 0
+    for name in LOCKED_WHILE_BUSY:
+        await host.write(name, 1)
+    await host.write("IRQ_ENABLE", 5)
+    assert {name: await host.read(name) for name in GOOD} == GOOD
+    assert (await host.read("END_TOKEN"), await host.read("OPTIONS"), await host.read("IRQ_ENABLE")) == (0, 0, 5)
+    dut.busy.value, dut.done.value, dut.full.value = 0, 1, 1
+    assert [await host.field("STATUS", f) for f in ("BUSY", "DONE", "FAULT", "FULL")] == [0, 1, 0, 1]
+    await host.write("TILES", 1)
+    assert await host.read("TILES") == 1
+
+
+@BENCH.test()
+async def a_start_that_could_not_end_is_rejected(dut):
+    host = await begin(dut, stall=0)
+    started = Pulses(dut, "start")
+    accepted = 0
+
+    async def try_with(**changes):
+        for name, value in {**GOOD, **changes}.items():
+            await host.write(name, value)
+        await host.write("CONTROL", 1)
+
+    bad = [{name: 0} for name in GOOD]
+    bad += [{"TILES": 4}, {"PROMPT_LENGTH": 251, "CONTEXT": 260}, {"PROMPT_LENGTH": 8, "CONTEXT": 7}, {"CONTEXT": 261}]
+    for changes in bad:
+        await try_with(**changes)
+        assert started.count == accepted, changes
+        assert await host.field("STATUS", "REJECTED") == 1, changes
+        assert await host.field("STATUS", "BUSY") == 0
+        await host.read("STATUS")
+        assert await host.field("STATUS", "REJECTED") == 1  # it stays
+        accepted += 1
+        await try_with(**({} if accepted % 2 else LEGAL_LIMITS))
+        assert started.count == accepted
+        assert await host.field("STATUS", "REJECTED") == 0
+
+
+@BENCH.test()
+async def every_read_of_token_takes_one(dut):
+    from hayate.verif.bench.drivers import Source
+
+    host = await begin(dut)
+    source = Source(dut, "tokens", pause=0.9)
+    generator = rng("tokens")
+    expected = [(generator.getrandbits(20), generator.getrandbits(32)) for _ in range(60)]
+    source.put(*(Token.const({"token": t, "cycle": c}).as_bits() for t, c in expected))
+    got, empty = [], 0
+    while len(got) < len(expected):
+        value = await host.read("TOKEN")
+        if value >> 31:
+            got.append((value & 0xFFFFF, await host.read("TOKEN_CYCLE")))
+        else:
+            empty += 1
+            assert value == 0
+    assert got == expected and empty > 5
+    assert await host.read("TOKEN") == 0 and await host.read("TOKEN_CYCLE") == expected[-1][1]
+
+
+@BENCH.test()
+async def many_reads_in_flight_pop_once_each(dut):
+    from hayate.verif.bench.drivers import Source
+
+    host = await begin(dut)
+    source = Source(dut, "tokens", pause=0)
+    source.put(*(Token.const({"token": t, "cycle": 0}).as_bits() for t in range(100)))
+    reads = [host.bus.init_read(BY_NAME["TOKEN"].offset, 4) for _ in range(50)]
+    for number, event in enumerate(reads):
+        await event.wait()
+        assert int.from_bytes(event.data.data, "little") == 1 << 31 | number
+
+
+@BENCH.test()
+async def cycle_counters_are_shown(dut):
+    host = await begin(dut)
+    for name, port in (("CYCLES", "cycles"), ("PREFILL_CYCLES", "prefill_cycles"), ("PASSES", "passes")):
+        value = rng(name).getrandbits(32)
+        getattr(dut, port).value = value
+        assert await host.read(name) == value
+
+
+@BENCH.test()
+async def latencies_are_as_stated(dut):
+    from hayate.verif.bench.drivers import clock, settle, start
+
+    await start(dut, bus__bready=1, bus__rready=1)
+
+    async def wait(port):
+        cycles = 0
+        while not int(getattr(dut, port).value):
+            await clock(dut)
+            await settle()
+            cycles += 1
+            assert cycles < 10
+        return cycles
+
+    dut.bus__araddr.value, dut.bus__arvalid.value = 0, 1
+    await clock(dut)
+    dut.bus__arvalid.value = 0
+    await settle()
+    assert 1 + await wait("bus__rvalid") == 3
+    for early in (0, 5):
+        dut.bus__awaddr.value, dut.bus__awvalid.value = 0x028, 1
+        dut.bus__wdata.value, dut.bus__wstrb.value, dut.bus__wvalid.value = 2, 15, early == 0
+        await clock(dut)
+        dut.bus__awvalid.value, dut.bus__wvalid.value = 0, 0
+        await settle()
+        if early:
+            await clock(dut, early)
+            assert not int(dut.bus__bvalid.value)
+            dut.bus__wvalid.value = 1
+            await clock(dut)
+            dut.bus__wvalid.value = 0
+            await settle()
+        assert 1 + await wait("bus__bvalid") == 2
+        await clock(dut)
+
+
+def test_the_table_is_sound():
+    assert len({r.offset for r in REGISTERS}) == len({r.name for r in REGISTERS}) == len(REGISTERS)
+    for register in REGISTERS:
+        assert register.offset % 4 == 0 and register.offset < 1 << AXIL_ADDR_BITS
+        assert register.access in ("ro", "rw", "wo", "w1c", "pop")
+        assert sum(width for *_, width, _ in fields(register)) == mask(register).bit_count()  # no overlap
+        assert mask(register) < 1 << 32
+    assert all(BY_NAME[name].access == "rw" for name in LOCKED_WHILE_BUSY)

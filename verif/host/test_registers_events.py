@@ -1,0 +1,114 @@
+"""What the registers do by themselves: interrupts, and questions to the tiles' counters."""
+
+from hayate.rtl.contract.regmap import BY_NAME
+from hayate.rtl.host.registers import CounterSelect
+from hayate.verif.bench import rng
+from hayate.verif.host.test_registers import BENCH, begin
+
+
+@BENCH.test()
+async def interrupts_wait_to_be_cleared(dut):
+    from hayate.verif.bench.drivers import clock
+
+    host = await begin(dut)
+    token, done, fault = 1, 2, 4
+    assert await host.read("IRQ_STATUS") == 0
+    dut.token_level.value = 1
+    await clock(dut, 3)
+    assert await host.read("IRQ_STATUS") == token and not int(dut.irq.value)
+    await host.write("IRQ_ENABLE", token | fault)
+    assert int(dut.irq.value)
+    assert await host.read("TOKEN_LEVEL") == 1
+    await host.write("IRQ_STATUS", done | fault)  # others: nothing happens
+    assert await host.read("IRQ_STATUS") == token
+    await host.write("IRQ_STATUS", token)
+    assert await host.read("IRQ_STATUS") == 0 and not int(dut.irq.value)
+    dut.done.value = 1
+    await clock(dut, 3)
+    assert await host.read("IRQ_STATUS") == done and not int(dut.irq.value)
+    dut.fault.value = 1  # whether it lasts a cycle or stays, it is one
+    await clock(dut, 3)
+    assert await host.read("IRQ_STATUS") == done | fault and int(dut.irq.value)
+    assert await host.field("STATUS", "FAULT") == 1
+    await host.write("IRQ_STATUS", 7)
+    assert await host.read("IRQ_STATUS") == 0 and not int(dut.irq.value)
+    dut.fault.value = 0
+    assert await host.field("STATUS", "FAULT") == 1  # since reset
+    dut.done.value = 0
+    await clock(dut, 3)
+    dut.done.value = 1
+    await clock(dut, 3)
+    assert await host.read("IRQ_STATUS") == done
+
+
+@BENCH.test()
+async def an_event_beats_a_clear_in_its_cycle(dut):
+    from hayate.verif.bench.drivers import clock, settle, start
+
+    async def put(name, value):
+        dut.bus__awaddr.value, dut.bus__awvalid.value = BY_NAME[name].offset, 1
+        dut.bus__wdata.value, dut.bus__wstrb.value, dut.bus__wvalid.value = value, 15, 1
+        await clock(dut)
+        dut.bus__awvalid.value, dut.bus__wvalid.value = 0, 0
+
+    fault = 4
+    await start(dut, bus__bready=1)
+    await put("IRQ_ENABLE", fault)
+    await clock(dut, 3)
+    # Edges between the data being taken and the fault: the write is carried out in the cycle that follows the first edge.
+    for edges, pending in ((0, True), (1, True), (-1, False)):
+        if edges < 0:
+            dut.fault.value = 1
+        await put("IRQ_STATUS", fault)
+        await clock(dut, max(edges, 0))
+        dut.fault.value = int(edges >= 0)
+        await clock(dut)
+        dut.fault.value = 0
+        await clock(dut, 3)
+        await settle()
+        assert bool(int(dut.irq.value)) == pending, edges
+
+
+@BENCH.test()
+async def counters_are_asked_for_one_at_a_time(dut):
+    from hayate.verif.bench.drivers import Sink, clock
+
+    host = await begin(dut)
+    requests = Sink(dut, "request", stall=0.7)
+    assert await host.read("COUNTER_STATUS") == 1
+
+    async def reply(value):
+        dut.reply_valid.value, dut.reply_value.value = 1, value
+        await clock(dut)
+        dut.reply_valid.value = 0
+        await clock(dut)
+
+    generator = rng("counters")
+    for _ in range(20):
+        tile, counter, value = generator.randrange(3), generator.randrange(16), generator.getrandbits(32)
+        await host.write("COUNTER_SELECT", tile << 8 | counter)
+        assert await host.read("COUNTER_STATUS") == 0
+        assert await requests.take(1) == [CounterSelect.const({"counter": counter, "tile": tile}).as_bits()]
+        assert await host.read("COUNTER_STATUS") == 0
+        await reply(value)
+        assert await host.read("COUNTER_STATUS") == 1 and await host.read("COUNTER_VALUE") == value
+    await reply(7)  # nobody asked
+    assert await host.read("COUNTER_VALUE") == value
+
+    for selected in (0x001, 0x102, 0x203):  # the second is overwritten while it waits
+        await host.write("COUNTER_SELECT", selected)
+    await clock(dut, 30)
+    assert requests.data == [CounterSelect.const({"counter": 1, "tile": 0}).as_bits()]
+    await reply(11)
+    assert await host.read("COUNTER_STATUS") == 0
+    assert await requests.take(2) == [CounterSelect.const({"counter": c, "tile": t}).as_bits() for c, t in ((1, 0), (3, 2))]
+    await reply(13)
+    assert await host.read("COUNTER_STATUS") == 1 and await host.read("COUNTER_VALUE") == 13
+
+    for tile in (3, 200, 255):  # not there
+        await host.write("COUNTER_SELECT", tile << 8)
+        assert await host.read("COUNTER_STATUS") == 1 and await host.read("COUNTER_VALUE") == 0
+    assert not requests.data
+    await host.bus.write(BY_NAME["COUNTER_SELECT"].offset, b"\x05")  # one byte is enough to ask
+    assert await host.read("COUNTER_STATUS") == 1  # the tile is still 255
+    assert await host.read("COUNTER_SELECT") == 255 << 8 | 5
