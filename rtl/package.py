@@ -9,6 +9,7 @@ from .contract.flits import CONDUCTOR
 from .contract.image import contract_hash
 from .host.axi import Axi4, AxiLite, expose, exposed
 from .host.host import HostPort
+from .host.registers import FROM_CONDUCTOR, TO_CONDUCTOR
 from .ring.flit import Flit
 from .ring.stop import RingStop
 from .tile.tile import Tile
@@ -59,10 +60,9 @@ class Package(wiring.Component):
         expose(m, self, "s_axil", host.s_axil)
         expose(m, self, "s_axi", host.s_axi)
 
-        for name in ("start", "abort", "tiles", "prompt_length", "token_limit", "context_limit", "end_token", "end_enable", "all_logits",
-                     "prompt_write", "prompt_addr", "prompt_token"):
+        for name in (*TO_CONDUCTOR, "prompt_write", "prompt_addr", "prompt_token"):
             m.d.comb += getattr(conductor, name).eq(getattr(host, name))
-        for name in ("busy", "done", "full", "cycles", "prefill_cycles", "passes"):
+        for name in FROM_CONDUCTOR:
             m.d.comb += getattr(host, name).eq(getattr(conductor, name))
         m.d.comb += [
             host.tokens.valid.eq(conductor.tokens.valid), host.tokens.payload.as_value().eq(conductor.tokens.payload),

@@ -36,7 +36,7 @@ class Conductor(wiring.Component):
     tiles (8), prompt_length, token_limit, context_limit (16 each), end_token (20), end_enable, all_logits: In, constant while busy.
     prompt_write, prompt_addr (16), prompt_token (20): In. Writes the prompt buffer.
     tx: Out stream of Flit to the ring stop. rx_valid, rx: In, delivered flits; never refused.
-    tokens: Out stream, see TOKEN_STREAM.
+    tokens: Out stream, see TOKEN_STREAM. token_level: Out(16), tokens in the FIFO.
     cycles, prefill_cycles, passes: Out(32), of the generation in progress or the last one.
     position: Out(16). Position of lane 0 of the pass in progress, for readers of the trace ports.
     """
@@ -48,7 +48,7 @@ class Conductor(wiring.Component):
             "tiles": In(8), "prompt_length": In(POSITION_BITS), "token_limit": In(POSITION_BITS), "context_limit": In(POSITION_BITS),
             "end_token": In(TOKEN_BITS), "end_enable": In(1), "all_logits": In(1),
             "prompt_write": In(1), "prompt_addr": In(POSITION_BITS), "prompt_token": In(TOKEN_BITS),
-            "tx": Out(FLIT_STREAM), "rx_valid": In(1), "rx": In(Flit), "tokens": Out(TOKEN_STREAM),
+            "tx": Out(FLIT_STREAM), "rx_valid": In(1), "rx": In(Flit), "tokens": Out(TOKEN_STREAM), "token_level": Out(16),
             "position": Out(POSITION_BITS), "cycles": Out(32), "prefill_cycles": Out(32), "passes": Out(32),
         })
 
@@ -75,6 +75,7 @@ class Conductor(wiring.Component):
             here.eq(position + lane), read.addr.eq(here),
             left.eq(self.prompt_length - position), prefill.eq(position < self.prompt_length), last_prefill.eq(left <= self._lanes),
             self.tokens.payload.eq(token_fifo.r_data), self.tokens.valid.eq(token_fifo.r_rdy), token_fifo.r_en.eq(self.tokens.ready),
+            self.token_level.eq(token_fifo.level),
         ]
         with m.If(self.all_logits & prefill):
             m.d.comb += want.eq(Cat(count > n for n in range(self._lanes)))
