@@ -1,0 +1,61 @@
+"""Running extremes of a tile's own results: the maximum of attention scores, the best logit and its row."""
+
+from amaranth.hdl import Cat, Const, Module, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from .collect import LOWEST, above
+
+#: Row of a lane that has seen no logit; it loses every tie.
+NO_ROW = (1 << 20) - 1
+
+
+class ArgMax(wiring.Component):
+    """Per lane the largest of some values and, of others, the largest with the lowest row among its equals.
+
+    One element of all lanes per cycle; `maxima`, `best` and `rows` follow by one cycle. `maxima` take +0 to be above -0. `best` takes
+    them as equal and keeps the row that came first: rows must ascend. Before the first element and after a clear `maxima` and `best`
+    are the lowest finite value and `rows` NO_ROW; an element always replaces that. Reset clears. Nothing toggles without an input strobe.
+
+    Parameters
+    ----------
+    lanes: values of an element.
+
+    Members
+    -------
+    values: In, `lanes` x FP32.
+    max_valid: In(lanes). Lanes whose value goes into the maximum. max_clear: In.
+    arg_valid, row(20): In. The values are logits of that row. arg_clear: In.
+    maxima, best: Out, `lanes` x FP32. rows: Out, `lanes` x 20.
+    """
+
+    def __init__(self, lanes: int):
+        self.lanes = lanes
+        super().__init__({
+            "values": In(32).array(lanes), "max_valid": In(lanes), "max_clear": In(1),
+            "arg_valid": In(1), "row": In(20), "arg_clear": In(1),
+            "maxima": Out(32, init=LOWEST).array(lanes), "best": Out(32, init=LOWEST).array(lanes),
+            "rows": Out(20, init=NO_ROW).array(lanes),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        seen = Signal()
+        with m.If(self.arg_clear):
+            m.d.sync += seen.eq(0)
+        with m.Elif(self.arg_valid):
+            m.d.sync += seen.eq(1)
+        for k in range(self.lanes):
+            value, maximum, best, row = self.values[k], self.maxima[k], self.best[k], self.rows[k]
+            with m.If(self.max_clear):
+                m.d.sync += maximum.eq(Const(LOWEST, 32))
+            with m.Elif(self.max_valid[k] & above(value, maximum)):
+                m.d.sync += maximum.eq(value)
+
+            zeros = Signal(name=f"zeros_{k}")
+            m.d.comb += zeros.eq(~Cat(value[:31], best[:31]).any())
+            with m.If(self.arg_clear):
+                m.d.sync += [best.eq(Const(LOWEST, 32)), row.eq(NO_ROW)]
+            with m.Elif(self.arg_valid & (~seen | above(value, best) & ~zeros)):
+                m.d.sync += [best.eq(value), row.eq(self.row)]
+        return m

@@ -1,0 +1,135 @@
+"""Which KV slots a vector may see: the table of slot positions and the comparison with each lane's own."""
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.lib import data, fifo, wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
+
+from ..memory.parity import ParityMemory
+from .divider import Divider
+from .queues import LaneState, PassState, TileState
+
+_Request = data.StructLayout({"pos": 16, "slot": 16})
+QUAD_BITS = 14
+
+
+class SlotMask(wiring.Component):
+    """Positions of the slots that this tile holds, in local order, compared with `lanes` positions at once.
+
+    `note` says that a KV slot now holds a position. Slots come in quads striped over the tiles of a group (`slot_home`): the table
+    notes those of this tile's, in local order. An assignment takes QUAD_BITS + 3 cycles, for the division by the number of tiles;
+    one per lane can wait while another is at work, and `busy` is high until the last is done. A read's answer comes one cycle later
+    and holds: `later[k]` is high when the slot's position is after `position[k]`. Reading a slot that is being written gives either. `parity` is
+    high two cycles after a read of a word that does not match its parity bit. Reset forgets what waits, not the table.
+
+    Parameters
+    ----------
+    lanes: positions compared. max_slots: KV slots of the package, the most that one tile can hold.
+    inject: adds the input `flip`, XORed into what is stored (parity bit on top), for tests.
+
+    Members
+    -------
+    note, slot, pos: In. group_size, group_index: In(8), constant while anything waits.
+    read, row: In. position: In, `lanes` x 16 bits. later: Out(lanes).
+    busy: Out. parity: Out, a strobe.
+    """
+
+    def __init__(self, lanes: int, max_slots: int, *, inject: bool = False):
+        if max_slots < 4 or max_slots % 4:
+            raise ValueError(f"KV slots come in quads, not {max_slots}")
+        self.lanes, self.max_slots, self._inject = lanes, max_slots, inject
+        members = {
+            "note": In(1), "slot": In(16), "pos": In(16), "group_size": In(8), "group_index": In(8),
+            "read": In(1), "row": In(ceil_log2(max_slots)), "position": In(16).array(lanes), "later": Out(lanes),
+            "busy": Out(1), "parity": Out(1),
+        }
+        if inject:
+            members["flip"] = In(17)
+        super().__init__(members)
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.waiting = waiting = fifo.SyncFIFO(width=_Request.size, depth=max(2, self.lanes))
+        m.submodules.divider = divider = Divider(QUAD_BITS, 8)
+        m.submodules.table = table = ParityMemory(16, self.max_slots, inject=self._inject)
+        request = Signal(_Request)
+        m.d.comb += [
+            waiting.w_en.eq(self.note), waiting.w_data.eq(Cat(self.pos, self.slot)), request.eq(waiting.r_data),
+            divider.numerator.eq(request.slot[2:]), divider.denominator.eq(self.group_size),
+        ]
+
+        dividing = Signal()
+        m.d.comb += [divider.start.eq(waiting.r_rdy & ~dividing), self.busy.eq(waiting.r_rdy)]
+        with m.If(divider.start):
+            m.d.sync += dividing.eq(1)
+        with m.If(dividing & divider.done):
+            m.d.sync += dividing.eq(0)
+            m.d.comb += [waiting.r_en.eq(1), table.wr_en.eq(divider.remainder == self.group_index)]
+        m.d.comb += [table.wr_addr.eq(Cat(request.slot[:2], divider.quotient)), table.wr_data.eq(request.pos)]
+        if self._inject:
+            m.d.comb += table.flip.eq(self.flip)
+
+        m.d.comb += [table.rd_en.eq(self.read), table.rd_addr.eq(self.row)]
+        m.d.comb += self.later.eq(Cat(table.rd_data > self.position[k] for k in range(self.lanes)))
+        m.d.sync += self.parity.eq(table.error)
+        return m
+
+
+class LaneMap(wiring.Component):
+    """What each lane of an instruction stands for.
+
+    A lane is a position of the pass, or with `vec` the attention vector v = round * lanes + lane: position v >> gp_log2, query head
+    v % 2**gp_log2 of the group. It is active when the pass has that position and the group that head. `look` takes the instruction;
+    `active` holds from the next cycle on. `serve`, later than `look`, is when elements of earlier instructions are through: `serving` (the
+    same as `active`) and `position` hold from the next cycle on, `limit` from the one after (the instruction must be constant until then). Of n slot rows, whole quads, those below `limit` hold slots below
+    the high-water mark.
+
+    Parameters
+    ----------
+    lanes: M, a power of two.
+
+    Members
+    -------
+    look, serve: In. vec, round(8), n(16): In, of the instruction. pass_state, lanes_state, tile: In.
+    active, serving: Out(lanes). position: Out, `lanes` x 16 bits. limit: Out(16).
+    """
+
+    def __init__(self, lanes: int):
+        self.lanes = lanes
+        super().__init__({
+            "look": In(1), "serve": In(1), "vec": In(1), "round": In(8), "n": In(16),
+            "pass_state": In(PassState), "lanes_state": In(LaneState).array(lanes), "tile": In(TileState),
+            "active": Out(lanes), "serving": Out(lanes), "position": Out(16).array(lanes), "limit": Out(16),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        tile, hwm, shift = self.tile, self.pass_state.hwm, ceil_log2(self.lanes)
+        begun, last_quad = Signal(), Signal(16)
+        m.d.sync += begun.eq(self.serve)
+        with m.If(self.serve):
+            m.d.sync += self.serving.eq(self.active)
+        with m.If(self.look):
+            m.d.sync += last_quad.eq(((self.n >> 2) - 1)[:QUAD_BITS] * tile.group_size)
+        with m.If(begun):
+            partial = (hwm[:2] != 0) & (last_quad + tile.group_index == hwm[2:])
+            m.d.sync += self.limit.eq(Mux(partial, self.n - 4 + hwm[:2], self.n))
+        for lane in range(self.lanes):
+            vector = Signal(8 + shift, name=f"vector_{lane}")
+            index, head = Signal(8 + shift, name=f"index_{lane}"), Signal(5, name=f"head_{lane}")
+            chosen = Signal(3, name=f"chosen_{lane}")
+            m.d.comb += [
+                vector.eq(Cat(Const(lane, shift), self.round)),
+                head.eq(vector & ~(Const(0xFF, 8) << tile.gp_log2)),
+                index.eq(Mux(self.vec, vector >> tile.gp_log2, lane)),
+            ]
+            with m.If(self.look):
+                m.d.sync += [
+                    self.active[lane].eq((index < self.pass_state.positions) & (~self.vec | (head < tile.group))), chosen.eq(index),
+                ]
+            with m.If(self.serve):
+                with m.Switch(chosen):
+                    for p in range(self.lanes):
+                        with m.Case(p):
+                            m.d.sync += self.position[lane].eq(self.lanes_state[p].pos)
+        return m

@@ -1,0 +1,199 @@
+"""Micro-sequencer: repeats a routine over the elements of a RUN, one element per cycle, and keeps reads behind the writes they need."""
+
+from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
+
+from ..contract.alu_ops import ALU_LATENCY, AluOp
+from ..contract.isa import MICRO, ASrc, BSrc, Mode
+from ..memory.parity import ParityMemory
+from .queues import VectorEntry
+
+Micro = data.StructLayout({name: width for name, (_, width) in MICRO.items()})
+
+#: An element about to be issued: everything that later stages need to know about it.
+Element = data.StructLayout({
+    "op": 4, "neg_a": 1, "neg_b": 1, "a_src": 2, "b_max": 1, "use_a": 1, "use_b": 1, "a": 12, "b": 12, "d": 12,
+    "half": 1, "pick": 2, "d_vm": 1, "d_send": 1, "d_square": 1, "d_sum": 1, "d_max": 1, "d_arg": 1, "masked": 1,
+    "idx": 16, "row": 20, "s": 6, "exponent": 8, "clear_max": 1,
+})
+
+#: Cycles from an element's issue to its result, which is written at the end of that cycle.
+RESULT_LATENCY = ALU_LATENCY + 2
+#: Cycles from an element's issue to the first one in which another may be issued that reads its result.
+DEPENDENCE = RESULT_LATENCY + 1
+#: Cycles from `start` to the first element's issue.
+START_LATENCY = 3
+
+_TWO_OPERANDS = (AluOp.MUL, AluOp.ADD, AluOp.MAX)
+
+
+class MicroSequencer(wiring.Component):
+    """Front end of the vector engine's pipeline.
+
+    `start` begins the RUN in `entry`. Its n elements are cut into iterations of up to vl; in each one every micro-operation goes through
+    the iteration's elements, one per cycle, without a bubble between micro-operations or iterations. Elements pass two stages: `step`
+    (addresses are formed; `idx`, `stage_addr` and `landing_offset` belong to it) and `issue`, one cycle later at the earliest, where
+    vector memory is read. An element waits in front of `step` for the landing rows of its iteration and, where it begins a
+    quad to be sent, for `credit`; it waits in front of `issue` while `hold` is high or a result that it reads is not written yet. That
+    interlock compares addresses, so every routine sees its own results whatever its sync bits say; a read follows the write by DEPENDENCE cycles.
+    Rows of an iteration are released with its last step; `done` strobes with the last step of the RUN, and `entry` may change after it. A RUN of
+    no elements goes through its routine once without effect except `clear_max`, one cycle per micro-operation.
+
+    Timing without waits: first issue START_LATENCY cycles after `start`, `done` in the cycle of (elements x micro-operations) + 1 after
+    `start`. Registers load only with an element. Reset abandons everything but the micro-operations.
+
+    Parameters
+    ----------
+    micro_depth: micro-operations. landing_depth, stage_depth, vmem_depth: words of those memories, for address widths.
+
+    Members
+    -------
+    load, load_addr, load_data: In. Write a micro-operation while idle.
+    entry: In, VectorEntry. start: In. proceed: In, the RUN may begin stepping. begun: Out, it does after this cycle. done: Out.
+    rows: In, landing rows waiting. freed: Out(8), rows released. landing_read, landing_offset: Out.
+    credit: In. reserve: Out. A quad of results will be sent.
+    step: Out. idx: Out(16), element of the RUN. mask_read: Out, it is masked. stage_read, stage_addr: Out.
+    hold: In. issue: Out. pending: Out, an element waits to be issued. element: Out, the one that is issued or pending.
+    result, result_addr: Out. The result of the element issued RESULT_LATENCY cycles ago writes vector memory, and where.
+    flying: Out, an element is between issue and result. idle: Out, nothing is in progress here.
+    parity: Out, a strobe.
+    """
+
+    def __init__(self, *, micro_depth: int, landing_depth: int, stage_depth: int, vmem_depth: int):
+        self._micro_depth, self._landing_depth = micro_depth, landing_depth
+        self._bits = {"stage": ceil_log2(stage_depth), "vmem": ceil_log2(vmem_depth), "landing": ceil_log2(landing_depth)}
+        super().__init__({
+            "load": In(1), "load_addr": In(ceil_log2(micro_depth)), "load_data": In(Micro.size),
+            "entry": In(VectorEntry), "start": In(1), "proceed": In(1), "begun": Out(1), "done": Out(1),
+            "rows": In(range(landing_depth + 1)), "freed": Out(8), "landing_read": Out(1), "landing_offset": Out(self._bits["landing"]),
+            "credit": In(1), "reserve": Out(1),
+            "step": Out(1), "idx": Out(16), "mask_read": Out(1), "stage_read": Out(1), "stage_addr": Out(self._bits["stage"]),
+            "hold": In(1), "issue": Out(1), "pending": Out(1), "element": Out(Element),
+            "result": Out(1), "result_addr": Out(self._bits["vmem"]), "flying": Out(1), "idle": Out(1), "parity": Out(1),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.store = store = ParityMemory(Micro.size, self._micro_depth)
+        entry = self.entry
+        micro, fetched = Signal(Micro), Signal(Micro)
+        m.d.comb += [
+            store.wr_en.eq(self.load), store.wr_addr.eq(self.load_addr), store.wr_data.eq(self.load_data),
+            fetched.eq(store.rd_data),
+        ]
+        m.d.sync += self.parity.eq(store.error)
+
+        # Prefetch: the memory's output is the next micro-operation, the routine's first again behind its last.
+        pc, at = Signal(range(self._micro_depth)), Signal(range(self._micro_depth))
+        consume = Signal()
+        m.d.comb += [
+            at.eq(Mux(self.start, entry.routine, pc)), store.rd_addr.eq(at), store.rd_en.eq(self.start | consume),
+        ]
+        with m.If(store.rd_en):
+            m.d.sync += pc.eq(Mux(at == (entry.routine + entry.length - 1)[:len(at)], entry.routine, at + 1))
+
+        # The walk: micro-operation `ops` of the iteration, element i of it, e = elements of earlier iterations.
+        loading, stepping = Signal(), Signal()
+        i, e, left = Signal(7), Signal(16), Signal(16)  # left: elements from this iteration on
+        last_i, final = Signal(7), Signal()
+        ops, need, ghost = Signal(6), Signal(8), Signal()
+        op_end, iteration_end = Signal(), Signal()
+        m.d.comb += [
+            op_end.eq(i == last_i), iteration_end.eq(op_end & (ops == entry.length - 1)), self.done.eq(self.step & iteration_end & final),
+            self.begun.eq(loading & self.proceed & (~self.pending | self.issue)),
+            consume.eq(self.begun | (self.step & op_end)),
+        ]
+        next_left, next_e, next_size = Signal(16), Signal(16), Signal(7)
+        m.d.comb += [
+            next_left.eq(Mux(loading, entry.n, left - (last_i + 1))), next_e.eq(Mux(loading, 0, e + last_i + 1)),
+            next_size.eq(Mux(next_left <= entry.vl, next_left, entry.vl)),
+        ]
+        with m.If(self.start):
+            m.d.sync += loading.eq(1)
+        with m.If(self.begun):
+            m.d.sync += [loading.eq(0), stepping.eq(1), ghost.eq(entry.n == 0)]
+        with m.If(self.done):
+            m.d.sync += stepping.eq(0)
+        with m.If(self.begun | (self.step & iteration_end)):
+            m.d.sync += [
+                left.eq(next_left), e.eq(next_e), self.idx.eq(next_e), i.eq(0), ops.eq(0), final.eq(next_left <= entry.vl),
+                last_i.eq(Mux(next_size == 0, 0, next_size - 1)),
+                need.eq(Mux(entry.landing[1], next_size << 1, Mux(entry.landing[0], next_size, 0))),
+            ]
+        with m.Elif(self.step):
+            m.d.sync += [i.eq(Mux(op_end, 0, i + 1)), self.idx.eq(Mux(op_end, e, self.idx + 1)), ops.eq(ops + op_end)]
+        with m.If(consume):
+            m.d.sync += micro.eq(fetched)
+
+        # Step: an element leaves for the issue register.
+        quad = Signal(2)  # halves sent so far, modulo 4
+        m.d.comb += [
+            self.step.eq(stepping & (self.rows >= need) & (~micro.d_send | quad.any() | self.credit | ghost)
+                         & (~self.pending | self.issue)),
+            self.freed.eq(Mux(self.step & iteration_end, need, 0)),
+            self.reserve.eq(self.step & micro.d_send & ~quad.any() & ~ghost),
+            self.landing_read.eq(self.step & (micro.a_src == ASrc.LANDING)),
+            self.mask_read.eq(self.step & micro.masked),
+            self.stage_read.eq(self.step & (micro.a_src == ASrc.STAGE)),
+            self.landing_offset.eq(micro.a + Mux(micro.a_mode == Mode.TEMP, Cat(i[:2], 0, i[2:]), i)),
+            self.stage_addr.eq(Mux(micro.a_mode == Mode.STREAM, micro.a + entry.quad0 + (self.idx >> 2), micro.a + (self.idx >> 1))),
+        ]
+        with m.If(self.step & micro.d_send & ~ghost):
+            m.d.sync += quad.eq(quad + 1)
+        reads_max, read_max = Signal(), Signal()  # of this element, and of earlier ones of the RUN
+        m.d.comb += reads_max.eq(self._takes_two(micro.op) & (micro.b_src == BSrc.MAXREG))
+        with m.If(self.step):
+            m.d.sync += read_max.eq((read_max | reads_max) & ~self.done)
+            m.d.sync += self._form(micro, ghost, i, read_max | reads_max)
+            m.d.sync += self.pending.eq(1)
+        with m.Elif(self.issue):
+            m.d.sync += self.pending.eq(0)
+
+        self._interlock(m)
+        m.d.comb += self.idle.eq(~loading & ~stepping & ~self.pending & ~self.flying)
+        return m
+
+    @staticmethod
+    def _takes_two(op):
+        return Cat(op == code for code in _TWO_OPERANDS).any()
+
+    def _form(self, micro, ghost, i, reads_max):
+        """Assignments of the issue register."""
+        entry, out, live = self.entry, self.element, ~ghost
+
+        def address(base, mode):
+            return base + Mux(mode[1], Mux(mode[0], i ^ 1, 0), Mux(mode[0], i, self.idx))
+
+        return [
+            out.op.eq(micro.op), out.neg_a.eq(micro.neg_a), out.neg_b.eq(micro.neg_b),
+            out.a_src.eq(micro.a_src), out.b_max.eq(micro.b_src == BSrc.MAXREG),
+            out.use_a.eq(live & (micro.op != AluOp.NOP)), out.use_b.eq(live & self._takes_two(micro.op)),
+            out.a.eq(address(micro.a, micro.a_mode)), out.b.eq(address(micro.b, micro.b_mode)),
+            out.d.eq(micro.d + Mux(micro.d_mode, i, self.idx)),
+            out.half.eq(micro.a_mode == Mode.STREAM), out.pick.eq(self.idx),
+            *(out[name].eq(micro[name] & live) for name in ("d_vm", "d_send", "d_square", "d_sum", "d_max", "d_arg")),
+            out.masked.eq(micro.masked), out.idx.eq(self.idx), out.row.eq(entry.row0 + self.idx), out.s.eq(entry.s_out),
+            out.exponent.eq(Mux(entry.sumscale, entry.s_in << 1, 0)), out.clear_max.eq(self.done & reads_max),
+        ]
+
+    def _interlock(self, m):
+        """Compare what the pending element reads with what is under way to vector memory."""
+        out, bits = self.element, self._bits["vmem"]
+        live = Signal(RESULT_LATENCY)   # an element is in that stage; bit 0 is the one after issue
+        writes = Signal(RESULT_LATENCY)
+        m.d.sync += [live.eq(Cat(self.issue, live)), writes.eq(Cat(self.issue & out.d_vm, writes))]
+        clashes = []
+        carried, moving = out.d[:bits], self.issue & out.d_vm
+        for k in range(RESULT_LATENCY):
+            address = Signal(bits, name=f"write_addr_{k + 1}", reset_less=True)
+            with m.If(moving):
+                m.d.sync += address.eq(carried)
+            clashes += [writes[k] & (address == out.a[:bits]) & out.use_a & (out.a_src == ASrc.VMEM),
+                        writes[k] & (address == out.b[:bits]) & out.use_b & ~out.b_max]
+            carried, moving = address, writes[k]
+        m.d.comb += [
+            self.issue.eq(self.pending & ~self.hold & ~Cat(*clashes).any()),
+            self.flying.eq(live.any()), self.result.eq(writes[-1]), self.result_addr.eq(carried),
+        ]

@@ -1,0 +1,261 @@
+"""Vector engine: everything a tile computes that is not a dot product, and everything that it sends."""
+
+from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out, connect
+
+from ..contract.flits import CONDUCTOR, FlitKind
+from ..contract.isa import STAGE_BIT, ASrc, Op, PassWord, Space
+from ..numerics.alu import VectorAlu
+from ..numerics.reducer import REDUCER_LATENCY, Reducer
+from ..ring.flit import FLIT_STREAM, Flit
+from .argmax import ArgMax
+from .collect import Collect
+from .landing import LandingBuffer
+from .mask import LaneMap, SlotMask
+from .micro import RESULT_LATENCY, MicroSequencer
+from .queues import LaneState, PassState, TileState, VectorEntry
+from .semaphores import Semaphores
+from .sender import Sender
+from .stage import StageBuffer
+from .vector_memory import VectorMemory
+
+_SENDS = {Op.SENDSUM: FlitKind.SUM, Op.SENDMAX: FlitKind.MAX, Op.SENDCAND: FlitKind.CAND}
+
+
+class VectorEngine(wiring.Component):
+    """Executes V_WAIT, RUN, SENDSUM, SENDMAX and SENDCAND in order, `lanes` elements of one micro-operation per cycle.
+
+    V_WAIT takes one cycle once its channel holds enough. A RUN of N = elements x micro-operations takes N + 2 cycles without waits (what may
+    wait is said at `MicroSequencer`; a micro-operation that reads the collected sums waits lanes + NORM_LATENCY + 3 cycles), and its last results follow
+    DEPENDENCE cycles later, under whatever comes next. The SEND instructions wait for all results and for everything sent before.
+    Flits leave in program order. Elements that `masked` hides, and inactive lanes, give 0 to vector memory and words and nothing to sums, maxima
+    and `saturated`. Received flits are never refused. Reset abandons work and clears sums, maxima and channels, not the memories.
+
+    Parameters
+    ----------
+    lanes, vmem_depth, stage_depth, micro_depth, landing_depth, max_slots: as in `Config`.
+
+    Members
+    -------
+    entry: In, stream of VectorEntry.
+    pass_state, lanes_state, tile: In. Constant while busy.
+    rx_valid, rx: In. Flits for this tile: DATA for the stage buffer, SUM, MAX, SYNC, PASS (positions of slots), LOAD of MICRO and VMEM
+        (while idle only); others are ignored.
+    row_valid, row: In, `lanes` x FP32. A finished row; release: Out(8), landing rows freed this cycle.
+    tx: Out, stream of Flit.
+    trace_valid, trace_row(20), trace_mask(lanes), trace_values: Out. Logits of one row: wanted positions, `lanes` x FP32.
+    busy: Out. saturated: Out(4), results saturated (one cycle late). parity: Out, a strobe per cycle with a damaged word.
+    """
+
+    def __init__(self, lanes: int, vmem_depth: int, stage_depth: int, micro_depth: int, landing_depth: int, max_slots: int):
+        self.lanes = lanes
+        self._vmem_depth, self._stage_depth, self._micro_depth = vmem_depth, stage_depth, micro_depth
+        self._landing_depth, self._max_slots = landing_depth, max_slots
+        super().__init__({
+            "entry": In(stream.Signature(VectorEntry)),
+            "pass_state": In(PassState), "lanes_state": In(LaneState).array(lanes), "tile": In(TileState),
+            "rx_valid": In(1), "rx": In(Flit), "row_valid": In(1), "row": In(32).array(lanes), "release": Out(8),
+            "tx": Out(FLIT_STREAM),
+            "trace_valid": Out(1), "trace_row": Out(20), "trace_mask": Out(lanes), "trace_values": Out(32).array(lanes),
+            "busy": Out(1), "saturated": Out(4), "parity": Out(1),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        lanes, entry = self.lanes, self.entry.payload
+        m.submodules.micro = micro = MicroSequencer(
+            micro_depth=self._micro_depth, landing_depth=self._landing_depth, stage_depth=self._stage_depth, vmem_depth=self._vmem_depth)
+        m.submodules.memory = vmem = VectorMemory(lanes, self._vmem_depth)
+        m.submodules.landing = landing = LandingBuffer(lanes, self._landing_depth)
+        m.submodules.stage = stage = StageBuffer(lanes, self._stage_depth)
+        m.submodules.mask = mask = SlotMask(lanes, self._max_slots)
+        m.submodules.collect = collect = Collect(lanes)
+        m.submodules.argmax = argmax = ArgMax(lanes)
+        m.submodules.lanes_of = lanes_of = LaneMap(lanes)
+        m.submodules.sender = sender = Sender(lanes)
+        m.submodules.semaphores = semaphores = Semaphores()
+        reducers = [Reducer() for _ in range(lanes)]
+        for k, reducer in enumerate(reducers):
+            m.submodules[f"reducer_{k}"] = reducer
+
+        load_vmem = self._receive(m, micro, stage, mask, collect, semaphores)
+        connect(m, sender.tx, wiring.flipped(self.tx))
+        m.d.comb += [
+            micro.entry.eq(entry), sender.tile.eq(self.tile), sender.reserve.eq(micro.reserve), micro.credit.eq(sender.credit),
+            landing.row_valid.eq(self.row_valid), landing.drop.eq(micro.freed), landing.read.eq(micro.landing_read),
+            landing.offset.eq(micro.landing_offset), micro.rows.eq(landing.count), self.release.eq(micro.freed),
+            stage.read.eq(micro.stage_read), stage.read_addr.eq(micro.stage_addr),
+            mask.group_size.eq(self.tile.group_size), mask.group_index.eq(self.tile.group_index),
+            mask.read.eq(micro.mask_read), mask.row.eq(micro.idx),
+            *(landing.row[k].eq(self.row[k]) for k in range(lanes)),
+        ]
+
+        # Instructions.
+        kind = Signal(3)
+        job, look, clear = sender.job, Signal(), Signal()
+        settled = Signal(range(REDUCER_LATENCY + 1))  # cycles since the last result, up to the reducers' latency
+        sends_words = Signal()
+        m.d.comb += [
+            lanes_of.look.eq(look), lanes_of.serve.eq(micro.begun), lanes_of.vec.eq(entry.vec), lanes_of.round.eq(entry.round),
+            lanes_of.n.eq(entry.n), lanes_of.pass_state.eq(self.pass_state), lanes_of.tile.eq(self.tile),
+            *(lanes_of.lanes_state[k].eq(self.lanes_state[k]) for k in range(lanes)),
+            *(mask.position[k].eq(lanes_of.position[k]) for k in range(lanes)),
+            semaphores.chan.eq(entry.chan), semaphores.count.eq(entry.count),
+            sends_words.eq((entry.op == Op.RUN) & entry.send), job.payload.kind.eq(Mux(entry.op == Op.RUN, FlitKind.DATA, kind)),
+            job.payload.mode.eq(entry.send_mode), job.payload.addr.eq(entry.send_addr), job.payload.lo.eq(entry.lo),
+            job.payload.hi.eq(entry.hi), job.payload.chan.eq(entry.chan), job.payload.quads.eq(entry.n >> 2),
+            job.payload.round.eq(entry.round), job.payload.active.eq(lanes_of.active),
+            micro.proceed.eq((~sends_words | job.ready) & ~(entry.vec & mask.busy)),
+        ]
+        with m.Switch(entry.op):
+            for op, flit in _SENDS.items():
+                with m.Case(op):
+                    m.d.comb += kind.eq(flit)
+        with m.If(entry.op == Op.SENDCAND):
+            wanted = Cat(self.pass_state.want[k] & (self.pass_state.positions > k) for k in range(lanes))
+            m.d.comb += [job.payload.active.eq(wanted), job.payload.lo.eq(CONDUCTOR), job.payload.hi.eq(CONDUCTOR)]
+        with m.If(~micro.idle):
+            m.d.sync += settled.eq(0)
+        with m.Elif(settled != REDUCER_LATENCY):
+            m.d.sync += settled.eq(settled + 1)
+
+        with m.FSM(name="walk") as walk:
+            with m.State("IDLE"):
+                with m.If(self.entry.valid):
+                    with m.If(entry.op == Op.V_WAIT):
+                        m.d.comb += [semaphores.take.eq(semaphores.enough), self.entry.ready.eq(semaphores.enough)]
+                    with m.Else():
+                        m.d.comb += look.eq(1)
+                        with m.If(entry.op == Op.RUN):
+                            m.d.comb += micro.start.eq(1)
+                            m.next = "RUN"
+                        with m.Else():
+                            m.next = "DRAIN"
+            with m.State("RUN"):
+                # Without elements nothing of this RUN may be seen before its end, the SYNC included.
+                m.d.comb += [
+                    job.valid.eq(sends_words & Mux(entry.n == 0, micro.done, micro.begun)), self.entry.ready.eq(micro.done),
+                ]
+                with m.If(micro.done):
+                    m.next = "IDLE"
+            with m.State("DRAIN"):
+                with m.If(micro.idle & (settled == REDUCER_LATENCY)):
+                    m.d.comb += job.valid.eq(1)
+                    with m.If(job.ready):
+                        m.next = "SEND"
+            with m.State("SEND"):
+                m.d.comb += [clear.eq(sender.done), self.entry.ready.eq(sender.done)]
+                with m.If(sender.done):
+                    m.next = "IDLE"
+        m.d.comb += self.busy.eq(~walk.ongoing("IDLE") | self.entry.valid | ~micro.idle | sender.busy | mask.busy)
+
+        self._pipeline(m, micro, vmem, landing, stage, mask, lanes_of, collect, sender, argmax, reducers, load_vmem)
+        m.d.comb += [argmax.max_clear.eq(clear & (kind == FlitKind.MAX)), argmax.arg_clear.eq(clear & (kind == FlitKind.CAND))]
+        for k, reducer in enumerate(reducers):
+            m.d.comb += [
+                reducer.clear.eq(clear & (kind == FlitKind.SUM)), sender.sums[k].eq(reducer.acc), sender.maxima[k].eq(argmax.maxima[k]),
+                sender.best[k].eq(argmax.best[k]), sender.rows[k].eq(argmax.rows[k]),
+            ]
+        m.d.sync += self.parity.eq(micro.parity | vmem.parity | stage.parity | mask.parity)
+        return m
+
+    def _receive(self, m, micro, stage, mask, collect, semaphores):
+        """Deal flits out; returns the strobe of a load of vector memory."""
+        rx = self.rx
+        load, load_vmem = Signal(), Signal()
+        m.d.comb += [
+            load.eq(self.rx_valid & (rx.kind == FlitKind.LOAD)), load_vmem.eq(load & (rx.chan == Space.VMEM)),
+            micro.load.eq(load & (rx.chan == Space.MICRO)), micro.load_addr.eq(rx.addr), micro.load_data.eq(rx.data),
+            stage.write.eq(self.rx_valid & (rx.kind == FlitKind.DATA) & rx.addr[STAGE_BIT]),
+            stage.write_lane.eq(rx.lane), stage.write_addr.eq(rx.addr), stage.write_data.eq(rx.data),
+            mask.note.eq(self.rx_valid & (rx.kind == FlitKind.PASS) & (rx.chan == PassWord.LANE)),
+            mask.pos.eq(rx.data[20:36]), mask.slot.eq(rx.data[36:52]),
+            collect.sum_valid.eq(self.rx_valid & (rx.kind == FlitKind.SUM)), collect.max_valid.eq(self.rx_valid & (rx.kind == FlitKind.MAX)),
+            collect.lane.eq(rx.lane), collect.high.eq(rx.addr[0]), collect.word.eq(rx.data),
+            semaphores.post.eq(self.rx_valid & (rx.kind == FlitKind.SYNC)), semaphores.post_chan.eq(rx.chan),
+        ]
+        return load_vmem
+
+    def _pipeline(self, m, micro, vmem, landing, stage, mask, lanes_of, collect, sender, argmax, reducers, load_vmem):
+        """From issue to result: operands (stages 1 and 2), arithmetic, destinations (stage RESULT_LATENCY)."""
+        lanes, element = self.lanes, micro.element
+        sum_asked = Signal()
+        m.d.comb += [
+            sum_asked.eq(micro.pending & element.use_a & (element.a_src == ASrc.SUM)),
+            collect.request.eq(sum_asked), collect.exponent.eq(element.exponent), collect.taken.eq(sum_asked & micro.issue),
+            micro.hold.eq(sum_asked & ~collect.ready),
+            vmem.a_en.eq(micro.issue & element.use_a & (element.a_src == ASrc.VMEM)), vmem.a_addr.eq(element.a),
+            vmem.b_en.eq(micro.issue & element.use_b & ~element.b_max), vmem.b_addr.eq(element.b),
+            stage.take.eq(micro.issue & (element.a_src == ASrc.STAGE)), stage.half.eq(element.half), stage.pick.eq(element.pick),
+        ]
+
+        # Whom a result counts for, and where it goes, travels beside the arithmetic.
+        goals = ("d_send", "d_square", "d_sum", "d_max", "d_arg")
+        flight = data.StructLayout({**{name: 1 for name in goals}, "row": 20, "use": lanes})
+        entering, valid = Signal(flight), Signal()
+        hidden = Signal(lanes)
+        m.d.comb += [
+            hidden.eq(Mux(element.masked, mask.later | (element.idx >= lanes_of.limit).replicate(lanes), 0)),
+            entering.use.eq(lanes_of.serving & ~hidden), entering.row.eq(element.row),
+            *(entering[name].eq(element[name]) for name in goals),
+            # What has no destination has no effect: the pass of a RUN without elements.
+            valid.eq(micro.issue & (element.d_vm | Cat(element[name] for name in goals).any())),
+        ]
+        stages_valid, stages = [valid], [entering]
+        for k in range(1, RESULT_LATENCY + 1):
+            occupied, content = Signal(name=f"s{k}_valid"), Signal(flight, name=f"s{k}_flight", reset_less=True)
+            m.d.sync += occupied.eq(stages_valid[-1])
+            with m.If(stages_valid[-1]):
+                m.d.sync += content.eq(stages[-1])
+            stages_valid.append(occupied)
+            stages.append(content)
+
+        # Stage 1: what comes out of the memories; stage 2: operands.
+        control = data.StructLayout({"op": 4, "neg_a": 1, "neg_b": 1, "s": 6})
+        s1, s2 = Signal(control, reset_less=True), Signal(control, reset_less=True)
+        s1_source, s1_max, s1_clear = Signal(2), Signal(), Signal()
+        m.d.sync += s1_clear.eq(micro.issue & element.clear_max)
+        m.d.comb += collect.max_clear.eq(s1_clear)
+        with m.If(valid):
+            m.d.sync += [*(s1[name].eq(element[name]) for name in ("op", "neg_a", "neg_b", "s")),
+                         s1_source.eq(element.a_src), s1_max.eq(element.b_max)]
+        with m.If(stages_valid[1]):
+            m.d.sync += s2.eq(s1)
+        out, out_valid = stages[-1], stages_valid[-1]
+        saturations = []
+        for k in range(lanes):
+            m.submodules[f"alu_{k}"] = alu = VectorAlu()
+            s1_row = Signal(32, name=f"s1_row_{k}", reset_less=True)
+            s2_a, s2_b = Signal(32, name=f"s2_a_{k}", reset_less=True), Signal(32, name=f"s2_b_{k}", reset_less=True)
+            with m.If(valid & (element.a_src == ASrc.LANDING)):
+                m.d.sync += s1_row.eq(landing.data[k])
+            with m.If(stages_valid[1]):
+                with m.Switch(s1_source):
+                    with m.Case(ASrc.VMEM):
+                        m.d.sync += s2_a.eq(vmem.a_data[k])
+                    with m.Case(ASrc.LANDING):
+                        m.d.sync += s2_a.eq(s1_row)
+                    with m.Case(ASrc.STAGE):
+                        m.d.sync += s2_a.eq(stage.data[k])
+                    with m.Case(ASrc.SUM):
+                        m.d.sync += s2_a.eq(collect.sums[k])
+                m.d.sync += s2_b.eq(Mux(s1_max, collect.maxima[k], vmem.b_data[k]))
+            result = Signal(32, name=f"result_{k}")
+            m.d.comb += [
+                alu.valid.eq(stages_valid[2]), alu.op.eq(s2.op), alu.neg_a.eq(s2.neg_a), alu.neg_b.eq(s2.neg_b),
+                alu.a.eq(s2_a), alu.b.eq(s2_b), alu.s.eq(s2.s.as_signed()),
+                result.eq(Mux(out.use[k], alu.y, 0)), vmem.write_data[k].eq(Mux(load_vmem, self.rx.data, result)),
+                sender.halves[k].eq(result), argmax.values[k].eq(alu.y), self.trace_values[k].eq(alu.y),
+                argmax.max_valid[k].eq(out_valid & out.d_max & out.use[k]),
+                reducers[k].valid.eq(out_valid & (out.d_square | out.d_sum) & out.use[k]), reducers[k].square.eq(out.d_square),
+                reducers[k].h.eq(result),
+            ]
+            saturations.append(out_valid & alu.sat & out.use[k])
+        m.d.comb += [
+            vmem.write.eq(micro.result | load_vmem), vmem.write_addr.eq(Mux(load_vmem, self.rx.addr, micro.result_addr)),
+            sender.half_valid.eq(out_valid & out.d_send), argmax.arg_valid.eq(out_valid & out.d_arg), argmax.row.eq(out.row),
+            self.trace_valid.eq(out_valid & out.d_arg), self.trace_row.eq(out.row),
+            self.trace_mask.eq(Cat(self.pass_state.want[k] & (self.pass_state.positions > k) for k in range(lanes))),
+        ]
+        m.d.sync += self.saturated.eq(sum(saturations[1:], saturations[0]))

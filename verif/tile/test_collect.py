@@ -1,0 +1,75 @@
+"""Collected sums and maxima: any order of arrival, exact, rounded once."""
+
+import numpy as np
+from hayate.rtl.numerics.normalizer import NORM_LATENCY
+from hayate.rtl.tile.collect import LOWEST, Collect
+from hayate.verif.bench import Bench, params, rng
+from hayate.verif.bench.drivers import clock, start
+from hayate.verif.tile.vector_golden import bits, round_sum
+
+BENCH = Bench(Collect, params=[{"lanes": 1}, {"lanes": 2}, {"lanes": 4}])
+
+
+@BENCH.test()
+async def sums_in_any_order(dut):
+    """Halves of signed partial sums of several sources, shuffled; some lanes get none; then the reading, with its exact latency."""
+    r, lanes = rng(), params()["lanes"]
+    await start(dut)
+    for _ in range(60):
+        totals, halves = [0] * lanes, []
+        for lane in range(lanes):
+            for _ in range(r.choice([0, 1, 3, 8])):
+                part = r.randint(-(1 << r.randint(1, 91)), 1 << r.randint(1, 91))
+                totals[lane] += part
+                halves += [(lane, 0, part & (1 << 64) - 1), (lane, 1, part >> 64 & (1 << 32) - 1)]
+        r.shuffle(halves)
+        for lane, high, word in halves:
+            dut.sum_valid.value, dut.lane.value, dut.high.value = 1, lane, high
+            dut.word.value = word | (r.getrandbits(32) << 32 if high else 0)  # only the low half of an upper word counts
+            await clock(dut)
+            dut.sum_valid.value = 0
+            await clock(dut, r.randrange(2))
+        exponent = r.randint(-40, 40)
+        dut.request.value, dut.exponent.value = 1, exponent & 0xFF
+        await clock(dut)
+        for _ in range(lanes + NORM_LATENCY + 1):
+            await clock(dut)
+            assert not int(dut.ready.value)
+        await clock(dut)
+        for _ in range(3):  # it waits
+            assert int(dut.ready.value)
+            await clock(dut)
+        wanted = [int(bits(round_sum(total, exponent))) for total in totals]
+        assert [int(getattr(dut, f"sums__{k}").value) for k in range(lanes)] == wanted
+        dut.taken.value = 1
+        await clock(dut)
+        dut.taken.value, dut.request.value = 0, 0
+        await clock(dut, 2)
+        assert not int(dut.ready.value)
+
+
+@BENCH.test()
+async def maxima(dut):
+    r, lanes = rng(), params()["lanes"]
+    await start(dut)
+    largest = [None] * lanes
+    special = [0.0, -0.0, 1.5, -1.5, 1e-45, -1e-45, float(np.finfo(np.float32).min)]
+    for _ in range(1500):
+        lane = r.randrange(lanes)
+        value = np.float32(r.choice(special) if r.random() < 0.6 else r.gauss(0, 1))
+        valid, clear = r.random() < 0.7, r.random() < 0.04
+        dut.max_valid.value, dut.max_clear.value = valid and not clear, clear
+        dut.lane.value, dut.word.value = lane, int(bits(value)) | r.getrandbits(32) << 32
+        await clock(dut)
+        for k in range(lanes):
+            assert int(getattr(dut, f"maxima__{k}").value) == (LOWEST if largest[k] is None else int(bits(largest[k])))
+        if clear:
+            largest = [None] * lanes
+        elif valid and (largest[lane] is None or (value, not np.signbit(value)) > (largest[lane], not np.signbit(largest[lane]))):
+            largest[lane] = value
+
+
+def test_the_reference_rounds_to_even():
+    assert round_sum(1 << 48, 0) == 1 and round_sum(-3 << 47, 1) == -3
+    assert round_sum((1 << 24) + 1 << 48, 0) == 1 << 24 and round_sum((1 << 24) + 3 << 48, 0) == (1 << 24) + 4
+    assert round_sum((1 << 96) - (1 << 48), 0) == -1

@@ -1,0 +1,41 @@
+"""The landing buffer: rows in order, read at random, released in lumps."""
+
+import pytest
+from hayate.rtl.tile.landing import LandingBuffer
+from hayate.verif.bench import Bench, params, rng
+from hayate.verif.bench.drivers import clock, start
+
+BENCH = Bench(LandingBuffer, params=[{"lanes": 1, "depth": 32}, {"lanes": 2, "depth": 8}])
+
+
+@BENCH.test()
+async def random_rows(dut):
+    r, (lanes, depth) = rng(), params().values()
+    await start(dut)
+    waiting, shown, most = [], None, 0
+    for _ in range(1500):
+        push = len(waiting) < depth and r.random() < 0.7
+        row = [r.getrandbits(32) for _ in range(lanes)]
+        dut.row_valid.value = push
+        for k in range(lanes):
+            getattr(dut, f"row__{k}").value = row[k]
+        read = bool(waiting) and r.random() < 0.6
+        offset = r.randrange(len(waiting)) if read else 0
+        dut.read.value, dut.offset.value = read, offset
+        drop = r.randint(0, len(waiting)) if r.random() < 0.2 else 0
+        dut.drop.value = drop
+        await clock(dut)
+        assert int(dut.count.value) == len(waiting)
+        if shown is not None:
+            assert [int(getattr(dut, f"data__{k}").value) for k in range(lanes)] == shown
+        shown = waiting[offset] if read else shown
+        del waiting[:drop]
+        waiting += [row] if push else []
+        most = max(most, len(waiting))
+    assert most == depth
+
+
+@pytest.mark.parametrize("depth", [1, 12])
+def test_impossible_depths_are_refused(depth):
+    with pytest.raises(ValueError, match=f"power of two of rows, at least 2, not {depth}"):
+        LandingBuffer(1, depth)

@@ -1,0 +1,113 @@
+"""Drives a VectorEngine: pass state, received flits, landing rows with credits, entries; collects what comes out."""
+
+import cocotb
+from cocotb.triggers import RisingEdge
+from cocotb.utils import get_sim_time
+from hayate.rtl.contract.flits import FLIT_FIELDS, FlitKind, pack_flit, unpack_flit
+from hayate.rtl.contract.isa import Space, encode_micro
+from hayate.rtl.tile.queues import LaneState, PassState, TileState, VectorEntry
+from hayate.verif.bench.drivers import PERIOD, Sink, clock
+
+#: Cycles after which nothing of an entry that was taken is still to be read in collected sums or stage words.
+APART = 40
+
+
+def now():
+    """Number of the latest rising edge."""
+    return int(get_sim_time("ns")) // PERIOD
+
+
+def packed(layout, values):
+    """Integer of a struct; negative values wrap."""
+    at, word = 0, 0
+    for name, shape in layout.members.items():
+        word |= (int(values[name]) & ((1 << shape) - 1)) << at
+        at += shape
+    return word
+
+
+class Driver:
+    """Everything around the engine. `pause` is the chance per cycle that a source is idle, `stall` that the ring refuses."""
+
+    def __init__(self, dut, rng, *, lanes, landing_depth, pause=0.25, stall=0.25):
+        self.dut, self.rng, self.lanes, self.pause = dut, rng, lanes, pause
+        self.room = landing_depth
+        self.rows, self.trace = [], []
+        self.saturated = self.parity = 0
+        self.tx = Sink(dut, "e__tx", stall=stall)
+        cocotb.start_soon(self._watch())
+        cocotb.start_soon(self._push_rows())
+
+    async def _watch(self):
+        dut = self.dut
+        values = [getattr(dut, f"e__trace_values__{k}") for k in range(self.lanes)]
+        while True:
+            await RisingEdge(dut.clk)
+            self.room += int(dut.e__release.value)
+            self.saturated += int(dut.e__saturated.value)
+            self.parity += int(dut.e__parity.value)
+            if int(dut.e__trace_valid.value):
+                self.trace.append((int(dut.e__trace_row.value), int(dut.e__trace_mask.value), [int(v.value) for v in values]))
+
+    async def _push_rows(self):
+        dut = self.dut
+        while True:
+            go = self.rows and self.room and self.rng.random() >= self.pause
+            dut.e__row_valid.value = int(bool(go))
+            if go:
+                self.room -= 1
+                for k, value in enumerate(self.rows.pop(0)):
+                    getattr(dut, f"e__row__{k}").value = int(value.view("uint32"))
+            await RisingEdge(dut.clk)
+
+    async def receive(self, flits, pause=None):
+        """Flits for this tile, one per cycle at most."""
+        for flit in flits:
+            while self.rng.random() < (self.pause if pause is None else pause):
+                await clock(self.dut)
+            self.dut.e__rx.value = pack_flit(**flit)
+            self.dut.e__rx_valid.value = 1
+            await clock(self.dut)
+            self.dut.e__rx_valid.value = 0
+
+    async def load(self, micros, constants):
+        """Micro-operations from address 0, and {vector memory address: float32}."""
+        flits = [{"kind": FlitKind.LOAD, "chan": Space.MICRO, "addr": i, "data": encode_micro(op)} for i, op in enumerate(micros)]
+        flits += [{"kind": FlitKind.LOAD, "chan": Space.VMEM, "addr": a, "data": int(v.view("uint32"))} for a, v in constants.items()]
+        await self.receive(flits, pause=0)
+
+    def set_pass(self, passes, lane_states, tile):
+        self.dut.e__tile.value = packed(TileState, tile)
+        self.dut.e__pass_state.value = packed(PassState, passes)
+        for k in range(self.lanes):
+            getattr(self.dut, f"e__lanes_state__{k}").value = packed(LaneState, lane_states[k])
+
+    async def entries(self, entries, pause=None):
+        """Offer entries one after another; returns the cycles in which the first was offered and in which each was taken."""
+        dut, taken = self.dut, []
+        for entry in entries:
+            while self.rng.random() < (self.pause if pause is None else pause):
+                dut.e__entry__valid.value = 0
+                await clock(dut)
+            dut.e__entry__payload.value = packed(VectorEntry, entry)
+            dut.e__entry__valid.value = 1
+            if not taken:
+                first = now() + 1  # seen at the next rising edge
+            await clock(dut)
+            while not int(dut.e__entry__ready.value):
+                await clock(dut)
+            taken.append(now())
+        dut.e__entry__valid.value = 0
+        return first, taken
+
+    async def idle(self):
+        await clock(self.dut, 2)
+        while int(self.dut.e__busy.value):
+            await clock(self.dut)
+        await clock(self.dut, 2)
+
+    def sent(self):
+        """Flits sent so far, as dictionaries without src."""
+        flits = [unpack_flit(word) for word in self.tx.data]
+        assert all(f.pop("src") == 0 for f in flits) and set(flits[0] if flits else FLIT_FIELDS) >= {"kind", "data"}
+        return flits

@@ -1,0 +1,149 @@
+"""Random passes for the vector engine: entries in program order, and what the ring brings before each of them."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from hayate.rtl.contract.flits import FlitKind
+from hayate.rtl.contract.isa import STAGE_BIT, Op, PassWord, SendMode
+from hayate.rtl.contract.layout import gp_log2, local_slots, rounds
+from hayate.verif.tile.vector_golden import bits
+from hayate.verif.tile.vector_programs import EMB, HEAD_DIM, PLACES, ROPE_C, ROPE_F
+
+HDQ = HEAD_DIM // 4
+MAX_SLOTS = 64
+
+
+@dataclass
+class Step:
+    """An entry, the flits that come before it and may only come after the one before, and its landing rows."""
+
+    entry: dict
+    flits: list = field(default_factory=list)
+    rows: list = field(default_factory=list)
+
+
+def entry(op, **fields):
+    blank = dict.fromkeys(
+        ("chan", "count", "routine", "length", "n", "vec", "landing", "round", "sumscale", "s_in", "s_out", "send", "send_mode",
+         "send_addr", "lo", "hi", "row0", "quad0"), 0)
+    return {"op": op, "vl": 8, **blank, **fields}
+
+
+def run(name, n, **fields):
+    routine, length = PLACES[name]
+    return entry(Op.RUN, routine=routine, length=length, n=n, **fields)
+
+
+def geometry(r):
+    """Random fields of `TileState`."""
+    group = r.choice([1, 2, 3, 4])
+    size = r.choice([1, 2, 3])
+    return {
+        "index": 1, "count": 3, "group_lo": 0, "group_hi": size - 1, "group_size": size, "group_index": r.randrange(size), "heads": 1,
+        "head0": 0, "att_senders": 1, "group": group, "gp_log2": gp_log2(group), "hdq": HDQ,
+    }
+
+
+class Pass:
+    """One random pass of `lanes` positions at most on a tile of geometry `tile`; `steps` is its program."""
+
+    def __init__(self, r, lanes, tile):
+        self.r, self.lanes, self.tile = r, lanes, tile
+        self.numbers = np.random.default_rng(r.getrandbits(32))
+        self.positions = r.randint(1, lanes)
+        self.want = r.getrandbits(lanes)
+        self.hwm = r.randint(1, MAX_SLOTS)
+        slots = r.sample(range(MAX_SLOTS), lanes)
+        self.states = [{"token": r.getrandbits(20), "pos": r.randrange(80), "slot": s} for s in slots]
+        self.begin = [
+            {"kind": FlitKind.PASS, "chan": PassWord.LANE, "lane": k, "data": s["token"] | s["pos"] << 20 | s["slot"] << 36}
+            for k, s in enumerate(self.states[: self.positions])]
+        self.steps = []
+        self._program()
+
+    # Pieces.
+    def values(self, count):
+        """FP32 rows for the landing buffer: ordinary numbers, and now and then any exponent at all."""
+        scale = np.where(self.numbers.random(count) < 0.05, self.numbers.integers(-60, 60, count), self.numbers.integers(-4, 4, count))
+        return np.ldexp(self.numbers.standard_normal(count), scale).astype(np.float32)
+
+    def _add(self, new, flits=()):
+        if new["op"] == Op.RUN:
+            new = {**new, "row0": self.r.randrange(1 << 19)} if not new["row0"] else new
+        rows = [self.values(self.lanes) for _ in range(new["n"] * new["landing"])]
+        self.steps.append(Step(new, list(flits), rows))
+
+    def _wait(self, chan, flits, syncs):
+        flits = [*flits, *({"kind": FlitKind.SYNC, "chan": chan} for _ in range(syncs))]
+        self._add(entry(Op.V_WAIT, chan=chan, count=syncs), flits)
+
+    def _send(self, mode=SendMode.LINEAR, **fields):
+        lo = self.r.randrange(3)
+        return {"send": 1, "send_mode": mode, "send_addr": self.r.randrange(64), "lo": lo, "hi": lo + 1, "chan": self.r.randrange(8), **fields}
+
+    def _sum(self, vec=0, J=0):
+        """SENDSUM, and the sums of other tiles that answer it: halves of one source in order, sources mixed."""
+        self._add(entry(Op.SENDSUM, chan=1, hi=2, vec=vec, round=J))
+        halves = []
+        for _ in range(3):
+            for lane in range(self.lanes):
+                total = int(self.r.getrandbits(self.r.randint(30, 80))) * (1 if vec == 0 else self.r.choice([1, -1])) & (1 << 96) - 1
+                halves += [{"kind": FlitKind.SUM, "lane": lane, "addr": h, "data": total >> 64 * h & (1 << 64) - 1} for h in range(2)]
+        self.r.shuffle(halves)
+        self._wait(1, halves, 3)
+
+    def _words(self, at, words):
+        """DATA flits of FP32 or FP16 arrays [lanes, n] into the stage buffer."""
+        return [
+            {"kind": FlitKind.DATA, "lane": lane, "addr": 1 << STAGE_BIT | at + w, "data": int(word)}
+            for lane, row in enumerate(words) for w, word in enumerate(np.ascontiguousarray(row).view(np.uint64))]
+
+    def _norm(self):
+        self._add(run("rms", 1, sumscale=1, s_in=self.r.randint(-4, 4)))
+
+    def _program(self):
+        r, lanes = self.r, self.lanes
+        width = 4 * r.randint(1, 8)
+        tables = [self.numbers.uniform(-1, 1, (lanes, 2 * HEAD_DIM)).astype(np.float32) for _ in range(2)]
+        halves = self.numbers.integers(0, 1 << 16, (lanes, 64)).astype(np.uint16)
+        halves[halves >> 10 & 31 == 31] &= 0x83FF  # infinities and NaN become subnormals
+        flits = self._words(ROPE_C, tables[0]) + self._words(ROPE_F, tables[1]) + self._words(EMB, halves)
+        r.shuffle(flits)
+        self._wait(6, flits, self.positions)
+        self._add(run("rope", HEAD_DIM))
+        self._add(run("load", width, quad0=r.randrange(0, 4), s_out=r.randint(-3, 6), **self._send()))
+        self._sum()
+        self._norm()
+        for j in range(self.tile["group"]):
+            self._add(run("rotated", HEAD_DIM, landing=1, round=j, s_out=2, **self._send(SendMode.QUERY)))
+        self._add(run("scaled", 4 * r.randint(0, 3), landing=1, **self._send(vl=r.choice([4, 8]))))
+        n = local_slots(self.hwm, self.tile["group_size"], self.tile["group_index"])
+        for J in range(rounds(self.positions, self.tile["group"], lanes)):
+            self._attend(n, {"vec": 1, "round": J})
+        self._add(run("residual", width, landing=1, **self._send()))
+        self._sum()
+        self._norm()
+        self._add(run("swiglu", 4 * r.randint(0, 7), landing=2, **self._send()))
+        self._add(run("residual", width, landing=1, vl=r.choice([1, 3, 8, 16]), **self._send()))
+        self._sum()
+        self._norm()
+        if self.want:
+            self._add(run("final", width, s_out=1, **self._send()))
+            self._add(run("head", r.randint(0, 40), landing=1, vl=16))
+        self._add(entry(Op.SENDCAND))
+        for name in ("show", "copy", "largest", "show"):
+            self._add(run(name, width))
+        self._add(entry(Op.SENDCAND))
+
+    def _attend(self, n, lanes):
+        r = self.r
+        self._add(run("scores", n, landing=1, vl=16, **lanes))
+        self._add(entry(Op.SENDMAX, chan=5, hi=2, **lanes))
+        found = [{"kind": FlitKind.MAX, "lane": lane, "data": int(bits(value))}
+                 for _ in range(3) for lane, value in enumerate(self.values(self.lanes))]
+        found += [{"kind": FlitKind.MAX, "lane": r.randrange(self.lanes), "data": zero << 31} for zero in r.sample([0, 1, 1], 3)]
+        self._wait(5, found, 2)
+        self._add(run("softmax", n, vl=r.choice([4, 16, 64]), s_out=-15, **lanes, **self._send(SendMode.SLOTS)))
+        self._sum(vec=1, J=lanes["round"])
+        self._add(run("recip", 1, **lanes))
+        self._add(run("out", HEAD_DIM, landing=1, s_out=-2, **lanes, **self._send(SendMode.OUTPUT)))

@@ -1,0 +1,42 @@
+"""How long a RUN occupies the vector engine, element by element: the rule that the interlock keeps."""
+
+from hayate.rtl.contract.alu_ops import ALU_LATENCY
+from hayate.rtl.contract.isa import ASrc, BSrc, Mode
+from hayate.verif.tile.vector_golden import TWO_OPERANDS
+
+#: Cycles from the issue of a write to vector memory to the first issue that may read it.
+DEPENDENCE = ALU_LATENCY + 3
+NORM_LATENCY = 3
+
+
+def run_cycles(entry, micro, lanes):
+    """Cycles from the one in which a RUN is seen to the one in which it is taken, both included.
+
+    Landing rows and room for what is sent are there, and nothing written by an instruction before is still under way. Without
+    waits for results that is elements x micro-operations + 2.
+    """
+    routine = [micro[entry["routine"] + k] for k in range(entry["length"])]
+    if entry["n"] == 0:
+        return entry["length"] + 2
+    written = {}
+    step, issue, e = 1, 0, 0  # of the element before; the RUN is seen in cycle 0 and first steps in cycle 2
+    while e < entry["n"]:
+        size = min(entry["vl"], entry["n"] - e)
+        for op in routine:
+            for i in range(size):
+                step = max(step + 1, issue)
+                issue = max([step + 1, *(written[a] + DEPENDENCE for a in _reads(op, e, i) if a in written)])
+                if op["a_src"] == ASrc.SUM:
+                    issue = step + 1 + lanes + NORM_LATENCY + 2
+                if op["d_vm"]:
+                    written[op["d"] + (i if op["d_mode"] else e + i)] = issue
+        e += size
+    return step + 1
+
+
+def _reads(op, e, i):
+    offset = {Mode.STREAM: e + i, Mode.TEMP: i, Mode.SCALAR: 0, Mode.SWAP: i ^ 1}
+    if op["a_src"] == ASrc.VMEM and op["op"]:
+        yield op["a"] + offset[op["a_mode"]]
+    if op["b_src"] == BSrc.VMEM and op["op"] in TWO_OPERANDS:
+        yield op["b"] + offset[op["b_mode"]]
