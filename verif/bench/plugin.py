@@ -5,6 +5,7 @@ import re
 import shlex
 import shutil
 import tempfile
+import zlib
 from pathlib import Path
 
 import pytest
@@ -34,13 +35,18 @@ def pytest_pycollect_makeitem(collector, name, obj):
         sims = [s for s in options.sims if s == chosen]
     else:
         sims = [s for s in options.sims if s != "icarus" or find_icarus()]
+    indices = [i for i, p in enumerate(options.bench.params) if options.only is None or options.only(p)]
+    # Pairwise in `make test`: every test meets every simulator and every set of parameters, but Icarus only one set per test.
+    both = indices[zlib.crc32(name.encode()) % len(indices)] if indices else None
     items = []
-    for index, (parameters, label) in enumerate(zip(options.bench.params, options.bench.ids)):
-        if options.only is not None and not options.only(parameters):
-            continue
+    for index in indices:
+        label = options.bench.ids[index]
         for sim in sims:
             full = f"{name}[{label}-{sim}]" if label else f"{name}[{sim}]"
-            items.append(BenchItem.from_parent(collector, name=full, function=obj, index=index, sim=sim))
+            item = BenchItem.from_parent(collector, name=full, function=obj, index=index, sim=sim)
+            if sim == "icarus" and len(options.sims) > 1 and index != both:
+                item.add_marker(pytest.mark.nightly)
+            items.append(item)
     return items
 
 
