@@ -1,0 +1,226 @@
+"""Matrix engine of a tile: banks, processing elements, activation buffer, and the instructions that keep them busy."""
+
+from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out, connect, flipped
+from amaranth.utils import ceil_log2
+
+from ..contract.flits import FlitKind
+from ..contract.isa import BANK_SHIFT, STAGE_BIT, Counter, Op, Space
+from ..contract.secded import codeword_bits
+from ..memory.bank import BANK_LATENCY, Bank
+from ..memory.parity import slices
+from ..ring.flit import FLIT_STREAM, Flit
+from .activation import ACT_LATENCY, ActivationBuffer
+from .drain import DRAIN_LATENCY, Drain
+from .fetch import Fetcher
+from .gemv import GemvIssue
+from .kv_write import KvWriter
+from .pe import PE_LATENCY, Pe
+from .queues import LaneState, MatrixEntry, PassState, TileState
+from .semaphores import Semaphores
+
+#: Cycles from the word that ends a group, at the issue stage, to the group's first row: the request's register, bank, PE, drain.
+ROW_LATENCY = 1 + BANK_LATENCY + PE_LATENCY - 1 + DRAIN_LATENCY
+#: Cycles from an entry at the queue's head of an idle engine to the issue of its first word.
+START_LATENCY = 2
+
+
+class MatrixEngine(wiring.Component):
+    """Executes matrix entries strictly in order: GEMV, FETCH, KVW and M_WAIT.
+
+    GEMV issues one word per bank and cycle. The entry behind the running one is already here, so that a GEMV's first word follows the last
+    word of the GEMV before it in the next cycle; an M_WAIT in between is served while that one still streams and costs nothing if satisfied
+    by then. On an idle engine a GEMV's first word issues START_LATENCY cycles after the entry is offered, or 2 cycles after the
+    flit register shows the SYNC that its M_WAIT waited for. The first row of a group comes ROW_LATENCY cycles after the group's last word
+    issued, the others in the cycles that follow. A GEMV of R rows and W words takes sum over groups of max(W, rows of the group before it)
+    cycles, and stalls on top of it for want of landing rows. A GEMV of no rows or no words takes one cycle and gives no row.
+    KVW and FETCH: see `KvWriter` and `Fetcher`; what they wrote or left is seen by the next entry.
+
+    Flits are taken as they come, one cycle after they are shown; a SYNC is counted after the data before it is readable.
+    Reset empties the engine and leaves the memories alone. Nothing but `cause` toggles while idle.
+
+    Parameters
+    ----------
+    banks, lanes, bank_depth, act_depth, max_slots, landing_depth: as in `Config`.
+    inject: adds `flip_bank` and `flip_act`, bits to flip in what banks and activation buffer are being given, for tests.
+
+    Members
+    -------
+    entry: In stream of MatrixEntry. pass_state, lanes_state, tile: In, constant while `busy`.
+    rx_valid, rx: In. Flits for this tile: DATA for the activation buffer, SYNC, LOAD of banks (only while not `busy`); others are ignored.
+    tx: Out stream of flits (FETCH).
+    row_valid, row: Out. Finished rows in local row order, FP32 of each lane, no back-pressure.
+    release: In(8). Rows that left the landing buffer in this cycle; the engine never has more than `landing_depth` rows out.
+    busy: Out. An entry is offered, held or in progress, or results are under way.
+    cause: Out(4). Of the cycle before: what the issue stage did, one of Counter.WEIGHT to ISSUE.
+    useful, useful_kv: Out. Of the cycle before: bank words read that count as useful, and whether they are K or V.
+    corrected, uncorrectable: Out. Strobes of the banks' code. parity: Out. Strobe of the activation buffer.
+    """
+
+    def __init__(self, *, banks, lanes, bank_depth, act_depth, max_slots, landing_depth, inject=False):
+        if bank_depth > 1 << BANK_SHIFT:
+            raise ValueError(f"a bank has at most {1 << BANK_SHIFT} words, not {bank_depth}")
+        self._banks, self._lanes, self._bank_depth, self._act_depth = banks, lanes, bank_depth, act_depth
+        self._max_slots, self._landing_depth, self._inject = max_slots, landing_depth, inject
+        members = {
+            "entry": In(stream.Signature(MatrixEntry)),
+            "pass_state": In(PassState), "lanes_state": In(LaneState).array(lanes), "tile": In(TileState),
+            "rx_valid": In(1), "rx": In(Flit), "tx": Out(FLIT_STREAM),
+            "row_valid": Out(1), "row": Out(32).array(lanes), "release": In(8),
+            "busy": Out(1), "cause": Out(4), "useful": Out(range(banks + 1)), "useful_kv": Out(1),
+            "corrected": Out(1), "uncorrectable": Out(1), "parity": Out(1),
+        }
+        if inject:
+            members |= {"flip_bank": In(codeword_bits(64)), "flip_act": In(64 + slices(64))}
+        super().__init__(members)
+
+    def elaborate(self, platform):
+        m = Module()
+        banks, lanes = self._banks, self._lanes
+        m.submodules.semaphores = semaphores = Semaphores()
+        m.submodules.gemv = gemv = GemvIssue(banks, self._landing_depth)
+        m.submodules.kv = kv = KvWriter(banks, lanes, self._max_slots)
+        m.submodules.fetch = fetch = Fetcher(banks, lanes)
+        m.submodules.act = act = ActivationBuffer(lanes, self._act_depth, inject=self._inject)
+        m.submodules.drain = drain = Drain(banks, lanes)
+        bank = [Bank(self._bank_depth, inject=self._inject) for _ in range(banks)]
+        pe = [Pe(lanes) for _ in range(banks)]
+        for b in range(banks):
+            m.submodules[f"bank_{b}"] = bank[b]
+            m.submodules[f"pe_{b}"] = pe[b]
+        connect(m, fetch.tx, flipped(self.tx))
+        for unit in (kv, fetch):
+            m.d.comb += [unit.positions.eq(self.pass_state.positions)]
+            m.d.comb += [a.eq(b) for a, b in zip(unit.lanes_state, self.lanes_state)]
+        m.d.comb += [kv.tile.eq(self.tile), fetch.last_tile.eq(self.tile.count - 1), gemv.release.eq(self.release)]
+
+        self._receive(m, semaphores, act, kv)
+        self._dispatch(m, semaphores, gemv, kv, fetch)
+        self._access(m, gemv, kv, fetch, act, bank)
+        flying = self._compute(m, gemv, act, bank, pe, drain)
+
+        m.d.comb += [
+            self.busy.eq(self.entry.valid | self._held | gemv.active | kv.active | fetch.busy | flying | drain.busy),
+            self.parity.eq(act.parity), self.row_valid.eq(drain.row_valid),
+        ]
+        m.d.comb += [a.eq(b) for a, b in zip(self.row, drain.row)]
+        m.d.sync += [
+            self.corrected.eq(Cat(b.corrected for b in bank).any()),
+            self.uncorrectable.eq(Cat(b.uncorrectable for b in bank).any()),
+        ]
+        return m
+
+    def _receive(self, m, semaphores, act, kv):
+        """Flits, through one register."""
+        kind, rx = self.rx.kind, Signal(Flit, reset_less=True)
+        is_data, is_sync, is_load = Signal(), Signal(), Signal()
+        m.d.sync += [
+            is_data.eq(self.rx_valid & (kind == FlitKind.DATA) & ~self.rx.addr[STAGE_BIT]),
+            is_sync.eq(self.rx_valid & (kind == FlitKind.SYNC)),
+            is_load.eq(self.rx_valid & (kind == FlitKind.LOAD) & (self.rx.chan == Space.BANK)),
+        ]
+        with m.If(self.rx_valid):
+            m.d.sync += rx.eq(self.rx)
+        m.d.comb += [
+            semaphores.post.eq(is_sync), semaphores.post_chan.eq(rx.chan),
+            act.write.eq(is_data), act.write_lane.eq(rx.lane), act.write_addr.eq(rx.addr), act.write_data.eq(rx.data),
+            kv.load.eq(is_load), kv.load_bank.eq(rx.addr[BANK_SHIFT:]), kv.load_addr.eq(rx.addr[:BANK_SHIFT]), kv.load_data.eq(rx.data),
+        ]
+
+    def _dispatch(self, m, semaphores, gemv, kv, fetch):
+        """The entry behind the running one, and who gets it when."""
+        self._held = held = Signal()
+        entry = Signal(MatrixEntry)
+        is_wait = entry.op == Op.M_WAIT
+        nothing = (entry.rows == 0) | (entry.length == 0)
+        free, take = Signal(), Signal()
+        m.d.comb += [
+            semaphores.chan.eq(entry.chan), semaphores.count.eq(entry.count),
+            semaphores.take.eq(held & is_wait & semaphores.enough),
+            free.eq(gemv.ending | kv.ending | fetch.ending | ~(gemv.active | kv.active | fetch.active)),
+            take.eq(held & ~is_wait & free),
+            gemv.load.eq(take & (entry.op == Op.GEMV) & ~nothing), kv.start.eq(take & (entry.op == Op.KVW)),
+            fetch.start.eq(take & (entry.op == Op.FETCH)),
+            self.entry.ready.eq(~held | take | semaphores.take),
+        ]
+        m.d.comb += [unit.entry.eq(entry) for unit in (gemv, kv, fetch)]
+        with m.If(self.entry.ready):
+            m.d.sync += held.eq(self.entry.valid)
+            with m.If(self.entry.valid):
+                m.d.sync += entry.eq(self.entry.payload)
+
+        streaming = Mux(gemv.wait_landing, Counter.WAIT_VECTOR,
+                        Mux(gemv.wait_drain, Counter.WAIT_DRAIN, Mux(gemv.kv, Counter.KV_READ, Counter.WEIGHT)))
+        idle = Mux(held & is_wait, Counter.WAIT_RING, Counter.ISSUE)
+        cause = Mux(gemv.active, streaming, Mux(kv.active, Counter.KV_WRITE, Mux(fetch.active, Counter.FETCH, idle)))
+        m.d.sync += [self.cause.eq(cause), self.useful.eq(Mux(gemv.fire, gemv.useful, 0)), self.useful_kv.eq(gemv.kv)]
+
+    def _access(self, m, gemv, kv, fetch, act, bank):
+        """Stage 1: the one access of this cycle, at the banks. The activation words are read so as to arrive with the bank's."""
+        banks = self._banks
+        address_bits = ceil_log2(self._bank_depth)
+        s1_en, s1_we = Signal(banks), Signal()
+        s1_addr = Signal(address_bits, reset_less=True)
+        s1_data = Signal(data.ArrayLayout(64, banks), reset_less=True)
+        en, addr = Signal(banks), Signal(20)
+        m.d.comb += [
+            en.eq(Mux(kv.write, kv.write_mask, Mux(kv.read, kv.read_mask, Mux(fetch.read, fetch.read_mask, Mux(gemv.fire, gemv.mask, 0))))),
+            addr.eq(Mux(kv.write, kv.write_addr, Mux(kv.active, kv.addr, Mux(fetch.active, fetch.addr, gemv.addr)))),
+        ]
+        m.d.sync += [s1_en.eq(en), s1_we.eq(kv.write)]
+        with m.If(en != 0):
+            m.d.sync += s1_addr.eq(addr)
+        for b in range(banks):
+            with m.If(kv.write & kv.write_mask[b]):
+                m.d.sync += s1_data[b].eq(kv.write_data[b])
+            m.d.comb += [
+                bank[b].en.eq(s1_en[b]), bank[b].we.eq(s1_we), bank[b].addr.eq(s1_addr), bank[b].wdata.eq(s1_data[b]),
+                kv.old[b].eq(bank[b].rdata), fetch.words[b].eq(bank[b].rdata),
+            ]
+            if self._inject:
+                m.d.comb += bank[b].inject.eq(self.flip_bank)
+        if self._inject:
+            m.d.comb += act.flip.eq(self.flip_act)
+
+        # The activation buffer answers sooner than a bank: its request waits for the difference.
+        read, act_addr = gemv.fire | kv.act_read, Mux(kv.active, kv.act, gemv.act)
+        for i in range(1 + BANK_LATENCY - ACT_LATENCY):
+            later, later_addr = Signal(name=f"s{i + 1}_act_read"), Signal(ceil_log2(self._act_depth), name=f"s{i + 1}_act_addr")
+            m.d.sync += later.eq(read)
+            with m.If(read):
+                m.d.sync += later_addr.eq(act_addr)
+            read, act_addr = later, later_addr
+        m.d.comb += [act.read.eq(read), act.read_addr.eq(act_addr), kv.acts.eq(act.data)]
+
+    def _compute(self, m, gemv, act, bank, pe, drain):
+        """What travels beside the words: through the banks to the PEs, and from a group's last word to the drain."""
+        word_layout = data.StructLayout({"first": 1, "last": 1, "mask": self._banks, "s": 8})
+        now, valid = Signal(word_layout), gemv.fire
+        m.d.comb += [now.first.eq(gemv.first), now.last.eq(gemv.last), now.mask.eq(gemv.mask), now.s.eq(gemv.s_in)]
+        under_way = []
+        for i in range(1 + BANK_LATENCY):
+            later, later_valid = Signal(word_layout, name=f"s{i + 1}_word", reset_less=True), Signal(name=f"s{i + 1}_valid")
+            m.d.sync += later_valid.eq(valid)
+            with m.If(valid):
+                m.d.sync += later.eq(now)
+            if i == BANK_LATENCY:
+                en = Signal(self._banks, name="pe_en")  # a register for each PE
+                m.d.sync += en.eq(Mux(valid, now.mask, 0))
+            now, valid = later, later_valid
+            under_way.append(valid)
+        for b, unit in enumerate(pe):
+            m.d.comb += [
+                unit.en.eq(en[b]), unit.first.eq(now.first), unit.last.eq(now.last), unit.weight.eq(bank[b].rdata), unit.act.eq(act.data),
+                drain.acc[b].eq(unit.result),
+            ]
+        now, valid, layout = now, valid & now.last, data.StructLayout({"mask": self._banks, "s": 8})
+        for i in range(PE_LATENCY - 1):
+            later, later_valid = Signal(layout, name=f"p{i + 1}_group", reset_less=True), Signal(name=f"p{i + 1}_valid")
+            m.d.sync += later_valid.eq(valid)
+            with m.If(valid):
+                m.d.sync += [later.mask.eq(now.mask), later.s.eq(now.s)]
+            now, valid = later, later_valid
+            under_way.append(valid)
+        m.d.comb += [drain.start.eq(valid), drain.mask.eq(now.mask), drain.s.eq(now.s)]
+        return Cat(*under_way).any()
