@@ -26,7 +26,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import save
+from safetensors.torch import load_file, save
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import nn
 from torch.nn import functional as F
@@ -228,13 +228,19 @@ def train(options, shape, tokenizer, data, heldout):
     rng = np.random.default_rng(options.seed)
     torch.manual_seed(options.seed)
     model = Llama(shape)
+    before = {}
+    if options.resume:  # a warm restart: the optimizer begins anew, so the rate comes back at half its peak
+        model.load_state_dict({name: weight.float() for name, weight in load_file(options.resume / "model.safetensors").items()})
+        earlier = json.loads((options.resume / "training.json").read_text())
+        before = {"resumed": {key: earlier[key] for key in ("seed", "minutes", "tokens_seen", "heldout_loss_per_token")}}
+        rng = np.random.default_rng([options.seed, earlier["tokens_seen"]])  # windows that the earlier run has not drawn
     groups = [{"params": [weight for weight in model.parameters() if weight.dim() == dim], "weight_decay": decay}
               for dim, decay in ((2, 0.05), (1, 0.0))]  # the gains of the norms do not decay
     optimizer = torch.optim.AdamW(groups, lr=0.0, betas=(0.9, 0.98), eps=1e-8, fused=True)
     ids, text = heldout
     record = {
         "model": options.model, "parameters": sum(map(torch.Tensor.numel, model.parameters())), "seed": options.seed,
-        "minutes": options.minutes, "batch": [options.batch, CONTEXT], "bf16": options.bf16, "peak_rate": shape.rate,
+        "minutes": options.minutes, "batch": [options.batch, CONTEXT], "bf16": options.bf16, "peak_rate": shape.rate / (2 if before else 1), **before,
         "python_version": platform.python_version(), "torch_version": torch.__version__, "train_tokens": len(data),
         "heldout_tokens": len(ids), "heldout_bytes_per_token": len(text.encode()) / len(ids), **options.corpus}
     budget, start, saved, shown, step, smooth = options.minutes * 60, time.monotonic(), 0.0, 0.0, 0, None
@@ -276,6 +282,7 @@ def main():
     parser.add_argument("--batch", type=int, default=16, help=f"windows of {CONTEXT} tokens a step (16)")
     parser.add_argument("--save-every", type=float, default=2, help="minutes between checkpoints (2)")
     parser.add_argument("--bf16", action="store_true", help="autocast to BF16; pays on CPUs with fast BF16 units")
+    parser.add_argument("--resume", type=Path, metavar="DIR", help="start from the weights there")
     parser.add_argument("--write-heldout", type=Path, metavar="DIR", help="write the held-out text there and stop")
     options = parser.parse_args()
     os.environ["TOKENIZERS_PARALLELISM"] = "true" if options.threads > 1 else "false"
