@@ -1,6 +1,6 @@
 """What the ring brings to the vector lanes: exact partial sums and maxima of other tiles, and of this one."""
 
-from amaranth.hdl import Const, Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
@@ -94,10 +94,7 @@ class Collect(wiring.Component):
         # Maxima: one comparison a cycle serves all lanes.
         chosen = Signal(32)
         value = self.word[:32]
-        with m.Switch(lane):
-            for k in range(lanes):
-                with m.Case(k):
-                    m.d.comb += chosen.eq(self.maxima[k])
+        m.d.comb += chosen.eq(Cat(*self.maxima).word_select(lane, 32))
         for k in range(lanes):
             with m.If(self.max_clear):
                 m.d.sync += self.maxima[k].eq(Const(LOWEST, 32))

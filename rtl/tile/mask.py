@@ -62,9 +62,12 @@ class SlotMask(wiring.Component):
         m.d.comb += [divider.start.eq(waiting.r_rdy & ~dividing), self.busy.eq(waiting.r_rdy)]
         with m.If(divider.start):
             m.d.sync += dividing.eq(1)
-        with m.If(dividing & divider.done):
+        finish = Signal()
+        m.d.comb += [
+            finish.eq(dividing & divider.done), waiting.r_en.eq(finish), table.wr_en.eq(finish & (divider.remainder == self.group_index)),
+        ]
+        with m.If(finish):
             m.d.sync += dividing.eq(0)
-            m.d.comb += [waiting.r_en.eq(1), table.wr_en.eq(divider.remainder == self.group_index)]
         m.d.comb += [table.wr_addr.eq(Cat(request.slot[:2], divider.quotient)), table.wr_data.eq(request.pos)]
         if self._inject:
             m.d.comb += table.flip.eq(self.flip)

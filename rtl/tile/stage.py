@@ -6,15 +6,13 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from ..memory.parity import ParityMemory, slices
+from ..numerics.bits import leading_zeros
 
 
 def widen(m, half, name):
     """FP32 bits of a finite FP16 value, exactly; combinational. Subnormals become normal numbers."""
     fraction, field = half[:10], half[10:15]
-    zeros = Signal(4, name=f"{name}_zeros")  # above the leading one of a subnormal's fraction
-    for place in range(10):  # the last assignment, of the highest one, wins
-        with m.If(fraction[place]):
-            m.d.comb += zeros.eq(9 - place)
+    zeros = leading_zeros(m, fraction, f"{name}_zeros")
     wide = Signal(32, name=f"{name}_wide")
     exponent = Signal(8, name=f"{name}_exponent")
     shifted = Signal(10, name=f"{name}_shifted")

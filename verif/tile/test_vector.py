@@ -81,7 +81,7 @@ async def perform(driver, golden, this):
 def compare(driver, golden):
     sent = driver.sent()
     for k, (got, wanted) in enumerate(zip(sent, golden.sent)):
-        assert got == wanted, f"flit {k} of {len(golden.sent)}"
+        assert got == wanted, f"flit {k} of {len(golden.sent)}: {got}, not {wanted}"
     assert len(sent) == len(golden.sent)
     assert len(driver.trace) == len(golden.trace)
     for (row, mask, values), (wanted_row, wanted_mask, wanted) in zip(driver.trace, golden.trace):
