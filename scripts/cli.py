@@ -1,5 +1,6 @@
 """The `hayate` command line. Each command's work is in a module of its own; here are the options and their defaults."""
 
+import os
 import signal
 import sys
 from pathlib import Path
@@ -15,9 +16,13 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=N
 config_app = typer.Typer(no_args_is_help=True, help="Sizes of the machine.")
 app.add_typer(config_app, name="config")
 
-ConfigOption = Annotated[str, typer.Option("--config", metavar="NAME|FILE.toml", help="Preset, or a .toml file of sizes.")]
-SetOption = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="Override one size; may be repeated.")]
-JsonOption = Annotated[str, typer.Option("--json", metavar="FILE", help="Write the result as JSON; - is standard output.")]
+SIZES = "Preset, or a .toml file of sizes."
+ConfigArgument = Annotated[str, typer.Argument(metavar="NAME|FILE.toml", help=SIZES)]
+ConfigOption = Annotated[str, typer.Option("--config", metavar="NAME|FILE.toml", help=SIZES)]
+SetOption = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", show_default="none",
+                                              help="Override one size; may be repeated.")]
+JsonOption = Annotated[str, typer.Option("--json", metavar="FILE", show_default="not written",
+                                         help="Write the result as JSON; - is standard output.")]
 
 
 def _version(value: bool):
@@ -40,7 +45,7 @@ def doctor():
 
 
 @config_app.command("show")
-def config_show(config: Annotated[str, typer.Argument(metavar="NAME|FILE.toml")] = "demo", set_: SetOption = [], json: JsonOption = ""):  # noqa: B006
+def config_show(config: ConfigArgument = "demo", set_: SetOption = [], json: JsonOption = ""):  # noqa: B006
     """Print every size of a configuration, and what follows from them."""
     from hayate import show
 
@@ -51,7 +56,8 @@ def config_show(config: Annotated[str, typer.Argument(metavar="NAME|FILE.toml")]
 def elaborate(
     config: ConfigOption = "demo",
     set_: SetOption = [],  # noqa: B006
-    output: Annotated[Path, typer.Option("-o", "--output", help="Verilog file; FILE.json and FILE.h are written beside it.")] = Path("build/hayate.v"),
+    output: Annotated[Path, typer.Option("-o", "--output", help="Verilog file; a .json and a .h of that name are written beside it.")
+                      ] = Path("build/hayate.v"),
     prefix: Annotated[str, typer.Option(help="First part of every module name.")] = "hayate",
 ):
     """Write the chip as one self-contained Verilog file, with a JSON description and a C header of the register map."""
@@ -78,25 +84,29 @@ def compile_(
 
 @app.command()
 def generate(
-    prompt: Annotated[str, typer.Argument(help="Text to continue.")] = "",
+    prompt: Annotated[str, typer.Argument(show_default="none; --prompt-ids instead", help="Text to continue.")] = "",
     model: Annotated[str, typer.Option(help="Hugging Face directory, image file, or the name of a shipped model.")] = "py-nano",
     tokens: Annotated[int, typer.Option(help="Most tokens to generate.")] = 64,
-    prompt_ids: Annotated[str, typer.Option("--prompt-ids", metavar="1,17,230", help="Token ids instead of text; needs no tokenizer.")] = "",
+    prompt_ids: Annotated[str, typer.Option("--prompt-ids", metavar="1,17,230", show_default="none",
+                                                help="Token ids instead of text; needs no tokenizer.")] = "",
     backend: Annotated[str, typer.Option(help="rtl: the simulated chip; golden: the numpy simulator.")] = "rtl",
     config: ConfigOption = "demo",
     set_: SetOption = [],  # noqa: B006
     sim: Annotated[str, typer.Option(help="Simulator of the rtl backend: verilator or icarus.")] = "verilator",
-    waves: Annotated[Path | None, typer.Option(metavar="FILE", help="Record waveforms of the rtl backend (off by default).")] = None,
-    wave_window: Annotated[str, typer.Option("--wave-window", metavar="FIRST:LAST", help="Cycles to record; all by default.")] = "",
-    ignore_eos: Annotated[bool, typer.Option("--ignore-eos", help="Go on after an end token.")] = False,
+    waves: Annotated[Path | None, typer.Option(metavar="FILE", show_default="none",
+                                                 help="Record waveforms of the rtl backend, as .fst or .vcd.")] = None,
+    wave_window: Annotated[str, typer.Option("--wave-window", metavar="FIRST:LAST", show_default="all cycles",
+                                                 help="Cycles to record, counted from the simulation's start.")] = "",
+    ignore_eos: Annotated[bool, typer.Option("--ignore-eos", show_default="stop there", help="Go on after an end token.")] = False,
     check: Annotated[bool, typer.Option(help="Compare the rtl backend's tokens and logits with golden's.")] = True,
     json: JsonOption = "",
 ):
     """Continue a prompt, on the simulated chip or on the golden model."""
-    from hayate.generate import Request, generate as run
+    from hayate.generate import Request
+    from hayate.generate import generate as run
 
-    request = Request(prompt=prompt, prompt_ids=prompt_ids, model=model, tokens=tokens, backend=backend, config=config, overrides=tuple(set_),
-                      sim=sim, waves=waves, wave_window=wave_window, ignore_eos=ignore_eos, check=check)
+    request = Request(prompt=prompt, prompt_ids=prompt_ids, model=model, tokens=tokens, backend=backend, config=config,
+                      overrides=tuple(set_), sim=sim, waves=waves, wave_window=wave_window, ignore_eos=ignore_eos, check=check)
     raise typer.Exit(run(request, json))
 
 
@@ -111,19 +121,54 @@ def demo(
     raise typer.Exit(run(model, tokens))
 
 
+class Interrupted(BaseException):
+    """Ctrl-C or SIGTERM. Not a KeyboardInterrupt: the option parser would turn that into an exit code of its own."""
+
+    def __init__(self, number):
+        self.number = number
+
+
+def _interrupt(number, _):
+    raise Interrupted(number)
+
+
+def _end_children():
+    """End the programs that libraries have started without a thought for this (on Linux; elsewhere Ctrl-C reaches them anyway)."""
+    try:
+        children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    except OSError:
+        return
+    for child in children:
+        os.kill(int(child), signal.SIGKILL)
+
+
 def main():
-    """Entry point. Bad input ends in one line and exit code 2; Ctrl-C in exit code 130."""
-    signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    """Entry point. Bad input ends in one line and exit code 2, Ctrl-C in 130, SIGTERM in 143, a failed simulation in 1."""
+    # The golden model's matrix products are small: a pool of threads costs them more than it brings, several-fold on a busy machine. Numpy
+    # reads this when it is imported, so it must be set before any command is.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not where the caller has it ignored
+        signal.signal(signal.SIGINT, _interrupt)
+    signal.signal(signal.SIGTERM, _interrupt)
     try:
         app()
     except HayateError as e:
         print(f"hayate: {e}", file=sys.stderr)
         sys.exit(e.exit_code)
-    except KeyboardInterrupt:
+    except Interrupted as e:
+        _end_children()
         print("hayate: interrupted", file=sys.stderr)
-        sys.exit(130)
+        sys.exit(128 + e.number)
     except BrokenPipeError:
-        sys.stderr.close()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains when it flushes
+        sys.exit(1)
+    except RuntimeError as e:
+        if type(e).__name__ not in ("BuildError", "SimulationError"):
+            raise
+        from hayate.verif.bench.tools import SimulationError
+
+        tail = e.log.splitlines()[-40:] if isinstance(e, SimulationError) else []
+        print("\n".join([*tail, f"hayate: {e}"]), file=sys.stderr)
         sys.exit(1)
 
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from .generate import Request, generate
+from .progress import console
 
 PROMPT = "def __init__(self, name):\n"
 DIRECTORY = Path("build/demo")
@@ -10,8 +11,9 @@ DIRECTORY = Path("build/demo")
 
 def demo(model, tokens):
     """Generate `tokens` tokens on the RTL of the `demo` configuration; the result is in build/demo/result.json. Returns the exit code."""
-    DIRECTORY.mkdir(parents=True, exist_ok=True)
-    request = Request(prompt=PROMPT, model=model, tokens=tokens, ignore_eos=True)
-    code = generate(request, str(DIRECTORY / "result.json"))
-    print(f"{DIRECTORY / 'result.json'}")
+    people = console()
+    people.print(f"Hayate: {model} on the simulated chip, configuration demo", style="bold", markup=False)
+    result = DIRECTORY / "result.json"
+    code = generate(Request(prompt=PROMPT, model=model, tokens=tokens, ignore_eos=True), str(result))
+    people.print(str(result), markup=False)
     return code

@@ -1,41 +1,28 @@
 """`hayate elaborate`: write the chip's Verilog, its description and its C header."""
 
 import json
-import os
-import tempfile
 
 from hayate.rtl.contract.errors import HayateError
 
-
-def write_text(path, text):
-    """Write a file whole or not at all; HayateError when it cannot be written."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, part = tempfile.mkstemp(prefix=path.name, dir=path.parent)
-        try:
-            with os.fdopen(handle, "w") as file:
-                file.write(text)
-            os.chmod(part, 0o644)
-            os.replace(part, path)
-        except BaseException:
-            os.unlink(part)
-            raise
-    except OSError as e:
-        raise HayateError(path, "", f"cannot be written ({e.strerror})", "give -o a place that can be written to") from None
+from .output import require_writable, write_texts
+from .verilog_names import require_prefix
 
 
 def elaborate(config, output, prefix="hayate"):
-    """Write OUTPUT (Verilog), and beside it .json and .h. Returns the three paths. Raises HayateError."""
+    """Write OUTPUT (Verilog), and beside it .json and .h: all three or none. Returns the three paths. Raises HayateError."""
     if output.suffix not in (".v", ".sv"):
         raise HayateError("-o", "", f"{str(output)!r} does not end in .v", "name the Verilog file, such as build/hayate.v")
+    require_prefix(prefix)
+    paths = [output, output.with_suffix(".json"), output.with_suffix(".h")]
+    for path in paths:
+        require_writable(path, "-o")
     try:
         from hayate.rtl.emit import emit
-    except ModuleNotFoundError as e:
-        raise HayateError("elaborate", "", f"the Python package {e.name} is not installed", "pip install 'hayate[sim]'") from None
 
-    emission = emit(config, prefix)
-    files = {output: emission.verilog, output.with_suffix(".json"): json.dumps(emission.description, indent=1) + "\n",
-             output.with_suffix(".h"): emission.header}
-    for path, text in files.items():
-        write_text(path, text)
-    return list(files)
+        emission = emit(config, prefix)
+    except ModuleNotFoundError as e:
+        package = e.name.partition(".")[0]
+        raise HayateError("elaborate", "", f"the Python package {package} is not installed", "pip install 'hayate[sim]'") from None
+    texts = emission.verilog, json.dumps(emission.description, indent=1) + "\n", emission.header
+    write_texts(dict(zip(paths, texts)), "-o")
+    return paths

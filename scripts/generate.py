@@ -7,14 +7,18 @@ from pathlib import Path
 
 import numpy as np
 
+from hayate.compiler.shares import Geometry
 from hayate.rtl.contract.config import load_config
 from hayate.rtl.contract.errors import HayateError
 from hayate.verif.golden.conductor.generate import check_request
 from hayate.verif.golden.conductor.generate import generate as golden_generate
 
 from . import models
-from .show import console, write_json
+from .output import require_writable, write_json
+from .progress import Steps, console
 from .summary import closing_table
+
+TOKENS_MAX = (1 << 16) - 1  # what the register TOKEN_LIMIT holds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,15 +44,32 @@ def _choice(option, value, allowed):
         raise HayateError(option, "", f"{value!r} is not known", f"use one of: {', '.join(allowed)}")
 
 
-def _prompt(request, text):
+def _check_options(request, json):
+    """Raise HayateError for options that are wrong whatever the model is."""
+    _choice("--backend", request.backend, ("rtl", "golden"))
+    _choice("--sim", request.sim, ("verilator", "icarus"))
+    if not 1 <= request.tokens <= TOKENS_MAX:
+        raise HayateError("--tokens", "", f"{request.tokens} tokens cannot be generated",
+                          f"ask for 1 to {TOKENS_MAX} (the end of the context ends a text earlier)")
+    if request.waves:
+        if request.backend != "rtl":
+            raise HayateError("--waves", "", "the golden backend has no waveforms", "use --backend rtl")
+        if Path(request.waves).suffix not in (".fst", ".vcd"):
+            raise HayateError("--waves", "", f"{str(request.waves)!r} ends in neither .fst nor .vcd", "name the file by its format")
+        require_writable(request.waves, "--waves")
+    elif request.wave_window:
+        raise HayateError("--wave-window", "", "given without --waves", "say where the waveforms go: --waves build/waves.fst")
+    require_writable(json, "--json")
+
+
+def _prompt_ids(request):
+    """The prompt as token ids, None where it is text. Raises HayateError for neither or both."""
     if request.prompt_ids and request.prompt:
         raise HayateError("--prompt-ids", "", "given together with a text prompt", "give one of them")
-    if not request.prompt_ids:
-        if not request.prompt:
-            raise HayateError("prompt", "", "it is empty", 'write one, such as: hayate generate "def main():"')
-        return text.encode(request.prompt)
+    if not request.prompt_ids and not request.prompt:
+        raise HayateError("prompt", "", "it is empty", 'write one, such as: hayate generate "def main():"')
     try:
-        return [int(part) for part in request.prompt_ids.split(",")]
+        return [int(part) for part in request.prompt_ids.split(",")] if request.prompt_ids else None
     except ValueError:
         raise HayateError("--prompt-ids", "", f"{request.prompt_ids!r} is not a list of integers", "write 1,17,230") from None
 
@@ -68,16 +89,19 @@ def _window(text):
 class Stream:
     """Prints text as its tokens arrive; bytes of an unfinished character wait for the rest."""
 
-    def __init__(self, text, prompt, out):
+    def __init__(self, text, prompt, out, show=True):
         self._text, self._ids, self._out = text, list(prompt), out
         self._shown = ""
-        self._show()
+        if show:
+            self.show()
 
     def token(self, token):
+        """Take one more token."""
         self._ids.append(token)
-        self._show()
+        self.show()
 
-    def _show(self):
+    def show(self):
+        """Print what has become readable since the last call."""
         whole = self._text.decode(self._ids)
         if whole.endswith("\ufffd"):
             return
@@ -88,71 +112,70 @@ class Stream:
 
 
 def _golden(image, config, prompt, request, end, on_token):
-    return golden_generate(image, prompt, request.tokens, lanes=config.lanes, slots=min(config.max_slots, _slots(image, config)), end=end,
-                           on_token=on_token)
-
-
-def _slots(image, config):
-    return -(-(image.model["context"] + config.lanes) // 4) * 4
+    slots = Geometry.of(image.model, config).slots
+    return golden_generate(image, prompt, request.tokens, lanes=config.lanes, slots=slots, end=end, on_token=on_token)
 
 
 def matches(result, reference):
     """True when tokens, and the logits of every position both have, are bit-identical."""
+    def same(position):
+        return np.array_equal(np.asarray(result.logits[position]).view(np.uint32), reference.logits[position].view(np.uint32))
+
     return (list(result.tokens) == list(reference.tokens) and result.logits.keys() == reference.logits.keys()
-            and all(np.array_equal(np.asarray(result.logits[p]).view(np.uint32), reference.logits[p].view(np.uint32)) for p in reference.logits))
+            and all(map(same, reference.logits)))
 
 
-def generate(request, json="", say=None):
-    """Run a request; prints the text as it comes and a closing table. Returns the exit code: 1 when golden disagrees."""
-    _choice("--backend", request.backend, ("rtl", "golden"))
-    _choice("--sim", request.sim, ("verilator", "icarus"))
+def generate(request, json=""):
+    """Run a request; prints the text as it comes and a closing table. Returns the exit code: 1 when golden disagrees.
+
+    json: file for the result, "-" for standard output; text, steps and table are then on standard error. Raises HayateError.
+    """
+    _check_options(request, json)
     window = _window(request.wave_window)
-    if request.waves and request.backend != "rtl":
-        raise HayateError("--waves", "", "the golden backend has no waveforms", "use --backend rtl")
     config = load_config(request.config, request.overrides)
-    image = models.load(request.model)
-    text = models.Text(image)
-    prompt = _prompt(request, text)
-    check_request(image, prompt, request.tokens, min(config.max_slots, _slots(image, config)), config.lanes)
-    end = () if request.ignore_eos else tuple(image.model["eos"])
-    out = sys.stderr if json == "-" else sys.stdout
     people = console(json)
-    started = time.monotonic()
-    match = None
+    say = Steps(people)
+    prompt = _prompt_ids(request)
+    path = models.find(request.model)
+    with say(f"{'compiling' if path.is_dir() else 'reading'} {request.model}"):
+        image = models.load(path)
+    text = models.Text(image)
+    prompt = text.encode(request.prompt) if prompt is None else prompt
+    check_request(image, prompt, request.tokens, Geometry.of(image.model, config).slots, config.lanes)
+    end = () if request.ignore_eos else tuple(image.model["eos"])
+    out = people.file
+    match, cycles, utilization, fault = None, None, None, False
     if request.backend == "golden":
-        stream = Stream(text, prompt, out)
-        result = _golden(image, config, prompt, request, end, stream.token)
-        seconds, cycles, utilization = time.monotonic() - started, None, None
+        started = time.monotonic()
+        result = _golden(image, config, prompt, request, end, Stream(text, prompt, out).token)
+        seconds = time.monotonic() - started
+        out.write("\n")
     else:
         from .rtl_backend import generate_rtl
 
-        stream = None
-
-        def on_token(token):
-            nonlocal stream
-            stream = stream or Stream(text, prompt, out)
-            stream.token(token)
-
+        stream = Stream(text, prompt, out, show=False)
         result = generate_rtl(image, config, prompt, request.tokens, sim=request.sim, waves=request.waves, wave_window=window, end=end,
-                              on_token=on_token, say=people)
-        seconds, cycles, utilization = result.seconds, result.cycle_report(), result.utilization
-    out.write("\n")
-    if request.backend == "rtl" and request.check:
-        match = matches(result, _golden(image, config, prompt, request, end, None))
+                              on_start=stream.show, on_token=stream.token, say=say)
+        seconds, cycles, utilization, fault = result.seconds, result.cycle_report(), result.utilization, result.fault
+        out.write("\n")
+        if request.check:
+            with say("checking against the golden model"):
+                match = matches(result, _golden(image, config, prompt, request, end, None))
     report = {
         "prompt_tokens": list(prompt), "tokens": [int(t) for t in result.tokens], "text": text.decode(result.tokens),
         "backend": request.backend, "config": config.to_dict(), "cycles": cycles, "passes": result.passes,
         "tokens_per_pass": tokens_per_pass(result, len(prompt), config.lanes), "utilization": utilization,
-        "precision": {d.name: "fp16" for d in image.descriptors if d.tensor and d.kind in ("rows", "pairs", "q", "kv") and d.name not in ("ropec", "ropef")},
+        "precision": {d.name: "fp16" for d in image.descriptors if d.tensor and image.tensors[d.tensor].dtype == np.float16},
         "golden_match": match, "seconds": round(seconds, 3),
     }
     if json:
         write_json(report, json)
     people.print(closing_table(report))
+    if fault:
+        print("hayate: the chip reported a memory fault", file=sys.stderr)
     if match is False:
         print("hayate: the chip's tokens or logits differ from the golden model's", file=sys.stderr)
-        return 1
-    return 0
+    return 1 if fault or match is False else 0
 
 
 def tokens_per_pass(result, prompt, lanes):

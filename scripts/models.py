@@ -15,11 +15,12 @@ def shipped():
 
 def find(model):
     """Path of a model directory or image file; a bare name may be one of the shipped models. Raises HayateError."""
-    path = Path(model)
-    if path.exists():
-        return path
-    if (SHIPPED / model / "config.json").exists():
-        return SHIPPED / model
+    try:
+        for path in (Path(model), SHIPPED / model) if model else ():
+            if path.exists():
+                return path
+    except (OSError, ValueError):  # no file can have such a name
+        pass
     names = ", ".join(shipped())
     raise HayateError("--model", "", f"no model at {model!r}", "give a Hugging Face directory or a compiled image"
                       + (f", or one of the shipped: {names}" if names else ""))
@@ -27,7 +28,7 @@ def find(model):
 
 def load(model):
     """`Image` of a Hugging Face directory (compiled on the way) or of an image file. Raises HayateError."""
-    path = find(str(model))
+    path = find(model)
     if path.is_dir():
         from hayate.compiler import compile_model
 

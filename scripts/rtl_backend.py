@@ -1,11 +1,12 @@
 """The rtl backend: a compiled image on the simulated chip, built once per configuration and reused."""
 
+import _thread
 import json
 import tempfile
 import threading
-import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,8 @@ from hayate.compiler.place import place
 from hayate.rtl.contract.errors import HayateError
 from hayate.rtl.contract.isa import Counter, Space
 from hayate.rtl.contract.regmap import LOAD_ALL_TILES, LoadSpace, load_address
+
+from .progress import Steps
 
 CAUSES = [c.name.lower() for c in Counter if c <= Counter.IDLE]
 
@@ -56,41 +59,46 @@ class RtlResult:
                 "saturated": sum(t["saturated"] for t in self.counters)}
 
 
-class _Quiet:
-    """Stands in for a console that shows nothing."""
+def chip_text(config, root, say):
+    """Verilog of a configuration, kept below folder `root` for as long as nothing under rtl/ changes."""
+    from hayate import rtl
+    from hayate.verif.bench import cache
 
-    @contextmanager
-    def status(self, text):
-        yield
-
-
-@contextmanager
-def step(say, text):
-    """A slow step, with a spinner and its time where `say` is a console."""
-    started = time.monotonic()
-    with say.status(text):
-        yield
-    if hasattr(say, "print"):
-        say.print(f"{text}: {time.monotonic() - started:.1f} s", style="dim")
-
-
-def build(config, *, sim="verilator", waves=False, say=None, root=None):
-    """The simulation of a configuration, found in the cache or built. Raises HayateError when a tool is missing."""
-    try:
+    def make():
         from hayate.rtl.emit import emit
-        from hayate.verif.bench import runner
-        from hayate.verif.bench.convert import ports
-        from hayate.verif.system.sim_top import sim_top
-    except ModuleNotFoundError as e:
-        raise HayateError("--backend rtl", "", f"the Python package {e.name} is not installed", "pip install 'hayate[sim]'") from None
-    say = say or _Quiet()
-    with step(say, f"elaborating configuration {config.name}"):
-        chip = emit(config).verilog
-        top = sim_top(config, ports(chip, "hayate"))
-    if waves:
-        chip = "`define HAYATE_WAVES\n" + chip
-    with step(say, f"building the {sim} simulation"):
-        return runner.build(chip + top if waves else top, name="sim_top", sources=() if waves else (chip,), sim=sim, waves=waves, root=root)
+
+        with say(f"elaborating configuration {config.name}"):
+            return emit(config).verilog
+
+    folder = Path(rtl.__file__).parent
+    files = sorted(p for p in folder.rglob("*") if p.suffix in (".py", ".v"))
+    return cache.text(make, key=f"chip {config.to_dict()}", files=files, root=root)
+
+
+def build(config, *, sim="verilator", waves="", say=Steps(), root=None):  # noqa: B008
+    """The simulation of a configuration, found in the cache or built.
+
+    Parameters
+    ----------
+    waves: "fst" or "vcd" for one that can record (Verilator falls back to VCD where FST's headers are missing).
+    say: `Steps` that shows the slow ones. root: folder of all builds, `build/sim` unless given.
+
+    Returns a `runner.Build`. Raises HayateError when a tool is missing, BuildError when it refuses the design.
+    """
+    for package, module in (("amaranth", "amaranth"), ("cocotb", "cocotb_tools"), ("cocotbext-axi", "cocotbext")):
+        if find_spec(module) is None:
+            raise HayateError("--backend rtl", "", f"the Python package {package} is not installed",
+                              "pip install 'hayate[sim]', or use --backend golden")
+    from hayate.verif.bench import runner, tools
+    from hayate.verif.bench.convert import ports
+    from hayate.verif.system.sim_top import sim_top
+
+    tools.find(sim)
+    root = runner.default_root() if root is None else Path(root)
+    chip = chip_text(config, root / "text", say)
+    top = ("`define HAYATE_WAVES\n" if waves else "") + sim_top(config, ports(chip, "hayate"))
+    with say(f"building the {sim} simulation"):
+        return runner.build(top, name="sim_top", sources=(chip,), sim=sim, waves=bool(waves), fst=waves == "fst", root=root)
 
 
 def requests(placement, prompt, tokens, end, all_logits, load):
@@ -105,15 +113,16 @@ def requests(placement, prompt, tokens, end, all_logits, load):
 
 
 def generate_rtl(image, config, prompt, tokens, *, sim="verilator", waves=None, wave_window=None, all_logits=False, end=(), load="file",
-                 on_token=None, say=None, root=None, timeout=None):
+                 on_start=None, on_token=None, say=Steps(), root=None, timeout=None):  # noqa: B008
     """Generate on the RTL.
 
     Parameters
     ----------
     image, config: `Image`, `Config`. prompt: token ids. tokens: how many at most. end: ids that end the text (the chip looks for one).
-    sim: "verilator" or "icarus". waves: file to record into; wave_window: (first, last) cycle.
+    sim: "verilator" or "icarus". waves: .fst or .vcd file to record into; wave_window: (first, last) cycle.
     all_logits: have the logits of every prompt position computed. load: banks from "file" (simulation only) or over "axi".
-    on_token: called with each token as the host reads it. say: rich console for the slow steps. root: folder of builds.
+    on_start: called when the model is loaded. on_token: called with each token as the host reads it. Both from another thread.
+    say: `Steps` that shows the slow ones. root: folder of builds. timeout: seconds of wall clock for the simulation.
 
     Returns `RtlResult`. Raises HayateError for what does not fit or is missing.
     """
@@ -123,43 +132,63 @@ def generate_rtl(image, config, prompt, tokens, *, sim="verilator", waves=None, 
         raise HayateError("prompt", "length", f"{len(prompt)} tokens exceed the prompt buffer of {config.prompt_depth}",
                           f"use --set prompt_depth={len(prompt)}")
     placement = place(image, config)
-    built = build(config, sim=sim, waves=bool(waves), say=say, root=root)
+    built = build(config, sim=sim, waves=Path(waves).suffix[1:] if waves else "", say=say, root=root)
     from hayate.verif.bench import runner
 
-    with tempfile.TemporaryDirectory(prefix="hayate-") as folder:
+    with tempfile.TemporaryDirectory(prefix="hayate-") as folder, ExitStack() as loading:
+        loading.enter_context(say("starting the simulation and loading the model"))
         folder = Path(folder)
         words, registers = requests(placement, prompt, tokens, end, all_logits, load)
         np.save(folder / "loads.npy", words)
         events, trace = folder / "events", folder / "trace"
         events.touch()
-        plusargs = [f"+hayate_trace={trace}"]
+        plusargs, env = [f"+hayate_trace={trace}"], {"HAYATE_REQUEST": str(folder / "request.json")}
         if load == "file":
             placement.write_bank_files(folder / "banks")
             plusargs.append(f"+hayate_banks={folder / 'banks'}")
         if waves:
-            waves = Path(waves).resolve()
-            waves.parent.mkdir(parents=True, exist_ok=True)
-            plusargs.append(f"+hayate_waves={waves}")
-            if wave_window:
-                plusargs += [f"+hayate_wave_first={wave_window[0]}", f"+hayate_wave_last={wave_window[1]}"]
+            more, env["IVERILOG_DUMPER"] = _waves(Path(waves).resolve(), built.waves, wave_window, say)
+            plusargs += more
         (folder / "request.json").write_text(json.dumps(
             {"loads": str(folder / "loads.npy"), "registers": registers, "events": str(events), "tiles": config.tiles}))
         result = RtlResult(banks=config.banks)
-        with _follow(events, result, on_token):
-            runner.run(built, "hayate.verif.system.rtl_run", directory=folder / "run", log=folder / "log", plusargs=plusargs,
-                       env={"HAYATE_REQUEST": str(folder / "request.json")}, timeout=timeout)
+
+        def started():
+            loading.close()
+            if on_start:
+                on_start()
+
+        with _follow(events, result, started, on_token):
+            runner.run(built, "hayate.verif.system.rtl_run", directory=folder / "run", log=folder / "log", plusargs=plusargs, env=env,
+                       timeout=timeout)
         result.logits = read_trace(trace, image.model["vocab"])
     return result
 
 
+def _waves(path, kind, window, say):
+    """(plusargs, format for Icarus) that record into `path`; `kind` is what the build can write."""
+    if path.suffix == ".fst" and kind == "vcd":
+        path = path.with_suffix(".vcd")
+        say.note(f"waveforms go to {path}: FST needs the zlib and lz4 headers (see hayate doctor)")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    first, last = window or (None, None)
+    limits = [f"+hayate_wave_first={first}", f"+hayate_wave_last={last}"] if window else []
+    return [f"+hayate_waves={path}", *limits], path.suffix[1:]
+
+
 @contextmanager
-def _follow(events, result, on_token):
-    """Read the simulation's events into `result` as they are written, in a thread of its own."""
-    stop = threading.Event()
+def _follow(events, result, on_start, on_token):
+    """Read the simulation's events into `result` as they are written, in a thread of its own.
+
+    What a callback raises (the reader of our output has gone, say) interrupts the main thread, and comes out of this block.
+    """
+    stop, raised = threading.Event(), []
 
     def read(line):
         e = json.loads(line)
-        if e["event"] == "token":
+        if e["event"] == "loaded":
+            on_start()
+        elif e["event"] == "token":
             result.tokens.append(e["token"])
             result.token_cycles.append(e["cycle"])
             if on_token:
@@ -182,13 +211,23 @@ def _follow(events, result, on_token):
                 else:
                     stop.wait(0.02)
 
-    thread = threading.Thread(target=follow, daemon=True)
+    def guarded():
+        try:
+            follow()
+        except Exception as e:
+            raised.append(e)
+            if not stop.is_set():
+                _thread.interrupt_main()
+
+    thread = threading.Thread(target=guarded, daemon=True)
     thread.start()
     try:
         yield
     finally:
         stop.set()
         thread.join()
+        if raised:
+            raise raised[0]
 
 
 def read_trace(path, vocab):

@@ -1,37 +1,13 @@
 """`hayate config show` and `hayate compile`: print what a configuration is and where a model would lie in it."""
 
-import json as _json
-import sys
-from pathlib import Path
-
-from rich.console import Console
 from rich.table import Table
 
 from hayate.rtl.contract.config import load_config
 from hayate.rtl.contract.errors import HayateError
 
 from . import models
-
-
-def write_json(value, target):
-    """Write `value` to a file, or to standard output for "-". The file appears whole or not at all."""
-    text = _json.dumps(value, indent=1) + "\n"
-    if target == "-":
-        sys.stdout.write(text)
-        return
-    path = Path(target)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(path.name + ".part")
-        part.write_text(text)
-        part.replace(path)
-    except OSError as e:
-        raise HayateError(path, "", f"cannot be written ({e.strerror})", "give --json a place that can be written to") from None
-
-
-def console(json):
-    """Console for people: standard error when standard output carries the JSON."""
-    return Console(stderr=json == "-", highlight=False)
+from .output import require_writable, write_json
+from .progress import console
 
 
 def config(source, overrides, json):
@@ -51,22 +27,27 @@ def config(source, overrides, json):
 
 
 def compile_(model, output, source, overrides, json):
-    """Compile a model directory to an image file, and print the placement report for a configuration."""
+    """Compile a model directory to an image file, and print the placement report for a configuration.
+
+    A model that does not fit the configuration leaves its report on the screen and no image. Raises HayateError.
+    """
     from hayate.compiler import compile_model
     from hayate.compiler.place import place
-    from hayate.compiler.report import report, table
+    from hayate.compiler.report import render, report
 
     c = load_config(source, overrides)
     path = models.find(model)
     if not path.is_dir():
         raise HayateError(path, "", "not a model directory", "give the Hugging Face directory that holds config.json")
+    require_writable(output, "-o")
+    require_writable(json, "--json")
     image = compile_model(path)
-    placement = place(image, c)
+    found = report(image, c)
+    people = console(json)
+    people.print(render(found))
+    place(image, c)
     output.parent.mkdir(parents=True, exist_ok=True)
     image.save(output)
-    found = report(placement)
     if json:
         write_json(found, json)
-    if json != "-":
-        console(json).print(table(found))
-        print(output)
+    people.print(str(output), markup=False)

@@ -1,0 +1,113 @@
+"""Wrong options end in one line that names them, exit code 2, and nothing written."""
+
+import pytest
+
+from hayate.verilog_names import RESERVED
+
+LONG = "a" * 60
+
+GENERATE = {
+    "backend": (["x", "--backend", "gpu"], ["--backend", "'gpu'", "rtl, golden"]),
+    "sim": (["x", "--sim", "vcs"], ["--sim", "'vcs'", "verilator, icarus"]),
+    "no prompt": ([], ["prompt", "empty"]),
+    "empty prompt": ([""], ["prompt", "empty"]),
+    "two prompts": (["x", "--prompt-ids", "1"], ["--prompt-ids", "together", "give one"]),
+    "ids no integers": (["--prompt-ids", "1,x"], ["--prompt-ids", "'1,x'", "1,17,230"]),
+    "id too high": (["--prompt-ids", "3,64"], ["token id", "64 is outside the vocabulary of 64", "0 to 63"]),
+    "id negative": (["--prompt-ids", "-1"], ["token id", "-1 is outside the vocabulary"]),
+    "prompt too long": ([LONG], ["prompt", "60 tokens exceed the context of 48", "shorten the prompt by 12"]),
+    "no tokens": (["x", "--tokens", "0"], ["--tokens", "0 tokens", "1 to 65535"]),
+    "negative tokens": (["x", "--tokens", "-5"], ["--tokens", "-5 tokens"]),
+    "too many tokens": (["x", "--tokens", "70000"], ["--tokens", "70000 tokens", "1 to 65535"]),
+    "waves of golden": (["x", "--backend", "golden", "--waves", "w.fst"], ["--waves", "golden", "--backend rtl"]),
+    "waves of no format": (["x", "--waves", "w.txt"], ["--waves", "w.txt", ".fst nor .vcd"]),
+    "waves nowhere": (["x", "--waves", "file/w.fst"], ["file/w.fst", "not a folder", "--waves"]),
+    "window alone": (["x", "--wave-window", "1:2"], ["--wave-window", "without --waves"]),
+    "window of one": (["x", "--waves", "w.fst", "--wave-window", "7"], ["--wave-window", "'7' is not FIRST:LAST", "1000:2000"]),
+    "window of words": (["x", "--waves", "w.fst", "--wave-window", "a:b"], ["--wave-window", "'a:b' is not FIRST:LAST"]),
+    "window backwards": (["x", "--waves", "w.fst", "--wave-window", "9:3"], ["--wave-window", "'9:3' holds no cycles"]),
+    "json nowhere": (["x", "--json", "file/r.json"], ["file/r.json", "not a folder", "--json"]),
+    "json is a folder": (["x", "--json", "folder"], ["folder", "is a folder", "--json"]),
+    "preset": (["x", "--config", "dmeo"], ["--config", "'dmeo'", "did you mean 'demo'"]),
+    "no toml": (["x", "--config", "my.toml"], ["my.toml", "no such configuration file", "unit, demo"]),
+    "key": (["x", "--set", "tils=2"], ["tils", "unknown key", "did you mean 'tiles'"]),
+    "value": (["x", "--set", "tiles=many"], ["--set", "tiles", "'many' is not an integer"]),
+    "no value": (["x", "--set", "tiles"], ["--set", "tiles", "no value", "tiles=4"]),
+    "size": (["x", "--set", "banks=3"], ["banks", "3 is not allowed", "power of two"]),
+    "one slot": (["x", "--set", "max_slots=4"], ["max_slots", "4 KV slots leave no position"]),
+    "prompt buffer": (["abcdefgh", "--set", "prompt_depth=4"], ["prompt", "8 tokens exceed", "--set prompt_depth=8"]),
+}
+
+
+@pytest.fixture
+def occupied(work):
+    """A file and a folder in the way."""
+    (work / "file").write_text("mine")
+    (work / "folder").mkdir()
+
+
+@pytest.mark.parametrize("case", GENERATE)
+def test_generate(case, refused, tiny, occupied):
+    arguments, parts = GENERATE[case]
+    refused("generate", "--model", tiny, *arguments, parts=parts)
+
+
+@pytest.mark.parametrize("model", ["nowhere", "", "a/b", "\0", "x" * 5000])
+def test_no_such_model(model, refused):
+    refused("generate", "x", "--model", model, parts=["--model", "no model at", "py-nano"])
+
+
+COMPILE = {
+    "nowhere": (["-o", "file/m.hayate"], ["file/m.hayate", "not a folder", "-o"]),
+    "a folder": (["-o", "folder"], ["folder", "is a folder", "-o"]),
+    "no json": (["--json", "file/r.json"], ["file/r.json", "not a folder", "--json"]),
+    "preset": (["--config", "untit"], ["'untit'", "did you mean 'unit'"]),
+}
+
+
+@pytest.mark.parametrize("case", COMPILE)
+def test_compile(case, refused, tiny, occupied):
+    arguments, parts = COMPILE[case]
+    refused("compile", tiny, *arguments, parts=parts)
+
+
+ELABORATE = {
+    "no .v": (["-o", "chip.txt"], ["-o", "'chip.txt' does not end in .v"]),
+    "nowhere": (["-o", "file/chip.v"], ["file/chip.v", "not a folder", "-o"]),
+    "a header in the way": (["-o", "chip.v"], ["chip.h", "is a folder", "-o"]),
+    "digit": (["--prefix", "9x"], ["--prefix", "'9x' is not a Verilog identifier"]),
+    "hyphen": (["--prefix", "a-b"], ["--prefix", "'a-b' is not a Verilog identifier"]),
+    "module": (["--prefix", "module"], ["--prefix", "'module' is a reserved word"]),
+    "package": (["--prefix", "package"], ["--prefix", "'package' is a reserved word"]),
+    "preset": (["--config", "ulx"], ["--config", "'ulx'", "did you mean"]),
+}
+
+
+@pytest.mark.parametrize("case", ELABORATE)
+def test_elaborate(case, refused, occupied, work):
+    (work / "chip.h").mkdir()
+    arguments, parts = ELABORATE[case]
+    refused("elaborate", "--config", "unit", *arguments, parts=parts)
+
+
+def test_reserved_words_of_both_languages():
+    assert {"wire", "endgenerate", "xnor", "logic", "interface", "wait_order", "matches", "modport"} <= RESERVED
+    assert not {"hayate", "tile", "bank", "clk"} & RESERVED
+
+
+def test_config_show(refused):
+    refused("config", "show", "uint", parts=["--config", "'uint'", "did you mean 'unit'"])
+
+
+def test_config_file(refused, work):
+    (work / "a.toml").write_text("preset = 'unit'\ntile = 4\n")
+    refused("config", "show", "a.toml", parts=["configuration a: tile", "unknown key", "did you mean 'tiles'"])
+    (work / "a.toml").write_text("tiles = = 4\n")
+    refused("config", "show", "a.toml", parts=["a.toml", "not a readable TOML file", "tiles = 4"])
+
+
+@pytest.mark.parametrize("arguments", [["generate", "--nonsense"], ["generate", "x", "--tokens", "many"], ["nonsense"], ["compile"]])
+def test_the_option_parser_refuses(arguments, cli, work):
+    outcome = cli(*arguments)
+    assert outcome.code == 2 and "Traceback" not in outcome.err and outcome.err
+    assert list(work.iterdir()) == []
