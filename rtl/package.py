@@ -35,7 +35,7 @@ class Package(wiring.Component):
     Members
     -------
     s_axil_*, s_axi_*: AXI4-Lite registers and AXI4 load window, see `contract.regmap` and `host.axi`.
-    irq: Out, level: an enabled interrupt is pending. fault: Out, high for a cycle when a tile saw a memory error.
+    irq: Out, level: an enabled interrupt is pending. fault: Out, high for a cycle when a memory error was seen.
     trace_position: Out(16), position of lane 0 of the pass in progress.
     trace_valid, trace_row, trace_mask, trace_values: Out, per tile, see `Tile`; trace_values has M FP32 values, lane 0 in the low bits.
     """
@@ -99,7 +99,7 @@ class Package(wiring.Component):
             before = after
         m.d.comb += [
             stop.ring_in.valid.eq(before.valid), stop.ring_in.payload.eq(before.payload), before.ready.eq(stop.ring_in.ready),
-            self.fault.eq(faults.any()), host.fault.eq(faults.any()),
+            self.fault.eq(faults.any() | conductor.fault), host.fault.eq(self.fault),
         ]
         return m
 

@@ -4,7 +4,9 @@ import re
 
 _ESCAPED = re.compile(r"\\(\S+) ")
 _MODULE = re.compile(r"^module\s+(\\\S+ |\w+)", re.MULTILINE)
-_CONSTANT = re.compile(r"^( *)always @\*\n\s+(\S+ *(?:\[[\d:]+\])? = \d+'[bdh]\w+;)\n", re.MULTILINE)
+_TRIGGER = re.compile(r"^  reg (\\\$auto\$verilog_backend\S+) +(?:\[[\d:]+\] )?= 0;$", re.MULTILINE)
+_BARE = re.compile(r"^( *)always @\*\n\s+(\S[^\n]*;)\n", re.MULTILINE)
+_MODULE_TEXT = re.compile(r"^module\b.*?^endmodule", re.MULTILINE | re.DOTALL)
 
 
 def verilog(component, name: str = "top") -> str:
@@ -17,16 +19,32 @@ def verilog(component, name: str = "top") -> str:
     """
     from amaranth.back import verilog as backend  # a program that only reads Verilog needs no Amaranth
 
-    return settle_constants(plain_names(backend.convert(component, name=name, emit_src=False, strip_internal_attrs=True)))
+    return settle(plain_names(backend.convert(component, name=name, emit_src=False, strip_internal_attrs=True)))
 
 
-def settle_constants(text: str) -> str:
-    """`text` with an `initial` beside every ``always @*`` that assigns a constant to some bits of a signal.
+def settle(text: str) -> str:
+    """`text` whose combinational blocks all run once when simulation starts, in event-driven simulators too.
 
-    Such a block is sensitive to nothing, so by the language's rules it never runs and the bits keep their initial value: X in Icarus,
-    0 in Verilator. Synthesis tools take the constant from the block either way.
+    An ``always @*`` block runs when something it reads changes. One that assigns a constant, or reads only registers that already hold
+    their reset value, has not run by the first clock edge, and its outputs are X. Yosys makes most blocks read a variable that changes at
+    time 0, which may be before they listen; here it changes a delta cycle later, and the one-line blocks read it too.
     """
-    return _CONSTANT.sub(lambda m: f"{m[1]}initial {m[2]}\n{m[0]}", text)
+    return _MODULE_TEXT.sub(lambda m: _settle_module(m[0]), text)
+
+
+_SETTLE = "hayate_settle"
+_DECLARATION = f"`ifdef __ICARUS__\n  reg {_SETTLE};\n  initial #0 {_SETTLE} = 0;\n`else\n  reg {_SETTLE} = 0;\n`endif"
+
+
+def _settle_module(text: str) -> str:
+    found = _TRIGGER.search(text)
+    if not found and not _BARE.search(text):
+        return text
+    text = _BARE.sub(lambda m: f"{m[1]}always @* begin\n{m[1]}  if ({_SETTLE}) begin end\n{m[1]}  {m[2]}\n{m[1]}end\n", text)
+    if found:
+        return _TRIGGER.sub(_DECLARATION, text).replace(found[1], _SETTLE)
+    head = text.index(";") + 1  # behind the list of ports
+    return f"{text[:head]}\n{_DECLARATION}{text[head:]}"
 
 
 def plain_names(text: str) -> str:

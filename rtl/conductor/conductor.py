@@ -1,11 +1,12 @@
 """The conductor: prefill and greedy decoding, pass by pass, without the host."""
 
 from amaranth.hdl import Cat, Module, Mux, Signal
-from amaranth.lib import fifo, memory, stream, wiring
+from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..contract.flits import CONDUCTOR, FlitKind
 from ..contract.isa import PassWord
+from ..memory.parity import ParityMemory
 from ..ring.flit import FLIT_STREAM, Flit
 from .candidates import Candidates
 
@@ -38,6 +39,7 @@ class Conductor(wiring.Component):
     tx: Out stream of Flit to the ring stop. rx_valid, rx: In, delivered flits; never refused.
     tokens: Out stream, see TOKEN_STREAM. token_level: Out(16), tokens in the FIFO.
     cycles, prefill_cycles, passes: Out(32), of the generation in progress or the last one.
+    fault: Out. A damaged word was read from the prompt buffer or the token FIFO, for one cycle.
     position: Out(16). Position of lane 0 of the pass in progress, for readers of the trace ports.
     """
 
@@ -49,15 +51,14 @@ class Conductor(wiring.Component):
             "end_token": In(TOKEN_BITS), "end_enable": In(1), "all_logits": In(1),
             "prompt_write": In(1), "prompt_addr": In(POSITION_BITS), "prompt_token": In(TOKEN_BITS),
             "tx": Out(FLIT_STREAM), "rx_valid": In(1), "rx": In(Flit), "tokens": Out(TOKEN_STREAM), "token_level": Out(16),
-            "position": Out(POSITION_BITS), "cycles": Out(32), "prefill_cycles": Out(32), "passes": Out(32),
+            "fault": Out(1), "position": Out(POSITION_BITS), "cycles": Out(32), "prefill_cycles": Out(32), "passes": Out(32),
         })
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.prompt = prompt = memory.Memory(shape=TOKEN_BITS, depth=self._prompt_depth, init=[])
+        m.submodules.prompt = prompt = ParityMemory(TOKEN_BITS, self._prompt_depth)
         m.submodules.candidates = candidates = Candidates(self._lanes)
-        m.submodules.token_fifo = token_fifo = fifo.SyncFIFOBuffered(width=TOKEN_BITS + 32, depth=self._prompt_depth)
-        write, read = prompt.write_port(), prompt.read_port()
+        m.submodules.token_fifo = token_fifo = fifo.SyncFIFOBuffered(width=TOKEN_BITS + 32 + 1, depth=self._prompt_depth)
 
         position = self.position
         lane = Signal(3)
@@ -71,10 +72,10 @@ class Conductor(wiring.Component):
         prefill, last_prefill = Signal(), Signal()
         want = Signal(8)
         m.d.comb += [
-            write.en.eq(self.prompt_write), write.addr.eq(self.prompt_addr), write.data.eq(self.prompt_token),
-            here.eq(position + lane), read.addr.eq(here),
+            prompt.wr_en.eq(self.prompt_write), prompt.wr_addr.eq(self.prompt_addr), prompt.wr_data.eq(self.prompt_token),
+            here.eq(position + lane), prompt.rd_addr.eq(here),
             left.eq(self.prompt_length - position), prefill.eq(position < self.prompt_length), last_prefill.eq(left <= self._lanes),
-            self.tokens.payload.eq(token_fifo.r_data), self.tokens.valid.eq(token_fifo.r_rdy), token_fifo.r_en.eq(self.tokens.ready),
+            self.tokens.payload.eq(token_fifo.r_data[:-1]), self.tokens.valid.eq(token_fifo.r_rdy), token_fifo.r_en.eq(self.tokens.ready),
             self.token_level.eq(token_fifo.level),
         ]
         with m.If(self.all_logits & prefill):
@@ -91,7 +92,7 @@ class Conductor(wiring.Component):
             self.tx.payload.lane.eq(lane),
         ]
         with m.If(pass_word == PassWord.LANE):
-            m.d.comb += self.tx.payload.data.eq(Cat(Mux(prefill, read.data, token), here, here))
+            m.d.comb += self.tx.payload.data.eq(Cat(Mux(prefill, prompt.rd_data, token), here, here))
         with m.Elif(pass_word == PassWord.START):
             m.d.comb += self.tx.payload.data.eq(Cat(last, want, used))
 
@@ -106,7 +107,11 @@ class Conductor(wiring.Component):
             m.d.sync += abort.eq(1)
         with m.If(self.busy):
             m.d.sync += self.cycles.eq(self.cycles + 1)
-        m.d.comb += token_fifo.w_data.eq(Cat(candidates.token, self.cycles))
+        chosen = Cat(candidates.token, self.cycles)
+        m.d.comb += [
+            token_fifo.w_data.eq(Cat(chosen, chosen.xor())),
+            self.fault.eq(prompt.error | (self.tokens.valid & self.tokens.ready & token_fifo.r_data.xor())),
+        ]
 
         with m.FSM(name="loop"):
             with m.State("IDLE"):
@@ -126,6 +131,7 @@ class Conductor(wiring.Component):
                              self.passes.eq(self.passes + 1)]
                 m.next = "READ"
             with m.State("READ"):  # the prompt buffer's read takes a cycle
+                m.d.comb += prompt.rd_en.eq(prefill)
                 m.next = "LANE"
             with m.State("LANE"):
                 m.d.comb += [self.tx.valid.eq(1), pass_word.eq(PassWord.LANE)]

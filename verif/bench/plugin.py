@@ -96,7 +96,8 @@ class BenchItem(pytest.Item):
         if not self.path.is_relative_to(root / "verif"):
             return make()
         nth = f"{self.path.relative_to(root)} {bench.line} {bench.params[self.index]} {bench.name}"
-        return cache.text(make, key=nth, files=cache.sources(root, self.path), root=self.root / "sim" / "text")
+        files = cache.sources(root, self.path) + cache.sources(root, root / "rtl" / "verilog.py")
+        return cache.text(make, key=nth, files=files, root=self.root / "sim" / "text")
 
     def runtest(self):
         build = self._build()
