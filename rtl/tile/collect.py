@@ -1,12 +1,15 @@
 """What the ring brings to the vector lanes: exact partial sums and maxima of other tiles, and of this one."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from functools import reduce
+from operator import or_
+
+from amaranth.hdl import Const, Module, Mux, Signal
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from ..contract.constants import ACC_WIDTH
-from ..numerics.normalizer import NORM_LATENCY, Normalizer
+from ..numerics.normalizer import Normalizer
 
 #: FP32 bits of the largest negative finite value: the maximum of nothing.
 LOWEST = 0xFF7FFFFF
@@ -23,9 +26,9 @@ class Collect(wiring.Component):
 
     Partial sums arrive as halves, low 64 bits unsigned or high 32 bits, in any order and interleaving of sources; every half is added
     by itself, one per cycle. `request` asks for the sums as FP32, rounded once and multiplied by 2**exponent: `ready` rises
-    lanes + NORM_LATENCY + 2 cycles after `request` and stays, with `sums` beside it, until `taken`, which sets all the sums to zero. Halves that arrive between
-    `request` and `taken` are outside the contract. `maxima` follow a maximum by one cycle; the largest stays until `max_clear`, after
-    which it is LOWEST. Reset clears everything. Nothing toggles without an input strobe.
+    lanes + NORM_LATENCY + 2 cycles after `request` and stays, with `sums` beside it, until `taken`, which sets all the sums to zero. Halves
+    that arrive between `request` and `taken` are outside the contract. `maxima` follow a maximum by one cycle; the largest stays until
+    `max_clear`, after which it is LOWEST. Reset clears everything. Nothing toggles without an input strobe.
 
     Parameters
     ----------
@@ -94,7 +97,7 @@ class Collect(wiring.Component):
         # Maxima: one comparison a cycle serves all lanes.
         chosen = Signal(32)
         value = self.word[:32]
-        m.d.comb += chosen.eq(Cat(*self.maxima).word_select(lane, 32))
+        m.d.comb += chosen.eq(reduce(or_, (self.maxima[k] & (lane == k).replicate(32) for k in range(lanes))))
         for k in range(lanes):
             with m.If(self.max_clear):
                 m.d.sync += self.maxima[k].eq(Const(LOWEST, 32))

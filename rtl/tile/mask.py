@@ -19,8 +19,8 @@ class SlotMask(wiring.Component):
     `note` says that a KV slot now holds a position. Slots come in quads striped over the tiles of a group (`slot_home`): the table
     notes those of this tile's, in local order. An assignment takes QUAD_BITS + 3 cycles, for the division by the number of tiles;
     one per lane can wait while another is at work, and `busy` is high until the last is done. A read's answer comes one cycle later
-    and holds: `later[k]` is high when the slot's position is after `position[k]`. Reading a slot that is being written gives either. `parity` is
-    high two cycles after a read of a word that does not match its parity bit. Reset forgets what waits, not the table.
+    and holds: `later[k]` is high when the slot's position is after `position[k]`. Reading a slot that is being written gives either.
+    `parity` is high two cycles after a read of a word that does not match its parity bit. Reset forgets what waits, not the table.
 
     Parameters
     ----------
@@ -84,8 +84,8 @@ class LaneMap(wiring.Component):
     A lane is a position of the pass, or with `vec` the attention vector v = round * lanes + lane: position v >> gp_log2, query head
     v % 2**gp_log2 of the group. It is active when the pass has that position and the group that head. `look` takes the instruction;
     `active` holds from the next cycle on. `serve`, later than `look`, is when elements of earlier instructions are through: `serving` (the
-    same as `active`) and `position` hold from the next cycle on, `limit` from the one after (the instruction must be constant until then). Of n slot rows, whole quads, those below `limit` hold slots below
-    the high-water mark.
+    same as `active`) and `position` hold from the next cycle on, `limit` from the one after (the instruction must be constant until then).
+    Of n slot rows, whole quads, those below `limit` hold slots below the high-water mark.
 
     Parameters
     ----------

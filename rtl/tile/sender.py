@@ -29,8 +29,8 @@ class Sender(wiring.Component):
     Words of a DATA job are made from `halves`: 4 consecutive ones per lane, first in the low bits. Every quad must have been reserved
     (`reserve`, allowed while `credit` is high) before its first half comes; it needs no further back-pressure then. Addresses follow
     `SendMode`. A job may be given before its halves come; halves of a job come before those of the next. SUM, MAX and CAND read their
-    values as they go; `done` strobes when the last has been read. Throughput: a flit a cycle, and one cycle more for every job; a quad without an
-    active lane takes one cycle. Latency: a quad's first flit is offered 3 cycles after its last half. Reset empties everything.
+    values as they go; `done` strobes when the last has been read. Throughput: a flit a cycle, and one cycle more for every job; a quad
+    without an active lane takes one cycle. Latency: a quad's first flit is offered 3 cycles after its last half. Reset empties everything.
 
     Parameters
     ----------

@@ -76,7 +76,8 @@ class StageBuffer(wiring.Component):
             element = Signal(32, name=f"element_{k}", reset_less=True)
             low = Signal(16, name=f"low_{k}")
             word = store.rd_data
-            m.d.comb += low.eq(Mux(self.half, word.word_select(self.pick, 16), Mux(self.pick[0], word[32:48], word[:16])))
+            third, upper = Mux(self.half, self.pick[1], self.pick[0]), Mux(self.half, self.pick[0], 0)
+            m.d.comb += low.eq(Mux(third, Mux(upper, word[48:], word[32:48]), Mux(upper, word[16:32], word[:16])))
             with m.If(self.take):
                 m.d.sync += element.eq(Cat(low, Mux(self.pick[0], word[48:], word[16:32])))
             m.d.comb += self.data[k].eq(Mux(is_half, widen(m, element[:16], f"half_{k}"), element))

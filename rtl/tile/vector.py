@@ -26,11 +26,12 @@ _SENDS = {Op.SENDSUM: FlitKind.SUM, Op.SENDMAX: FlitKind.MAX, Op.SENDCAND: FlitK
 class VectorEngine(wiring.Component):
     """Executes V_WAIT, RUN, SENDSUM, SENDMAX and SENDCAND in order, `lanes` elements of one micro-operation per cycle.
 
-    V_WAIT takes one cycle once its channel holds enough. A RUN of N = elements x micro-operations takes N + 2 cycles without waits (what may
-    wait is said at `MicroSequencer`; a micro-operation that reads the collected sums waits lanes + NORM_LATENCY + 3 cycles), and its last results follow
-    DEPENDENCE cycles later, under whatever comes next. The SEND instructions wait for all results and for everything sent before.
-    Flits leave in program order. Elements that `masked` hides, and inactive lanes, give 0 to vector memory and words and nothing to sums, maxima
-    and `saturated`. Received flits are never refused. Reset abandons work and clears sums, maxima and channels, not the memories.
+    V_WAIT takes one cycle once its channel holds enough. A RUN of N = elements x micro-operations takes N + 2 cycles without waits (what
+    may wait is said at `MicroSequencer`; a micro-operation that reads the collected sums waits lanes + NORM_LATENCY + 2 cycles), and its
+    last results follow DEPENDENCE cycles later, under whatever comes next. The SEND instructions wait for all results and for everything
+    sent before. Flits leave in program order. Elements that `masked` hides, and inactive lanes, give 0 to vector memory and words and
+    nothing to sums, maxima and `saturated`. Received flits are never refused. Reset abandons work and clears sums, maxima and channels, not
+    the memories.
 
     Parameters
     ----------
@@ -171,7 +172,8 @@ class VectorEngine(wiring.Component):
             stage.write_lane.eq(rx.lane), stage.write_addr.eq(rx.addr), stage.write_data.eq(rx.data),
             mask.note.eq(self.rx_valid & (rx.kind == FlitKind.PASS) & (rx.chan == PassWord.LANE)),
             mask.pos.eq(rx.data[20:36]), mask.slot.eq(rx.data[36:52]),
-            collect.sum_valid.eq(self.rx_valid & (rx.kind == FlitKind.SUM)), collect.max_valid.eq(self.rx_valid & (rx.kind == FlitKind.MAX)),
+            collect.sum_valid.eq(self.rx_valid & (rx.kind == FlitKind.SUM)),
+            collect.max_valid.eq(self.rx_valid & (rx.kind == FlitKind.MAX)),
             collect.lane.eq(rx.lane), collect.high.eq(rx.addr[0]), collect.word.eq(rx.data),
             semaphores.post.eq(self.rx_valid & (rx.kind == FlitKind.SYNC)), semaphores.post_chan.eq(rx.chan),
         ]

@@ -1,6 +1,7 @@
 """Running extremes against Python's comparison."""
 
 import numpy as np
+
 from hayate.rtl.tile.argmax import NO_ROW, ArgMax
 from hayate.rtl.tile.collect import LOWEST
 from hayate.verif.bench import Bench, params, rng

@@ -1,6 +1,7 @@
 """Collected sums and maxima: any order of arrival, exact, rounded once."""
 
 import numpy as np
+
 from hayate.rtl.numerics.normalizer import NORM_LATENCY
 from hayate.rtl.tile.collect import LOWEST, Collect
 from hayate.verif.bench import Bench, params, rng

@@ -1,6 +1,7 @@
 """The landing buffer: rows in order, read at random, released in lumps."""
 
 import pytest
+
 from hayate.rtl.tile.landing import LandingBuffer
 from hayate.verif.bench import Bench, params, rng
 from hayate.verif.bench.drivers import clock, start

@@ -3,6 +3,7 @@
 from dataclasses import asdict
 
 import cocotb
+
 from hayate.rtl.contract.alu_ops import AluOp
 from hayate.rtl.contract.isa import ASrc, BSrc, Micro, Mode, encode_micro
 from hayate.rtl.tile.micro import DEPENDENCE, RESULT_LATENCY, START_LATENCY, Element, MicroSequencer
@@ -70,9 +71,10 @@ def random_routine(r):
     for _ in range(r.randint(1, 6)):
         mode = lambda: r.choice(list(Mode))  # noqa: E731
         ops.append(Micro(
-            op=r.choice([AluOp.MUL, AluOp.ADD, AluOp.MAX, AluOp.EXP, AluOp.MOV, AluOp.NOP]), a=r.randrange(8), b=r.randrange(8), d=r.randrange(8),
-            a_src=r.choice([ASrc.VMEM, ASrc.VMEM, ASrc.LANDING, ASrc.STAGE]), a_mode=mode(), b_src=r.choice([BSrc.VMEM, BSrc.VMEM, BSrc.MAXREG]),
-            b_mode=mode(), d_vm=r.random() < 0.8, d_mode=r.randrange(2)))
+            op=r.choice([AluOp.MUL, AluOp.ADD, AluOp.MAX, AluOp.EXP, AluOp.MOV, AluOp.NOP]),
+            a=r.randrange(8), a_src=r.choice([ASrc.VMEM, ASrc.VMEM, ASrc.LANDING, ASrc.STAGE]), a_mode=mode(),
+            b=r.randrange(8), b_src=r.choice([BSrc.VMEM, BSrc.VMEM, BSrc.MAXREG]), b_mode=mode(),
+            d=r.randrange(8), d_vm=r.random() < 0.8, d_mode=r.randrange(2)))
     return ops
 
 

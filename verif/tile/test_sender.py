@@ -2,6 +2,7 @@
 
 import cocotb
 import numpy as np
+
 from hayate.rtl.contract.flits import CONDUCTOR, FlitKind, unpack_flit
 from hayate.rtl.contract.isa import SendMode
 from hayate.rtl.tile.queues import TileState

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from hayate.rtl.tile.stage import StageBuffer
 from hayate.verif.bench import Bench, params, rng
 from hayate.verif.bench.drivers import clock, start

@@ -1,6 +1,7 @@
 """The vector memory: two reads and a write per cycle, and damaged words."""
 
 import pytest
+
 from hayate.rtl.tile.vector_memory import VectorMemory
 from hayate.verif.bench import Bench, params, rng
 from hayate.verif.bench.drivers import clock, start

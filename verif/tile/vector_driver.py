@@ -3,6 +3,7 @@
 import cocotb
 from cocotb.triggers import RisingEdge
 from cocotb.utils import get_sim_time
+
 from hayate.rtl.contract.flits import FLIT_FIELDS, FlitKind, pack_flit, unpack_flit
 from hayate.rtl.contract.isa import Space, encode_micro
 from hayate.rtl.tile.queues import LaneState, PassState, TileState, VectorEntry

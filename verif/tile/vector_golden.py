@@ -3,6 +3,7 @@
 from collections import deque
 
 import numpy as np
+
 from hayate.rtl.contract.alu_ops import AluOp
 from hayate.rtl.contract.constants import ACC_LSB, ACC_WIDTH
 from hayate.rtl.contract.flits import CONDUCTOR, FlitKind

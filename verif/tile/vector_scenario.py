@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 import numpy as np
+
 from hayate.rtl.contract.flits import FlitKind
 from hayate.rtl.contract.isa import STAGE_BIT, Op, PassWord, SendMode
 from hayate.rtl.contract.layout import gp_log2, local_slots, rounds
@@ -79,7 +80,8 @@ class Pass:
 
     def _send(self, mode=SendMode.LINEAR, **fields):
         lo = self.r.randrange(3)
-        return {"send": 1, "send_mode": mode, "send_addr": self.r.randrange(64), "lo": lo, "hi": lo + 1, "chan": self.r.randrange(8), **fields}
+        where = {"send_addr": self.r.randrange(64), "lo": lo, "hi": lo + 1, "chan": self.r.randrange(8)}
+        return {"send": 1, "send_mode": mode, **where, **fields}
 
     def _sum(self, vec=0, J=0):
         """SENDSUM, and the sums of other tiles that answer it: halves of one source in order, sources mixed."""
