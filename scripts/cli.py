@@ -96,7 +96,7 @@ def generate(
     waves: Annotated[Path | None, typer.Option(metavar="FILE", show_default="none",
                                                  help="Record waveforms of the rtl backend, as .fst or .vcd.")] = None,
     wave_window: Annotated[str, typer.Option("--wave-window", metavar="FIRST:LAST", show_default="all cycles",
-                                                 help="Cycles to record, counted from the simulation's start.")] = "",
+                                                 help="Cycles of the simulation to record, LAST not included.")] = "",
     ignore_eos: Annotated[bool, typer.Option("--ignore-eos", show_default="stop there", help="Go on after an end token.")] = False,
     check: Annotated[bool, typer.Option(help="Compare the rtl backend's tokens and logits with golden's.")] = True,
     json: JsonOption = "",
@@ -159,6 +159,10 @@ def main():
         _end_children()
         print("hayate: interrupted", file=sys.stderr)
         sys.exit(128 + e.number)
+    except SystemExit as e:
+        if e.code == 128 + signal.SIGTERM:  # while a program of ours ran: it has been ended
+            print("hayate: interrupted", file=sys.stderr)
+        raise
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains when it flushes
         sys.exit(1)

@@ -35,6 +35,7 @@ class RtlResult:
     seconds: float = 0.0
     banks: int = 1
     fault: bool = False
+    full: bool = False  # the end of the context ended it
 
     @property
     def useful(self):
@@ -98,7 +99,10 @@ def build(config, *, sim="verilator", waves="", say=Steps(), root=None):  # noqa
     chip = chip_text(config, root / "text", say)
     top = ("`define HAYATE_WAVES\n" if waves else "") + sim_top(config, ports(chip, "hayate"))
     with say(f"building the {sim} simulation"):
-        return runner.build(top, name="sim_top", sources=(chip,), sim=sim, waves=bool(waves), fst=waves == "fst", root=root)
+        # Icarus needs no build of its own to record; asked for one, cocotb records everything from the start.
+        # To Verilator, recording costs more than what the compiler could win back, and a look at the waves should not wait long.
+        return runner.build(top, name="sim_top", sources=(chip,), sim=sim, waves=bool(waves) and sim == "verilator", fst=waves == "fst",
+                            optimize="-O0" if waves else "-O1", root=root)
 
 
 def requests(placement, prompt, tokens, end, all_logits, load):
@@ -142,13 +146,12 @@ def generate_rtl(image, config, prompt, tokens, *, sim="verilator", waves=None, 
         np.save(folder / "loads.npy", words)
         events, trace = folder / "events", folder / "trace"
         events.touch()
-        plusargs, env = [f"+hayate_trace={trace}"], {"HAYATE_REQUEST": str(folder / "request.json")}
+        plusargs = [f"+hayate_trace={trace}"]
         if load == "file":
             placement.write_bank_files(folder / "banks")
             plusargs.append(f"+hayate_banks={folder / 'banks'}")
         if waves:
-            more, env["IVERILOG_DUMPER"] = _waves(Path(waves).resolve(), built.waves, wave_window, say)
-            plusargs += more
+            plusargs += _waves(Path(waves).resolve(), built, wave_window, say)
         (folder / "request.json").write_text(json.dumps(
             {"loads": str(folder / "loads.npy"), "registers": registers, "events": str(events), "tiles": config.tiles}))
         result = RtlResult(banks=config.banks)
@@ -159,21 +162,21 @@ def generate_rtl(image, config, prompt, tokens, *, sim="verilator", waves=None, 
                 on_start()
 
         with _follow(events, result, started, on_token):
-            runner.run(built, "hayate.verif.system.rtl_run", directory=folder / "run", log=folder / "log", plusargs=plusargs, env=env,
-                       timeout=timeout)
+            runner.run(built, "hayate.verif.system.rtl_run", directory=folder / "run", log=folder / "log", plusargs=plusargs,
+                       env={"HAYATE_REQUEST": str(folder / "request.json")}, timeout=timeout)
         result.logits = read_trace(trace, image.model["vocab"])
     return result
 
 
-def _waves(path, kind, window, say):
-    """(plusargs, format for Icarus) that record into `path`; `kind` is what the build can write."""
-    if path.suffix == ".fst" and kind == "vcd":
+def _waves(path, built, window, say):
+    """Arguments that make a simulation record into `path`, or beside it where the build cannot write FST."""
+    if path.suffix == ".fst" and built.waves == "vcd":
         path = path.with_suffix(".vcd")
         say.note(f"waveforms go to {path}: FST needs the zlib and lz4 headers (see hayate doctor)")
     path.parent.mkdir(parents=True, exist_ok=True)
-    first, last = window or (None, None)
-    limits = [f"+hayate_wave_first={first}", f"+hayate_wave_last={last}"] if window else []
-    return [f"+hayate_waves={path}", *limits], path.suffix[1:]
+    limits = [f"+hayate_wave_first={window[0]}", f"+hayate_wave_last={window[1]}"] if window else []
+    form = [f"-{path.suffix[1:]}"] if built.sim == "icarus" else []
+    return [f"+hayate_waves={path}", *limits, *form]
 
 
 @contextmanager
@@ -195,7 +198,7 @@ def _follow(events, result, on_start, on_token):
                 on_token(e["token"])
         elif e["event"] == "done":
             result.cycles, result.prefill, result.passes = e["cycles"], e["prefill"], e["passes"]
-            result.counters, result.fault, result.seconds = e["counters"], bool(e["fault"]), e["seconds"]
+            result.counters, result.fault, result.full, result.seconds = e["counters"], bool(e["fault"]), bool(e["full"]), e["seconds"]
 
     def follow():
         with open(events) as file:

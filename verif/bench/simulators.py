@@ -135,6 +135,8 @@ def test_command(build, module: str, directory: Path, results: Path, seed, waves
     if seed is not None:
         environment["COCOTB_RANDOM_SEED"] = str(seed)
     (command,) = runner._test_command()
+    if {"-fst", "-vcd"} & set(plusargs):  # the design records by itself; cocotb would have Icarus suppress that
+        command = [part for part in command if part != "-none"]
     return command, environment
 
 

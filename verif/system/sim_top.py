@@ -7,7 +7,8 @@ The monitor spares Python a wake-up per row: a line is ``position row mask value
 def sim_top(config, ports, prefix="hayate"):
     """Verilog of module ``sim_top`` around the package module `prefix`, whose `ports` it passes on except for the trace.
 
-    Plusargs: ``+hayate_trace=FILE``; ``+hayate_waves=FILE`` with ``+hayate_wave_first=N`` and ``+hayate_wave_last=N``, in cycles.
+    Plusargs: ``+hayate_trace=FILE``; ``+hayate_waves=FILE`` with ``+hayate_wave_first=N`` and ``+hayate_wave_last=N``: cycles since
+    the simulation began, from the first up to the last, which is not recorded.
     """
     kept = [p for p in ports if not p.name.startswith("trace_")]
     traced = [p for p in ports if p.name.startswith("trace_")]
@@ -19,8 +20,9 @@ def sim_top(config, ports, prefix="hayate"):
     wires = "\n".join(f"  wire {width(p)}{p.name};" for p in traced)
     pins = ",\n".join(f"    .{p.name}({p.name})" for p in ports)
     lanes = range(config.lanes)
+    form = "%0h %0h %0h" + " %h" * config.lanes
     monitors = "\n".join(
-        f"      if (trace_valid__{t}) $fwrite(trace, \"%0h %0h %0h{' %h' * config.lanes}\\n\", trace_position, trace_row__{t}, trace_mask__{t}, "
+        f"      if (trace_valid__{t}) $fwrite(trace, \"{form}\\n\", trace_position, trace_row__{t}, trace_mask__{t}, "
         + ", ".join(f"trace_values__{t}[{32 * n}+:32]" for n in lanes) + ");"
         for t in range(config.tiles))
     return f"""module sim_top (
@@ -54,7 +56,13 @@ def sim_top(config, ports, prefix="hayate"):
       $dumpfile(wave_name);
       $dumpvars(0, package_0);
     end
-    if (waves && cycle == last) $dumpoff;
+    if (waves && cycle == last) begin
+`ifdef VERILATOR
+      $c("vlSymsp->_traceDumpClose();");  // $dumpoff is ignored there
+`else
+      $dumpoff;
+`endif
+    end
   end
 `endif
 endmodule

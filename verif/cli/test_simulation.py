@@ -1,0 +1,158 @@
+"""The rtl backend from the command line: results, waveforms, and interrupts that leave nothing behind."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from pathlib import Path
+
+import pytest
+
+from hayate.models import shipped
+from hayate.progress import Steps
+from hayate.rtl.contract.config import load_config
+from hayate.rtl_backend import chip_text
+from hayate.verif.bench.tools import find_icarus
+from hayate.verif.models.tiny import write_tiny_model
+
+SIMS = ["verilator", *(["icarus"] if find_icarus() else [])]
+PATIENCE = 120  # seconds after which a step that should have been seen counts as missing
+
+
+def test_the_chip_equals_golden(builds, cli, tiny, work):
+    outcome = cli("generate", "ab", "--model", tiny, "--config", "unit", "--tokens", "5", "--ignore-eos", "--json", "r.json")
+    result = json.loads((work / "r.json").read_text())
+    assert outcome.code == 0, outcome.err
+    assert result["golden_match"] is True and len(result["tokens"]) == 5 and "ab" + result["text"] in outcome.out
+    cycles = result["cycles"]
+    assert cycles["total"] == cycles["prefill"] + cycles["decode"] and cycles["first_token"] == cycles["tokens"][0] <= cycles["prefill"]
+    assert 0 < result["utilization"] < 1 and result["tokens_per_pass"] == 1.0
+    assert "\x1b" not in outcome.out and "yes" in outcome.out
+    again = cli("generate", "ab", "--model", tiny, "--config", "unit", "--tokens", "5", "--ignore-eos", "--json", "-")
+    repeated = json.loads(again.out)
+    assert "elaborating" not in again.err and "ab" + result["text"] in again.err
+    assert [repeated[k] for k in ("tokens", "utilization")] == [result[k] for k in ("tokens", "utilization")]
+    assert repeated["cycles"]["tokens"] == cycles["tokens"]
+
+
+def is_waveform(path):
+    """True for the beginning of an FST file (its header block, or one compressed as a whole) or of a VCD file."""
+    data = path.read_bytes()
+    fst = data[:9] == b"\0" + (329).to_bytes(8, "big") or data[:1] == b"\xfe"
+    return fst if path.suffix == ".fst" else data.lstrip()[:1] == b"$"
+
+
+@pytest.mark.parametrize("sim", SIMS)
+def test_waves(sim, builds, cli, tiny, work):
+    """The window is what is recorded: its times lie within its cycles, 10 ns each."""
+    files = ["w/chip.vcd"] if sim == "verilator" else ["w/chip.vcd", "w/chip.fst"]
+    for file in files:
+        outcome = cli("generate", "--prompt-ids", "7", "--model", tiny, "--config", "unit", "--tokens", "1", "--no-check", "--sim", sim,
+                      "--waves", file, "--wave-window", "2000:2100")
+        assert outcome.code == 0, outcome.err
+        assert is_waveform(work / file)
+    text = (work / "w" / "chip.vcd").read_text()
+    unit = {"1ps": 1000, "1ns": 1}[re.search(r"\$timescale\s+(\w+)", text)[1]]
+    times = [int(t) / unit / 10 for t in re.findall(r"^#(\d+)$", text, re.MULTILINE)]
+    assert len(times) >= 200 and 1999 <= times[0] and times[-1] <= 2101
+    assert re.search(r"\$var .* clk ", text)
+
+
+class Program:
+    """A command in a process of its own, whose descendants can be told by a mark in their environment."""
+
+    def __init__(self, *arguments):
+        self.mark = uuid.uuid4().hex
+        self.log = Path("log").resolve()
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "hayate.cli", *map(str, arguments)], env={**os.environ, "HAYATE_TEST_MARK": self.mark}, stdout=log,
+                stderr=subprocess.STDOUT, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+
+    def alive(self):
+        """Ids of the program and its descendants."""
+        found = []
+        for path in Path("/proc").glob("[0-9]*/environ"):
+            try:
+                if self.mark.encode() in path.read_bytes():
+                    found.append(int(path.parent.name))
+            except OSError:  # it has ended
+                pass
+        return found
+
+    def wait_for(self, condition):
+        end = time.monotonic() + PATIENCE
+        while not condition():
+            assert self.process.poll() is None, f"ended too early: {self.log.read_text()}"
+            assert time.monotonic() < end, self.log.read_text()
+            time.sleep(0.01)
+
+    def interrupt(self, number):
+        """Send the signal; the exit code, once every process is gone."""
+        try:
+            self.process.send_signal(number)
+            code = self.process.wait(PATIENCE)
+            end = time.monotonic() + PATIENCE
+            while self.alive() and time.monotonic() < end:
+                time.sleep(0.05)
+            assert self.alive() == []
+            return code
+        finally:
+            for process in self.alive():
+                os.kill(process, signal.SIGKILL)
+
+
+SIGNALS = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda n: n.name)
+
+
+@pytest.fixture(scope="session")
+def long_model(tmp_path_factory):
+    """A model whose generation takes seconds on any machine: 60 tokens of 50,000 weights."""
+    return write_tiny_model(tmp_path_factory.mktemp("models") / "long", hidden=64, layers=1, head_dim=16, ff=192, context=62)
+
+
+@SIGNALS
+def test_interrupt_while_simulating(number, builds, work, long_model):
+    program = Program("generate", "a", "--model", long_model, "--config", "unit", "--ignore-eos", "--no-check", "--json", "r.json")
+    program.wait_for(lambda: re.search(r"^a.", program.log.read_text(), re.MULTILINE))
+    assert len(program.alive()) > 1
+    assert program.interrupt(number) == 128 + number
+    assert "interrupted" in program.log.read_text() and "Traceback" not in program.log.read_text()
+    assert sorted(p.name for p in work.iterdir()) == ["build", "log"]
+
+
+@pytest.mark.parametrize("number, stage", [(signal.SIGINT, "*/*.cpp"), (signal.SIGTERM, "*/design.v")], ids=["make", "verilator"])
+def test_interrupt_while_building(number, stage, tiny, work, pytestconfig):
+    shared = pytestconfig.rootpath / "build" / "sim" / "text"
+    chip_text(load_config("unit"), shared, Steps())
+    sim = work / "build" / "sim"
+    sim.mkdir(parents=True)
+    (sim / "text").symlink_to(shared)
+    program = Program("generate", "a", "--model", tiny, "--config", "unit")
+    program.wait_for(lambda: any((sim / "verilator").glob(stage)))
+    assert program.interrupt(number) == 128 + number
+    assert "interrupted" in program.log.read_text() and "Traceback" not in program.log.read_text()
+    assert [p for p in (sim / "verilator").iterdir() if p.suffix != ".lock"] == []
+
+
+def test_interrupt_while_elaborating(tiny, work):
+    program = Program("generate", "a", "--model", tiny, "--config", "unit")
+    program.wait_for(lambda: "elaborating" in program.log.read_text())
+    assert program.interrupt(signal.SIGTERM) == 128 + signal.SIGTERM
+    assert "interrupted" in program.log.read_text() and [p for p in (work / "build").rglob("*") if p.is_file()] == []
+
+
+def test_demo_runs_the_chip(monkeypatch, cli, work):
+    """`hayate demo` is a generation on the rtl backend, checked, with its result in build/demo."""
+    from hayate import demo
+
+    seen = []
+    monkeypatch.setattr(demo, "generate", lambda request, json: seen.append((request, json)) or 0)
+    assert cli("demo").code == 0
+    (request, json_file), = seen
+    assert (request.backend, request.config, request.check, request.tokens) == ("rtl", "demo", True, 64)
+    assert request.model in shipped() and request.prompt and json_file == "build/demo/result.json"
