@@ -62,9 +62,10 @@ def elaborate(
 ):
     """Write the chip as one self-contained Verilog file, with a JSON description and a C header of the register map."""
     from hayate.elaborate import elaborate as run
+    from hayate.progress import Steps, console
     from hayate.rtl.contract.config import load_config
 
-    for path in run(load_config(config, set_), output, prefix=prefix):
+    for path in run(load_config(config, set_), output, prefix, Steps(console("-"))):
         print(path)
 
 

@@ -12,6 +12,7 @@ from hayate import rtl_backend
 from hayate.generate import matches
 from hayate.rtl.contract.image import Image
 from hayate.rtl.contract.isa import Counter
+from hayate.rtl.emit import Emission
 from hayate.rtl_backend import RtlResult
 from hayate.verif.bench import tools
 from hayate.verif.golden.conductor.generate import Generation
@@ -73,6 +74,17 @@ def test_an_existing_file_survives_a_failure(cli, tiny, work):
     outcome = cli("compile", tiny, "-o", "m.hayate", "--config", "unit", "--set", "bank_depth=512")
     assert outcome.code == 2 and "does not fit" in outcome.out
     assert (work / "m.hayate").read_text() == "mine" and len(list(work.iterdir())) == 1
+
+
+def test_elaborate_writes_three_files(cli, work, monkeypatch):
+    """Steps go to standard error, the names of the files to standard output."""
+    made = Emission("module soc; endmodule\n", {"top": "soc"}, "/* C */\n")
+    monkeypatch.setattr("hayate.rtl.emit.emit", lambda config, prefix: made if prefix == "soc" else None)
+    outcome = cli("elaborate", "--config", "unit", "-o", "out/soc.v", "--prefix", "soc")
+    assert outcome.code == 0 and outcome.out.split() == ["out/soc.v", "out/soc.json", "out/soc.h"]
+    assert outcome.err.startswith("elaborating configuration unit")
+    written = {p.name: p.read_text() for p in (work / "out").iterdir()}
+    assert written == {"soc.v": made.verilog, "soc.json": '{\n "top": "soc"\n}\n', "soc.h": made.header}
 
 
 def test_config_show(cli):
