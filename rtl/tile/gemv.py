@@ -23,7 +23,7 @@ class GemvIssue(wiring.Component):
     Members
     -------
     load, entry: In. Start this GEMV.
-    release: In(8). Rows that left the landing buffer in this cycle; usable from the next one on.
+    freed: In(8). Rows that left the landing buffer in this cycle; usable from the next one on.
     active: Out. A GEMV is in progress. ending: Out. Its last word goes out in this cycle.
     fire: Out. A word goes out. first, last: Out. It begins or ends its rows.
     wait_landing, wait_drain: Out. Why an active cycle has no word; never both.
@@ -39,7 +39,7 @@ class GemvIssue(wiring.Component):
             raise ValueError(f"a landing buffer of {landing_depth} rows cannot take a group of {banks}")
         self.banks, self.landing_depth = banks, landing_depth
         super().__init__({
-            "load": In(1), "entry": In(MatrixEntry), "release": In(8),
+            "load": In(1), "entry": In(MatrixEntry), "freed": In(8),
             "active": Out(1), "ending": Out(1), "fire": Out(1), "first": Out(1), "last": Out(1),
             "wait_landing": Out(1), "wait_drain": Out(1), "mask": Out(banks),
             "addr": Out(20), "act": Out(12), "s_in": Out(8), "kv": Out(1), "useful": Out(range(banks + 1)),
@@ -87,8 +87,8 @@ class GemvIssue(wiring.Component):
             m.d.sync += occupied.eq(self.mask >> 1)
         with m.Else():
             m.d.sync += occupied.eq(occupied >> 1)
-        with m.If(finish | (self.release != 0)):
-            m.d.sync += room.eq(room + self.release - Mux(finish, rows, 0))
+        with m.If(finish | (self.freed != 0)):
+            m.d.sync += room.eq(room + self.freed - Mux(finish, rows, 0))
 
         with m.If(self.fire):
             with m.If(word_is_last):

@@ -93,7 +93,7 @@ class MatrixEngine(wiring.Component):
         for unit in (kv, fetch):
             m.d.comb += [unit.positions.eq(self.pass_state.positions)]
             m.d.comb += [a.eq(b) for a, b in zip(unit.lanes_state, self.lanes_state)]
-        m.d.comb += [kv.tile.eq(self.tile), fetch.last_tile.eq(self.tile.count - 1), gemv.release.eq(self.release)]
+        m.d.comb += [kv.tile.eq(self.tile), fetch.last_tile.eq(self.tile.count - 1), gemv.freed.eq(self.release)]
 
         self._receive(m, semaphores, act, kv)
         self._dispatch(m, semaphores, gemv, kv, fetch)

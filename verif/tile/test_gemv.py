@@ -45,7 +45,7 @@ async def walks_every_word_in_order(dut):
         if cycle % 200 == 0:
             hold = random.choice([0.0, 0.5, 0.9])
         release = sum(random.random() >= hold for _ in range(min(out, 3)))
-        dut.release.value = release
+        dut.freed.value = release
         dut.load.value = 0
         await settle()
         assert int(dut.active.value) == bool(words) == active
