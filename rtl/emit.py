@@ -8,6 +8,7 @@ from .contract.errors import HayateError
 from .contract.image import contract_hash
 from .contract.isa import Counter, Space
 from .memory.bank import BANK_LATENCY, MACRO_LATENCY, MACRO_MODULE, macro_text
+from .merge import merge_identical
 from .verilog import verilog
 
 
@@ -23,8 +24,9 @@ class Emission:
 def emit(config, prefix="hayate"):
     """`Emission` of a configuration; equal arguments give equal bytes.
 
-    The tile is elaborated once and instantiated `config.tiles` times, so that the cost does not grow with the tiles. The bank macro stands in the
-    text between ``ifndef PREFIX_BANK_MACRO`` and ``endif``: define that symbol to bring your own module of the same name and ports.
+    The tile is elaborated once and instantiated `config.tiles` times, so that the cost does not grow with the tiles. The bank macro
+    stands in the text between ``ifndef PREFIX_BANK_MACRO`` and ``endif``: define that symbol to bring your own module of the same name
+    and ports.
 
     Raises HayateError for a prefix that is no Verilog identifier.
     """
@@ -36,12 +38,12 @@ def emit(config, prefix="hayate"):
     guard = f"{prefix.upper()}_BANK_MACRO"
     parts = [
         f"// {prefix}: a Hayate package, configuration {config.name}: {config.tiles} tiles of {config.banks} banks, M = {config.lanes}.\n"
-        f"// Contract {contract_hash()[:16]}. Generated; do not edit.\n",
+        f"// Contract {contract_hash()[:16]}. Submodules of equal content are one module, named after the first. Generated; do not edit.\n",
         f"`ifndef {guard}\n{macro_text().strip()}\n`endif\n",
         verilog(tile(config), f"{prefix}_tile"),
         verilog(Package(config, f"{prefix}_tile"), prefix),
     ]
-    text = "\n".join(parts).replace(MACRO_MODULE, macro)
+    text = merge_identical("\n".join(parts)).replace(MACRO_MODULE, macro)
     return Emission(text, _description(config, prefix, macro, guard), _header(prefix))
 
 
@@ -50,12 +52,15 @@ def _description(config, prefix, macro, guard):
         "top": prefix, "configuration": config.to_dict(), "contract": contract_hash(),
         "clock": {"port": "clk", "edge": "rising"},
         "reset": {"port": "rst", "active": "high", "synchronous": True, "cycles": 2},
-        "bank_macro": {"module": macro, "guard": guard, "parameters": {"DEPTH": config.bank_depth, "WIDTH": 72, "ADDR": (config.bank_depth - 1).bit_length()},
-                       "ports": ["clk", "en", "we", "addr", "wdata", "rdata"], "read_latency": MACRO_LATENCY, "corrected_latency": BANK_LATENCY,
-                       "instances": config.tiles * config.banks},
+        "bank_macro": {
+            "module": macro, "guard": guard, "instances": config.tiles * config.banks,
+            "parameters": {"DEPTH": config.bank_depth, "WIDTH": 72, "ADDR": (config.bank_depth - 1).bit_length()},
+            "ports": ["clk", "en", "we", "addr", "wdata", "rdata"],
+            "read_latency": MACRO_LATENCY, "corrected_latency": BANK_LATENCY},
         "registers": [
             {"offset": r.offset, "name": r.name, "access": r.access, "text": r.text,
-             "fields": [{"name": n, "low": low, "width": width, "text": text} for n, low, width, text in r.fields]} for r in regmap.REGISTERS],
+             "fields": [{"name": n, "low": low, "width": width, "text": text} for n, low, width, text in r.fields]}
+            for r in regmap.REGISTERS],
         "load_window": {"address_bits": regmap.AXI_ADDR_BITS, "data_bits": 64, "tile_shift": regmap.LOAD_TILE_SHIFT,
                         "space_shift": regmap.LOAD_SPACE_SHIFT, "all_tiles": regmap.LOAD_ALL_TILES,
                         "spaces": {**{s.name: int(s) for s in Space if s != Space.COUNTER}, **{s.name: int(s) for s in regmap.LoadSpace}}},
@@ -65,7 +70,8 @@ def _description(config, prefix, macro, guard):
 
 def _header(prefix):
     name = prefix.upper()
-    lines = [f"/* Registers of {prefix}. Generated; do not edit. */", f"#ifndef {name}_REGS_H", f"#define {name}_REGS_H", "", "#include <stdint.h>", ""]
+    lines = [f"/* Registers of {prefix}. Generated; do not edit. */", f"#ifndef {name}_REGS_H", f"#define {name}_REGS_H", "",
+             "#include <stdint.h>", ""]
     for r in regmap.REGISTERS:
         lines.append(f"#define {name}_{r.name} 0x{r.offset:03X}u /* {r.access}: {r.text.replace('*/', '')} */")
         for field, low, width, text in r.fields:
@@ -76,6 +82,7 @@ def _header(prefix):
     lines += [f"#define {name}_SPACE_{n} {v}u" for n, v in spaces.items()]
     lines += [f"#define {name}_ALL_TILES {regmap.LOAD_ALL_TILES}u",
               f"#define {name}_LOAD_ADDRESS(tile, space, addr) \\",
-              f"    (((uint64_t)(tile) << {regmap.LOAD_TILE_SHIFT}) | ((uint64_t)(space) << {regmap.LOAD_SPACE_SHIFT}) | ((uint64_t)(addr) << 3))", ""]
+              f"    (((uint64_t)(tile) << {regmap.LOAD_TILE_SHIFT}) | ((uint64_t)(space) << {regmap.LOAD_SPACE_SHIFT}) | \\",
+              "     ((uint64_t)(addr) << 3))", ""]
     lines += [f"#define {name}_COUNTER_{c.name} {int(c)}u" for c in Counter]
     return "\n".join([*lines, "", "#endif", ""])

@@ -77,7 +77,8 @@ class FastVerilator(_Quiet, Verilator):
         generate, make = super()._build_command()
         generate.remove("--public-flat-rw")
         generate += ["--no-timing", "--assert", "-Wno-fatal", "--x-assign", "fast", "--x-initial", "fast"]
-        generate += ["-O3", "--threads", str(self.threads)]
+        # A module that is used many times stays a function of its own: less code to compile, and more of it fits the caches.
+        generate += ["-O3", "--inline-mult", "100", "--threads", str(self.threads)]
         if self.trace == "fst":
             generate[generate.index("--trace")] = "--trace-fst"
         make[make.index("-j") + 1] = str(self.jobs)

@@ -1,0 +1,152 @@
+"""The emitted Verilog: the same bytes every time, one file, plain names below one prefix, and a cost that tiles do not raise."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from functools import cache
+from hashlib import sha256
+
+import pytest
+
+from hayate.rtl.contract.config import load_config
+from hayate.rtl.contract.errors import HayateError
+from hayate.rtl.contract.isa import Counter
+from hayate.rtl.contract.regmap import REGISTERS
+from hayate.rtl.emit import emit
+from hayate.verif.bench import tools
+
+SMALL = ("tiles=2", "banks=2", "lanes=1", "bank_depth=512")
+CHILD = """
+import sys
+from hashlib import sha256
+from hayate.rtl.contract.config import load_config
+from hayate.rtl.emit import emit
+e = emit(load_config("unit", sys.argv[2:]), sys.argv[1])
+print(*(sha256(str(part).encode()).hexdigest() for part in (e.verilog, e.description, e.header)))
+"""
+
+
+@cache
+def emission(prefix="hayate", overrides=SMALL):
+    return emit(load_config("unit", overrides), prefix)
+
+
+def defined(text):
+    return re.findall(r"^module (\w+)", text, re.MULTILINE)
+
+
+def test_two_processes_agree():
+    """Whatever the order in which Python's sets happen to be."""
+    hashes = {" ".join(sha256(str(part).encode()).hexdigest() for part in (e.verilog, e.description, e.header)) for e in [emission()]}
+    child = subprocess.run([sys.executable, "-c", CHILD, "hayate", *SMALL], env={**os.environ, "PYTHONHASHSEED": "4711"},
+                           capture_output=True, text=True, check=True)
+    assert {child.stdout.strip()} == hashes
+
+
+def test_two_calls_agree_but_for_the_prefix():
+    """All that a prefix changes is the prefix."""
+    ours, theirs = emission(), emission("soc7")
+    assert theirs.verilog == re.sub(r"\bhayate(?=_|\b)(?!_(?:settle|banks)\b)", "soc7", ours.verilog).replace("HAYATE_", "SOC7_")
+    assert theirs.header == ours.header.replace("HAYATE_", "SOC7_").replace("hayate", "soc7")
+    assert {k for k in ours.description if ours.description[k] != theirs.description[k]} == {"top", "bank_macro"}
+
+
+def test_module_names():
+    """Plain, each once, all below the prefix: two chips with different prefixes can stand in one design."""
+    names = defined(emission().verilog)
+    assert len(names) == len(set(names)) and names.count("hayate") == names.count("hayate_tile") == 1
+    assert [n for n in names if n != "hayate" and not n.startswith("hayate_")] == []
+    assert not set(names) & set(defined(emission("soc7").verilog))
+
+
+def test_every_module_is_used_and_defined():
+    text = emission().verilog
+    used = set(re.findall(r"^ {2,4}(hayate\w*) +(?:#\(|\\?\w)", text, re.MULTILINE)) - {"hayate_settle"}
+    assert used == set(defined(text)) - {"hayate"}
+
+
+def test_no_traces_of_where_it_was_made():
+    text = emission().verilog
+    assert "src =" not in text and ".py" not in text and str(os.getcwd()) not in text
+    assert not re.search(r"(?:^|[\s\"'(])/(?:usr|home|work|tmp|opt|root|Users)/", text)
+    assert not re.search(r"\d{4}-\d{2}-\d{2}", text)
+
+
+@pytest.mark.parametrize("prefix", ["7soc", "a-b", "", "a b", "_x", "modül"])
+def test_a_prefix_that_verilog_cannot_take_is_refused(prefix):
+    with pytest.raises(HayateError, match="is not a Verilog identifier"):
+        emit(load_config("unit"), prefix)
+
+
+def test_sixteen_tiles_cost_what_four_do(monkeypatch):
+    """The tile is elaborated once and stands in the text once; a tile more is an instance more."""
+    elaborated = []
+    tile = __import__("hayate.rtl.package", fromlist=["tile"]).tile
+    monkeypatch.setattr("hayate.rtl.package.tile", lambda config: elaborated.append(config) or tile(config))
+    few, many = (emit(load_config("unit", [*SMALL[1:], f"tiles={n}"])).verilog for n in (4, 16))
+    assert len(elaborated) == 2
+    assert defined(few) == defined(many)
+    assert [len(re.findall(r"^  hayate_tile +tile_\d+", text, re.MULTILINE)) for text in (few, many)] == [4, 16]
+    assert len(many) < 1.1 * len(few)
+
+
+def test_equal_blocks_are_one_module():
+    """Banks, elements and lanes: their number adds instances, not modules."""
+    text = emission(overrides=("tiles=1", "banks=4", "lanes=2", "bank_depth=512")).verilog
+    names = defined(text)
+    assert len([n for n in names if re.search(r"_pe_\d+$", n)]) == len([n for n in names if re.search(r"_alu_\d+$", n)]) == 1
+    assert len(re.findall(r"^  hayate_tile_matrix_pe_0 +pe_\d", text, re.MULTILINE)) == 4
+    assert len(names) == len(defined(emission().verilog))
+
+
+def test_tools_accept_the_file_alone(tmp_path):
+    """Verilator without a warning that points at a fault, Icarus too, and either with a bank macro from elsewhere."""
+    (tmp_path / "chip.v").write_text(emission().verilog)
+    macro = re.search(r"^module hayate_bank_macro.*?^endmodule\n", emission().verilog, re.MULTILINE | re.DOTALL)[0]
+    (tmp_path / "own.v").write_text(macro)
+    verilator = tools.find("verilator")
+    faults = ["LATCH", "MULTIDRIVEN", "UNOPTFLAT", "COMBDLY", "BLKSEQ", "PINMISSING", "IMPLICIT", "MODDUP", "CASEOVERLAP"]
+    lint = [str(verilator.path), "--lint-only", "--top-module", "hayate", *(f"-Werror-{w}" for w in faults), "-Wno-fatal"]
+    commands = [[*lint, "chip.v"], [*lint, "-DHAYATE_BANK_MACRO", "chip.v", "own.v"]]
+    if tools.find_icarus():
+        commands += [["iverilog", "-t", "null", "-s", "hayate", "chip.v"]]
+        commands += [["iverilog", "-t", "null", "-s", "hayate", "-DHAYATE_BANK_MACRO", "chip.v", "own.v"]]
+    for command in commands:
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, f"{command}\n{done.stderr[-3000:]}"
+    without = subprocess.run([*lint, "-DHAYATE_BANK_MACRO", "chip.v"], cwd=tmp_path, capture_output=True, text=True)
+    assert without.returncode != 0 and "hayate_bank_macro" in without.stderr
+
+
+def test_the_description_names_what_is_there():
+    description, text = emission().description, emission().verilog
+    assert json.loads(json.dumps(description)) == description
+    assert description["top"] == "hayate" and description["bank_macro"]["instances"] == 4
+    assert description["configuration"]["bank_depth"] == description["bank_macro"]["parameters"]["DEPTH"] == 512
+    top = re.search(r"^module hayate\(.*?^endmodule", text, re.MULTILINE | re.DOTALL)[0]
+    for port in (description["clock"]["port"], description["reset"]["port"]):
+        assert re.search(rf"^  input {port};$", top, re.MULTILINE)
+    for port in description["bank_macro"]["ports"]:
+        assert re.search(rf"^    (?:in|out)put .*\b{port},?$", text, re.MULTILINE)
+    assert [r["name"] for r in description["registers"]] == [r.name for r in REGISTERS]
+    assert description["counters"] == {c.name: int(c) for c in Counter}
+
+
+def test_the_header_compiles(tmp_path):
+    (tmp_path / "regs.h").write_text(emission("soc7").header)
+    checks = "".join(f"_Static_assert(SOC7_{r.name} == {r.offset}, \"offset\");\n" for r in REGISTERS)
+    checks += "_Static_assert(SOC7_LOAD_ADDRESS(3, SOC7_SPACE_PROMPT, 5) == 0x338000028ull, \"address\");\n"
+    checks += "".join(f"_Static_assert(SOC7_{r.name}_{name}_MASK == {((1 << width) - 1) << low}u, \"mask\");\n"
+                      for r in REGISTERS for name, low, width, _ in r.fields)
+    (tmp_path / "check.c").write_text('#include "regs.h"\n#include "regs.h"\n' + checks)
+    command = ["gcc", "-std=c11", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", "check.c"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_first_lines_say_what_it_is():
+    first, second = emission().verilog.splitlines()[:2]
+    assert first == "// hayate: a Hayate package, configuration unit: 2 tiles of 2 banks, M = 1."
+    assert emission().description["contract"].startswith(re.match(r"// Contract (\w{16})\.", second)[1])
