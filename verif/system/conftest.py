@@ -1,0 +1,27 @@
+"""Runs on the simulated chip, with the builds that the checkout's other tests use."""
+
+from functools import cache
+
+import pytest
+
+from hayate.rtl_backend import generate_rtl
+from hayate.verif.system.checks import PROMPT, image
+
+PATIENCE = 900  # seconds of wall clock for one simulation, on a machine that does much else
+
+
+@pytest.fixture(scope="session")
+def run(pytestconfig):
+    """Function: `RtlResult` of a generation on the chip, with the logits of every position unless its options say otherwise."""
+    root = pytestconfig.rootpath / "build" / "sim"
+
+    def generation(model, config, prompt=PROMPT, tokens=6, **options):
+        return generate_rtl(model, config, list(prompt), tokens, root=root, timeout=PATIENCE, **{"all_logits": True, **options})
+
+    return generation
+
+
+@pytest.fixture(scope="session")
+def recall(run):
+    """`run` of `image(tied)`, where equal arguments give the result of the first time."""
+    return cache(lambda tied, config, prompt, tokens, all_logits: run(image(tied), config, prompt, tokens, all_logits=all_logits))

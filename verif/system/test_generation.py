@@ -1,0 +1,95 @@
+"""Whole generations on the presets: how they end, how they are loaded, both simulators."""
+
+import pytest
+
+from hayate import models
+from hayate.rtl.contract.config import load_config
+from hayate.verif.bench.tools import find_icarus
+from hayate.verif.golden.conductor.generate import generate
+from hayate.verif.system.checks import PROMPT, difference, golden, image
+
+UNIT = load_config("unit")
+CONTEXT = 12  # of the models whose context is filled: short, so that it takes few cycles
+
+
+def passes(prompt, tokens, lanes):
+    """Passes of a generation: the prompt's, then one for each token but the last."""
+    return -(-prompt // lanes) + tokens - 1
+
+
+@pytest.mark.parametrize("length", range(1, 6))
+def test_prompts_of_any_length(run, length):
+    """Multiples of M and others, down to a single token; golden knows nothing of this machine's M."""
+    reference = golden(tied=False, prompt=PROMPT[:length], tokens=3)
+    result = run(image(tied=False), UNIT, PROMPT[:length], 3)
+    assert difference(result, reference) == ""
+    assert result.passes == passes(length, 3, UNIT.lanes) and not result.full and not result.fault
+    assert len(result.token_cycles) == 3 and result.token_cycles == sorted(result.token_cycles)
+    assert result.token_cycles[0] == result.prefill and result.token_cycles[-1] < result.cycles
+
+
+def test_only_wanted_logits(run):
+    """Without the option, the logits of the last prompt position and of each decoding pass appear, no others."""
+    result = run(image(tied=False), UNIT, all_logits=False)
+    assert difference(result, golden(tied=False, all_logits=False)) == ""
+    assert sorted(result.logits) == list(range(len(PROMPT) - 1, len(PROMPT) + 5))
+
+
+def test_a_limit_of_one_token(run):
+    result = run(image(tied=False), UNIT, tokens=1)
+    assert difference(result, golden(tied=False, tokens=1)) == ""
+    assert len(result.tokens) == 1 and result.passes == passes(len(PROMPT), 1, UNIT.lanes) and not result.full
+
+
+@pytest.mark.parametrize("at", [0, 2])
+def test_the_end_token_ends_it(run, at):
+    """It is emitted, then generation stops, long before the limit."""
+    end = golden(tied=False).tokens[at]
+    assert golden(tied=False).tokens.index(end) == at
+    result = run(image(tied=False), UNIT, tokens=30, end=(end,))
+    assert difference(result, golden(tied=False, tokens=30, end=(end,))) == ""
+    assert result.tokens[-1] == end and len(result.tokens) == at + 1 and not result.full
+
+
+@pytest.mark.parametrize("length", [CONTEXT - 3, CONTEXT - 1, CONTEXT])
+def test_the_context_ends_it(run, length):
+    """A token is chosen at the last position and not fed again; a prompt may fill the context by itself."""
+    prompt = (PROMPT * 2)[:length]
+    result = run(image(tied=False, context=CONTEXT), UNIT, prompt, 30)
+    assert difference(result, golden(tied=False, context=CONTEXT, prompt=prompt, tokens=30)) == ""
+    assert result.full and len(result.tokens) == CONTEXT - length + 1
+
+
+def test_the_limit_comes_before_the_end_of_the_context(run):
+    prompt = (PROMPT * 2)[:CONTEXT - 2]
+    result = run(image(tied=False, context=CONTEXT), UNIT, prompt, 3)
+    assert len(result.tokens) == 3 and result.passes == passes(len(prompt), 3, UNIT.lanes) and not result.full
+
+
+def test_loading_over_axi(run):
+    """Everything through the load window, nothing from files: the same generation, in the same number of cycles."""
+    result = run(image(), UNIT, PROMPT, 2, load="axi")
+    assert difference(result, golden(prompt=PROMPT, tokens=2)) == ""
+    assert result.cycles == run(image(), UNIT, PROMPT, 2).cycles
+
+
+def test_a_second_run_is_the_same(run):
+    first, second = (run(image(), UNIT, PROMPT[:2], 2) for _ in range(2))
+    assert difference(first, second) == "" and (first.cycles, first.counters) == (second.cycles, second.counters)
+
+
+@pytest.mark.skipif(not find_icarus(), reason="Icarus is not installed")
+def test_icarus_agrees(run):
+    """The same cycles and counters, too: no value of the design depends on how a simulator starts."""
+    ours, theirs = (run(image(tied=False), UNIT, PROMPT[:3], 2, sim=sim) for sim in ("verilator", "icarus"))
+    assert difference(theirs, golden(tied=False, prompt=PROMPT[:3], tokens=2)) == "" == difference(ours, theirs)
+    assert (theirs.cycles, theirs.token_cycles, theirs.counters) == (ours.cycles, ours.token_cycles, ours.counters)
+
+
+def test_demo_with_py_nano(run):
+    """The shipped model on the shipped configuration, through its tokenizer."""
+    model = models.load("py-nano")
+    prompt = models.Text(model).encode("def __init__(self, name):\n")
+    result = run(model, load_config("demo"), prompt, 3)
+    assert difference(result, generate(model, prompt, 3, lanes=8, all_logits=True)) == ""
+    assert 0.2 < result.utilization < 1
