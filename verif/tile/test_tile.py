@@ -1,0 +1,270 @@
+"""A tile alone on a ring of two stops: loading, passes, replies, and flits that are none of its business."""
+
+import numpy as np
+
+from hayate.rtl.contract.alu_ops import AluOp
+from hayate.rtl.contract.config import load_config
+from hayate.rtl.contract.flits import CONDUCTOR, FlitKind, pack_flit, unpack_flit
+from hayate.rtl.contract.isa import (
+    BANK_SHIFT,
+    DESCRIPTOR,
+    STAGE_BIT,
+    ASrc,
+    Counter,
+    Csr,
+    FetchIndex,
+    Instr,
+    Micro,
+    Mode,
+    Op,
+    PassWord,
+    Rows,
+    Space,
+    WaitKind,
+    encode,
+    encode_micro,
+    pack,
+)
+from hayate.rtl.memory.bank import macro_text
+from hayate.rtl.package import tile
+from hayate.verif.bench import Bench, rng
+
+CONFIG = load_config("unit", ["tiles=1"])
+STOP = 7  # physical number; the tile's logical index is 0
+CAUSES = [c for c in Counter if c <= Counter.IDLE]
+BENCH = Bench(lambda: tile(CONFIG), sources=[macro_text()], timeout=900)
+
+
+class Ring:
+    """The rest of the ring: stop 0, which is the bench, and random stalls on both sides of the tile."""
+
+    def __init__(self, dut, stall):
+        import cocotb
+
+        from hayate.verif.bench.drivers import Sink, Source
+
+        self.source, self.sink = Source(dut, "ring_in", pause=stall), Sink(dut, "ring_out", stall=stall)
+        self.dut = dut
+        self.sent, self.returned, self.seen = [], [], []  # ours, ours come back, the tile's
+        cocotb.start_soon(self._turn())
+
+    def send(self, **fields):
+        self.sent.append(pack_flit(**fields))
+        self.source.put(self.sent[-1])
+
+    def load(self, space, addr, data, stop=STOP):
+        self.send(kind=FlitKind.LOAD, lo=stop, hi=stop, chan=space, addr=addr, data=data)
+
+    def load_wide(self, space, index, word):
+        for half in range(2):
+            self.load(space, 2 * index + half, word >> 64 * half & (1 << 64) - 1)
+
+    def control(self, word, lane=0, data=0):
+        self.send(kind=FlitKind.PASS, hi=CONDUCTOR - 1, chan=word, lane=lane, data=data)
+
+    def start_pass(self, tokens, positions, slots, hwm, wanted):
+        for lane, (token, position, slot) in enumerate(zip(tokens, positions, slots)):
+            self.control(PassWord.LANE, lane, token | position << 20 | slot << 36)
+        self.control(PassWord.START, data=len(tokens) - 1 | sum(1 << w for w in wanted) << 8 | hwm << 16)
+
+    async def until(self, **fields):
+        """Wait for a flit of the tile with these fields; the flits up to it, taken out."""
+        from hayate.verif.bench.drivers import clock
+
+        while True:
+            for n, flit in enumerate(self.seen):
+                if fields.items() <= flit.items():
+                    found, self.seen = self.seen[:n + 1], self.seen[n + 1:]
+                    return found
+            await clock(self.dut, 3)
+
+    async def end_of_pass(self):
+        return await self.until(kind=FlitKind.SYNC, lo=CONDUCTOR)
+
+    async def counter(self, counter):
+        self.send(kind=FlitKind.READ, lo=STOP, hi=STOP, chan=Space.COUNTER, addr=counter)
+        flits = await self.until(kind=FlitKind.READ)
+        assert [flits[-1][k] for k in ("lo", "hi", "chan", "addr")] == [CONDUCTOR, CONDUCTOR, Space.COUNTER, counter]
+        return flits[-1]["data"]
+
+    async def _turn(self):
+        while True:
+            (word,) = await self.sink.take(1)
+            flit = unpack_flit(word)
+            if flit["src"] == 0:
+                self.returned.append(word)
+            else:
+                assert flit["src"] == STOP
+                self.seen.append(flit)
+                self.source.put(word)  # through stop 0, and back to the tile, which takes it off the ring
+
+
+async def begin(dut, stall=0.25):
+    from hayate.verif.bench.drivers import start
+
+    await start(dut, stop_id=STOP)
+    return Ring(dut, stall)
+
+
+def load_model(ring):
+    """A compiled model into the tile; the image and its placement."""
+    from hayate.compiler import place
+    from hayate.verif.system.checks import image
+
+    placement = place(image(), CONFIG)
+    for record in placement.loads(kv=False):
+        ring.load(record.space, record.addr, record.data)
+    return image(), placement
+
+
+def trace(dut):
+    """List that fills with (row, mask, values) as the trace port shows them."""
+    import cocotb
+    from cocotb.triggers import RisingEdge
+
+    rows = []
+
+    async def watch():
+        while True:
+            await RisingEdge(dut.clk)
+            if int(dut.trace_valid.value):
+                values = [int(getattr(dut, f"trace_values__{lane}").value) for lane in range(CONFIG.lanes)]
+                rows.append((int(dut.trace_row.value), int(dut.trace_mask.value), values))
+            assert not int(dut.fault.value)
+
+    cocotb.start_soon(watch())
+    return rows
+
+
+#: tokens, positions, slots, high-water mark, wanted logits: slots in any order, one position, no logits.
+PASSES = [
+    ([7, 3], [0, 1], [1, 0], 2, [0, 1]), ([41, 1], [2, 3], [3, 2], 4, []), ([5], [4], [4], 5, [0]), ([19, 22], [5, 6], [6, 5], 7, [1]),
+]
+
+
+@BENCH.test(sims=("verilator",))
+async def passes_equal_golden(dut):
+    """Candidates and traced logits of a whole model, with loads for other stops in between."""
+    from hayate.verif.golden.tile.sequencer import Tile as Golden
+
+    ring = await begin(dut)
+    rows = trace(dut)
+    model, placement = load_model(ring)
+    golden = Golden(model, lanes=CONFIG.lanes, slots=placement.slots)
+    generator = rng("noise")
+    for tokens, positions, slots, hwm, wanted in PASSES:
+        for space in (Space.BANK, Space.PROGRAM, Space.MICRO, Space.DESC, Space.CSR, Space.VMEM):
+            ring.load(space, generator.randrange(8), generator.getrandbits(64), stop=generator.choice([1, STOP - 1, STOP + 1]))
+        await ring.source.drained()
+        ring.start_pass(tokens, positions, slots, hwm, wanted)
+        flits = await ring.end_of_pass()
+        logits = golden.run_pass(tokens, positions, slots, hwm=hwm, wanted=wanted)
+        candidates = {f["lane"]: (f["data"] & 0xFFFFFFFF, f["data"] >> 32) for f in flits if f["kind"] == FlitKind.CAND}
+        best = [int(np.argmax(row)) for row in logits]
+        assert candidates == {w: (int(row.view(np.uint32)[at]), at) for w, row, at in zip(wanted, logits, best)}
+        if wanted:
+            assert [row for row, _, _ in rows] == list(range(model.model["vocab"]))
+            assert {mask for _, mask, _ in rows} == {sum(1 << w for w in wanted)}
+            assert [[values[w] for _, _, values in rows] for w in wanted] == logits.view(np.uint32).tolist()
+        else:
+            assert rows == []
+        rows.clear()
+    assert ring.returned == ring.sent, "what is sent comes back, in order"
+
+
+@BENCH.test(sims=("verilator",))
+async def counters_are_read(dut):
+    """BEGIN clears, FINISH stops; in between, every cycle has one cause, however the ring stalls."""
+    import cocotb
+    from cocotb.triggers import RisingEdge
+
+    ring = await begin(dut, stall=0.1)
+    model, _ = load_model(ring)
+    arrivals = []
+
+    async def watch():
+        cycle = 0
+        while True:
+            await RisingEdge(dut.clk)
+            cycle += 1
+            if int(dut.ring_in__valid.value) and int(dut.ring_in__ready.value):
+                flit = unpack_flit(int(dut.ring_in__payload.value))
+                if flit["kind"] == FlitKind.PASS and flit["chan"] in (PassWord.BEGIN, PassWord.FINISH):
+                    arrivals.append(cycle)
+
+    cocotb.start_soon(watch())
+    for round_ in range(2):  # the second one starts from zero again
+        ring.control(PassWord.BEGIN)
+        for tokens, positions, slots, hwm, wanted in PASSES[:1 + round_]:
+            ring.start_pass(tokens, positions, slots, hwm, wanted)
+            await ring.end_of_pass()
+        ring.control(PassWord.FINISH)
+        counters = {counter: await ring.counter(counter) for counter in Counter}
+        assert sum(counters[c] for c in CAUSES) == arrivals[-1] - arrivals[-2]
+        assert counters[Counter.WEIGHT] and counters[Counter.IDLE] and counters[Counter.FETCH]
+        assert [counters[c] for c in (Counter.SATURATED, Counter.ECC_CORRECTED, Counter.ECC_FATAL, Counter.PARITY)] == [0] * 4
+        shape = model.model
+        kv = sum(shape["layers"] * shape["kv_heads"] * shape["head_dim"] * (hwm / 4 + -(-hwm // 4)) for *_, hwm, _ in PASSES[:1 + round_])
+        assert counters[Counter.USEFUL_KV] == kv
+
+
+WORDS, ROWS, AT, STAGE, SEND, S_OUT = 4, 6, 40, 5, 3, 2
+PROGRAM = [
+    Instr(Op.FETCH, {"desc": 2, "index": FetchIndex.TOKEN, "stage": STAGE, "chan": 6}),
+    Instr(Op.V_WAIT, {"chan": 6, "kind": WaitKind.LANES, "count": 1}),
+    Instr(Op.RUN, {"desc": 2, "routine": 1, "length": 2, "rows": Rows.IMM, "count": 4 * WORDS, "vl": 8, "send": 1, "send_base": SEND}),
+    Instr(Op.SENDSUM, {"chan": 1}),
+    Instr(Op.M_WAIT, {"chan": 0, "kind": WaitKind.ALL, "count": 1}),
+    Instr(Op.V_WAIT, {"chan": 1, "kind": WaitKind.ALL, "count": 1}),
+    Instr(Op.RUN, {"desc": 2, "routine": 3, "length": 1, "rows": Rows.IMM, "count": 1, "vl": 1}),
+    Instr(Op.SENDCAND),
+    Instr(Op.END),
+]
+MICROS = {
+    1: Micro(AluOp.MOV, a=STAGE, a_src=ASrc.STAGE, a_mode=Mode.STREAM, d=16, d_vm=1, d_mode=0, sync=0),
+    2: Micro(AluOp.F16, a=16, a_mode=Mode.STREAM, d_send=1, d_square=1),
+    3: Micro(AluOp.MOV, a=0, a_src=ASrc.SUM, d=0, d_vm=1, sync=0),  # reading the sum empties it
+}
+
+
+@BENCH.test()
+async def a_program_of_its_own(dut):
+    """Rows of a table, converted and summed: every flit that the program puts on the ring, in the order of each source of them."""
+    ring = await begin(dut)
+    generator = np.random.default_rng(rng("table").getrandbits(32))
+    table = generator.normal(0, 30, (ROWS, 4 * WORDS)).astype(np.float16)
+    for row, words in enumerate(table.view(np.uint64)):
+        for w, word in enumerate(words):
+            bank, address = row % CONFIG.banks, AT + row // CONFIG.banks * WORDS + w
+            ring.load(Space.BANK, bank << BANK_SHIFT | address, int(word))
+    for register in Csr:
+        ring.load(Space.CSR, register, int(register in (Csr.TILE_COUNT, Csr.GROUP_SIZE, Csr.LOCAL_HEADS, Csr.ATT_SENDERS, Csr.GROUP)))
+    ring.load_wide(Space.DESC, 2, pack(DESCRIPTOR, {"base": AT, "words": WORDS, "rows": ROWS, "s_out": S_OUT}))
+    for index, instruction in enumerate(PROGRAM):
+        ring.load_wide(Space.PROGRAM, index, encode(instruction))
+    for index, micro in MICROS.items():
+        ring.load(Space.MICRO, index, encode_micro(micro))
+
+    for tokens in ([4, 1], [5], [0, 0], [3, 2]):
+        await ring.source.drained()
+        ring.start_pass(tokens, range(len(tokens)), range(len(tokens)), len(tokens), [])
+        flits = await ring.end_of_pass()
+        lanes = range(len(tokens))
+
+        def of(lane, kind, flits=flits, **more):
+            return [f for f in flits if f["kind"] == kind and f["lane"] == lane and more.items() <= f.items()]
+
+        for lane, token in enumerate(tokens):
+            fetched = [f for f in of(lane, FlitKind.DATA) if f["addr"] >> STAGE_BIT]
+            assert [(f["addr"] - (1 << STAGE_BIT), f["data"]) for f in fetched] == [
+                (STAGE + w, int(word)) for w, word in enumerate(table[token].view(np.uint64))]
+            halves = (table[token].astype(np.float32) * 2.0**-S_OUT).astype(np.float16)
+            sent = [f for f in of(lane, FlitKind.DATA) if not f["addr"] >> STAGE_BIT]
+            assert [(f["addr"], f["data"]) for f in sent] == [(SEND + q, int(word)) for q, word in enumerate(halves.view(np.uint64))]
+            total = sum(int(float(h) * 2**24) ** 2 for h in halves)
+            low, high = of(lane, FlitKind.SUM)
+            assert (low["addr"], high["addr"], high["data"] << 64 | low["data"]) == (0, 1, total)
+        syncs = [f["chan"] for f in flits if f["kind"] == FlitKind.SYNC]
+        assert syncs == [6] * len(lanes) + [0, 1, 0] and not [f for f in flits if f["kind"] == FlitKind.CAND]
+        assert all((f["lo"], f["hi"]) == (0, 0) for f in flits if f["kind"] in (FlitKind.DATA, FlitKind.SUM))
+    assert ring.returned == ring.sent
