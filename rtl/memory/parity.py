@@ -16,7 +16,7 @@ class ParityMemory(wiring.Component):
     """One write port, one read port, `depth` words of `width` bits, even parity per 32 bits.
 
     A read returns the word one cycle after `rd_en`; it holds until the next read. `error` is high in the cycle after a read whose
-    word does not match its parity, and only then. Reading the address that is being written returns the old word. The memory starts
+    word does not match its parity, and only then. What a read of the address being written returns is undefined (the old word in simulation). The memory starts
     as zeros, which have valid parity; reset does not clear it.
 
     Parameters
@@ -47,7 +47,9 @@ class ParityMemory(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.store = store = memory.Memory(shape=self.width + slices(self.width), depth=self.depth, init=[])
+        # A read of the word being written is the user's to avoid, or to take as it comes: no logic is spent on telling the two apart.
+        m.submodules.store = store = memory.Memory(
+            shape=self.width + slices(self.width), depth=self.depth, init=[], attrs={"no_rw_check": 1})
         write, read = store.write_port(), store.read_port()
         stored = Cat(self.wr_data, self._parity(self.wr_data))
         m.d.comb += [

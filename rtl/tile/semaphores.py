@@ -1,7 +1,7 @@
 """Counting semaphores of an engine's channels: how many contributions have arrived and not been waited for yet."""
 
-from amaranth.hdl import Module, Mux, Signal
-from amaranth.lib import data, wiring
+from amaranth.hdl import Array, Module, Mux, Signal
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ..contract.isa import CHANNELS
@@ -33,7 +33,7 @@ class Semaphores(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        levels = Signal(data.ArrayLayout(LEVEL_BITS, CHANNELS))
+        levels = Array(Signal(LEVEL_BITS, name=f"level_{c}") for c in range(CHANNELS))
         left = Signal(17)
         m.d.comb += [left.eq(levels[self.chan] - self.count), self.enough.eq(~left[-1])]
         for c in range(CHANNELS):

@@ -3,7 +3,7 @@
 Loops, descriptor look-up and address arithmetic happen here, so that an engine's queue entry holds plain numbers.
 """
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Array, Cat, Module, Mux, Signal
 from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -102,16 +102,16 @@ class Sequencer(wiring.Component):
         # Registers of the walk.
         word = Signal(128)
         pc = Signal(range(self._program_depth))
-        loop_pc = Signal(data.ArrayLayout(len(pc), len(LoopReg)))
-        loop_left = Signal(data.ArrayLayout(8, len(LoopReg)))
-        index = Signal(data.ArrayLayout(8, len(LoopReg)))
+        loop_pc = Array(Signal.like(pc, name=f"loop_pc_{r.name.lower()}") for r in LoopReg)
+        loop_left = Array(Signal(8, name=f"loop_left_{r.name.lower()}") for r in LoopReg)
+        index = Array(Signal(8, name=f"index_{r.name.lower()}") for r in LoopReg)
         layer, head, j = (index[r] for r in LoopReg)
         rounds = Signal(8)
         att_total = Signal(16)
         slot_rows, live_slots = Signal(16), Signal(16)
 
-        # One multiplier, fed from registers, used step after step.
-        mul_a, mul_b, product = Signal(16), Signal(20), Signal(24)
+        # One multiplier, fed from registers, used step after step: one DSP block. A block stride takes 18 bits, as bank addresses do.
+        mul_a, mul_b, product = Signal(16), Signal(18), Signal(24)
         m.d.comb += product.eq(mul_a * mul_b)
 
         op = word[:4]
@@ -139,7 +139,7 @@ class Sequencer(wiring.Component):
                     divider.denominator.eq(self.tile.group_size),
                 ]
                 m.d.sync += [
-                    pc.eq(0), self.running.eq(1), index.as_value().eq(0),
+                    pc.eq(0), self.running.eq(1), *(i.eq(0) for i in index),
                     rounds.eq(((self.pass_state.positions << self.tile.gp_log2) + self._lanes - 1) >> lane_bits),
                 ]
                 m.next = "DIVIDE"
@@ -245,6 +245,10 @@ class Sequencer(wiring.Component):
                             m.d.sync += address.eq(run("send_base") + product + desc.quad0)
                         with m.Default():
                             m.d.sync += address.eq(run("send_base") + address + desc.quad0)
+                with m.Elif(op == Op.GEMV):
+                    m.d.sync += address.eq(address + gemv("act"))
+                with m.Else():
+                    m.d.sync += address.eq(address + field(word, "act", Op.KVW) + Mux(field(word, "value", Op.KVW), desc.quad0, 0))
                 m.next = "PUSH"
             with m.State("PUSH"):
                 self._entries(m, word, op, matrix_entry, vector_entry, desc, base, address, product, count_product, j, slot_rows, live_slots, quads)
@@ -294,8 +298,7 @@ class Sequencer(wiring.Component):
         slot_count = gemv("rows") == Rows.SLOTS
         fresh = ~gemv("kv") | (j == 0)  # a later attention round reads the same K and V again
         is_gemv = op == Op.GEMV
-        act = Mux(is_gemv, gemv("act") + address + product,
-                  field(word, "act", Op.KVW) + address + Mux(field(word, "value", Op.KVW), desc.quad0, 0))
+        act = address + Mux(is_gemv, product, 0)
         m.d.comb += [
             matrix.op.eq(op), matrix.count.eq(count), matrix.base.eq(base), matrix.words.eq(desc.words),
             matrix.chan.eq(Mux(op == Op.FETCH, field(word, "chan", Op.FETCH), field(word, "chan", Op.M_WAIT))),
