@@ -129,7 +129,7 @@ def load_config(source="demo", overrides=()):
         base.setdefault("name", path.stem)
         preset = base.pop("preset", None)
         if preset is not None:
-            if preset not in PRESETS:
+            if not isinstance(preset, str) or preset not in PRESETS:
                 raise HayateError(path, "preset", f"unknown preset {preset!r}", f"did you mean {_nearest(preset, PRESETS)!r}?")
             base = {**PRESETS[preset].to_dict(), **base}
     else:
