@@ -1,1 +1,1 @@
-"""FPGA boards: build and program."""
+"""FPGA: one tile through synthesis, placement and routing, as a baseline of area and speed."""

@@ -1,6 +1,6 @@
 """The package: host port and conductor at ring stop 0, and a ring through every tile."""
 
-from amaranth.hdl import ClockSignal, Instance, Module, Mux, ResetSignal, Signal
+from amaranth.hdl import ClockSignal, Const, Instance, Module, Mux, ResetSignal, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -90,7 +90,7 @@ class Package(wiring.Component):
             after = stream.Signature(Flit).create(path=(f"hop_{t + 1}",))
             values = Signal(32 * c.lanes, name=f"values_{t}")
             m.submodules[f"tile_{t}"] = Instance(
-                self._tile_module, i_clk=ClockSignal(), i_rst=ResetSignal(), i_stop_id=t + 1,
+                self._tile_module, i_clk=ClockSignal(), i_rst=ResetSignal(), i_stop_id=Const(t + 1, 8),
                 i_ring_in__valid=before.valid, i_ring_in__payload=before.payload.as_value(), o_ring_in__ready=before.ready,
                 o_ring_out__valid=after.valid, o_ring_out__payload=after.payload.as_value(), i_ring_out__ready=after.ready,
                 o_trace_valid=self.trace_valid[t], o_trace_row=self.trace_row[t], o_trace_mask=self.trace_mask[t], o_fault=faults[t],

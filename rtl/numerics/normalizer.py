@@ -8,6 +8,7 @@ from hayate.rtl.contract.constants import ACC_LSB, ACC_WIDTH
 
 NORM_LATENCY = 3
 
+_KEPT = 25  # significand and the bit after it
 _TOP_EXPONENT = 127 + ACC_LSB + ACC_WIDTH - 1  # biased exponent of an accumulator without leading zeros, before s
 
 
@@ -72,16 +73,22 @@ class Normalizer(wiring.Component):
         s2_half = Signal(reset_less=True)
         s2_sticky = Signal(reset_less=True)
         s2_exponent = Signal(8, reset_less=True)
-        shifted = Signal(ACC_WIDTH)
-        m.d.comb += shifted.eq(s1_magnitude << s1_shift)
+        # Coarse steps first: what can no longer reach the significand goes into the disjunction and is not shifted any further.
+        window, below = s1_magnitude, []
+        for step in reversed(range(len(s1_shift))):
+            shifted = Signal(len(window), name=f"shifted_{1 << step}")
+            m.d.comb += shifted.eq(Mux(s1_shift[step], window << (1 << step), window))
+            out_of_reach = max(0, len(window) - (_KEPT + (1 << step) - 1))
+            below.append(shifted[:out_of_reach].any())
+            window = shifted[out_of_reach:]
         m.d.sync += s2_valid.eq(s1_valid)
         with m.If(s1_valid):
             m.d.sync += [
                 s2_negative.eq(s1_negative),
                 s2_zero.eq(s1_zero),
-                s2_significand.eq(shifted[-24:]),
-                s2_half.eq(shifted[-25]),
-                s2_sticky.eq(shifted[:-25].any()),
+                s2_significand.eq(window[1:]),
+                s2_half.eq(window[0]),
+                s2_sticky.eq(Cat(below).any()),
                 s2_exponent.eq(s1_exponent),
             ]
 

@@ -1,7 +1,7 @@
 """Counters of a tile: every cycle of a generation goes to one cause, and events that a host wants to see are added up."""
 
-from amaranth.hdl import Module, Signal
-from amaranth.lib import data, wiring
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..contract.isa import Counter
@@ -13,7 +13,8 @@ class Counters(wiring.Component):
     """Cycle and event counters, numbered by `Counter`.
 
     While `counting`, each cycle adds 1 to exactly one of the causes WEIGHT to IDLE: IDLE when `running` is low, else `cause`. The sum of
-    those equals the cycles since `clear`. Events add up whenever they happen. `value` follows `select` one cycle later. A counter wraps at 2**32.
+    those equals the cycles since `clear`. Events add up whenever they happen. `value` follows `select` one cycle later.
+    A counter wraps at 2**32.
 
     Parameters
     ----------
@@ -37,25 +38,45 @@ class Counters(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        counts = Signal(data.ArrayLayout(COUNTER_BITS, len(Counter)))
+        # Causes exclude each other: they share one adder and a small memory. One that is not `begun` counts as zero, whatever is stored.
+        m.submodules.causes = causes = memory.Memory(shape=COUNTER_BITS, depth=1 << len(self.cause), init=[])
+        write, old, look = causes.write_port(), causes.read_port(domain="comb"), causes.read_port(domain="comb")
+        s1_counting, s1_cause = Signal(), Signal(len(self.cause))
+        begun = Signal(1 << len(self.cause))
+        m.d.sync += [s1_counting.eq(self.counting), s1_cause.eq(Mux(self.running, self.cause, Counter.IDLE))]
+        m.d.comb += [
+            old.addr.eq(s1_cause), look.addr.eq(self.select), write.addr.eq(s1_cause), write.en.eq(s1_counting),
+            write.data.eq(Mux(begun.bit_select(s1_cause, 1), old.data, 0) + 1),
+        ]
+        with m.If(self.clear):
+            m.d.sync += [begun.eq(0), s1_counting.eq(0)]
+        with m.Elif(s1_counting):
+            m.d.sync += begun.bit_select(s1_cause, 1).eq(1)
+
+        # Events may coincide: a counter each.
+        useful = Mux(self.counting, self.useful, 0)
         steps = {
-            Counter.IDLE: self.counting & ~self.running,
-            Counter.USEFUL_WEIGHT: self.useful * (self.counting & ~self.useful_kv),
-            Counter.USEFUL_KV: self.useful * (self.counting & self.useful_kv),
+            Counter.USEFUL_WEIGHT: Mux(self.useful_kv, 0, useful),
+            Counter.USEFUL_KV: Mux(self.useful_kv, useful, 0),
             Counter.SATURATED: self.saturated,
             Counter.ECC_CORRECTED: self.corrected,
             Counter.ECC_FATAL: self.uncorrectable,
             Counter.PARITY: self.parity,
         }
-        for counter in Counter:
-            step = steps.get(counter)
-            if step is None:
-                step = self.counting & self.running & (self.cause == counter)
-            pending = Signal(8, name=f"step_{counter.name.lower()}")  # registered: keeps the adders off the engines' paths
+        counts = {}
+        for counter, step in steps.items():
+            counts[counter] = count = Signal(COUNTER_BITS, name=f"count_{counter.name.lower()}")
+            pending = Signal(len(step), name=f"step_{counter.name.lower()}")  # registered: keeps the adders off the engines' paths
             m.d.sync += pending.eq(step)
             with m.If(self.clear):
-                m.d.sync += [counts[counter].eq(0), pending.eq(0)]
+                m.d.sync += [count.eq(0), pending.eq(0)]
             with m.Elif(pending != 0):
-                m.d.sync += counts[counter].eq(counts[counter] + pending)
-        m.d.sync += self.value.eq(counts[self.select])
+                m.d.sync += count.eq(count + pending)
+
+        with m.Switch(self.select):
+            for counter, count in counts.items():
+                with m.Case(counter):
+                    m.d.sync += self.value.eq(count)
+            with m.Default():
+                m.d.sync += self.value.eq(Mux(begun.bit_select(self.select, 1), look.data, 0))
         return m

@@ -96,7 +96,7 @@ class MicroSequencer(wiring.Component):
 
         # The walk: micro-operation `ops` of the iteration, element i of it, e = elements of earlier iterations.
         loading, stepping = Signal(), Signal()
-        i, e, left = Signal(7), Signal(16), Signal(16)  # left: elements from this iteration on
+        i, e, after = Signal(7), Signal(16), Signal(16)  # after: elements behind this iteration, unless it is the final one
         last_i, final = Signal(7), Signal()
         ops, need, ghost = Signal(6), Signal(8), Signal()
         op_end, iteration_end = Signal(), Signal()
@@ -105,10 +105,12 @@ class MicroSequencer(wiring.Component):
             self.begun.eq(loading & self.proceed & (~self.pending | self.issue)),
             consume.eq(self.begun | (self.step & op_end)),
         ]
-        next_left, next_e, next_size = Signal(16), Signal(16), Signal(7)
+        # An iteration that is not the final one has vl elements: nothing here waits for the size of the one before.
+        left, next_e, next_final, next_size, next_last = Signal(16), Signal(16), Signal(), Signal(7), Signal(7)
         m.d.comb += [
-            next_left.eq(Mux(loading, entry.n, left - (last_i + 1))), next_e.eq(Mux(loading, 0, e + last_i + 1)),
-            next_size.eq(Mux(next_left <= entry.vl, next_left, entry.vl)),
+            left.eq(Mux(loading, entry.n, after)), next_e.eq(Mux(loading, 0, e + entry.vl)), next_final.eq(left <= entry.vl),
+            next_size.eq(Mux(next_final, left, entry.vl)),
+            next_last.eq(Mux(next_final, (left - left.any())[:7], entry.vl - 1)),
         ]
         with m.If(self.start):
             m.d.sync += loading.eq(1)
@@ -118,8 +120,8 @@ class MicroSequencer(wiring.Component):
             m.d.sync += stepping.eq(0)
         with m.If(self.begun | (self.step & iteration_end)):
             m.d.sync += [
-                left.eq(next_left), e.eq(next_e), self.idx.eq(next_e), i.eq(0), ops.eq(0), final.eq(next_left <= entry.vl),
-                last_i.eq(Mux(next_size == 0, 0, next_size - 1)),
+                after.eq(left - entry.vl), e.eq(next_e), self.idx.eq(next_e), i.eq(0), ops.eq(0), final.eq(next_final),
+                last_i.eq(next_last),
                 need.eq(Mux(entry.landing[1], next_size << 1, Mux(entry.landing[0], next_size, 0))),
             ]
         with m.Elif(self.step):
@@ -144,14 +146,16 @@ class MicroSequencer(wiring.Component):
             m.d.sync += quad.eq(quad + 1)
         reads_max, read_max = Signal(), Signal()  # of this element, and of earlier ones of the RUN
         m.d.comb += reads_max.eq(self._takes_two(micro.op) & (micro.b_src == BSrc.MAXREG))
+        next_a, next_b = Signal(12), Signal(12)
+        m.d.comb += [next_a.eq(self._address(micro.a, micro.a_mode, i)), next_b.eq(self._address(micro.b, micro.b_mode, i))]
         with m.If(self.step):
             m.d.sync += read_max.eq((read_max | reads_max) & ~self.done)
-            m.d.sync += self._form(micro, ghost, i, read_max | reads_max)
+            m.d.sync += self._form(micro, ghost, i, read_max | reads_max, next_a, next_b)
             m.d.sync += self.pending.eq(1)
         with m.Elif(self.issue):
             m.d.sync += self.pending.eq(0)
 
-        self._interlock(m)
+        self._interlock(m, micro, ghost, next_a, next_b)
         m.d.comb += self.idle.eq(~loading & ~stepping & ~self.pending & ~self.flying)
         return m
 
@@ -159,18 +163,17 @@ class MicroSequencer(wiring.Component):
     def _takes_two(op):
         return Cat(op == code for code in _TWO_OPERANDS).any()
 
-    def _form(self, micro, ghost, i, reads_max):
+    def _address(self, base, mode, i):
+        return base + Mux(mode[1], Mux(mode[0], i ^ 1, 0), Mux(mode[0], i, self.idx))
+
+    def _form(self, micro, ghost, i, reads_max, next_a, next_b):
         """Assignments of the issue register."""
         entry, out, live = self.entry, self.element, ~ghost
-
-        def address(base, mode):
-            return base + Mux(mode[1], Mux(mode[0], i ^ 1, 0), Mux(mode[0], i, self.idx))
-
         return [
             out.op.eq(micro.op), out.neg_a.eq(micro.neg_a), out.neg_b.eq(micro.neg_b),
             out.a_src.eq(micro.a_src), out.b_max.eq(micro.b_src == BSrc.MAXREG),
             out.use_a.eq(live & (micro.op != AluOp.NOP)), out.use_b.eq(live & self._takes_two(micro.op)),
-            out.a.eq(address(micro.a, micro.a_mode)), out.b.eq(address(micro.b, micro.b_mode)),
+            out.a.eq(next_a), out.b.eq(next_b),
             out.d.eq(micro.d + Mux(micro.d_mode, i, self.idx)),
             out.half.eq(micro.a_mode == Mode.STREAM), out.pick.eq(self.idx),
             *(out[name].eq(micro[name] & live) for name in ("d_vm", "d_send", "d_square", "d_sum", "d_max", "d_arg")),
@@ -178,22 +181,33 @@ class MicroSequencer(wiring.Component):
             out.exponent.eq(Mux(entry.sumscale, entry.s_in << 1, 0)), out.clear_max.eq(self.done & reads_max),
         ]
 
-    def _interlock(self, m):
-        """Compare what the pending element reads with what is under way to vector memory."""
+    def _interlock(self, m, micro, ghost, next_a, next_b):
+        """Hold the pending element while what it reads is under way to vector memory.
+
+        Addresses are compared as the element enters the issue register; from then on the clashes travel with the writes.
+        """
         out, bits = self.element, self._bits["vmem"]
         live = Signal(RESULT_LATENCY)   # an element is in that stage; bit 0 is the one after issue
         writes = Signal(RESULT_LATENCY)
-        m.d.sync += [live.eq(Cat(self.issue, live)), writes.eq(Cat(self.issue & out.d_vm, writes))]
-        clashes = []
-        carried, moving = out.d[:bits], self.issue & out.d_vm
+        clashes = Signal(RESULT_LATENCY)  # the pending element reads what the write in that stage writes
+        m.d.sync += [live.eq(Cat(self.issue, live)), writes.eq(Cat(self.issue & out.d_vm, writes)), clashes.eq(clashes << 1)]
+        reads_a, reads_b = Signal(), Signal()
+        m.d.comb += [
+            reads_a.eq(~ghost & (micro.op != AluOp.NOP) & (micro.a_src == ASrc.VMEM)),
+            reads_b.eq(~ghost & self._takes_two(micro.op) & (micro.b_src != BSrc.MAXREG)),
+        ]
+        entering = []
+        # An element enters behind one that issues, or behind none: the pending one's write will be in the stage after issue.
+        carried, moving, stays = out.d[:bits], self.issue & out.d_vm, self.pending & out.d_vm
         for k in range(RESULT_LATENCY):
+            entering.append(stays & ((carried == next_a[:bits]) & reads_a | (carried == next_b[:bits]) & reads_b))
             address = Signal(bits, name=f"write_addr_{k + 1}", reset_less=True)
             with m.If(moving):
                 m.d.sync += address.eq(carried)
-            clashes += [writes[k] & (address == out.a[:bits]) & out.use_a & (out.a_src == ASrc.VMEM),
-                        writes[k] & (address == out.b[:bits]) & out.use_b & ~out.b_max]
-            carried, moving = address, writes[k]
+            carried, moving, stays = address, writes[k], writes[k]
+        with m.If(self.step):
+            m.d.sync += clashes.eq(Cat(*entering))
         m.d.comb += [
-            self.issue.eq(self.pending & ~self.hold & ~Cat(*clashes).any()),
+            self.issue.eq(self.pending & ~self.hold & ~clashes.any()),
             self.flying.eq(live.any()), self.result.eq(writes[-1]), self.result_addr.eq(carried),
         ]
