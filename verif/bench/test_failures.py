@@ -125,13 +125,15 @@ async def runs_on(dut):
 """
     arguments = command(tmp_path, request.config, "-k", "runs_on", "--sim", "verilator")
     (tmp_path / "test_wire.py").write_text(text)
-    runner = subprocess.Popen(arguments, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    # A shell's background jobs inherit SIGINT as ignored; the pytest under test must see it all the same.
+    runner = subprocess.Popen(arguments, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                              preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     while not (note.is_file() and note.read_text()):
         assert runner.poll() is None, "pytest ended before the simulation ran"
         time.sleep(0.1)
     simulator = int(note.read_text())
     os.kill(simulator, 0)
     runner.send_signal(signal.SIGINT)
-    assert runner.wait() == pytest.ExitCode.INTERRUPTED
+    assert runner.wait(timeout=120) == pytest.ExitCode.INTERRUPTED
     with pytest.raises(ProcessLookupError):
         os.kill(simulator, 0)
