@@ -2,7 +2,7 @@
 
 from amaranth.hdl import ClockSignal, Const, Instance, Module, Mux, ResetSignal, Signal
 from amaranth.lib import stream, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import Out
 
 from .conductor.conductor import Conductor
 from .contract.flits import CONDUCTOR

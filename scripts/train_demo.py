@@ -240,7 +240,8 @@ def train(options, shape, tokenizer, data, heldout):
     ids, text = heldout
     record = {
         "model": options.model, "parameters": sum(map(torch.Tensor.numel, model.parameters())), "seed": options.seed,
-        "minutes": options.minutes, "batch": [options.batch, CONTEXT], "bf16": options.bf16, "peak_rate": shape.rate / (2 if before else 1), **before,
+        "minutes": options.minutes, "batch": [options.batch, CONTEXT], "bf16": options.bf16,
+        "peak_rate": shape.rate / (2 if before else 1), **before,
         "python_version": platform.python_version(), "torch_version": torch.__version__, "train_tokens": len(data),
         "heldout_tokens": len(ids), "heldout_bytes_per_token": len(text.encode()) / len(ids), **options.corpus}
     budget, start, saved, shown, step, smooth = options.minutes * 60, time.monotonic(), 0.0, 0.0, 0, None

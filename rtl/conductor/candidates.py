@@ -14,8 +14,8 @@ def sort_key(value):
 class Candidates(wiring.Component):
     """Keeps, per position, the largest logit and its token; ties go to the lowest token, whatever order candidates arrive in.
 
-    A candidate is taken in the cycle of `valid`; one a cycle. `token` shows the best so far one cycle later, combinationally selected by `select`.
-    `clear` empties all positions and wins over a candidate in the same cycle.
+    A candidate is taken in the cycle of `valid`; one a cycle. `token` shows the best so far one cycle later, combinationally selected by
+    `select`. `clear` empties all positions and wins over a candidate in the same cycle.
 
     Parameters
     ----------

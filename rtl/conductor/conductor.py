@@ -24,8 +24,9 @@ class Conductor(wiring.Component):
     """Runs generations. A pass is a list of (token, position, KV slot): up to M prompt tokens, then one token at a time.
 
     A pass is announced by one PASS flit per position and a START; it has ended when `tiles` tiles have sent their SYNC, which follow their
-    candidates. The next pass is issued 1 cycle after the verdict, which comes 2 cycles after the last SYNC. Slots are handed out in order of position.
-    A full token FIFO holds the loop back. Generation ends with the token limit, the end token (which is emitted) or the end of the context.
+    candidates. The next pass is issued 1 cycle after the verdict, which comes 2 cycles after the last SYNC. Slots are handed out in order
+    of position. A full token FIFO holds the loop back. Generation ends with the token limit, the end token (which is emitted) or the end
+    of the context.
 
     Parameters
     ----------

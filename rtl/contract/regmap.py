@@ -16,7 +16,8 @@ class Register:
     """One 32-bit register: byte offset, name, access, text, and fields (name, low bit, width, text); no fields means one of 32 bits.
 
     access: "ro", "rw" (byte strobes honoured), "wo" (reads as 0), "w1c" (writing 1 clears), "pop" (reading takes something out). Bits
-    outside the fields read as 0. Writing what is not writable changes nothing and answers OKAY; an offset without a register answers SLVERR.
+    outside the fields read as 0. Writing what is not writable changes nothing and answers OKAY; an offset without a register
+    answers SLVERR.
     """
 
     offset: int

@@ -14,10 +14,10 @@ ACT_LATENCY = 2
 class ActivationBuffer(wiring.Component):
     """`lanes` memories of `depth` 64-bit words, written one word of one lane at a time, read at one address of all lanes at once.
 
-    One write and one read per cycle, never stalled. A word written in cycle t is seen by reads from cycle t + 1 on; a read of the address
-    that is being written returns the old word. `data` comes ACT_LATENCY cycles after `read` and holds until the next read's. Parity is
-    kept per 32 bits; `parity` is high beside `data` when any word of the read does not match its own. Memories start as zeros, which are
-    valid; reset does not clear them.
+    One write and one read per cycle, never stalled. A word written in cycle t is seen by reads from cycle t + 1 on; what a read of the
+    address being written returns is undefined (the old word in simulation). `data` comes ACT_LATENCY cycles after `read` and holds until
+    the next read's. Parity is kept per 32 bits; `parity` is high beside `data` when any word of the read does not match
+    its own. Memories start as zeros, which are valid; reset does not clear them.
 
     Parameters
     ----------

@@ -251,7 +251,8 @@ class Sequencer(wiring.Component):
                     m.d.sync += address.eq(address + field(word, "act", Op.KVW) + Mux(field(word, "value", Op.KVW), desc.quad0, 0))
                 m.next = "PUSH"
             with m.State("PUSH"):
-                self._entries(m, word, op, matrix_entry, vector_entry, desc, base, address, product, count_product, j, slot_rows, live_slots, quads)
+                self._entries(m, word, op, matrix_entry, vector_entry, desc, base, address, product, count_product, j, slot_rows,
+                              live_slots, quads)
                 m.d.comb += [mq.w_en.eq(is_matrix), vq.w_en.eq(~is_matrix)]
                 with m.If(Mux(is_matrix, mq.w_rdy, vq.w_rdy)):
                     m.next = "FETCH"

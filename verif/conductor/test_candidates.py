@@ -1,6 +1,7 @@
 """Candidate reduction against numpy: order, ties and zeros of either sign."""
 
 import numpy as np
+
 from hayate.rtl.conductor.candidates import Candidates
 from hayate.verif.bench import Bench, params, rng
 from hayate.verif.bench.drivers import clock, settle, start

@@ -2,6 +2,7 @@
 
 import cocotb
 import numpy as np
+
 from hayate.rtl.conductor.conductor import Conductor
 from hayate.rtl.contract.flits import CONDUCTOR, FlitKind
 from hayate.rtl.contract.isa import PassWord
@@ -66,8 +67,10 @@ class Tiles:
         for tile in range(self.tiles):
             for lane in wanted:
                 best = tile == positions[lane] % self.tiles
-                value, token = (np.float32(9), self.chosen[positions[lane]]) if best else (np.float32(self.r.uniform(-9, 8)), self.r.getrandbits(9))
-                flits.append({"kind": FlitKind.CAND, "lo": CONDUCTOR, "hi": CONDUCTOR, "lane": lane, "data": int(value.view(np.uint32)) | token << 32})
+                value = np.float32(9 if best else self.r.uniform(-9, 8))
+                token = self.chosen[positions[lane]] if best else self.r.getrandbits(9)
+                flits.append({"kind": FlitKind.CAND, "lo": CONDUCTOR, "hi": CONDUCTOR, "lane": lane,
+                              "data": int(value.view(np.uint32)) | token << 32})
         self.r.shuffle(flits)
         for flit in flits:
             await tell(self.dut, **flit)

@@ -1,4 +1,4 @@
-"""Activation buffer against arrays: latency, old data on a collision, holding, lanes that do not exist, and parity."""
+"""Activation buffer against arrays: latency, collisions as simulated, holding, lanes that do not exist, and parity."""
 
 import pytest
 

@@ -1,6 +1,7 @@
 """The sequencer against direct evaluation of random programs: loops, skips, descriptors, addresses, waits."""
 
 import cocotb
+
 from hayate.rtl.contract import layout
 from hayate.rtl.contract.flits import FlitKind
 from hayate.rtl.contract.isa import DESCRIPTOR, FORMATS, Csr, Instr, LoopReg, Op, PassWord, Space, encode, pack

@@ -32,7 +32,8 @@ class VectorEngine:
     def run(self, i, desc):
         """Apply routine `i.routine` to the RUN's elements. `desc` gives rows, s_in and s_out."""
         s = self._state
-        n = {Rows.DESC: desc.block_rows // 2 if i.landing == 2 else desc.block_rows, Rows.SLOTS: -(-s.hwm // 4) * 4, Rows.IMM: i.count}[i.rows]
+        rows = desc.block_rows // 2 if i.landing == 2 else desc.block_rows
+        n = {Rows.DESC: rows, Rows.SLOTS: -(-s.hwm // 4) * 4, Rows.IMM: i.count}[i.rows]
         lanes = s.lanes_in_play(i.vec)
         landing = self._take_landing(n * i.landing, lanes) if i.landing else None
         hidden = s.hidden(n, lanes, i.vec) if i.rows == Rows.SLOTS else None
