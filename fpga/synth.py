@@ -1,0 +1,149 @@
+"""`make synth`: one tile through Yosys and nextpnr-ecp5, and its area and clock as a JSON baseline.
+
+    python -m hayate.fpga.synth                  run, hold to the limits, record fpga/baseline.json
+    python -m hayate.fpga.synth --check          run, hold to the limits and to the baseline, record nothing
+
+Exit code 0; 1 when a limit or the baseline is missed; 2 when the flow could not run.
+"""
+
+import argparse
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from hayate.fpga import report
+from hayate.rtl.contract.errors import HayateError
+
+#: The tile that is measured: the sizes of a tile of `demo`, but for M = 1 and banks that an ECP5-85F holds.
+DESIGN = dict(banks=4, lanes=1, bank_depth=4096, act_depth=512, stage_depth=128, vmem_depth=1024, program_depth=128, micro_depth=128,
+              desc_depth=128, landing_depth=32, max_slots=260)
+DEVICE = "LFE5U-85F-6BG381"
+DEVICE_OPTIONS = ("--85k", "--package", "CABGA381", "--speed", "6")
+#: The clock asked of nextpnr. It reaches the best where it is asked for a little more than it can give.
+TARGET_MHZ = 75
+SEED = 1
+BASELINE = Path(__file__).resolve().parent / "baseline.json"
+TOOLS = ("yosys", "nextpnr-ecp5")
+
+_SCRIPT = """\
+read_verilog -DSYNTHESIS {name}.v
+setattr -mod -set keep_hierarchy 1 {name}_dut
+synth_ecp5 -nowidelut -top {name} -json {name}.json
+tee -o {name}_stat.json stat -json
+"""
+
+
+def tool(name, native):
+    """Path of a tool: of the YoWASP package in this environment, or with `native` the one on PATH. HayateError when missing."""
+    if native:
+        if found := shutil.which(name):
+            return found
+        raise HayateError("--native", name, "is not on PATH", "install it, or leave --native out")
+    found = shutil.which(f"yowasp-{name}", path=str(Path(sys.executable).parent)) or shutil.which(f"yowasp-{name}")
+    if found:
+        return found
+    raise HayateError("synthesis", name, f"yowasp-{name} is not installed", "pip install 'hayate[fpga]', or use --native")
+
+
+def work_folder(path, native):
+    """`path`, made. HayateError below the system's temporary folder, which YoWASP tools do not see."""
+    path, temporary = path.resolve(), Path(tempfile.gettempdir()).resolve()
+    if not native and temporary in (path, *path.parents):
+        raise HayateError("--work", "", f"{path} is below {temporary}, which YoWASP tools replace by their own", "choose another folder")
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def run(folder, made, *command):
+    """Runs a tool in `folder`; HayateError unless it ends well and leaves the file `made` (YoWASP tools can fail without a word)."""
+    (folder / made).unlink(missing_ok=True)
+    started = time.monotonic()
+    print(f"{Path(command[0]).name}: {made} ...", flush=True)
+    done = subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if done.returncode or not (folder / made).is_file():
+        last = (done.stdout.strip().splitlines() or ["no message"])[-1]
+        raise HayateError(Path(command[0]).name, "", f"exit code {done.returncode}, {made} not made: {last}", f"see {folder}/*.log")
+    print(f"{Path(command[0]).name}: {made} after {time.monotonic() - started:.0f} s", flush=True)
+
+
+def synthesize(folder, name, component, native):
+    """Netlist {name}.json of a component in its harness. Returns (area of the component, SynthesisLog)."""
+    from hayate.fpga.harness import Harness
+    from hayate.rtl.memory.bank import macro_text
+    from hayate.rtl.verilog import verilog
+
+    (folder / f"{name}.v").write_text(macro_text() + verilog(Harness(component), name))
+    (folder / f"{name}.ys").write_text(_SCRIPT.format(name=name))
+    run(folder, f"{name}.json", tool("yosys", native), "-q", "-l", f"{name}_yosys.log", f"{name}.ys")
+    stat = json.loads((folder / f"{name}_stat.json").read_text())
+    return report.area(stat, f"{name}_dut"), report.SynthesisLog.parse((folder / f"{name}_yosys.log").read_text())
+
+
+def version(path):
+    """Number of a tool's version, as it says itself."""
+    done = subprocess.run([path, "--version"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    found = re.search(r"(?:Yosys |nextpnr-)(\d[\w.+-]*)", done.stdout)
+    return found[1] if found else "unknown"
+
+
+def measure(folder, native, seed):
+    """Runs the whole flow in `folder`. Returns (result, SynthesisLog of the tile); result is plain data and holds no date or path."""
+    from hayate.rtl.tile.pe import Pe
+    from hayate.rtl.tile.tile import Tile
+
+    tile, log = synthesize(folder, "tile", Tile(**DESIGN), native)
+    pe, _ = synthesize(folder, "pe", Pe(DESIGN["lanes"]), native)
+    run(folder, "tile_route.json", tool("nextpnr-ecp5", native), *DEVICE_OPTIONS, "--json", "tile.json", "--lpf-allow-unconstrained",
+        "--freq", str(TARGET_MHZ), "--timing-allow-fail", "--seed", str(seed), "--report", "tile_route.json",
+        "--log", "tile_nextpnr.log", "--quiet")
+    speed, path = report.fmax(json.loads((folder / "tile_route.json").read_text()))
+    (folder / "critical_path.json").write_text(json.dumps(path, indent=1) + "\n")
+    result = {
+        "evidence": "measured: synthesis, placement and routing", "command": "make synth", "device": DEVICE, "design": DESIGN,
+        "tile": tile, "pe": pe, "lut_per_pe": -(-tile["lut"] // DESIGN["banks"]), "fmax_mhz": round(speed, 2), "seed": seed,
+        "tools": {name: version(tool(name, native)) for name in TOOLS},
+    }
+    return result, log
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(prog="python -m hayate.fpga.synth", description="One tile through Yosys and nextpnr-ecp5.")
+    parser.add_argument("--check", action="store_true", help="compare with the baseline instead of recording it")
+    parser.add_argument("--json", metavar="FILE", type=Path, help="also write the result there")
+    parser.add_argument("--native", action="store_true", help="tools on PATH instead of those from PyPI; records no baseline")
+    parser.add_argument("--seed", type=int, default=SEED, help=f"of the placement (default {SEED}); another records no baseline")
+    parser.add_argument("--work", metavar="DIR", type=Path, default=Path("build/synth"), help="working folder (default build/synth)")
+    options = parser.parse_args(arguments)
+    try:
+        if options.check and not BASELINE.is_file():
+            raise HayateError("--check", "", f"no {BASELINE.name}", "run without --check to record it")
+        for name in TOOLS:  # before anything slow
+            tool(name, options.native)
+        result, log = measure(work_folder(options.work, options.native), options.native, options.seed)
+    except HayateError as e:
+        print(e, file=sys.stderr)
+        return e.exit_code
+    print("\n".join(report.table(result)))
+    text = json.dumps(result, indent=2) + "\n"
+    if options.json:
+        options.json.write_text(text)
+    failed = report.violations(result, log)
+    if options.check:
+        failed += report.regressions(result, json.loads(BASELINE.read_text()))
+    for line in failed:
+        print(f"FAILED: {line}", file=sys.stderr)
+    if failed:
+        return 1
+    if not (options.check or options.native or options.seed != SEED):
+        BASELINE.write_text(text)
+        print(f"recorded in {BASELINE.parent.name}/{BASELINE.name}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
