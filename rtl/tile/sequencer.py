@@ -38,7 +38,6 @@ CSR_FIELDS = {
 }
 
 _ENGINE_OPS = (Op.M_WAIT, Op.GEMV, Op.FETCH, Op.KVW, Op.V_WAIT, Op.RUN, Op.SENDSUM, Op.SENDMAX, Op.SENDCAND)
-_MATRIX_OPS = (Op.M_WAIT, Op.GEMV, Op.FETCH, Op.KVW)
 
 
 def field(word, name, *ops):
