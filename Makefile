@@ -37,8 +37,9 @@ demo: requirements .venv/ready
 test: requirements .venv/ready
 	@$(PYTEST) -m "not nightly and not torch"
 
-nightly: requirements .venv/ready
+nightly: requirements .venv/fpga-ready
 	@$(PYTEST) -m nightly
+	@$(BIN)/python -m hayate.fpga.synth --check
 
 synth: requirements .venv/fpga-ready
 	@$(BIN)/python -m hayate.fpga.synth

@@ -29,5 +29,5 @@ class AluOp(IntEnum):
 ALU_OP_BITS = 4
 """Width of an operation code."""
 
-ALU_LATENCY = 5
+ALU_LATENCY = 6
 """Clock cycles from an operation at the lane's inputs to its result at the outputs, the same for every operation."""

@@ -12,7 +12,7 @@ from hayate.rtl.numerics.to_fp16 import TO_FP16_LATENCY, ToFp16
 
 __all__ = ["VectorAlu"]
 
-assert FP32_ADD_LATENCY == FP32_MUL_LATENCY == ELEMENTARY_LATENCY == TO_FP16_LATENCY + 1 == ALU_LATENCY - 1
+assert FP32_ADD_LATENCY == FP32_MUL_LATENCY == ELEMENTARY_LATENCY == TO_FP16_LATENCY + 2 == ALU_LATENCY - 1
 
 _OPERATIONS = {
     # operation: (unit, its mode)
@@ -88,12 +88,15 @@ class VectorAlu(wiring.Component):
                     elif unit == "elementary":
                         m.d.comb += elementary.mode.eq(mode)
 
-        # The conversion is a stage shorter than the others.
-        f16_valid, f16_sat = Signal(), Signal()
+        # The conversion is two stages shorter than the others.
+        f16_ready, f16_valid, f16_sat = Signal(), Signal(), Signal()
         f16_y = Signal(16)
-        m.d.sync += f16_valid.eq(to_fp16.out_valid)
+        m.d.sync += [f16_ready.eq(to_fp16.out_valid), f16_valid.eq(f16_ready)]
+        first_y, first_sat = Signal(16), Signal()
         with m.If(to_fp16.out_valid):
-            m.d.sync += [f16_y.eq(to_fp16.y), f16_sat.eq(to_fp16.sat)]
+            m.d.sync += [first_y.eq(to_fp16.y), first_sat.eq(to_fp16.sat)]
+        with m.If(f16_ready):
+            m.d.sync += [f16_y.eq(first_y), f16_sat.eq(first_sat)]
 
         # At most one unit delivers in a cycle; none does for NOP.
         present = Signal(ALU_LATENCY)

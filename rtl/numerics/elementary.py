@@ -12,7 +12,7 @@ from hayate.rtl.numerics.bits import leading_zeros
 
 __all__ = ["ELEMENTARY_LATENCY", "Elementary", "ElementaryFunction"]
 
-ELEMENTARY_LATENCY = 4
+ELEMENTARY_LATENCY = 5
 
 
 class ElementaryFunction(IntEnum):
@@ -59,139 +59,157 @@ class Elementary(wiring.Component):
         significand = Signal(24)
         exponent = Signal(8)
         shift_in, shift_out = Signal(magnitude_bits), Signal(magnitude_bits)
-        amount, distance = Signal(6), Signal(signed(9))
+        amount, distance, vanishes = Signal(6), Signal(signed(9)), Signal()
         m.d.comb += [
             exponent.eq(self.x[23:31]),
             normal.eq(exponent.any()),
             significand.eq(Cat(self.x[:23], normal)),
         ]
-        zeros = leading_zeros(m, significand, "zeros")
+        zeros = Signal(5)
+        subnormal_zeros = leading_zeros(m, Cat(self.x[:23], Const(0, 1)), "zeros")  # does not wait for `normal`
         m.d.comb += [
+            zeros.eq(Mux(normal, 0, subnormal_zeros)),
             distance.eq(127 + 6 - exponent),
-            amount.eq(Mux(is_exp, distance[:6] | distance[6:8].any().replicate(6), zeros)),
+            amount.eq(Mux(is_exp, distance[:6], zeros)),
+            vanishes.eq(is_exp & distance[6:8].any()),
             shift_in.eq(Mux(is_exp, Cat(Const(0, magnitude_bits - 24), significand), significand[::-1])),
-            shift_out.eq(shift_in >> amount),
+            shift_out.eq(Mux(vanishes, 0, shift_in >> amount)),
         ]
         s1_valid = Signal()
         s1_mode = Signal(2)
         s1_negative, s1_zero, s1_huge = Signal(), Signal(), Signal()
         s1_power = Signal(signed(9))  # of the normalized significand in [1, 2)
-        s1_fixed = Signal(signed(magnitude_bits + 1))  # exp: the argument; else the fraction in the low 23 bits
+        s1_shifted = Signal(magnitude_bits)
         m.d.sync += s1_valid.eq(self.valid)
         with m.If(self.valid):
-            negate = is_exp & self.x[31]
             m.d.sync += [
                 s1_mode.eq(self.mode),
                 s1_negative.eq(self.x[31]),
                 s1_zero.eq(~self.x[:31].any()),
                 s1_huge.eq(distance < 0),
                 s1_power.eq((exponent | ~normal) - 127 - zeros),
-                s1_fixed.eq((Mux(is_exp, shift_out, shift_out[1:24][::-1]) ^ negate.replicate(magnitude_bits + 1))
-                            + negate),
+                s1_shifted.eq(shift_out),
             ]
 
-        # Stage 2: exp's argument times log2(e) splits into a power and a fraction; choose the table row.
+        # Stage 2: give exp's argument its sign.
+        s2_valid = Signal()
+        s2_mode = Signal(2)
+        s2_negative, s2_zero, s2_huge = Signal(), Signal(), Signal()
+        s2_power = Signal(signed(9))
+        s2_fixed = Signal(signed(magnitude_bits + 1))  # exp: the argument; else the fraction in the low 23 bits
+        m.d.sync += s2_valid.eq(s1_valid)
+        with m.If(s1_valid):
+            s1_exp = s1_mode == ElementaryFunction.EXP
+            negate = s1_exp & s1_negative
+            m.d.sync += [
+                s2_mode.eq(s1_mode),
+                s2_negative.eq(s1_negative),
+                s2_zero.eq(s1_zero),
+                s2_huge.eq(s1_huge),
+                s2_power.eq(s1_power),
+                s2_fixed.eq((Mux(s1_exp, s1_shifted, s1_shifted[1:24][::-1]) ^ negate.replicate(magnitude_bits + 1)) + negate),
+            ]
+
+        # Stage 3: exp's argument times log2(e) splits into a power and a fraction; choose the table row.
         low = Signal(tables.X_LOW_BITS)
         high = Signal(signed(magnitude_bits + 1 - tables.X_LOW_BITS))
         scaled = Signal(signed(39))  # in units of 2^-30
         fraction = Signal(23)
         row = Signal(8)
         m.d.comb += [
-            low.eq(s1_fixed[: tables.X_LOW_BITS]),
-            high.eq(s1_fixed[tables.X_LOW_BITS :]),
+            low.eq(s2_fixed[: tables.X_LOW_BITS]),
+            high.eq(s2_fixed[tables.X_LOW_BITS :]),
             scaled.eq((high * tables.LOG2E_HIGH << 5) + (high * tables.LOG2E_LOW >> 12) + (low * tables.LOG2E_HIGH >> 12)),
-            fraction.eq(s1_fixed[:23]),
+            fraction.eq(s2_fixed[:23]),
         ]
-        s2_valid = Signal()
-        s2_u = Signal(tables.U_BITS)
-        s2_power = Signal(signed(9))  # of a result in [1, 2)
-        s2_sign, s2_force_max, s2_force_zero, s2_exp = Signal(), Signal(), Signal(), Signal()
-        m.d.sync += s2_valid.eq(s1_valid)
-        with m.If(s1_valid):
-            with m.Switch(s1_mode):
+        s3_valid = Signal()
+        s3_u = Signal(tables.U_BITS)
+        s3_power = Signal(signed(9))  # of a result in [1, 2)
+        s3_sign, s3_force_max, s3_force_zero, s3_exp = Signal(), Signal(), Signal(), Signal()
+        m.d.sync += s3_valid.eq(s2_valid)
+        with m.If(s2_valid):
+            with m.Switch(s2_mode):
                 with m.Case(ElementaryFunction.EXP):
                     m.d.comb += row.eq(Cat(scaled[24:30], Const(Table.EXP, 2)))
                     m.d.sync += [
-                        s2_u.eq(scaled[6:24]),
-                        s2_power.eq(scaled[30:].as_signed()),
-                        s2_force_max.eq(s1_huge & ~s1_negative),
-                        s2_force_zero.eq(s1_huge & s1_negative),
-                        s2_sign.eq(0),
+                        s3_u.eq(scaled[6:24]),
+                        s3_power.eq(scaled[30:].as_signed()),
+                        s3_force_max.eq(s2_huge & ~s2_negative),
+                        s3_force_zero.eq(s2_huge & s2_negative),
+                        s3_sign.eq(0),
                     ]
                 with m.Default():
-                    root = s1_mode == ElementaryFunction.RSQRT
-                    m.d.comb += row.eq(Cat(fraction[17:], Mux(root, Cat(s1_power[0], 1), Table.RECIP)))
+                    root = s2_mode == ElementaryFunction.RSQRT
+                    m.d.comb += row.eq(Cat(fraction[17:], Mux(root, Cat(s2_power[0], 1), Table.RECIP)))
                     m.d.sync += [
-                        s2_u.eq(Cat(1, ~fraction[:17])),
-                        s2_power.eq(~Mux(root, s1_power >> 1, s1_power)),
+                        s3_u.eq(Cat(1, ~fraction[:17])),
+                        s3_power.eq(~Mux(root, s2_power >> 1, s2_power)),
                         # 1/2^-128 is the one result that only its carry takes out of range.
-                        s2_force_max.eq(s1_zero | Mux(root, s1_negative, (s1_power == -128) & ~fraction.any())),
-                        s2_force_zero.eq(0),
-                        s2_sign.eq(~root & s1_negative),
+                        s3_force_max.eq(s2_zero | Mux(root, s2_negative, (s2_power == -128) & ~fraction.any())),
+                        s3_force_zero.eq(0),
+                        s3_sign.eq(~root & s2_negative),
                     ]
-            m.d.sync += s2_exp.eq(s1_mode == ElementaryFunction.EXP)
+            m.d.sync += s3_exp.eq(s2_mode == ElementaryFunction.EXP)
 
-        # The table is a synchronous memory whose output belongs to stage 2's registers.
+        # The table is a synchronous memory whose output belongs to stage 3's registers.
         words = [c0 & (1 << 26) - 1 | c1 << 26 | c2 << 44 for c0, c1, c2 in tables.ROWS]
         m.submodules.table = table = memory.Memory(shape=58, depth=len(words), init=words)
         read = table.read_port()
-        m.d.comb += [read.addr.eq(row), read.en.eq(s1_valid)]
+        m.d.comb += [read.addr.eq(row), read.en.eq(s2_valid)]
         c0, c1, c2 = read.data[:26], read.data[26:44], read.data[44:]  # the top bit of c0 is always one
 
-        # Stage 3: give the memory a cycle of its own, its output comes late; settle range and exponent.
-        s3_valid = Signal()
-        s3_sign, s3_max, s3_zero = Signal(), Signal(), Signal()
-        s3_field, s3_next = Signal(8), Signal(8)  # `next` is the field when the value carries to the next power
-        s3_shift = Signal(2)
-        s3_c0, s3_c1, s3_c2, s3_u = Signal(26), Signal(18), Signal(14), Signal(18)
-        m.d.sync += s3_valid.eq(s2_valid)
-        with m.If(s2_valid):
-            # Only 1/x has subnormal results: of a power of -127, or of -128, whose carry stays subnormal.
-            lowest = s2_power == -128
-            subnormal = s2_power <= -127
-            over = ~s2_power[8] & s2_power[7]
-            m.d.sync += [
-                s3_sign.eq(s2_sign),
-                s3_field.eq((s2_power + 127)[:8] & ~lowest.replicate(8)),
-                s3_next.eq((s2_power + 128)[:8]),
-                s3_shift.eq(Cat(subnormal & ~lowest, lowest)),
-                s3_max.eq(s2_force_max | over & ~s2_force_zero),
-                s3_zero.eq(s2_force_zero | s2_exp & subnormal & ~s2_force_max),
-                s3_c0.eq(c0),
-                s3_c1.eq(c1),
-                s3_c2.eq(c2),
-                s3_u.eq(s2_u),
-            ]
-
-        # Stage 4: the inner step of the polynomial.
+        # Stage 4: give the memory a cycle of its own, its output comes late; settle range and exponent.
+        s4_valid = Signal()
         s4_sign, s4_max, s4_zero = Signal(), Signal(), Signal()
-        s4_field, s4_next = Signal(8), Signal(8)
+        s4_field, s4_next = Signal(8), Signal(8)  # `next` is the field when the value carries to the next power
         s4_shift = Signal(2)
-        s4_c0, s4_t, s4_u = Signal(26), Signal(18), Signal(18)
-        m.d.sync += self.out_valid.eq(s3_valid)
+        s4_c0, s4_c1, s4_c2, s4_u = Signal(26), Signal(18), Signal(14), Signal(18)
+        m.d.sync += s4_valid.eq(s3_valid)
         with m.If(s3_valid):
+            # Only 1/x has subnormal results: of a power of -127, or of -128, whose carry stays subnormal.
+            lowest = s3_power == -128
+            subnormal = s3_power <= -127
+            over = ~s3_power[8] & s3_power[7]
             m.d.sync += [
                 s4_sign.eq(s3_sign),
-                s4_max.eq(s3_max),
-                s4_zero.eq(s3_zero),
-                s4_field.eq(s3_field),
-                s4_next.eq(s3_next),
-                s4_shift.eq(s3_shift),
-                s4_c0.eq(s3_c0),
-                s4_t.eq(s3_c1 + (s3_c2 * s3_u >> tables.T_SHIFT)),
+                s4_field.eq((s3_power + 127)[:8] & ~lowest.replicate(8)),
+                s4_next.eq((s3_power + 128)[:8]),
+                s4_shift.eq(Cat(subnormal & ~lowest, lowest)),
+                s4_max.eq(s3_force_max | over & ~s3_force_zero),
+                s4_zero.eq(s3_force_zero | s3_exp & subnormal & ~s3_force_max),
+                s4_c0.eq(c0),
+                s4_c1.eq(c1),
+                s4_c2.eq(c2),
                 s4_u.eq(s3_u),
+            ]
+
+        # Stage 5: the inner step of the polynomial.
+        s5_sign, s5_max = Signal(), Signal()
+        s5_field, s5_next = Signal(8), Signal(8)
+        s5_place = Signal(3)  # which bits of the polynomial are the fraction: the ones of 2^-23, 2^-22 or 2^-21 on, or none
+        s5_c0, s5_t, s5_u = Signal(26), Signal(18), Signal(18)
+        m.d.sync += self.out_valid.eq(s4_valid)
+        with m.If(s4_valid):
+            m.d.sync += [
+                s5_sign.eq(s4_sign),
+                s5_max.eq(s4_max),
+                # The largest value and zero are settled here, so that little follows the last multiplier.
+                s5_field.eq(Mux(s4_max, 254, Mux(s4_zero, 0, s4_field))),
+                s5_next.eq(Mux(s4_max, 254, Mux(s4_zero, 0, s4_next))),
+                s5_place.eq(Mux(s4_max | s4_zero, 0, Cat(s4_shift == 0, s4_shift[0] & ~s4_shift[1], s4_shift[1]))),
+                s5_c0.eq(s4_c0),
+                s5_t.eq(s4_c1 + (s4_c2 * s4_u >> tables.T_SHIFT)),
+                s5_u.eq(s4_u),
             ]
 
         # Combinational: the outer step. The table has rounded already; bit 27 is a carry to the next power of two.
         p = Signal(28)
         fraction_out = Signal(23)
         m.d.comb += [
-            p.eq(Cat(s4_c0, 1) + (s4_t * s4_u >> tables.P_SHIFT)),
-            fraction_out.eq(Mux(s4_shift[1], p[5:], Mux(s4_shift[0], p[4:], p[3:]))),
-            self.sat.eq(s4_max),
+            p.eq(Cat(s5_c0, 1) + (s5_t * s5_u >> tables.P_SHIFT)),
+            fraction_out.eq(p[3:26] & s5_place[0].replicate(23) | p[4:27] & s5_place[1].replicate(23)
+                            | p[5:28] & s5_place[2].replicate(23) | s5_max.replicate(23)),
+            self.sat.eq(s5_max),
+            self.y.eq(Cat(fraction_out, Mux(p[27], s5_next, s5_field), s5_sign)),
         ]
-        with m.If(s4_max):
-            m.d.comb += self.y.eq(Cat(Const(0x7F7FFFFF, 31), s4_sign))
-        with m.Elif(~s4_zero):
-            m.d.comb += self.y.eq(Cat(fraction_out, Mux(p[27], s4_next, s4_field), s4_sign))
         return m

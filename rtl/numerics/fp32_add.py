@@ -10,7 +10,7 @@ from hayate.rtl.numerics.bits import leading_zeros, lost_bits, round_pack
 
 __all__ = ["FP32_ADD_LATENCY", "Fp32Add", "Fp32AddMode"]
 
-FP32_ADD_LATENCY = 4
+FP32_ADD_LATENCY = 5
 
 
 class Fp32AddMode(IntEnum):
@@ -62,15 +62,21 @@ class Fp32Add(wiring.Component):
                 m.d.comb += take_b.eq(Mux(self.a[31], self.b[31] & a_ge | ~self.b[31] & ~both_zero,
                                           ~self.b[31] & ~a_ge))
         big, small = Signal(31), Signal(31)
-        big_exponent, small_exponent = Signal(8), Signal(8)
-        distance = Signal(8)
+        big_exponent, a_exponent, b_exponent = Signal(8), Signal(8), Signal(8)
+        distance = Signal(5)
+
+        def clamped(difference):
+            return difference[:5] | difference[5:8].any().replicate(5)
+
         m.d.comb += [
             big.eq(Mux(take_b, self.b[:31], self.a[:31])),
             small.eq(Mux(take_b, self.a[:31], self.b[:31]) & ~only.replicate(31)),
             # A subnormal has the exponent of the smallest normal number.
             big_exponent.eq(big[23:] | ~big[23:].any()),
-            small_exponent.eq(small[23:] | ~small[23:].any()),
-            distance.eq(big_exponent - small_exponent),
+            # Both differences are ready when the order is.
+            a_exponent.eq(self.a[23:31] | ~self.a[23:31].any()), b_exponent.eq(self.b[23:31] | ~self.b[23:31].any()),
+            # Where one operand counts the other one may be anything, never written memory included.
+            distance.eq(Mux(take_b, clamped(b_exponent - a_exponent), clamped(a_exponent - b_exponent)) & ~only.replicate(5)),
         ]
         s1_valid = Signal()
         s1_sign, s1_subtract = Signal(), Signal()
@@ -82,7 +88,7 @@ class Fp32Add(wiring.Component):
                 s1_sign.eq(Mux(take_b, self.b[31], self.a[31])),
                 s1_subtract.eq((self.a[31] ^ self.b[31]) & ~only),
                 s1_exponent.eq(big_exponent),
-                s1_distance.eq(distance[:5] | distance[5:].any().replicate(5)),
+                s1_distance.eq(distance),
                 s1_big.eq(Cat(big[:23], big[23:].any())),
                 s1_small.eq(Cat(small[:23], small[23:].any())),
             ]
@@ -104,6 +110,7 @@ class Fp32Add(wiring.Component):
         s2_sign, s2_subtract = Signal(), Signal()
         s2_exponent = Signal(8)
         s2_sum = Signal(28)
+        s2_end = Signal(28)  # a one where the smallest exponent ends a shift to the left
         m.d.sync += s2_valid.eq(s1_valid)
         with m.If(s1_valid):
             m.d.sync += [
@@ -111,31 +118,42 @@ class Fp32Add(wiring.Component):
                 s2_subtract.eq(s1_subtract),
                 s2_exponent.eq(s1_exponent),
                 s2_sum.eq(total[1:]),
+                s2_end.eq(Cat(s1_exponent == 27 - i for i in range(28))),
             ]
 
-        # Stage 3: normalize, no further than the smallest exponent allows.
-        zeros = leading_zeros(m, s2_sum, "zeros")
-        shift = Signal(5)
-        normal = Signal(28)
-        m.d.comb += [
-            shift.eq(Mux(s2_exponent[5:].any() | (zeros < s2_exponent[:5]), zeros, s2_exponent[:5])),
-            normal.eq(s2_sum << shift),
-        ]
+        # Stage 3: how far to the left, no further than the smallest exponent allows.
+        shift = leading_zeros(m, s2_sum | s2_end, "shift")
         s3_valid = Signal()
-        s3_sign, s3_up = Signal(), Signal()
-        s3_field, s3_fraction = Signal(8), Signal(23)
+        s3_sign = Signal()
+        s3_exponent = Signal(8)
+        s3_sum, s3_shift = Signal(28), Signal(5)
         m.d.sync += s3_valid.eq(s2_valid)
         with m.If(s2_valid):
             m.d.sync += [
                 s3_sign.eq(s2_sign & ~(s2_subtract & ~s2_sum.any())),
-                s3_field.eq((s2_exponent + 1 - shift) & normal[27].replicate(8)),
-                s3_fraction.eq(normal[4:27]),
-                s3_up.eq(normal[3] & (normal[:3].any() | normal[4])),
+                s3_exponent.eq(s2_exponent + 1),
+                s3_sum.eq(s2_sum),
+                s3_shift.eq(shift),
             ]
 
-        # Stage 4: round.
-        bits, saturated = round_pack(m, field=s3_field, fraction=s3_fraction, up=s3_up, big=0, name="result")
-        m.d.sync += self.out_valid.eq(s3_valid)
+        # Stage 4: normalize.
+        normal = Signal(28)
+        m.d.comb += normal.eq(s3_sum << s3_shift)
+        s4_valid = Signal()
+        s4_sign, s4_up = Signal(), Signal()
+        s4_field, s4_fraction = Signal(8), Signal(23)
+        m.d.sync += s4_valid.eq(s3_valid)
         with m.If(s3_valid):
-            m.d.sync += [self.y.eq(Cat(bits, s3_sign)), self.sat.eq(saturated)]
+            m.d.sync += [
+                s4_sign.eq(s3_sign),
+                s4_field.eq((s3_exponent - s3_shift) & normal[27].replicate(8)),
+                s4_fraction.eq(normal[4:27]),
+                s4_up.eq(normal[3] & (normal[:3].any() | normal[4])),
+            ]
+
+        # Stage 5: round.
+        bits, saturated = round_pack(m, field=s4_field, fraction=s4_fraction, up=s4_up, big=0, name="result")
+        m.d.sync += self.out_valid.eq(s4_valid)
+        with m.If(s4_valid):
+            m.d.sync += [self.y.eq(Cat(bits, s4_sign)), self.sat.eq(saturated)]
         return m

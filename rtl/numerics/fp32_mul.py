@@ -8,7 +8,7 @@ from hayate.rtl.numerics.bits import leading_zeros, lost_bits, round_pack
 
 __all__ = ["FP32_MUL_LATENCY", "Fp32Mul"]
 
-FP32_MUL_LATENCY = 4
+FP32_MUL_LATENCY = 5
 
 
 class Fp32Mul(wiring.Component):
@@ -37,7 +37,7 @@ class Fp32Mul(wiring.Component):
     def elaborate(self, platform):
         m = Module()
 
-        # Stage 1: normalize the operand that may be subnormal. When both are, the product rounds to zero anyway.
+        # Stage 1: find the operand that may be subnormal, and its leading zeros. When both are, the product rounds to zero anyway.
         a_normal, b_normal = Signal(), Signal()
         first, other = Signal(24), Signal(24)
         m.d.comb += [
@@ -57,58 +57,73 @@ class Fp32Mul(wiring.Component):
                 s1_sign.eq(self.a[31] ^ self.b[31]),
                 s1_exponent.eq((self.a[23:31] | ~a_normal) + (self.b[23:31] | ~b_normal)),
                 s1_zeros.eq(zeros),
-                s1_first.eq(first << zeros),
+                s1_first.eq(first),
                 s1_other.eq(other),
             ]
 
-        # Stage 2: multiply. `exponent` is the field that a product in [1, 2) would have.
-        exponent, below = Signal(signed(11)), Signal(signed(11))
-        m.d.comb += [exponent.eq(s1_exponent - 127 - s1_zeros), below.eq(127 + s1_zeros - s1_exponent)]
+        # Stage 2: normalize it.
         s2_valid = Signal()
         s2_sign = Signal()
-        s2_exponent = Signal(signed(11))
-        s2_product = Signal(48)
-        s2_below = Signal(6)  # right shift to the smallest exponent when the product is in [2, 4), clamped
+        s2_exponent, s2_zeros = Signal(9), Signal(5)
+        s2_first, s2_other = Signal(24), Signal(24)
         m.d.sync += s2_valid.eq(s1_valid)
         with m.If(s1_valid):
             m.d.sync += [
                 s2_sign.eq(s1_sign),
-                s2_exponent.eq(exponent),
-                s2_product.eq(s1_first * s1_other),
-                s2_below.eq(Mux(below[10], 0, below[:5] | below[5:10].any().replicate(5))),
-                s2_below[5].eq(exponent <= 0),  # the shift when it is in [1, 2) is one more
+                s2_exponent.eq(s1_exponent),
+                s2_zeros.eq(s1_zeros),
+                s2_first.eq(s1_first << s1_zeros),
+                s2_other.eq(s1_other),
             ]
 
-        # Stage 3: align to the result's exponent.
-        high = s2_product[47]
+        # Stage 3: multiply. `exponent` is the field that a product in [1, 2) would have.
+        exponent, below = Signal(signed(11)), Signal(signed(11))
+        m.d.comb += [exponent.eq(s2_exponent - 127 - s2_zeros), below.eq(127 + s2_zeros - s2_exponent)]
+        s3_valid = Signal()
+        s3_sign = Signal()
+        s3_exponent = Signal(signed(11))
+        s3_product = Signal(48)
+        s3_below = Signal(6)  # right shift to the smallest exponent when the product is in [2, 4), clamped
+        m.d.sync += s3_valid.eq(s2_valid)
+        with m.If(s2_valid):
+            m.d.sync += [
+                s3_sign.eq(s2_sign),
+                s3_exponent.eq(exponent),
+                s3_product.eq(s2_first * s2_other),
+                s3_below.eq(Mux(below[10], 0, below[:5] | below[5:10].any().replicate(5))),
+                s3_below[5].eq(exponent <= 0),  # the shift when it is in [1, 2) is one more
+            ]
+
+        # Stage 4: align to the result's exponent.
+        high = s3_product[47]
         mantissa = Signal(25)
         shift = Signal(5)
         shifted = Signal(25)
         field = Signal(signed(11))
         sticky = Signal()
         m.d.comb += [
-            mantissa.eq(Mux(high, s2_product[23:], s2_product[22:47])),
-            shift.eq(Mux(high | ~s2_below[5] | s2_below[:5].all(), s2_below[:5], s2_below[:5] + 1)),
+            mantissa.eq(Mux(high, s3_product[23:], s3_product[22:47])),
+            shift.eq(Mux(high | ~s3_below[5] | s3_below[:5].all(), s3_below[:5], s3_below[:5] + 1)),
             shifted.eq(mantissa >> shift),
-            field.eq(s2_exponent + high),
-            sticky.eq(lost_bits(mantissa, shift) | s2_product[:22].any() | high & s2_product[22]),
+            field.eq(s3_exponent + high),
+            sticky.eq(lost_bits(mantissa, shift) | s3_product[:22].any() | high & s3_product[22]),
         ]
-        s3_valid = Signal()
-        s3_sign, s3_up, s3_big = Signal(), Signal(), Signal()
-        s3_field, s3_fraction = Signal(8), Signal(23)
-        m.d.sync += s3_valid.eq(s2_valid)
-        with m.If(s2_valid):
+        s4_valid = Signal()
+        s4_sign, s4_up, s4_big = Signal(), Signal(), Signal()
+        s4_field, s4_fraction = Signal(8), Signal(23)
+        m.d.sync += s4_valid.eq(s3_valid)
+        with m.If(s3_valid):
             m.d.sync += [
-                s3_sign.eq(s2_sign),
-                s3_field.eq(field[:8] & shifted[24].replicate(8)),
-                s3_big.eq(shifted[24] & field[8:10].any()),
-                s3_fraction.eq(shifted[1:24]),
-                s3_up.eq(shifted[0] & (sticky | shifted[1])),
+                s4_sign.eq(s3_sign),
+                s4_field.eq(field[:8] & shifted[24].replicate(8)),
+                s4_big.eq(shifted[24] & field[8:10].any()),
+                s4_fraction.eq(shifted[1:24]),
+                s4_up.eq(shifted[0] & (sticky | shifted[1])),
             ]
 
-        # Stage 4: round.
-        bits, saturated = round_pack(m, field=s3_field, fraction=s3_fraction, up=s3_up, big=s3_big, name="result")
-        m.d.sync += self.out_valid.eq(s3_valid)
-        with m.If(s3_valid):
-            m.d.sync += [self.y.eq(Cat(bits, s3_sign)), self.sat.eq(saturated)]
+        # Stage 5: round.
+        bits, saturated = round_pack(m, field=s4_field, fraction=s4_fraction, up=s4_up, big=s4_big, name="result")
+        m.d.sync += self.out_valid.eq(s4_valid)
+        with m.If(s4_valid):
+            m.d.sync += [self.y.eq(Cat(bits, s4_sign)), self.sat.eq(saturated)]
         return m

@@ -46,7 +46,7 @@ class Normalizer(wiring.Component):
         s1_zero = Signal(reset_less=True)
         s1_magnitude = Signal(ACC_WIDTH, reset_less=True)
         s1_shift = Signal(7, reset_less=True)
-        s1_exponent = Signal(8, reset_less=True)
+        s1_exponent = Signal(8, reset_less=True)  # of a magnitude without leading zeros
         negative = Signal()
         inverted = Signal(ACC_WIDTH)
         zeros = Signal(7)
@@ -62,7 +62,7 @@ class Normalizer(wiring.Component):
                 s1_zero.eq((zeros == ACC_WIDTH) & ~negative),
                 s1_magnitude.eq(inverted + negative),
                 s1_shift.eq(zeros),
-                s1_exponent.eq(self.s + _TOP_EXPONENT - zeros),
+                s1_exponent.eq(self.s + _TOP_EXPONENT),
             ]
 
         # Stage 2: significand of 24 bits, first bit and disjunction of the rest.
@@ -89,7 +89,7 @@ class Normalizer(wiring.Component):
                 s2_significand.eq(window[1:]),
                 s2_half.eq(window[0]),
                 s2_sticky.eq(Cat(below).any()),
-                s2_exponent.eq(s1_exponent),
+                s2_exponent.eq(s1_exponent - s1_shift),
             ]
 
         # Stage 3: round. A significand without its leading one is the power of two whose bit was moved out; like a carry out of

@@ -101,7 +101,7 @@ class MatrixEngine(wiring.Component):
         flying = self._compute(m, gemv, act, bank, pe, drain)
 
         m.d.comb += [
-            self.busy.eq(self.entry.valid | self._held | gemv.active | kv.active | fetch.busy | flying | drain.busy),
+            self.busy.eq(self.entry.valid | self._held | self._spare | gemv.active | kv.active | fetch.busy | flying | drain.busy),
             self.parity.eq(act.parity), self.row_valid.eq(drain.row_valid),
         ]
         m.d.comb += [a.eq(b) for a, b in zip(self.row, drain.row)]
@@ -130,7 +130,7 @@ class MatrixEngine(wiring.Component):
 
     def _dispatch(self, m, semaphores, gemv, kv, fetch):
         """The entry behind the running one, and who gets it when."""
-        self._held = held = Signal()
+        self._held, self._spare = held, _ = Signal(name="held"), Signal(name="spare")
         entry = Signal(MatrixEntry)
         is_wait = entry.op == Op.M_WAIT
         nothing = (entry.rows == 0) | (entry.length == 0)
@@ -142,13 +142,20 @@ class MatrixEngine(wiring.Component):
             take.eq(held & ~is_wait & free),
             gemv.load.eq(take & (entry.op == Op.GEMV) & ~nothing), kv.start.eq(take & (entry.op == Op.KVW)),
             fetch.start.eq(take & (entry.op == Op.FETCH)),
-            self.entry.ready.eq(~held | take | semaphores.take),
         ]
         m.d.comb += [unit.entry.eq(entry) for unit in (gemv, kv, fetch)]
-        with m.If(self.entry.ready):
-            m.d.sync += held.eq(self.entry.valid)
-            with m.If(self.entry.valid):
-                m.d.sync += entry.eq(self.entry.payload)
+        # One more entry waits in a register, so that `ready` does not depend on what goes on in this cycle.
+        spare, spare_entry = self._spare, Signal(MatrixEntry, reset_less=True)
+        moves = Signal()
+        m.d.comb += [moves.eq(~held | take | semaphores.take), self.entry.ready.eq(~spare)]
+        with m.If(moves):
+            m.d.sync += [held.eq(spare | self.entry.valid), spare.eq(0)]
+            with m.If(spare | self.entry.valid):
+                m.d.sync += entry.eq(Mux(spare, spare_entry, self.entry.payload))
+        with m.Elif(~spare):
+            m.d.sync += spare.eq(self.entry.valid)
+        with m.If(~spare & self.entry.valid):
+            m.d.sync += spare_entry.eq(self.entry.payload)
 
         streaming = Mux(gemv.wait_landing, Counter.WAIT_VECTOR,
                         Mux(gemv.wait_drain, Counter.WAIT_DRAIN, Mux(gemv.kv, Counter.KV_READ, Counter.WEIGHT)))

@@ -8,7 +8,7 @@ from amaranth.utils import ceil_log2
 from ..contract.constants import ACC_WIDTH
 from ..contract.flits import FlitKind
 from ..contract.isa import SendMode
-from ..ring.flit import FLIT_STREAM
+from ..ring.flit import FLIT_STREAM, Flit
 from .queues import TileState
 
 #: Quads that may wait for the ring, reserved ones included; the natural depth of a distributed RAM.
@@ -130,12 +130,13 @@ class Sender(wiring.Component):
         s1 = self._place(m, job, lane_number, offset, upper, is_data)
         value = self._value(m, job.kind, left, upper, words)
 
-        # Two registers: what and where, then the address.
+        # Two registers: what and where, then the address. A third one takes the flit that comes while `tx` is refused, so that nothing
+        # in front of it depends on the ring in this cycle.
         s1_valid, s1_sync = Signal(), Signal()
         s1_head = Signal(data.StructLayout({"kind": 3, "lo": 8, "hi": 8, "chan": 3}))
         s1_addr, s1_factor, s1_lane, s1_data = Signal(12), Signal(8), Signal(3), Signal(64)
-        tx_free = Signal()
-        m.d.comb += [tx_free.eq(~self.tx.valid | self.tx.ready), s1_free.eq(~s1_valid | tx_free)]
+        spare_valid, spare, made = Signal(), Signal(Flit, reset_less=True), Signal(Flit)
+        m.d.comb += s1_free.eq(~s1_valid | ~spare_valid)
         with m.If(s1_free):
             m.d.sync += s1_valid.eq(emit | finish)
         with m.If(emit | finish):
@@ -144,16 +145,20 @@ class Sender(wiring.Component):
                 s1_addr.eq(Mux(finish, 0, s1["addr"])), s1_factor.eq(Mux(finish, 0, s1["factor"])),
                 s1_lane.eq(Mux(finish, 0, s1["lane"])), s1_data.eq(Mux(finish, 0, value)),
             ]
-        out = self.tx.payload
-        with m.If(tx_free):
-            m.d.sync += self.tx.valid.eq(s1_valid)
-        with m.If(tx_free & s1_valid):
-            m.d.sync += [
-                out.kind.eq(Mux(s1_sync, FlitKind.SYNC, s1_head.kind)), out.lo.eq(s1_head.lo), out.hi.eq(s1_head.hi),
-                out.chan.eq(s1_head.chan), out.lane.eq(s1_lane), out.data.eq(s1_data),
-                out.addr.eq((s1_addr + s1_factor * self.tile.hdq)[:12]),
-            ]
-        m.d.comb += self.busy.eq(jobs.r_rdy | s1_valid | self.tx.valid)
+        m.d.comb += [
+            made.kind.eq(Mux(s1_sync, FlitKind.SYNC, s1_head.kind)), made.lo.eq(s1_head.lo), made.hi.eq(s1_head.hi),
+            made.chan.eq(s1_head.chan), made.lane.eq(s1_lane), made.data.eq(s1_data),
+            made.addr.eq((s1_addr + s1_factor * self.tile.hdq)[:12]),
+        ]
+        with m.If(~self.tx.valid | self.tx.ready):
+            m.d.sync += [self.tx.valid.eq(spare_valid | s1_valid), spare_valid.eq(0)]
+            with m.If(spare_valid | s1_valid):
+                m.d.sync += self.tx.payload.eq(Mux(spare_valid, spare, made))
+        with m.Elif(~spare_valid):
+            m.d.sync += spare_valid.eq(s1_valid)
+        with m.If(~spare_valid & s1_valid):
+            m.d.sync += spare.eq(made)
+        m.d.comb += self.busy.eq(jobs.r_rdy | s1_valid | spare_valid | self.tx.valid)
         return m
 
     def _place(self, m, job, lane, offset, upper, is_data):

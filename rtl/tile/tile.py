@@ -118,10 +118,10 @@ class Tile(wiring.Component):
             counters.useful_kv.eq(matrix.useful_kv), counters.saturated.eq(vector.saturated),
             counters.corrected.eq(matrix.corrected), counters.uncorrectable.eq(matrix.uncorrectable),
             counters.parity.eq(sequencer.parity | matrix.parity | vector.parity),
-            self.fault.eq(counters.uncorrectable | counters.parity),
             self.trace_valid.eq(vector.trace_valid), self.trace_row.eq(vector.trace_row), self.trace_mask.eq(vector.trace_mask),
         ]
         m.d.comb += [a.eq(b) for a, b in zip(self.trace_values, vector.trace_values)]
+        m.d.sync += self.fault.eq(counters.uncorrectable | counters.parity)
         return m
 
     @staticmethod

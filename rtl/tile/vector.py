@@ -152,10 +152,15 @@ class VectorEngine(wiring.Component):
         m.d.comb += self.busy.eq(~walk.ongoing("IDLE") | self.entry.valid | ~micro.idle | sender.busy | mask.busy)
 
         self._pipeline(m, micro, vmem, landing, stage, mask, lanes_of, collect, sender, argmax, reducers, load_vmem)
-        m.d.comb += [argmax.max_clear.eq(clear & (kind == FlitKind.MAX)), argmax.arg_clear.eq(clear & (kind == FlitKind.CAND))]
+        # A cycle late: the next results are further away, and whether the ring took the last value is known late in a cycle.
+        clear_sums = Signal()
+        m.d.sync += [
+            argmax.max_clear.eq(clear & (kind == FlitKind.MAX)), argmax.arg_clear.eq(clear & (kind == FlitKind.CAND)),
+            clear_sums.eq(clear & (kind == FlitKind.SUM)),
+        ]
         for k, reducer in enumerate(reducers):
             m.d.comb += [
-                reducer.clear.eq(clear & (kind == FlitKind.SUM)), sender.sums[k].eq(reducer.acc), sender.maxima[k].eq(argmax.maxima[k]),
+                reducer.clear.eq(clear_sums), sender.sums[k].eq(reducer.acc), sender.maxima[k].eq(argmax.maxima[k]),
                 sender.best[k].eq(argmax.best[k]), sender.rows[k].eq(argmax.rows[k]),
             ]
         m.d.sync += self.parity.eq(micro.parity | vmem.parity | stage.parity | mask.parity)

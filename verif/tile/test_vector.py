@@ -151,15 +151,15 @@ async def cycles(dut):
     send = {"send": 1, "hi": 0}
     stated = [
         # what a RUN occupies the engine for: elements x micro-operations + 2, and the waits for results
-        (run("swiglu", 8, landing=2, **send), 8 * 8 + 2),
-        (run("swiglu", 12, landing=2, **send), 12 * 8 + 2 + 5 * (8 - 4)),  # five of the last four elements' reads come 4 cycles early
-        (run("residual", 32, landing=1, **send), 2 * 32 + 2),
-        (run("rotated", 16, landing=1, **send), 5 * 16 + 2),
+        (run("swiglu", 8, landing=2, **send), 8 * 8 + 2 + 5 * (9 - 8)),  # five reads of what came 8 cycles before wait for the ninth
+        (run("swiglu", 12, landing=2, **send), 12 * 8 + 2 + 5 * (9 - 8) + (9 - 8) + 5 * (9 - 4)),  # the last four elements' longer
+        (run("residual", 32, landing=1, **send), 2 * 32 + 2 + 4 * (9 - 8)),
+        (run("rotated", 16, landing=1, **send), 5 * 16 + 2 + 2 * 3 * (9 - 8)),
         (run("scores", 32, landing=1, vl=32, vec=1), 32 + 2),
         (run("softmax", 32, vl=32, vec=1, **send), 3 * 32 + 2),
         (run("show", 64, vl=64), 64 + 2),
         (run("swiglu", 0, landing=2, **send), 8 + 2),
-        (run("rms", 1, sumscale=1), 3 + (lanes + 5) + 8 + 1),  # the sum is rounded, the second reads the first, the third steps
+        (run("rms", 1, sumscale=1), 3 + (lanes + 5) + 9 + 1),  # the sum is rounded, the second reads the first, the third steps
         (entry(Op.V_WAIT), 1),
     ]
     for this, wanted in stated:
