@@ -18,6 +18,7 @@ from hayate.figures import FIGURES, collect
 from hayate.figures import SECTIONS as FIGURE_SECTIONS
 from hayate.rtl.contract import flits, isa, regmap
 from hayate.rtl.contract.alu_ops import AluOp
+from hayate.rtl.contract.precision import Format
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -30,6 +31,7 @@ FIELDS = {
     "act_h": "words from KV head to KV head", "act_j": "words from J to J",
     "slot_words": "1: a row has ceil(slots in use / 4) words instead of the descriptor's",
     "vec": "lanes are attention vectors of round J, not positions", "kv": "1: counted as K or V words, not as weights",
+    "wanted": "1: the governor measures only the positions whose logits are wanted",
     "index": "what names the row, a `FetchIndex`", "stage": "word of the stage buffer",
     "value": "0: K, one row per slot; 1: V, transposed", "routine": "first micro-operation", "length": "micro-operations of the routine",
     "vl": "elements of an iteration", "landing": "rows of the landing buffer that an element takes: 0, 1 or 2",
@@ -46,7 +48,10 @@ FIELDS = {
     "base": "first word, the same address in every bank", "words": "64-bit words of a row",
     "block_stride": "words of a bank from block to block", "quad0": "global quad of the tile's first output quad within a block",
     "row0": "global index of the tile's first row (FETCH, logits)", "s_in": "signed; the normalizer multiplies the rounded sum by 2^s_in",
-    "s_out": "signed; F16 makes fp16(x · 2^-s_out)",
+    "s_out": "signed; F16 makes fp16(x · 2^-s_out)", "alt": "descriptor of the matrix's integer planes; 0: it has none",
+    "pitch": "words from row group to row group in the hi plane", "lo_offset": "words from a block's hi plane to its lo plane",
+    "fp16": "1: the matrix also has its FP16 copy", "grid_out": "governor: outputs count in units of 2^(grid − 48), rounded down",
+    "grid_err": "the same for INT8 less INT4", "grid_half": "the same for FP16 less INT8",
 }
 #: Meanings that differ from the above.
 SPECIAL = {
@@ -55,7 +60,8 @@ SPECIAL = {
     ("GEMV", "group"): "blocks of a KV head, for Block.HEAD_GROUP", ("RUN", "rows"): "elements, see `Rows`",
     ("RUN", "count"): "elements where rows is IMM",
     ("descriptor", "rows"): "local rows of a block; row r lies in bank r mod B, at base + floor(r / B)·words",
-    ("micro", "op"): "an `AluOp`",
+    ("micro", "op"): "an `AluOp`", ("planes", "base"): "first word of block 0's hi plane, the same address in every bank",
+    ("planes", "group"): "log2 of a group's elements, less 5",
 }
 #: Meanings of members and flit fields whose name says it in the source.
 MEMBERS = {
@@ -65,6 +71,7 @@ MEMBERS = {
     "ECC_FATAL": "bank words that could not be", "PARITY": "parity errors of the other memories",
     "TILE_INDEX": "logical number of this tile", "TILE_COUNT": "tiles that hold the model", "GROUP_LO": "first and",
     "GROUP_HI": "last logical tile of this tile's group", "GROUP_INDEX": "this tile's place in its group",
+    "FP16": "the FP16 copy", "INT8": "both planes", "INT4": "the hi plane",
     "LOCAL_HEADS": "KV heads that this tile serves", "addr": "where it goes; its meaning follows from the kind", "data": "its content",
 }
 
@@ -180,7 +187,8 @@ def ports():
 SECTIONS = {
     "instructions": instructions, "operands": operands,
     "micro": lambda: layout("micro", isa.MICRO) + "\n\n" + "\n\n".join(members(e) for e in (isa.ASrc, isa.BSrc, isa.Mode, AluOp)),
-    "descriptor": lambda: layout("descriptor", isa.DESCRIPTOR), "csr": lambda: members(isa.Csr), "flits": flit_fields,
+    "descriptor": lambda: layout("descriptor", isa.DESCRIPTOR), "planes": lambda: layout("planes", isa.PLANES),
+    "formats": lambda: members(Format), "csr": lambda: members(isa.Csr), "flits": flit_fields,
     "pass-words": lambda: members(isa.PassWord), "registers": registers, "load-window": load_window,
     "counters": lambda: members(isa.Counter), "ports": ports, **FIGURE_SECTIONS,
 }

@@ -13,13 +13,13 @@ from functools import lru_cache
 
 import numpy as np
 
-from . import alu_ops, constants, isa, layout
+from . import alu_ops, constants, isa, layout, precision
 from .alu_ops import AluOp
 from .errors import HayateError
 from .tensorfile import TensorFile, write_tensors
 
 FORMAT = "hayate-image"
-VERSION = 1
+VERSION = 2
 TOKENIZER = "tokenizer.json"  # tensor (uint8) that holds the tokenizer's JSON text
 
 #: Kinds of descriptor: how the loader splits a matrix over tiles (`layout` has the arithmetic).
@@ -52,7 +52,12 @@ class Descriptor:
     blocks: blocks of all tiles together.
     s_in: the normalizer multiplies the rounded sum by 2**s_in; a RUN with `sumscale` the sum of squares by 2**(2*s_in).
     s_out: a RUN converts to FP16 as fp16(x * 2**-s_out).
-    tensor: name of the tensor with the rows, "" without storage. FP16 [rows, 4*words] or FP32 [rows, 2*words], program row order.
+    tensor: name of the tensor with the rows, "" without such a copy. FP16 [rows, 4*words] or FP32 [rows, 2*words], program row order.
+    planes: name of the integer copy, "" without one: tensors ``<planes>.w8`` (int8 [rows, 4*words], at most W8_MAX in magnitude) and
+        ``<planes>.scale`` (FP16 [rows, groups]), same rows and same exponent as the FP16 copy.
+    group: elements of a row that share a scale, one of `precision.GROUPS`; 0 without planes.
+    grids: of the governor, see `isa.PLANES`: grid_out, grid_err, grid_half.
+    sensitivities: of the governor, per error energy over output energy: of INT4 against INT8, of INT8 against FP16; 32 bits each.
     """
 
     name: str
@@ -63,6 +68,10 @@ class Descriptor:
     s_in: int = 0
     s_out: int = 0
     tensor: str = ""
+    planes: str = ""
+    group: int = 0
+    grids: tuple = (0, 0, 0)
+    sensitivities: tuple = (0, 0)
 
 
 @dataclass(frozen=True)
@@ -189,7 +198,7 @@ _READ = {
     "program": lambda rows: tuple(isa.Instr(isa.Op[op], {k: _ref(v) for k, v in args.items()}) for op, args in rows),
     "micros": lambda rows: tuple(isa.Micro(**{k: AluOp(v) if k == "op" else _ref(v) for k, v in m.items()}) for m in rows),
     "routines": lambda d: {k: (int(a), int(b)) for k, (a, b) in d.items()},
-    "descriptors": lambda rows: tuple(Descriptor(**r) for r in rows),
+    "descriptors": lambda rows: tuple(Descriptor(**{k: tuple(v) if isinstance(v, list) else v for k, v in r.items()}) for r in rows),
     "regions": lambda rows: tuple(Region(**r) for r in rows),
     "constants": lambda rows: tuple(Constant(r["region"], tuple(r["values"]), r["tensor"]) for r in rows),
 }
@@ -204,12 +213,13 @@ def evaluate(terms, symbols):
 def contract_hash():
     """sha256 over everything that decides what an encoded program means."""
     enums = {f"{m.__name__.rpartition('.')[2]}.{name}": {e.name: int(e) for e in value}
-             for m in (isa, alu_ops) for name, value in vars(m).items()
+             for m in (isa, alu_ops, precision) for name, value in vars(m).items()
              if isinstance(value, type) and issubclass(value, enum.IntEnum) and value is not enum.IntEnum and len(value)}
-    numbers = {f"{m.__name__.rpartition('.')[2]}.{name}": value for m in (isa, layout, constants) for name, value in vars(m).items()
+    numbers = {f"{m.__name__.rpartition('.')[2]}.{name}": value
+               for m in (isa, layout, constants, precision) for name, value in vars(m).items()
                if name.isupper() and isinstance(value, (int, float))}
     dump = {"enums": enums, "numbers": numbers, "formats": {op.name: f for op, f in isa.FORMATS.items()}, "micro": isa.MICRO,
-            "descriptor": isa.DESCRIPTOR, "kinds": KINDS, "symbols": SYMBOLS, "spaces": SPACES,
+            "descriptor": isa.DESCRIPTOR, "planes": isa.PLANES, "kinds": KINDS, "symbols": SYMBOLS, "spaces": SPACES,
             "fields": [[f.name for f in dataclasses.fields(c)] for c in (Image, Descriptor, Region, Constant)]}
     return hashlib.sha256(json.dumps(dump, sort_keys=True).encode()).hexdigest()
 

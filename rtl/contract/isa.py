@@ -133,7 +133,7 @@ for _ops, _pairs in [
     ((Op.SKIP,), (("offset", 8),)),
     ((Op.M_WAIT, Op.V_WAIT), (("chan", 3), ("kind", 3), ("count", 8))),
     ((Op.GEMV,), (("desc", 10), ("dstep", 5), ("block", 2), ("group", 5), ("act", 12), ("act_h", 10), ("act_j", 10),
-                  ("slot_words", 1), ("rows", 2), ("vec", 1), ("kv", 1))),
+                  ("slot_words", 1), ("rows", 2), ("vec", 1), ("kv", 1), ("wanted", 1))),
     ((Op.FETCH,), (("desc", 10), ("index", 2), ("stage", 12), ("chan", 3))),
     ((Op.KVW,), (("desc", 10), ("dstep", 5), ("value", 1), ("act", 12), ("act_h", 10))),
     ((Op.RUN,), (("desc", 10), ("dstep", 5), ("routine", 10), ("length", 6), ("rows", 2), ("count", 10), ("vl", 7),
@@ -168,6 +168,21 @@ DESCRIPTOR, _width = _layout(
     ("row0", 20),          # global index of the tile's first row (FETCH and logits)
     ("s_in", 8),           # signed: the normalizer multiplies the rounded sum by 2**s_in
     ("s_out", 8),          # signed: RUN converts to FP16 as fp16(x * 2**-s_out)
+    ("alt", 10),           # descriptor of the integer planes, a `PLANES`; 0: there are none
+)
+assert _width <= DESCRIPTOR_BITS
+
+#: descriptor of a matrix's integer planes, in the same memory (`precision` has the layout). Rows, K and exponent are the matrix's.
+PLANES, _width = _layout(
+    ("base", 20),          # first word of block 0's hi plane
+    ("pitch", 12),         # words from row group to row group in the hi plane
+    ("block_stride", 20),  # words from block to block
+    ("lo_offset", 20),     # words from a block's hi plane to its lo plane
+    ("group", 2),          # `precision.group_code`
+    ("fp16", 1),           # the matrix also has its FP16 copy
+    ("grid_out", 7),       # governor: outputs count in units of 2**grid of the accumulator's last bit, ...
+    ("grid_err", 7),       # ... errors of INT4 against INT8, ...
+    ("grid_half", 7),      # ... errors of INT8 against FP16
 )
 assert _width <= DESCRIPTOR_BITS
 
@@ -187,6 +202,11 @@ class Csr(IntEnum):
     GROUP = 9          # query heads per KV head (G)
     GP_LOG2 = 10       # ceil(log2 G)
     HDQ = 11           # quads (words) per head dimension: head_dim / 4
+
+
+#: bit of an address in LOAD space CSR: the bits below it are the index of a planes descriptor, the data is the `precision.Format` in which
+#: its matrix is read.
+PRECISION_BIT = 10
 
 
 class Space(IntEnum):
@@ -211,7 +231,7 @@ class PassWord(IntEnum):
     """Kind of a PASS flit, in its `chan` field."""
 
     LANE = 0   # lane = position index; data = token[19:0] | position[35:20] | slot[51:36]
-    START = 1  # data = positions - 1 [2:0] | wanted-logits mask[15:8] | high-water mark[31:16] (slots in use, this pass included)
+    START = 1  # data = positions - 1 [2:0] | measure [3] | wanted-logits mask[15:8] | high-water mark[31:16] (slots in use, with this pass)
     BEGIN = 2  # a generation begins: counters are cleared and count
     FINISH = 3  # it has ended: counters stop
 
@@ -234,6 +254,18 @@ class Counter(IntEnum):
     ECC_CORRECTED = 12
     ECC_FATAL = 13
     PARITY = 14
+
+
+class Energy(IntEnum):
+    """Exact sums that a tile keeps for the governor, per matrix: squares of outputs on the matrix's grids, over its rows and positions."""
+
+    OUT = 0   # outputs
+    ERR = 1   # INT8 less INT4
+    HALF = 2  # FP16 less INT8
+
+
+#: bit of the address of a READ: the bits below it are index of a planes descriptor << 2 | Energy, the answer is the sum.
+ENERGY_BIT = 12
 
 
 @dataclass(frozen=True)

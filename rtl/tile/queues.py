@@ -19,6 +19,17 @@ MatrixEntry = data.StructLayout({
     "row0": 20,       # FETCH: global index of the first row here
     "index": 2,       # FETCH: FetchIndex
     "stage": 12,      # FETCH: stage buffer address
+    # GEMV of a weight matrix with integer planes (`precision`); all 0 for any other entry.
+    "format": 2,      # the `Format` in which it is read; `words` is then the pitch of the hi plane, `length` still counts FP16 words
+    "group": 2,       # `precision.group_code`
+    "lo_base": 20,    # first word of the block's lo plane
+    "measure": 1,     # governor: read the best copy, and add energies up; with `dual` the planes are read behind each FP16 row group
+    "dual": 1,        # FP16 and planes: `base` and `words` are those of the FP16 copy, `hi_base` and `pitch` those of the planes
+    "hi_base": 20,
+    "pitch": 12,
+    "wanted": 1,      # energies of wanted positions only
+    "planes": 10,     # index of the planes descriptor
+    "grid_out": 7, "grid_err": 7, "grid_half": 7,
 })
 
 #: entry of the vector engine's queue.
@@ -50,6 +61,7 @@ PassState = data.StructLayout({
     "positions": 4,   # P, 1 to M
     "want": 8,        # positions whose logits are wanted
     "hwm": 16,        # KV slots in use, this pass included
+    "measure": 1,     # the governor measures
 })
 
 #: one position of the pass.
