@@ -20,11 +20,12 @@ class Rounded:
     subnormal: int
 
 
-def to_fp16(values):
+def to_fp16(values, full=False):
     """Round float64 `values` once, to nearest even, after scaling them by a power of two.
 
-    The exponent is 0 where FP16 holds all values exactly, or neither overflows nor loses bits to subnormals; else it puts
-    the largest magnitude close to the top of FP16's range. Nothing overflows; what flushes is counted.
+    The exponent is 0 where FP16 holds all values exactly, or neither overflows nor loses bits to subnormals; else, and always where
+    `full` (the scales of an integer copy with the same exponent are normal numbers then), it puts the largest magnitude into
+    [2**TOP, 2**(TOP + 1)). Nothing overflows; what flushes is counted. All zeros have exponent 0.
 
     Raises OverflowError for magnitudes from 2**128 on.
     """
@@ -33,7 +34,7 @@ def to_fp16(values):
     if top >= 2.0**128:
         raise OverflowError(f"a magnitude of {top:.3g} is beyond FP32")
     exponent = 0
-    if top >= FP16_MAX or not _harmless(values, magnitude):
+    if top and (full or top >= FP16_MAX or not _harmless(values, magnitude)):
         exponent = int(np.clip(np.frexp(top)[1] - 1 - TOP, *EXPONENT_RANGE))
     scaled = np.ldexp(values, -exponent)
     half = scaled.astype(np.float16)
