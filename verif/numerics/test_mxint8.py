@@ -5,16 +5,71 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from hayate.rtl.numerics.mxint8 import MXINT8_LATENCY, ToMxInt8
+from hayate.verif.bench import Bench, params, rng
+from hayate.verif.bench.drivers import start
 from hayate.verif.golden.numerics.fp16 import from_bits
 from hayate.verif.golden.numerics.mxint8 import dequantize, quantize
-from hayate.verif.numerics.operands import CORNERS
+from hayate.verif.numerics import fp32_lane as lane
+from hayate.verif.numerics.operands import CORNERS, finite, pack
+
+BENCH = Bench(lambda count: ToMxInt8(count), params=[{"count": 16}, {"count": 1}])
+
+
+def operation(elements, rest):
+    """Inputs and outputs for some patterns whose block also holds the patterns `rest`."""
+    q, e = quantize(from_bits([[*elements, *rest]]))
+    codes = [int(c) & 0xFF for c in q[0, : len(elements)]]
+    return {"x": pack(elements), "exponent": int(e[0, 0]) + 10}, {"codes": pack(codes, 8)}
+
+
+def near(generator, top):
+    """A pattern whose exponent field is `top` or a little less, often at a tie or at the clamp."""
+    fraction = generator.choice((0, 1, 0x200, 0x3FF, 0x3F8, generator.getrandbits(10)))
+    return generator.getrandbits(1) << 15 | max(top - generator.randrange(12), 0) << 10 | fraction
+
+
+@BENCH.test()
+async def random_blocks(dut):
+    """Any exponents, and ones close to each other; the block's largest is now here, now elsewhere."""
+    await start(dut)
+    generator, count = rng("elements"), params()["count"]
+    operations = []
+    for _ in range(3000):
+        elements, rest = [finite(generator) for _ in range(count)], []
+        if generator.random() < 0.7:
+            top = generator.randrange(31)
+            elements = [near(generator, top) for _ in range(count)]
+        if generator.random() < 0.5:
+            rest = [finite(generator)]
+        operations.append(operation(elements, rest))
+    await lane.pipeline(dut, MXINT8_LATENCY, operations, rng("gaps"))
+
+
+@BENCH.test(only=lambda p: p["count"] == 16)
+async def every_distance_and_every_tie(dut):
+    """Every exponent of an element below every exponent of the block, with the fractions around ties and around the clamp."""
+    await start(dut)
+    operations = []
+    fractions = [f for i in range(11) for f in (1 << i, (1 << i) - 1, 0x3FF ^ (1 << i) - 1)]
+    patterns = [e << 10 | f & 0x3FF | (i & 1) << 15 for e in range(31) for i, f in enumerate(fractions)]
+    for top in range(31):
+        fit = [p for p in patterns if p >> 10 & 31 <= top]
+        fit += [0] * (-len(fit) % 16)
+        operations += [operation(fit[i : i + 16], [top << 10]) for i in range(0, len(fit), 16)]
+    await lane.pipeline(dut, MXINT8_LATENCY, operations, rng("gaps"), gap=0.05)
+
+
+def test_no_elements_are_refused():
+    with pytest.raises(ValueError, match="at least 1 element"):
+        ToMxInt8(0)
 
 
 def rational(row):
     """(q, e) of a list of Python floats, by comparison and rational arithmetic alone."""
     q, exponents = [], []
-    for start in range(0, len(row), 32):
-        block = [Fraction(v) for v in row[start : start + 32]]
+    for at in range(0, len(row), 32):
+        block = [Fraction(v) for v in row[at : at + 32]]
         e, largest = -10, max(abs(v) for v in block)
         while largest >= Fraction(2) ** (e + 1):
             e += 1
