@@ -1,11 +1,14 @@
-"""Address generator against the layout: every word of every shape, in order, under any release of landing rows."""
+"""Address generator against the layout: every word of every shape and format, in order, under any release of landing rows."""
 
 import pytest
 
+from hayate.rtl.contract import precision
 from hayate.rtl.contract.isa import Op
+from hayate.rtl.contract.precision import Format
 from hayate.verif.bench import Bench, params, rng
 
 LANDING = 16
+TAG = ("measure", "wanted", "planes", "grid_out", "grid_err", "grid_half")
 
 
 def component(banks):
@@ -17,33 +20,93 @@ def component(banks):
 BENCH = Bench(component, params=[{"banks": 1}, {"banks": 2}, {"banks": 8}])
 
 
-def expected(e, banks):
-    """(mask, addr, act, first, last, useful, s_in, kv) of each word."""
+def integer_row(e, fmt, hi, lo):
+    """Words of a row of nibbles: what each shows beside its address."""
+    k, group = 4 * e["length"], precision.GROUPS[e["group"]]
     words = []
-    for first in range(0, e["rows"], banks):
+    for kind, at in precision.hi_layout(k, group):
+        if kind == "scale":
+            words.append({"scales": 1, "addr": hi})
+        else:
+            i = at // precision.WORD_NIBBLES
+            both = {
+                "nibbles": 1, "wide": 1, "act": e["act"] + 4 * i, "select": at // group % precision.WORD_SCALES,
+                "left": min(8, e["length"] - 8 * (i // 2)),
+            }
+            words.append({**both, "low": 0, "addr": hi})
+            if fmt == Format.INT8:
+                words.append({**both, "low": 1, "addr": lo + i})
+        hi += 1
+    words[0]["first_low"] = 1
+    assert len(words) == precision.stream_words(k, group, fmt)
+    return words
+
+
+def rows_of(e, group):
+    """Streams of one row group: the words of each."""
+    lo = e["lo_base"] + group * precision.plane_words(4 * e["length"])
+    plain = [{"addr": e["base"] + group * e["words"] + w, "act": e["act"] + w} for w in range(e["length"])]
+    if e["dual"]:
+        less = integer_row(e, Format.INT8, e["hi_base"] + group * e["pitch"], lo)
+        return [plain, [{**word, "subtract": 1, "second": 1, "useful": 0, "nested": 1} for word in less]]
+    if e["format"] == Format.FP16:
+        return [plain]
+    return [[{**word, "nested": 1} for word in integer_row(e, e["format"], e["base"] + group * e["words"], lo)]]
+
+
+def expected(e, banks):
+    """Fields of each word; those that are of no interest for a word are absent."""
+    words = []
+    none = dict.fromkeys(("nibbles", "scales", "wide", "subtract", "first_low", "second", "nested", "first", "last"), 0)
+    tag = {name: e[name] for name in TAG}
+    for group, first in enumerate(range(0, e["rows"], banks)):
         rows = min(banks, e["rows"] - first)
         useful = min(banks, max(0, e["live"] - first))
-        for w in range(e["length"]):
-            at = e["base"] + first // banks * e["words"] + w
-            words.append(((1 << rows) - 1, at, e["act"] + w, int(w == 0), int(w == e["length"] - 1), useful, e["s_in"] & 255, e["kv"]))
+        common = {**none, **tag, "mask": (1 << rows) - 1, "s_in": e["s_in"] & 255, "kv": e["kv"], "useful": useful}
+        streams = rows_of(e, group)
+        for stream in streams:
+            stream[-1]["last"] = 1
+            words += [{**common, **word} for word in stream]
+        words[-sum(map(len, streams))]["first"] = 1
     return words
+
+
+def random_entry(random, banks):
+    rows, length = random.randrange(1, 3 * banks + 1), random.choice([1, 1, 2, 3, 9, 40, random.randrange(1, 100)])
+    fmt = random.choice([Format.FP16, Format.FP16, Format.INT8, Format.INT4])
+    if fmt == Format.FP16 and random.getrandbits(1):
+        length = min(length, 3)  # so that groups wait for the drain and the landing buffer
+    pitch = precision.hi_pitch(4 * length, precision.GROUPS[group := random.randrange(3)]) + random.choice([0, 3])
+    e = {
+        "op": Op.GEMV, "base": random.randrange(1 << 16), "words": length + random.choice([0, 5]) if fmt == Format.FP16 else pitch,
+        "length": length, "rows": rows, "live": random.choice([0, rows, random.randrange(rows + 1)]),
+        "act": random.randrange(1000), "s_in": random.randrange(-40, 41), "kv": random.getrandbits(1),
+        "format": fmt, "group": group, "lo_base": random.randrange(1 << 16), "hi_base": random.randrange(1 << 16), "pitch": pitch,
+        "dual": int(fmt == Format.FP16 and random.getrandbits(1)),
+        "measure": random.getrandbits(1), "wanted": random.getrandbits(1), "planes": random.getrandbits(10),
+        **{name: random.getrandbits(7) for name in ("grid_out", "grid_err", "grid_half")},
+    }
+    if fmt != Format.FP16 or e["dual"]:
+        e["act"] &= ~7
+    return e
 
 
 @BENCH.test()
 async def walks_every_word_in_order(dut):
     """Entries are loaded as soon as, or some time after, the one before ends; landing rows come back at random times."""
+    from hayate.rtl.tile.gemv import EnergyTag
     from hayate.rtl.tile.queues import MatrixEntry
     from hayate.verif.bench.drivers import clock, settle, start
 
     random, banks = rng(), params()["banks"]
     await start(dut)
-    words, out, drain, finished, loads = [], 0, 0, 0, 0
+    words, out, drain, finished, loads, second = [], 0, 0, 0, 0, 0
     stalls = {"landing": 0, "drain": 0}
     active = False
     hold = 0.5
-    for cycle in range(4000):
+    for cycle in range(12000):
         if cycle % 200 == 0:
-            hold = random.choice([0.0, 0.5, 0.9])
+            hold = random.choice([0.0, 0.5, 0.9, 0.99])
         release = sum(random.random() >= hold for _ in range(min(out, 3)))
         dut.freed.value = release
         dut.load.value = 0
@@ -52,9 +115,9 @@ async def walks_every_word_in_order(dut):
         fire, ending = int(dut.fire.value), int(dut.ending.value)
         assert ending == (fire and len(words) == 1)
         if active:
-            mask, last = words[0][0], words[0][4]
-            rows = mask.bit_length()
-            full = last and LANDING - out < rows
+            last, lands = words[0]["last"], not words[0]["second"]
+            rows = words[0]["mask"].bit_length()
+            full = last and lands and LANDING - out < rows
             assert int(dut.wait_landing.value) == full
             assert int(dut.wait_drain.value) == (last and not full and drain > 0)
             assert fire == (not last or (not full and drain == 0))
@@ -62,20 +125,17 @@ async def walks_every_word_in_order(dut):
             stalls["drain"] += int(dut.wait_drain.value)
         drain = max(drain - 1, 0)
         if fire:
-            shown = [int(getattr(dut, n).value) for n in ("mask", "addr", "act", "first", "last", "useful", "s_in", "kv")]
-            assert shown == list(words.pop(0))
+            word = words.pop(0)
+            tag = EnergyTag.from_bits(int(dut.tag.value))
+            shown = {n: getattr(tag, n) if n in ("second", "nested", *TAG) else int(getattr(dut, n).value) for n in word}
+            assert shown == word
             if last:
-                out += rows
+                out += rows if lands else 0
+                second += not lands
                 drain = rows - 1
                 finished += 1
         if (ending or not active) and random.random() < 0.7:
-            rows = random.randrange(1, 3 * banks + 1)
-            e = {
-                "op": Op.GEMV, "base": random.randrange(1 << 16), "words": random.randrange(1, 20),
-                "length": random.choice([1, 1, 2, 3, 9]),
-                "rows": rows, "live": random.choice([0, rows, random.randrange(rows + 1)]), "act": random.randrange(1000),
-                "s_in": random.randrange(-40, 41), "kv": random.getrandbits(1),
-            }
+            e = random_entry(random, banks)
             dut.entry.value = MatrixEntry.const({**e, "s_in": e["s_in"] & 255}).as_bits()
             dut.load.value = 1
             words = expected(e, banks)
@@ -83,7 +143,7 @@ async def walks_every_word_in_order(dut):
         active = bool(words)
         await clock(dut)
         out -= release
-    assert loads > 100 and finished > 200
+    assert loads > 100 and finished > 200 and second > 30
     assert stalls["landing"] > 50 and (stalls["drain"] > 50 or banks == 1)
 
 
