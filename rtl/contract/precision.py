@@ -33,6 +33,10 @@ MX_FRACTION = 6
 MX_MAX = 127  # largest |q|
 MX_EXPONENT_BITS = 5  # of e - MX_MIN_EXPONENT: 0 to 25
 
+SENS_FRACTION = 8  # fraction bits of the governor's sensitivities
+KNOB_FRACTION = 16 + SENS_FRACTION  # ... and of its knob
+KNOB_BITS = 32
+
 
 def group_code(group):
     """Two-bit code of a group size. ValueError unless it is one of `GROUPS`."""
