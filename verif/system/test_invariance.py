@@ -17,7 +17,8 @@ MORE = [(3, 2, 2), (3, 4, 4), (2, 2, 1), (1, 4, 1), (2, 2, 8), (4, 1, 8)]
 
 
 def config(tiles, lanes, banks):
-    return load_config("unit", [f"tiles={tiles}", f"lanes={lanes}", f"banks={banks}"])
+    depth = max(4096, 8192 // (tiles * banks))  # one bank alone must hold the whole model
+    return load_config("unit", [f"tiles={tiles}", f"lanes={lanes}", f"banks={banks}", f"bank_depth={depth}"])
 
 
 def check(run, tiles, lanes, banks):
