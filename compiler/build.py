@@ -7,22 +7,25 @@ from hayate.rtl.contract.image import TOKENIZER, Image, embed_text
 from . import plan as planning
 from . import program, routines
 from .checkpoint import Checkpoint
+from .copies import ALL, Options
 
 
-def compile_model(path, exponents=None):
+def compile_model(path, exponents=None, *, planes=True, group=32, fp16=ALL, calibration=None):
     """`Image` of the Hugging Face directory `path`; equal inputs give equal images.
 
     Parameters
     ----------
     path: folder with config.json, *.safetensors and, for text prompts, tokenizer.json.
     exponents: static exponents of activations, see `plan.build`; default 0 everywhere.
+    planes, group, fp16, calibration: which copies of each matrix the image holds, see `copies.Options`.
 
     Raises HayateError naming the file and the field.
     """
+    options = Options(planes, group, fp16, calibration)
     checkpoint = Checkpoint(path)
     checkpoint.refuse_biases()
     shape = checkpoint.shape
-    plan = planning.build(checkpoint, exponents or {})
+    plan = planning.build(checkpoint, exponents or {}, options)
     embedding_exponent = plan.notes["emb"]["exponent"]
     micros, table = routines.build(shape.head_dim, tied=shape.tied, scaled=embedding_exponent != 0)
     tensors = dict(plan.tensors)

@@ -10,11 +10,12 @@ from hayate.rtl.contract import isa
 from hayate.rtl.contract.config import Config
 from hayate.rtl.contract.errors import HayateError
 from hayate.rtl.contract.image import Image, evaluate
-from hayate.rtl.contract.isa import BANK_SHIFT, Csr, Space
+from hayate.rtl.contract.isa import BANK_SHIFT, PRECISION_BIT, Csr, Space
 from hayate.rtl.contract.layout import gp_log2
+from hayate.rtl.contract.precision import Format, group_code
 
 from .secded import hex_lines
-from .shares import Geometry, stripe
+from .shares import Geometry, stripe, stripe_planes
 from .usage import allocate, require_fit
 
 _HALF = (1 << 64) - 1
@@ -37,7 +38,8 @@ class TilePlacement:
     ----------
     tile: logical number; its ring stop is `stop`.
     descriptors, program: 128-bit words; micros: 64-bit words.
-    shares: descriptor name -> (base, `shares.Share`); base is None for vectors.
+    shares: descriptor name -> (base, `shares.Share`); base is None for vectors and matrices without FP16 copy.
+    planes: matrix name -> (index of its planes descriptor, base, `shares.PlanesShare`); these descriptors follow the image's own.
     banks: uint64 [banks, weight words]: what the weights take, from word 0 on.
     depth: words of every bank in use, KV cache included; it lies behind the weights and starts as zeros.
     csr: `Csr` -> value.
@@ -50,6 +52,7 @@ class TilePlacement:
     program: tuple
     micros: tuple
     shares: dict
+    planes: dict
     banks: np.ndarray
     depth: int
     csr: dict
@@ -59,7 +62,8 @@ class TilePlacement:
 @dataclass(frozen=True)
 class Placement:
     """An image on a configuration: `tiles` (`TilePlacement`), `regions` (name -> address, the same on every tile but for
-    views, which are left out), `slots` in use of the KV cache, `context`: positions a sequence may have."""
+    views, which are left out), `slots` in use of the KV cache, `context`: positions a sequence may have, `precision`: `Format` in which
+    each matrix with planes is read at first, by name."""
 
     image: Image
     config: Config
@@ -67,10 +71,11 @@ class Placement:
     regions: dict
     slots: int
     context: int
+    precision: dict
 
     def loads(self, *, kv=True):
         """`Load` records that bring every tile up from any state: banks (the KV cache as zeros too unless `kv` is False),
-        descriptors, program, micro-operations, vector memory, registers."""
+        descriptors, program, micro-operations, vector memory, precision table, registers."""
         for t in self.tiles:
             for bank in range(self.config.banks):
                 for word, data in enumerate(t.banks[bank].tolist()):
@@ -85,6 +90,8 @@ class Placement:
                 yield Load(t.stop, Space.MICRO, i, word)
             for addr, bits in t.vmem.tolist():
                 yield Load(t.stop, Space.VMEM, addr, bits)
+            for name, (index, _, _) in t.planes.items():
+                yield Load(t.stop, Space.CSR, 1 << PRECISION_BIT | index, int(self.precision[name]))
             for register, value in t.csr.items():
                 yield Load(t.stop, Space.CSR, int(register), value)
 
@@ -100,34 +107,49 @@ class Placement:
         return paths
 
 
-def place(image, config):
+def place(image, config, precision=None):
     """`Placement` of `image` on `config`.
 
-    Raises HayateError naming the configuration field when something does not fit: what, by how much, and the remedy.
+    precision: matrix name -> `Format` in which it is read; others, all with None, are read in their best copy: FP16, else INT8.
+
+    Raises HayateError naming the configuration field when something does not fit: what, by how much, and the remedy; naming the matrix
+    for a precision that it does not have.
     """
+    table = _precision(image, precision or {})
     require_fit(image, config)
     geometry = Geometry.of(image.model, config)
     regions = allocate(image, geometry)[0]
     tiles = tuple(_tile(image, config, geometry, regions, t) for t in range(config.tiles))
-    return Placement(image, config, tiles, regions, geometry.slots, geometry.context)
+    return Placement(image, config, tiles, regions, geometry.slots, geometry.context, table)
+
+
+def _precision(image, wanted):
+    """Name -> `Format` of every matrix with planes."""
+    formats = {d.name: [Format.FP16] * bool(d.tensor) + [Format.INT8, Format.INT4] * bool(d.planes) for d in image.descriptors}
+    for name, fmt in wanted.items():
+        if fmt not in formats.get(name, ()):
+            has = "no matrix of this name" if name not in formats else ", ".join(f.name for f in formats[name]) or "no copy of its own"
+            raise HayateError("precision", name, f"the image does not have it in {Format(fmt).name}", f"it has {has}")
+    return {d.name: Format(wanted.get(d.name, formats[d.name][0])) for d in image.descriptors if d.planes}
 
 
 def _tile(image, config, geometry, regions, tile):
-    shares, descriptors, chunks, base = {}, [], [], 0
-    stored = [d for d in image.descriptors if d.tensor]
-    empty = [d for d in image.descriptors if not d.tensor]
-    for d in stored + empty:
-        share = geometry.share(d, tile)
-        shares[d.name] = (None if d.kind == "vector" else base, share)
-        if d.tensor:
-            chunks.append(stripe(image.tensors[d.tensor], share, config.banks))
-        base += share.blocks * share.stride if d.kind != "vector" else 0
-    for d in image.descriptors:
-        base_of, s = shares[d.name]
-        values = {"base": base_of or 0, "words": s.words, "rows": s.rows, "block_stride": s.stride, "quad0": s.quad0,
-                  "row0": s.row0, "s_in": d.s_in, "s_out": d.s_out}
-        with _fitting(d.name, config, "more tiles or a smaller model"):
-            descriptors.append(isa.pack(isa.DESCRIPTOR, values))
+    shares, planes, chunks, base = {}, {}, [np.zeros((config.banks, 0), np.uint64)], 0
+    share_of = {d.name: geometry.share(d, tile) for d in image.descriptors}
+    for d in (d for d in image.descriptors if d.tensor):
+        shares[d.name] = (base, share_of[d.name])
+        chunks.append(stripe(image.tensors[d.tensor], share_of[d.name], config.banks))
+        base += chunks[-1].shape[1]
+    for d in (d for d in image.descriptors if d.planes):
+        w8, scale = image.tensors[f"{d.planes}.w8"], image.tensors[f"{d.planes}.scale"]
+        planes[d.name] = (len(image.descriptors) + len(planes), base, geometry.planes(d, share_of[d.name]))
+        chunks.append(stripe_planes(w8, scale, d.group, share_of[d.name], config.banks))
+        base += chunks[-1].shape[1]
+    for d in (d for d in image.descriptors if not d.tensor):
+        share = share_of[d.name]
+        shares[d.name] = (base if d.kind in ("kcache", "vcache") else None, share)
+        base += share.blocks * share.stride
+    descriptors = _descriptors(image, config, shares, planes)
     quad0 = geometry.quads(tile)[0]
     addresses = dict(regions)
     for r in image.regions:
@@ -140,8 +162,26 @@ def _tile(image, config, geometry, regions, tile):
     with _fitting("program", config, "a smaller model"):
         program = tuple(isa.encode(i, resolve) for i in image.program)
         micros = tuple(isa.encode_micro(m, resolve) for m in image.micros)
-    return TilePlacement(tile, tile + 1, tuple(descriptors), program, micros, shares, np.concatenate(chunks, axis=1), base,
+    return TilePlacement(tile, tile + 1, descriptors, program, micros, shares, planes, np.concatenate(chunks, axis=1), base,
                          _csr(geometry, tile), _vmem(image, geometry, addresses, tile))
+
+
+def _descriptors(image, config, shares, planes):
+    """Encoded descriptors: the image's, then those of the planes."""
+    words = []
+    for d in image.descriptors:
+        base, s = shares[d.name]
+        values = {"base": base or 0, "words": s.words, "rows": s.rows, "block_stride": s.stride, "quad0": s.quad0, "row0": s.row0,
+                  "s_in": d.s_in, "s_out": d.s_out, "alt": planes[d.name][0] if d.planes else 0}
+        with _fitting(d.name, config, "more tiles or a smaller model"):
+            words.append(isa.pack(isa.DESCRIPTOR, values))
+    for d in (d for d in image.descriptors if d.planes):
+        _, base, p = planes[d.name]
+        values = {"base": base, "pitch": p.pitch, "block_stride": p.stride, "lo_offset": p.lo_offset, "group": group_code(d.group),
+                  "fp16": int(bool(d.tensor)), **dict(zip(("grid_out", "grid_err", "grid_half"), d.grids, strict=True))}
+        with _fitting(f"{d.name} (planes)", config, "more tiles or a smaller model"):
+            words.append(isa.pack(isa.PLANES, values))
+    return tuple(words)
 
 
 class _fitting:

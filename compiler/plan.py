@@ -1,15 +1,18 @@
 """Decides what the image holds: matrices with their exponents, descriptors in order, regions, constants."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from hayate.rtl.contract.errors import HayateError
 from hayate.rtl.contract.image import Constant, Descriptor, Region
 from hayate.rtl.contract.isa import ROPE_FINE_BITS
-from hayate.rtl.contract.layout import gp_log2
+from hayate.rtl.contract.layout import ceil_div, gp_log2
+from hayate.rtl.contract.precision import MX_BLOCK
 
+from .copies import Numbers, Options, kept, unit
 from .fold import interleave, permute_heads, rope_tables, to_fp16
+from .quantize import quantize
 from .routines import TEMPS
 
 P_EXPONENT = -15  # softmax numerators are sent as fp16(2**15 * exp(...))
@@ -19,26 +22,34 @@ EXPONENTS = ("xa", "q", "k", "v", "ao", "xb", "ff")  # of each layer's activatio
 @dataclass
 class Plan:
     """What `build` collects. `source`: the checkpoint's folder; `index`: descriptor name -> number; `dstep`: descriptors of a
-    layer; `notes`: tensor -> how it was rounded."""
+    layer; `notes`: tensor -> how it was rounded; `numbers`: matrix with planes -> `copies.Numbers`."""
 
     source: object
+    options: Options = Options()
     descriptors: list = field(default_factory=list)
     tensors: dict = field(default_factory=dict)
     notes: dict = field(default_factory=dict)
+    numbers: dict = field(default_factory=dict)
     dstep: int = 0
 
     @property
     def index(self):
         return {d.name: i for i, d in enumerate(self.descriptors)}
 
-    def half(self, name, values):
-        """Round a matrix into the image; its exponent."""
+    def half(self, name, values, multiplied=True):
+        """Round a matrix into the image, with planes where it is `multiplied` and the options want them; its exponent."""
+        planes = multiplied and self.options.planes
         try:
-            rounded = to_fp16(values)
+            rounded = to_fp16(values, full=planes)
         except OverflowError as e:
             raise HayateError(self.source, name, f"{e}, with the norm's gain folded in", "repair the checkpoint") from None
         self.tensors[name] = rounded.half
         self.notes[name] = {"exponent": rounded.exponent, "flushed": rounded.flushed, "subnormal": rounded.subnormal}
+        if planes:
+            integer = quantize(np.ldexp(values, -rounded.exponent), self.options.group)
+            self.tensors |= {f"{name}.w8": integer.w8, f"{name}.scale": integer.scale}
+            self.numbers[name] = Numbers.of(rounded.half, integer)
+            self.notes[name]["errors"] = list(self.numbers[name].errors)
         return rounded.exponent
 
     def add(self, name, kind, *, tensor="", **shape):
@@ -46,15 +57,33 @@ class Plan:
         if tensor:
             array = self.tensors[tensor]
             shape = {"rows": array.shape[0], "words": array.shape[1] * array.itemsize // 8, **shape}
+            if tensor in self.numbers:
+                shape |= {"planes": tensor, "group": self.options.group}
         self.descriptors.append(Descriptor(name=name, kind=kind, tensor=tensor, **shape))
 
+    def finish(self):
+        """Once all matrices are known: drop FP16 copies that the options do not want, give each matrix its grids and sensitivities."""
+        spare = {n: self.tensors[n].nbytes for n in self.numbers if n != "emb"}
+        dropped = set(spare) - kept(self.options, spare, self.numbers)
+        default = unit(list(self.numbers.values()))
+        for i, d in enumerate(self.descriptors):
+            if d.planes:
+                found, own = self.options.of(d.name), self.numbers[d.name]
+                grids, sensitivities = (found["grids"], found["sensitivities"]) if found else (own.grids(), own.sensitivities(default))
+                self.notes[d.name] |= {k: list(found[k]) for k in ("gains", "ratios") if found and k in found}
+                self.descriptors[i] = replace(d, tensor="" if d.name in dropped else d.tensor, grids=tuple(map(int, grids)),
+                                              sensitivities=tuple(map(int, sensitivities)))
+        for name in dropped:
+            del self.tensors[name]
 
-def build(checkpoint, exponents):
+
+def build(checkpoint, exponents, options=Options()):  # noqa: B008
     """`Plan` of a checkpoint.
 
     exponents: static exponents of the activations, default 0: ``(layer, name)`` -> S for `EXPONENTS`, ``name`` for xf and xg.
+    options: `copies.Options`. Raises HayateError.
     """
-    shape, plan = checkpoint.shape, Plan(checkpoint.path)
+    shape, plan = checkpoint.shape, Plan(checkpoint.path, options)
 
     def s(name, layer=None):
         if name == "xa" and layer == shape.layers:
@@ -63,7 +92,7 @@ def build(checkpoint, exponents):
 
     d, vector = shape.hidden, {"kind": "vector", "rows": shape.hidden}
     gain = checkpoint.vector("model.norm", d)
-    e = plan.half("emb", checkpoint.matrix("model.embed_tokens", shape.vocab, d))
+    e = plan.half("emb", checkpoint.matrix("model.embed_tokens", shape.vocab, d), multiplied=shape.tied)
     coarse, fine = rope_tables(shape.head_dim, shape.context, shape.rope_theta, ROPE_FINE_BITS)
     plan.tensors |= {"rope_coarse": coarse, "rope_fine": fine}
     if shape.tied:
@@ -82,6 +111,7 @@ def build(checkpoint, exponents):
     for layer in range(shape.layers):
         _layer(plan, checkpoint, layer, lambda name, layer=layer: s(name, layer), s("xa", layer + 1))
     plan.dstep = (len(plan.descriptors) - first) // shape.layers
+    plan.finish()
     return plan
 
 
@@ -114,10 +144,14 @@ def _layer(plan, checkpoint, layer, s, s_next):
 
 
 def regions(shape):
-    """Regions of a model."""
+    """Regions of a model. Those whose vectors matrices multiply come first and are whole MXINT8 blocks, so that each begins on one."""
     d, hdq, group = shape.hidden // 4, shape.head_dim // 4, shape.heads // shape.kv_heads
+
+    def blocks(quads):
+        return {"": ceil_div(quads, MX_BLOCK // 4) * (MX_BLOCK // 4)}
+
     spaces = {
-        "act": {"XA": {"": d}, "XB": {"": d}, "AO": {"": shape.heads * hdq}, "FF": {"": shape.intermediate // 4},
+        "act": {"XA": blocks(d), "XB": blocks(d), "AO": blocks(shape.heads * hdq), "FF": blocks(shape.intermediate // 4),
                 "Q": {"heads": hdq << gp_log2(group)}, "KS": {"heads": hdq}, "VS": {"heads": hdq}, "PR": {"slot_words": 1}},
         "stage": {"EMB": {"": d}, "ROPEC": {"": shape.head_dim}, "ROPEF": {"": shape.head_dim}},
         "vmem": {"X": {"rows": 1}, **({"GAIN": {"rows": 1}} if shape.tied else {}), "C": {"": shape.head_dim},

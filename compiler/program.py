@@ -103,10 +103,10 @@ def build(shape, index, dstep, routines):
     if shape.tied:
         p.run("final", "xg", send_base="XB", **everyone)
         p.wait(Op.M_WAIT, GATHER, WaitKind.ALL)
-        p.gemv("emb", "XB")
+        p.gemv("emb", "XB", wanted=1)
         p.run("head", "emb", landing=1)
     else:
-        p.gemv("head", "XA")
+        p.gemv("head", "XA", wanted=1)
         p.run("head", "head", landing=1)
     p.instructions[skip].args["offset"] = p.emit(Op.SENDCAND) - skip
     p.emit(Op.END)

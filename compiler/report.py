@@ -3,6 +3,8 @@
 from rich.console import Group
 from rich.table import Table
 
+from hayate.rtl.contract.layout import ceil_div
+
 from .shares import Geometry
 from .usage import UNITS, usage
 
@@ -10,9 +12,12 @@ from .usage import UNITS, usage
 def report(image, config):
     """Report as plain data (JSON), whether or not the image fits.
 
-    Keys: model, config, fits, slots, context, bytes {weights, kv, padding, capacity}, utilization (bytes in use, padding
+    Keys: model, config, fits, slots, context, bytes {weights (fp16, planes), kv, padding, capacity}, utilization (bytes in use, padding
     included, over capacity), memories [{field, need, have, unit, fits}], banks [{tile, words, bytes, utilization}] (every bank
-    of a tile is equally full), matrices [{name, kind, bytes, padding, exponent, flushed, subnormal}].
+    of a tile is equally full), matrices [{name, kind, bytes (fp16, planes), padding, exponent, flushed, subnormal}]. `fp16` counts the
+    copy that `Descriptor.tensor` names, rotary tables too.
+    precision: of the matrices with planes [{name, group, fp16 (whether it has that copy), grids, sensitivities, errors (of the weights,
+    squared and relative: INT4 less INT8, INT8 less FP16)}], after calibration also `gains` and `ratios`, see `calibrate`.
     """
     geometry = Geometry.of(image.model, config)
     notes = image.notes.get("matrices", {})
@@ -20,22 +25,30 @@ def report(image, config):
     for d in image.descriptors:
         if d.kind == "vector":
             continue
-        shares = [geometry.share(d, t) for t in range(config.tiles)]
-        for t, s in enumerate(shares):
-            words[t] += s.blocks * s.stride
-        live = 8 * sum(s.blocks * s.rows * s.words for s in shares)
-        taken = 8 * config.banks * sum(s.blocks * s.stride for s in shares)
-        matrices.append({"name": d.name, "kind": d.kind, "bytes": live, "padding": taken - live,
-                         **{k: notes.get(d.tensor, {}).get(k, 0) for k in ("exponent", "flushed", "subnormal")}})
+        taken = live = 0
+        for t in range(config.tiles):
+            share, used = geometry.share(d, t), sum(geometry.words(d, t))
+            words[t] += used
+            taken += 8 * config.banks * used
+            live += 8 * share.blocks * share.rows * share.words
+        fp16 = live if d.tensor else 0
+        planes = d.rows * (4 * d.words + 2 * ceil_div(4 * d.words, d.group)) if d.planes else 0
+        live = live if d.kind in ("kcache", "vcache") else fp16 + planes
+        matrices.append({"name": d.name, "kind": d.kind, "bytes": live, "fp16": fp16, "planes": planes, "padding": taken - live,
+                         **{k: notes.get(d.name, {}).get(k, 0) for k in ("exponent", "flushed", "subnormal")}})
+    precision = [{"name": d.name, "group": d.group, "fp16": bool(d.tensor), "grids": list(d.grids), "sensitivities": list(d.sensitivities),
+                  **{k: notes[d.name][k] for k in ("errors", "gains", "ratios") if k in notes.get(d.name, {})}}
+                 for d in image.descriptors if d.planes]
     kv = sum(m["bytes"] for m in matrices if m["kind"] in ("kcache", "vcache"))
     total, padding = sum(m["bytes"] for m in matrices), sum(m["padding"] for m in matrices)
     memories = [{"field": u.field, "need": u.need, "have": u.have, "unit": UNITS[u.field], "fits": u.fits} for u in usage(image, config)]
+    copies = {copy: sum(m[copy] for m in matrices) for copy in ("fp16", "planes")}
     return {"model": image.model["name"], "config": config.name, "fits": all(m["fits"] for m in memories),
             "slots": geometry.slots, "context": geometry.context,
-            "bytes": {"weights": total - kv, "kv": kv, "padding": padding, "capacity": config.bytes_total},
+            "bytes": {"weights": total - kv, **copies, "kv": kv, "padding": padding, "capacity": config.bytes_total},
             "utilization": (total + padding) / config.bytes_total, "memories": memories,
             "banks": [{"tile": t, "words": n, "bytes": 8 * n, "utilization": n / config.bank_depth} for t, n in enumerate(words)],
-            "matrices": matrices}
+            "matrices": matrices, "precision": precision}
 
 
 def render(data):
@@ -48,7 +61,16 @@ def render(data):
     banks = Table("tile", "bytes per bank", "full", title=f"{data['context']} positions, {data['slots']} KV slots")
     for b in data["banks"]:
         banks.add_row(str(b["tile"]), str(b["bytes"]), f"{b['utilization']:.0%}")
-    matrices = Table("matrix", "bytes", "padding", "exponent", "flushed")
+    matrices = Table("matrix", "FP16 or FP32", "planes", "padding", "exponent", "flushed")
     for m in data["matrices"]:
-        matrices.add_row(m["name"], str(m["bytes"]), str(m["padding"]), str(m["exponent"]), str(m["flushed"]))
-    return Group(memories, banks, matrices)
+        first = m["bytes"] - m["planes"]
+        matrices.add_row(m["name"], *(str(n) for n in (first, m["planes"], m["padding"], m["exponent"], m["flushed"])))
+    if not data["precision"]:
+        return Group(memories, banks, matrices)
+    precision = Table("matrix", "group", "INT4 error", "INT8 error", "KL saved by INT8", "by FP16", "sensitivities",
+                      title="errors of the weights, squared and relative; KL in nats a token")
+    for p in data["precision"]:
+        gains = [f"{g:.1e}" for g in p.get("gains", ())] or ["not calibrated", ""]
+        errors = [f"{e:.1e}" for e in p.get("errors", ())] or ["", ""]
+        precision.add_row(p["name"], str(p["group"]), *errors, *gains, ", ".join(map(str, p["sensitivities"])))
+    return Group(memories, banks, matrices, precision)

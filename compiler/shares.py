@@ -6,14 +6,15 @@ import numpy as np
 
 from hayate.rtl.contract.errors import HayateError
 from hayate.rtl.contract.layout import attention, ceil_div, local_slots, split
+from hayate.rtl.contract.precision import WORD_NIBBLES, WORD_SCALES, hi_layout, hi_pitch, plane_words
 
 
 @dataclass(frozen=True)
 class Share:
     """A tile's part of one descriptor.
 
-    `rows` of each of `blocks` blocks, `words` per row; `quad0`, `row0` as in `isa.DESCRIPTOR`. `source`: rows of the tensor,
-    [blocks, rows], None without one. A block begins on bank 0 and takes `stride` words in every bank.
+    `rows` of each of `blocks` blocks, `words` per row; `quad0`, `row0` as in `isa.DESCRIPTOR`. `source`: rows of the matrix,
+    [blocks, rows], None without one. A block begins on bank 0 and takes `stride` words in every bank, none where there is no FP16 copy.
     """
 
     rows: int
@@ -23,6 +24,16 @@ class Share:
     row0: int
     stride: int
     source: object = None
+
+
+@dataclass(frozen=True)
+class PlanesShare:
+    """The integer copy of a tile's part: `pitch`, `lo_offset` and `stride` (block_stride) as in `isa.PLANES`, `blocks` of them."""
+
+    pitch: int
+    lo_offset: int
+    stride: int
+    blocks: int
 
 
 @dataclass(frozen=True)
@@ -74,15 +85,15 @@ class Geometry:
         row0 = 0
         if d.kind in ("rows", "vector"):
             row0, stop = self.rows(tile, d.rows)
-            return self._share(d.words, [np.arange(row0, stop)], row0 // 4, row0, stored=d.kind == "rows")
+            return self._share(d, [np.arange(row0, stop)], row0 // 4, row0)
         if d.kind == "pairs":
             start, stop = split(d.rows // 8, self.tiles, tile)
-            return self._share(d.words, [np.arange(8 * start, 8 * stop)], start, 8 * start)
+            return self._share(d, [np.arange(8 * start, 8 * stop)], start, 8 * start)
         if d.kind in ("q", "kv"):
             per_head = d.blocks // self.kv_heads
             blocks = range(att.head0 * per_head, (att.head0 + att.heads) * per_head)
             size = d.rows // d.blocks
-            return self._share(d.words, [np.arange(b * size + 4 * quad0, b * size + 4 * quad1) for b in blocks], quad0, 0)
+            return self._share(d, [np.arange(b * size + 4 * quad0, b * size + 4 * quad1) for b in blocks], quad0, 0)
         if d.kind == "kcache":
             rows = local_slots(self.slots, att.group_size, att.group_index)
             return Share(rows, att.heads, d.words, quad0, 0, ceil_div(rows, self.banks) * d.words)
@@ -91,17 +102,60 @@ class Geometry:
             return Share(rows, att.heads, words, quad0, 0, ceil_div(rows, self.banks) * words)
         raise HayateError("image", d.name, f"unknown kind {d.kind!r}", "compile the model again")
 
-    def _share(self, words, blocks, quad0, row0, stored=True):
+    def _share(self, d, blocks, quad0, row0):
         source = np.stack(blocks)
         rows = source.shape[1]
-        return Share(rows, len(blocks), words, quad0, row0, ceil_div(rows, self.banks) * words, source if stored else None)
+        stride = ceil_div(rows, self.banks) * d.words if d.tensor else 0
+        return Share(rows, len(blocks), d.words, quad0, row0, stride, source if d.tensor or d.planes else None)
+
+    def planes(self, d, share):
+        """`PlanesShare` that goes with a `Share` of descriptor `d`, None without planes."""
+        if not d.planes:
+            return None
+        groups, pitch = ceil_div(share.rows, self.banks), hi_pitch(4 * d.words, d.group)
+        return PlanesShare(pitch, groups * pitch, groups * (pitch + plane_words(4 * d.words)), share.blocks)
+
+    def words(self, d, tile):
+        """Words of every bank that descriptor `d` takes on a tile: of its FP16 or FP32 copy or cache, and of its planes."""
+        share = self.share(d, tile)
+        planes = self.planes(d, share)
+        return share.blocks * share.stride, planes.blocks * planes.stride if planes else 0
 
 
 def stripe(tensor, share, banks):
     """Bank contents of a share: uint64 [banks, blocks * stride]; row r of a block in bank r % banks; missing rows are zero."""
     words = np.ascontiguousarray(tensor).view("<u8")[share.source]
-    groups = ceil_div(share.rows, banks)
-    padded = np.zeros((share.blocks, groups * banks, share.words), np.uint64)
-    padded[:, : share.rows] = words
-    by_bank = padded.reshape(share.blocks, groups, banks, share.words).transpose(2, 0, 1, 3)
-    return by_bank.reshape(banks, share.blocks * share.stride)
+    return _by_bank(words, banks).reshape(banks, share.blocks * share.stride)
+
+
+def stripe_planes(w8, scale, group, share, banks):
+    """Bank contents of the planes of a share: uint64 [banks, blocks * stride], laid out as `precision` says; missing rows are zero."""
+    w8, scale = w8[share.source].astype(np.int16), np.ascontiguousarray(scale).view("<u2")[share.source]
+    k = w8.shape[-1]
+    hi = (w8 + 8) >> 4
+    layout = hi_layout(k, group)
+    rows = np.zeros((*w8.shape[:2], len(layout)), np.uint64)
+    rows[..., [kind == "scale" for kind, _ in layout]] = _words(scale, WORD_SCALES)
+    rows[..., [kind == "hi" for kind, _ in layout]] = _words(hi & 15, WORD_NIBBLES)
+    blocks = np.concatenate([_by_bank(words, banks) for words in (rows, _words((w8 - 16 * hi) & 15, WORD_NIBBLES))], axis=2)
+    return blocks.reshape(banks, blocks.shape[1] * blocks.shape[2])
+
+
+def _words(fields, count):
+    """`count` non-negative fields of 64 / count bits to a word, the first one lowest, zeros behind the last: [..., ceil(n / count)]."""
+    n = fields.shape[-1]
+    words = ceil_div(n, count)
+    padded = np.zeros((*fields.shape[:-1], words * count), np.uint64)
+    padded[..., :n] = fields
+    padded = padded.reshape(*fields.shape[:-1], words, count)
+    shifts = np.arange(0, 64, 64 // count, dtype=np.uint64)
+    return np.bitwise_or.reduce(padded << shifts, axis=-1)
+
+
+def _by_bank(rows, banks):
+    """[blocks, rows, words] -> [banks, blocks, row groups * words]."""
+    blocks, count, words = rows.shape
+    groups = ceil_div(count, banks)
+    padded = np.zeros((blocks, groups * banks, words), np.uint64)
+    padded[:, :count] = rows
+    return padded.reshape(blocks, groups, banks, words).transpose(2, 0, 1, 3).reshape(banks, blocks, groups * words)

@@ -41,10 +41,10 @@ def allocate(image, geometry):
 def usage(image, config):
     """List of `Use`, one per memory; `bank_depth` is that of the fullest tile."""
     geometry = Geometry.of(image.model, config)
-    words = [sum(s.blocks * s.stride for s in (geometry.share(d, t) for d in image.descriptors)) for t in range(config.tiles)]
+    words = [sum(sum(geometry.words(d, t)) for d in image.descriptors) for t in range(config.tiles)]
     used = allocate(image, geometry)[1]
     need = {"bank_depth": max(words), **{SPACES[space]: n for space, n in used.items()}, "program_depth": len(image.program),
-            "micro_depth": len(image.micros), "desc_depth": len(image.descriptors)}
+            "micro_depth": len(image.micros), "desc_depth": len(image.descriptors) + sum(bool(d.planes) for d in image.descriptors)}
     return [Use(name, n, getattr(config, name)) for name, n in need.items()]
 
 

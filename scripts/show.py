@@ -26,10 +26,11 @@ def config(source, overrides, json):
     console(json).print(table)
 
 
-def compile_(model, output, source, overrides, json):
+def compile_(model, output, source, overrides, json, **options):
     """Compile a model directory to an image file, and print the placement report for a configuration.
 
-    A model that does not fit the configuration leaves its report on the screen and no image. Raises HayateError.
+    `options` go to `compile_model`. A model that does not fit the configuration leaves its report on the screen and no image. Raises
+    HayateError.
     """
     from hayate.compiler import compile_model
     from hayate.compiler.place import place
@@ -41,7 +42,7 @@ def compile_(model, output, source, overrides, json):
         raise HayateError(path, "", "not a model directory", "give the Hugging Face directory that holds config.json")
     require_writable(output, "-o")
     require_writable(json, "--json")
-    image = compile_model(path)
+    image = compile_model(path, **options)
     found = report(image, c)
     people = console(json)
     people.print(render(found))

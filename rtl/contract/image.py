@@ -167,7 +167,7 @@ class Image:
             raise HayateError(path, "contract", f"made for contract {str(meta.get('contract'))[:12]}, this machine has "
                               f"{contract_hash()[:12]}", "compile the model again")
         for name in file.names:
-            if file.dtype(name) not in ("F16", "F32", "U8"):
+            if file.dtype(name) not in ("F16", "F32", "U8", "I8"):
                 raise HayateError(path, name, f"type {file.dtype(name)} does not belong in an image", "compile the model again")
         part = ""
         try:
@@ -182,7 +182,20 @@ class Image:
                              or image.tensors[d.tensor].shape[0] != d.rows
                              or image.tensors[d.tensor].shape[1] * image.tensors[d.tensor].itemsize != 8 * d.words):
                 raise HayateError(path, d.tensor, f"does not hold {d.rows} rows of {d.words} words", "compile the model again")
+            if d.planes:
+                _check_planes(path, image.tensors, d)
         return image
+
+
+def _check_planes(path, tensors, d):
+    """Raise HayateError unless the tensors of a descriptor's planes are there, of the right type and shape."""
+    if d.group not in precision.GROUPS:
+        raise HayateError(path, d.name, f"its planes have groups of {d.group}", "compile the model again")
+    k = 4 * d.words
+    for name, dtype, columns in ((f"{d.planes}.w8", np.int8, k), (f"{d.planes}.scale", np.float16, layout.ceil_div(k, d.group))):
+        if name not in tensors or tensors[name].dtype != dtype or tensors[name].shape != (d.rows, columns):
+            raise HayateError(path, name, f"does not hold {d.rows} rows of {columns} {np.dtype(dtype).name} values",
+                              "compile the model again")
 
 
 def _ref(value):

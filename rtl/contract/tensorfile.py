@@ -16,7 +16,7 @@ from .errors import HayateError
 DTYPES = {"F16": np.dtype("<f2"), "F32": np.dtype("<f4"), "F64": np.dtype("<f8"), "U8": np.dtype("u1"), "BOOL": np.dtype("?"),
           "I8": np.dtype("i1"), "U16": np.dtype("<u2"), "I16": np.dtype("<i2"), "U32": np.dtype("<u4"), "I32": np.dtype("<i4"),
           "U64": np.dtype("<u8"), "I64": np.dtype("<i8"), "BF16": np.dtype("<u2")}
-_NAMES = {"f2": "F16", "f4": "F32", "f8": "F64", "u1": "U8", "i4": "I32", "i8": "I64", "u8": "U64"}
+_NAMES = {"f2": "F16", "f4": "F32", "f8": "F64", "u1": "U8", "i1": "I8", "i4": "I32", "i8": "I64", "u8": "U64"}
 _HEADER_LIMIT = 100_000_000
 
 

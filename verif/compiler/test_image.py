@@ -11,7 +11,7 @@ from hayate.compiler import compile_model
 from hayate.rtl.contract import image as image_module
 from hayate.rtl.contract import tensorfile
 from hayate.rtl.contract.errors import HayateError
-from hayate.rtl.contract.image import Image, contract_hash
+from hayate.rtl.contract.image import VERSION, Image, contract_hash
 from hayate.verif.models.tiny import write_tiny_model
 
 
@@ -78,7 +78,7 @@ def _edit_metadata(path, **changes):
     [
         ({"format": "other"}, "format: 'other' is not a Hayate image; compile one with: hayate compile MODEL -o IMAGE"),
         ({"format": None}, "format: 'none' is not a Hayate image"),
-        ({"version": "99"}, "version: image version 99, this program reads version 1; compile the model again"),
+        ({"version": "99"}, f"version: image version 99, this program reads version {VERSION}; compile the model again"),
         ({"contract": "0" * 64}, "contract: made for contract 000000000000, this machine has"),
         ({"program": "[[1"}, "program: damaged"),
         ({"program": '[["JUMP", {}]]'}, "program: damaged"),
@@ -100,6 +100,31 @@ def test_tensor_of_another_shape_is_refused(image, tmp_path):
     tensors = {**image.tensors, "emb": image.tensors["emb"][:-4]}
     dataclasses.replace(image, tensors=tensors).save(path)
     with pytest.raises(HayateError, match="emb: does not hold 64 rows of 8 words; compile the model again"):
+        Image.load(path)
+
+
+@pytest.mark.parametrize(
+    "name, change, message",
+    [
+        ("layers.1.wo.w8", lambda t: t[:-1], "layers.1.wo.w8: does not hold 32 rows of 32 int8 values"),
+        ("layers.1.wo.w8", lambda t: t.view(np.uint8), "layers.1.wo.w8: does not hold 32 rows of 32 int8 values"),
+        ("layers.1.wo.scale", lambda t: t[:, :0], "layers.1.wo.scale: does not hold 32 rows of 1 float16 values"),
+        ("layers.1.wo.scale", lambda t: None, "layers.1.wo.scale: does not hold 32 rows of 1 float16 values"),
+    ],
+)
+def test_planes_of_another_shape_are_refused(image, tmp_path, name, change, message):
+    path, new = tmp_path / "a.img", change(image.tensors[name])
+    tensors = {n: t for n, t in image.tensors.items() if n != name} | ({} if new is None else {name: new})
+    dataclasses.replace(image, tensors=tensors).save(path)
+    with pytest.raises(HayateError, match=message):
+        Image.load(path)
+
+
+def test_planes_of_another_group_are_refused(image, tmp_path):
+    path = tmp_path / "a.img"
+    descriptors = tuple(dataclasses.replace(d, group=48) if d.planes else d for d in image.descriptors)
+    dataclasses.replace(image, descriptors=descriptors).save(path)
+    with pytest.raises(HayateError, match="emb: its planes have groups of 48; compile the model again"):
         Image.load(path)
 
 

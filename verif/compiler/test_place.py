@@ -15,13 +15,14 @@ from hayate.compiler.secded import hex_lines
 from hayate.rtl.contract import isa
 from hayate.rtl.contract.config import PRESETS, Config
 from hayate.rtl.contract.errors import HayateError
-from hayate.rtl.contract.isa import BANK_SHIFT, DESCRIPTOR, Csr, Space
+from hayate.rtl.contract.isa import BANK_SHIFT, DESCRIPTOR, PLANES, PRECISION_BIT, Csr, Space
 from hayate.rtl.contract.layout import local_slots, slot_home
 from hayate.verif.golden.memory.secded import encode, from_bits, to_bits
 from hayate.verif.models.tiny import write_tiny_model
 
 SHAPES = [
     dict(),
+    dict(hidden=20, ff=44, layers=1, options=dict(fp16="none", group=64)),
     dict(hidden=36, ff=20, vocab=61, tied=False),
     dict(hidden=16, heads=3, kv_heads=3, head_dim=4, ff=12, vocab=33, layers=1),
     dict(hidden=24, heads=6, kv_heads=1, head_dim=12, ff=28, vocab=40, layers=1, context=100),
@@ -32,7 +33,9 @@ KINDS = {"kcache": None, "vcache": None, "vector": None}
 @lru_cache(maxsize=None)
 def model(number):
     with TemporaryDirectory() as folder:
-        return compile_model(write_tiny_model(Path(folder) / "m", **SHAPES[number]))
+        shape = dict(SHAPES[number])
+        options = shape.pop("options", {})
+        return compile_model(write_tiny_model(Path(folder) / "m", **shape), **options)
 
 
 configs = st.builds(
@@ -41,9 +44,9 @@ configs = st.builds(
     st.integers(1, 5), st.sampled_from([1, 2, 4, 8]), st.sampled_from([1, 2, 4]), st.sampled_from([12, 52, 256]))
 
 
-def decode(word):
+def decode(word, layout=DESCRIPTOR):
     fields = {}
-    for name, (at, width) in DESCRIPTOR.items():
+    for name, (at, width) in layout.items():
         value = word >> at & ((1 << width) - 1)
         fields[name] = value - (1 << width) if name.startswith("s_") and value >> (width - 1) else value
     return fields
@@ -94,8 +97,15 @@ def test_nothing_overlaps(number, config):
             if d.kind == "vector":
                 continue
             f = decode(t.descriptors[index])
-            assert f["block_stride"] == -(-f["rows"] // config.banks) * f["words"]
-            taken[f["base"] : f["base"] + local_blocks(d, t.csr) * f["block_stride"]] += 1
+            groups, blocks = -(-f["rows"] // config.banks), local_blocks(d, t.csr)
+            if d.tensor or not d.planes:
+                assert f["block_stride"] == groups * f["words"]
+                taken[f["base"] : f["base"] + blocks * f["block_stride"]] += 1
+            assert bool(d.planes) == (f["alt"] >= len(image.descriptors))
+            if d.planes:
+                p = decode(t.descriptors[f["alt"]], PLANES)
+                assert p["lo_offset"] == groups * p["pitch"]
+                taken[p["base"] : p["base"] + blocks * p["block_stride"]] += 1
         assert (taken == 1).all()
         assert t.banks.shape[1] <= t.depth <= config.bank_depth
 
@@ -125,9 +135,12 @@ def test_caches_hold_every_slot_and_dimension(number, config):
 def test_padding_rows_and_the_cache_are_zero(image):
     config = Config(tiles=3, banks=8, bank_depth=4096, max_slots=52)
     placement = place(image, config)
+    live = 0
     for t in placement.tiles:
-        live = sum(s.blocks * s.rows * s.words for d, (_, s) in t.shares.items() if s.source is not None)
-        assert np.count_nonzero(t.banks) <= live
+        rows = {name: s.blocks * s.rows for name, (_, s) in t.shares.items() if s.source is not None}
+        live = sum(n * t.shares[name][1].words for name, n in rows.items())
+        live += sum(rows[name] * (p.stride // max(1, p.lo_offset // p.pitch)) for name, (_, _, p) in t.planes.items())
+        assert np.count_nonzero(t.banks) <= live < t.banks.size
 
 
 def test_vector_memory_holds_constants_and_this_tile_s_gains(image):
@@ -159,6 +172,9 @@ def test_loads_rebuild_every_memory(image):
                 assert memory[t.stop, space, 2 * i] | memory[t.stop, space, 2 * i + 1] << 64 == word
         assert [memory[t.stop, Space.MICRO, i] for i in range(len(t.micros))] == list(t.micros)
         assert {r: memory[t.stop, Space.CSR, r] for r in Csr} == t.csr
+        table = {addr: data for (stop, space, addr), data in memory.items() if (stop, space) == (t.stop, Space.CSR) and addr not in {*Csr}}
+        index = {decode(t.descriptors[i])["alt"]: d.name for i, d in enumerate(image.descriptors) if d.planes}
+        assert table == {1 << PRECISION_BIT | alt: placement.precision[name] for alt, name in index.items()}
     without = sum(1 for _ in placement.loads(kv=False))
     assert len(memory) - without == sum(4 * (t.depth - t.banks.shape[1]) for t in placement.tiles)
 
@@ -202,7 +218,7 @@ def test_codewords_equal_golden_ones(words):
         (dict(vmem_depth=64), r"vmem_depth: .*; --set vmem_depth=\d+$"),
         (dict(program_depth=60, micro_depth=40), r"program_depth: .* instructions needed, 60 there .* micro-operations needed, 40 there "
                                                  r".*; --set program_depth=\d+ --set micro_depth=\d+$"),
-        (dict(desc_depth=20), r"desc_depth: .* 26 descriptors needed, 20 there \(6 too few\); --set desc_depth=28$"),
+        (dict(desc_depth=20), r"desc_depth: .* 39 descriptors needed, 20 there \(19 too few\); --set desc_depth=40$"),
         (dict(max_slots=4, lanes=4), r"max_slots: 4 KV slots leave no position beside the 4 in flight; --set max_slots=52$"),
     ],
 )

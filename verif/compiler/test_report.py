@@ -18,7 +18,11 @@ def test_bytes_add_up(image):
     in_banks = config.banks * sum(b["bytes"] for b in data["banks"])
     assert in_banks == data["bytes"]["weights"] + data["bytes"]["kv"] + data["bytes"]["padding"]
     assert data["utilization"] == in_banks / config.bytes_total
-    assert data["bytes"]["weights"] == sum(image.tensors[d.tensor].nbytes for d in image.descriptors if d.tensor)
+    assert data["bytes"]["fp16"] == sum(image.tensors[d.tensor].nbytes for d in image.descriptors if d.tensor)
+    assert data["bytes"]["planes"] == sum(t.nbytes for name, t in image.tensors.items() if name.endswith((".w8", ".scale")))
+    assert data["bytes"]["weights"] == data["bytes"]["fp16"] + data["bytes"]["planes"]
+    for copy in ("fp16", "planes"):
+        assert data["bytes"][copy] == sum(m[copy] for m in data["matrices"])
     # K and V: layers x heads x head_dim FP16 values a slot
     assert data["bytes"]["kv"] == 2 * 2 * 2 * 8 * 2 * 52
 
@@ -40,3 +44,15 @@ def test_fit_is_shown(image):
     console = Console(width=120, record=True, file=io.StringIO())
     console.print(render(report(image, Config(name="test", tiles=2, bank_depth=8192, max_slots=52))))
     assert "tiny on test: fits" in console.export_text()
+
+
+def test_precision_of_each_matrix(image):
+    data = report(image, Config(name="test", tiles=2, bank_depth=8192, max_slots=52))
+    assert [p["name"] for p in data["precision"]] == [d.name for d in image.descriptors if d.planes]
+    for p in data["precision"]:
+        assert p["group"] == 32 and p["fp16"] and len(p["grids"]) == 3 and len(p["sensitivities"]) == 2
+        assert 1e-3 < p["errors"][0] < 3e-2 and 1e-6 < p["errors"][1] < p["errors"][0] / 100
+    console = Console(width=160, record=True, file=io.StringIO())
+    console.print(render(data))
+    text = console.export_text()
+    assert text.count("not calibrated") == len(data["precision"])
