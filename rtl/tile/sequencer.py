@@ -4,48 +4,23 @@ Loops, descriptor look-up and address arithmetic happen here, so that an engine'
 """
 
 from amaranth.hdl import Array, Cat, Module, Mux, Signal
-from amaranth.lib import data, fifo, stream, wiring
+from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..contract.flits import FlitKind
-from ..contract.isa import (
-    DESCRIPTOR,
-    FORMATS,
-    Block,
-    Cast,
-    Csr,
-    LoopCount,
-    LoopReg,
-    Op,
-    PassWord,
-    Rows,
-    SendMode,
-    Space,
-    WaitKind,
-)
+from ..contract.isa import Block, LoopCount, LoopReg, Op, SendMode, Space, WaitKind
+from ..contract.precision import Format
 from ..memory.parity import ParityMemory
 from ..ring.flit import Flit
 from .divider import Divider
+from .entries import Descriptor, Planes, Resolved, field, matrix_entry, vector_entry
+from .precision_table import FORMAT_BITS, PrecisionTable
 from .queues import LaneState, MatrixEntry, PassState, TileState, VectorEntry
+from .registers import TileRegisters
 
 QUEUE_DEPTH = 4
 
-#: CSR -> field of `TileState`.
-CSR_FIELDS = {
-    Csr.TILE_INDEX: "index", Csr.TILE_COUNT: "count", Csr.GROUP_LO: "group_lo", Csr.GROUP_HI: "group_hi",
-    Csr.GROUP_SIZE: "group_size", Csr.GROUP_INDEX: "group_index", Csr.LOCAL_HEADS: "heads", Csr.HEAD0: "head0",
-    Csr.ATT_SENDERS: "att_senders", Csr.GROUP: "group", Csr.GP_LOG2: "gp_log2", Csr.HDQ: "hdq",
-}
-
 _ENGINE_OPS = (Op.M_WAIT, Op.GEMV, Op.FETCH, Op.KVW, Op.V_WAIT, Op.RUN, Op.SENDSUM, Op.SENDMAX, Op.SENDCAND)
-
-
-def field(word, name, *ops):
-    """Field `name` of the instruction in `word`; its place is the same in all of `ops` (checked)."""
-    places = {FORMATS[op][name] for op in ops}
-    assert len(places) == 1, f"{name} lies in different places in {ops}"
-    at, width = places.pop()
-    return word[at:at + width]
 
 
 class Sequencer(wiring.Component):
@@ -54,49 +29,57 @@ class Sequencer(wiring.Component):
     A pass begins with the START word and ends when the program reaches END and both engines are idle. An engine instruction takes 8
     cycles here, a loop instruction 3; the two queues of 4 entries hide that behind the engines.
 
+    A GEMV of weights whose descriptor names integer planes takes 10 cycles. It reads the precision table's format of these planes; while
+    the pass measures, the FP16 copy if there is one, else INT8, and the table is not read. A GEMV of K or V never looks for planes.
+
     Parameters
     ----------
-    lanes: M. program_depth, desc_depth: entries of the two memories.
+    lanes: M. program_depth, desc_depth: entries of the two memories; the precision table has one for each descriptor.
+    inject: adds `flip_table` (3), bits to flip in what the precision table is being given, for tests.
 
     Members
     -------
-    rx_valid, rx: In. Flits delivered to this tile: LOAD of CSR, PROGRAM and DESC; PASS. Never refused. LOAD only between passes.
+    rx_valid, rx: In. Flits delivered to this tile: LOAD of CSR (the precision table too), PROGRAM and DESC; PASS. Never refused. LOAD
+        only between passes.
     matrix, vector: Out streams of resolved instructions, in program order each.
     matrix_busy, vector_busy: In. The engine has work of its own (its queue here not counted).
     running: Out. A pass is in progress.
     pass_state, lanes_state, tile: Out. Constant while a pass runs.
-    parity: Out. One cycle per read of a damaged program or descriptor word.
+    parity: Out. One cycle per read of a damaged program word, descriptor or entry of the precision table.
     """
 
-    def __init__(self, *, lanes, program_depth, desc_depth):
-        self._lanes, self._program_depth, self._desc_depth = lanes, program_depth, desc_depth
-        super().__init__({
+    def __init__(self, *, lanes, program_depth, desc_depth, inject=False):
+        self._lanes, self._program_depth, self._desc_depth, self._inject = lanes, program_depth, desc_depth, inject
+        members = {
             "rx_valid": In(1), "rx": In(Flit),
             "matrix": Out(stream.Signature(MatrixEntry)), "vector": Out(stream.Signature(VectorEntry)),
             "matrix_busy": In(1), "vector_busy": In(1),
             "running": Out(1), "parity": Out(1),
             "pass_state": Out(PassState), "lanes_state": Out(LaneState).array(lanes), "tile": Out(TileState),
-        })
+        }
+        if inject:
+            members["flip_table"] = In(FORMAT_BITS + 1)
+        super().__init__(members)
 
     def elaborate(self, platform):
         m = Module()
         m.submodules.program = program = ParityMemory(128, self._program_depth)
         m.submodules.descriptors = descriptors = ParityMemory(128, self._desc_depth)
+        m.submodules.precision_table = table = PrecisionTable(self._desc_depth, inject=self._inject)
+        m.submodules.registers = registers = TileRegisters(self._lanes)
         m.submodules.matrix_queue = mq = fifo.SyncFIFO(width=MatrixEntry.size, depth=QUEUE_DEPTH)
         m.submodules.vector_queue = vq = fifo.SyncFIFO(width=VectorEntry.size, depth=QUEUE_DEPTH)
         m.submodules.divider = divider = Divider(16, 8)
         lane_bits = (self._lanes - 1).bit_length()
 
-        matrix_entry, vector_entry = Signal(MatrixEntry), Signal(VectorEntry)
+        to_matrix, to_vector = Signal(MatrixEntry), Signal(VectorEntry)
         m.d.comb += [
-            mq.w_data.eq(matrix_entry), vq.w_data.eq(vector_entry),
+            mq.w_data.eq(to_matrix), vq.w_data.eq(to_vector),
             self.matrix.payload.eq(mq.r_data), self.matrix.valid.eq(mq.r_rdy), mq.r_en.eq(self.matrix.ready),
             self.vector.payload.eq(vq.r_data), self.vector.valid.eq(vq.r_rdy), vq.r_en.eq(self.vector.ready),
-            self.parity.eq(program.error | descriptors.error),
+            self.parity.eq(program.error | descriptors.error | table.error),
         ]
-
-        start = Signal()
-        self._receive(m, program, descriptors, start)
+        self._receive(m, program, descriptors, table, registers)
 
         # Registers of the walk.
         word = Signal(128)
@@ -114,22 +97,38 @@ class Sequencer(wiring.Component):
         m.d.comb += product.eq(mul_a * mul_b)
 
         op = word[:4]
-        desc = Signal(data.StructLayout({name: width for name, (_, width) in DESCRIPTOR.items()}))
-        m.d.comb += desc.as_value().eq(descriptors.rd_data)
+        desc, planes = Signal(Descriptor), Signal(Planes)  # what was read last, seen as either kind
         desc_index = Signal(10)
-        m.d.comb += [program.rd_addr.eq(pc), descriptors.rd_addr.eq(desc_index)]
-        address, base = Signal(12), Signal(20)
+        integer = Signal()  # a GEMV with planes
+        m.d.comb += [
+            desc.as_value().eq(descriptors.rd_data), planes.as_value().eq(descriptors.rd_data),
+            program.rd_addr.eq(pc), descriptors.rd_addr.eq(desc_index), table.index.eq(desc_index),
+        ]
+        block = Signal(16)
+        address, base, count_product = Signal(12), Signal(20), Signal(16)
+        words, matrix_rows, s_in = Signal(12), Signal(16), Signal(8)  # of the primary descriptor
+        lo_start, hi_base, lo_base, fmt = Signal(20), Signal(20), Signal(20), Signal(FORMAT_BITS)
 
         is_matrix = Signal()
         m.d.comb += is_matrix.eq((op == Op.GEMV) | (op == Op.FETCH) | (op == Op.KVW) | (op == Op.M_WAIT))
         gemv = lambda name: field(word, name, Op.GEMV)  # noqa: E731
         run = lambda name: field(word, name, Op.RUN)  # noqa: E731
         quads = Signal(16)
-        m.d.comb += quads.eq((self.pass_state.hwm + 3) >> 2)
+        resolved = Signal(Resolved)
+        m.d.comb += [
+            quads.eq((self.pass_state.hwm + 3) >> 2),
+            resolved.address.eq(Mux(op == Op.GEMV, address + product, address)), resolved.count.eq(count_product), resolved.base.eq(base),
+            resolved.words.eq(words), resolved.rows.eq(matrix_rows), resolved.s_in.eq(s_in), resolved.round.eq(j),
+            resolved.slot_rows.eq(slot_rows), resolved.live_slots.eq(live_slots), resolved.quads.eq(quads),
+            resolved.integer.eq(integer), resolved.measure.eq(self.pass_state.measure), resolved.format.eq(fmt),
+            resolved.planes.eq(desc_index), resolved.hi_base.eq(hi_base), resolved.lo_base.eq(lo_base),
+        ]
+        matrix_entry(m, to_matrix, word, desc, planes, resolved)
+        vector_entry(m, to_vector, word, desc, self.tile, resolved)
 
         with m.FSM(name="walk"):
             with m.State("IDLE"):
-                with m.If(start):
+                with m.If(registers.start):
                     m.next = "SLOTS"
             with m.State("SLOTS"):
                 # Slot quads of this tile: ceil((quads - group_index) / group_size), by one division.
@@ -138,7 +137,7 @@ class Sequencer(wiring.Component):
                     divider.denominator.eq(self.tile.group_size),
                 ]
                 m.d.sync += [
-                    pc.eq(0), self.running.eq(1), *(i.eq(0) for i in index),
+                    pc.eq(0), self.running.eq(1), desc_index.eq(0), *(i.eq(0) for i in index),
                     rounds.eq(((self.pass_state.positions << self.tile.gp_log2) + self._lanes - 1) >> lane_bits),
                 ]
                 m.next = "DIVIDE"
@@ -153,6 +152,7 @@ class Sequencer(wiring.Component):
                         m.d.sync += [slot_rows.eq(rows), live_slots.eq(rows - missing)]
                     m.next = "ATTEND"
             with m.State("ATTEND"):
+                m.d.comb += descriptors.rd_en.eq(1)  # so that entries which need no descriptor hold known bits too
                 m.d.sync += att_total.eq(product)
                 m.next = "FETCH"
             with m.State("FETCH"):
@@ -212,7 +212,6 @@ class Sequencer(wiring.Component):
                 m.next = "LOOK_UP"
             with m.State("LOOK_UP"):
                 m.d.comb += descriptors.rd_en.eq((op == Op.GEMV) | (op == Op.FETCH) | (op == Op.KVW) | (op == Op.RUN))
-                block = Signal(16)
                 m.d.sync += [block.eq(head), mul_a.eq(head)]
                 with m.Switch(op):
                     with m.Case(Op.GEMV):
@@ -228,10 +227,13 @@ class Sequencer(wiring.Component):
                         m.d.sync += [mul_b.eq(0), block.eq(0)]
                     with m.Default():
                         m.d.sync += [mul_b.eq(run("send_h")), block.eq(product)]
-                count_product = Signal(16)
                 m.d.sync += count_product.eq(product)
                 m.next = "BLOCK"
             with m.State("BLOCK"):
+                m.d.sync += [
+                    words.eq(desc.words), matrix_rows.eq(desc.rows), s_in.eq(desc.s_in), desc_index.eq(desc.alt),
+                    integer.eq((op == Op.GEMV) & ~gemv("kv") & (desc.alt != 0)),
+                ]
                 m.d.sync += [address.eq(product), mul_a.eq(block), mul_b.eq(Mux(op == Op.RUN, self.tile.hdq, desc.block_stride))]
                 m.next = "BASE"
             with m.State("BASE"):
@@ -248,10 +250,24 @@ class Sequencer(wiring.Component):
                     m.d.sync += address.eq(address + gemv("act"))
                 with m.Else():
                     m.d.sync += address.eq(address + field(word, "act", Op.KVW) + Mux(field(word, "value", Op.KVW), desc.quad0, 0))
+                m.d.comb += [descriptors.rd_en.eq(integer), table.read.eq(integer & ~self.pass_state.measure)]
                 m.next = "PUSH"
+                with m.If(integer):
+                    m.next = "PLANES"
+
+            # Only for a GEMV with planes.
+            with m.State("PLANES"):
+                m.d.sync += [
+                    address.eq(address + product), lo_start.eq(planes.base + planes.lo_offset),
+                    mul_a.eq(block), mul_b.eq(planes.block_stride),
+                    fmt.eq(Mux(self.pass_state.measure, Mux(planes.fp16, Format.FP16, Format.INT8), table.format)),
+                ]
+                m.next = "COPIES"
+            with m.State("COPIES"):
+                m.d.sync += [hi_base.eq(planes.base + product), lo_base.eq(lo_start + product), mul_a.eq(0)]
+                m.next = "PUSH"
+
             with m.State("PUSH"):
-                self._entries(m, word, op, matrix_entry, vector_entry, desc, base, address, product, count_product, j, slot_rows,
-                              live_slots, quads)
                 m.d.comb += [mq.w_en.eq(is_matrix), vq.w_en.eq(~is_matrix)]
                 with m.If(Mux(is_matrix, mq.w_rdy, vq.w_rdy)):
                     m.next = "FETCH"
@@ -262,9 +278,15 @@ class Sequencer(wiring.Component):
                     m.next = "IDLE"
         return m
 
-    def _receive(self, m, program, descriptors, start):
+    def _receive(self, m, program, descriptors, table, registers):
         """Loads and pass words from the ring."""
         rx = self.rx
+        for block in (table, registers):
+            m.d.comb += [block.rx_valid.eq(self.rx_valid), block.rx.eq(rx)]
+        m.d.comb += [self.pass_state.eq(registers.pass_state), self.tile.eq(registers.tile)]
+        m.d.comb += [a.eq(b) for a, b in zip(self.lanes_state, registers.lanes_state)]
+        if self._inject:
+            m.d.comb += table.flip.eq(self.flip_table)
         load = self.rx_valid & (rx.kind == FlitKind.LOAD)
         low = Signal(64)  # low half of a 128-bit entry, until its high half arrives
         with m.If(load & ~rx.addr[0]):
@@ -274,64 +296,3 @@ class Sequencer(wiring.Component):
                 memory.wr_en.eq(load & (rx.chan == space) & rx.addr[0]),
                 memory.wr_addr.eq(rx.addr[1:]), memory.wr_data.eq(Cat(low, rx.data)),
             ]
-        with m.If(load & (rx.chan == Space.CSR)):
-            with m.Switch(rx.addr[:4]):
-                for csr, name in CSR_FIELDS.items():
-                    with m.Case(csr):
-                        m.d.sync += self.tile[name].eq(rx.data)
-        with m.If(self.rx_valid & (rx.kind == FlitKind.PASS)):
-            with m.If(rx.chan == PassWord.LANE):
-                for lane in range(self._lanes):
-                    with m.If(rx.lane == lane):
-                        m.d.sync += self.lanes_state[lane].as_value().eq(rx.data)
-            with m.Elif(rx.chan == PassWord.START):
-                m.d.comb += start.eq(1)
-                m.d.sync += [
-                    self.pass_state.positions.eq(rx.data[:3] + 1), self.pass_state.want.eq(rx.data[8:16]),
-                    self.pass_state.hwm.eq(rx.data[16:32]),
-                ]
-
-    def _entries(self, m, word, op, matrix, vector, desc, base, address, product, count, j, slot_rows, live_slots, quads):
-        """Fields of the two queue entries in the PUSH step."""
-        gemv = lambda name: field(word, name, Op.GEMV)  # noqa: E731
-        run = lambda name: field(word, name, Op.RUN)  # noqa: E731
-        slot_count = gemv("rows") == Rows.SLOTS
-        fresh = ~gemv("kv") | (j == 0)  # a later attention round reads the same K and V again
-        is_gemv = op == Op.GEMV
-        act = address + Mux(is_gemv, product, 0)
-        m.d.comb += [
-            matrix.op.eq(op), matrix.count.eq(count), matrix.base.eq(base), matrix.words.eq(desc.words),
-            matrix.chan.eq(Mux(op == Op.FETCH, field(word, "chan", Op.FETCH), field(word, "chan", Op.M_WAIT))),
-            matrix.length.eq(Mux(is_gemv & gemv("slot_words"), quads, desc.words)),
-            matrix.rows.eq(Mux(is_gemv & slot_count, slot_rows, desc.rows)),
-            matrix.live.eq(Mux(fresh, Mux(slot_count, live_slots, desc.rows), 0)),
-            matrix.act.eq(act), matrix.s_in.eq(desc.s_in), matrix.kv.eq(gemv("kv")),
-            matrix.value.eq(field(word, "value", Op.KVW)), matrix.row0.eq(desc.row0),
-            matrix.index.eq(field(word, "index", Op.FETCH)), matrix.stage.eq(field(word, "stage", Op.FETCH)),
-        ]
-        is_run = op == Op.RUN
-        send_sum = (Op.SENDSUM, Op.SENDMAX)
-        cast = Mux(is_run, run("cast"), field(word, "cast", *send_sum))
-        with m.Switch(cast):
-            with m.Case(Cast.ALL):
-                m.d.comb += [vector.lo.eq(0), vector.hi.eq(self.tile.count - 1)]
-            with m.Case(Cast.GROUP):
-                m.d.comb += [vector.lo.eq(self.tile.group_lo), vector.hi.eq(self.tile.group_hi)]
-            with m.Default():
-                m.d.comb += [vector.lo.eq(self.tile.index), vector.hi.eq(self.tile.index)]
-        with m.Switch(run("rows")):
-            with m.Case(Rows.SLOTS):
-                m.d.comb += vector.n.eq(slot_rows)
-            with m.Case(Rows.IMM):
-                m.d.comb += vector.n.eq(run("count"))
-            with m.Default():
-                m.d.comb += vector.n.eq(desc.rows >> (run("landing") == 2))
-        m.d.comb += [
-            vector.op.eq(op), vector.count.eq(count), vector.routine.eq(run("routine")), vector.length.eq(run("length")),
-            vector.chan.eq(Mux(is_run, run("chan"), field(word, "chan", Op.V_WAIT, *send_sum))),
-            vector.vl.eq(run("vl")), vector.landing.eq(run("landing")), vector.round.eq(j),
-            vector.vec.eq(Mux(is_run, run("vec"), field(word, "vec", *send_sum))),
-            vector.sumscale.eq(run("sumscale")), vector.s_in.eq(desc.s_in), vector.s_out.eq(desc.s_out),
-            vector.send.eq(is_run & run("send")), vector.send_mode.eq(run("send_mode")), vector.send_addr.eq(address),
-            vector.row0.eq(desc.row0), vector.quad0.eq(desc.quad0),
-        ]

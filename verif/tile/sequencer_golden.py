@@ -2,14 +2,19 @@
 
 from hayate.rtl.contract import layout
 from hayate.rtl.contract.isa import Block, Cast, LoopCount, LoopReg, Op, Rows, SendMode, WaitKind
+from hayate.rtl.contract.precision import Format
 
+#: fields of an entry whose GEMV reads weights with integer planes.
+PLANE_FIELDS = ("format", "group", "lo_base", "measure", "dual", "hi_base", "pitch", "wanted", "planes",
+                "grid_out", "grid_err", "grid_half")
 MATRIX_OPS = (Op.M_WAIT, Op.GEMV, Op.FETCH, Op.KVW)
 
 
-def entries(program, descriptors, tile, pass_, lanes):
+def entries(program, descriptors, tile, pass_, lanes, table=None):
     """(matrix entries, vector entries) of one pass, dictionaries of the fields that mean something for their opcode.
 
-    program: `Instr` with integer fields. descriptors: dictionaries. tile: fields of TileState. pass_: positions, want, hwm.
+    program: `Instr` with integer fields. descriptors: dictionaries, primary and planes. tile: fields of TileState. pass_: positions,
+    want, hwm, measure. table: index of a planes descriptor -> `Format`, FP16 where it says nothing.
     """
     matrix, vector = [], []
     index, loops = [0] * len(LoopReg), {}
@@ -30,11 +35,11 @@ def entries(program, descriptors, tile, pass_, lanes):
         elif i.op == Op.SKIP:
             pc += 1 if pass_["want"] else i.offset
         else:
-            (matrix if i.op in MATRIX_OPS else vector).append(_entry(i, descriptors, tile, pass_, index, rounds))
+            (matrix if i.op in MATRIX_OPS else vector).append(_entry(i, descriptors, tile, pass_, index, rounds, table or {}))
             pc += 1
 
 
-def _entry(i, descriptors, tile, pass_, index, rounds):
+def _entry(i, descriptors, tile, pass_, index, rounds, table):
     layer, head, j = index
     entry = {"op": int(i.op)}
     if i.op in (Op.M_WAIT, Op.V_WAIT):
@@ -60,9 +65,10 @@ def _entry(i, descriptors, tile, pass_, index, rounds):
         live_slots = sum(1 for s in range(hwm) if layout.slot_home(s, tile["group_size"])[0] == tile["group_index"])
         rows = slot_rows if i.rows == Rows.SLOTS else d["rows"]
         live = live_slots if i.rows == Rows.SLOTS else d["rows"]
-        return entry | {"base": d["base"] + block * d["block_stride"], "words": d["words"], "length": quads if i.slot_words else d["words"],
-                        "rows": rows, "live": 0 if i.kv and j else live, "act": i.act + head * i.act_h + j * i.act_j,
-                        "s_in": d["s_in"] & 0xFF, "kv": i.kv}
+        copy = {"base": d["base"] + block * d["block_stride"], "words": d["words"]}
+        return entry | copy | _planes(i, d, block, descriptors, pass_, table) | {
+            "length": quads if i.slot_words else d["words"], "rows": rows, "live": 0 if i.kv and j else live,
+            "act": i.act + head * i.act_h + j * i.act_j, "s_in": d["s_in"] & 0xFF, "kv": i.kv}
     address = i.send_base + head * i.send_h + d["quad0"]
     if i.send_mode == SendMode.SLOTS:
         address = i.send_base + tile["group_index"]
@@ -72,6 +78,22 @@ def _entry(i, descriptors, tile, pass_, index, rounds):
     return entry | {"chan": i.chan, "routine": i.routine, "length": i.length, "n": n, "vl": i.vl, "landing": i.landing, "vec": i.vec,
                     "round": j, "sumscale": i.sumscale, "s_in": d["s_in"] & 0xFF, "s_out": d["s_out"] & 0xFF, "send": i.send,
                     "send_mode": i.send_mode, "send_addr": address, "row0": d["row0"], "quad0": d["quad0"]} | _cast(i, tile)
+
+
+def _planes(i, d, block, descriptors, pass_, table):
+    """Fields of a GEMV's entry that say in which format its matrix is read, `base` and `words` among them where it is not FP16."""
+    if i.kv or not d["alt"]:
+        return dict.fromkeys(PLANE_FIELDS, 0)
+    p = descriptors[d["alt"]]
+    hi_base = p["base"] + block * p["block_stride"]
+    if pass_["measure"]:
+        fmt = Format.FP16 if p["fp16"] else Format.INT8
+    else:
+        fmt = table.get(d["alt"], Format.FP16)
+    fields = {"format": int(fmt), "group": p["group"], "hi_base": hi_base, "lo_base": hi_base + p["lo_offset"], "pitch": p["pitch"],
+              "measure": pass_["measure"], "dual": pass_["measure"] & p["fp16"], "wanted": i.wanted, "planes": d["alt"],
+              "grid_out": p["grid_out"], "grid_err": p["grid_err"], "grid_half": p["grid_half"]}
+    return fields if fmt == Format.FP16 else fields | {"base": hi_base, "words": p["pitch"]}
 
 
 def _cast(i, tile):

@@ -1,21 +1,25 @@
-"""The sequencer against direct evaluation of random programs: loops, skips, descriptors, addresses, waits."""
+"""The sequencer against direct evaluation of random programs: loops, skips, descriptors, addresses, waits, formats of weights."""
 
 import cocotb
 
 from hayate.rtl.contract import layout
 from hayate.rtl.contract.flits import FlitKind
-from hayate.rtl.contract.isa import DESCRIPTOR, FORMATS, Csr, Instr, LoopReg, Op, PassWord, Space, encode, pack
+from hayate.rtl.contract.isa import DESCRIPTOR, FORMATS, PLANES, PRECISION_BIT, Csr, Instr, LoopReg, Op, PassWord, Space, encode, pack
+from hayate.rtl.contract.precision import Format
 from hayate.rtl.ring.flit import Flit
-from hayate.rtl.tile.queues import MatrixEntry, TileState, VectorEntry
-from hayate.rtl.tile.sequencer import CSR_FIELDS, Sequencer
+from hayate.rtl.tile.queues import MatrixEntry, PassState, TileState, VectorEntry
+from hayate.rtl.tile.registers import CSR_FIELDS
+from hayate.rtl.tile.sequencer import Sequencer
 from hayate.verif.bench import Bench, params, rng
 from hayate.verif.bench.drivers import Sink, clock, start
 from hayate.verif.tile.sequencer_golden import entries
 
-BENCH = Bench(lambda lanes: Sequencer(lanes=lanes, program_depth=64, desc_depth=32), params=[{"lanes": 4}, {"lanes": 1}])
+BENCH = Bench(lambda lanes: Sequencer(lanes=lanes, program_depth=64, desc_depth=32, inject=True), params=[{"lanes": 4}, {"lanes": 1}])
 ENGINE_OPS = [Op.M_WAIT, Op.GEMV, Op.FETCH, Op.KVW, Op.V_WAIT, Op.RUN, Op.SENDSUM, Op.SENDMAX, Op.SENDCAND]
 LIMITS = {"desc": 8, "dstep": 6, "kind": 5, "block": 3, "cast": 3, "index": 3, "count": 9, "act": 1024, "act_h": 64, "act_j": 64,
           "send_base": 1024, "send_h": 64, "group": 5}
+PRIMARY = 14  # descriptors that `LIMITS` and two layers can reach; planes descriptors lie behind them
+STRIDE_BITS = 18
 
 
 async def flit(dut, **fields):
@@ -36,7 +40,7 @@ def random_instr(r, op):
 
 def random_program(r):
     """Three nested loops with engine instructions in and between them, a loop over heads that may be empty, a skip."""
-    some = lambda: [random_instr(r, r.choice(ENGINE_OPS)) for _ in range(r.randrange(1, 4))]  # noqa: E731
+    some = lambda: [random_instr(r, r.choice([*ENGINE_OPS, *[Op.GEMV] * 4])) for _ in range(r.randrange(1, 4))]  # noqa: E731
     inner = some()
     middle = [*some(), Instr(Op.LOOP, {"reg": LoopReg.J, "kind": r.choice([0, 2]), "count": 2, "skip": len(inner) + 2}), *inner,
               Instr(Op.ENDLOOP, {"reg": LoopReg.J})]
@@ -56,13 +60,45 @@ def random_tile(r):
             "group": group, "gp_log2": layout.gp_log2(group), "hdq": 4}
 
 
-def random_descriptor(r):
-    d = {name: r.randrange(1 << min(width, 8)) for name, (_, width) in DESCRIPTOR.items()}
-    return d | {"rows": 4 * r.randrange(20), "s_in": r.randrange(-20, 20), "s_out": r.randrange(-20, 20)}
+def random_fields(r, layout_):
+    d = {name: r.randrange(1 << r.choice([min(width, 8), width])) for name, (_, width) in layout_.items()}
+    return d | {"block_stride": d["block_stride"] % (1 << STRIDE_BITS)}
+
+
+def random_descriptors(r):
+    """Primary ones, half of them with planes, then planes."""
+    primary = [random_fields(r, DESCRIPTOR) | {"rows": 4 * r.randrange(20), "s_in": r.randrange(-20, 20), "s_out": r.randrange(-20, 20),
+                                               "alt": r.choice([0, r.randrange(PRIMARY, 32)])} for _ in range(PRIMARY)]
+    return primary + [random_fields(r, PLANES) for _ in range(PRIMARY, 32)]
+
+
+def random_table(r):
+    """Some entries of the precision table."""
+    return {index: r.choice(list(Format)) for index in r.sample(range(PRIMARY, 32), 12)}
+
+
+async def write_table(dut, table):
+    for index, fmt in table.items():
+        await flit(dut, kind=FlitKind.LOAD, chan=Space.CSR, addr=1 << PRECISION_BIT | index, data=int(fmt))
+
+
+async def start_pass(dut, positions=1, want=0, hwm=1, measure=0):
+    data = positions - 1 | measure << 3 | want << 8 | hwm << 16
+    await flit(dut, kind=FlitKind.PASS, chan=PassWord.START, data=data)
+    await clock(dut)
+
+
+async def ended(dut):
+    for _ in range(40):
+        if not int(dut.running.value):
+            return
+        await clock(dut)
+    raise AssertionError("the pass does not end")
 
 
 async def load(dut, program, descriptors, tile):
-    for space, words in ((Space.PROGRAM, [encode(i) for i in program]), (Space.DESC, [pack(DESCRIPTOR, d) for d in descriptors])):
+    packed = [pack(PLANES if "pitch" in d else DESCRIPTOR, d) for d in descriptors]
+    for space, words in ((Space.PROGRAM, [encode(i) for i in program]), (Space.DESC, packed)):
         for n, word in enumerate(words):
             for half in range(2):
                 await flit(dut, kind=FlitKind.LOAD, chan=space, addr=2 * n + half, data=word >> 64 * half & (1 << 64) - 1)
@@ -84,29 +120,54 @@ async def random_programs(dut):
     await start(dut)
     r = rng("programs")
     matrix, vector = Sink(dut, "matrix"), Sink(dut, "vector")
-    for _ in range(5):
-        program, descriptors, tile = random_program(r), [random_descriptor(r) for _ in range(32)], random_tile(r)
+    table, seen = {}, set()
+    for _ in range(15):
+        program, descriptors, tile = random_program(r), random_descriptors(r), random_tile(r)
         await load(dut, program, descriptors, tile)
-        for _ in range(2):
-            pass_ = {"positions": r.randrange(1, lanes + 1), "want": r.choice([0, 1]), "hwm": r.randrange(1, 200)}
+        for measure in r.choices([0, 1], k=3):
+            pass_ = {"positions": r.randrange(1, lanes + 1), "want": r.choice([0, 1]), "hwm": r.randrange(1, 200),
+                     "measure": measure}
             for lane in range(lanes):
                 token, pos, slot = r.getrandbits(20), r.getrandbits(16), r.getrandbits(16)
                 await flit(dut, kind=FlitKind.PASS, chan=PassWord.LANE, lane=lane, data=token | pos << 20 | slot << 36)
-            await flit(dut, kind=FlitKind.PASS, chan=PassWord.START, data=pass_["positions"] - 1 | pass_["want"] << 8 | pass_["hwm"] << 16)
-            await clock(dut)
-            want_m, want_v = entries(program, descriptors, tile, pass_, lanes)
+            await start_pass(dut, **pass_)
+            want_m, want_v = entries(program, descriptors, tile, pass_, lanes, table)
             both = cocotb.start_soon(matrix.take(len(want_m))), cocotb.start_soon(vector.take(len(want_v)))
             got_m, got_v = await both[0], await both[1]
-            for _ in range(40):
-                if not int(dut.running.value):
-                    break
-                await clock(dut)
-            assert not int(dut.running.value), "the pass does not end"
+            await ended(dut)
             assert int(dut.parity.value) == 0
             check(got_m, want_m, MatrixEntry)
             check(got_v, want_v, VectorEntry)
-            state = TileState.from_bits(int(dut.tile.value))
-            assert state["count"] == tile["count"]
+            assert TileState.from_bits(int(dut.tile.value)).as_bits() == TileState.const(tile).as_bits()
+            assert PassState.from_bits(int(dut.pass_state.value)).as_bits() == PassState.const(pass_).as_bits()
+            seen |= {(e["format"], e["measure"], e["dual"]) for e in want_m if e.get("planes")}
+            fresh = random_table(r)
+            table |= fresh
+            await write_table(dut, fresh)
+    assert seen == {(0, 0, 0), (1, 0, 0), (2, 0, 0), (0, 1, 1), (1, 1, 0)}, f"the programs do not cover every way to read a matrix: {seen}"
+
+
+PLANES_AT = 16
+
+
+async def load_gemvs(dut, count, alt):
+    """A program of `count` GEMVs of a descriptor that names `alt`, and at PLANES_AT a planes descriptor."""
+    r = rng("gemv")
+    primary = random_fields(r, DESCRIPTOR) | {"s_in": 0, "s_out": 0, "alt": alt}
+    program = [*[Instr(Op.GEMV, {"desc": 0})] * count, Instr(Op.END)]
+    await load(dut, program, [primary] * PLANES_AT + [random_fields(r, PLANES)], random_tile(r))
+
+
+async def errors_of_pass(dut, **pass_):
+    """Cycles in which `parity` is high in a pass with one GEMV, `matrix` being a sink of the bench."""
+    await start_pass(dut, **pass_)
+    await clock(dut)
+    assert int(dut.running.value)
+    errors = 0
+    while int(dut.running.value):
+        errors += int(dut.parity.value)
+        await clock(dut)
+    return errors
 
 
 @BENCH.test()
@@ -114,9 +175,43 @@ async def the_pass_lasts_while_an_engine_is_busy(dut):
     await start(dut)
     await load(dut, [Instr(Op.END)], [], random_tile(rng("tile")))
     dut.vector_busy.value = 1
-    await flit(dut, kind=FlitKind.PASS, chan=PassWord.START, data=1 << 16)
+    await start_pass(dut)
     await clock(dut, 60)
     assert int(dut.running.value) == 1
     dut.vector_busy.value = 0
     await clock(dut, 3)
     assert int(dut.running.value) == 0
+
+
+@BENCH.test()
+async def damage_of_the_precision_table_is_noticed(dut):
+    """Every bit of an entry; not by passes that do not read it, and not once it is written again."""
+    await start(dut)
+    Sink(dut, "matrix", stall=0)
+    await load_gemvs(dut, 1, PLANES_AT)
+    for fmt in Format:
+        for bit in range(3):
+            dut.flip_table.value = 1 << bit
+            await write_table(dut, {PLANES_AT: fmt})
+            dut.flip_table.value = 0
+            assert await errors_of_pass(dut) == 1
+            assert await errors_of_pass(dut, measure=1) == 0, "a pass that measures does not read the table"
+    await write_table(dut, {PLANES_AT: Format.INT4})
+    assert await errors_of_pass(dut) == 0
+
+
+@BENCH.test()
+async def cycles_of_a_gemv(dut):
+    """8 from entry to entry, 10 with planes."""
+    await start(dut)
+    dut.matrix__ready.value = 1
+    for alt, cycles in ((0, 8), (PLANES_AT, 10)):
+        await load_gemvs(dut, 5, alt)
+        await start_pass(dut)
+        at = []
+        for cycle in range(120):
+            await clock(dut)
+            if int(dut.matrix__valid.value):
+                at.append(cycle)
+        assert not int(dut.running.value)
+        assert [b - a for a, b in zip(at, at[1:])] == [cycles] * 4

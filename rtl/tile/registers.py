@@ -1,0 +1,69 @@
+"""Registers of a tile that flits write: its place among the tiles, and the pass that it runs."""
+
+from amaranth.hdl import Module, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from ..contract.flits import FlitKind
+from ..contract.isa import PRECISION_BIT, Csr, PassWord, Space
+from ..ring.flit import Flit
+from .queues import LaneState, PassState, TileState
+
+#: CSR -> field of `TileState`.
+CSR_FIELDS = {
+    Csr.TILE_INDEX: "index", Csr.TILE_COUNT: "count", Csr.GROUP_LO: "group_lo", Csr.GROUP_HI: "group_hi",
+    Csr.GROUP_SIZE: "group_size", Csr.GROUP_INDEX: "group_index", Csr.LOCAL_HEADS: "heads", Csr.HEAD0: "head0",
+    Csr.ATT_SENDERS: "att_senders", Csr.GROUP: "group", Csr.GP_LOG2: "gp_log2", Csr.HDQ: "hdq",
+}
+
+
+class TileRegisters(wiring.Component):
+    """Decoder of LOAD flits of space CSR and of PASS flits.
+
+    A register shows what a flit brought from the cycle after it on. Addresses of space CSR with PRECISION_BIT set are the precision
+    table's and change nothing here; other flits neither. Never refuses a flit. Reset clears every register.
+
+    Parameters
+    ----------
+    lanes: M.
+
+    Members
+    -------
+    rx_valid, rx: In. Flits delivered to this tile.
+    start: Out. The flit of this cycle is a START word.
+    pass_state: Out. positions, want, hwm and measure of the last START word.
+    lanes_state: Out, one for each lane. The last LANE word of that position; those of other positions change nothing.
+    tile: Out. The CSRs.
+    """
+
+    def __init__(self, lanes):
+        self._lanes = lanes
+        super().__init__({
+            "rx_valid": In(1), "rx": In(Flit), "start": Out(1),
+            "pass_state": Out(PassState), "lanes_state": Out(LaneState).array(lanes), "tile": Out(TileState),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        rx = self.rx
+        is_csr, is_pass = Signal(), Signal()
+        m.d.comb += [
+            is_csr.eq(self.rx_valid & (rx.kind == FlitKind.LOAD) & (rx.chan == Space.CSR) & ~rx.addr[PRECISION_BIT]),
+            is_pass.eq(self.rx_valid & (rx.kind == FlitKind.PASS)),
+            self.start.eq(is_pass & (rx.chan == PassWord.START)),
+        ]
+        with m.If(is_csr):
+            with m.Switch(rx.addr[:4]):
+                for csr, name in CSR_FIELDS.items():
+                    with m.Case(csr):
+                        m.d.sync += self.tile[name].eq(rx.data)
+        with m.If(is_pass & (rx.chan == PassWord.LANE)):
+            for lane in range(self._lanes):
+                with m.If(rx.lane == lane):
+                    m.d.sync += self.lanes_state[lane].as_value().eq(rx.data)
+        with m.If(self.start):
+            m.d.sync += [
+                self.pass_state.positions.eq(rx.data[:3] + 1), self.pass_state.measure.eq(rx.data[3]),
+                self.pass_state.want.eq(rx.data[8:16]), self.pass_state.hwm.eq(rx.data[16:32]),
+            ]
+        return m

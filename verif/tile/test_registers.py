@@ -1,0 +1,61 @@
+"""The tile's registers against a dictionary, under random flits of every kind and space."""
+
+from hayate.rtl.contract.flits import FlitKind
+from hayate.rtl.contract.isa import PRECISION_BIT, Csr, PassWord, Space
+from hayate.rtl.ring.flit import Flit
+from hayate.rtl.tile.queues import LaneState, PassState, TileState
+from hayate.rtl.tile.registers import CSR_FIELDS, TileRegisters
+from hayate.verif.bench import Bench, params, rng
+from hayate.verif.bench.drivers import clock, settle, start
+
+BENCH = Bench(lambda lanes: TileRegisters(lanes), params=[{"lanes": 4}, {"lanes": 1}])
+
+
+def random_flit(r, lanes):
+    """(kind, chan, lane, addr, data), mostly one that means something here."""
+    data = r.getrandbits(64)
+    kind, chan = r.choice([(FlitKind.LOAD, Space.CSR), (FlitKind.PASS, PassWord.LANE), (FlitKind.PASS, PassWord.START),
+                           (r.choice(list(FlitKind)), r.randrange(8))])
+    if r.random() < 0.5:  # no more positions than lanes
+        data = data & ~7 | r.randrange(lanes)
+    return kind, chan, r.randrange(8), r.choice([0, 0, 1 << PRECISION_BIT]) | r.choice(list(Csr)), data
+
+
+def apply(state, kind, chan, lane, addr, data):
+    tile, pass_, lanes = state
+    if (kind, chan) == (FlitKind.LOAD, Space.CSR) and not addr >> PRECISION_BIT & 1:
+        name = CSR_FIELDS[addr]
+        tile[name] = data & (1 << TileState[name].width) - 1
+    elif (kind, chan) == (FlitKind.PASS, PassWord.LANE) and lane < len(lanes):
+        lanes[lane] = {"token": data & 0xFFFFF, "pos": data >> 20 & 0xFFFF, "slot": data >> 36 & 0xFFFF}
+    elif (kind, chan) == (FlitKind.PASS, PassWord.START):
+        pass_.update(positions=(data & 7) + 1, measure=data >> 3 & 1, want=data >> 8 & 0xFF, hwm=data >> 16 & 0xFFFF)
+
+
+def check(dut, state):
+    tile, pass_, lanes = state
+    assert int(dut.tile.value) == TileState.const(tile).as_bits()
+    assert int(dut.pass_state.value) == PassState.const(pass_).as_bits()
+    for n, lane in enumerate(lanes):
+        assert int(getattr(dut, f"lanes_state__{n}").value) == LaneState.const(lane).as_bits()
+
+
+@BENCH.test()
+async def random_flits(dut):
+    await start(dut)
+    r, lanes = rng("flits"), params()["lanes"]
+    state = {}, {}, [{} for _ in range(lanes)]
+    check(dut, state)
+    for _ in range(1500):
+        kind, chan, lane, addr, data = drawn = random_flit(r, lanes)
+        valid = r.random() < 0.8
+        dut.rx_valid.value = int(valid)
+        dut.rx.value = Flit.const({"kind": kind, "chan": chan, "lane": lane, "addr": addr, "data": data}).as_bits()
+        await settle()
+        assert int(dut.start.value) == int(valid and (kind, chan) == (FlitKind.PASS, PassWord.START))
+        if valid:
+            apply(state, *drawn)
+        await clock(dut)
+        await settle()
+        check(dut, state)
+    assert set(state[0]) == set(CSR_FIELDS.values())
