@@ -7,17 +7,22 @@ import numpy as np
 from hayate.rtl.contract.errors import HayateError
 
 from ..tile.sequencer import Tile
+from .governor import QUALITY, Governor
 
 
 @dataclass
 class Generation:
-    """What a generation produced: `tokens`, and `logits` by absolute position (those that were wanted), and `passes`."""
+    """What a generation produced: `tokens`, `logits` by absolute position (those that were wanted), `passes`, and `precision`.
+
+    `precision`: descriptor name of each weight matrix -> {"format": "fp16", "int8" or "int4", "out", "err", "half": its energies}.
+    """
 
     prompt: list
     tokens: list = field(default_factory=list)
     logits: dict = field(default_factory=dict)
     passes: int = 0
     saturated: int = 0
+    precision: dict = field(default_factory=dict)
 
 
 def choose(logits):
@@ -40,32 +45,36 @@ def check_request(image, prompt, tokens, slots, lanes):
                           f"shorten the prompt by {len(prompt) - context} tokens")
 
 
-def generate(image, prompt, tokens, *, lanes=4, slots=None, end=(), all_logits=False, on_token=None, tile=None):
+def generate(image, prompt, tokens, *, lanes=4, slots=None, end=(), all_logits=False, on_token=None, tile=None, precision="auto",
+             quality=QUALITY, pins=None):
     """Greedy continuation of `prompt` by at most `tokens` tokens, cut at an end token or at the end of the context.
 
     Parameters
     ----------
     image: `Image`. prompt: token ids. lanes: M. slots: KV slots (default: the model's context and M in whole quads).
-    end: ids that end the text (emitted, then stop). all_logits: keep the logits of every prompt position.
-    on_token: called with each token id as it is chosen. tile: a `Tile` to reuse.
+    end: ids that end the text (emitted, then stop). all_logits: keep the logits of every prompt position, which then all count in the
+    energies of the matrix that makes the logits. on_token: called with each token id as it is chosen. tile: a `Tile` to reuse.
+    precision, quality, pins: see `Governor`.
 
     Returns `Generation`. Raises HayateError for a request that does not fit.
     """
-    slots = slots or -(-(image.model["context"] + lanes) // 4) * 4
+    slots = slots or _slots(image, lanes)
     prompt = [int(t) for t in prompt]
     check_request(image, prompt, tokens, slots, lanes)
+    governor = Governor(image, precision, quality, pins)
     tile = tile or Tile(image, lanes=lanes, slots=slots)
     tile.state.reset()
+    governor.begin(tile.state)
     context = min(image.model["context"], slots - lanes)
     result = Generation(prompt)
-    for start in range(0, len(prompt), lanes):
-        part = prompt[start:start + lanes]
-        last = start + len(part) == len(prompt)
-        positions = np.arange(start, start + len(part))
-        wanted = range(len(part)) if all_logits else [len(part) - 1] if last else []
-        logits = tile.run_pass(part, positions, positions, hwm=start + len(part), wanted=wanted)
+    for positions in _passes(0, len(prompt), lanes):
+        last = positions[-1] == len(prompt) - 1
+        wanted = range(len(positions)) if all_logits else [len(positions) - 1] if last else []
+        logits = tile.run_pass(prompt[positions[0]:positions[-1] + 1], positions, positions, hwm=positions[-1] + 1, wanted=wanted,
+                               measure=governor.measure)
         result.passes += 1
         result.logits.update((int(positions[w]), row) for w, row in zip(wanted, logits))
+    result.precision = governor.freeze(tile.state)
     at = len(prompt)
     while True:
         token = choose(result.logits[at - 1])
@@ -81,15 +90,41 @@ def generate(image, prompt, tokens, *, lanes=4, slots=None, end=(), all_logits=F
     return result
 
 
-def teacher_force(image, tokens, *, lanes=64, slots=None, tile=None):
-    """Logits of every position of `tokens`, fed as they are: float32 [len(tokens), vocab]. Raises HayateError beyond the context."""
-    slots = slots or -(-(image.model["context"] + lanes) // 4) * 4
-    check_request(image, list(tokens), 1, slots, lanes)
+def teacher_force(image, tokens, *, lanes=64, slots=None, tile=None, prompt=None, precision="auto", quality=QUALITY, pins=None):
+    """Feed `tokens` as they are: the first `prompt` of them (default: all) as the prompt, the rest at the precision that this froze.
+
+    With prompt=64 and windows of 256 tokens this is the quality protocol, which scores what follows the prompt. Energies are those of a
+    `generate` with that prompt: the matrix that makes the logits counts its last position only, though all logits are returned.
+
+    Returns (float32 [len(tokens), vocab] of logits, `Generation.precision`). Raises HayateError beyond the context.
+    """
+    slots = slots or _slots(image, lanes)
+    tokens = [int(t) for t in tokens]
+    prompt = len(tokens) if prompt is None else prompt
+    check_request(image, tokens, 1, slots, lanes)
+    if not 1 <= prompt <= len(tokens):
+        raise HayateError("prompt", "length", f"{prompt} is not between 1 and the {len(tokens)} tokens given", "shorten the prompt")
+    governor = Governor(image, precision, quality, pins)
     tile = tile or Tile(image, lanes=lanes, slots=slots)
     tile.state.reset()
-    rows = []
-    for start in range(0, len(tokens), lanes):
-        part = list(tokens[start:start + lanes])
-        positions = np.arange(start, start + len(part))
-        rows.append(tile.run_pass(part, positions, positions, hwm=start + len(part), wanted=range(len(part))))
-    return np.concatenate(rows)
+    governor.begin(tile.state)
+
+    def feed(start, stop, measure):
+        for positions in _passes(start, stop, lanes):
+            count = len(positions)
+            yield tile.run_pass(tokens[positions[0]:positions[-1] + 1], positions, positions, hwm=positions[-1] + 1, wanted=range(count),
+                                measure=measure, counted=[count - 1] if positions[-1] == stop - 1 else [])
+
+    rows = list(feed(0, prompt, governor.measure))
+    chosen = governor.freeze(tile.state)
+    return np.concatenate([*rows, *feed(prompt, len(tokens), False)]), chosen
+
+
+def _slots(image, lanes):
+    """KV slots for the whole context and M, in whole quads."""
+    return -(-(image.model["context"] + lanes) // 4) * 4
+
+
+def _passes(start, stop, lanes):
+    """Positions of each pass that covers `start` to `stop`, at most `lanes` of them."""
+    return [np.arange(at, min(at + lanes, stop)) for at in range(start, stop, lanes)]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hayate.rtl.contract.constants import ACC_LSB, FP16_LSB, K_MAX
+from hayate.rtl.contract.constants import ACC_LSB, ACC_WIDTH, FP16_LSB, K_MAX
 from hayate.verif.golden.numerics.fp16 import to_int
 
 _EXACT = 53  # integers up to 2**53 are exact in float64
@@ -50,6 +50,11 @@ class Sums:
 
     def __neg__(self) -> "Sums":
         return Sums(np.zeros_like(self.hi), np.zeros_like(self.lo)) - self
+
+    def wrapped(self) -> "Sums":
+        """The sums modulo 2**ACC_WIDTH, signed, as the accumulator holds them."""
+        unused = 64 - (ACC_WIDTH - _BASE)
+        return Sums(self.hi << unused >> unused, self.lo)
 
     def rounded(self) -> np.ndarray:
         """float32, nearest-even; a zero sum is +0."""

@@ -3,8 +3,10 @@
 import numpy as np
 
 from hayate.rtl.contract.isa import ROPE_FINE_BITS, Block, FetchIndex, Rows
+from hayate.rtl.contract.precision import Format
 
 from ..numerics.exact import ExactMatrix, exact_dot
+from ..numerics.nested import NestedMatrix
 
 
 class MatrixEngine:
@@ -39,18 +41,50 @@ class MatrixEngine:
         s.landing.append(np.ldexp(rows, desc.s_in).T if desc.s_in else rows.T)
 
     def _weights(self, i, desc, region, at, lanes):
+        """float32 [lanes, rows] of the selected block, in the matrix's format; while measuring, of its best copy, and energies add up."""
         s = self._state
-        key = (desc.tensor, region, at, lanes, s.versions[region])
-        name, product = self._products.get(desc.tensor, (None, None))
-        if name != key:
-            matrix = self._matrices.get(desc.tensor)
-            if matrix is None:
-                matrix = self._matrices[desc.tensor] = ExactMatrix(self._image.tensors[desc.tensor])
-            product = matrix.dot(self._activations(region, at, desc.words, lanes))
-            self._products[desc.tensor] = (key, product)
+        fmt = None if s.measure and desc.planes else s.format(desc)
+        key = (region, at, lanes, s.versions[region], fmt)
+        held, product, squares = self._products.get(desc.name, (None, None, None))
+        if held != key:
+            x = self._activations(region, at, desc.words, lanes)
+            if fmt is None:
+                product, squares = self._measured(desc, x)
+            else:
+                product = self._exact(desc).dot(x) if fmt == Format.FP16 else self._nested(desc).dot(x, fmt)
+            self._products[desc.name] = key, product, squares
         block = {Block.ZERO: 0, Block.HEAD: s.head, Block.HEAD_GROUP: s.head * i.group + s.j}[i.block]
-        size = desc.block_rows
-        return product[:, block * size:(block + 1) * size]
+        rows = slice(block * desc.block_rows, (block + 1) * desc.block_rows)
+        if fmt is None:
+            counted = s.counted if i.wanted else list(range(lanes))
+            s.add_energies(desc, [int(square[counted, rows].sum()) for square in squares])
+        return product[:, rows]
+
+    def _measured(self, desc, x):
+        """(float32 [P, rows] of the best copy, int64 [P, rows] of squares on the grids, one array per `Energy`).
+
+        A tile that holds both copies subtracts the INT8 words from the FP16 sum, so its lo part counts with the opposite sign. The
+        difference is kept in the accumulator's width, modulo 2**ACC_WIDTH.
+        """
+        whole, low = self._nested(desc).sums(x)
+        if desc.tensor:
+            best = self._exact(desc).sums(x)
+            terms = (best, -low, (best - whole).wrapped())
+        else:
+            best, terms = whole, (whole, low)
+        squares = [sums.on_grid(grid) ** 2 for sums, grid in zip(terms, desc.grids, strict=False)]
+        return best.rounded(), squares
+
+    def _exact(self, desc):
+        if desc.tensor not in self._matrices:
+            self._matrices[desc.tensor] = ExactMatrix(self._image.tensors[desc.tensor])
+        return self._matrices[desc.tensor]
+
+    def _nested(self, desc):
+        w8, scale = (f"{desc.planes}.{part}" for part in ("w8", "scale"))
+        if w8 not in self._matrices:
+            self._matrices[w8] = NestedMatrix(self._image.tensors[w8], self._image.tensors[scale], desc.group)
+        return self._matrices[w8]
 
     def _activations(self, region, at, words, lanes):
         """float16 [lanes, 4 * words] of the activation buffer."""

@@ -26,20 +26,22 @@ class Tile:
         self.matrix = MatrixEngine(image, self.state)
         self.vector = VectorEngine(image, self.state)
 
-    def run_pass(self, tokens, positions, slots, *, hwm, wanted):
+    def run_pass(self, tokens, positions, slots, *, hwm, wanted, measure=False, counted=None):
         """Execute the program once.
 
         Parameters
         ----------
         tokens, positions, slots: one entry per position of the pass, at most M. hwm: KV slots in use, this pass included.
         wanted: indices of the positions whose logits are wanted.
+        measure: matrices with planes read their best copy, whatever the precision table says, and energies add up in `state.energies`.
+        counted: indices of the positions whose energies count in a GEMV that says `wanted`; default: `wanted`.
 
         Returns float32 [len(wanted), vocabulary].
         """
         s = self.state
         if not 0 < len(tokens) <= s.lanes:
             raise ValueError(f"a pass has 1 to {s.lanes} positions, not {len(tokens)}")
-        s.begin(tokens, positions, slots, hwm)
+        s.begin(tokens, positions, slots, hwm, measure, wanted if counted is None else counted)
         self.vector.logits.clear()
         pc, loops = 0, [(0, 0)] * len(LoopReg)
         while True:

@@ -7,7 +7,8 @@ import numpy as np
 
 from hayate.rtl.contract import layout
 from hayate.rtl.contract.image import evaluate
-from hayate.rtl.contract.isa import LoopReg
+from hayate.rtl.contract.isa import Energy, LoopReg
+from hayate.rtl.contract.precision import Format
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,9 @@ class Operand:
     s_in: int
     s_out: int
     name: str
+    planes: str
+    group: int
+    grids: tuple
 
 
 class TileState:
@@ -35,6 +39,9 @@ class TileState:
     act: region -> float16 [words, M, 4]. stage: region -> uint64 [words, M]. vmem: region -> float32 [words, M].
     versions: region -> number of times the activation region was written.
     tokens, positions, slots: int64 [count], the pass. hwm: slots in use.
+    precision: descriptor name -> `Format` in which a matrix with planes is read; at first its best copy. See `load_precision`.
+    measure: the pass reads best copies and adds up energies. counted: positions of the pass that count where a GEMV says `wanted`.
+    energies: descriptor name -> [sum of squares], indexed by `Energy`, since the last `reset`.
     """
 
     def __init__(self, image, lanes, slots):
@@ -59,11 +66,14 @@ class TileState:
         self.landing = deque()
         self.saturated = 0
         self.index = [0] * len(LoopReg)
+        self.measure, self.counted = False, []
+        self.precision = {d.name: Format.FP16 if d.tensor else Format.INT8 for d in self.descriptors if d.planes}
         self.reset()
 
     def reset(self):
-        """Forget the KV cache, as a new generation does."""
+        """Forget the KV cache and the energies, as a new generation does; the precision table stays."""
         self._keys, self._values = {}, {}
+        self.energies = {}
         self.slot_position = np.full(self.max_slots, np.iinfo(np.int64).max)
         self.hwm = 0
 
@@ -74,14 +84,34 @@ class TileState:
             rows = model["head_dim"]
         else:
             rows = d.rows // d.blocks
-        return Operand(d.kind, d.tensor, d.words if d.kind != "vcache" else self.max_slots // 4, rows, d.s_in, d.s_out, d.name)
+        return Operand(d.kind, d.tensor, d.words if d.kind != "vcache" else self.max_slots // 4, rows, d.s_in, d.s_out, d.name,
+                       d.planes, d.group, d.grids)
+
+    def load_precision(self, table):
+        """Set the formats that `table` (descriptor name -> `Format`) names. ValueError where an image has no such copy."""
+        held = {d.name: d for d in self.descriptors}
+        for name, fmt in table.items():
+            if not (held[name].tensor if fmt == Format.FP16 else held[name].planes):
+                raise ValueError(f"{name} has no {Format(fmt).name} copy")
+        self.precision.update((name, Format(fmt)) for name, fmt in table.items())
+
+    def format(self, desc):
+        """`Format` in which a GEMV of the matrix reads it."""
+        return self.precision.get(desc.name, Format.FP16)
+
+    def add_energies(self, desc, values):
+        """Add to a matrix's energies, in the order of `Energy`; those that a matrix does not have stay 0."""
+        sums = self.energies.setdefault(desc.name, [0] * len(Energy))
+        for kind, value in enumerate(values):
+            sums[kind] += value
 
     layer = property(lambda self: self.index[LoopReg.LAYER])
     head = property(lambda self: self.index[LoopReg.HEAD])
     j = property(lambda self: self.index[LoopReg.J])
 
-    def begin(self, tokens, positions, slots, hwm):
-        """Start a pass of `count` positions."""
+    def begin(self, tokens, positions, slots, hwm, measure=False, counted=()):
+        """Start a pass of `count` positions; see the members."""
+        self.measure, self.counted = measure, list(counted)
         self.tokens, self.positions, self.slots = (np.asarray(v, np.int64) for v in (tokens, positions, slots))
         self.count, self.hwm = len(self.tokens), hwm
         self.slot_position[self.slots] = self.positions
