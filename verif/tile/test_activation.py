@@ -1,81 +1,190 @@
-"""Activation buffer against arrays: latency, collisions as simulated, holding, lanes that do not exist, and parity."""
+"""Activation buffer against arrays and golden MXINT8: latency, collisions as simulated, holding, words that do not exist, and parity."""
 
+import numpy as np
 import pytest
 
 from hayate.verif.bench import Bench, params, rng
+from hayate.verif.golden.numerics.fp16 import from_bits
+from hayate.verif.golden.numerics.mxint8 import quantize
+from hayate.verif.numerics.operands import finite, pack
 
-DEPTH = 32
 
-
-def component(lanes):
+def component(lanes, depth):
     from hayate.rtl.tile.activation import ActivationBuffer
 
-    return ActivationBuffer(lanes, DEPTH, inject=True)
+    return ActivationBuffer(lanes, depth, inject=True)
 
 
-BENCH = Bench(component, params=[{"lanes": 1}, {"lanes": 2}, {"lanes": 4}])
+BENCH = Bench(component, params=[{"lanes": 1, "depth": 24}, {"lanes": 2, "depth": 40}, {"lanes": 4, "depth": 32}])
+
+
+def word(random):
+    """Four finite patterns: any, or small ones, or ones of nearly one size, so that blocks have every exponent and codes are not all 0."""
+    top = random.choice((None, random.randrange(31), random.randrange(8), random.randrange(8)))
+    if top is None:
+        return pack([finite(random) for _ in range(4)])
+    return pack([random.getrandbits(1) << 15 | max(top - random.randrange(8), 0) << 10 | random.getrandbits(10) for _ in range(4)])
+
+
+class Model:
+    """What the outputs must show."""
+
+    def __init__(self, lanes, depth):
+        self.memory = [[0] * depth for _ in range(lanes)]
+
+    def answer(self, addr, wide, left):
+        """(data, codes, exponents) of a read; codes and exponents are None where it is not wide."""
+        block, half = addr & ~7, addr & 4
+        exists = not wide or (addr & 7) < left
+        words = pack([lane[addr] if exists else 0 for lane in self.memory], 64)
+        if not wide:
+            return words, None, None
+        elements = [[w >> 16 * i & 0xFFFF for w in lane[block : block + left] + [0] * (8 - left) for i in range(4)] for lane in self.memory]
+        q, e = quantize(from_bits(np.array(elements)))
+        codes = [int(c) & 0xFF for row in q for c in row[4 * half : 4 * half + 16]]
+        return words, pack(codes, 8), pack([int(x) + 10 for x in e[:, 0]], 5)
+
+
+async def drive_read(dut, random, depth, near=None):
+    """Ask for something, or nothing: (addr, wide, left) or None. `near` is an address whose block is preferred."""
+    block = near & ~7 if near is not None and random.random() < 0.6 else 8 * random.randrange(depth // 8)
+    wide, left = random.getrandbits(1), random.choice((8, random.randrange(1, 9)))
+    addr = block + (random.choice((0, 4)) if wide else random.randrange(8))
+    read = random.random() < 0.75
+    dut.read.value, dut.read_addr.value, dut.wide.value, dut.left.value = int(read), addr, wide, left if wide else random.getrandbits(4)
+    return (addr, wide, left) if read else None
+
+
+def compare(dut, shown, answer):
+    """`shown` becomes `answer` where there is one, and the outputs show it."""
+    for i, (name, value) in enumerate(zip(("data", "codes", "exponent"), answer or (None, None, None))):
+        shown[i] = shown[i] if value is None else value
+        if shown[i] is not None:
+            assert int(getattr(dut, name).value) == shown[i], name
 
 
 @BENCH.test()
 async def reads_what_was_written(dut):
-    """Random writes and reads every cycle, collisions included; `data` holds between reads."""
+    """Random writes and reads of both kinds every cycle, often of what was just written or is being written; outputs hold in between."""
     from hayate.rtl.tile.activation import ACT_LATENCY
     from hayate.verif.bench.drivers import clock, start
 
-    random, lanes = rng(), params()["lanes"]
+    random, lanes, depth = rng(), params()["lanes"], params()["depth"]
     await start(dut)
-    memory = [[0] * DEPTH for _ in range(lanes)]
-    due = [None] * ACT_LATENCY
-    shown = None
-    for _ in range(1500):
-        write, lane, at, word = random.getrandbits(1), random.randrange(8), random.randrange(DEPTH), random.getrandbits(64)
-        read, from_ = random.random() < 0.7, random.choice([at, random.randrange(DEPTH)])
-        dut.write.value, dut.write_lane.value, dut.write_addr.value, dut.write_data.value = write, lane, at, word
-        dut.read.value, dut.read_addr.value = int(read), from_
-        due.append([m[from_] for m in memory] if read else None)
+    model, due, shown, at = Model(lanes, depth), [None] * ACT_LATENCY, [None] * 3, None
+    for _ in range(2500):
+        last, write, lane, at, value = at, random.getrandbits(1), random.randrange(8), random.randrange(depth), word(random)
+        lane = random.choice((lane, random.randrange(lanes)))
+        dut.write.value, dut.write_lane.value, dut.write_addr.value, dut.write_data.value = write, lane, at, value
+        request = await drive_read(dut, random, depth, near=random.choice((at, last)))
+        due.append(model.answer(*request) if request else None)
         await clock(dut)
         # Sampled at the end of this cycle: what a read ACT_LATENCY cycles ago brought.
-        arrived = due.pop(0)
-        shown = arrived or shown
-        if shown is not None:
-            assert int(dut.data.value) == sum(w << 64 * k for k, w in enumerate(shown))
+        compare(dut, shown, due.pop(0))
         assert not int(dut.parity.value)
         if write and lane < lanes:
-            memory[lane][at] = word
+            model.memory[lane][at] = value
+
+
+@BENCH.test()
+async def a_block_is_right_the_cycle_after_its_last_write(dut):
+    """Blocks written word by word, in any order, and read wide in the next cycle: first half, then second half or the reverse."""
+    from hayate.rtl.tile.activation import ACT_LATENCY
+    from hayate.verif.bench.drivers import clock, start
+
+    random, lanes, depth = rng(), params()["lanes"], params()["depth"]
+    await start(dut)
+    model, due, shown = Model(lanes, depth), [None] * ACT_LATENCY, [None] * 3
+
+    async def cycle(write=None, read=None):
+        dut.write.value = int(write is not None)
+        if write is not None:
+            dut.write_lane.value, dut.write_addr.value, dut.write_data.value = write
+        dut.read.value = int(read is not None)
+        if read is not None:
+            dut.read_addr.value, dut.wide.value, dut.left.value = read
+        due.append(model.answer(*read) if read else None)
+        await clock(dut)
+        compare(dut, shown, due.pop(0))
+        if write is not None:
+            model.memory[write[0]][write[1]] = write[2]
+
+    for _ in range(60):
+        block, left = 8 * random.randrange(depth // 8), random.randrange(1, 9)
+        for i in random.sample(range(left), left):
+            await cycle(write=(random.randrange(lanes), block + i, word(random)))
+        for half in random.choice(((0, 4), (4, 0))):
+            await cycle(read=(block + half, 1, left))
+    for _ in range(ACT_LATENCY):
+        await cycle()
+
+
+@BENCH.test(only=lambda p: p["lanes"] == 2)
+async def garbage_in_words_that_do_not_exist_is_not_looked_at(dut):
+    """Infinities, NaN and words with wrong parity behind the end of a block change nothing, and no error is seen."""
+    from hayate.rtl.tile.activation import ACT_LATENCY, FLIP_BITS
+    from hayate.verif.bench.drivers import clock, start
+
+    random, lanes, depth = rng(), params()["lanes"], params()["depth"]
+    await start(dut)
+    for left in range(1, 9):
+        model, block = Model(lanes, depth), 8 * (left % (depth // 8))
+        for lane in range(lanes):
+            for i in range(8):
+                exists = i < left
+                value = word(random) if exists else random.getrandbits(64) | 0x7C00 << 16 * random.randrange(4)
+                model.memory[lane][block + i] = value
+                dut.write.value, dut.write_lane.value, dut.write_addr.value, dut.write_data.value = 1, lane, block + i, value
+                dut.flip.value = 0 if exists else random.getrandbits(FLIP_BITS)
+                await clock(dut)
+        dut.write.value = 0
+        for half in (0, 4):
+            dut.read.value, dut.wide.value, dut.read_addr.value, dut.left.value = 1, 1, block + half, left
+            await clock(dut)
+            dut.read.value = 0
+            for _ in range(ACT_LATENCY):
+                await clock(dut)
+                assert not int(dut.parity.value)
+            compare(dut, [None] * 3, model.answer(block + half, 1, left))
 
 
 @BENCH.test()
 async def every_flipped_bit_is_seen(dut):
-    """One flip of any stored bit of any lane strobes `parity` beside the data of each read of that word, and of no other."""
-    from hayate.rtl.tile.activation import ACT_LATENCY
+    """One flip of any stored bit of any lane strobes `parity` beside the outputs of each read that takes it, and of no other."""
+    from hayate.rtl.tile.activation import ACT_LATENCY, FIELD, FLIP_BITS
     from hayate.verif.bench.drivers import clock, start
 
-    random, lanes = rng(), params()["lanes"]
+    random, lanes, depth = rng(), params()["lanes"], params()["depth"]
     await start(dut)
-    for bit in range(66):
-        at = random.randrange(DEPTH)
-        dut.write.value, dut.write_lane.value, dut.write_addr.value = 1, random.randrange(lanes), at
-        dut.write_data.value, dut.flip.value = random.getrandbits(64), 1 << bit
+    for bit in range(FLIP_BITS):
+        at, lane = random.randrange(depth), random.randrange(lanes)
+        dut.write.value, dut.write_lane.value, dut.write_addr.value = 1, lane, at
+        dut.write_data.value, dut.flip.value = word(random), 1 << bit
         await clock(dut)
-        dut.write.value, dut.flip.value = 0, 0
-        dut.read.value, dut.read_addr.value = 1, at
-        await clock(dut)
-        dut.read_addr.value = (at + 1) % DEPTH
-        await clock(dut)
-        dut.read.value = 0
+        dut.write.value, dut.flip.value, dut.read.value = 0, 0, 1
+        block, half, inner, exponent = at & ~7, at & 4, at % 8, bit >= FLIP_BITS - FIELD
+        reads = [  # (address, wide, left, whether the damage is in what is read)
+            (at, 0, 8, not exponent), (at ^ 1, 0, 8, False), (block + half, 1, 8, True), (block + (half ^ 4), 1, 8, exponent),
+            ((block + 8) % depth, 1, 8, False), (block + half, 1, inner + 1, True),
+            *([(block + half, 1, inner, False)] if inner else []),
+        ]
+        random.shuffle(reads)
         seen = []
-        for _ in range(ACT_LATENCY + 1):
+        for addr, wide, left, _ in [*reads, *[(None, 0, 0, 0)] * ACT_LATENCY]:
+            dut.read.value = int(addr is not None)
+            if addr is not None:
+                dut.read_addr.value, dut.wide.value, dut.left.value = addr, wide, left
             await clock(dut)
             seen.append(int(dut.parity.value))
-        assert seen == [1, 0, 0]
-        dut.write.value, dut.write_lane.value = 1, int(dut.write_lane.value)  # mend it
+        assert seen == [0] * ACT_LATENCY + [int(wrong) for *_, wrong in reads], (bit, at, reads)
+        dut.write.value = 1  # mend it
         await clock(dut)
         dut.write.value = 0
 
 
-@pytest.mark.parametrize(("lanes", "depth"), [(0, 8), (1, 1)])
+@pytest.mark.parametrize(("lanes", "depth"), [(0, 16), (1, 8), (1, 20)])
 def test_sizes_are_checked(lanes, depth):
     from hayate.rtl.tile.activation import ActivationBuffer
 
-    with pytest.raises(ValueError, match=f"at least 1 lane and 2 words, not {lanes} and {depth}"):
+    with pytest.raises(ValueError, match=f"at least 16 words, a multiple of 8, not {lanes} and {depth}"):
         ActivationBuffer(lanes, depth)
