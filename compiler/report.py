@@ -67,10 +67,11 @@ def render(data):
         matrices.add_row(m["name"], *(str(n) for n in (first, m["planes"], m["padding"], m["exponent"], m["flushed"])))
     if not data["precision"]:
         return Group(memories, banks, matrices)
-    precision = Table("matrix", "group", "INT4 error", "INT8 error", "KL saved by INT8", "by FP16", "sensitivities",
-                      title="errors of the weights, squared and relative; KL in nats a token")
+    calibrated = any("gains" in p for p in data["precision"])
+    precision = Table("matrix", "group", "INT4", "INT8", *(("KL INT8", "KL FP16") if calibrated else ()), "s err", "s half",
+                      title="squared relative errors of the weights"
+                      + ("; KL divergence saved by promotion to a format, nats a token" if calibrated else "; not calibrated"))
     for p in data["precision"]:
-        gains = [f"{g:.1e}" for g in p.get("gains", ())] or ["not calibrated", ""]
-        errors = [f"{e:.1e}" for e in p.get("errors", ())] or ["", ""]
-        precision.add_row(p["name"], str(p["group"]), *errors, *gains, ", ".join(map(str, p["sensitivities"])))
+        numbers = [x and f"{x:.1e}" for x in (*p.get("errors", ("", "")), *p.get("gains", ()))]
+        precision.add_row(p["name"], str(p["group"]), *numbers, *map(str, p["sensitivities"]))
     return Group(memories, banks, matrices, precision)

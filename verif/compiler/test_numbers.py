@@ -37,6 +37,21 @@ def test_logits(tmp_path, shape):
     agree(compile_model(folder), folder)
 
 
+@pytest.mark.parametrize("group", [32, 64, 128])
+@pytest.mark.parametrize("tied", [True, False], ids=["tied", "untied"])
+def test_integer_copies(tmp_path, tied, group):
+    """INT8 is close to the checkpoint and INT4 farther off, whichever copies stand beside; FP16 does not change by planes beside it."""
+    folder = write_tiny_model(tmp_path / "m", tied=tied, hidden=36, ff=148)
+    both, lean = compile_model(folder, group=group), compile_model(folder, group=group, fp16="none")
+    int8 = teacher_force(both, IDS, lanes=4, precision="int8")[0]
+    np.testing.assert_array_equal(int8, teacher_force(lean, IDS, lanes=4, precision="int8")[0])
+    exact, int4 = Reference(folder).logits(IDS), teacher_force(lean, IDS, lanes=4, precision="int4")[0]
+    error4, error8 = (np.square(x - exact).mean() / exact.var() for x in (int4, int8))
+    assert error8 < 1e-3 and 20 * error8 < error4 < 0.1
+    np.testing.assert_array_equal(teacher_force(both, IDS, lanes=4, precision="fp16")[0],
+                                  teacher_force(compile_model(folder, planes=False), IDS, lanes=4, precision="fp16")[0])
+
+
 def test_tiny_and_huge_weights_get_exponents(tmp_path):
     """Matrices that FP16 could not hold: the same function, as the norms undo the scale of the residual stream."""
     folder = write_tiny_model(tmp_path / "m", dtype="F32")

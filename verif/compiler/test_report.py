@@ -55,4 +55,8 @@ def test_precision_of_each_matrix(image):
     console = Console(width=160, record=True, file=io.StringIO())
     console.print(render(data))
     text = console.export_text()
-    assert text.count("not calibrated") == len(data["precision"])
+    assert "not calibrated" in text and "KL" not in text
+    calibrated = {**data, "precision": [{**p, "gains": [0.125, 0.5]} for p in data["precision"]]}
+    console.print(render(calibrated))
+    text = console.export_text()
+    assert text.count("1.2e-01") == text.count("5.0e-01") == len(data["precision"]) and "not calibrated" not in text
