@@ -1,0 +1,190 @@
+"""What the precision governor needs to know of each matrix: how much its errors matter, and the grids on which to measure them.
+
+Sensitivity: the KL divergence from the FP16 model that promoting the matrix alone saves (all others stay as they were: INT4 for the step
+to INT8, INT8 for that to FP16), per byte that the promotion costs, over its relative error energy on the same text. So sensitivity x
+measured ratio estimates what a byte spent here saves on other text.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from hayate.rtl.contract.errors import HayateError
+from hayate.rtl.contract.precision import SENS_FRACTION, Format, stream_words
+
+from .checkpoint import Checkpoint
+from .fold import to_fp16
+from .forward import Forward, Weights, divergence, log_softmax, mxint8
+from .quantize import quantize
+
+NAME = "calibration.json"  # beside the checkpoint's config.json
+TOKENS = 4096
+WINDOW = 256
+
+GRID_MAX = 95
+GRID_BITS = 15  # magnitude of a sum on its grid: a signed 16-bit integer, ...
+HEADROOM = 4  # ... with room for sums this many times the largest of the calibration text
+SENS_MAX = (1 << 32) - 1
+SENS_WANTED = 64  # an error's grid is coarsened until the integer sensitivity has this resolution, ...
+STEPS = 16  # ... while the error's root mean square keeps this many steps
+ACCUMULATOR_BIT = 48  # the accumulator's last bit is 2**-48
+
+AGAIN = "make it again: hayate calibrate MODEL --group GROUP"
+
+
+def calibrate(checkpoint, windows, group, note=lambda text: None):
+    """Name -> what calibration found, of every weight matrix of a `Checkpoint`.
+
+    Parameters
+    ----------
+    windows: token ids [count, T], each row a text of its own. group: elements of a row that share a scale. note: told of progress.
+
+    Of each matrix: `sensitivities` (INT4 against INT8, INT8 against FP16; integers for the image), `grids` (OUT, ERR, HALF), and what they
+    come from: `gains` (KL saved, nats a token), `ratios` (error energy over output energy), `bytes` a token in FP16, INT8, INT4.
+    """
+    model = Forward(checkpoint)
+    formats = {name: variants(values, group) for name, values in model.matrices.items()}
+
+    def run(base, name=None, promoted=None):
+        chosen = {n: formats[n][promoted if n == name else base] for n in formats}
+        return log_softmax(model.logits(windows, chosen))
+
+    note(f"{windows.size} tokens, {len(formats)} matrices in groups of {group}")
+    sums, reference = measure(model, windows, formats)
+    found = {}
+    blanket = {fmt: divergence(reference, run(fmt)).mean() for fmt in (Format.INT4, Format.INT8)}
+    note(f"KL of INT8 {blanket[Format.INT8]:.2e}, of INT4 {blanket[Format.INT4]:.2e} nats a token")
+    for name, values in model.matrices.items():
+        gains = [blanket[base] - divergence(reference, run(base, name, better)).mean()
+                 for base, better in ((Format.INT4, Format.INT8), (Format.INT8, Format.FP16))]
+        size = [8 * stream_words(values.shape[1], group, fmt) * len(values) for fmt in Format]
+        found[name] = {"gains": [float(g) for g in gains], "ratios": sums[name].ratios(), "bytes": size}
+        note(f"{name}: KL {gains[0]:+.2e} by INT8, {gains[1]:+.2e} by FP16")
+    worth = per_byte(found)
+    for name, f in found.items():
+        f["sensitivities"], f["grids"] = sums[name].fixed(worth[name], to_fp16(model.matrices[name], full=True).exponent)
+    return found
+
+
+def per_byte(found):
+    """Name -> [worth of INT8, of FP16]: KL saved per byte, in units of what blanket INT8 saves over INT4 per byte on average.
+
+    So a threshold of 1 promotes what is worth more than the average byte. Both steps have one unit: a byte is a byte.
+    """
+    gains = {name: [max(0.0, g) for g in f["gains"]] for name, f in found.items()}
+    cost = {name: [f["bytes"][1] - f["bytes"][2], f["bytes"][0] - f["bytes"][1]] for name, f in found.items()}
+    unit = sum(g[0] for g in gains.values()) / sum(c[0] for c in cost.values()) or 1.0
+    worth = {name: [g / c / unit for g, c in zip(gains[name], cost[name])] for name in found}
+    # The way to FP16 leads over INT8: a gain that drowned in noise must not keep a matrix in INT4 while others go to FP16.
+    return {name: [max(w), w[1]] for name, w in worth.items()}
+
+
+def variants(values, group):
+    """`Format` -> `Weights` of float64 `values` as an image holds them."""
+    rounded = to_fp16(values, full=True)
+    nested = quantize(np.ldexp(values, -rounded.exponent), group)
+
+    def single(x):
+        return np.ldexp(x, rounded.exponent).astype(np.float32)
+
+    return {Format.FP16: Weights(single(rounded.half.astype(np.float64))),
+            Format.INT8: Weights(single(nested.int8()), integer=True), Format.INT4: Weights(single(nested.int4()), integer=True)}
+
+
+class Sums:
+    """Energies and largest magnitudes of one matrix's outputs, INT4 errors and INT8 errors, over all rows and tokens."""
+
+    def __init__(self):
+        self.energy, self.top, self.count = np.zeros(3), np.zeros(3), 0
+
+    def add(self, *parts):
+        for i, part in enumerate(parts):
+            self.energy[i] += np.square(part, dtype=np.float64).sum()
+            self.top[i] = max(self.top[i], np.abs(part).max())
+        self.count += parts[0].size
+
+    def ratios(self):
+        """Error energies over the output energy: INT4 against INT8, INT8 against FP16. 0 where all outputs are."""
+        return [float(e / self.energy[0]) if self.energy[0] else 0.0 for e in self.energy[1:]]
+
+    def fixed(self, worth, exponent):
+        """(sensitivities, grids), integers, such that sensitivity x ratio on the grids is `worth` on the text measured."""
+        unit = 2.0 ** (ACCUMULATOR_BIT - exponent)
+        grids = [grid(top * unit) for top in self.top]
+        sensitivities = []
+        for i, ratio in enumerate(self.ratios()):
+            s = worth[i] / ratio if ratio else 0.0
+            rms = np.sqrt(self.energy[i + 1] / self.count) * unit
+
+            def scaled(g, s=s):
+                return s * 2.0 ** (SENS_FRACTION + 2 * (g - grids[0]))
+
+            while s and scaled(grids[i + 1]) < SENS_WANTED and rms >= STEPS * 2.0 ** (grids[i + 1] + 1):
+                grids[i + 1] += 1
+            sensitivities.append(int(np.clip(round(scaled(grids[i + 1])), 1, SENS_MAX)))  # 0 would stay INT4 at quality 1
+        return sensitivities, grids
+
+
+def grid(top):
+    """Finest grid on which `top`, in units of the accumulator's last bit, fits `HEADROOM` times into a signed 16-bit integer."""
+    return int(np.clip(np.frexp(top * HEADROOM)[1] - GRID_BITS, 0, GRID_MAX))
+
+
+def measure(model, windows, formats):
+    """(name -> `Sums`, log-probabilities) of the FP16 model: errors of each matrix on the inputs that FP16 gives it."""
+    sums = {name: Sums() for name in formats}
+
+    def observe(name, x, out):
+        codes, integer = mxint8(x), formats[name]
+        int8 = codes @ integer[Format.INT8].values.T
+        low = codes @ (integer[Format.INT8].values - integer[Format.INT4].values).T
+        sums[name].add(out, low, out - int8)
+
+    logits = model.logits(windows, {name: f[Format.FP16] for name, f in formats.items()}, observe)
+    return sums, log_softmax(logits)
+
+
+def split(ids, tokens, context):
+    """Windows [count, T] of the first `tokens` token ids: T = min(WINDOW, context), whole windows only. Raises HayateError for too few."""
+    size = min(WINDOW, context)
+    count = min(len(ids), tokens) // size
+    if not count:
+        raise HayateError("calibration text", "", f"{min(len(ids), tokens)} tokens make no window of {size}", "give a longer text")
+    return np.asarray(ids[: count * size]).reshape(count, size)
+
+
+def document(checkpoint, windows, group, found, text):
+    """Content of a calibration file; `text`: what it was measured on, in words and hashes."""
+    return {"model": checkpoint.source, "group": group, "tokens": windows.size, "window": windows.shape[1], "text": text, "matrices": found}
+
+
+def load_calibration(folder, group=None):
+    """Name -> what `calibrate` found, from the file in a checkpoint's folder; None when there is none.
+
+    Raises HayateError for a file that is damaged, was made for other weights than the folder holds, or, with `group`, for another group.
+    """
+    path = Path(folder) / NAME
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as e:
+        raise HayateError(path, "", f"not a readable JSON file ({e})", AGAIN) from None
+    try:
+        model, made_for, matrices = found["model"], found["group"], found["matrices"]
+        good = all(_integers(m["sensitivities"], 2, SENS_MAX) and _integers(m["grids"], 3, GRID_MAX) for m in matrices.values())
+    except (KeyError, TypeError, AttributeError):
+        good = False
+    if not good:
+        raise HayateError(path, "matrices", "damaged: keys are missing or values out of range", AGAIN)
+    source = Checkpoint(folder).source
+    if model != source:
+        raise HayateError(path, "model", f"made for the checkpoint {str(model)[:12]}, the folder holds {source[:12]}", AGAIN)
+    if group not in (None, made_for):
+        raise HayateError(path, "group", f"made for groups of {made_for}, not {group}", AGAIN)
+    return matrices
+
+
+def _integers(values, count, top):
+    return isinstance(values, list) and len(values) == count and all(type(v) is int and 0 <= v <= top for v in values)
