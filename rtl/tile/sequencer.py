@@ -106,7 +106,7 @@ class Sequencer(wiring.Component):
         ]
         block = Signal(16)
         address, base, count_product = Signal(12), Signal(20), Signal(16)
-        words, matrix_rows, s_in = Signal(12), Signal(16), Signal(8)  # of the primary descriptor
+        words, matrix_rows, s_in, quad0 = Signal(12), Signal(16), Signal(8), Signal(12)  # of the primary descriptor
         lo_start, hi_base, lo_base, fmt = Signal(20), Signal(20), Signal(20), Signal(FORMAT_BITS)
 
         is_matrix = Signal()
@@ -231,7 +231,7 @@ class Sequencer(wiring.Component):
                 m.next = "BLOCK"
             with m.State("BLOCK"):
                 m.d.sync += [
-                    words.eq(desc.words), matrix_rows.eq(desc.rows), s_in.eq(desc.s_in), desc_index.eq(desc.alt),
+                    words.eq(desc.words), matrix_rows.eq(desc.rows), s_in.eq(desc.s_in), quad0.eq(desc.quad0), desc_index.eq(desc.alt),
                     integer.eq((op == Op.GEMV) & ~gemv("kv") & (desc.alt != 0)),
                 ]
                 m.d.sync += [address.eq(product), mul_a.eq(block), mul_b.eq(Mux(op == Op.RUN, self.tile.hdq, desc.block_stride))]
@@ -243,13 +243,13 @@ class Sequencer(wiring.Component):
                         with m.Case(SendMode.SLOTS):
                             m.d.sync += address.eq(run("send_base") + self.tile.group_index)
                         with m.Case(SendMode.OUTPUT):
-                            m.d.sync += address.eq(run("send_base") + product + desc.quad0)
+                            m.d.sync += address.eq(run("send_base") + product + quad0)
                         with m.Default():
-                            m.d.sync += address.eq(run("send_base") + address + desc.quad0)
+                            m.d.sync += address.eq(run("send_base") + address + quad0)
                 with m.Elif(op == Op.GEMV):
                     m.d.sync += address.eq(address + gemv("act"))
                 with m.Else():
-                    m.d.sync += address.eq(address + field(word, "act", Op.KVW) + Mux(field(word, "value", Op.KVW), desc.quad0, 0))
+                    m.d.sync += address.eq(address + field(word, "act", Op.KVW) + Mux(field(word, "value", Op.KVW), quad0, 0))
                 m.d.comb += [descriptors.rd_en.eq(integer), table.read.eq(integer & ~self.pass_state.measure)]
                 m.next = "PUSH"
                 with m.If(integer):
