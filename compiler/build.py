@@ -6,6 +6,7 @@ from hayate.rtl.contract.image import TOKENIZER, Image, embed_text
 
 from . import plan as planning
 from . import program, routines
+from .calibrate import load_calibration
 from .checkpoint import Checkpoint
 from .copies import ALL, Options
 
@@ -17,12 +18,16 @@ def compile_model(path, exponents=None, *, planes=True, group=32, fp16=ALL, cali
     ----------
     path: folder with config.json, *.safetensors and, for text prompts, tokenizer.json.
     exponents: static exponents of activations, see `plan.build`; default 0 everywhere.
-    planes, group, fp16, calibration: which copies of each matrix the image holds, see `copies.Options`.
+    planes, group, fp16: which copies of each matrix the image holds, see `copies.Options`.
+    calibration: what `calibrate.calibrate` found; None: from the file in the folder, where there is one; False: do without.
 
     Raises HayateError naming the file and the field.
     """
-    options = Options(planes, group, fp16, calibration)
+    options = Options(planes, group, fp16)
     checkpoint = Checkpoint(path)
+    if planes and calibration is None:
+        calibration = load_calibration(path, group)
+    options = dataclasses.replace(options, calibration=None if calibration is False else calibration)
     checkpoint.refuse_biases()
     shape = checkpoint.shape
     plan = planning.build(checkpoint, exponents or {}, options)

@@ -79,12 +79,15 @@ def compile_(
     group: Annotated[int, typer.Option(help="Weights of a row that share an INT8/INT4 scale: 32, 64 or 128.")] = 32,
     fp16: Annotated[str, typer.Option(metavar="all|none|BYTES", help="Matrices that also keep their FP16 copy; a number of bytes goes to "
                                       "the most fragile ones. The embedding always keeps it.")] = "all",
+    calibration: Annotated[bool, typer.Option("--calibration/--no-calibration", help="Use the calibration.json in the model's folder, if "
+                                              "there is one; it is for one size of group.")] = True,
     json: JsonOption = "",
 ):
     """Compile a checkpoint to an image, and report where a configuration would place it."""
     from hayate import show
 
-    show.compile_(model, output, config, set_, json, planes=planes, group=group, fp16=int(fp16) if fp16.isdecimal() else fp16)
+    show.compile_(model, output, config, set_, json, planes=planes, group=group, fp16=int(fp16) if fp16.isdecimal() else fp16,
+                  calibration=None if calibration else False)
 
 
 @app.command()

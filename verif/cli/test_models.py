@@ -8,6 +8,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from hayate.compiler import compile_model
+from hayate.rtl.contract.image import VERSION
 from hayate.rtl.contract.tensorfile import TensorFile, write_tensors
 
 NORM, EMBEDDING = "model.norm.weight", "model.embed_tokens.weight"
@@ -131,7 +132,7 @@ def metadata(**changes):
 
 
 IMAGES = {
-    "version": (metadata(version="99"), ["version", "image version 99, this program reads version 1", "compile the model again"]),
+    "version": (metadata(version="99"), ["version", f"image version 99, this program reads version {VERSION}", "compile the model again"]),
     "contract": (metadata(contract="0123456789abcdef"), ["contract", "made for contract 0123456789ab", "compile the model again"]),
     "format": (metadata(format="pt"), ["format", "'pt' is not a Hayate image", "hayate compile"]),
     "program": (metadata(program="[[1]]"), ["program", "damaged", "compile the model again"]),

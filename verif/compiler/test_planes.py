@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hayate.compiler import compile_model, place, report
+from hayate.compiler.calibrate import load_calibration
 from hayate.compiler.copies import Numbers
 from hayate.compiler.quantize import quantize
 from hayate.rtl.contract.config import Config
@@ -150,6 +151,18 @@ def test_a_budget_goes_to_the_fragile(model_folder):
     del calibration["layers.1.wo"]
     with pytest.raises(HayateError, match="calibration: layers.1.wo: does not know this matrix; calibrate the model again"):
         compile_model(model_folder, calibration=calibration)
+
+
+def test_calibration_beside_the_checkpoint_is_used():
+    folder = Path(__file__).resolve().parents[2] / "models" / "py-nano"
+    known = load_calibration(folder, 32)
+    image = compile_model(folder)
+    for d in (d for d in image.descriptors if d.planes):
+        assert (list(d.grids), list(d.sensitivities)) == (known[d.name]["grids"], known[d.name]["sensitivities"])
+        assert image.notes["matrices"][d.name]["gains"] == known[d.name]["gains"]
+    with pytest.raises(HayateError, match="calibration.json: group: made for groups of 32, not 64"):
+        compile_model(folder, group=64)
+    assert "gains" not in compile_model(folder, group=64, calibration=False).notes["matrices"]["emb"]
 
 
 def test_a_budget_without_calibration_goes_to_the_largest_errors(model_folder):
