@@ -155,7 +155,7 @@ def split(ids, tokens, context):
 
 
 def document(checkpoint, windows, group, found, text):
-    """Content of a calibration file; `text`: what it was measured on, in words and hashes."""
+    """Content of a calibration file; `text`: of which text the windows are the beginning, in words and hashes."""
     return {"model": checkpoint.source, "group": group, "tokens": windows.size, "window": windows.shape[1], "text": text, "matrices": found}
 
 

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from hayate.bench import app as bench_app
 from hayate.rtl.contract.errors import HayateError
 from hayate.version import __version__
 
@@ -15,6 +16,7 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=N
                   help="Hayate: a latency-first language-model accelerator, its compiler and its models.")
 config_app = typer.Typer(no_args_is_help=True, help="Sizes of the machine.")
 app.add_typer(config_app, name="config")
+app.add_typer(bench_app, name="bench")
 
 SIZES = "Preset, or a .toml file of sizes."
 ConfigArgument = Annotated[str, typer.Argument(metavar="NAME|FILE.toml", help=SIZES)]
@@ -88,6 +90,22 @@ def compile_(
 
     show.compile_(model, output, config, set_, json, planes=planes, group=group, fp16=int(fp16) if fp16.isdecimal() else fp16,
                   calibration=None if calibration else False)
+
+
+@app.command()
+def calibrate(
+    model: Annotated[str, typer.Argument(help="Hugging Face directory, or the name of a shipped model.")],
+    text: Annotated[Path | None, typer.Option(metavar="FILE", show_default="the standard library's training side",
+                                                help="Text to measure on, unlike what quality is measured on.")] = None,
+    tokens: Annotated[int, typer.Option(help="Tokens of the text to use.")] = 4096,
+    group: Annotated[int, typer.Option(help="Weights of a row that share an INT8/INT4 scale: 32, 64 or 128.")] = 32,
+    output: Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", show_default="calibration.json in the model's folder",
+                                                  help="File to write; compiling reads the default one.")] = None,
+):
+    """Measure how much each matrix of a checkpoint suffers from INT8 and INT4, for the precision governor."""
+    from hayate.calibrate import run
+
+    run(model, text, tokens, group, output)
 
 
 @app.command()

@@ -18,7 +18,7 @@ from hayate.verif.bench import tools
 from hayate.verif.golden.conductor.generate import Generation
 from hayate.version import __version__
 
-COMMANDS = [["doctor"], ["config", "show"], ["elaborate"], ["compile"], ["generate"], ["demo"]]
+COMMANDS = [["doctor"], ["config", "show"], ["elaborate"], ["compile"], ["calibrate"], ["bench", "quality"], ["generate"], ["demo"]]
 
 
 def test_version(cli):

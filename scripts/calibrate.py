@@ -1,0 +1,64 @@
+"""`hayate calibrate`: measure a checkpoint's sensitivities and write them beside its weights."""
+
+from types import SimpleNamespace
+
+from rich.table import Table
+
+from hayate.compiler.calibrate import NAME, calibrate, document, split
+from hayate.compiler.checkpoint import Checkpoint
+from hayate.rtl.contract.errors import HayateError
+from hayate.rtl.contract.precision import GROUPS
+
+from . import corpus, models
+from .output import require_writable, write_json
+from .progress import Steps, console
+
+OVERLAP = 200  # characters: that many in a row of the held-out text are no coincidence
+
+
+def run(model, text, tokens, group, output):
+    """Write the calibration of the model folder `model`; see `cli`. Raises HayateError."""
+    path = models.find(model)
+    if group not in GROUPS:
+        raise HayateError("--group", "", f"{group} is not offered", f"give one of {', '.join(map(str, GROUPS))}")
+    if tokens < 1:
+        raise HayateError("--tokens", "", f"{tokens} tokens measure nothing", "give a few thousand")
+    checkpoint = Checkpoint(path)
+    output = output or path / NAME
+    require_writable(output, "-o")
+    content = corpus.read(text) if text else corpus.training_side()
+    if checkpoint.tokenizer is None:
+        raise HayateError(path, "", "the model has no tokenizer", "add tokenizer.json to the folder")
+    tokenizer = models.Text(SimpleNamespace(tokenizer_json=checkpoint.tokenizer))
+    windows = split(tokenizer.encode(content), tokens, checkpoint.shape.context)
+    evaluation = corpus.heldout()
+    require_disjoint(content, evaluation, text or "the standard library")
+    source = {"source": str(text) if text else corpus.training_source(), "sha256": corpus.digest(content),
+              "heldout_sha256": corpus.digest(evaluation)}
+    people = console("-")
+    steps = Steps(people)
+    for name in ("sha256", "heldout_sha256"):
+        steps.note(f"{name} {source[name]}")
+    with steps("measuring"):
+        found = calibrate(checkpoint, windows, group, steps.note)
+    write_json(document(checkpoint, windows, group, found, source), output)
+    people.print(table(found))
+    print(output)
+
+
+def require_disjoint(text, evaluation, name):
+    """Raise HayateError when a stretch of `OVERLAP` characters of `text` also occurs in the text that quality is measured on."""
+    known = {evaluation[i:i + OVERLAP] for i in range(len(evaluation) - OVERLAP + 1)}
+    for at in range(len(text) - OVERLAP + 1):
+        if text[at:at + OVERLAP] in known:
+            raise HayateError(name, f"character {at}", f"{OVERLAP} characters in a row are also in {corpus.HELDOUT.name}, on which "
+                              "quality is measured", "calibrate on another text")
+
+
+def table(found):
+    """What calibration found, for people."""
+    out = Table("matrix", "KL by INT8", "KL by FP16", "INT4 error", "INT8 error", "bytes INT4", box=None, title="calibration",
+                title_justify="left")
+    for name, f in found.items():
+        out.add_row(name, *(f"{g:.1e}" for g in f["gains"]), *(f"{100 * r:.3f} %" for r in f["ratios"]), f"{f['bytes'][2]:,}")
+    return out
