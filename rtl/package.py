@@ -8,7 +8,7 @@ from .conductor.conductor import Conductor
 from .contract.flits import CONDUCTOR
 from .contract.image import contract_hash
 from .host.axi import Axi4, AxiLite, expose, exposed
-from .host.host import HostPort
+from .host.host import LOCAL_WRITES, HostPort
 from .host.registers import FROM_CONDUCTOR, TO_CONDUCTOR
 from .ring.flit import Flit
 from .ring.stop import RingStop
@@ -20,6 +20,11 @@ def tile_arguments(config):
     names = ("banks", "lanes", "bank_depth", "act_depth", "stage_depth", "vmem_depth", "program_depth", "micro_depth", "desc_depth",
              "landing_depth", "max_slots")
     return {name: getattr(config, name) for name in names}
+
+
+def matrices(config):
+    """Matrices that the governor's table holds: each takes two descriptors."""
+    return max(1, config.desc_depth // 2)
 
 
 class Package(wiring.Component):
@@ -54,13 +59,14 @@ class Package(wiring.Component):
         c = self._config
         m.submodules.host = host = HostPort(
             tiles=c.tiles, banks=c.banks, lanes=c.lanes, bank_depth=c.bank_depth, max_slots=c.max_slots, prompt_depth=c.prompt_depth,
-            contract_word=int(contract_hash()[:8], 16))
-        m.submodules.conductor = conductor = Conductor(lanes=c.lanes, prompt_depth=c.prompt_depth)
+            matrices=matrices(c), contract_word=int(contract_hash()[:8], 16))
+        m.submodules.conductor = conductor = Conductor(
+            lanes=c.lanes, prompt_depth=c.prompt_depth, ring_tiles=c.tiles, max_matrices=matrices(c))
         m.submodules.stop = stop = RingStop()
         expose(m, self, "s_axil", host.s_axil)
         expose(m, self, "s_axi", host.s_axi)
 
-        for name in (*TO_CONDUCTOR, "prompt_write", "prompt_addr", "prompt_token"):
+        for name in (*TO_CONDUCTOR, *LOCAL_WRITES):
             m.d.comb += getattr(conductor, name).eq(getattr(host, name))
         for name in FROM_CONDUCTOR:
             m.d.comb += getattr(host, name).eq(getattr(conductor, name))

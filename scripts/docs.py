@@ -156,7 +156,7 @@ def load_window():
     spaces = {**{s: comments(isa.Space)[s.name] for s in isa.Space if s != isa.Space.COUNTER},
               **{s: comments(regmap.LoadSpace)[s.name] for s in regmap.LoadSpace}}
     fields = [(bits(regmap.LOAD_TILE_SHIFT, regmap.AXI_ADDR_BITS - regmap.LOAD_TILE_SHIFT), "tile",
-               f"physical tile; {regmap.LOAD_ALL_TILES}: all of them; any for PROMPT"),
+               f"physical tile; {regmap.LOAD_ALL_TILES}: all of them; any for PROMPT and GOVERNOR"),
               (bits(regmap.LOAD_SPACE_SHIFT + 3, regmap.LOAD_TILE_SHIFT - regmap.LOAD_SPACE_SHIFT - 3), "–", "0"),
               (bits(regmap.LOAD_SPACE_SHIFT, 3), "space", "see below"),
               (bits(3, regmap.LOAD_SPACE_SHIFT - 3), "addr", "address in the space"),

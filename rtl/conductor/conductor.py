@@ -1,6 +1,6 @@
-"""The conductor: prefill and greedy decoding, pass by pass, without the host."""
+"""The conductor: prefill and greedy decoding, pass by pass, and the choice of precision between them, without the host."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -9,6 +9,7 @@ from ..contract.isa import PassWord
 from ..memory.parity import ParityMemory
 from ..ring.flit import FLIT_STREAM, Flit
 from .candidates import Candidates
+from .governor import Governor
 
 TOKEN_BITS = 20
 POSITION_BITS = 16
@@ -28,29 +29,39 @@ class Conductor(wiring.Component):
     of position. A full token FIFO holds the loop back. Generation ends with the token limit, the end token (which is emitted) or the end
     of the context.
 
+    With `auto`, the passes over the prompt measure (START says so), and the `Governor` runs once the first token has been chosen: before
+    the next pass is announced, or before the generation ends with that token. Without it nothing of this takes a cycle.
+
     Parameters
     ----------
-    lanes: M. prompt_depth: tokens of prompt buffer and token FIFO.
+    lanes: M. prompt_depth: tokens of prompt buffer and token FIFO. ring_tiles, max_matrices: `tiles` and `matrices` of the `Governor`.
 
     Members
     -------
     start, abort: In, commands. busy, done, full: Out; `done` stays until the next start, `full` tells that the context ended it.
-    tiles (8), prompt_length, token_limit, context_limit (16 each), end_token (20), end_enable, all_logits: In, constant while busy.
+    tiles (8), prompt_length, token_limit, context_limit (16 each), end_token (20), end_enable, all_logits, auto, matrices
+        (16), knob (32): In, constant while busy.
     prompt_write, prompt_addr (16), prompt_token (20): In. Writes the prompt buffer.
+    matrix_write, matrix_addr (16), matrix_data (64): In. Writes the governor's table; as `load` of `Governor`, not while busy.
+    look, look_matrix (10), look_kind (2): In. result: Out(64). As of `Governor`.
     tx: Out stream of Flit to the ring stop. rx_valid, rx: In, delivered flits; never refused.
     tokens: Out stream, see TOKEN_STREAM. token_level: Out(16), tokens in the FIFO.
-    cycles, prefill_cycles, passes: Out(32), of the generation in progress or the last one.
-    fault: Out. A damaged word was read from the prompt buffer or the token FIFO, for one cycle.
+    cycles, prefill_cycles, passes, governor_cycles: Out(32), of the generation in progress or the last one.
+    fault: Out. A damaged word was read from the prompt buffer, the token FIFO or the governor's memories, for one cycle.
     position: Out(16). Position of lane 0 of the pass in progress, for readers of the trace ports.
     """
 
-    def __init__(self, *, lanes, prompt_depth):
+    def __init__(self, *, lanes, prompt_depth, ring_tiles, max_matrices):
         self._lanes, self._prompt_depth = lanes, prompt_depth
+        self._governor = dict(tiles=ring_tiles, matrices=max_matrices)
         super().__init__({
             "start": In(1), "abort": In(1), "busy": Out(1), "done": Out(1), "full": Out(1),
             "tiles": In(8), "prompt_length": In(POSITION_BITS), "token_limit": In(POSITION_BITS), "context_limit": In(POSITION_BITS),
             "end_token": In(TOKEN_BITS), "end_enable": In(1), "all_logits": In(1),
+            "auto": In(1), "matrices": In(16), "knob": In(32),
             "prompt_write": In(1), "prompt_addr": In(POSITION_BITS), "prompt_token": In(TOKEN_BITS),
+            "matrix_write": In(1), "matrix_addr": In(16), "matrix_data": In(64),
+            "look": In(1), "look_matrix": In(10), "look_kind": In(2), "result": Out(64), "governor_cycles": Out(32),
             "tx": Out(FLIT_STREAM), "rx_valid": In(1), "rx": In(Flit), "tokens": Out(TOKEN_STREAM), "token_level": Out(16),
             "fault": Out(1), "position": Out(POSITION_BITS), "cycles": Out(32), "prefill_cycles": Out(32), "passes": Out(32),
         })
@@ -59,6 +70,7 @@ class Conductor(wiring.Component):
         m = Module()
         m.submodules.prompt = prompt = ParityMemory(TOKEN_BITS, self._prompt_depth)
         m.submodules.candidates = candidates = Candidates(self._lanes)
+        m.submodules.governor = governor = Governor(**self._governor)
         m.submodules.token_fifo = token_fifo = fifo.SyncFIFOBuffered(width=TOKEN_BITS + 32 + 1, depth=self._prompt_depth)
 
         position = self.position
@@ -95,7 +107,7 @@ class Conductor(wiring.Component):
         with m.If(pass_word == PassWord.LANE):
             m.d.comb += self.tx.payload.data.eq(Cat(Mux(prefill, prompt.rd_data, token), here, here))
         with m.Elif(pass_word == PassWord.START):
-            m.d.comb += self.tx.payload.data.eq(Cat(last, want, used))
+            m.d.comb += self.tx.payload.data.eq(Cat(last[:3], self.auto & prefill, Const(0, 4), want, used))
 
         # What the tiles send back.
         m.d.comb += [
@@ -111,7 +123,16 @@ class Conductor(wiring.Component):
         chosen = Cat(candidates.token, self.cycles)
         m.d.comb += [
             token_fifo.w_data.eq(Cat(chosen, chosen.xor())),
-            self.fault.eq(prompt.error | (self.tokens.valid & self.tokens.ready & token_fifo.r_data.xor())),
+            self.fault.eq(prompt.error | governor.fault | (self.tokens.valid & self.tokens.ready & token_fifo.r_data.xor())),
+        ]
+
+        # The governor has the way to the ring while it runs.
+        ending = Signal()  # with the first token
+        m.d.comb += [
+            governor.count.eq(self.matrices), governor.knob.eq(self.knob), governor.rx_valid.eq(self.rx_valid), governor.rx.eq(self.rx),
+            governor.load.eq(self.matrix_write), governor.load_addr.eq(self.matrix_addr), governor.load_data.eq(self.matrix_data),
+            governor.look.eq(self.look), governor.look_matrix.eq(self.look_matrix), governor.look_kind.eq(self.look_kind),
+            self.result.eq(governor.result),
         ]
 
         with m.FSM(name="loop"):
@@ -120,6 +141,7 @@ class Conductor(wiring.Component):
                     m.d.sync += [
                         self.busy.eq(1), self.done.eq(0), self.full.eq(0), abort.eq(0), position.eq(0), lane.eq(0), generated.eq(0),
                         self.cycles.eq(0), self.prefill_cycles.eq(0), self.passes.eq(0),
+                        self.governor_cycles.eq(0), ending.eq(0),
                     ]
                     m.next = "BEGIN"
             with m.State("BEGIN"):
@@ -163,9 +185,22 @@ class Conductor(wiring.Component):
                         m.d.sync += self.prefill_cycles.eq(self.cycles)
                     m.next = "COUNT"
                     with m.If((generated + 1 == self.token_limit) | abort | (self.end_enable & (candidates.token == self.end_token))):
+                        m.d.sync += ending.eq(1)
                         m.next = "FINISH"
                     with m.Elif(position + count >= self.context_limit):
-                        m.d.sync += self.full.eq(1)
+                        m.d.sync += [self.full.eq(1), ending.eq(1)]
+                        m.next = "FINISH"
+                    with m.If(self.auto & (generated == 0)):
+                        m.d.comb += governor.start.eq(1)
+                        m.next = "GOVERN"
+            with m.State("GOVERN"):
+                m.d.comb += [
+                    self.tx.valid.eq(governor.tx.valid), self.tx.payload.eq(governor.tx.payload), governor.tx.ready.eq(self.tx.ready),
+                ]
+                m.d.sync += self.governor_cycles.eq(self.governor_cycles + 1)
+                with m.If(~governor.busy):
+                    m.next = "COUNT"
+                    with m.If(ending):
                         m.next = "FINISH"
             with m.State("FINISH"):
                 m.d.comb += [self.tx.valid.eq(1), pass_word.eq(PassWord.FINISH)]

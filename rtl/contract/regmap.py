@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 IDENT = 0x48595445  # "HYTE"
-VERSION = 1
+VERSION = 2
 
 AXIL_ADDR_BITS = 12
 AXI_ADDR_BITS = 40
@@ -31,7 +31,7 @@ class Register:
 IRQ_FIELDS = (("TOKEN", 0, 1, "a token was chosen"), ("DONE", 1, 1, "the generation has ended"), ("FAULT", 2, 1, "a memory error"))
 
 #: "rw" registers that ignore writes while STATUS.BUSY: they describe the generation in progress.
-LOCKED_WHILE_BUSY = ("TILES", "PROMPT_LENGTH", "TOKEN_LIMIT", "CONTEXT", "END_TOKEN", "OPTIONS")
+LOCKED_WHILE_BUSY = ("TILES", "PROMPT_LENGTH", "TOKEN_LIMIT", "CONTEXT", "END_TOKEN", "OPTIONS", "MATRICES", "QUALITY")
 
 REGISTERS = (
     Register(0x000, "IDENT", "ro", "0x48595445, \"HYTE\""),
@@ -42,6 +42,7 @@ REGISTERS = (
     Register(0x010, "BANK_DEPTH", "ro", "64-bit words of a bank"),
     Register(0x014, "MAX_SLOTS", "ro", "KV slots"),
     Register(0x018, "PROMPT_DEPTH", "ro", "tokens the prompt buffer holds"),
+    Register(0x01C, "MAX_MATRICES", "ro", "matrices the governor's table holds"),
     Register(0x020, "CONTROL", "wo", "commands", (
         ("START", 0, 1, "begin a generation; ignored while busy, and refused (STATUS.REJECTED) when it could not end"),
         ("ABORT", 1, 1, "end the generation after the pass in progress"))),
@@ -57,7 +58,8 @@ REGISTERS = (
     Register(0x038, "END_TOKEN", "rw", "token that ends the text", (
         ("TOKEN", 0, 20, "id"), ("ENABLE", 31, 1, "look for it"))),
     Register(0x03C, "OPTIONS", "rw", "options of a generation", (
-        ("ALL_LOGITS", 0, 1, "compute the logits of every prompt position, for the trace port"),)),
+        ("ALL_LOGITS", 0, 1, "compute the logits of every prompt position, for the trace port"),
+        ("AUTO", 1, 1, "measure during the prompt, then let the governor choose every matrix's format"))),
     Register(0x040, "TOKEN", "pop", "oldest token of the FIFO; reading takes it out", (
         ("TOKEN", 0, 20, "id"), ("VALID", 31, 1, "0: the FIFO was empty"))),
     Register(0x044, "TOKEN_CYCLE", "ro", "cycle of the generation at which the token just popped was chosen"),
@@ -71,6 +73,14 @@ REGISTERS = (
         ("COUNTER", 0, 4, "number, see the counters"), ("TILE", 8, 8, "physical tile; one that is not there has 0 in every counter"))),
     Register(0x074, "COUNTER_STATUS", "ro", "answer", (("READY", 0, 1, "COUNTER_VALUE holds the counter asked for"),)),
     Register(0x078, "COUNTER_VALUE", "ro", "its value"),
+    Register(0x080, "MATRICES", "rw", "matrices that the governor decides on, the first ones of its table", (
+        ("COUNT", 0, 16, "at most MAX_MATRICES"),)),
+    Register(0x084, "QUALITY", "rw", "the governor's threshold: 2**24 * (1 - Q) / Q, rounded, of the quality 0 < Q <= 1"),
+    Register(0x088, "GOVERNOR_SELECT", "rw", "asks for a result of the governor; it is there before the next register can be read", (
+        ("MATRIX", 0, 10, "place in the governor's table"), ("KIND", 16, 2, "0 OUT, 1 ERR, 2 HALF: that energy, over all tiles; 3: the decision"))),
+    Register(0x08C, "GOVERNOR_LOW", "ro", "low half of the energy, or the decision: 0 FP16, 1 INT8, 2 INT4"),
+    Register(0x090, "GOVERNOR_HIGH", "ro", "high half of the energy"),
+    Register(0x094, "GOVERNOR_CYCLES", "ro", "cycles that the governor took in the generation, between the prompt and the pass after it"),
 )
 
 BY_NAME = {r.name: r for r in REGISTERS}
@@ -82,11 +92,13 @@ LOAD_ALL_TILES = 255
 
 
 class LoadSpace(IntEnum):
-    """Spaces of the load window: 0 to 5 are `isa.Space`; this one is the conductor's."""
+    """Spaces of the load window: 0 to 5 are `isa.Space`; these are the conductor's."""
 
+    #: addr = 2*matrix + half, low half first: planes descriptor [9:0] | has an FP16 copy [10]; then sensitivities ERR [31:0] | HALF [63:32]
+    GOVERNOR = 6
     PROMPT = 7  # addr = position in the prompt, data = token
 
 
 def load_address(tile, space, addr):
-    """Byte address in the load window. `tile` is physical, or LOAD_ALL_TILES; any for PROMPT."""
+    """Byte address in the load window. `tile` is physical, or LOAD_ALL_TILES; any for PROMPT and GOVERNOR."""
     return tile << LOAD_TILE_SHIFT | int(space) << LOAD_SPACE_SHIFT | addr << 3

@@ -5,39 +5,43 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from ..contract.flits import CONDUCTOR, FlitKind
-from ..contract.isa import Space
+from ..contract.isa import ENERGY_BIT, Space
 from .axi import Axi4, AxiLite
 from .loader import FLIT_STREAM, Flit, Loader
 from .registers import FROM_CONDUCTOR, TO_CONDUCTOR, Registers, Token
+
+#: Ports from `Loader` to the conductor's memories.
+LOCAL_WRITES = ("prompt_write", "prompt_addr", "prompt_token", "matrix_write", "matrix_addr", "matrix_data")
 
 
 class HostPort(wiring.Component):
     """`Registers` and `Loader` at the conductor's ring stop.
 
     `tx` carries the LOAD flits and the READ requests, each in its order; a READ goes first where both want to begin, and what is on offer
-    stays. A READ's `data` is whatever the last LOAD's was. A delivered READ with ``lo == CONDUCTOR`` is the reply; every other flit is
-    left to the conductor. Latency of each way is that of the part behind it; this adds no cycle. To give a top module ports called
-    ``s_axil_awaddr`` and so on, use `hayate.rtl.host.axi.exposed` and `expose`.
+    stays. A READ's `data` is whatever the last LOAD's was. A delivered READ with ``lo == CONDUCTOR`` and without ENERGY_BIT is the reply;
+    every other flit is left to the conductor. Latency of each way is that of the part behind it; this adds no cycle. To give a top module
+    ports called ``s_axil_awaddr`` and so on, use `hayate.rtl.host.axi.exposed` and `expose`.
 
     Parameters
     ----------
-    tiles, banks, lanes, bank_depth, max_slots, prompt_depth, contract_word: as for `Registers`.
+    tiles, banks, lanes, bank_depth, max_slots, prompt_depth, matrices, contract_word: as for `Registers`.
 
     Members
     -------
     s_axil: In(AxiLite). s_axi: In(Axi4). irq: Out, level. fault: In, a rising edge is one memory error.
     tx: Out stream of Flit. rx_valid, rx: In, delivered flits; never refused.
-    prompt_write, prompt_addr, prompt_token: Out, as of `Loader`. tokens: In stream of Token.
+    prompt_write, prompt_addr, prompt_token, matrix_write, matrix_addr, matrix_data: Out, as of `Loader`. tokens: In stream of Token.
     and the ports of TO_CONDUCTOR (Out) and FROM_CONDUCTOR (In).
     """
 
-    def __init__(self, *, tiles, prompt_depth, **sizes):
-        self._loader = dict(tiles=tiles, prompt_depth=prompt_depth)
-        self._registers = dict(tiles=tiles, prompt_depth=prompt_depth, **sizes)
+    def __init__(self, *, tiles, prompt_depth, matrices, **sizes):
+        self._loader = dict(tiles=tiles, prompt_depth=prompt_depth, matrices=matrices)
+        self._registers = dict(**self._loader, **sizes)
         super().__init__({
             "s_axil": In(AxiLite()), "s_axi": In(Axi4()), "irq": Out(1), "fault": In(1),
             "tx": Out(FLIT_STREAM), "rx_valid": In(1), "rx": In(Flit), "tokens": In(stream.Signature(Token)),
             "prompt_write": Out(1), "prompt_addr": Out(16), "prompt_token": Out(20),
+            "matrix_write": Out(1), "matrix_addr": Out(16), "matrix_data": Out(64),
             **{name: Out(width) for name, width in TO_CONDUCTOR.items()}, **{name: In(width) for name, width in FROM_CONDUCTOR.items()},
         })
 
@@ -50,7 +54,7 @@ class HostPort(wiring.Component):
         connect(m, flipped(self.tokens), registers.tokens)
         m.d.comb += [getattr(self, name).eq(getattr(registers, name)) for name in (*TO_CONDUCTOR, "irq")]
         m.d.comb += [getattr(registers, name).eq(getattr(self, name)) for name in (*FROM_CONDUCTOR, "fault")]
-        m.d.comb += [getattr(self, name).eq(getattr(loader, name)) for name in ("prompt_write", "prompt_addr", "prompt_token")]
+        m.d.comb += [getattr(self, name).eq(getattr(loader, name)) for name in LOCAL_WRITES]
 
         # Towards the ring. A LOAD that was on offer and not taken goes before a READ that came later. A READ borrows the loader's
         # data, which costs no multiplexer, and holds the loader so that its own offer does not change.
@@ -69,7 +73,8 @@ class HostPort(wiring.Component):
             ]
 
         m.d.comb += [
-            registers.reply_valid.eq(self.rx_valid & (self.rx.kind == FlitKind.READ) & (self.rx.lo == CONDUCTOR)),
+            registers.reply_valid.eq(
+                self.rx_valid & (self.rx.kind == FlitKind.READ) & (self.rx.lo == CONDUCTOR) & ~self.rx.addr[ENERGY_BIT]),
             registers.reply_value.eq(self.rx.data),
         ]
         return m

@@ -1,11 +1,10 @@
-"""The AXI4 load window: write bursts become LOAD flits and prompt tokens."""
+"""The AXI4 load window: write bursts become LOAD flits, prompt tokens and entries of the governor's table."""
 
 from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..contract.flits import CONDUCTOR, FLIT_FIELDS, FlitKind
-from ..contract.isa import Space
 from ..contract.regmap import LOAD_ALL_TILES, LOAD_SPACE_SHIFT, LOAD_TILE_SHIFT, LoadSpace
 from .axi import Axi4, Burst, Response
 
@@ -22,34 +21,37 @@ BEAT_BITS = 3  # log2 of the bytes of a beat
 class Loader(wiring.Component):
     """AXI4 subordinate whose address space is the load window of `hayate.rtl.contract.regmap`.
 
-    Each beat of a write burst becomes one LOAD flit, or, in space PROMPT, one write of the prompt buffer. INCR bursts count up within
+    Each beat of a write burst becomes one LOAD flit, or, in space PROMPT, one write of the prompt buffer, or, in space GOVERNOR, one half
+    of an entry in the governor's table, both of which are called local here. INCR bursts count up within
     the space, FIXED ones stay; WLAST ends a burst (AWLEN is not looked at). One beat a cycle as long as the ring takes the flits, and 3
-    cycles without one between bursts. A flit is offered, and a prompt token written, the cycle after its beat. The response comes after
+    cycles without one between bursts. A flit is offered, and a local word written, the cycle after its beat. The response comes after
     the ring has taken the burst's last flit, so whatever the host does next reaches the tiles behind it. Reset drops a burst in progress.
 
     Refused with SLVERR, as a whole: a burst that is neither INCR nor FIXED, whose size is not 8 bytes, whose address is not a multiple of 8
     bytes, names a space that cannot be written or a tile that is not there, or has a bit set that means nothing. Refused from that beat to
-    the end of the burst: a beat with a strobe low, or beyond the prompt buffer. Refused beats are taken from the bus and go nowhere.
+    the end of the burst: a beat with a strobe low, or beyond prompt buffer or table. Refused beats are taken from the bus and go nowhere.
     Reads are answered with SLVERR and zeros on every beat. Attributes (lock, cache, protection) are not looked at.
 
     Parameters
     ----------
-    tiles: tiles of the ring. prompt_depth: tokens of the prompt buffer.
+    tiles: tiles of the ring. prompt_depth: tokens of the prompt buffer. matrices: entries of the governor's table.
 
     Members
     -------
     bus: In(Axi4). tx: Out stream of Flit; its `data` changes only when a beat has been taken.
     hold: In, no beat is taken while it is high.
     prompt_write, prompt_addr (16), prompt_token (20): Out, `prompt_write` high for a cycle per token.
+    matrix_write, matrix_addr (16), matrix_data (64): Out, `matrix_write` high for a cycle per half.
     """
 
-    def __init__(self, tiles=MAX_TILES, prompt_depth=1 << 16):
+    def __init__(self, tiles=MAX_TILES, prompt_depth=1 << 16, matrices=1 << 15):
         if not 1 <= tiles <= MAX_TILES:
             raise ValueError(f"tiles: a ring has 1 to {MAX_TILES}, not {tiles}")
-        self._tiles, self._prompt_depth = tiles, prompt_depth
+        self._tiles, self._prompt_depth, self._matrices = tiles, prompt_depth, matrices
         super().__init__({
             "bus": In(Axi4()), "tx": Out(FLIT_STREAM), "hold": In(1),
             "prompt_write": Out(1), "prompt_addr": Out(16), "prompt_token": Out(20),
+            "matrix_write": Out(1), "matrix_addr": Out(16), "matrix_data": Out(64),
         })
 
     def elaborate(self, platform):
@@ -66,28 +68,31 @@ class Loader(wiring.Component):
             "zero": LOAD_TILE_SHIFT - LOAD_SPACE_SHIFT - space_bits, "tile": len(bus.awaddr) - LOAD_TILE_SHIFT,
         })
         asked = Signal(window)
-        to_all, to_prompt, refused = Signal(), Signal(), Signal()
+        to_all, to_prompt, to_matrix, refused = Signal(), Signal(), Signal(), Signal()
         m.d.comb += [
             asked.eq(bus.awaddr), to_all.eq(asked.tile == LOAD_ALL_TILES), to_prompt.eq(asked.space == LoadSpace.PROMPT),
+            to_matrix.eq(asked.space == LoadSpace.GOVERNOR),
             refused.eq(
-                (asked.byte != 0) | (asked.zero != 0) | (bus.awsize != BEAT_BITS) | (asked.space == Space.COUNTER)
+                (asked.byte != 0) | (asked.zero != 0) | (bus.awsize != BEAT_BITS)
                 | ((bus.awburst != Burst.INCR) & (bus.awburst != Burst.FIXED))
-                | ((asked.tile >= self._tiles) & ~to_all & ~to_prompt)
+                | ((asked.tile >= self._tiles) & ~to_all & ~to_prompt & ~to_matrix)
             ),
         ]
 
         # The burst in progress.
-        counts_up, prompt, bad = Signal(), Signal(), Signal()
+        counts_up, prompt, matrix, bad = Signal(), Signal(), Signal(), Signal()
         addr = Signal(addr_bits)  # of the next beat
         bad_beat = Signal()
-        m.d.comb += bad_beat.eq(bad | ~bus.wstrb.all() | (prompt & (addr >= self._prompt_depth)))
+        beyond = (prompt & (addr >= self._prompt_depth)) | (matrix & (addr >= 2 * self._matrices))
+        m.d.comb += bad_beat.eq(bad | ~bus.wstrb.all() | beyond)
 
-        # One register holds the flit on offer, or the prompt token being written.
+        # One register holds the flit on offer, or the local word being written.
         flit = Signal(Flit)
         m.d.comb += [
             tx.payload.eq(flit), tx.payload.kind.eq(FlitKind.LOAD), self.prompt_addr.eq(flit.addr), self.prompt_token.eq(flit.data),
+            self.matrix_addr.eq(flit.addr), self.matrix_data.eq(flit.data),
         ]
-        m.d.sync += self.prompt_write.eq(0)
+        m.d.sync += [self.prompt_write.eq(0), self.matrix_write.eq(0)]
         with m.If(tx.ready):
             m.d.sync += tx.valid.eq(0)
 
@@ -97,7 +102,7 @@ class Loader(wiring.Component):
                     stop = (asked.tile + 1)[:8]
                     m.d.sync += [
                         bus.bid.eq(bus.awid), addr.eq(asked.addr), counts_up.eq(bus.awburst == Burst.INCR),
-                        prompt.eq(to_prompt), bad.eq(refused),
+                        prompt.eq(to_prompt), matrix.eq(to_matrix), bad.eq(refused),
                         flit.chan.eq(asked.space), flit.lo.eq(Mux(to_all, 1, stop)), flit.hi.eq(Mux(to_all, MAX_TILES, stop)),
                     ]
                     m.next = "DATA"
@@ -105,7 +110,8 @@ class Loader(wiring.Component):
                 with m.If(bus.wvalid & bus.wready):
                     m.d.sync += [
                         bad.eq(bad_beat), addr.eq(addr + counts_up), flit.addr.eq(addr), flit.data.eq(bus.wdata),
-                        tx.valid.eq(~bad_beat & ~prompt), self.prompt_write.eq(~bad_beat & prompt),
+                        tx.valid.eq(~bad_beat & ~prompt & ~matrix), self.prompt_write.eq(~bad_beat & prompt),
+                        self.matrix_write.eq(~bad_beat & matrix),
                     ]
                     with m.If(bus.wlast):
                         m.next = "RESPONSE"

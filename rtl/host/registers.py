@@ -18,11 +18,13 @@ CounterSelect = data.StructLayout({"counter": 4, "tile": 8})
 #: Ports towards the conductor, which has ports of the same names and widths.
 TO_CONDUCTOR = {
     "start": 1, "abort": 1, "tiles": 8, "prompt_length": 16, "token_limit": 16, "context_limit": 16,
-    "end_token": TOKEN_BITS, "end_enable": 1, "all_logits": 1,
+    "end_token": TOKEN_BITS, "end_enable": 1, "all_logits": 1, "auto": 1, "matrices": 16, "knob": 32,
+    "look": 1, "look_matrix": 10, "look_kind": 2,
 }
 
 #: Ports from the conductor, likewise.
-FROM_CONDUCTOR = {"busy": 1, "done": 1, "full": 1, "cycles": 32, "prefill_cycles": 32, "passes": 32, "token_level": 16}
+FROM_CONDUCTOR = {"busy": 1, "done": 1, "full": 1, "cycles": 32, "prefill_cycles": 32, "passes": 32, "token_level": 16,
+                  "governor_cycles": 32, "result": 64}
 
 
 def fields(register):
@@ -47,7 +49,8 @@ class Registers(wiring.Component):
 
     `start` is high for a cycle, 2 cycles after the data of a write that sets CONTROL.START, unless a generation is in progress. It is held
     back, and STATUS.REJECTED set until the next start, when the generation could not end or would leave the machine's memories: TILES,
-    PROMPT_LENGTH or TOKEN_LIMIT of 0, TILES > tiles, PROMPT_LENGTH > prompt_depth or > CONTEXT, CONTEXT > max_slots. `abort` likewise.
+    PROMPT_LENGTH or TOKEN_LIMIT of 0, TILES > tiles, PROMPT_LENGTH > prompt_depth or > CONTEXT, CONTEXT > max_slots, MATRICES > matrices.
+    `abort` likewise. `look` is high for a cycle, 2 cycles after the data of a write of GOVERNOR_SELECT.
 
     A read of TOKEN takes one entry from `tokens` for every address accepted, when the answer is formed. An interrupt that comes in the
     cycle in which its bit is cleared stays pending. Writing COUNTER_SELECT sends one `request`; while an earlier one is unanswered it
@@ -55,23 +58,26 @@ class Registers(wiring.Component):
 
     Parameters
     ----------
-    tiles, banks, lanes, bank_depth, max_slots, prompt_depth: sizes of the build. contract_word: what CONTRACT reads as.
+    tiles, banks, lanes, bank_depth, max_slots, prompt_depth, matrices: sizes of the build. contract_word: what CONTRACT reads as.
 
     Members
     -------
     bus: In(AxiLite). irq: Out, level: IRQ_STATUS & IRQ_ENABLE is not 0.
-    start, abort, tiles, prompt_length, token_limit, context_limit, end_token, end_enable, all_logits: Out, see TO_CONDUCTOR.
-    busy, done, full, cycles, prefill_cycles, passes, token_level (entries in the token FIFO): In, see FROM_CONDUCTOR.
+    start, abort, tiles, prompt_length, token_limit, context_limit, end_token, end_enable, all_logits, auto, matrices, knob, look,
+        look_matrix, look_kind: Out, see TO_CONDUCTOR.
+    busy, done, full, cycles, prefill_cycles, passes, token_level (entries in the token FIFO), governor_cycles, result: In, see
+        FROM_CONDUCTOR.
     tokens: In stream of Token. fault: In, a rising edge is one memory error.
     request: Out stream of CounterSelect. reply_valid, reply_value (32): In; taken when a request is unanswered, else ignored.
     """
 
-    def __init__(self, *, tiles, banks, lanes, bank_depth, max_slots, prompt_depth, contract_word):
-        self._tiles, self._max_slots, self._prompt_depth = tiles, max_slots, prompt_depth
+    def __init__(self, *, tiles, banks, lanes, bank_depth, max_slots, prompt_depth, matrices, contract_word):
+        self._tiles, self._max_slots, self._prompt_depth, self._matrices = tiles, max_slots, prompt_depth, matrices
         geometry = {"TILES": tiles, "BANKS": banks, "LANES": lanes}
         self._constants = {
             "IDENT": IDENT, "VERSION": VERSION, "CONTRACT": contract_word, "BANK_DEPTH": bank_depth, "MAX_SLOTS": max_slots,
-            "PROMPT_DEPTH": prompt_depth, "GEOMETRY": sum(geometry[name] << low for name, low, *_ in BY_NAME["GEOMETRY"].fields),
+            "PROMPT_DEPTH": prompt_depth, "MAX_MATRICES": matrices,
+            "GEOMETRY": sum(geometry[name] << low for name, low, *_ in BY_NAME["GEOMETRY"].fields),
         }
         super().__init__({
             "bus": In(AxiLite()), "irq": Out(1), "fault": In(1), "tokens": In(stream.Signature(Token)),
@@ -123,15 +129,21 @@ class Registers(wiring.Component):
         limit, context = stored["TOKEN_LIMIT", "TOKENS"], stored["CONTEXT", "POSITIONS"]
         m.d.comb += possible.eq(Cat(
             tiles != 0, tiles <= self._tiles, length != 0, length <= self._prompt_depth, length <= context, limit != 0,
-            context <= self._max_slots).all())
+            context <= self._max_slots, stored["MATRICES", "COUNT"] <= self._matrices).all())
         m.d.sync += [self.start.eq(0), self.abort.eq(written("CONTROL", "ABORT"))]
         with m.If(written("CONTROL", "START") & ~locked):
             m.d.sync += [self.start.eq(possible), rejected.eq(~possible)]
         m.d.comb += [
             self.tiles.eq(tiles), self.prompt_length.eq(length), self.token_limit.eq(limit), self.context_limit.eq(context),
             self.end_token.eq(stored["END_TOKEN", "TOKEN"]), self.end_enable.eq(stored["END_TOKEN", "ENABLE"]),
-            self.all_logits.eq(stored["OPTIONS", "ALL_LOGITS"]),
+            self.all_logits.eq(stored["OPTIONS", "ALL_LOGITS"]), self.auto.eq(stored["OPTIONS", "AUTO"]),
+            self.matrices.eq(stored["MATRICES", "COUNT"]), self.knob.eq(stored["QUALITY", "VALUE"]),
+            self.look_matrix.eq(stored["GOVERNOR_SELECT", "MATRIX"]), self.look_kind.eq(stored["GOVERNOR_SELECT", "KIND"]),
         ]
+        m.d.sync += self.look.eq(hits["GOVERNOR_SELECT"] & write_strobe.any())
+        show("GOVERNOR_LOW", VALUE=self.result[:32])
+        show("GOVERNOR_HIGH", VALUE=self.result[32:])
+        show("GOVERNOR_CYCLES", VALUE=self.governor_cycles)
 
         # Tokens.
         token_cycle = Signal(32)

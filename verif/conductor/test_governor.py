@@ -9,6 +9,7 @@ from hayate.rtl.contract.precision import Format
 from hayate.rtl.ring.flit import Flit
 from hayate.verif.bench import Bench, params, rng
 from hayate.verif.bench.drivers import Sink, clock, start
+from hayate.verif.golden.conductor.governor import decide
 
 BENCH = Bench(lambda tiles: Governor(tiles=tiles, matrices=20), params=[{"tiles": 1}, {"tiles": 2}, {"tiles": 4}])
 ALL = dict(lo=1, hi=CONDUCTOR - 1)
@@ -46,7 +47,9 @@ class Case:
         return [sum(self.totals[self.planes[i], kind]) for kind in Energy]
 
     def decisions(self):
-        return [rule(self.sums(i), *entry, self.knob) for i, entry in enumerate(self.entries)]
+        found = [rule(self.sums(i), *entry, self.knob) for i, entry in enumerate(self.entries)]
+        assert found == [decide(self.sums(i), sens, fp16, self.knob) for i, (fp16, *sens) in enumerate(self.entries)]
+        return found
 
     async def load(self, dut):
         for i, (planes, (fp16, sens_err, sens_half)) in enumerate(zip(self.planes, self.entries)):

@@ -5,16 +5,16 @@ from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from hayate.rtl.contract.flits import CONDUCTOR, FlitKind, pack_flit, unpack_flit
-from hayate.rtl.contract.isa import Space
+from hayate.rtl.contract.isa import ENERGY_BIT, Space
 from hayate.rtl.contract.regmap import LoadSpace, load_address
 from hayate.rtl.host.axi import Axi4, AxiLite, expose, exposed
-from hayate.rtl.host.host import HostPort
+from hayate.rtl.host.host import LOCAL_WRITES, HostPort
 from hayate.rtl.host.loader import FLIT_STREAM, Flit
 from hayate.rtl.host.registers import FROM_CONDUCTOR, TO_CONDUCTOR, Token
 from hayate.verif.bench import Bench, rng
 from hayate.verif.bench.convert import ports, verilog
 
-SIZES = dict(tiles=4, banks=4, lanes=4, bank_depth=36864, max_slots=260, prompt_depth=16, contract_word=1)
+SIZES = dict(tiles=4, banks=4, lanes=4, bank_depth=36864, max_slots=260, prompt_depth=16, matrices=8, contract_word=1)
 
 
 class Port(wiring.Component):
@@ -22,7 +22,7 @@ class Port(wiring.Component):
 
     def __init__(self):
         self._inputs = [name for name in FROM_CONDUCTOR if name != "token_level"] + ["fault"]
-        self._outputs = [*TO_CONDUCTOR, "irq", "prompt_write", "prompt_addr", "prompt_token"]
+        self._outputs = [*TO_CONDUCTOR, "irq", *LOCAL_WRITES]
         self.host = HostPort(**SIZES)
         own = self.host.signature.members
         super().__init__({
@@ -48,6 +48,7 @@ class Port(wiring.Component):
 
 
 BENCH = Bench(Port)
+OTHERS = (FlitKind.CAND, FlitKind.SYNC, FlitKind.LOAD)
 
 
 async def begin(dut, stall=0.3):
@@ -91,7 +92,8 @@ async def loads_and_reads_share_the_ring(dut):
             if fields["kind"] == FlitKind.READ:
                 for _ in range(generator.randrange(4)):
                     noise = dict(lo=CONDUCTOR, hi=CONDUCTOR, data=generator.getrandbits(64))
-                    await deliver(dut, kind=generator.choice([FlitKind.CAND, FlitKind.SYNC, FlitKind.LOAD]), **noise)
+                    energy = dict(kind=FlitKind.READ, chan=Space.COUNTER, addr=1 << ENERGY_BIT | generator.getrandbits(12))
+                    await deliver(dut, **generator.choice([energy, *(dict(kind=k) for k in OTHERS)]), **noise)
                 reply = 1000 * fields["lo"] + fields["addr"]
                 await deliver(dut, kind=FlitKind.READ, lo=CONDUCTOR, hi=CONDUCTOR, chan=Space.COUNTER, addr=fields["addr"], data=reply)
 
@@ -121,13 +123,15 @@ async def a_generation_as_a_driver_runs_it(dut):
     host, loader, _ = await begin(dut)
     feed = Source(dut, "feed", pause=0.8)
     generator = rng("tokens")
-    written = []
+    written, entries = [], []
 
     async def watch():
         while True:
             await clock(dut)
             if int(dut.prompt_write.value):
                 written.append((int(dut.prompt_addr.value), int(dut.prompt_token.value)))
+            if int(dut.matrix_write.value):
+                entries.append((int(dut.matrix_addr.value), int(dut.matrix_data.value)))
 
     import cocotb
 
@@ -137,6 +141,9 @@ async def a_generation_as_a_driver_runs_it(dut):
     assert (await loader.write(load_address(0, LoadSpace.PROMPT, 0), data)).resp == 0
     assert written == list(enumerate(prompt))
     assert (await loader.write(load_address(0, LoadSpace.PROMPT, 16), bytes(8))).resp == 2 and len(written) == 9
+    data = generator.randbytes(64)
+    assert (await loader.write(load_address(0, LoadSpace.GOVERNOR, 8), data)).resp == 0
+    assert entries == [(8 + i, int.from_bytes(data[8 * i:8 * i + 8], "little")) for i in range(8)] and len(written) == 9
     for name, value in {"TILES": 4, "PROMPT_LENGTH": 9, "TOKEN_LIMIT": 40, "CONTEXT": 256, "IRQ_ENABLE": 1}.items():
         await host.write(name, value)
     await host.write("CONTROL", 1)

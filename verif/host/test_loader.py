@@ -10,7 +10,7 @@ from hayate.rtl.contract.regmap import LOAD_ALL_TILES, LoadSpace, load_address
 from hayate.rtl.host.loader import MAX_TILES, Flit, Loader
 from hayate.verif.bench import Bench, params, rng
 
-BENCH = Bench(Loader, params=[{"tiles": 5, "prompt_depth": 100}, {}])
+BENCH = Bench(Loader, params=[{"tiles": 5, "prompt_depth": 100, "matrices": 30}, {}])
 
 OKAY, SLVERR = 0, 2
 FIXED, INCR, WRAP = 0, 1, 2
@@ -20,30 +20,30 @@ def small(parameters) -> bool:
     return bool(parameters)
 
 
-def expected(address, data, *, burst=INCR, size=3, bad_beats=(), tiles=MAX_TILES, prompt_depth=1 << 16):
-    """Flits, prompt writes and response of one burst of 64-bit beats; `bad_beats` have a strobe low."""
+def expected(address, data, *, burst=INCR, size=3, bad_beats=(), tiles=MAX_TILES, prompt_depth=1 << 16, matrices=1 << 15):
+    """Flits, local writes and response of one burst of 64-bit beats; `bad_beats` have a strobe low."""
     tile, space, addr = address >> 32, address >> 27 & 7, address >> 3 & 0xFFFFFF
-    prompt = space == LoadSpace.PROMPT
-    if address & 7 or address >> 30 & 3 or size != 3 or burst not in (FIXED, INCR) or space == Space.COUNTER:
+    limit = {LoadSpace.PROMPT: prompt_depth, LoadSpace.GOVERNOR: 2 * matrices}.get(space)
+    if address & 7 or address >> 30 & 3 or size != 3 or burst not in (FIXED, INCR):
         return [], [], SLVERR
-    if not prompt and tile >= tiles and tile != LOAD_ALL_TILES:
+    if limit is None and tile >= tiles and tile != LOAD_ALL_TILES:
         return [], [], SLVERR
     lo, hi = (1, MAX_TILES) if tile == LOAD_ALL_TILES else (tile + 1, tile + 1)
-    flits, tokens = [], []
+    flits, writes = [], []
     for beat in range(len(data) // 8):
         word = int.from_bytes(data[8 * beat:8 * beat + 8], "little")
-        if beat in bad_beats or prompt and addr >= prompt_depth:
-            return flits, tokens, SLVERR
-        if prompt:
-            tokens.append((addr, word & 0xFFFFF))
+        if beat in bad_beats or limit is not None and addr >= limit:
+            return flits, writes, SLVERR
+        if limit is not None:
+            writes.append((space, addr, word & 0xFFFFF if space == LoadSpace.PROMPT else word))
         else:
             flits.append(pack_flit(kind=FlitKind.LOAD, lo=lo, hi=hi, chan=space, addr=addr, data=word))
         addr = (addr + (burst == INCR)) & 0xFFFFFF
-    return flits, tokens, OKAY
+    return flits, writes, OKAY
 
 
-class Prompt:
-    """Records the writes of the prompt buffer."""
+class Local:
+    """Records the writes of the prompt buffer and of the governor's table."""
 
     def __init__(self, dut):
         import cocotb
@@ -55,7 +55,9 @@ class Prompt:
             while True:
                 await RisingEdge(dut.clk)
                 if int(dut.prompt_write.value):
-                    self.data.append((int(dut.prompt_addr.value), int(dut.prompt_token.value)))
+                    self.data.append((LoadSpace.PROMPT, int(dut.prompt_addr.value), int(dut.prompt_token.value)))
+                if int(dut.matrix_write.value):
+                    self.data.append((LoadSpace.GOVERNOR, int(dut.matrix_addr.value), int(dut.matrix_data.value)))
 
         cocotb.start_soon(watch())
 
@@ -65,12 +67,12 @@ class Prompt:
 
 
 async def begin(dut, stall=0.3):
-    """Manager, sink of flits, prompt writes."""
+    """Manager, sink of flits, local writes."""
     from hayate.verif.bench.drivers import Sink, start
     from hayate.verif.host.buses import manager
 
     await start(dut)
-    return manager(dut, "bus_", stall=stall), Sink(dut, "tx", stall=stall), Prompt(dut)
+    return manager(dut, "bus_", stall=stall), Sink(dut, "tx", stall=stall), Local(dut)
 
 
 def lower_strobes(manager, beats, generator):
@@ -94,9 +96,9 @@ async def bursts_become_flits(dut):
     made = params()
     for _ in range(60):
         tile = generator.choice([0, 1, 4, LOAD_ALL_TILES] + ([] if made else [200, MAX_TILES - 1]))
-        space = generator.choice([*range(6), LoadSpace.PROMPT])
+        space = generator.choice([*range(6), *LoadSpace])
         beats = generator.choice([1, 1, 2, 3, generator.randint(1, 40)])
-        limit = 100 if space == LoadSpace.PROMPT else 1 << 24
+        limit = {LoadSpace.PROMPT: 100, LoadSpace.GOVERNOR: 60}.get(space, 1 << 24)
         address = load_address(tile, space, generator.randrange(limit - beats))
         burst = generator.choice([INCR, INCR, FIXED])
         data = generator.randbytes(8 * beats)
@@ -144,7 +146,7 @@ async def refused_bursts_leave_no_trace(dut):
     cases = [(good + byte, {}) for byte in range(1, 8)]
     cases += [(good, {"size": size}) for size in range(3)]
     cases += [(good, {"burst": WRAP})]
-    cases += [(load_address(1, Space.COUNTER, 0), {}), (good | 1 << 30, {}), (good | 1 << 31, {})]
+    cases += [(load_address(0, LoadSpace.GOVERNOR, 60), {}), (good | 1 << 30, {}), (good | 1 << 31, {})]
     cases += [(load_address(tile, Space.BANK, 0), {}) for tile in (5, 128, 254)]
     cases += [(load_address(0, LoadSpace.PROMPT, 100), {}), (load_address(0, LoadSpace.PROMPT, 1 << 16), {})]
     generator.shuffle(cases)
@@ -166,7 +168,7 @@ async def a_beat_without_all_strobes_ends_the_loading(dut):
     for _ in range(40):
         beats = generator.randint(1, 12)
         bad = generator.sample(range(beats), generator.randint(0, min(beats, 2)))
-        address = load_address(3, generator.choice([Space.DESC, LoadSpace.PROMPT]), generator.randrange(110))
+        address = load_address(3, generator.choice([Space.DESC, *LoadSpace]), generator.randrange(110))
         data = generator.randbytes(8 * beats)
         lower_strobes(manager, bad, generator)
         answer = await manager.write(address, data)

@@ -4,12 +4,12 @@ from hayate.rtl.contract.regmap import AXIL_ADDR_BITS, BY_NAME, IDENT, LOCKED_WH
 from hayate.rtl.host.registers import Registers, Token, fields
 from hayate.verif.bench import Bench, rng
 
-SIZES = dict(tiles=3, banks=16, lanes=4, bank_depth=36864, max_slots=260, prompt_depth=250, contract_word=0x9ABCDEF0)
+SIZES = dict(tiles=3, banks=16, lanes=4, bank_depth=36864, max_slots=260, prompt_depth=250, matrices=77, contract_word=0x9ABCDEF0)
 BENCH = Bench(lambda: Registers(**SIZES))
 
 OKAY, SLVERR = 0, 2
 GOOD = {"TILES": 2, "PROMPT_LENGTH": 7, "TOKEN_LIMIT": 5, "CONTEXT": 256}
-LEGAL_LIMITS = {"TILES": 3, "PROMPT_LENGTH": 250, "TOKEN_LIMIT": 65535, "CONTEXT": 260}
+LEGAL_LIMITS = {"TILES": 3, "PROMPT_LENGTH": 250, "TOKEN_LIMIT": 65535, "CONTEXT": 260, "MATRICES": 77}
 
 
 async def begin(dut, stall=0.3):
@@ -48,7 +48,7 @@ async def constants_read_as_built(dut):
     assert await host.read("VERSION") == VERSION
     assert await host.read("CONTRACT") == 0x9ABCDEF0
     assert [await host.field("GEOMETRY", f) for f in ("TILES", "BANKS", "LANES")] == [3, 16, 4]
-    assert [await host.read(n) for n in ("BANK_DEPTH", "MAX_SLOTS", "PROMPT_DEPTH")] == [36864, 260, 250]
+    assert [await host.read(n) for n in ("BANK_DEPTH", "MAX_SLOTS", "PROMPT_DEPTH", "MAX_MATRICES")] == [36864, 260, 250, 77]
 
 
 @BENCH.test()
@@ -61,7 +61,7 @@ async def random_accesses_follow_the_table(dut):
     fixed = {r.name for r in REGISTERS if r.access == "ro"}
     before = {name: await host.read(name) for name in fixed}
     for _ in range(400):
-        address = generator.choice([r.offset for r in REGISTERS if r.access != "w1c"] + [0x01C, 0x04C, 0x07C, 0x080, 0x100, 0xFFC, 0x828])
+        address = generator.choice([r.offset for r in REGISTERS if r.access != "w1c"] + [0x04C, 0x07C, 0x098, 0x100, 0xFFC, 0x828])
         register = by_offset.get(address)
         if generator.random() < 0.7:
             first = generator.randrange(4)
@@ -92,7 +92,9 @@ async def random_accesses_follow_the_table(dut):
     assert int(dut.tiles.value) == model["TILES"] and int(dut.prompt_length.value) == model["PROMPT_LENGTH"]
     assert int(dut.token_limit.value) == model["TOKEN_LIMIT"] and int(dut.context_limit.value) == model["CONTEXT"]
     assert int(dut.end_enable.value) << 31 | int(dut.end_token.value) == model["END_TOKEN"]
-    assert int(dut.all_logits.value) == model["OPTIONS"]
+    assert int(dut.auto.value) << 1 | int(dut.all_logits.value) == model["OPTIONS"]
+    assert int(dut.matrices.value) == model["MATRICES"] and int(dut.knob.value) == model["QUALITY"]
+    assert int(dut.look_kind.value) << 16 | int(dut.look_matrix.value) == model["GOVERNOR_SELECT"]
 
 
 @BENCH.test()
@@ -115,7 +117,7 @@ async def start_is_one_pulse_and_locks_the_parameters(dut):
         await host.write(name, 1)
     await host.write("IRQ_ENABLE", 5)
     assert {name: await host.read(name) for name in GOOD} == GOOD
-    assert (await host.read("END_TOKEN"), await host.read("OPTIONS"), await host.read("IRQ_ENABLE")) == (0, 0, 5)
+    assert [await host.read(n) for n in ("END_TOKEN", "OPTIONS", "MATRICES", "QUALITY", "IRQ_ENABLE")] == [0, 0, 0, 0, 5]
     dut.busy.value, dut.done.value, dut.full.value = 0, 1, 1
     assert [await host.field("STATUS", f) for f in ("BUSY", "DONE", "FAULT", "FULL")] == [0, 1, 0, 1]
     await host.write("TILES", 1)
@@ -129,12 +131,12 @@ async def a_start_that_could_not_end_is_rejected(dut):
     accepted = 0
 
     async def try_with(**changes):
-        for name, value in {**GOOD, **changes}.items():
+        for name, value in {**GOOD, "MATRICES": 0, **changes}.items():
             await host.write(name, value)
         await host.write("CONTROL", 1)
 
     bad = [{name: 0} for name in GOOD]
-    bad += [{"TILES": 4}, {"PROMPT_LENGTH": 251, "CONTEXT": 260}, {"PROMPT_LENGTH": 8, "CONTEXT": 7}, {"CONTEXT": 261}]
+    bad += [{"TILES": 4}, {"PROMPT_LENGTH": 251, "CONTEXT": 260}, {"PROMPT_LENGTH": 8, "CONTEXT": 7}, {"CONTEXT": 261}, {"MATRICES": 78}]
     for changes in bad:
         await try_with(**changes)
         assert started.count == accepted, changes
@@ -185,9 +187,9 @@ async def many_reads_in_flight_pop_once_each(dut):
 @BENCH.test()
 async def cycle_counters_are_shown(dut):
     host = await begin(dut)
-    for name, port in (("CYCLES", "cycles"), ("PREFILL_CYCLES", "prefill_cycles"), ("PASSES", "passes")):
+    for name in ("CYCLES", "PREFILL_CYCLES", "PASSES", "GOVERNOR_CYCLES"):
         value = rng(name).getrandbits(32)
-        getattr(dut, port).value = value
+        getattr(dut, name.lower()).value = value
         assert await host.read(name) == value
 
 

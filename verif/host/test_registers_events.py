@@ -1,9 +1,9 @@
-"""What the registers do by themselves: interrupts, and questions to the tiles' counters."""
+"""What the registers do by themselves: interrupts, and questions to the tiles' counters and the governor."""
 
 from hayate.rtl.contract.regmap import BY_NAME
 from hayate.rtl.host.registers import CounterSelect
 from hayate.verif.bench import rng
-from hayate.verif.host.test_registers import BENCH, begin
+from hayate.verif.host.test_registers import BENCH, Pulses, begin
 
 
 @BENCH.test()
@@ -112,3 +112,17 @@ async def counters_are_asked_for_one_at_a_time(dut):
     await host.bus.write(BY_NAME["COUNTER_SELECT"].offset, b"\x05")  # one byte is enough to ask
     assert await host.read("COUNTER_STATUS") == 1  # the tile is still 255
     assert await host.read("COUNTER_SELECT") == 255 << 8 | 5
+
+
+@BENCH.test()
+async def results_of_the_governor_are_asked_for(dut):
+    host = await begin(dut, stall=0)
+    asked, generator = Pulses(dut, "look"), rng("results")
+    for number in range(20):
+        matrix, kind, result = generator.randrange(1 << 10), generator.randrange(4), generator.getrandbits(64)
+        await host.write("GOVERNOR_SELECT", kind << 16 | matrix)
+        assert asked.count == number + 1
+        assert (int(dut.look_matrix.value), int(dut.look_kind.value)) == (matrix, kind)
+        dut.result.value = result
+        assert await host.read("GOVERNOR_LOW") | await host.read("GOVERNOR_HIGH") << 32 == result
+    assert asked.count == 20
