@@ -18,10 +18,18 @@ class Fp16(data.Struct):
 class Operand(data.Struct):
     """A factor of a product: (-1)**negative * significand * 2**exponent, in units that the two factors agree on.
 
-    The exponent is modulo 64: the sum of two factors' exponents is the shift of their product, 0 to 58.
+    The exponent is modulo 64: the sum of two factors' exponents is the shift of their product.
     """
 
     significand: unsigned(11)
+    exponent: unsigned(6)
+    negative: unsigned(1)
+
+
+class WideOperand(data.Struct):
+    """An `Operand` that may also be the sum of some integers instead of an FP16 significand."""
+
+    significand: unsigned(12)
     exponent: unsigned(6)
     negative: unsigned(1)
 

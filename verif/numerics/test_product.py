@@ -1,4 +1,4 @@
-"""Product against integer arithmetic and TestFloat: every exponent pair, corners, random operands."""
+"""Product against integer arithmetic and TestFloat: every exponent pair, corners, random operands, sums of integers."""
 
 import numpy as np
 
@@ -11,49 +11,80 @@ from hayate.verif.numerics.testfloat import vectors
 BENCH = Bench(Product)
 
 
-async def check(dut, pairs, gap=0.0):
-    """Present pairs of FP16 patterns, one a cycle; compare each product, and that it holds through idle cycles."""
+def packed(significand, exponent, negative, bits):
+    """The bits of an operand whose significand has so many bits."""
+    return significand | exponent % 64 << bits | negative << bits + 6
+
+
+def case(a, b, offset=-1):
+    """The ports for two FP16 patterns, which share the exponents' offset of -2 in any way, and the product."""
+    wide = decoded(b, -2 - offset)
+    return decoded(a, offset), packed(wide & 0x7FF, wide >> 11 & 63, wide >> 17, 12), product(a, b)
+
+
+def wide_case(significand, total, random, factor):
+    """The ports for a product by an integer of up to 12 bits, with any share of the shift, and the product."""
+    exponent, sign_a, sign_b = random.randrange(64), random.getrandbits(1), random.getrandbits(1)
+    exact = (-1) ** (sign_a ^ sign_b) * significand * factor << total
+    return packed(significand, exponent, sign_a, 11), packed(factor, total - exponent, sign_b, 12), exact
+
+
+async def check(dut, cases, gap=0.0):
+    """Present cases, one a cycle; compare each product, and that it holds through idle cycles."""
     from hayate.verif.bench.drivers import clock, start
 
     await start(dut)
     noise = rng("gap")
-    pairs, expected = list(pairs), [None] * PRODUCT_LATENCY
-    while pairs or any(e is not None for e in expected):
-        idle = not pairs or noise.random() < gap
-        a, b = (noise.getrandbits(16), noise.getrandbits(16)) if idle else pairs.pop()
-        # The two operands may share the offset of -2 in any way.
-        offset = noise.choice((0, -1, -2))
+    cases, expected = list(cases), [None] * PRODUCT_LATENCY
+    while cases or any(e is not None for e in expected):
+        idle = not cases or noise.random() < gap
+        a, b, exact = (noise.getrandbits(18), noise.getrandbits(19), None) if idle else cases.pop()
         dut.en.value = int(not idle)
-        dut.a.value, dut.b.value = decoded(a, offset), decoded(b, -2 - offset)
+        dut.a.value, dut.b.value = a, b
         await clock(dut)
         shown = signed(int(dut.high.value), HIGH_BITS) * (1 << LOW_BITS) + int(dut.low.value) + int(dut.carry.value)
         due = expected.pop(0)
         assert due is None or shown == due
-        expected.append((due if expected == [] else expected[-1]) if idle else product(a, b))
-        if not pairs and idle:
+        expected.append((due if expected == [] else expected[-1]) if idle else exact)
+        if not cases and idle:
             return
 
 
 @BENCH.test()
 async def every_pair_of_exponents(dut):
     random = rng()
-    pairs = []
+    cases = []
     for ea in range(31):
         for eb in range(31):
             a, b = (random.getrandbits(1) << 15 | e << 10 | random.choice((0, 1, 0x3FF, random.getrandbits(10))) for e in (ea, eb))
-            pairs.append((a, b))
-    await check(dut, pairs)
+            cases.append(case(a, b, random.choice((0, -1, -2))))
+    await check(dut, cases)
 
 
 @BENCH.test()
 async def corners(dut):
-    await check(dut, [(a, b) for a in CORNERS for b in CORNERS])
+    await check(dut, [case(a, b) for a in CORNERS for b in CORNERS])
 
 
 @BENCH.test()
 async def random_with_gaps(dut):
     random = rng()
-    await check(dut, [(finite(random), finite(random)) for _ in range(1500)], gap=0.4)
+    await check(dut, [case(finite(random), finite(random), random.choice((0, -1, -2))) for _ in range(1500)], gap=0.4)
+
+
+@BENCH.test()
+async def integers_of_twelve_bits(dut):
+    """A scale times the magnitude of a sum: every shift up to 60, the extremes and any values, products below 2**82."""
+    random = rng()
+    cases = []
+    for total in range(61):
+        for significand, factor in ((1100, 3556), (1023, 4064), (1, 4064), (1024, 1), (1100, 0), (0, 4064)):
+            cases.append(wide_case(significand, total, random, factor))
+        for _ in range(8):
+            factor = random.randrange(4096)
+            cases.append(wide_case(random.randrange(min(2048, (1 << 82 - total) // max(factor, 1))), total, random, factor))
+    cases += [wide_case(2047, total, random, 4095) for total in range(60)]
+    await check(dut, cases, gap=0.1)
 
 
 @BENCH.test()
@@ -65,4 +96,4 @@ async def testfloat(dut):
         exact = np.float64(product(int(a[i]), int(b[i]))) * 2.0**-48  # 22 bits: exact
         # Sign apart: the grid of the accumulators has no negative zero.
         assert abs(exact.astype(np.float16)) == abs(from_bits(result[i]))
-    await check(dut, [(int(a[i]), int(b[i])) for i in chosen])
+    await check(dut, [case(int(a[i]), int(b[i])) for i in chosen])
