@@ -1,6 +1,6 @@
 """Drain: takes the finished sums of a row group out of the PEs, one PE a cycle, and rounds them to FP32."""
 
-from amaranth.hdl import Module, Mux, Signal, signed
+from amaranth.hdl import Module, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -36,8 +36,8 @@ class Drain(wiring.Component):
     busy: Out. Rows still to come.
 
     Governor only: tag: In(EnergyTag), with `start`. low_acc: In, as `acc`, with it: what the lo plane added.
-    energy_valid, energy_tag, energy_sum, energy_low: Out. A row: its group's tag, `lanes` x 96 bits of `acc`, and of `low_acc`, 0 unless
-    the tag is `nested`.
+    energy_valid, energy_tag, energy_sum, energy_low: Out. A row: its group's tag, `lanes` x 96 bits of `acc`, and of `low_acc` if the tag
+    is `nested` (else what was there before).
     """
 
     def __init__(self, banks: int, lanes: int, governor: bool = False):
@@ -90,8 +90,8 @@ class Drain(wiring.Component):
                 m.d.sync += s2_acc.eq(self.acc[s1_pe][k])
             if self.governor:
                 s2_low = Signal(signed(ACC_WIDTH), name=f"s2_low_{k}", reset_less=True)
-                with m.If(s1_todo[0] & s1_tag.measure):
-                    m.d.sync += s2_low.eq(Mux(s1_tag.nested, self.low_acc[s1_pe][k], 0))
+                with m.If(s1_todo[0] & s1_tag.measure & s1_tag.nested):
+                    m.d.sync += s2_low.eq(self.low_acc[s1_pe][k])
                 m.d.comb += [self.energy_sum[k].eq(s2_acc), self.energy_low[k].eq(s2_low)]
             m.submodules[f"normalizer_{k}"] = normalizer = Normalizer()
             m.d.comb += [normalizer.valid.eq(s2_lands), normalizer.acc.eq(s2_acc), normalizer.s.eq(s2_s), self.row[k].eq(normalizer.fp32)]

@@ -1,24 +1,27 @@
 """Matrix engine of a tile: banks, processing elements, activation buffer, and the instructions that keep them busy."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 from amaranth.utils import ceil_log2
 
+from ..contract.constants import ACC_WIDTH
 from ..contract.flits import FlitKind
 from ..contract.isa import BANK_SHIFT, STAGE_BIT, Counter, Op, Space
 from ..contract.secded import codeword_bits
 from ..memory.bank import BANK_LATENCY, Bank
-from ..memory.parity import slices
 from ..ring.flit import FLIT_STREAM, Flit
-from .activation import ACT_LATENCY, ActivationBuffer
+from .activation import ACT_LATENCY, FLIP_BITS, ActivationBuffer
 from .drain import DRAIN_LATENCY, Drain
 from .fetch import Fetcher
-from .gemv import GemvIssue
+from .gemv import EnergyTag, GemvIssue
 from .kv_write import KvWriter
 from .pe import PE_LATENCY, Pe
 from .queues import LaneState, MatrixEntry, PassState, TileState
 from .semaphores import Semaphores
+
+# Weights and activations are asked for in the same cycle and meet at the PEs; the banks' request passes a register.
+assert ACT_LATENCY == 1 + BANK_LATENCY
 
 #: Cycles from the word that ends a group, at the issue stage, to the group's first row: the request's register, bank, PE, drain.
 ROW_LATENCY = 1 + BANK_LATENCY + PE_LATENCY - 1 + DRAIN_LATENCY
@@ -29,12 +32,14 @@ START_LATENCY = 2
 class MatrixEngine(wiring.Component):
     """Executes matrix entries strictly in order: GEMV, FETCH, KVW and M_WAIT.
 
-    GEMV issues one word per bank and cycle. The entry behind the running one is already here, so that a GEMV's first word follows the last
-    word of the GEMV before it in the next cycle; an M_WAIT in between is served while that one still streams and costs nothing if satisfied
-    by then. On an idle engine a GEMV's first word issues START_LATENCY cycles after the entry is offered, or 2 cycles after the
-    flit register shows the SYNC that its M_WAIT waited for. The first row of a group comes ROW_LATENCY cycles after the group's last word
-    issued, the others in the cycles that follow. A GEMV of R rows and W words takes sum over groups of max(W, rows of the group before it)
-    cycles, and stalls on top of it for want of landing rows. A GEMV of no rows or no words takes one cycle and gives no row.
+    GEMV issues one word per bank and cycle, in FP16 or of the integer planes (`GemvIssue` has the formats, `Pe` what they mean). The
+    entry behind the running one is already here, so that a GEMV's first word follows the last word of the GEMV before it in the next
+    cycle; an M_WAIT in between is served while that one still streams and costs nothing if satisfied by then. On an idle engine a GEMV's
+    first word issues START_LATENCY cycles after the entry is offered, or 2 cycles after the flit register shows the SYNC that its M_WAIT
+    waited for. The first row of a group comes ROW_LATENCY cycles after the group's last word issued, the others in the cycles that
+    follow. A GEMV of R rows and W words, W by `precision.stream_words`, takes sum over groups of max(W, rows of the group before it)
+    cycles, and stalls on top of it for want of landing rows; with `dual` each group counts twice, in FP16 and in INT8. A GEMV of no rows
+    or no words takes one cycle and gives no row.
     KVW and FETCH: see `KvWriter` and `Fetcher`; what they wrote or left is seen by the next entry.
 
     Flits are taken as they come, one cycle after they are shown; a SYNC is counted after the data before it is readable.
@@ -43,6 +48,7 @@ class MatrixEngine(wiring.Component):
     Parameters
     ----------
     banks, lanes, bank_depth, act_depth, max_slots, landing_depth: as in `Config`.
+    governor: entries may have `measure` and `dual`; adds the members whose names begin with energy.
     inject: adds `flip_bank` and `flip_act`, bits to flip in what banks and activation buffer are being given, for tests.
 
     Members
@@ -56,13 +62,18 @@ class MatrixEngine(wiring.Component):
     cause: Out(4). Of the cycle before: what the issue stage did, one of Counter.WEIGHT to ISSUE.
     useful, useful_kv: Out. Of the cycle before: bank words read that count as useful, and whether they are K or V.
     corrected, uncorrectable: Out. Strobes of the banks' code. parity: Out. Strobe of the activation buffer.
+
+    Of a row of an entry with `measure`, in the cycle of energy_valid, NORM_LATENCY ahead of the row itself; a `dual` entry's differences
+    show here only. energy_sum, energy_low: Out, `lanes` x 96 bits signed, units of 2**-48: the row's exact sum, and what the lo plane added
+    to it (negative where the planes are subtracted), the latter with energy_low_valid. energy_second: Out. The sum is FP16 less INT8.
+    energy_mask: Out(lanes). Lanes that count. energy_planes, energy_grid_out, energy_grid_err, energy_grid_half: Out, as in the entry.
     """
 
-    def __init__(self, *, banks, lanes, bank_depth, act_depth, max_slots, landing_depth, inject=False):
+    def __init__(self, *, banks, lanes, bank_depth, act_depth, max_slots, landing_depth, governor=False, inject=False):
         if bank_depth > 1 << BANK_SHIFT:
             raise ValueError(f"a bank has at most {1 << BANK_SHIFT} words, not {bank_depth}")
         self._banks, self._lanes, self._bank_depth, self._act_depth = banks, lanes, bank_depth, act_depth
-        self._max_slots, self._landing_depth, self._inject = max_slots, landing_depth, inject
+        self._max_slots, self._landing_depth, self._governor, self._inject = max_slots, landing_depth, governor, inject
         members = {
             "entry": In(stream.Signature(MatrixEntry)),
             "pass_state": In(PassState), "lanes_state": In(LaneState).array(lanes), "tile": In(TileState),
@@ -71,8 +82,15 @@ class MatrixEngine(wiring.Component):
             "busy": Out(1), "cause": Out(4), "useful": Out(range(banks + 1)), "useful_kv": Out(1),
             "corrected": Out(1), "uncorrectable": Out(1), "parity": Out(1),
         }
+        if governor:
+            sums = data.ArrayLayout(signed(ACC_WIDTH), lanes)
+            members |= {
+                "energy_valid": Out(1), "energy_second": Out(1), "energy_low_valid": Out(1), "energy_planes": Out(10),
+                "energy_grid_out": Out(7), "energy_grid_err": Out(7), "energy_grid_half": Out(7),
+                "energy_mask": Out(lanes), "energy_sum": Out(sums), "energy_low": Out(sums),
+            }
         if inject:
-            members |= {"flip_bank": In(codeword_bits(64)), "flip_act": In(64 + slices(64))}
+            members |= {"flip_bank": In(codeword_bits(64)), "flip_act": In(FLIP_BITS)}
         super().__init__(members)
 
     def elaborate(self, platform):
@@ -83,9 +101,9 @@ class MatrixEngine(wiring.Component):
         m.submodules.kv = kv = KvWriter(banks, lanes, self._max_slots)
         m.submodules.fetch = fetch = Fetcher(banks, lanes)
         m.submodules.act = act = ActivationBuffer(lanes, self._act_depth, inject=self._inject)
-        m.submodules.drain = drain = Drain(banks, lanes)
+        m.submodules.drain = drain = Drain(banks, lanes, self._governor)
         bank = [Bank(self._bank_depth, inject=self._inject) for _ in range(banks)]
-        pe = [Pe(lanes) for _ in range(banks)]
+        pe = [Pe(lanes, measure=self._governor) for _ in range(banks)]
         for b in range(banks):
             m.submodules[f"bank_{b}"] = bank[b]
             m.submodules[f"pe_{b}"] = pe[b]
@@ -105,6 +123,8 @@ class MatrixEngine(wiring.Component):
             self.parity.eq(act.parity), self.row_valid.eq(drain.row_valid),
         ]
         m.d.comb += [a.eq(b) for a, b in zip(self.row, drain.row)]
+        if self._governor:
+            self._measure(m, drain)
         m.d.sync += [
             self.corrected.eq(Cat(b.corrected for b in bank).any()),
             self.uncorrectable.eq(Cat(b.uncorrectable for b in bank).any()),
@@ -164,7 +184,7 @@ class MatrixEngine(wiring.Component):
         m.d.sync += [self.cause.eq(cause), self.useful.eq(Mux(gemv.fire, gemv.useful, 0)), self.useful_kv.eq(gemv.kv)]
 
     def _access(self, m, gemv, kv, fetch, act, bank):
-        """Stage 1: the one access of this cycle, at the banks. The activation words are read so as to arrive with the bank's."""
+        """Stage 1: the one access of this cycle, at the banks. The activation words are asked for at once."""
         banks = self._banks
         address_bits = ceil_log2(self._bank_depth)
         s1_en, s1_we = Signal(banks), Signal()
@@ -190,21 +210,22 @@ class MatrixEngine(wiring.Component):
         if self._inject:
             m.d.comb += act.flip.eq(self.flip_act)
 
-        # The activation buffer answers sooner than a bank: its request waits for the difference.
-        read, act_addr = gemv.fire | kv.act_read, Mux(kv.active, kv.act, gemv.act)
-        for i in range(1 + BANK_LATENCY - ACT_LATENCY):
-            later, later_addr = Signal(name=f"s{i + 1}_act_read"), Signal(ceil_log2(self._act_depth), name=f"s{i + 1}_act_addr")
-            m.d.sync += later.eq(read)
-            with m.If(read):
-                m.d.sync += later_addr.eq(act_addr)
-            read, act_addr = later, later_addr
-        m.d.comb += [act.read.eq(read), act.read_addr.eq(act_addr), kv.acts.eq(act.data)]
+        # A scale word has no activations beside it.
+        m.d.comb += [
+            act.read.eq((gemv.fire & ~gemv.scales) | kv.act_read), act.read_addr.eq(Mux(kv.active, kv.act, gemv.act)),
+            act.wide.eq(gemv.fire & gemv.wide), act.left.eq(gemv.left), kv.acts.eq(act.data),
+        ]
 
     def _compute(self, m, gemv, act, bank, pe, drain):
         """What travels beside the words: through the banks to the PEs, and from a group's last word to the drain."""
-        word_layout = data.StructLayout({"first": 1, "last": 1, "mask": self._banks, "s": 8})
+        of_pe = ("first", "last", "scales", "low") + (("subtract", "first_low") if self._governor else ())
+        of_group = {"mask": self._banks, "s": 8, **({"tag": EnergyTag} if self._governor else {})}
+        word_layout = data.StructLayout({**dict.fromkeys(of_pe, 1), "nibbles": 1, "select": 2, **of_group})
         now, valid = Signal(word_layout), gemv.fire
-        m.d.comb += [now.first.eq(gemv.first), now.last.eq(gemv.last), now.mask.eq(gemv.mask), now.s.eq(gemv.s_in)]
+        m.d.comb += [now[name].eq(getattr(gemv, name)) for name in (*of_pe, "nibbles", "select", "mask")]
+        m.d.comb += now.s.eq(gemv.s_in)
+        if self._governor:
+            m.d.comb += now.tag.eq(gemv.tag)
         under_way = []
         for i in range(1 + BANK_LATENCY):
             later, later_valid = Signal(word_layout, name=f"s{i + 1}_word", reset_less=True), Signal(name=f"s{i + 1}_valid")
@@ -217,17 +238,34 @@ class MatrixEngine(wiring.Component):
             now, valid = later, later_valid
             under_way.append(valid)
         for b, unit in enumerate(pe):
+            m.d.comb += [getattr(unit, name).eq(now[name]) for name in (*of_pe, "select")]
             m.d.comb += [
-                unit.en.eq(en[b]), unit.first.eq(now.first), unit.last.eq(now.last), unit.weight.eq(bank[b].rdata), unit.act.eq(act.data),
-                drain.acc[b].eq(unit.result),
+                unit.en.eq(en[b]), unit.nibbles.eq(now.nibbles), unit.weight.eq(bank[b].rdata), unit.act.eq(act.data),
+                unit.codes.eq(act.codes), unit.exponent.eq(act.exponent), drain.acc[b].eq(unit.result),
             ]
-        now, valid, layout = now, valid & now.last, data.StructLayout({"mask": self._banks, "s": 8})
+            if self._governor:
+                m.d.comb += drain.low_acc[b].eq(unit.low_result)
+        now, valid, layout = now, valid & now.last, data.StructLayout(of_group)
         for i in range(PE_LATENCY - 1):
             later, later_valid = Signal(layout, name=f"p{i + 1}_group", reset_less=True), Signal(name=f"p{i + 1}_valid")
             m.d.sync += later_valid.eq(valid)
             with m.If(valid):
-                m.d.sync += [later.mask.eq(now.mask), later.s.eq(now.s)]
+                m.d.sync += [later[name].eq(now[name]) for name in of_group]
             now, valid = later, later_valid
             under_way.append(valid)
         m.d.comb += [drain.start.eq(valid), drain.mask.eq(now.mask), drain.s.eq(now.s)]
+        if self._governor:
+            m.d.comb += drain.tag.eq(now.tag)
         return Cat(*under_way).any()
+
+    def _measure(self, m, drain):
+        """Exact sums for the governor. Which lanes count follows from the pass, which outlasts its rows."""
+        tag, state = drain.energy_tag, self.pass_state
+        positions = Signal(self._lanes)
+        m.d.comb += [
+            positions.eq(Cat(state.positions > k for k in range(self._lanes))),
+            self.energy_mask.eq(Mux(tag.wanted, positions & state.counted, positions)),
+            self.energy_valid.eq(drain.energy_valid), self.energy_second.eq(tag.second), self.energy_low_valid.eq(tag.nested),
+            self.energy_sum.eq(drain.energy_sum), self.energy_low.eq(drain.energy_low),
+        ]
+        m.d.comb += [getattr(self, f"energy_{name}").eq(tag[name]) for name in ("planes", "grid_out", "grid_err", "grid_half")]

@@ -5,23 +5,29 @@ from itertools import groupby
 
 import numpy as np
 
+from hayate.rtl.contract.constants import ACC_WIDTH
 from hayate.rtl.contract.flits import FlitKind, pack_flit, unpack_flit
 from hayate.rtl.contract.isa import BANK_SHIFT, Counter, Op, Space
 from hayate.verif.bench import params, rng
-from hayate.verif.tile.matrix_golden import MatrixModel, Pass, Position
+from hayate.verif.tile.matrix_golden import EnergyRow, MatrixModel, Pass, Position
 
-BANK_DEPTH, ACT_DEPTH, SLOTS, LANDING = 128, 64, 48, 32
-SIZES = [{"banks": b, "lanes": n} for b, n in ((1, 1), (2, 2), (4, 4), (4, 1), (8, 2))]
+#: What `fill` fills with FP16 words. Integer planes lie behind them in the banks, their activations behind them in the buffer.
+BANK_DEPTH, ACT_DEPTH = 128, 64
+WHOLE_BANK, WHOLE_ACT = 1024, 256
+SLOTS, LANDING = 48, 32
+SIZES = [{"banks": b, "lanes": n, "governor": g} for b, n, g in ((1, 1, True), (2, 2, False), (4, 4, True), (4, 1, False), (8, 2, True))]
+TAGS = ("planes", "grid_out", "grid_err", "grid_half")
 
 
-def engine(banks, lanes, inject=False):
+def engine(banks, lanes, governor=False, inject=False):
     from amaranth.hdl import Module
     from amaranth.lib.wiring import Component, Out, connect, flipped
 
     from hayate.rtl.tile.matrix import MatrixEngine
 
     inner = MatrixEngine(
-        banks=banks, lanes=lanes, bank_depth=BANK_DEPTH, act_depth=ACT_DEPTH, max_slots=SLOTS, landing_depth=LANDING, inject=inject
+        banks=banks, lanes=lanes, bank_depth=WHOLE_BANK, act_depth=WHOLE_ACT, max_slots=SLOTS, landing_depth=LANDING, governor=governor,
+        inject=inject,
     )
 
     class Top(Component):
@@ -70,6 +76,7 @@ def positions(random, now):
     count = random.randrange(1, params()["lanes"] + 1)
     slots = random.sample(range(SLOTS), count)
     now.positions = [Position(random.randrange(40), random.randrange(200), s) for s in slots]
+    now.want = random.getrandbits(8)
     return now
 
 
@@ -90,7 +97,8 @@ class Driver:
         self = cls()
         self.dut, self.hold = dut, hold
         self.banks, self.lanes = params()["banks"], params()["lanes"]
-        self.model = MatrixModel(self.banks, self.lanes, BANK_DEPTH, ACT_DEPTH)
+        self.model = MatrixModel(self.banks, self.lanes, WHOLE_BANK, WHOLE_ACT)
+        self.governor, self.energies, self.energy_cycles, self.free = params().get("governor", False), [], [], BANK_DEPTH
         self.cycle, self.causes, self.rows, self.row_cycles, self.flits_in = 0, [], [], [], []
         self.useful, self.strobes, self.waiting, self.taken, self.synced = Tally(), Tally(), 0, [], []
         self._random = rng("surroundings")
@@ -104,7 +112,7 @@ class Driver:
         from hayate.rtl.tile.queues import LaneState, PassState, TileState
 
         self.now = now
-        self.dut.e__pass_state.value = PassState.const({"positions": len(now.positions)}).as_bits()
+        self.dut.e__pass_state.value = PassState.const({"positions": len(now.positions), "counted": now.want}).as_bits()
         self.dut.e__tile.value = TileState.const(
             {"count": now.tiles, "group_size": now.group_size, "group_index": now.group_index}
         ).as_bits()
@@ -141,7 +149,21 @@ class Driver:
                 self.row_cycles.append(self.cycle)
                 self.waiting += 1
                 assert self.waiting <= LANDING, "more rows than the landing buffer holds"
+            if self.governor and int(dut.e__energy_valid.value):
+                self.energies.append(self.energy_row())
+                self.energy_cycles.append(self.cycle)
             self.cycle += 1
+
+    def energy_row(self):
+        dut = self.dut
+
+        def lanes(bits):
+            values = [bits >> ACC_WIDTH * k & (1 << ACC_WIDTH) - 1 for k in range(self.lanes)]
+            return [v - (v >> ACC_WIDTH - 1 << ACC_WIDTH) for v in values]
+
+        tags = tuple(int(getattr(dut, f"e__energy_{name}").value) for name in TAGS)
+        lows = lanes(int(dut.e__energy_low.value)) if int(dut.e__energy_low_valid.value) else None
+        return EnergyRow(int(dut.e__energy_second.value), int(dut.e__energy_mask.value), tags, lanes(int(dut.e__energy_sum.value)), lows)
 
     # Ring traffic. The golden memories follow at once.
     def load(self, bank, base, values):
@@ -206,6 +228,7 @@ class Driver:
         while spans and spans[-1][0] == Counter.ISSUE:
             spans.pop()
         self.sink.data.clear()
+        self.energies.clear()
         return spans
 
     def first_word(self):
@@ -220,6 +243,10 @@ class Driver:
         wrong = np.flatnonzero((got != expected.view(np.uint32)).any(axis=1))
         assert not len(wrong), f"row {wrong[0]}: {got[wrong[0]]}, expected {expected.view(np.uint32)[wrong[0]]}"
         assert self.sink.data == flits, "flits differ"
+        assert self.energies == self.model.energies, "sums for the governor differ"
+        self.energies.clear()
+        self.energy_cycles.clear()
+        self.model.energies.clear()
         self.rows.clear()
         self.row_cycles.clear()
         self.sink.data.clear()

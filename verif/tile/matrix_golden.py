@@ -1,16 +1,22 @@
 """What a matrix engine must do with its entries, word for word, in numpy; and how many cycles its issue stage spends on them."""
 
 from dataclasses import dataclass, field
+from math import ldexp
 
 import numpy as np
 
+from hayate.rtl.contract.constants import ACC_LSB
 from hayate.rtl.contract.flits import FlitKind, pack_flit
 from hayate.rtl.contract.isa import ROPE_FINE_BITS, STAGE_BIT, FetchIndex, Op
 from hayate.rtl.contract.layout import row_home, slot_home
+from hayate.rtl.contract.precision import GROUPS, MX_BLOCK, Format, hi_layout, plane_words, stream_words
 from hayate.verif.golden.numerics.exact import exact_dot
+from hayate.verif.golden.numerics.fp16 import to_int
+from hayate.verif.golden.numerics.mxint8 import quantize
 
 NOTHING = dict.fromkeys(
-    ("chan", "count", "base", "words", "length", "rows", "live", "act", "s_in", "kv", "value", "row0", "index", "stage"), 0
+    ("chan", "count", "base", "words", "length", "rows", "live", "act", "s_in", "kv", "value", "row0", "index", "stage",
+     "format", "group", "lo_base", "measure", "dual", "hi_base", "pitch", "wanted", "planes", "grid_out", "grid_err", "grid_half"), 0
 )
 
 
@@ -29,24 +35,54 @@ class Pass:
     tiles: int = 1
     group_size: int = 1
     group_index: int = 0
+    want: int = 0  # positions whose logits are wanted, as bits
+
+
+@dataclass
+class EnergyRow:
+    """What the governor gets to see of a row: exact sums of each lane in units of 2**-48; `lows` is None for an FP16 row."""
+
+    second: int
+    mask: int
+    tags: tuple  # planes, grid_out, grid_err, grid_half
+    sums: list[int]
+    lows: list[int] | None
+
+
+def nibbles(words):
+    """Signed nibbles of uint64 [n]: int64 [16 n]."""
+    fields = words[:, None] >> (4 * np.arange(16, dtype=np.uint64)) & np.uint64(15)
+    return ((fields.astype(np.int64) ^ 8) - 8).reshape(-1)
+
+
+def rounded(n):
+    """n * 2**-48 as float32, nearest-even."""
+    magnitude = abs(n)
+    drop = max(magnitude.bit_length() - 24, 0)
+    kept, rest, half = magnitude >> drop, magnitude & (1 << drop) - 1, (1 << drop) >> 1
+    kept += drop > 0 and (rest > half or (rest == half and kept & 1))
+    return np.float32(ldexp(-kept if n < 0 else kept, drop + ACC_LSB))
 
 
 class MatrixModel:
     """Memories of a tile's matrix engine and the effect of entries on them.
 
     An entry is a dictionary with the fields of `MatrixEntry`; those left out are 0. `bank` holds uint64 [banks, depth], `act` uint64
-    [lanes, depth]; change them at will.
+    [lanes, depth]; change them at will. `energies` collects an `EnergyRow` for every row of an entry with `measure`, in order.
     """
 
     def __init__(self, banks, lanes, bank_depth, act_depth):
         self.banks, self.lanes = banks, lanes
         self.bank = np.zeros((banks, bank_depth), np.uint64)
         self.act = np.zeros((lanes, act_depth), np.uint64)
+        self.energies = []
 
     def run(self, e, now: Pass):
         """Execute one entry: (rows as float32 [rows, lanes], flits sent)."""
         e = {**NOTHING, **e}
         if e["op"] == Op.GEMV:
+            if e["measure"]:
+                self.energies += self.energy_rows(e, now)
             return self.gemv(e), []
         if e["op"] == Op.FETCH:
             return [], self.fetch(e, now)
@@ -62,9 +98,56 @@ class MatrixModel:
         rows, words = e["rows"], e["length"]
         if rows == 0 or words == 0:
             return np.zeros((0, self.lanes), np.float32)
+        if e["format"] != Format.FP16 and not e["dual"]:
+            both, low = self.integer_sums(e, e["base"], e["words"])
+            sums = both if e["format"] == Format.INT8 else both - low
+            return np.ldexp(np.array([[rounded(n) for n in row] for row in sums], np.float32), e["s_in"])
         w = np.stack([self.row(r, e, words) for r in range(rows)]).view(np.float16)
         x = self.act[:, e["act"] : e["act"] + words].copy().view(np.float16)
         return np.ldexp(exact_dot(w, x), e["s_in"]).T
+
+    def integer_sums(self, e, hi_base, pitch):
+        """Exact products of both planes, and of the lo planes alone, with the activations in MXINT8: Python integers [rows, lanes]."""
+        k, group = 4 * e["length"], GROUPS[e["group"]]
+        layout, lo_words = hi_layout(k, group), plane_words(k)
+        is_scale = np.array([kind == "scale" for kind, _ in layout])
+        w8, lows = [], []
+        for r in range(e["rows"]):
+            bank, at = row_home(r, self.banks, pitch, hi_base)
+            words = self.bank[bank, at : at + len(layout)]
+            unit = np.repeat(to_int(words[is_scale].view(np.float16)), group)[:k]
+            _, lo_at = row_home(r, self.banks, lo_words, e["lo_base"])
+            lo = nibbles(self.bank[bank, lo_at : lo_at + lo_words])[:k]
+            w8.append((16 * nibbles(words[~is_scale])[:k] + lo) * unit)
+            lows.append(lo * unit)
+        q, exponent = quantize(self.act[:, e["act"] : e["act"] + e["length"]].copy().view(np.float16))
+        x = q.astype(np.int64) << (np.repeat(exponent, MX_BLOCK, axis=1)[:, :k] + 18)  # scales count 2**-24, codes 2**(exponent - 6)
+        x = x.T.astype(object)
+        return np.array(w8, object) @ x, np.array(lows, object) @ x
+
+    def energy_rows(self, e, now):
+        count = (1 << len(now.positions)) - 1
+        mask = count & now.want if e["wanted"] else count
+        tags = tuple(e[name] for name in ("planes", "grid_out", "grid_err", "grid_half"))
+        if not e["dual"]:
+            both, low = self.integer_sums(e, e["base"], e["words"])
+            return [EnergyRow(0, mask, tags, list(s), list(part)) for s, part in zip(both, low)]
+        both, low = self.integer_sums(e, e["hi_base"], e["pitch"])
+        w = np.stack([self.row(r, e, e["length"]) for r in range(e["rows"])]).view(np.float16)
+        x = self.act[:, e["act"] : e["act"] + e["length"]].copy().view(np.float16)
+        plain = to_int(w).astype(object) @ to_int(x).T.astype(object)
+        rows = []
+        for first in range(0, e["rows"], self.banks):
+            group = slice(first, first + self.banks)
+            rows += [EnergyRow(0, mask, tags, list(s), None) for s in plain[group]]
+            rows += [EnergyRow(1, mask, tags, list(s), list(-part)) for s, part in zip((plain - both)[group], low[group])]
+        return rows
+
+    def streams(self, e):
+        """Words of each stream that a row group takes."""
+        e = {**NOTHING, **e}
+        integer = stream_words(4 * e["length"], GROUPS[e["group"]], Format.INT8 if e["dual"] else e["format"])
+        return [e["length"], integer] if e["dual"] else [integer]
 
     def write_key(self, e, now):
         for p, position in enumerate(now.positions):
@@ -99,8 +182,8 @@ class MatrixModel:
         e = {**NOTHING, **e}
         if e["op"] == Op.GEMV:
             full, rest = divmod(e["rows"], self.banks)
-            groups = [self.banks] * full + [rest] * (rest > 0)
-            return sum(max(e["length"], before) for before in [0, *groups[:-1]][: len(groups)])
+            groups = [(rows, words) for rows in [self.banks] * full + [rest] * (rest > 0) for words in self.streams(e)]
+            return sum(max(words, before) for (_, words), (before, _) in zip(groups, [(0, 0), *groups]))
         if e["op"] == Op.FETCH:
             return sum(3 if not self.fetch(e, Pass([p], now.tiles)) else 6 + e["words"] for p in now.positions)
         if e["value"]:

@@ -6,9 +6,10 @@ from hayate.rtl.contract.isa import Op
 from hayate.verif.bench import Bench, rng
 from hayate.verif.tile.matrix_driver import ACT_DEPTH, SIZES, SLOTS, Driver, engine, entry_bits, macro, positions, word
 from hayate.verif.tile.matrix_golden import Pass
+from hayate.verif.tile.planes import any_read, load_matrices
 
 BENCH = Bench(engine, params=SIZES, sources=macro)
-FAULTS = Bench(lambda banks, lanes: engine(banks, lanes, inject=True), params=SIZES[1:2], sources=macro)
+FAULTS = Bench(lambda **sizes: engine(**sizes, inject=True), params=SIZES[1:2], sources=macro)
 
 
 @BENCH.test()
@@ -31,6 +32,27 @@ async def random_shapes_back_to_back(dut):
 
 
 @BENCH.test()
+async def every_format_back_to_back(dut):
+    """Matrices with planes in every format and, with a governor, measured; whatever is read before and behind them, FP16 words too."""
+    random = rng()
+    driver = await Driver.begin(dut, hold=0.4, pause=0.1)
+    driver.fill(random)
+    matrices = load_matrices(driver, random, 8)
+    assert len(matrices) > 2
+    measured = []
+    await driver.quiet()
+    for _ in range(3):
+        driver.show(positions(random, Pass()))
+        shapes = [driver.shape(random) if random.random() < 0.3 else any_read(driver, random, random.choice(matrices)) for _ in range(14)]
+        driver.useful.clear()
+        measured += [s["dual"] for s in shapes if s.get("measure")]
+        await driver.execute(shapes)
+        for kv in (0, 1):
+            assert driver.useful[kv] == sum(s["live"] * driver.model.streams(s)[0] for s in shapes if s.get("kv", 0) == kv)
+    assert set(measured) == ({0, 1} if driver.governor else set())
+
+
+@BENCH.test()
 async def nothing_to_do_gives_nothing(dut):
     random = rng()
     driver = await Driver.begin(dut)
@@ -46,6 +68,7 @@ async def random_programs(dut):
     random = rng()
     driver = await Driver.begin(dut, hold=0.5, stall=0.3, pause=0.3)
     driver.fill(random)
+    matrices = load_matrices(driver, random, 5)
     for _ in range(4):
         driver.show(positions(random, Pass(tiles=3, group_size=2, group_index=1)))
         await driver.quiet()
@@ -54,7 +77,7 @@ async def random_programs(dut):
             kind = random.choice([Op.GEMV, Op.GEMV, Op.GEMV, Op.KVW, Op.FETCH, Op.M_WAIT])
             act = random.randrange(ACT_DEPTH // 2)
             if kind == Op.GEMV:
-                program.append(driver.shape(random))
+                program.append(any_read(driver, random, random.choice(matrices)) if random.getrandbits(1) else driver.shape(random))
             elif kind == Op.M_WAIT:
                 chan, count = random.randrange(8), random.randrange(4)
                 channels += [chan] * count
