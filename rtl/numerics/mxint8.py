@@ -3,19 +3,19 @@
 Source: OCP Microscaling Formats (MX) Specification v1.0, MXINT8, with -128 left unused and block exponents from -10 on.
 """
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import C, Cat, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from hayate.rtl.contract.precision import MX_EXPONENT_BITS, MX_MAX
+from hayate.rtl.contract.precision import MX_MAX
 from hayate.rtl.numerics.bits import lost_bits
 from hayate.rtl.numerics.fp16 import Fp16
 
-__all__ = ["MXINT8_LATENCY", "ToMxInt8", "block_exponent", "largest"]
+__all__ = ["MXINT8_LATENCY", "TOP_MIN", "ToMxInt8", "block_top", "largest"]
 
 MXINT8_LATENCY = 2
 
-_BELOW = 5  # an element whose exponent field is e' + 5 has its leading one at a byte's bit 6
+TOP_MIN = 5  # the exponent field of 2**-10
 
 
 def largest(m: Module, values, name: str):
@@ -31,23 +31,25 @@ def largest(m: Module, values, name: str):
     return level[0]
 
 
-def block_exponent(m: Module, elements, name: str):
-    """e' = e + 10 = max(0, largest exponent field - 5) of some FP16 patterns, 5 bits; combinational.
+def block_top(m: Module, elements, name: str):
+    """The exponent field, at least TOP_MIN, of some FP16 patterns whose leading one becomes a byte's bit 6; combinational.
 
-    The e' of a block is the largest e' of its parts.
+    It is e' + 5 = e + 15; the `top` of a block is the largest `top` of its parts. Six bits: the field lies above its even parity, which
+    comes along with the comparisons and costs no time behind them.
     """
-    top = largest(m, [Fp16(x).exponent for x in elements], name)
-    exponent = Signal(MX_EXPONENT_BITS, name=name)
-    m.d.comb += exponent.eq(Mux(top > _BELOW, top - _BELOW, 0))
-    return exponent
+    guarded = [Cat(Fp16(x).exponent.xor(), Fp16(x).exponent) for x in elements]
+    greatest = largest(m, guarded, f"{name}_field")
+    top = Signal(6, name=name)
+    m.d.comb += top.eq(Mux(greatest[1:] < TOP_MIN, Cat(C(TOP_MIN.bit_count() & 1, 1), C(TOP_MIN, 5)), greatest))
+    return top
 
 
 class ToMxInt8(wiring.Component):
     """x * 2**(6 - e) as signed bytes, rounded to nearest, ties to even, clamped to +-127.
 
     Takes all its elements every cycle; `out_valid` and `codes` follow `valid` by MXINT8_LATENCY cycles. There is no backpressure.
-    Elements are finite and no larger than the exponent says: e' >= max(0, exponent field - 5). Registers load only with valid elements in
-    their stage; reset clears the valid bits.
+    Elements are finite, and none has a larger exponent field than `top` says. Registers load only with valid elements in their stage;
+    reset clears the valid bits.
 
     Parameters
     ----------
@@ -55,7 +57,8 @@ class ToMxInt8(wiring.Component):
 
     Members
     -------
-    valid, x, exponent: In(1), In(`count` x 16), In(5). Elements in FP16, and e' = e + 10 of their block.
+    valid, x, top: In(1), In(`count` x 16), In(5). Elements in FP16, and e + 15 of their block, as `block_top` has it. Where all elements
+        are zero, `top` may be zero as well.
     out_valid, codes: Out(1), Out(`count` x 8). Two's complement; `codes` holds until the next ones.
     """
 
@@ -64,15 +67,13 @@ class ToMxInt8(wiring.Component):
             raise ValueError(f"at least 1 element is converted at a time, not {count}")
         self.count = count
         super().__init__({
-            "valid": In(1), "x": In(data.ArrayLayout(16, count)), "exponent": In(MX_EXPONENT_BITS),
+            "valid": In(1), "x": In(data.ArrayLayout(16, count)), "top": In(5),
             "out_valid": Out(1), "codes": Out(data.ArrayLayout(8, count)),
         })
 
     def elaborate(self, platform):
         m = Module()
-        top = Signal(6)  # exponent field that gives 64 and more
         s1_valid = Signal()
-        m.d.comb += top.eq(self.exponent + _BELOW)
         m.d.sync += [s1_valid.eq(self.valid), self.out_valid.eq(s1_valid)]
         for i in range(self.count):
             # Stage 1: align. The significand is 7 integer bits, one to round by and three more where `down` is 0.
@@ -84,7 +85,7 @@ class ToMxInt8(wiring.Component):
             m.d.comb += [
                 normal.eq(fields.exponent.any()), field.eq(Cat(fields.exponent[0] | ~normal, fields.exponent[1:])),
                 significand.eq(Cat(fields.fraction, normal)),
-                down.eq(top - field), shifted.eq(significand >> down[:3]),
+                down.eq(self.top - field), shifted.eq(significand >> down[:3]),
             ]
             s1_kept, s1_sticky = Signal(8, name=f"s1_kept_{i}", reset_less=True), Signal(name=f"s1_sticky_{i}", reset_less=True)
             s1_negative = Signal(name=f"s1_negative_{i}", reset_less=True)

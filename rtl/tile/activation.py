@@ -7,15 +7,16 @@ from amaranth.utils import ceil_log2
 
 from ..contract.precision import MX_BLOCK, MX_EXPONENT_BITS
 from ..memory.parity import ParityMemory, slices
-from ..numerics.mxint8 import MXINT8_LATENCY, ToMxInt8, block_exponent, largest
+from ..numerics.mxint8 import MXINT8_LATENCY, TOP_MIN, ToMxInt8, block_top, largest
 
-#: Cycles from `read` to `data`, `codes` and `exponent`: the memory, the word's or the exponent's choice, the two of the conversion.
+#: Cycles from `read` to `data`, `codes` and `exponent`: the memories, the largest exponent, the two of the conversion.
 ACT_LATENCY = 2 + MXINT8_LATENCY
 
 QUAD = 4  # elements of a word
 WIDE = 4  # words that a wide read takes
 BLOCK_QUADS = MX_BLOCK // QUAD
-FIELD = MX_EXPONENT_BITS + 1  # an exponent and its parity
+TOP = 5  # bits of a word's `block_top`
+FIELD = TOP + 1  # with its parity
 FLIP_BITS = 64 + slices(64) + FIELD  # stored for a word
 
 
@@ -37,13 +38,13 @@ class ActivationBuffer(wiring.Component):
     ::
 
         cycle         0       1        2          3          4
-        read          address memory   largest,   convert 1  data, codes,
-                                       choice     word       exponent, parity
+        read          address memory   word,      convert 2  data, codes,
+                              largest  convert 1             exponent, parity
 
     Parameters
     ----------
     lanes, depth: activation vectors, words of each, a multiple of 8.
-    inject: adds the input `flip`, XORed into what is stored (on top of the word its parity bits, the exponent, its parity), for tests.
+    inject: adds the input `flip`, XORed into what is stored (the word, its parity bits, `block_top`), for tests.
 
     Members
     -------
@@ -78,7 +79,8 @@ class ActivationBuffer(wiring.Component):
             taken.eq(Mux(self.wide, Mux(self.read_addr[2], exists[WIDE:], exists[:WIDE]), 1 << self.read_addr[:2])),
         ]
 
-        # The request beside its words. Stage 1: at the memories' outputs. 2: words and largest exponent. 3: word chosen. 4: outputs.
+        # The request beside its words. Stage 1: at the memories' outputs. 2: words, and largest exponent of each half of the block.
+        # 3: the word that was asked for, elements shifted. 4: outputs.
         valid, wide = [self.read], [block]
         for i in range(1, ACT_LATENCY):
             now, now_wide = Signal(name=f"s{i}_valid"), Signal(name=f"s{i}_wide")
@@ -94,32 +96,33 @@ class ActivationBuffer(wiring.Component):
             m.d.sync += s2_taken.eq(s1_taken)
 
         # Of the word being written, the same in all lanes.
-        exponent = block_exponent(m, [self.write_data.word_select(i, 16) for i in range(QUAD)], "write_exponent")
+        top = block_top(m, [self.write_data.word_select(i, 16) for i in range(QUAD)], "write_top")
         field = Signal(FIELD)
-        m.d.comb += field.eq(Cat(exponent, exponent.xor()) ^ (self.flip[-FIELD:] if self._inject else 0))
+        m.d.comb += field.eq(top ^ (self.flip[-FIELD:] if self._inject else 0))
 
         s2_errors = Signal(2 * self.lanes)
         for k in range(self.lanes):
             write = Signal(name=f"write_{k}")
             m.d.comb += write.eq(self.write & (self.write_lane == k))
             words, wrong = self._words(m, k, write, taken)
-            largest_exponent, wrong_exponents = self._exponents(m, k, write, field, block, wide[1], s1_exists)
-            m.d.sync += s2_errors[2 * k : 2 * k + 2].eq(Cat(Cat(*wrong).any(), wrong_exponents))
+            tops, wrong_tops = self._tops(m, k, write, field, block, wide[1], s1_exists)
+            m.d.sync += s2_errors[2 * k : 2 * k + 2].eq(Cat(Cat(*wrong).any(), wrong_tops))
 
             s2_words = [Signal(64, name=f"s2_word_{k}_{i}", reset_less=True) for i in range(WIDE)]
             for i in range(WIDE):
                 with m.If(valid[1] & s1_taken[i]):
                     m.d.sync += s2_words[i].eq(words[i])
-            s2_exponent = Signal(MX_EXPONENT_BITS, name=f"s2_exponent_{k}", reset_less=True)
+            s2_tops = [Signal(TOP, name=f"s2_top_{k}_{i}", reset_less=True) for i in range(len(tops))]
             with m.If(wide[1]):
-                m.d.sync += s2_exponent.eq(largest_exponent)
+                m.d.sync += [a.eq(b) for a, b in zip(s2_tops, tops)]
+            s2_top = largest(m, s2_tops, f"s2_largest_{k}")
 
             # Of a sub-memory that was not read the register still holds an older word.
             elements = Signal(64 * WIDE, name=f"elements_{k}")
             m.d.comb += elements.eq(Cat(word & s2_taken[i].replicate(64) for i, word in enumerate(s2_words)))
             m.submodules[f"convert_{k}"] = convert = ToMxInt8(QUAD * WIDE)
             m.d.comb += [
-                convert.valid.eq(wide[2]), convert.exponent.eq(s2_exponent), convert.x.as_value().eq(elements),
+                convert.valid.eq(wide[2]), convert.top.eq(s2_top), convert.x.as_value().eq(elements),
                 self.codes[k].eq(convert.codes.as_value()),
             ]
             # A wide read's word is the first of its four.
@@ -132,7 +135,7 @@ class ActivationBuffer(wiring.Component):
             with m.If(valid[2]):
                 m.d.sync += s3_word.eq(chosen[0] | chosen[1] | chosen[2] | chosen[3])
             with m.If(wide[2]):
-                m.d.sync += s3_exponent.eq(s2_exponent)
+                m.d.sync += s3_exponent.eq(Mux(s2_top < TOP_MIN, 0, s2_top - TOP_MIN))
             with m.If(valid[3]):
                 m.d.sync += s4_word.eq(s3_word)
             with m.If(wide[3]):
@@ -158,18 +161,20 @@ class ActivationBuffer(wiring.Component):
             errors.append(store.error)
         return words, errors
 
-    def _exponents(self, m, k, write, field, block, s1_wide, s1_exists):
-        """A word of 8 exponents with parity for every block; returns the largest of those that exist, and whether one of them is wrong."""
-        m.submodules[f"exponents_{k}"] = store = memory.Memory(
-            shape=FIELD * BLOCK_QUADS, depth=self.depth // BLOCK_QUADS, init=[], attrs={"no_rw_check": 1})
+    def _tops(self, m, k, write, field, block, s1_wide, s1_exists):
+        """A word of 8 `block_top`s for every block; returns the largest that exists of each half, and whether one of the 8 is wrong."""
+        # Small, and in a hurry: comparisons follow in the same stage, so an FPGA had better not put it into a block memory.
+        m.submodules[f"tops_{k}"] = store = memory.Memory(
+            shape=FIELD * BLOCK_QUADS, depth=self.depth // BLOCK_QUADS, init=[], attrs={"no_rw_check": 1, "ram_style": "distributed"})
         port, read = store.write_port(granularity=FIELD), store.read_port()
         m.d.comb += [
             port.en.eq(write << self.write_addr[:3]), port.addr.eq(self.write_addr[3:]), port.data.eq(field.replicate(BLOCK_QUADS)),
             read.en.eq(block), read.addr.eq(self.read_addr[3:]),
         ]
-        parts, wrong = [], Signal(BLOCK_QUADS, name=f"wrong_exponents_{k}")
+        parts, wrong = [], Signal(BLOCK_QUADS, name=f"wrong_tops_{k}")
         for i in range(BLOCK_QUADS):
-            part = Signal(FIELD, name=f"exponent_{k}_{i}")
+            part = Signal(FIELD, name=f"top_{k}_{i}")
             m.d.comb += [part.eq(read.data.word_select(i, FIELD) & s1_exists[i].replicate(FIELD)), wrong[i].eq(part.xor())]
-            parts.append(part[:MX_EXPONENT_BITS])
-        return largest(m, parts, f"largest_{k}"), s1_wide & wrong.any()
+            parts.append(part[1:])
+        halves = [largest(m, parts[i : i + WIDE], f"largest_{k}_{i}") for i in (0, WIDE)]
+        return halves, s1_wide & wrong.any()

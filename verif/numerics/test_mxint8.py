@@ -20,7 +20,7 @@ def operation(elements, rest):
     """Inputs and outputs for some patterns whose block also holds the patterns `rest`."""
     q, e = quantize(from_bits([[*elements, *rest]]))
     codes = [int(c) & 0xFF for c in q[0, : len(elements)]]
-    return {"x": pack(elements), "exponent": int(e[0, 0]) + 10}, {"codes": pack(codes, 8)}
+    return {"x": pack(elements), "top": int(e[0, 0]) + 15}, {"codes": pack(codes, 8)}
 
 
 def near(generator, top):
