@@ -13,7 +13,7 @@ JsonOption = Annotated[str, typer.Option("--json", metavar="FILE", show_default=
 @app.command()
 def quality(
     model: Annotated[str, typer.Option(help="Hugging Face directory, image file, or the name of a shipped model.")] = "py-mini",
-    tokens: Annotated[int, typer.Option(help="Tokens of the held-out text to feed, in windows of 256.")] = 20_000,
+    tokens: Annotated[int, typer.Option(help="Tokens of the held-out text to score at least, in windows of 256.")] = 20_000,
     knobs: Annotated[str, typer.Option(metavar="Q,Q", help="Qualities at which the governor chooses, each above 0 and at most 1.")
                      ] = "0.5,0.65,0.8",
     jobs: Annotated[int, typer.Option(help="Processes that share the windows.")] = 2,
@@ -23,3 +23,18 @@ def quality(
     from hayate import quality as q
 
     q.run(model, tokens, knobs, jobs, json)
+
+
+@app.command()
+def precision(
+    config: Annotated[str, typer.Option(metavar="NAME|FILE.toml", help="Preset, or a .toml file of sizes, for one tile.")] = "demo",
+    k: Annotated[int, typer.Option(help="Elements of a row, a multiple of 4.")] = 4096,
+    rows: Annotated[int, typer.Option(help="Rows in every bank.")] = 64,
+    group: Annotated[int, typer.Option(help="Weights of a row that share an INT8/INT4 scale: 32, 64 or 128.")] = 128,
+    sim: Annotated[str, typer.Option(help="Simulator: verilator or icarus.")] = "verilator",
+    json: JsonOption = "",
+):
+    """Cycles of one matrix-vector product in FP16, INT8 and INT4, on the simulated chip."""
+    from hayate import bench_precision as p
+
+    p.report(config, k, rows, group, sim, json)

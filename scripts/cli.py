@@ -125,6 +125,11 @@ def generate(
                                                  help="Cycles of the simulation to record, LAST not included.")] = "",
     ignore_eos: Annotated[bool, typer.Option("--ignore-eos", show_default="stop there", help="Go on after an end token.")] = False,
     check: Annotated[bool, typer.Option(help="Compare the rtl backend's tokens and logits with golden's.")] = True,
+    precision: Annotated[str, typer.Option(help="auto: the governor chooses for each matrix; else fp16, int8 or int4.")] = "auto",
+    quality: Annotated[float, typer.Option(help="Of auto: 1 asks for the best copy of everything, values near 0 for INT4.")] = 0.5,
+    pin: Annotated[list[str], typer.Option("--pin", metavar="MATRIX=FORMAT", show_default="none",
+                                             help="Another precision for one matrix, beside a fixed --precision; may be repeated.")
+                   ] = [],  # noqa: B006
     json: JsonOption = "",
 ):
     """Continue a prompt, on the simulated chip or on the golden model."""
@@ -132,7 +137,8 @@ def generate(
     from hayate.generate import generate as run
 
     request = Request(prompt=prompt, prompt_ids=prompt_ids, model=model, tokens=tokens, backend=backend, config=config,
-                      overrides=tuple(set_), sim=sim, waves=waves, wave_window=wave_window, ignore_eos=ignore_eos, check=check)
+                      overrides=tuple(set_), sim=sim, waves=waves, wave_window=wave_window, ignore_eos=ignore_eos, check=check,
+                      precision=precision, quality=quality, pins=tuple(pin))
     raise typer.Exit(run(request, json))
 
 

@@ -10,8 +10,10 @@ import numpy as np
 from hayate.compiler.shares import Geometry
 from hayate.rtl.contract.config import load_config
 from hayate.rtl.contract.errors import HayateError
+from hayate.rtl.contract.precision import Format
 from hayate.verif.golden.conductor.generate import check_request
 from hayate.verif.golden.conductor.generate import generate as golden_generate
+from hayate.verif.golden.conductor.governor import PRECISIONS, QUALITY, Governor, knob_of
 
 from . import models
 from .output import require_writable, write_json
@@ -37,6 +39,9 @@ class Request:
     wave_window: str = ""
     ignore_eos: bool = False
     check: bool = True
+    precision: str = "auto"
+    quality: float = QUALITY
+    pins: tuple = ()
 
 
 def _choice(option, value, allowed):
@@ -48,6 +53,10 @@ def _check_options(request, json):
     """Raise HayateError for options that are wrong whatever the model is."""
     _choice("--backend", request.backend, ("rtl", "golden"))
     _choice("--sim", request.sim, ("verilator", "icarus"))
+    _choice("--precision", request.precision, PRECISIONS)
+    knob_of(request.quality)
+    if request.pins and request.precision == "auto":
+        raise HayateError("--pin", "", "the governor decides on every matrix", "give a fixed --precision beside it")
     if not 1 <= request.tokens <= TOKENS_MAX:
         raise HayateError("--tokens", "", f"{request.tokens} tokens cannot be generated",
                           f"ask for 1 to {TOKENS_MAX} (the end of the context ends a text earlier)")
@@ -111,18 +120,29 @@ class Stream:
         self._shown = whole
 
 
+def _pins(request):
+    """name -> `Format` of `--pin NAME=FORMAT`. Raises HayateError for what is not of this form."""
+    pins = {}
+    for pin in request.pins:
+        name, _, fmt = pin.partition("=")
+        _choice("--pin", fmt, [f.name.lower() for f in Format])
+        pins[name] = Format[fmt.upper()]
+    return pins
+
+
 def _golden(image, config, prompt, request, end, on_token):
     slots = Geometry.of(image.model, config).slots
-    return golden_generate(image, prompt, request.tokens, lanes=config.lanes, slots=slots, end=end, on_token=on_token)
+    return golden_generate(image, prompt, request.tokens, lanes=config.lanes, slots=slots, end=end, on_token=on_token,
+                           precision=request.precision, quality=request.quality, pins=_pins(request))
 
 
 def matches(result, reference):
-    """True when tokens, and the logits of every position both have, are bit-identical."""
+    """True when tokens and logits of every position are bit-identical, and precision and energies of every matrix equal."""
     def same(position):
         return np.array_equal(np.asarray(result.logits[position]).view(np.uint32), reference.logits[position].view(np.uint32))
 
     return (list(result.tokens) == list(reference.tokens) and result.logits.keys() == reference.logits.keys()
-            and all(map(same, reference.logits)))
+            and all(map(same, reference.logits)) and result.precision == reference.precision)
 
 
 def generate(request, json=""):
@@ -142,6 +162,7 @@ def generate(request, json=""):
     text = models.Text(image)
     prompt = text.encode(request.prompt) if prompt is None else prompt
     check_request(image, prompt, request.tokens, Geometry.of(image.model, config).slots, config.lanes)
+    Governor(image, request.precision, request.quality, _pins(request))  # before anything slow: says what the image lacks
     end = () if request.ignore_eos else tuple(image.model["eos"])
     out = people.file
     match, cycles, utilization, fault = None, None, None, False
@@ -155,7 +176,8 @@ def generate(request, json=""):
 
         stream = Stream(text, prompt, out, show=False)
         result = generate_rtl(image, config, prompt, request.tokens, sim=request.sim, waves=request.waves, wave_window=window, end=end,
-                              on_start=stream.show, on_token=stream.token, say=say)
+                              on_start=stream.show, on_token=stream.token, say=say, precision=request.precision, quality=request.quality,
+                              pins=_pins(request))
         seconds, cycles, utilization, fault = result.seconds, result.cycle_report(), result.utilization, result.fault
         out.write("\n")
         if request.check:
@@ -165,7 +187,7 @@ def generate(request, json=""):
         "prompt_tokens": list(prompt), "tokens": [int(t) for t in result.tokens], "text": text.decode(result.tokens),
         "backend": request.backend, "config": config.to_dict(), "cycles": cycles, "passes": result.passes,
         "tokens_per_pass": tokens_per_pass(result, len(prompt), config.lanes), "utilization": utilization,
-        "precision": {d.name: "fp16" for d in image.descriptors if d.tensor and image.tensors[d.tensor].dtype == np.float16},
+        "precision": result.precision,
         "golden_match": match, "seconds": round(seconds, 3),
     }
     if json:

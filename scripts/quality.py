@@ -13,7 +13,7 @@ from multiprocessing import get_context
 import numpy as np
 from rich.table import Table
 
-from hayate.compiler.calibrate import NAME, split
+from hayate.compiler.calibrate import NAME, WINDOW, split
 from hayate.compiler.forward import divergence, log_softmax
 from hayate.rtl.contract.errors import HayateError
 from hayate.rtl.contract.precision import GROUPS, Format, stream_words
@@ -45,7 +45,7 @@ def run(model, tokens, knobs, jobs, json):
     for precision, quality in settings:
         Governor(image, precision, 1.0 if quality is None else quality)  # refuses before the slow work
     text = corpus.heldout()
-    windows = split(models.Text(image).encode(text), tokens, image.model["context"])
+    windows = _windows(models.Text(image).encode(text), tokens, image.model["context"])
     people.print(f"{windows.size} tokens of {corpus.HELDOUT.name} (sha256 {corpus.digest(text)}), {len(windows)} windows", markup=False)
     with steps("feeding"):
         scores = measure(image, windows, settings, jobs, steps.note)
@@ -53,6 +53,15 @@ def run(model, tokens, knobs, jobs, json):
     people.print(table(result))
     if json:
         write_json(result, json)
+
+
+def _windows(ids, scored, context):
+    """As few windows as give `scored` scored next tokens. HayateError when the text has too few."""
+    size = min(WINDOW, context)
+    each = size - size // PROMPT_SHARE - 1
+    if scored > len(ids) // size * each:
+        raise HayateError("--tokens", "", f"the held-out text has {len(ids) // size * each} tokens to score, not {scored}", "ask for fewer")
+    return split(ids, -(-scored // each) * size, context)
 
 
 def measure(image, windows, settings, jobs=1, note=lambda text: None):

@@ -13,8 +13,10 @@ import numpy as np
 
 from hayate.compiler.place import place
 from hayate.rtl.contract.errors import HayateError
-from hayate.rtl.contract.isa import Counter, Space
+from hayate.rtl.contract.isa import Counter, Energy, Space
+from hayate.rtl.contract.precision import Format
 from hayate.rtl.contract.regmap import LOAD_ALL_TILES, LoadSpace, load_address
+from hayate.verif.golden.conductor.governor import PRECISIONS, QUALITY, knob_of, table, weight_matrices
 
 from .progress import Steps
 
@@ -36,6 +38,9 @@ class RtlResult:
     banks: int = 1
     fault: bool = False
     full: bool = False  # the end of the context ended it
+    precision: dict = field(default_factory=dict)  # as in golden's `Generation`
+    governor: int = 0  # cycles that the governor took
+    decisions: list = field(default_factory=list)  # of the governor, in the order of its table: energies, then the format
 
     @property
     def useful(self):
@@ -57,7 +62,7 @@ class RtlResult:
         return {"total": self.cycles, "prefill": self.prefill, "decode": self.cycles - self.prefill,
                 "first_token": self.token_cycles[0] if self.token_cycles else None, "tokens": self.token_cycles,
                 "per_second": round(self.cycles / self.seconds) if self.seconds else None, "causes": causes,
-                "saturated": sum(t["saturated"] for t in self.counters)}
+                "governor": self.governor, "saturated": sum(t["saturated"] for t in self.counters)}
 
 
 def chip_text(config, root, say):
@@ -105,19 +110,33 @@ def build(config, *, sim="verilator", waves="", say=Steps(), root=None):  # noqa
                             optimize="-O0" if waves else "-O1", root=root)
 
 
-def requests(placement, prompt, tokens, end, all_logits, load):
-    """(load words uint64 [n, 2], register values) of a generation."""
+def governed(placement):
+    """Matrices that the governor decides on, in the order of its table: [(index of the planes descriptor, `Descriptor`)]."""
+    planes = placement.tiles[0].planes
+    return [(planes[d.name][0], d) for d in placement.image.descriptors if d.name in planes]
+
+
+def requests(placement, prompt, tokens, end, all_logits, load, knob=None):
+    """(load words uint64 [n, 2], register values) of a generation; `knob`: the governor's, None where the precision is fixed."""
     rows = [(load_address(LOAD_ALL_TILES, LoadSpace.PROMPT, at), token) for at, token in enumerate(prompt)]
     for record in placement.loads():
         if load == "axi" or record.space != Space.BANK:
             rows.append((load_address(record.stop - 1, record.space, record.addr), record.data))
     registers = {"TILES": len(placement.tiles), "PROMPT_LENGTH": len(prompt), "TOKEN_LIMIT": tokens, "CONTEXT": placement.context,
                  "END_TOKEN": (end[0] | 1 << 31) if end else 0, "OPTIONS": int(all_logits)}
+    if knob is not None:
+        matrices = governed(placement)
+        for i, (index, d) in enumerate(matrices):
+            err, half = d.sensitivities
+            for part, word in enumerate((index | bool(d.tensor) << 10, err | half << 32)):
+                rows.append((load_address(LOAD_ALL_TILES, LoadSpace.GOVERNOR, 2 * i + part), word))
+        registers |= {"MATRICES": len(matrices), "QUALITY": knob, "OPTIONS": registers["OPTIONS"] | 2}
     return np.array(rows, dtype=np.uint64), registers
 
 
 def generate_rtl(image, config, prompt, tokens, *, sim="verilator", waves=None, wave_window=None, all_logits=False, end=(), load="file",
-                 on_start=None, on_token=None, say=Steps(), root=None, timeout=None):  # noqa: B008
+                 on_start=None, on_token=None, say=Steps(), root=None, timeout=None, precision="auto", quality=QUALITY,  # noqa: B008
+                 pins=None):
     """Generate on the RTL.
 
     Parameters
@@ -127,6 +146,8 @@ def generate_rtl(image, config, prompt, tokens, *, sim="verilator", waves=None, 
     all_logits: have the logits of every prompt position computed. load: banks from "file" (simulation only) or over "axi".
     on_start: called when the model is loaded. on_token: called with each token as the host reads it. Both from another thread.
     say: `Steps` that shows the slow ones. root: folder of builds. timeout: seconds of wall clock for the simulation.
+    precision: "auto", "fp16", "int8" or "int4". quality: of "auto", see `knob_of`. pins: name -> `Format` of matrices for which a fixed
+    precision is another one.
 
     Returns `RtlResult`. Raises HayateError for what does not fit or is missing.
     """
@@ -135,14 +156,21 @@ def generate_rtl(image, config, prompt, tokens, *, sim="verilator", waves=None, 
     if len(prompt) > config.prompt_depth:
         raise HayateError("prompt", "length", f"{len(prompt)} tokens exceed the prompt buffer of {config.prompt_depth}",
                           f"use --set prompt_depth={len(prompt)}")
-    placement = place(image, config)
+    if precision not in PRECISIONS:
+        raise HayateError("--precision", "", f"{precision!r} is not known", f"use one of: {', '.join(PRECISIONS)}")
+    measured = precision == "auto" and any(d.planes for d in weight_matrices(image).values())
+    knob = knob_of(quality) if measured else None
+    if pins and measured:
+        raise HayateError("--pin", "", "the chip's governor decides on every matrix", "give a fixed --precision beside it")
+    fixed = None if precision == "auto" else {**table(image, precision), **(pins or {})}
+    placement = place(image, config, {n: f for n, f in fixed.items() if image.descriptor(n)[1].planes} if fixed else None)
     built = build(config, sim=sim, waves=Path(waves).suffix[1:] if waves else "", say=say, root=root)
     from hayate.verif.bench import runner
 
     with tempfile.TemporaryDirectory(prefix="hayate-") as folder, ExitStack() as loading:
         loading.enter_context(say("starting the simulation and loading the model"))
         folder = Path(folder)
-        words, registers = requests(placement, prompt, tokens, end, all_logits, load)
+        words, registers = requests(placement, prompt, tokens, end, all_logits, load, knob)
         np.save(folder / "loads.npy", words)
         events, trace = folder / "events", folder / "trace"
         events.touch()
@@ -153,7 +181,8 @@ def generate_rtl(image, config, prompt, tokens, *, sim="verilator", waves=None, 
         if waves:
             plusargs += _waves(Path(waves).resolve(), built, wave_window, say)
         (folder / "request.json").write_text(json.dumps(
-            {"loads": str(folder / "loads.npy"), "registers": registers, "events": str(events), "tiles": config.tiles}))
+            {"loads": str(folder / "loads.npy"), "registers": registers, "events": str(events), "tiles": config.tiles,
+             "matrices": len(governed(placement)) if measured else 0}))
         result = RtlResult(banks=config.banks)
 
         def started():
@@ -165,7 +194,18 @@ def generate_rtl(image, config, prompt, tokens, *, sim="verilator", waves=None, 
             runner.run(built, "hayate.verif.system.rtl_run", directory=folder / "run", log=folder / "log", plusargs=plusargs,
                        env={"HAYATE_REQUEST": str(folder / "request.json")}, timeout=timeout)
         result.logits = read_trace(trace, image.model["vocab"])
+        result.precision = _precision(image, placement, result.decisions)
     return result
+
+
+def _precision(image, placement, decisions):
+    """{name: format and energies} of every weight matrix, from what the governor answered or, without it, from the table loaded."""
+    found = {}
+    for name in weight_matrices(image):
+        found[name] = {"format": Format(placement.precision.get(name, Format.FP16)).name.lower(), "out": 0, "err": 0, "half": 0}
+    for (_, d), row in zip(governed(placement), decisions):
+        found[d.name] = {"format": Format(row[3]).name.lower(), **{e.name.lower(): row[e] for e in Energy}}
+    return found
 
 
 def _waves(path, built, window, say):
@@ -199,6 +239,7 @@ def _follow(events, result, on_start, on_token):
         elif e["event"] == "done":
             result.cycles, result.prefill, result.passes = e["cycles"], e["prefill"], e["passes"]
             result.counters, result.fault, result.full, result.seconds = e["counters"], bool(e["fault"]), bool(e["full"]), e["seconds"]
+            result.decisions, result.governor = e["decisions"], e["governor"]
 
     def follow():
         with open(events) as file:

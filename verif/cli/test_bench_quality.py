@@ -82,7 +82,7 @@ REFUSED = {
     "knob zero": (["--knobs", "0"], ["--quality", "0.0 is not above 0"]),
     "tokens": (["--tokens", "0"], ["--tokens", "0 is not at least 1"]),
     "jobs": (["--jobs", "0"], ["--jobs", "0 is not at least 1"]),
-    "few tokens": (["--tokens", "47"], ["47 tokens make no window of 48"]),
+    "few tokens": (["--tokens", "1000000"], ["tokens to score, not 1000000"]),
     "json nowhere": (["--json", "file/r.json"], ["file/r.json", "--json"]),
     "model": (["--model", "nothing"], ["--model", "no model at 'nothing'"]),
 }

@@ -29,7 +29,7 @@ def golden(tied=True, context=48, prompt=PROMPT, tokens=6, end=(), all_logits=Tr
 
 
 def difference(result, reference):
-    """Where two generations differ: "" when tokens and the logits of all positions are bit-identical, else one line."""
+    """Where two generations differ: "" when tokens, logits of all positions, formats and energies are identical, else one line."""
     if list(result.tokens) != list(reference.tokens):
         return f"tokens {list(result.tokens)}, not {list(reference.tokens)}"
     if result.logits.keys() != reference.logits.keys():
@@ -39,4 +39,7 @@ def difference(result, reference):
         if len(bad):
             at = int(bad[0])
             return f"position {position}: {len(bad)} logits differ; token {at} has {result.logits[position][at]!r}, not {row[at]!r}"
+    for name, row in reference.precision.items():
+        if result.precision.get(name) != row:
+            return f"matrix {name}: {result.precision.get(name)}, not {row}"
     return ""

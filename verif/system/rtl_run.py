@@ -1,7 +1,8 @@
 """A generation on simulated RTL: brings the machine up over its AXI ports, starts it, collects tokens. Runs inside cocotb.
 
 The request is the JSON file named by HAYATE_REQUEST: ``loads`` (.npy, uint64 [n, 2]: load-window address, data), ``registers``
-(name -> value), ``events`` (file to append JSON lines to), ``tiles``.
+(name -> value), ``events`` (file to append JSON lines to), ``tiles``, ``matrices`` (that the
+governor decides on, 0 where it does not).
 """
 
 import json
@@ -102,7 +103,16 @@ async def generation(dut):
                 pass
             values[counter.name.lower()] = await host.read("COUNTER_VALUE")
         counters.append(values)
+    decisions = []
+    for matrix in range(request["matrices"]):
+        row = []
+        for kind in range(4):  # the energies, then the decision
+            await host.write("GOVERNOR_SELECT", matrix | kind << 16)
+            low = await host.read("GOVERNOR_LOW")
+            row.append(low | await host.read("GOVERNOR_HIGH") << 32 if kind < 3 else low)
+        decisions.append(row)
     status = await host.read("STATUS")
     event("done", cycles=await host.read("CYCLES"), prefill=await host.read("PREFILL_CYCLES"), passes=await host.read("PASSES"),
-          counters=counters, fault=field("STATUS", "FAULT", status), full=field("STATUS", "FULL", status), seconds=seconds)
+          counters=counters, decisions=decisions, governor=await host.read("GOVERNOR_CYCLES"),
+          fault=field("STATUS", "FAULT", status), full=field("STATUS", "FULL", status), seconds=seconds)
     out.close()

@@ -52,8 +52,8 @@ def generate(image, prompt, tokens, *, lanes=4, slots=None, end=(), all_logits=F
     Parameters
     ----------
     image: `Image`. prompt: token ids. lanes: M. slots: KV slots (default: the model's context and M in whole quads).
-    end: ids that end the text (emitted, then stop). all_logits: keep the logits of every prompt position, which then all count in the
-    energies of the matrix that makes the logits. on_token: called with each token id as it is chosen. tile: a `Tile` to reuse.
+    end: ids that end the text (emitted, then stop). all_logits: keep the logits of every prompt position; the energies of the matrix that
+    makes them count the last one all the same. on_token: called with each token id as it is chosen. tile: a `Tile` to reuse.
     precision, quality, pins: see `Governor`.
 
     Returns `Generation`. Raises HayateError for a request that does not fit.
@@ -71,7 +71,7 @@ def generate(image, prompt, tokens, *, lanes=4, slots=None, end=(), all_logits=F
         last = positions[-1] == len(prompt) - 1
         wanted = range(len(positions)) if all_logits else [len(positions) - 1] if last else []
         logits = tile.run_pass(prompt[positions[0]:positions[-1] + 1], positions, positions, hwm=positions[-1] + 1, wanted=wanted,
-                               measure=governor.measure)
+                               measure=governor.measure, counted=[len(positions) - 1] if last else [])
         result.passes += 1
         result.logits.update((int(positions[w]), row) for w, row in zip(wanted, logits))
     result.precision = governor.freeze(tile.state)
