@@ -83,7 +83,7 @@ class Conductor(wiring.Component):
         here = Signal(POSITION_BITS)          # position of the current lane
         left = Signal(POSITION_BITS)          # prompt tokens not yet fed
         prefill, last_prefill = Signal(), Signal()
-        want = Signal(8)
+        want, counted = Signal(8), Signal(8)
         m.d.comb += [
             prompt.wr_en.eq(self.prompt_write), prompt.wr_addr.eq(self.prompt_addr), prompt.wr_data.eq(self.prompt_token),
             here.eq(position + lane), prompt.rd_addr.eq(here),
@@ -91,10 +91,14 @@ class Conductor(wiring.Component):
             self.tokens.payload.eq(token_fifo.r_data[:-1]), self.tokens.valid.eq(token_fifo.r_rdy), token_fifo.r_en.eq(self.tokens.ready),
             self.token_level.eq(token_fifo.level),
         ]
+        final = Cat(count == n + 1 for n in range(self._lanes))
         with m.If(self.all_logits & prefill):
             m.d.comb += want.eq(Cat(count > n for n in range(self._lanes)))
         with m.Elif(~prefill | last_prefill):
-            m.d.comb += want.eq(Cat(count == n + 1 for n in range(self._lanes)))
+            m.d.comb += want.eq(final)
+        # The token's logits only: ALL_LOGITS is for a look at the machine, and must not change what it decides.
+        with m.If(self.auto & prefill & last_prefill):
+            m.d.comb += counted.eq(final)
 
         # Flits to the tiles. The payload is registered nowhere: the ring stop stores it.
         pass_word = Signal(3)
@@ -107,7 +111,7 @@ class Conductor(wiring.Component):
         with m.If(pass_word == PassWord.LANE):
             m.d.comb += self.tx.payload.data.eq(Cat(Mux(prefill, prompt.rd_data, token), here, here))
         with m.Elif(pass_word == PassWord.START):
-            m.d.comb += self.tx.payload.data.eq(Cat(last[:3], self.auto & prefill, Const(0, 4), want, used))
+            m.d.comb += self.tx.payload.data.eq(Cat(last[:3], self.auto & prefill, Const(0, 4), want, used, counted))
 
         # What the tiles send back.
         m.d.comb += [

@@ -231,7 +231,8 @@ class PassWord(IntEnum):
     """Kind of a PASS flit, in its `chan` field."""
 
     LANE = 0   # lane = position index; data = token[19:0] | position[35:20] | slot[51:36]
-    START = 1  # data = positions - 1 [2:0] | measure [3] | wanted-logits mask[15:8] | high-water mark[31:16] (slots in use, with this pass)
+    START = 1  # data = positions - 1 [2:0] | measure [3] | wanted-logits mask[15:8] | high-water mark[31:16] (slots in use, with this
+    #            pass) | positions[39:32] whose energies count in a GEMV that says `wanted`
     BEGIN = 2  # a generation begins: counters are cleared and count
     FINISH = 3  # it has ended: counters stop
 

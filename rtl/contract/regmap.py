@@ -77,7 +77,8 @@ REGISTERS = (
         ("COUNT", 0, 16, "at most MAX_MATRICES"),)),
     Register(0x084, "QUALITY", "rw", "the governor's threshold: 2**24 * (1 - Q) / Q, rounded, of the quality 0 < Q <= 1"),
     Register(0x088, "GOVERNOR_SELECT", "rw", "asks for a result of the governor; it is there before the next register can be read", (
-        ("MATRIX", 0, 10, "place in the governor's table"), ("KIND", 16, 2, "0 OUT, 1 ERR, 2 HALF: that energy, over all tiles; 3: the decision"))),
+        ("MATRIX", 0, 10, "place in the governor's table"),
+        ("KIND", 16, 2, "0 OUT, 1 ERR, 2 HALF: that energy, over all tiles; 3: the decision"))),
     Register(0x08C, "GOVERNOR_LOW", "ro", "low half of the energy, or the decision: 0 FP16, 1 INT8, 2 INT4"),
     Register(0x090, "GOVERNOR_HIGH", "ro", "high half of the energy"),
     Register(0x094, "GOVERNOR_CYCLES", "ro", "cycles that the governor took in the generation, between the prompt and the pass after it"),

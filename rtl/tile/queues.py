@@ -62,6 +62,7 @@ PassState = data.StructLayout({
     "want": 8,        # positions whose logits are wanted
     "hwm": 16,        # KV slots in use, this pass included
     "measure": 1,     # the governor measures
+    "counted": 8,     # positions whose energies count in a GEMV that says `wanted`
 })
 
 #: one position of the pass.

@@ -1,17 +1,21 @@
 """A tile: ring stop, sequencer, matrix engine and vector engine on one clock."""
 
 from amaranth.hdl import Module, Mux, Signal
-from amaranth.lib import stream, wiring
+from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out, connect
 
 from ..contract.flits import CONDUCTOR, FlitKind
-from ..contract.isa import PassWord, Space
+from ..contract.isa import ENERGY_BIT, PassWord, Space
 from ..ring.flit import FLIT_STREAM, Flit
 from ..ring.stop import RingStop
 from .counters import Counters
+from .energy import Energy
 from .matrix import MatrixEngine
 from .sequencer import Sequencer
 from .vector import VectorEngine
+
+#: READs that wait here: three of the governor and one of the host, each of which waits for its answers before it asks again.
+READ_DEPTH = 4
 
 
 class Tile(wiring.Component):
@@ -20,10 +24,15 @@ class Tile(wiring.Component):
     It does what the flits on the ring tell it: LOAD fills its memories, PASS words start a pass, READ is answered. Flits are filtered by
     physical stop number (LOAD, READ) or by logical tile index (all others); reset empties the ring stop and the engines, not the memories.
 
+    READs, at most READ_DEPTH at a time, are answered in order: with a counter, or, when the address has ENERGY_BIT, with an energy of the
+    generation in progress or the last one. In a pass that measures, the SYNC to the conductor waits until the matrix engine is idle, so
+    that whoever has seen the SYNCs finds complete energies: the differences of a `dual` matrix come behind the rows that others wait for.
+
     Parameters
     ----------
     banks, lanes, bank_depth, act_depth, stage_depth, vmem_depth, program_depth, micro_depth, desc_depth, landing_depth, max_slots:
         as in `Config`.
+    governor: energies are there; without it each of them is 0, and no pass may measure.
 
     Members
     -------
@@ -35,10 +44,10 @@ class Tile(wiring.Component):
     """
 
     def __init__(self, *, banks, lanes, bank_depth, act_depth, stage_depth, vmem_depth, program_depth, micro_depth, desc_depth,
-                 landing_depth, max_slots):
-        self._banks, self._lanes = banks, lanes
+                 landing_depth, max_slots, governor=True):
+        self._lanes, self._desc_depth, self._governor = lanes, desc_depth, governor
         self._matrix = dict(banks=banks, lanes=lanes, bank_depth=bank_depth, act_depth=act_depth, max_slots=max_slots,
-                            landing_depth=landing_depth)
+                            landing_depth=landing_depth, governor=governor)
         self._vector = dict(lanes=lanes, vmem_depth=vmem_depth, stage_depth=stage_depth, micro_depth=micro_depth,
                             landing_depth=landing_depth, max_slots=max_slots)
         self._sequencer = dict(lanes=lanes, program_depth=program_depth, desc_depth=desc_depth)
@@ -65,13 +74,13 @@ class Tile(wiring.Component):
         number = Mux(by_stop, self.stop_id, sequencer.tile.index)
         mine = (arrived.lo <= number) & (number <= arrived.hi)
         rx_valid, rx = Signal(), Signal(Flit)
-        reading = Signal(2)  # a READ is looked up, then its reply waits for the ring
+        m.submodules.reads = reads = fifo.SyncFIFO(width=ENERGY_BIT + 1, depth=READ_DEPTH)
         m.d.comb += stop.deliver.ready.eq(1)
         m.d.sync += rx_valid.eq(0)
+        m.d.comb += reads.w_data.eq(arrived.addr)
         with m.If(stop.deliver.valid & mine):
-            with m.If(arrived.kind == FlitKind.READ):
-                # One READ at a time: the host port waits for the reply. A reply is a READ too, but its range is the conductor's.
-                m.d.sync += [reading.eq(1), counters.select.eq(arrived.addr)]
+            with m.If(arrived.kind == FlitKind.READ):  # A reply is a READ too, but its range is the conductor's.
+                m.d.comb += reads.w_en.eq(1)
             with m.Else():
                 m.d.sync += [rx_valid.eq(1), rx.eq(arrived)]
         for block in (sequencer, matrix, vector):
@@ -88,41 +97,77 @@ class Tile(wiring.Component):
         m.d.comb += [a.eq(b) for a, b in zip(vector.row, matrix.row)]
 
         # Towards the ring: a reply, fetched rows, vector results. Each source keeps its order; none of them waits for another tile.
+        pass_word = Signal()
+        m.d.comb += pass_word.eq(rx_valid & (rx.kind == FlitKind.PASS))
+        begins = Signal()
+        m.d.comb += begins.eq(pass_word & (rx.chan == PassWord.BEGIN))
         reply = stream.Signature(Flit).create(path=("reply",))
-        m.d.comb += [
-            reply.valid.eq(reading == 3), reply.payload.kind.eq(FlitKind.READ), reply.payload.lo.eq(CONDUCTOR),
-            reply.payload.hi.eq(CONDUCTOR), reply.payload.chan.eq(Space.COUNTER), reply.payload.addr.eq(counters.select),
-            reply.payload.data.eq(counters.value),
-        ]
-        with m.If((reading == 1) | (reading == 2)):
-            m.d.sync += reading.eq(reading + 1)
-        with m.Elif(reply.valid & reply.ready):
-            m.d.sync += reading.eq(0)
+        energy_parity = self._answer(m, reads, counters, matrix, reply, begins)
+        hold, last = Signal(), vector.tx.payload
+        m.d.comb += hold.eq((last.kind == FlitKind.SYNC) & (last.lo == CONDUCTOR) & sequencer.pass_state.measure & matrix.busy)
         with m.If(reply.valid):
             self._pass_on(m, stop.inject, reply)
         with m.Elif(matrix.tx.valid):
             self._pass_on(m, stop.inject, matrix.tx)
-        with m.Else():
+        with m.Elif(~hold):
             self._pass_on(m, stop.inject, vector.tx)
 
         # Counters.
-        pass_word = rx_valid & (rx.kind == FlitKind.PASS)
         counting = Signal()
-        with m.If(pass_word & (rx.chan == PassWord.BEGIN)):
+        with m.If(begins):
             m.d.sync += counting.eq(1)
         with m.If(pass_word & (rx.chan == PassWord.FINISH)):
             m.d.sync += counting.eq(0)
         m.d.comb += [
-            counters.clear.eq(pass_word & (rx.chan == PassWord.BEGIN)), counters.counting.eq(counting),
+            counters.clear.eq(begins), counters.counting.eq(counting),
             counters.running.eq(sequencer.running), counters.cause.eq(matrix.cause), counters.useful.eq(matrix.useful),
             counters.useful_kv.eq(matrix.useful_kv), counters.saturated.eq(vector.saturated),
             counters.corrected.eq(matrix.corrected), counters.uncorrectable.eq(matrix.uncorrectable),
-            counters.parity.eq(sequencer.parity | matrix.parity | vector.parity),
+            counters.parity.eq(sequencer.parity | matrix.parity | vector.parity | energy_parity),
             self.trace_valid.eq(vector.trace_valid), self.trace_row.eq(vector.trace_row), self.trace_mask.eq(vector.trace_mask),
         ]
         m.d.comb += [a.eq(b) for a, b in zip(self.trace_values, vector.trace_values)]
         m.d.sync += self.fault.eq(counters.uncorrectable | counters.parity)
         return m
+
+    def _answer(self, m, reads, counters, matrix, reply, begins):
+        """Look-up of the oldest READ and its reply; the strobe of a damaged energy."""
+        asked = reads.r_data
+        is_energy, found, parity = Signal(), Signal(), Signal()
+        value, total = Signal(64, reset_less=True), Signal(64)
+        m.d.comb += [
+            is_energy.eq(asked[ENERGY_BIT]), counters.select.eq(asked),
+            reply.payload.kind.eq(FlitKind.READ), reply.payload.lo.eq(CONDUCTOR), reply.payload.hi.eq(CONDUCTOR),
+            reply.payload.chan.eq(Space.COUNTER), reply.payload.addr.eq(asked), reply.payload.data.eq(value),
+        ]
+        look = Signal()
+        with m.FSM(name="answer"):
+            with m.State("IDLE"):
+                m.d.comb += look.eq(reads.r_rdy)
+                with m.If(look):
+                    m.next = "LOOK"
+            with m.State("LOOK"):
+                m.d.sync += value.eq(Mux(is_energy, total, counters.value))
+                with m.If(~is_energy | found):
+                    m.next = "REPLY"
+            with m.State("REPLY"):
+                m.d.comb += [reply.valid.eq(1), reads.r_en.eq(reply.ready)]
+                with m.If(reply.ready):
+                    m.next = "IDLE"
+
+        if not self._governor:
+            m.d.comb += found.eq(1)
+            return parity
+        m.submodules.energy = energy = Energy(self._lanes, self._desc_depth)
+        m.d.comb += [
+            getattr(energy, name).eq(getattr(matrix, f"energy_{name}"))
+            for name in ("valid", "second", "low_valid", "planes", "grid_out", "grid_err", "grid_half", "mask")]
+        m.d.comb += [
+            energy.sums.eq(matrix.energy_sum), energy.lows.eq(matrix.energy_low), energy.clear.eq(begins),
+            energy.read.eq(look & is_energy), energy.read_kind.eq(asked), energy.read_index.eq(asked[2:]),
+            found.eq(energy.read_valid), total.eq(energy.read_total), parity.eq(energy.parity),
+        ]
+        return parity
 
     @staticmethod
     def _pass_on(m, target, source):

@@ -44,8 +44,8 @@ async def tell(dut, **fields):
 class Tiles:
     """Model of the tiles: takes a pass's flits, answers with candidates whose best is `chosen[position]`, then SYNCs.
 
-    `passes`: (tokens, first position, wanted, measure). `told`: (passes before it, planes descriptor, format). Every tile answers every
-    question about an energy, whether it takes part in passes or not: with its kind plus 1."""
+    `passes`: (tokens, first position, wanted, measure, counted). `told`: (passes before it, planes descriptor, format). Every tile answers
+    every question about an energy, whether it takes part in passes or not: with its kind plus 1."""
 
     def __init__(self, dut, r, sink, chosen, tiles):
         self.dut, self.r, self.sink, self.chosen, self.tiles = dut, r, sink, chosen, tiles
@@ -67,7 +67,7 @@ class Tiles:
                 lanes[flit.lane] = (flit.data & 0xFFFFF, flit.data >> 20 & 0xFFFF, flit.data >> 36 & 0xFFFF)
             elif flit.chan == PassWord.START:
                 await self.answer([lanes[i] for i in range((flit.data & 7) + 1)], flit.data >> 8 & 0xFF, flit.data >> 16 & 0xFFFF,
-                                  flit.data >> 3 & 31)
+                                  flit.data >> 3 & 31, flit.data >> 32)
                 lanes = {}
 
     async def govern(self, flit):
@@ -81,12 +81,12 @@ class Tiles:
             await tell(self.dut, kind=FlitKind.READ, src=tile + 1, lo=CONDUCTOR, hi=CONDUCTOR, chan=Space.COUNTER, addr=flit.addr,
                        data=1 + (flit.addr & 3))
 
-    async def answer(self, lanes, want, hwm, measure):
+    async def answer(self, lanes, want, hwm, measure, counted):
         tokens, positions, slots = (list(v) for v in zip(*lanes))
         assert positions == slots == list(range(positions[0], positions[0] + len(lanes)))
         assert hwm == positions[-1] + 1
         wanted = [i for i in range(8) if want >> i & 1]
-        self.passes.append((tokens, positions[0], wanted, measure))
+        self.passes.append((tokens, positions[0], wanted, measure, counted))
         flits = []
         for tile in range(self.tiles):
             for lane in wanted:
@@ -132,7 +132,9 @@ async def generation(dut, r, sinks, *, prompt, limit, context=100, end=None, all
     await clock(dut, 2)
     assert got == tokens
     prefills = sum(first < len(prompt) for _, first, _ in passes)
-    assert model.passes == [(*one, int(bool(matrices) and n < prefills)) for n, one in enumerate(passes)]
+    measured = [bool(matrices) and n < prefills for n in range(len(passes))]
+    last = [1 << len(one[0]) - 1 if n == prefills - 1 else 0 for n, one in enumerate(passes)]
+    assert model.passes == [(*one, on, on * count) for one, on, count in zip(passes, measured, last)]
     # INT8 when sensitivity * ERR > OUT, with 2 * RING_TILES and RING_TILES of them.
     assert model.told == [(prefills, planes, 1 if 2 * sensitivity > 1 else 2) for planes, sensitivity in matrices]
     assert bool(int(dut.governor_cycles.value)) == bool(matrices)

@@ -29,7 +29,8 @@ def apply(state, kind, chan, lane, addr, data):
     elif (kind, chan) == (FlitKind.PASS, PassWord.LANE) and lane < len(lanes):
         lanes[lane] = {"token": data & 0xFFFFF, "pos": data >> 20 & 0xFFFF, "slot": data >> 36 & 0xFFFF}
     elif (kind, chan) == (FlitKind.PASS, PassWord.START):
-        pass_.update(positions=(data & 7) + 1, measure=data >> 3 & 1, want=data >> 8 & 0xFF, hwm=data >> 16 & 0xFFFF)
+        pass_.update(positions=(data & 7) + 1, measure=data >> 3 & 1, want=data >> 8 & 0xFF, hwm=data >> 16 & 0xFFFF,
+                     counted=data >> 32 & 0xFF)
 
 
 def check(dut, state):

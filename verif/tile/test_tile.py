@@ -62,10 +62,11 @@ class Ring:
     def control(self, word, lane=0, data=0):
         self.send(kind=FlitKind.PASS, hi=CONDUCTOR - 1, chan=word, lane=lane, data=data)
 
-    def start_pass(self, tokens, positions, slots, hwm, wanted):
+    def start_pass(self, tokens, positions, slots, hwm, wanted, measure=0, counted=()):
         for lane, (token, position, slot) in enumerate(zip(tokens, positions, slots)):
             self.control(PassWord.LANE, lane, token | position << 20 | slot << 36)
-        self.control(PassWord.START, data=len(tokens) - 1 | sum(1 << w for w in wanted) << 8 | hwm << 16)
+        want, count = (sum(1 << w for w in which) for which in (wanted, counted))
+        self.control(PassWord.START, data=len(tokens) - 1 | measure << 3 | want << 8 | hwm << 16 | count << 32)
 
     async def until(self, **fields):
         """Wait for a flit of the tile with these fields; the flits up to it, taken out."""
