@@ -98,14 +98,11 @@ class Pe(wiring.Component):
     def elaborate(self, platform):
         m = Module()
 
-        s1_valid = Signal()
-        s1_first = Signal(reset_less=True)
-        s1_last = Signal(reset_less=True)
+        s1_valid, s1_first, s1_last = Signal(), Signal(reset_less=True), Signal(reset_less=True)
         s1_planes = Signal(reset_less=True)
         s1_weight = Signal(data.ArrayLayout(Operand, WORD_ELEMENTS), reset_less=True)
         s2_valid, s2_first, s2_last = Signal(), Signal(reset_less=True), Signal(reset_less=True)
-        s3_valid = Signal()
-        s3_last = Signal(reset_less=True)
+        s3_valid, s3_last = Signal(), Signal(reset_less=True)
         s4_done = Signal()
         m.d.sync += [
             s1_valid.eq(self.en),
@@ -280,9 +277,12 @@ class _Lane(wiring.Component):
             term = Signal(signed(4 + _CODE_BITS), name=f"term{j}")
             m.d.comb += term.eq(self.weight.word_select(j, 4).as_signed() * self.codes.word_select(j, _CODE_BITS).as_signed())
             terms.append(term)
+        # Codes have no -128, so a sum of two needs no more bits; with one more, synthesis would build costlier rows of full adders.
+        pairs = [Signal(signed(_QUAD_BITS - 1), name=f"pair{i}_{n}") for n in range(2)]
+        m.d.comb += [pairs[0].eq(terms[0] + terms[1]), pairs[1].eq(terms[2] + terms[3])]
         s1_quad = Signal(signed(_QUAD_BITS), name=f"s1_quad{i}", reset_less=True)
         with m.If(self.en & self.planes & ~self.scales):
-            m.d.sync += s1_quad.eq((terms[0] + terms[1]) + (terms[2] + terms[3]))
+            m.d.sync += s1_quad.eq(pairs[0] + pairs[1])
 
         weight = self.s1_weight[i]  # +, and with exponent 0, for a word of the planes
         factor = Signal(WideOperand, name=f"factor{i}")
