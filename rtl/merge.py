@@ -110,7 +110,8 @@ def _declared(line):
 
 
 def _name(line):
-    return re.search(r"(\\\S+|\w+)(?: +=[^;]*| *\[[^\]]*\])? *;$", line)[1]
+    """Name that a declaration declares; attributes stand in lines before it."""
+    return re.search(r"(\\\S+|\w+)(?: +=[^;]*| *\[[^\]]*\])? *;$", line.splitlines()[-1])[1]
 
 
 def _add_outputs(module, other):

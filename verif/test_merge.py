@@ -113,3 +113,9 @@ async def the_merged_design_works(dut):
             for by in (3, 3, 7, 3):
                 value = ((value >> 4 | value << 4) & 0xFF) + by & 0xFF
             assert int(dut.y.value) == value and int(dut.odd.value) == value & 1
+
+
+def test_attributes_do_not_part_an_output_from_its_wire():
+    text = ("module one(\\port$2$7 , clk);\n  input clk;\n  wire clk;\n  (* init = 1'h0 *)\n  output \\port$2$7 ;\n  wire \\port$2$7 ;\n"
+            "  assign \\port$2$7  = clk;\nendmodule\n")
+    assert "  (* init = 1'h0 *)\n  output \\port$0 ;\n  wire \\port$0 ;\n" in merge_identical(text)
