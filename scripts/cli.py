@@ -126,7 +126,7 @@ def generate(
     ignore_eos: Annotated[bool, typer.Option("--ignore-eos", show_default="stop there", help="Go on after an end token.")] = False,
     check: Annotated[bool, typer.Option(help="Compare the rtl backend's tokens and logits with golden's.")] = True,
     precision: Annotated[str, typer.Option(help="auto: the governor chooses for each matrix; else fp16, int8 or int4.")] = "auto",
-    quality: Annotated[float, typer.Option(help="Of auto: 1 asks for the best copy of everything, values near 0 for INT4.")] = 0.5,
+    quality: Annotated[float, typer.Option(help="Of auto: 1 asks for the best copy of everything, values near 0 for INT4.")] = 0.65,
     pin: Annotated[list[str], typer.Option("--pin", metavar="MATRIX=FORMAT", show_default="none",
                                              help="Another precision for one matrix, beside a fixed --precision; may be repeated.")
                    ] = [],  # noqa: B006

@@ -68,7 +68,7 @@ class Config:
         require("bank_width", self.bank_width == 64, "only 64-bit words are built")
         require("lanes", self.lanes <= MAX_LANES and not self.lanes & (self.lanes - 1), f"use a power of two up to {MAX_LANES}")
         require("bank_depth", self.bank_depth <= 1 << 18, "use at most 262144 words")
-        require("act_depth", self.act_depth <= 1 << 12, "use at most 4096 words")
+        require("act_depth", 16 <= self.act_depth <= 1 << 12 and self.act_depth % 8 == 0, "use a multiple of 8 from 16 to 4096 words")
         require("vmem_depth", self.vmem_depth <= 1 << 12, "use at most 4096 words")
         require("stage_depth", self.stage_depth <= 1 << 12, "use at most 4096 words")
         require("program_depth", self.program_depth <= 1 << 10, "use at most 1024 entries")
@@ -96,8 +96,8 @@ PRESETS = {
     # Smallest machine that exercises every path: two tiles, so the ring gathers; two banks; two lanes.
     "unit": Config(name="unit", tiles=2, banks=2, bank_depth=4096, lanes=2, act_depth=256, vmem_depth=512, max_slots=64,
                    prompt_depth=64),
-    # Deep enough for py-mini in FP16 plus 256 positions of KV on any two of its tiles.
-    "demo": Config(name="demo", tiles=4, banks=4, bank_depth=36864, lanes=4, act_depth=512, vmem_depth=1024, max_slots=260,
+    # Deep enough for py-mini in FP16 and as integers, plus 256 positions of KV, on any two of its tiles.
+    "demo": Config(name="demo", tiles=4, banks=4, bank_depth=51200, lanes=4, act_depth=512, vmem_depth=1024, max_slots=260,
                    prompt_depth=256),
 }
 

@@ -8,7 +8,7 @@ from hayate.rtl.contract.isa import Energy, Op
 from hayate.rtl.contract.precision import KNOB_BITS, KNOB_FRACTION, Format
 
 PRECISIONS = ("auto", *(f.name.lower() for f in Format))
-QUALITY = 0.5  # where the user names none
+QUALITY = 0.65  # where the user names none
 
 
 def knob_of(quality):
