@@ -13,7 +13,7 @@ from hayate.compiler.quantize import quantize
 from hayate.rtl.contract.alu_ops import AluOp
 from hayate.rtl.contract.config import load_config
 from hayate.rtl.contract.errors import HayateError
-from hayate.rtl.contract.image import Descriptor, Image, Region
+from hayate.rtl.contract.image import Constant, Descriptor, Image, Region
 from hayate.rtl.contract.isa import ASrc, Cast, FetchIndex, Instr, Micro, Mode, Op, Rows, WaitKind
 from hayate.rtl.contract.precision import GROUPS, Format, hi_pitch, plane_words, stream_words
 from hayate.verif.golden.conductor.generate import generate as golden
@@ -57,9 +57,9 @@ def gemv_image(k, rows, group, formats=tuple(Format)):
     ])
     model = {"name": f"gemv-{rows}x{k}", "hidden": k, "layers": 0, "heads": 1, "kv_heads": 1, "head_dim": 4, "intermediate": k,
              "vocab": rows, "context": 4, "eos": [], "bos": None, "rope_theta": 1e4, "eps": 1e-5, "tied": False, "source": ""}
-    regions = (Region("X", "act", {"": k // 4}), Region("INPUT", "stage", {"": k // 4}))
+    regions = (Region("X", "act", {"": k // 4}), Region("INPUT", "stage", {"": k // 4}), Region("ONE", "vmem", {"": 1}))
     return Image(model=model, program=program, micros=micros, routines={"load": (0, 1), "head": (1, 1)}, descriptors=descriptors,
-                 regions=regions, constants=(), tensors=tensors)
+                 regions=regions, constants=(Constant("ONE", (1.0,)),), tensors=tensors)
 
 
 def machine(config, k, rows, group):
