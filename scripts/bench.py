@@ -15,7 +15,7 @@ def quality(
     model: Annotated[str, typer.Option(help="Hugging Face directory, image file, or the name of a shipped model.")] = "py-mini",
     tokens: Annotated[int, typer.Option(help="Tokens of the held-out text to score at least, in windows of 256.")] = 20_000,
     knobs: Annotated[str, typer.Option(metavar="Q,Q", help="Qualities at which the governor chooses, each above 0 and at most 1.")
-                     ] = "0.5,0.65,0.8",
+                     ] = "0.55,0.65,0.75",
     jobs: Annotated[int, typer.Option(help="Processes that share the windows.")] = 2,
     json: JsonOption = "",
 ):

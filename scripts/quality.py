@@ -144,7 +144,7 @@ def _qualities(text):
     try:
         return {part.strip(): float(part) for part in text.split(",")}
     except ValueError:
-        raise HayateError("--knobs", "", f"{text!r} is not a list of numbers", "give it as in 0.5,0.65,0.8") from None
+        raise HayateError("--knobs", "", f"{text!r} is not a list of numbers", "give it as in 0.55,0.65,0.75") from None
 
 
 def _image(model, steps):
