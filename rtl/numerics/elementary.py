@@ -91,36 +91,52 @@ class Elementary(wiring.Component):
                 s1_shifted.eq(shift_out),
             ]
 
-        # Stage 2: give exp's argument its sign.
+        # Stage 2: exp's argument times log2(e), in three products. A negative argument is inverted, one short of its negative: what that
+        # leaves out is added behind the multipliers, which are what takes long here.
+        high_bits = magnitude_bits - tables.X_LOW_BITS
+        negate = Signal()
+        low, high = Signal(tables.X_LOW_BITS), Signal(signed(high_bits + 1))
+        m.d.comb += [
+            negate.eq((s1_mode == ElementaryFunction.EXP) & s1_negative),
+            low.eq(s1_shifted[: tables.X_LOW_BITS] ^ negate.replicate(tables.X_LOW_BITS)),
+            high.eq(Cat(s1_shifted[tables.X_LOW_BITS :] ^ negate.replicate(high_bits), negate)),
+        ]
         s2_valid = Signal()
         s2_mode = Signal(2)
         s2_negative, s2_zero, s2_huge = Signal(), Signal(), Signal()
         s2_power = Signal(signed(9))
-        s2_fixed = Signal(signed(magnitude_bits + 1))  # exp: the argument; else the fraction in the low 23 bits
+        s2_fraction = Signal(23)
+        s2_negated, s2_round = Signal(), Signal()  # the argument was inverted; and the 1 to be added carries into `high`
+        s2_hh = Signal(signed(high_bits + 18))
+        s2_hl = Signal(signed(high_bits + 17))
+        s2_lh = Signal(tables.X_LOW_BITS + 17)
         m.d.sync += s2_valid.eq(s1_valid)
         with m.If(s1_valid):
-            s1_exp = s1_mode == ElementaryFunction.EXP
-            negate = s1_exp & s1_negative
             m.d.sync += [
                 s2_mode.eq(s1_mode),
                 s2_negative.eq(s1_negative),
                 s2_zero.eq(s1_zero),
                 s2_huge.eq(s1_huge),
                 s2_power.eq(s1_power),
-                s2_fixed.eq((Mux(s1_exp, s1_shifted, s1_shifted[1:24][::-1]) ^ negate.replicate(magnitude_bits + 1)) + negate),
+                s2_fraction.eq(s1_shifted[1:24][::-1]),
+                s2_negated.eq(negate),
+                s2_round.eq(negate & ~s1_shifted[: tables.X_LOW_BITS].any()),
+                s2_hh.eq(high * tables.LOG2E_HIGH),
+                s2_hl.eq(high * tables.LOG2E_LOW),
+                s2_lh.eq(low * tables.LOG2E_HIGH),
             ]
 
-        # Stage 3: exp's argument times log2(e) splits into a power and a fraction; choose the table row.
-        low = Signal(tables.X_LOW_BITS)
-        high = Signal(signed(magnitude_bits + 1 - tables.X_LOW_BITS))
+        # Stage 3: their sum splits into a power and a fraction; choose the table row. With low = 2^X_LOW_BITS, where the 1 carries, low
+        # times LOG2E_HIGH holds the carry already.
+        middle, lowest = Signal(signed(high_bits + 18)), Signal(tables.X_LOW_BITS + 18)
         scaled = Signal(signed(39))  # in units of 2^-30
         fraction = Signal(23)
         row = Signal(8)
         m.d.comb += [
-            low.eq(s2_fixed[: tables.X_LOW_BITS]),
-            high.eq(s2_fixed[tables.X_LOW_BITS :]),
-            scaled.eq((high * tables.LOG2E_HIGH << 5) + (high * tables.LOG2E_LOW >> 12) + (low * tables.LOG2E_HIGH >> 12)),
-            fraction.eq(s2_fixed[:23]),
+            middle.eq(s2_hl + Mux(s2_round, tables.LOG2E_LOW, 0)),
+            lowest.eq(s2_lh + Mux(s2_negated, tables.LOG2E_HIGH, 0)),
+            scaled.eq((s2_hh << 5) + (middle >> 12) + (lowest >> 12)),
+            fraction.eq(s2_fraction),
         ]
         s3_valid = Signal()
         s3_u = Signal(tables.U_BITS)
