@@ -144,7 +144,7 @@ def generate(
 
 @app.command()
 def demo(
-    model: Annotated[str, typer.Option(help="Shipped model to run.")] = "py-nano",
+    model: Annotated[str, typer.Option(help="Shipped model to run.")] = "py-mini",
     tokens: Annotated[int, typer.Option(help="Tokens to generate.")] = 64,
 ):
     """Compile a shipped model, build the `demo` chip and let it speak; writes build/demo/result.json."""

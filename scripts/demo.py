@@ -10,7 +10,10 @@ DIRECTORY = Path("build/demo")
 
 
 def demo(model, tokens):
-    """Generate `tokens` tokens on the RTL of the `demo` configuration; the result is in build/demo/result.json. Returns the exit code."""
+    """Generate `tokens` tokens on the RTL of the `demo` configuration, the governor choosing the precision of each matrix.
+
+    The result is in build/demo/result.json. Returns the exit code.
+    """
     people = console()
     people.print(f"Hayate: {model} on the simulated chip, configuration demo", style="bold", markup=False)
     result = DIRECTORY / "result.json"
