@@ -5,7 +5,8 @@
     python scripts/docs.py --figures build/demo/result.json     take over a run first, on the machine that made it
 
 A section lies between ``<!-- generated: NAME -->`` and ``<!-- end: NAME -->``. `docs/figures.json` holds what the figures are made of, so
-that no number in README or docs/claims.md is typed by hand.
+that no number in README or docs/claims.md is typed by hand; docs/quality.json, docs/precision.json and docs/precision-picture.json, which
+their commands write, hold those of the guide to precision.
 """
 
 import argparse
@@ -16,6 +17,7 @@ from pathlib import Path
 
 from hayate.figures import FIGURES, collect
 from hayate.figures import SECTIONS as FIGURE_SECTIONS
+from hayate.precision_figures import SECTIONS as PRECISION_SECTIONS
 from hayate.rtl.contract import flits, isa, regmap
 from hayate.rtl.contract.alu_ops import AluOp
 from hayate.rtl.contract.precision import Format
@@ -190,7 +192,7 @@ SECTIONS = {
     "descriptor": lambda: layout("descriptor", isa.DESCRIPTOR), "planes": lambda: layout("planes", isa.PLANES),
     "formats": lambda: members(Format), "csr": lambda: members(isa.Csr), "flits": flit_fields,
     "pass-words": lambda: members(isa.PassWord), "registers": registers, "load-window": load_window,
-    "counters": lambda: members(isa.Counter), "ports": ports, **FIGURE_SECTIONS,
+    "counters": lambda: members(isa.Counter), "ports": ports, **FIGURE_SECTIONS, **PRECISION_SECTIONS,
 }
 
 MARK = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end: \2 -->)", re.DOTALL)
@@ -214,7 +216,7 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--check", action="store_true", help="change nothing; exit 1 when something is stale")
     parser.add_argument("--figures", type=Path, metavar="RESULT", help="result of `make demo` to take over into docs/figures.json")
-    parser.add_argument("--model", default="py-nano", help="model that RESULT was made with (default: py-nano)")
+    parser.add_argument("--model", default="py-mini", help="model that RESULT was made with (default: py-mini)")
     options = parser.parse_args(arguments)
     text = collect(options.figures, options.model)
     if outdated := text != FIGURES.read_text():

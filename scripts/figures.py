@@ -10,6 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from . import precision_figures
 from .summary import CAUSES, closing_table
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -106,7 +107,7 @@ def rows():
     for name, m in f["models"].items():
         loss = f"{m['heldout_loss_per_token']:.3f} nats a token"
         found.append((f"{name}: {m['parameters']:,} parameters, loss on held-out source", loss, "measured", f"{TRAIN} {name}"))
-    return found + synthesis(f["synthesis"])
+    return found + precision_figures.rows() + synthesis(f["synthesis"])
 
 
 def synthesis(baseline):

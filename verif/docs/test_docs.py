@@ -67,7 +67,8 @@ def test_an_unknown_section_is_an_error():
 
 
 def test_every_bit_of_every_format_is_documented_once():
-    for name, fields in [*((op.name, f) for op, f in isa.FORMATS.items()), ("micro", isa.MICRO), ("descriptor", isa.DESCRIPTOR)]:
+    for name, fields in [*((op.name, f) for op, f in isa.FORMATS.items()), ("micro", isa.MICRO), ("descriptor", isa.DESCRIPTOR),
+                         ("planes", isa.PLANES)]:
         covered = [bit for low, width in fields.values() for bit in range(low, low + width)]
         assert covered == list(range(len(covered))), name
     tables = re.split(r"^\*\*(.*)\*\*$", docs.instructions(), flags=re.MULTILINE)[1:]
@@ -111,7 +112,7 @@ def test_commands_and_their_options_exist(path):
             assert set(shlex.split(line)[1:]) <= targets, line
         elif line.startswith("hayate "):
             words = shlex.split(line)[1:]
-            command = words[:2] if words[0] == "config" else words[:1]
+            command = words[:2] if words[0] in ("config", "bench") else words[:1]
             help_text = CliRunner().invoke(app, [*command, "--help"]).output if not command[0].startswith("-") else "--version"
             assert "No such command" not in help_text and "Usage:" in help_text or command[0].startswith("-"), line
             for option in (word for word in words if word.startswith("-")):
