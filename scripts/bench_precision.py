@@ -25,6 +25,7 @@ from .progress import Steps, console
 FETCHED, GATHER = 6, 0
 SEED = 1
 ACT_MAX = 1 << 12  # words of an activation buffer
+BANK_MAX = 1 << 18  # words of a bank
 
 
 def gemv_image(k, rows, group, formats=tuple(Format)):
@@ -63,9 +64,12 @@ def gemv_image(k, rows, group, formats=tuple(Format)):
 
 
 def machine(config, k, rows, group):
-    """One tile of `config`, deep enough for every copy of the matrix."""
+    """One tile of `config`, deep enough for every copy of the matrix. HayateError where no bank is."""
     words = (k // 4 + hi_pitch(k, group) + plane_words(k)) * -(-rows // config.banks) + k // 4 + 16
-    return replace(config, name="gemv", tiles=1, bank_depth=-(-words // 1024) * 1024, act_depth=max(config.act_depth, k // 4),
+    if words > BANK_MAX:
+        raise HayateError("--rows", "", f"{rows // config.banks} rows of {k} take {words} words of a bank, which has at most {BANK_MAX}",
+                          f"use at most {rows // config.banks * BANK_MAX // words}")
+    return replace(config, tiles=1, bank_depth=-(-words // 1024) * 1024, act_depth=max(config.act_depth, k // 4),
                    stage_depth=max(config.stage_depth, k // 4))
 
 
@@ -98,7 +102,8 @@ def run(config="demo", overrides=(), *, k=4096, rows_per_bank=64, group=128, sim
     say = say or Steps()
     base = load_config(config, overrides)
     rows = rows_per_bank * base.banks
-    image, sizes, cycles = gemv_image(k, rows, group), machine(base, k, rows, group), {}
+    sizes, cycles = machine(base, k, rows, group), {}
+    image = gemv_image(k, rows, group)
     for name in ("fp16", "int8", "int4"):
         result = generate_rtl(image, sizes, [0], 1, sim=sim, precision=name, say=say, root=root)
         reference = golden(image, [0], 1, lanes=sizes.lanes, slots=8, precision=name)

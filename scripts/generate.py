@@ -49,13 +49,27 @@ def _choice(option, value, allowed):
         raise HayateError(option, "", f"{value!r} is not known", f"use one of: {', '.join(allowed)}")
 
 
+def _pins(request):
+    """name -> `Format` of `--pin NAME=FORMAT`. Raises HayateError for what is not of this form, and for a matrix named twice."""
+    pins = {}
+    for pin in request.pins:
+        name, eq, fmt = pin.partition("=")
+        if not name or not eq:
+            raise HayateError("--pin", "", f"{pin!r} is not MATRIX=FORMAT", "write one such as layers.0.wq=int4")
+        _choice("--pin", fmt, [f.name.lower() for f in Format])
+        if name in pins:
+            raise HayateError("--pin", name, "is there twice", "choose one format for it")
+        pins[name] = Format[fmt.upper()]
+    return pins
+
+
 def _check_options(request, json):
     """Raise HayateError for options that are wrong whatever the model is."""
     _choice("--backend", request.backend, ("rtl", "golden"))
     _choice("--sim", request.sim, ("verilator", "icarus"))
     _choice("--precision", request.precision, PRECISIONS)
     knob_of(request.quality)
-    if request.pins and request.precision == "auto":
+    if _pins(request) and request.precision == "auto":
         raise HayateError("--pin", "", "the governor decides on every matrix", "give a fixed --precision beside it")
     if not 1 <= request.tokens <= TOKENS_MAX:
         raise HayateError("--tokens", "", f"{request.tokens} tokens cannot be generated",
@@ -118,16 +132,6 @@ class Stream:
             self._out.write(whole[len(self._shown):])
             self._out.flush()
         self._shown = whole
-
-
-def _pins(request):
-    """name -> `Format` of `--pin NAME=FORMAT`. Raises HayateError for what is not of this form."""
-    pins = {}
-    for pin in request.pins:
-        name, _, fmt = pin.partition("=")
-        _choice("--pin", fmt, [f.name.lower() for f in Format])
-        pins[name] = Format[fmt.upper()]
-    return pins
 
 
 def _golden(image, config, prompt, request, end, on_token):

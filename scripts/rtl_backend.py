@@ -16,7 +16,7 @@ from hayate.rtl.contract.errors import HayateError
 from hayate.rtl.contract.isa import Counter, Energy, Space
 from hayate.rtl.contract.precision import Format
 from hayate.rtl.contract.regmap import LOAD_ALL_TILES, LoadSpace, load_address
-from hayate.verif.golden.conductor.governor import PRECISIONS, QUALITY, knob_of, table, weight_matrices
+from hayate.verif.golden.conductor.governor import QUALITY, Governor, knob_of, table, weight_matrices
 
 from .progress import Steps
 
@@ -156,11 +156,9 @@ def generate_rtl(image, config, prompt, tokens, *, sim="verilator", waves=None, 
     if len(prompt) > config.prompt_depth:
         raise HayateError("prompt", "length", f"{len(prompt)} tokens exceed the prompt buffer of {config.prompt_depth}",
                           f"use --set prompt_depth={len(prompt)}")
-    if precision not in PRECISIONS:
-        raise HayateError("--precision", "", f"{precision!r} is not known", f"use one of: {', '.join(PRECISIONS)}")
-    measured = precision == "auto" and any(d.planes for d in weight_matrices(image).values())
+    measured = Governor(image, precision, quality, pins).measure  # refuses what the image lacks
     knob = knob_of(quality) if measured else None
-    if pins and measured:
+    if pins and precision == "auto":
         raise HayateError("--pin", "", "the chip's governor decides on every matrix", "give a fixed --precision beside it")
     fixed = None if precision == "auto" else {**table(image, precision), **(pins or {})}
     placement = place(image, config, {n: f for n, f in fixed.items() if image.descriptor(n)[1].planes} if fixed else None)

@@ -12,16 +12,21 @@ PATIENCE = 900  # seconds of wall clock for one simulation, on a machine that do
 
 @pytest.fixture(scope="session")
 def run(pytestconfig):
-    """Function: `RtlResult` of a generation on the chip, with the logits of every position unless its options say otherwise."""
+    """Function: `RtlResult` of a generation on the chip, with the logits of every position unless its options say otherwise.
+
+    pins: as pairs, as `checks.golden` takes them.
+    """
     root = pytestconfig.rootpath / "build" / "sim"
 
-    def generation(model, config, prompt=PROMPT, tokens=6, **options):
-        return generate_rtl(model, config, list(prompt), tokens, root=root, timeout=PATIENCE, **{"all_logits": True, **options})
+    def generation(model, config, prompt=PROMPT, tokens=6, pins=(), **options):
+        return generate_rtl(model, config, list(prompt), tokens, root=root, timeout=PATIENCE, pins=dict(pins),
+                            **{"all_logits": True, **options})
 
     return generation
 
 
 @pytest.fixture(scope="session")
 def recall(run):
-    """`run` of `image(tied)`, where equal arguments give the result of the first time."""
-    return cache(lambda tied, config, prompt, tokens, all_logits: run(image(tied), config, prompt, tokens, all_logits=all_logits))
+    """`run` of `image(tied, copies=...)`, where equal arguments give the result of the first time."""
+    return cache(lambda tied, config, prompt, tokens, all_logits, copies="both", **options: run(
+        image(tied, copies=copies), config, prompt, tokens, all_logits=all_logits, **options))

@@ -1,12 +1,14 @@
 """Whole generations on the presets: how they end, how they are loaded, both simulators."""
 
+import numpy as np
 import pytest
 
 from hayate import models
 from hayate.rtl.contract.config import load_config
+from hayate.rtl.contract.precision import Format
 from hayate.verif.bench.tools import find_icarus
-from hayate.verif.golden.conductor.generate import generate
-from hayate.verif.system.checks import PROMPT, difference, golden, image
+from hayate.verif.golden.conductor.generate import generate, teacher_force
+from hayate.verif.system.checks import PROMPT, SETTINGS, difference, formats, golden, image
 
 UNIT = load_config("unit")
 CONTEXT = 12  # of the models whose context is filled: short, so that it takes few cycles
@@ -33,6 +35,37 @@ def test_only_wanted_logits(run):
     result = run(image(tied=False), UNIT, all_logits=False)
     assert difference(result, golden(tied=False, all_logits=False)) == ""
     assert sorted(result.logits) == list(range(len(PROMPT) - 1, len(PROMPT) + 5))
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_logits_that_nobody_chooses_from_do_not_decide(recall, tied):
+    """The energies of the matrix that makes them count the last position of the prompt, whichever logits are computed besides."""
+    few, all_of_them = (recall(tied, UNIT, PROMPT, 4, all_logits) for all_logits in (False, True))
+    assert few.precision == all_of_them.precision and few.tokens == all_of_them.tokens
+    assert few.precision["emb" if tied else "head"]["out"] > 0
+
+
+def test_a_restart_at_a_fixed_precision(recall):
+    """A prompt that goes on with tokens chosen before, in the same formats, has the same logits at every position."""
+    copies, options = SETTINGS["pins"]
+    whole = recall(False, UNIT, PROMPT, 6, True, copies, **options)
+    assert difference(whole, golden(False, copies=copies, **options)) == ""
+    again = recall(False, UNIT, PROMPT + tuple(whole.tokens[:4]), 2, True, copies, **options)
+    assert again.tokens == whole.tokens[4:] and again.precision == whole.precision and len(set(formats(whole).values())) == 3
+    assert again.logits.keys() == whole.logits.keys()
+    for position, row in whole.logits.items():
+        np.testing.assert_array_equal(again.logits[position].view(np.uint32), row.view(np.uint32))
+
+
+def test_a_resumed_generation(recall):
+    """Golden takes over from the chip: the prompt once more, the chip's frozen decisions, its tokens; M and quality are others."""
+    made = recall(False, UNIT, PROMPT, 6, True)
+    frozen = {name: Format[fmt.upper()] for name, fmt in formats(made).items()}
+    logits, chosen = teacher_force(image(False), [*PROMPT, *made.tokens[:-1]], prompt=len(PROMPT), lanes=8, quality=1, pins=frozen)
+    assert {name: row["format"] for name, row in chosen.items()} == formats(made) and len(set(frozen.values())) == 3
+    assert sorted(made.logits) == list(range(len(logits)))
+    for position, row in made.logits.items():
+        np.testing.assert_array_equal(logits[position].view(np.uint32), row.view(np.uint32))
 
 
 def test_a_limit_of_one_token(run):
@@ -93,3 +126,13 @@ def test_demo_with_py_nano(run):
     result = run(model, load_config("demo"), prompt, 3)
     assert difference(result, generate(model, prompt, 3, lanes=8, all_logits=True)) == ""
     assert 0.2 < result.utilization < 1
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("precision", ["auto", "fp16", "int8", "int4"])
+@pytest.mark.parametrize("name", ["py-nano", "py-mini"])
+def test_demo_in_every_precision(run, name, precision):
+    model = models.load(name)
+    prompt = models.Text(model).encode("class Stack:\n    def push(self, item):\n        self.")
+    result = run(model, load_config("demo"), prompt, 12, precision=precision, all_logits=False)
+    assert difference(result, generate(model, prompt, 12, lanes=8, precision=precision)) == ""

@@ -1,4 +1,6 @@
-"""The product's promise: tokens and logits are bit-identical whatever the number of tiles and banks and the width of a pass."""
+"""The product's promise: tokens, logits, energies and decisions are bit-identical whatever the number of tiles and banks and the width of a
+pass, in every precision.
+"""
 
 from itertools import combinations, product
 
@@ -7,13 +9,20 @@ import pytest
 
 from hayate.generate import matches
 from hayate.rtl.contract.config import load_config
-from hayate.verif.system.checks import difference, golden, image
+from hayate.verif.system.checks import COPIES, MIXED, SETTINGS, difference, formats, golden, image
 
 AXES = {"tiles": (1, 2, 4), "lanes": (1, 2, 4), "banks": (2, 4)}
 #: Each pair of values of two axes occurs.
 COVER = [(1, 1, 2), (1, 2, 4), (1, 4, 2), (2, 1, 4), (2, 2, 2), (2, 4, 4), (4, 1, 2), (4, 2, 4), (4, 4, 2)]
 #: Beyond the cross: tiles that share KV heads unevenly, the fewest banks, and banks that most matrices leave empty.
 MORE = [(3, 2, 2), (3, 4, 4), (2, 2, 1), (1, 4, 1), (2, 2, 8), (4, 1, 8)]
+OTHERS = [name for name in SETTINGS if name != "auto"]
+
+
+def turn(index):
+    """(tied, setting) of the runs on the machine `index` of `COVER`: the governor on both models, and two other settings, in turn."""
+    pairs = [*product((False, True), OTHERS)]
+    return [(True, "auto"), (False, "auto"), *(pairs[(2 * index + n) % len(pairs)] for n in range(2))]
 
 
 def config(tiles, lanes, banks):
@@ -21,38 +30,72 @@ def config(tiles, lanes, banks):
     return load_config("unit", [f"tiles={tiles}", f"lanes={lanes}", f"banks={banks}", f"bank_depth={depth}"])
 
 
-def check(run, tiles, lanes, banks):
-    """Several prefill passes, the last one partial for every M above 1, and decoding, with both kinds of head."""
-    for tied in (True, False):
-        reference = golden(tied)
-        assert difference(run(image(tied), config(tiles, lanes, banks)), reference) == ""
-    assert len(set(reference.tokens)) > 3, "a model that repeats itself shows little"
+def check(run, machine, tied, setting):
+    """Several prefill passes, the last one partial for every M above 1, and decoding."""
+    copies, options = SETTINGS[setting]
+    reference = golden(tied, copies=copies, **options)
+    assert difference(run(image(tied, copies=copies), config(*machine), **options), reference) == "", f"{setting}, tied: {tied}"
 
 
 def test_the_covering_array_covers():
     for one, two in combinations(range(3), 2):
         values = list(AXES.values())
         assert {(c[one], c[two]) for c in COVER} == set(product(values[one], values[two]))
+    assert {pair for i in range(len(COVER)) for pair in turn(i)} == set(product((False, True), SETTINGS))
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_the_settings_tell(tied):
+    """Decisions are mixed where they should be, and each setting has logits of its own."""
+    runs = {name: golden(tied, copies=copies, **options) for name, (copies, options) in SETTINGS.items()}
+    assert [name for name in MIXED if len(set(formats(runs[name]).values())) < 2] == []
+    assert set(formats(runs["auto"]).values()) == {"fp16", "int8", "int4"}
+    assert set(formats(runs["fp16 alone"]).values()) == {"fp16"} and runs["fp16 alone"].tokens == runs["fp16"].tokens
+    last = {name: r.logits[max(r.logits)].tobytes() for name, r in runs.items() if name != "fp16 alone"}
+    assert len(set(last.values())) == len(last)
+    assert tied or sum(len(set(r.tokens)) > 3 for r in runs.values()) > 5, "models that repeat themselves show little"
+
+
+def test_energies_saturate_where_the_odd_image_says_so():
+    """A grid finer by 6 bits makes energies 4,096 times larger, unless their terms no longer fit 16 bits."""
+    plain, odd = (golden(False, copies=copies).precision["layers.1.wq"]["out"] for copies in ("both", "odd"))
+    assert 10 * plain < odd < 2000 * plain
 
 
 @pytest.mark.parametrize(("tiles", "lanes", "banks"), COVER)
 def test_pairwise(run, tiles, lanes, banks):
-    check(run, tiles, lanes, banks)
+    for tied, setting in turn(COVER.index((tiles, lanes, banks))):
+        check(run, (tiles, lanes, banks), tied, setting)
 
 
 @pytest.mark.nightly
 @pytest.mark.parametrize(("tiles", "lanes", "banks"), [*product(*AXES.values()), *MORE])
 def test_full_cross(run, tiles, lanes, banks):
-    check(run, tiles, lanes, banks)
+    for tied, setting in product((True, False), SETTINGS):
+        check(run, (tiles, lanes, banks), tied, setting)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("copies", COPIES)
+def test_every_quality(run, copies):
+    """From blanket INT4 to the best copy of everything: prompts that differ, so that decisions near the threshold occur."""
+    for n, quality in enumerate((1e-6, 0.2, 0.3, 0.4, 0.45, 0.5, 0.6, 0.7, 0.8, 0.9, 0.99, 1)):
+        prompt = tuple(np.random.default_rng(n).integers(0, 50, 1 + n).tolist())
+        for tied in (True, False):
+            reference = golden(tied, copies=copies, prompt=prompt, tokens=3, quality=quality)
+            assert difference(run(image(tied, copies=copies), config(2, 2, 2), prompt, 3, quality=quality), reference) == ""
 
 
 def test_a_difference_is_seen():
-    """One bit of one logit, a token, a position: each of them is a difference, to these tests and to the command line."""
+    """A bit of a logit, a token, a position, an energy, a format: each is a difference, to these tests and to the command line."""
     reference = golden(False)
     assert difference(reference, reference) == "" and matches(reference, reference)
 
-    def other(tokens=reference.tokens, logits=reference.logits):
-        return type(reference)(prompt=reference.prompt, tokens=list(tokens), logits=dict(logits))
+    def other(tokens=reference.tokens, logits=reference.logits, precision=reference.precision):
+        return type(reference)(prompt=reference.prompt, tokens=list(tokens), logits=dict(logits), precision=dict(precision))
+
+    def row(**changes):
+        return {**reference.precision, "head": {**reference.precision["head"], **changes}}
 
     flipped = reference.logits[3].copy()
     flipped.view(np.uint32)[17] ^= 1
@@ -61,6 +104,9 @@ def test_a_difference_is_seen():
         (other(logits={**reference.logits, 3: flipped}), "position 3: 1 logits differ; token 17"),
         (other(tokens=[*reference.tokens[:-1], 0]), "tokens"),
         (other(logits={p: row for p, row in reference.logits.items() if p != 5}), "logits of positions"),
+        (other(precision=row(err=reference.precision["head"]["err"] ^ 1)), "matrix head"),
+        (other(precision=row(format="bf16")), "matrix head"),
+        (other(precision={}), "precision of matrices []"),
     ]:
         assert difference(changed, reference).startswith(text) and not matches(changed, reference)
     assert "50 logits differ" in difference(other(logits={**zero, 3: -zero[3]}), other(logits=zero)), "the sign of a zero is a bit too"

@@ -3,6 +3,8 @@
 The rules are in `decide` and `knob_of`; both are integers, so that hardware and model agree to the bit.
 """
 
+import difflib
+
 from hayate.rtl.contract.errors import HayateError
 from hayate.rtl.contract.isa import Energy, Op
 from hayate.rtl.contract.precision import KNOB_BITS, KNOB_FRACTION, Format
@@ -80,8 +82,9 @@ class Governor:
         self._knob, self._pins = knob_of(quality), dict(pins or {})
         for name, fmt in self._pins.items():
             if name not in self._matrices:
-                raise HayateError("pins", name, "is no weight matrix of the image", f"there are {', '.join(self._matrices)}")
-            _check(self._matrices[name], fmt, "pins")
+                near, = difflib.get_close_matches(name, self._matrices, n=1, cutoff=0.0)
+                raise HayateError("--pin", name, "the image has no weight matrix of this name", f"did you mean {near!r}?")
+            _check(self._matrices[name], fmt, "--pin")
         self.measure = precision == "auto" and any(d.planes for d in self._matrices.values())
         self._fixed = None if precision == "auto" else table(image, precision)
 
@@ -114,6 +117,6 @@ def _check(descriptor, fmt, source):
     """HayateError unless the matrix has a copy that `fmt` reads."""
     if descriptor.tensor if fmt == Format.FP16 else descriptor.planes:
         return
-    kind = "FP16 copy" if fmt == Format.FP16 else "INT8/INT4 planes"
+    kind, option = ("an FP16 copy", "--fp16 all") if fmt == Format.FP16 else ("INT8/INT4 planes", "--planes")
     raise HayateError(source, descriptor.name, f"{fmt.name.lower()} needs {kind}, and the image has none",
-                      f"compile the model again with {kind}, or choose another precision")
+                      f"compile the model again with {option}, or choose another precision")

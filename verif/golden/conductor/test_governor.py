@@ -111,8 +111,8 @@ def test_fixed_tables_and_missing_copies(both, mixed, integer, plain):
     for image, precision, message in [
         (plain, "int8", "--precision: emb: int8 needs INT8/INT4 planes, and the image has none; compile"),
         (mixed, "int4", "--precision: layers.0.wv: int4 needs INT8/INT4 planes"),
-        (mixed, "fp16", "--precision: layers.0.wq: fp16 needs FP16 copy"),
-        (integer, "fp16", "--precision: layers.0.wq: fp16 needs FP16 copy"),
+        (mixed, "fp16", "--precision: layers.0.wq: fp16 needs an FP16 copy"),
+        (integer, "fp16", "--precision: layers.0.wq: fp16 needs an FP16 copy"),
     ]:
         with pytest.raises(HayateError, match=message):
             generate(image, PROMPT, 1, precision=precision)
@@ -121,11 +121,11 @@ def test_fixed_tables_and_missing_copies(both, mixed, integer, plain):
 
 
 def test_pins(both, integer, plain):
-    with pytest.raises(HayateError, match=r"pins: layers\.9\.wq: is no weight matrix"):
+    with pytest.raises(HayateError, match=r"--pin: layers\.9\.wq: .* no weight matrix of this name; did you mean 'layers\.[01]\.wq'"):
         Governor(both, pins={"layers.9.wq": Format.INT4})
-    with pytest.raises(HayateError, match=r"pins: layers\.0\.wq: fp16 needs"):
+    with pytest.raises(HayateError, match=r"--pin: layers\.0\.wq: fp16 needs"):
         Governor(integer, pins={"layers.0.wq": Format.FP16})
-    with pytest.raises(HayateError, match=r"pins: layers\.0\.wq: int4 needs"):
+    with pytest.raises(HayateError, match=r"--pin: layers\.0\.wq: int4 needs"):
         Governor(plain, pins={"layers.0.wq": Format.INT4})
     free = generate(both, PROMPT, 4, quality=1)
     pinned = generate(both, PROMPT, 4, quality=1, pins={"layers.0.wgu": Format.INT4})
@@ -200,6 +200,28 @@ def test_teacher_forcing_repeats_a_generation(mixed, lanes):
         np.testing.assert_array_equal(logits[position].view(np.uint32), row.view(np.uint32))
     with pytest.raises(HayateError, match="12 is not between 1 and the 11 tokens"):
         teacher_force(mixed, PROMPT, prompt=12)
+
+
+@pytest.mark.parametrize("lanes", [1, 4])
+def test_resuming_with_frozen_decisions(mixed, lanes):
+    """The prompt once more, the decisions restored, the committed tokens: the same logits, whatever quality is asked for meanwhile."""
+    made = generate(mixed, PROMPT, 8, quality=0.3)
+    frozen = {name: Format[fmt.upper()] for name, fmt in formats(made.precision).items()}
+    for quality in (1e-9, 1):
+        logits, chosen = teacher_force(mixed, PROMPT + made.tokens[:-1], prompt=len(PROMPT), lanes=lanes, quality=quality, pins=frozen)
+        assert formats(chosen) == formats(made.precision)
+        for position, row in made.logits.items():
+            np.testing.assert_array_equal(logits[position].view(np.uint32), row.view(np.uint32))
+    other, _ = teacher_force(mixed, PROMPT + made.tokens[:-1], prompt=len(PROMPT), lanes=lanes, quality=1)
+    assert (other[len(PROMPT):] != logits[len(PROMPT):]).any()
+
+
+@pytest.mark.parametrize("copies", ["mixed", "integer"])
+def test_logits_that_nobody_chooses_from_do_not_decide(copies, request):
+    image = request.getfixturevalue(copies)
+    few, all_of_them = (generate(image, PROMPT, 3, lanes=3, all_logits=all_logits, quality=0.3) for all_logits in (False, True))
+    assert few.precision == all_of_them.precision and few.tokens == all_of_them.tokens
+    assert len(all_of_them.logits) == len(few.logits) + len(PROMPT) - 1 and few.precision["emb"]["out"] > 0
 
 
 def test_a_table_cannot_name_a_missing_copy(mixed):
