@@ -67,5 +67,5 @@ def require_fit(image, config):
 
 
 def _round(use):
-    step = 64 if use.need > 64 else 4
+    step = 64 if use.need > 64 else 8
     return -(-use.need // step) * step

@@ -117,7 +117,7 @@ def test_a_model_that_does_not_fit(refused, tiny):
 
 def test_the_remedy_is_one(cli, refused, tiny, work):
     """What the message says to do makes the model fit."""
-    line = refused("compile", tiny, "--config", "unit", "--set", "bank_depth=512", "--set", "act_depth=4", parts=["act_depth"]).err
+    line = refused("compile", tiny, "--config", "unit", "--set", "bank_depth=512", "--set", "act_depth=16", parts=["act_depth"]).err
     options = line.rpartition("; ")[2].split()
     outcome = cli("compile", tiny, "--config", "unit", *options, "-o", "m.hayate")
     assert outcome.code == 0 and (work / "m.hayate").is_file()

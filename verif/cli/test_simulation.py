@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from hayate.compiler import compile_model
 from hayate.models import shipped
 from hayate.progress import Steps
 from hayate.rtl.contract.config import load_config
@@ -111,8 +112,11 @@ SIGNALS = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids
 
 @pytest.fixture(scope="session")
 def long_model(tmp_path_factory):
-    """A model whose generation takes seconds on any machine: 60 tokens of 50,000 weights."""
-    return write_tiny_model(tmp_path_factory.mktemp("models") / "long", hidden=64, layers=1, head_dim=16, ff=192, context=62)
+    """Image of a model whose generation takes seconds on any machine: 60 tokens of 50,000 weights, in FP16 alone so that they fit."""
+    folder = tmp_path_factory.mktemp("models")
+    model = write_tiny_model(folder / "long", hidden=64, layers=1, head_dim=16, ff=192, context=62)
+    compile_model(model, planes=False).save(folder / "long.hayate")
+    return folder / "long.hayate"
 
 
 @SIGNALS
