@@ -16,7 +16,7 @@ from hayate.rtl.contract.precision import Format, group_code
 
 from .secded import hex_lines
 from .shares import Geometry, stripe, stripe_planes
-from .usage import allocate, require_fit
+from .usage import allocate, readable, require_fit, require_formats
 
 _HALF = (1 << 64) - 1
 
@@ -110,11 +110,14 @@ class Placement:
 def place(image, config, precision=None):
     """`Placement` of `image` on `config`.
 
-    precision: matrix name -> `Format` in which it is read; others, all with None, are read in their best copy: FP16, else INT8.
+    precision: matrix name -> `Format` in which it is read; others, all with None, are read in their best copy: FP16, else INT8. Where the
+    configuration reads FP16 only, planes are left out.
 
     Raises HayateError naming the configuration field when something does not fit: what, by how much, and the remedy; naming the matrix
-    for a precision that it does not have.
+    for a precision that it does not have; naming `formats` for one that the configuration is not built for.
     """
+    require_formats(image, config, precision)
+    image = readable(image, config)
     table = _precision(image, precision or {})
     require_fit(image, config)
     geometry = Geometry.of(image.model, config)

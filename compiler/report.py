@@ -6,7 +6,7 @@ from rich.table import Table
 from hayate.rtl.contract.layout import ceil_div
 
 from .shares import Geometry
-from .usage import UNITS, usage
+from .usage import UNITS, readable, usage
 
 
 def report(image, config):
@@ -19,7 +19,7 @@ def report(image, config):
     precision: of the matrices with planes [{name, group, fp16 (whether it has that copy), grids, sensitivities, errors (of the weights,
     squared and relative: INT4 less INT8, INT8 less FP16)}], after calibration also `gains` and `ratios`, see `calibrate`.
     """
-    geometry = Geometry.of(image.model, config)
+    image, geometry = readable(image, config), Geometry.of(image.model, config)
     notes = image.notes.get("matrices", {})
     matrices, words = [], [0] * config.tiles
     for d in image.descriptors:

@@ -1,10 +1,11 @@
 """How much of each memory an image takes on a configuration, before anything is placed."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hayate.rtl.contract.config import Config
 from hayate.rtl.contract.errors import HayateError
 from hayate.rtl.contract.image import evaluate
+from hayate.rtl.contract.precision import Format
 
 from .shares import Geometry
 
@@ -27,6 +28,37 @@ class Use:
         return self.need <= self.have
 
 
+def readable(image, config):
+    """What a configuration can read of an image: the image itself, or where `formats` is fp16 one without integer planes."""
+    if config.nested:
+        return image
+    return replace(image, descriptors=tuple(replace(d, planes="", group=0) if d.planes and d.tensor else d for d in image.descriptors))
+
+
+def require_formats(image, config, precision=None):
+    """Raise HayateError that names the field `formats` where a configuration is not built to read an image at a precision.
+
+    precision: "auto", a format's name, None for the best copy of everything, or matrix name -> `Format`. "auto" chooses nothing, and so
+    needs nothing, in an image without planes.
+    """
+    source, planes = f"configuration {config.name}", [d for d in image.descriptors if d.planes]
+    if precision == "auto" and planes and not config.governor:
+        fixed = "a fixed --precision" if config.nested else "--precision fp16"
+        raise HayateError(source, "formats", f"{config.formats!r} has no governor, which --precision auto needs",
+                          f"--set formats=auto, or {fixed}")
+    wanted = precision.items() if isinstance(precision, dict) else ()
+    integer = [f"{name} in {Format(fmt).name}" for name, fmt in wanted if fmt != Format.FP16]
+    if isinstance(precision, str) and precision not in ("auto", Format.FP16.name.lower()):
+        integer = [f"--precision {precision}"]
+    if integer and not config.nested:
+        raise HayateError(source, "formats", f"'fp16' reads no integer planes, which {integer[0]} needs",
+                          "--set formats=nested, or --precision fp16")
+    alone = [d.name for d in planes if not d.tensor]
+    if alone and not config.nested:
+        raise HayateError(source, "formats", f"'fp16' reads no integer planes, and the image has {alone[0]} in no other format",
+                          "--set formats=nested, or compile the model with --fp16 all")
+
+
 def allocate(image, geometry):
     """(region -> address, space -> words taken): regions in order, views left out."""
     symbols = geometry.symbols()
@@ -40,7 +72,7 @@ def allocate(image, geometry):
 
 def usage(image, config):
     """List of `Use`, one per memory; `bank_depth` is that of the fullest tile."""
-    geometry = Geometry.of(image.model, config)
+    image, geometry = readable(image, config), Geometry.of(image.model, config)
     words = [sum(sum(geometry.words(d, t)) for d in image.descriptors) for t in range(config.tiles)]
     used = allocate(image, geometry)[1]
     need = {"bank_depth": max(words), **{SPACES[space]: n for space, n in used.items()}, "program_depth": len(image.program),

@@ -9,22 +9,22 @@ from .contract.flits import CONDUCTOR
 from .contract.image import contract_hash
 from .host.axi import Axi4, AxiLite, expose, exposed
 from .host.host import LOCAL_WRITES, HostPort
-from .host.registers import FROM_CONDUCTOR, TO_CONDUCTOR
+from .host.registers import FROM_CONDUCTOR, TO_CONDUCTOR, present
 from .ring.flit import Flit
 from .ring.stop import RingStop
 from .tile.tile import Tile
 
 
 def tile_arguments(config):
-    """Arguments of `Tile` for a configuration."""
+    """Arguments of `Tile` for a configuration: fields and properties of it."""
     names = ("banks", "lanes", "bank_depth", "act_depth", "stage_depth", "vmem_depth", "program_depth", "micro_depth", "desc_depth",
-             "landing_depth", "max_slots")
+             "landing_depth", "max_slots", "nested", "governor")
     return {name: getattr(config, name) for name in names}
 
 
 def matrices(config):
-    """Matrices that the governor's table holds: each takes two descriptors."""
-    return max(1, config.desc_depth // 2)
+    """Matrices that the governor's table holds: each takes two descriptors. 0 without a governor."""
+    return max(1, config.desc_depth // 2) if config.governor else 0
 
 
 class Package(wiring.Component):
@@ -66,9 +66,9 @@ class Package(wiring.Component):
         expose(m, self, "s_axil", host.s_axil)
         expose(m, self, "s_axi", host.s_axi)
 
-        for name in (*TO_CONDUCTOR, *LOCAL_WRITES):
+        for name in present((*TO_CONDUCTOR, *LOCAL_WRITES), c.governor):
             m.d.comb += getattr(conductor, name).eq(getattr(host, name))
-        for name in FROM_CONDUCTOR:
+        for name in present(FROM_CONDUCTOR, c.governor):
             m.d.comb += getattr(host, name).eq(getattr(conductor, name))
         m.d.comb += [
             host.tokens.valid.eq(conductor.tokens.valid), host.tokens.payload.as_value().eq(conductor.tokens.payload),

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from hayate.compiler.shares import Geometry
+from hayate.compiler.usage import require_formats
 from hayate.rtl.contract.config import load_config
 from hayate.rtl.contract.errors import HayateError
 from hayate.rtl.contract.precision import Format
@@ -167,6 +168,8 @@ def generate(request, json=""):
     prompt = text.encode(request.prompt) if prompt is None else prompt
     check_request(image, prompt, request.tokens, Geometry.of(image.model, config).slots, config.lanes)
     Governor(image, request.precision, request.quality, _pins(request))  # before anything slow: says what the image lacks
+    for precision in (request.precision, _pins(request)):
+        require_formats(image, config, precision)
     end = () if request.ignore_eos else tuple(image.model["eos"])
     out = people.file
     match, cycles, utilization, fault = None, None, None, False

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from hayate.compiler.place import place
+from hayate.compiler.usage import require_formats
 from hayate.rtl.contract.errors import HayateError
 from hayate.rtl.contract.isa import Counter, Energy, Space
 from hayate.rtl.contract.precision import Format
@@ -157,6 +158,7 @@ def generate_rtl(image, config, prompt, tokens, *, sim="verilator", waves=None, 
         raise HayateError("prompt", "length", f"{len(prompt)} tokens exceed the prompt buffer of {config.prompt_depth}",
                           f"use --set prompt_depth={len(prompt)}")
     measured = Governor(image, precision, quality, pins).measure  # refuses what the image lacks
+    require_formats(image, config, precision)
     knob = knob_of(quality) if measured else None
     if pins and precision == "auto":
         raise HayateError("--pin", "", "the chip's governor decides on every matrix", "give a fixed --precision beside it")

@@ -1,12 +1,14 @@
 """The package's wiring under its flat port names: registers, load window, counters of each tile, interrupts, the ring of tiles."""
 
+import pytest
+
 from hayate.rtl.contract.alu_ops import AluOp
 from hayate.rtl.contract.config import load_config
 from hayate.rtl.contract.image import contract_hash
 from hayate.rtl.contract.isa import DESCRIPTOR, ASrc, Counter, Csr, Instr, Micro, Mode, Op, Rows, Space, encode, encode_micro, pack
 from hayate.rtl.contract.regmap import IDENT, LOAD_ALL_TILES, VERSION, LoadSpace, load_address
 from hayate.rtl.emit import emit
-from hayate.rtl.package import tile_arguments
+from hayate.rtl.package import matrices, tile_arguments
 from hayate.verif.bench import Bench, rng
 
 CONFIG = load_config("unit", ["tiles=3", "lanes=1", "bank_depth=512", "prompt_depth=16"])
@@ -162,3 +164,10 @@ async def its_ports(dut):
 def test_tiles_get_the_configuration_s_sizes():
     arguments = tile_arguments(CONFIG)
     assert arguments == {name: getattr(CONFIG, name) for name in arguments} and {"banks", "lanes", "bank_depth"} <= set(arguments)
+
+
+@pytest.mark.parametrize(("formats", "built"), [("fp16", (False, False, 0)), ("nested", (True, False, 0)), ("auto", (True, True, 64))])
+def test_only_the_formats_that_are_asked_for_are_built(formats, built):
+    config = load_config("unit", [f"formats={formats}"])
+    arguments = tile_arguments(config)
+    assert (arguments["nested"], arguments["governor"], matrices(config)) == built

@@ -35,6 +35,8 @@ class Conductor(wiring.Component):
     Parameters
     ----------
     lanes: M. prompt_depth: tokens of prompt buffer and token FIFO. ring_tiles, max_matrices: `tiles` and `matrices` of the `Governor`.
+        max_matrices 0: there is none, no pass measures, and the members for it are not there: auto, matrices, knob, matrix_write,
+        matrix_addr, matrix_data, look, look_matrix, look_kind, result, governor_cycles.
 
     Members
     -------
@@ -54,23 +56,28 @@ class Conductor(wiring.Component):
     def __init__(self, *, lanes, prompt_depth, ring_tiles, max_matrices):
         self._lanes, self._prompt_depth = lanes, prompt_depth
         self._governor = dict(tiles=ring_tiles, matrices=max_matrices)
-        super().__init__({
+        members = {
             "start": In(1), "abort": In(1), "busy": Out(1), "done": Out(1), "full": Out(1),
             "tiles": In(8), "prompt_length": In(POSITION_BITS), "token_limit": In(POSITION_BITS), "context_limit": In(POSITION_BITS),
             "end_token": In(TOKEN_BITS), "end_enable": In(1), "all_logits": In(1),
-            "auto": In(1), "matrices": In(16), "knob": In(32),
             "prompt_write": In(1), "prompt_addr": In(POSITION_BITS), "prompt_token": In(TOKEN_BITS),
-            "matrix_write": In(1), "matrix_addr": In(16), "matrix_data": In(64),
-            "look": In(1), "look_matrix": In(10), "look_kind": In(2), "result": Out(64), "governor_cycles": Out(32),
             "tx": Out(FLIT_STREAM), "rx_valid": In(1), "rx": In(Flit), "tokens": Out(TOKEN_STREAM), "token_level": Out(16),
             "fault": Out(1), "position": Out(POSITION_BITS), "cycles": Out(32), "prefill_cycles": Out(32), "passes": Out(32),
-        })
+        }
+        if max_matrices:
+            members |= {
+                "auto": In(1), "matrices": In(16), "knob": In(32), "matrix_write": In(1), "matrix_addr": In(16), "matrix_data": In(64),
+                "look": In(1), "look_matrix": In(10), "look_kind": In(2), "result": Out(64), "governor_cycles": Out(32),
+            }
+        super().__init__(members)
 
     def elaborate(self, platform):
         m = Module()
         m.submodules.prompt = prompt = ParityMemory(TOKEN_BITS, self._prompt_depth)
         m.submodules.candidates = candidates = Candidates(self._lanes)
-        m.submodules.governor = governor = Governor(**self._governor)
+        governor = None
+        if self._governor["matrices"]:
+            m.submodules.governor = governor = Governor(**self._governor)
         m.submodules.token_fifo = token_fifo = fifo.SyncFIFOBuffered(width=TOKEN_BITS + 32 + 1, depth=self._prompt_depth)
 
         position = self.position
@@ -97,8 +104,11 @@ class Conductor(wiring.Component):
         with m.Elif(~prefill | last_prefill):
             m.d.comb += want.eq(final)
         # The token's logits only: ALL_LOGITS is for a look at the machine, and must not change what it decides.
-        with m.If(self.auto & prefill & last_prefill):
-            m.d.comb += counted.eq(final)
+        measure = Signal()
+        if governor:
+            m.d.comb += measure.eq(self.auto & prefill)
+            with m.If(measure & last_prefill):
+                m.d.comb += counted.eq(final)
 
         # Flits to the tiles. The payload is registered nowhere: the ring stop stores it.
         pass_word = Signal(3)
@@ -111,7 +121,7 @@ class Conductor(wiring.Component):
         with m.If(pass_word == PassWord.LANE):
             m.d.comb += self.tx.payload.data.eq(Cat(Mux(prefill, prompt.rd_data, token), here, here))
         with m.Elif(pass_word == PassWord.START):
-            m.d.comb += self.tx.payload.data.eq(Cat(last[:3], self.auto & prefill, Const(0, 4), want, used, counted))
+            m.d.comb += self.tx.payload.data.eq(Cat(last[:3], measure, Const(0, 4), want, used, counted))
 
         # What the tiles send back.
         m.d.comb += [
@@ -125,19 +135,21 @@ class Conductor(wiring.Component):
         with m.If(self.busy):
             m.d.sync += self.cycles.eq(self.cycles + 1)
         chosen = Cat(candidates.token, self.cycles)
+        damage = Signal()
         m.d.comb += [
             token_fifo.w_data.eq(Cat(chosen, chosen.xor())),
-            self.fault.eq(prompt.error | governor.fault | (self.tokens.valid & self.tokens.ready & token_fifo.r_data.xor())),
+            self.fault.eq(prompt.error | damage | (self.tokens.valid & self.tokens.ready & token_fifo.r_data.xor())),
         ]
 
         # The governor has the way to the ring while it runs.
         ending = Signal()  # with the first token
-        m.d.comb += [
-            governor.count.eq(self.matrices), governor.knob.eq(self.knob), governor.rx_valid.eq(self.rx_valid), governor.rx.eq(self.rx),
-            governor.load.eq(self.matrix_write), governor.load_addr.eq(self.matrix_addr), governor.load_data.eq(self.matrix_data),
-            governor.look.eq(self.look), governor.look_matrix.eq(self.look_matrix), governor.look_kind.eq(self.look_kind),
-            self.result.eq(governor.result),
-        ]
+        if governor:
+            m.d.comb += [
+                governor.count.eq(self.matrices), governor.knob.eq(self.knob), governor.rx_valid.eq(self.rx_valid),
+                governor.rx.eq(self.rx), governor.load.eq(self.matrix_write), governor.load_addr.eq(self.matrix_addr),
+                governor.load_data.eq(self.matrix_data), governor.look.eq(self.look), governor.look_matrix.eq(self.look_matrix),
+                governor.look_kind.eq(self.look_kind), self.result.eq(governor.result), damage.eq(governor.fault),
+            ]
 
         with m.FSM(name="loop"):
             with m.State("IDLE"):
@@ -145,8 +157,9 @@ class Conductor(wiring.Component):
                     m.d.sync += [
                         self.busy.eq(1), self.done.eq(0), self.full.eq(0), abort.eq(0), position.eq(0), lane.eq(0), generated.eq(0),
                         self.cycles.eq(0), self.prefill_cycles.eq(0), self.passes.eq(0),
-                        self.governor_cycles.eq(0), ending.eq(0),
                     ]
+                    if governor:
+                        m.d.sync += [self.governor_cycles.eq(0), ending.eq(0)]
                     m.next = "BEGIN"
             with m.State("BEGIN"):
                 m.d.comb += [self.tx.valid.eq(1), pass_word.eq(PassWord.BEGIN)]
@@ -194,18 +207,20 @@ class Conductor(wiring.Component):
                     with m.Elif(position + count >= self.context_limit):
                         m.d.sync += [self.full.eq(1), ending.eq(1)]
                         m.next = "FINISH"
-                    with m.If(self.auto & (generated == 0)):
-                        m.d.comb += governor.start.eq(1)
-                        m.next = "GOVERN"
-            with m.State("GOVERN"):
-                m.d.comb += [
-                    self.tx.valid.eq(governor.tx.valid), self.tx.payload.eq(governor.tx.payload), governor.tx.ready.eq(self.tx.ready),
-                ]
-                m.d.sync += self.governor_cycles.eq(self.governor_cycles + 1)
-                with m.If(~governor.busy):
-                    m.next = "COUNT"
-                    with m.If(ending):
-                        m.next = "FINISH"
+                    if governor:
+                        with m.If(self.auto & (generated == 0)):
+                            m.d.comb += governor.start.eq(1)
+                            m.next = "GOVERN"
+            if governor:
+                with m.State("GOVERN"):
+                    m.d.comb += [
+                        self.tx.valid.eq(governor.tx.valid), self.tx.payload.eq(governor.tx.payload), governor.tx.ready.eq(self.tx.ready),
+                    ]
+                    m.d.sync += self.governor_cycles.eq(self.governor_cycles + 1)
+                    with m.If(~governor.busy):
+                        m.next = "COUNT"
+                        with m.If(ending):
+                            m.next = "FINISH"
             with m.State("FINISH"):
                 m.d.comb += [self.tx.valid.eq(1), pass_word.eq(PassWord.FINISH)]
                 with m.If(self.tx.ready):

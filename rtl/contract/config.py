@@ -12,6 +12,10 @@ MAX_LANES = 8
 MAX_TILES = 64
 MAX_BANKS = 32
 
+#: What `formats` may be: each reads what the one before it reads, and more.
+FORMATS = ("fp16", "nested", "auto")
+_WORDS = ("name", "formats")  # fields that are no numbers
+
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
@@ -32,6 +36,8 @@ class Config:
     landing_depth: finished rows that wait for the vector unit.
     max_slots: KV slots of a package (context + M, whole quads).
     prompt_depth: tokens of the conductor's prompt buffer and of its token FIFO.
+    formats: of weights. "fp16" only; "nested": also INT8 and INT4 planes, at a precision that is fixed beforehand; "auto": and the governor
+        that chooses it behind the prompt. What is not named is not built.
 
     Raises HayateError naming the field for a value outside its domain.
     """
@@ -52,6 +58,7 @@ class Config:
     landing_depth: int = 32
     max_slots: int = 64
     prompt_depth: int = 256
+    formats: str = "auto"
 
     def __post_init__(self):
         def require(field, ok, remedy):
@@ -59,7 +66,7 @@ class Config:
                 raise HayateError(f"configuration {self.name}", field, f"{getattr(self, field)!r} is not allowed", remedy)
 
         for f in dataclasses.fields(self):
-            if f.name != "name":
+            if f.name not in _WORDS:
                 value = getattr(self, f.name)
                 require(f.name, isinstance(value, int) and not isinstance(value, bool) and value > 0, "use a positive integer")
         require("chiplets", self.chiplets == 1, "chiplet links are not built yet; use 1 and raise tiles")
@@ -77,6 +84,7 @@ class Config:
         require("landing_depth", self.landing_depth >= 32 and not self.landing_depth & (self.landing_depth - 1),
                 "use a power of two of at least 32 (an iteration of 16 rows, twice)")
         require("max_slots", self.max_slots % 4 == 0 and self.max_slots <= 1 << 14, "use a multiple of 4 up to 16384")
+        require("formats", self.formats in FORMATS, f"use one of {', '.join(FORMATS)}")
 
     @property
     def bytes_total(self):
@@ -87,6 +95,16 @@ class Config:
     def context(self):
         """Positions the KV cache can hold for sure: slots less the M in flight."""
         return self.max_slots - self.lanes
+
+    @property
+    def nested(self):
+        """Whether weights may be read in INT8 and INT4."""
+        return self.formats != "fp16"
+
+    @property
+    def governor(self):
+        """Whether the machine can choose their format by itself."""
+        return self.formats == "auto"
 
     def to_dict(self):
         return dataclasses.asdict(self)
@@ -139,7 +157,7 @@ def load_config(source="demo", overrides=()):
         key, eq, value = item.partition("=")
         if not eq:
             raise HayateError("--set", item, "no value", "write key=value, such as tiles=4")
-        if key in FIELDS and key != "name":
+        if key in FIELDS and key not in _WORDS:
             try:
                 base[key] = int(value, 0)
             except ValueError:

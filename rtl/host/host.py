@@ -8,10 +8,10 @@ from ..contract.flits import CONDUCTOR, FlitKind
 from ..contract.isa import ENERGY_BIT, Space
 from .axi import Axi4, AxiLite
 from .loader import FLIT_STREAM, Flit, Loader
-from .registers import FROM_CONDUCTOR, TO_CONDUCTOR, Registers, Token
+from .registers import FROM_CONDUCTOR, TO_CONDUCTOR, Registers, Token, present
 
 #: Ports from `Loader` to the conductor's memories.
-LOCAL_WRITES = ("prompt_write", "prompt_addr", "prompt_token", "matrix_write", "matrix_addr", "matrix_data")
+LOCAL_WRITES = {"prompt_write": 1, "prompt_addr": 16, "prompt_token": 20, "matrix_write": 1, "matrix_addr": 16, "matrix_data": 64}
 
 
 class HostPort(wiring.Component):
@@ -31,18 +31,18 @@ class HostPort(wiring.Component):
     s_axil: In(AxiLite). s_axi: In(Axi4). irq: Out, level. fault: In, a rising edge is one memory error.
     tx: Out stream of Flit. rx_valid, rx: In, delivered flits; never refused.
     prompt_write, prompt_addr, prompt_token, matrix_write, matrix_addr, matrix_data: Out, as of `Loader`. tokens: In stream of Token.
-    and the ports of TO_CONDUCTOR (Out) and FROM_CONDUCTOR (In).
+    and the ports of TO_CONDUCTOR (Out) and FROM_CONDUCTOR (In); with 0 `matrices` those that are `present` without a governor.
     """
 
     def __init__(self, *, tiles, prompt_depth, matrices, **sizes):
         self._loader = dict(tiles=tiles, prompt_depth=prompt_depth, matrices=matrices)
         self._registers = dict(**self._loader, **sizes)
+        self._inputs, self._outputs, self._writes = (present(names, matrices > 0) for names in (FROM_CONDUCTOR, TO_CONDUCTOR, LOCAL_WRITES))
         super().__init__({
             "s_axil": In(AxiLite()), "s_axi": In(Axi4()), "irq": Out(1), "fault": In(1),
             "tx": Out(FLIT_STREAM), "rx_valid": In(1), "rx": In(Flit), "tokens": In(stream.Signature(Token)),
-            "prompt_write": Out(1), "prompt_addr": Out(16), "prompt_token": Out(20),
-            "matrix_write": Out(1), "matrix_addr": Out(16), "matrix_data": Out(64),
-            **{name: Out(width) for name, width in TO_CONDUCTOR.items()}, **{name: In(width) for name, width in FROM_CONDUCTOR.items()},
+            **{name: Out(LOCAL_WRITES[name]) for name in self._writes},
+            **{name: Out(TO_CONDUCTOR[name]) for name in self._outputs}, **{name: In(FROM_CONDUCTOR[name]) for name in self._inputs},
         })
 
     def elaborate(self, platform):
@@ -52,9 +52,9 @@ class HostPort(wiring.Component):
         connect(m, flipped(self.s_axil), registers.bus)
         connect(m, flipped(self.s_axi), loader.bus)
         connect(m, flipped(self.tokens), registers.tokens)
-        m.d.comb += [getattr(self, name).eq(getattr(registers, name)) for name in (*TO_CONDUCTOR, "irq")]
-        m.d.comb += [getattr(registers, name).eq(getattr(self, name)) for name in (*FROM_CONDUCTOR, "fault")]
-        m.d.comb += [getattr(self, name).eq(getattr(loader, name)) for name in LOCAL_WRITES]
+        m.d.comb += [getattr(self, name).eq(getattr(registers, name)) for name in (*self._outputs, "irq")]
+        m.d.comb += [getattr(registers, name).eq(getattr(self, name)) for name in (*self._inputs, "fault")]
+        m.d.comb += [getattr(self, name).eq(getattr(loader, name)) for name in self._writes]
 
         # Towards the ring. A LOAD that was on offer and not taken goes before a READ that came later. A READ borrows the loader's
         # data, which costs no multiplexer, and holds the loader so that its own offer does not change.

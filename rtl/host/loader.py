@@ -34,7 +34,8 @@ class Loader(wiring.Component):
 
     Parameters
     ----------
-    tiles: tiles of the ring. prompt_depth: tokens of the prompt buffer. matrices: entries of the governor's table.
+    tiles: tiles of the ring. prompt_depth: tokens of the prompt buffer. matrices: entries of the governor's table; 0: there is none, its
+        space cannot be written, and the members for it are not there.
 
     Members
     -------
@@ -51,7 +52,7 @@ class Loader(wiring.Component):
         super().__init__({
             "bus": In(Axi4()), "tx": Out(FLIT_STREAM), "hold": In(1),
             "prompt_write": Out(1), "prompt_addr": Out(16), "prompt_token": Out(20),
-            "matrix_write": Out(1), "matrix_addr": Out(16), "matrix_data": Out(64),
+            **({"matrix_write": Out(1), "matrix_addr": Out(16), "matrix_data": Out(64)} if matrices else {}),
         })
 
     def elaborate(self, platform):
@@ -75,6 +76,7 @@ class Loader(wiring.Component):
             refused.eq(
                 (asked.byte != 0) | (asked.zero != 0) | (bus.awsize != BEAT_BITS)
                 | ((bus.awburst != Burst.INCR) & (bus.awburst != Burst.FIXED))
+                | (to_matrix if not self._matrices else 0)
                 | ((asked.tile >= self._tiles) & ~to_all & ~to_prompt & ~to_matrix)
             ),
         ]
@@ -83,16 +85,20 @@ class Loader(wiring.Component):
         counts_up, prompt, matrix, bad = Signal(), Signal(), Signal(), Signal()
         addr = Signal(addr_bits)  # of the next beat
         bad_beat = Signal()
-        beyond = (prompt & (addr >= self._prompt_depth)) | (matrix & (addr >= 2 * self._matrices))
+        beyond = prompt & (addr >= self._prompt_depth)
+        if self._matrices:
+            beyond |= matrix & (addr >= 2 * self._matrices)
         m.d.comb += bad_beat.eq(bad | ~bus.wstrb.all() | beyond)
 
         # One register holds the flit on offer, or the local word being written.
         flit = Signal(Flit)
         m.d.comb += [
             tx.payload.eq(flit), tx.payload.kind.eq(FlitKind.LOAD), self.prompt_addr.eq(flit.addr), self.prompt_token.eq(flit.data),
-            self.matrix_addr.eq(flit.addr), self.matrix_data.eq(flit.data),
         ]
-        m.d.sync += [self.prompt_write.eq(0), self.matrix_write.eq(0)]
+        m.d.sync += self.prompt_write.eq(0)
+        if self._matrices:
+            m.d.comb += [self.matrix_addr.eq(flit.addr), self.matrix_data.eq(flit.data)]
+            m.d.sync += self.matrix_write.eq(0)
         with m.If(tx.ready):
             m.d.sync += tx.valid.eq(0)
 
@@ -111,8 +117,9 @@ class Loader(wiring.Component):
                     m.d.sync += [
                         bad.eq(bad_beat), addr.eq(addr + counts_up), flit.addr.eq(addr), flit.data.eq(bus.wdata),
                         tx.valid.eq(~bad_beat & ~prompt & ~matrix), self.prompt_write.eq(~bad_beat & prompt),
-                        self.matrix_write.eq(~bad_beat & matrix),
                     ]
+                    if self._matrices:
+                        m.d.sync += self.matrix_write.eq(~bad_beat & matrix)
                     with m.If(bus.wlast):
                         m.next = "RESPONSE"
             with m.State("RESPONSE"):

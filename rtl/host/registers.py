@@ -26,6 +26,19 @@ TO_CONDUCTOR = {
 FROM_CONDUCTOR = {"busy": 1, "done": 1, "full": 1, "cycles": 32, "prefill_cycles": 32, "passes": 32, "token_level": 16,
                   "governor_cycles": 32, "result": 64}
 
+#: Those of them, and of the loader's ports to the conductor, that are there only with a governor.
+OF_GOVERNOR = ("auto", "matrices", "knob", "look", "look_matrix", "look_kind", "governor_cycles", "result",
+               "matrix_write", "matrix_addr", "matrix_data")
+
+#: What is kept for a governor alone: register, field.
+_KEPT_FOR_GOVERNOR = (("OPTIONS", "AUTO"), ("MATRICES", "COUNT"), ("QUALITY", "VALUE"), ("GOVERNOR_SELECT", "MATRIX"),
+                      ("GOVERNOR_SELECT", "KIND"))
+
+
+def present(names, governor):
+    """`names`, without the ports of a governor unless there is one."""
+    return [name for name in names if governor or name not in OF_GOVERNOR]
+
 
 def fields(register):
     """Fields of a `Register`; one of 32 bits when the table names none."""
@@ -59,6 +72,7 @@ class Registers(wiring.Component):
     Parameters
     ----------
     tiles, banks, lanes, bank_depth, max_slots, prompt_depth, matrices: sizes of the build. contract_word: what CONTRACT reads as.
+        matrices 0: no governor. OPTIONS.AUTO and all registers about it read as 0 and ignore writes, and its ports are not there.
 
     Members
     -------
@@ -73,6 +87,7 @@ class Registers(wiring.Component):
 
     def __init__(self, *, tiles, banks, lanes, bank_depth, max_slots, prompt_depth, matrices, contract_word):
         self._tiles, self._max_slots, self._prompt_depth, self._matrices = tiles, max_slots, prompt_depth, matrices
+        self._governor = matrices > 0
         geometry = {"TILES": tiles, "BANKS": banks, "LANES": lanes}
         self._constants = {
             "IDENT": IDENT, "VERSION": VERSION, "CONTRACT": contract_word, "BANK_DEPTH": bank_depth, "MAX_SLOTS": max_slots,
@@ -82,7 +97,8 @@ class Registers(wiring.Component):
         super().__init__({
             "bus": In(AxiLite()), "irq": Out(1), "fault": In(1), "tokens": In(stream.Signature(Token)),
             "request": Out(stream.Signature(CounterSelect)), "reply_valid": In(1), "reply_value": In(32),
-            **{name: Out(width) for name, width in TO_CONDUCTOR.items()}, **{name: In(width) for name, width in FROM_CONDUCTOR.items()},
+            **{name: Out(TO_CONDUCTOR[name]) for name in present(TO_CONDUCTOR, self._governor)},
+            **{name: In(FROM_CONDUCTOR[name]) for name in present(FROM_CONDUCTOR, self._governor)},
         })
 
     def elaborate(self, platform):
@@ -100,7 +116,8 @@ class Registers(wiring.Component):
         stored = {}
         for register in (r for r in REGISTERS if r.access == "rw"):
             bits = Signal(32, name=register.name.lower())
-            for _, low, width, _ in fields(register):
+            kept = [f for f in fields(register) if self._governor or (register.name, f[0]) not in _KEPT_FOR_GOVERNOR]
+            for _, low, width, _ in kept:
                 m.d.comb += words[register.name][low:low + width].eq(bits[low:low + width])
                 for byte in range(4):
                     first, end = max(low, 8 * byte), min(low + width, 8 * byte + 8)
@@ -108,7 +125,7 @@ class Registers(wiring.Component):
                     if first < end:
                         with m.If(hits[register.name] & write_strobe[byte] & free):
                             m.d.sync += bits[first:end].eq(write_data[first:end])
-            for name, low, width, _ in fields(register):
+            for name, low, width, _ in kept:
                 stored[register.name, name] = bits[low:low + width]
 
         def written(register, field):
@@ -129,21 +146,25 @@ class Registers(wiring.Component):
         limit, context = stored["TOKEN_LIMIT", "TOKENS"], stored["CONTEXT", "POSITIONS"]
         m.d.comb += possible.eq(Cat(
             tiles != 0, tiles <= self._tiles, length != 0, length <= self._prompt_depth, length <= context, limit != 0,
-            context <= self._max_slots, stored["MATRICES", "COUNT"] <= self._matrices).all())
+            context <= self._max_slots, stored["MATRICES", "COUNT"] <= self._matrices if self._governor else 1).all())
         m.d.sync += [self.start.eq(0), self.abort.eq(written("CONTROL", "ABORT"))]
         with m.If(written("CONTROL", "START") & ~locked):
             m.d.sync += [self.start.eq(possible), rejected.eq(~possible)]
         m.d.comb += [
             self.tiles.eq(tiles), self.prompt_length.eq(length), self.token_limit.eq(limit), self.context_limit.eq(context),
             self.end_token.eq(stored["END_TOKEN", "TOKEN"]), self.end_enable.eq(stored["END_TOKEN", "ENABLE"]),
-            self.all_logits.eq(stored["OPTIONS", "ALL_LOGITS"]), self.auto.eq(stored["OPTIONS", "AUTO"]),
-            self.matrices.eq(stored["MATRICES", "COUNT"]), self.knob.eq(stored["QUALITY", "VALUE"]),
-            self.look_matrix.eq(stored["GOVERNOR_SELECT", "MATRIX"]), self.look_kind.eq(stored["GOVERNOR_SELECT", "KIND"]),
+            self.all_logits.eq(stored["OPTIONS", "ALL_LOGITS"]),
         ]
-        m.d.sync += self.look.eq(hits["GOVERNOR_SELECT"] & write_strobe.any())
-        show("GOVERNOR_LOW", VALUE=self.result[:32])
-        show("GOVERNOR_HIGH", VALUE=self.result[32:])
-        show("GOVERNOR_CYCLES", VALUE=self.governor_cycles)
+        if self._governor:
+            m.d.comb += [
+                self.auto.eq(stored["OPTIONS", "AUTO"]), self.matrices.eq(stored["MATRICES", "COUNT"]),
+                self.knob.eq(stored["QUALITY", "VALUE"]),
+                self.look_matrix.eq(stored["GOVERNOR_SELECT", "MATRIX"]), self.look_kind.eq(stored["GOVERNOR_SELECT", "KIND"]),
+            ]
+            m.d.sync += self.look.eq(hits["GOVERNOR_SELECT"] & write_strobe.any())
+            show("GOVERNOR_LOW", VALUE=self.result[:32])
+            show("GOVERNOR_HIGH", VALUE=self.result[32:])
+            show("GOVERNOR_CYCLES", VALUE=self.governor_cycles)
 
         # Tokens.
         token_cycle = Signal(32)

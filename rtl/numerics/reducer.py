@@ -60,13 +60,7 @@ class Reducer(wiring.Component):
         s2_valid = Signal()
         s2_add_valid = Signal()
         s2_add = Signal(signed(ACC_WIDTH), reset_less=True)
-        m.d.comb += [
-            product.en.eq(s1_valid),
-            product.a.eq(s1_a),
-            product.b.significand.eq(s1_b.significand),
-            product.b.exponent.eq(s1_b.exponent),
-            product.b.negative.eq(s1_b.negative),
-        ]
+        m.d.comb += [product.en.eq(s1_valid), product.a.eq(s1_a), product.b.eq(s1_b)]
         m.d.sync += [s2_valid.eq(s1_valid & ~self.clear), s2_add_valid.eq(s1_add_valid & ~self.clear)]
         with m.If(s1_add_valid):
             m.d.sync += s2_add.eq(s1_add)

@@ -9,7 +9,8 @@ from ..contract.precision import MX_BLOCK, MX_EXPONENT_BITS
 from ..memory.parity import ParityMemory, slices
 from ..numerics.mxint8 import MXINT8_LATENCY, TOP_MIN, ToMxInt8, block_top, largest
 
-#: Cycles from `read` to `data`, `codes` and `exponent`: the memories, the largest exponent, the two of the conversion.
+#: Cycles from `read` to `data`, `codes` and `exponent`: the memories, the largest exponent, the two of the conversion. In FP16 alone a
+#: request waits for the difference.
 ACT_LATENCY = 2 + MXINT8_LATENCY
 
 QUAD = 4  # elements of a word
@@ -17,14 +18,17 @@ WIDE = 4  # words that a wide read takes
 BLOCK_QUADS = MX_BLOCK // QUAD
 TOP = 5  # bits of a word's `block_top`
 FIELD = TOP + 1  # with its parity
-FLIP_BITS = 64 + slices(64) + FIELD  # stored for a word
+WORD_FLIP_BITS = 64 + slices(64)  # stored for a word
+FLIP_BITS = WORD_FLIP_BITS + FIELD  # with its exponent
+_FP16_LATENCY = 2  # the memory, and a register that carries the fan-out to the PEs
 
 
 class ActivationBuffer(wiring.Component):
     """`lanes` memories of `depth` 64-bit words, written one word of one lane at a time, read at one address of all lanes at once.
 
     One write and one read per cycle, never stalled. A word written in cycle t is seen by reads from cycle t + 1 on, in FP16 and as MXINT8;
-    a read of the block of 8 words in which one is being written is undefined (the old contents in simulation).
+    a read of the block of 8 words in which one is being written is undefined (the old contents in simulation). Without `nested`, a read is
+    undefined of a word that is written in the same cycle or the two that follow (what the word is two cycles later, in simulation).
 
     A read returns the word at `read_addr`. A wide read starts at a multiple of 4 and also returns the 16 elements of words `read_addr` to
     `read_addr` + 3 as MXINT8 codes, and e' = e + 10 of the aligned block of 8 words around them: a code is worth code * 2**(e' - 16).
@@ -44,7 +48,8 @@ class ActivationBuffer(wiring.Component):
     Parameters
     ----------
     lanes, depth: activation vectors, words of each, a multiple of 8.
-    inject: adds the input `flip`, XORed into what is stored (the word, its parity bits, `block_top`), for tests.
+    nested: also as MXINT8; without it there are no wide reads, and no members that belong to them.
+    inject: adds the input `flip`, XORed into what is stored (the word, its parity bits, with `nested` its `block_top`), for tests.
 
     Members
     -------
@@ -54,23 +59,57 @@ class ActivationBuffer(wiring.Component):
     parity: Out, a strobe.
     """
 
-    def __init__(self, lanes: int, depth: int, *, inject: bool = False):
+    def __init__(self, lanes: int, depth: int, *, nested: bool = True, inject: bool = False):
         if lanes < 1 or depth < 2 * BLOCK_QUADS or depth % BLOCK_QUADS:
             raise ValueError(f"an activation buffer has at least 1 lane, and at least {2 * BLOCK_QUADS} words, a multiple of "
                              f"{BLOCK_QUADS}, not {lanes} and {depth}")
-        self.lanes, self.depth, self._inject = lanes, depth, inject
+        self.lanes, self.depth, self.nested, self._inject = lanes, depth, nested, inject
         members = {
             "write": In(1), "write_lane": In(3), "write_addr": In(ceil_log2(depth)), "write_data": In(64),
-            "read": In(1), "read_addr": In(ceil_log2(depth)), "wide": In(1), "left": In(4),
-            "data": Out(data.ArrayLayout(64, lanes)), "codes": Out(data.ArrayLayout(8 * QUAD * WIDE, lanes)),
-            "exponent": Out(data.ArrayLayout(MX_EXPONENT_BITS, lanes)), "parity": Out(1),
+            "read": In(1), "read_addr": In(ceil_log2(depth)), "data": Out(data.ArrayLayout(64, lanes)), "parity": Out(1),
         }
+        if nested:
+            members |= {
+                "wide": In(1), "left": In(4), "codes": Out(data.ArrayLayout(8 * QUAD * WIDE, lanes)),
+                "exponent": Out(data.ArrayLayout(MX_EXPONENT_BITS, lanes)),
+            }
         if inject:
-            members["flip"] = In(FLIP_BITS)
+            members["flip"] = In(FLIP_BITS if nested else WORD_FLIP_BITS)
         super().__init__(members)
 
     def elaborate(self, platform):
         m = Module()
+        (self._elaborate_nested if self.nested else self._elaborate_fp16)(m)
+        return m
+
+    def _elaborate_fp16(self, m):
+        """One memory a lane."""
+        read, addr = self.read, self.read_addr
+        for i in range(ACT_LATENCY - _FP16_LATENCY):
+            later, later_addr = Signal(name=f"s{i + 1}_read"), Signal.like(addr, name=f"s{i + 1}_addr", reset_less=True)
+            m.d.sync += later.eq(read)
+            with m.If(read):
+                m.d.sync += later_addr.eq(addr)
+            read, addr = later, later_addr
+        fresh, errors = Signal(), []
+        m.d.sync += fresh.eq(read)
+        for k in range(self.lanes):
+            m.submodules[f"words_{k}"] = store = ParityMemory(64, self.depth, inject=self._inject)
+            m.d.comb += [
+                store.wr_en.eq(self.write & (self.write_lane == k)), store.wr_addr.eq(self.write_addr),
+                store.wr_data.eq(self.write_data), store.rd_en.eq(read), store.rd_addr.eq(addr),
+            ]
+            if self._inject:
+                m.d.comb += store.flip.eq(self.flip)
+            word = Signal(64, name=f"word_{k}", reset_less=True)
+            with m.If(fresh):
+                m.d.sync += word.eq(store.rd_data)
+            m.d.comb += self.data[k].eq(word)
+            errors.append(store.error)
+        m.d.sync += self.parity.eq(Cat(*errors).any())
+
+    def _elaborate_nested(self, m):
+        """Four memories a lane, so that four words can be read at once, and one of exponents."""
         # What a read takes: words of the block that exist, and the sub-memories of this half of it.
         exists, taken = Signal(BLOCK_QUADS), Signal(WIDE)
         block = Signal()
@@ -144,7 +183,6 @@ class ActivationBuffer(wiring.Component):
 
         s3_error = Signal()
         m.d.sync += [s3_error.eq(s2_errors.any()), self.parity.eq(s3_error)]
-        return m
 
     def _words(self, m, k, write, taken):
         """Sub-memory i holds the words whose address is i modulo 4; returns the words read in the cycle before, and their errors."""

@@ -11,7 +11,7 @@ Descriptor = data.StructLayout({name: width for name, (_, width) in DESCRIPTOR.i
 Planes = data.StructLayout({name: width for name, (_, width) in PLANES.items()})
 
 #: what the sequencer has resolved for an instruction when it pushes the entry.
-Resolved = data.StructLayout({
+_RESOLVED = {
     "address": 12,      # send address of a RUN, activation address of the others
     "count": 16,        # of a wait
     "base": 20,         # first word of the block that the primary descriptor names
@@ -20,12 +20,19 @@ Resolved = data.StructLayout({
     "slot_rows": 16,    # KV slots of this tile, whole quads, and those in use
     "live_slots": 16,
     "quads": 16,        # KV slots in use, in quads
+}
+_RESOLVED_NESTED = {
     "integer": 1,       # a GEMV of weights that have planes; the rest is used only then
     "measure": 1,
     "format": 2,
     "planes": 10,       # index of the planes descriptor
     "hi_base": 20, "lo_base": 20,
-})
+}
+
+
+def resolved_layout(nested):
+    """`Resolved`: what the sequencer hands to `matrix_entry` and `vector_entry`; `nested`: GEMVs may be of weights with planes."""
+    return data.StructLayout({**_RESOLVED, **(_RESOLVED_NESTED if nested else {})})
 
 
 def field(word, name, *ops):
@@ -37,10 +44,11 @@ def field(word, name, *ops):
 
 
 def matrix_entry(m, entry, word, desc, planes, r):
-    """Drive `entry` (MatrixEntry) for the instruction in `word`.
+    """Drive `entry` (of any `matrix_entry_layout`) for the instruction in `word`.
 
     desc: the primary descriptor, if the instruction is no GEMV with planes. planes: the planes descriptor, if it is one. r: `Resolved`.
     """
+    there = entry.shape().members
     op = word[:4]
     gemv = lambda name: field(word, name, Op.GEMV)  # noqa: E731
     is_gemv = op == Op.GEMV
@@ -56,13 +64,16 @@ def matrix_entry(m, entry, word, desc, planes, r):
         entry.value.eq(field(word, "value", Op.KVW)), entry.row0.eq(desc.row0),
         entry.index.eq(field(word, "index", Op.FETCH)), entry.stage.eq(field(word, "stage", Op.FETCH)),
     ]
+    if "format" not in there:
+        return
     with m.If(r.integer):
-        m.d.comb += [
-            entry.format.eq(r.format), entry.measure.eq(r.measure), entry.dual.eq(r.measure & planes.fp16),
-            entry.hi_base.eq(r.hi_base), entry.lo_base.eq(r.lo_base), entry.pitch.eq(planes.pitch), entry.group.eq(planes.group),
-            entry.planes.eq(r.planes), entry.wanted.eq(gemv("wanted")),
-            *(entry[grid].eq(planes[grid]) for grid in ("grid_out", "grid_err", "grid_half")),
-        ]
+        m.d.comb += [entry.format.eq(r.format), entry.lo_base.eq(r.lo_base), entry.group.eq(planes.group)]
+        if "measure" in there:
+            m.d.comb += [
+                entry.measure.eq(r.measure), entry.dual.eq(r.measure & planes.fp16), entry.hi_base.eq(r.hi_base),
+                entry.pitch.eq(planes.pitch), entry.planes.eq(r.planes), entry.wanted.eq(gemv("wanted")),
+                *(entry[grid].eq(planes[grid]) for grid in ("grid_out", "grid_err", "grid_half")),
+            ]
         with m.If(r.format != Format.FP16):
             m.d.comb += [entry.base.eq(r.hi_base), entry.words.eq(planes.pitch)]
 

@@ -9,7 +9,7 @@ from ..contract.flits import FlitKind
 from ..contract.isa import ROPE_FINE_BITS, STAGE_BIT, FetchIndex
 from ..memory.bank import BANK_LATENCY
 from ..ring.flit import FLIT_STREAM
-from .queues import LaneState, MatrixEntry
+from .queues import BaseEntry, LaneState
 
 FIFO_DEPTH = 8  # covers the way from a request to the room that its flit leaves behind: one word per cycle is sustained
 
@@ -40,7 +40,7 @@ class Fetcher(wiring.Component):
     def __init__(self, banks: int, lanes: int):
         self.banks, self.lanes = banks, lanes
         super().__init__({
-            "start": In(1), "entry": In(MatrixEntry), "positions": In(4), "lanes_state": In(LaneState).array(lanes), "last_tile": In(8),
+            "start": In(1), "entry": In(BaseEntry), "positions": In(4), "lanes_state": In(LaneState).array(lanes), "last_tile": In(8),
             "active": Out(1), "ending": Out(1), "busy": Out(1),
             "read": Out(1), "read_mask": Out(banks), "addr": Out(20), "words": In(data.ArrayLayout(64, banks)),
             "tx": Out(FLIT_STREAM),
@@ -52,7 +52,7 @@ class Fetcher(wiring.Component):
         tag_layout = data.StructLayout({"sync": 1, "chan": 3, "lane": 3, "addr": 12, "bank": max(bits, 1)})
         sent_layout = data.StructLayout({"sync": 1, "chan": 3, "lane": 3, "addr": 12, "data": 64})
 
-        entry = Signal(MatrixEntry)
+        entry = Signal(BaseEntry)
         lane = Signal(range(max(self.lanes, 2)))
         index = Signal(20)
         distance = Signal(22)  # of the row from the first one here

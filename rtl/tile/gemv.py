@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from ..contract.precision import Format
-from .queues import MatrixEntry
+from .queues import matrix_entry_layout
 
 #: What the governor's energies need to know of a stream of rows: copies of the entry's fields; `second`: the difference that a `dual`
 #: entry's integer words end in; `nested`: the rows come from planes, so that they have a lo part.
@@ -16,7 +16,7 @@ EnergyTag = data.StructLayout({
 
 
 class GemvIssue(wiring.Component):
-    """Walks a block: groups of `banks` rows, one word per cycle, in any of the formats.
+    """Walks a block: groups of `banks` rows, one word per cycle, in FP16 or, with `nested`, in any of the formats.
 
     `load` starts an entry of at least one row and one word; it may come in the cycle of `ending`, and the new entry's first word then
     follows without a bubble. A word goes out in every active cycle, but for the last word of a group: that one waits until the drain has
@@ -31,38 +31,49 @@ class GemvIssue(wiring.Component):
     Parameters
     ----------
     banks: rows of a group, a power of two. landing_depth: rows that the landing buffer holds, at least `banks`.
+    nested: entries may have another format than FP16. governor: and may be `dual`; needs `nested`.
 
     Members
     -------
-    load, entry: In. Start this GEMV. Where its format is not FP16 or it is `dual`, `act` must be a multiple of 8.
+    load, entry: In. Start this GEMV; `matrix_entry_layout(nested, governor)`. Where its format is not FP16 or it is `dual`, `act` must be a
+        multiple of 8.
     freed: In(8). Rows that left the landing buffer in this cycle; usable from the next one on.
     active: Out. A GEMV is in progress. ending: Out. Its last word goes out in this cycle.
     fire: Out. A word goes out. first, last: Out. It begins or ends its rows; the integer words of a `dual` entry go on with the FP16 sum.
     wait_landing, wait_drain: Out. Why an active cycle has no word; never both.
     mask: Out(banks). Banks with a valid row (the last group may be short); row count ones from bit 0 up.
     addr: Out(20), bank address. act: Out(12), activation address, of the first of four words with `wide`. s_in: Out(8). kv: Out(1).
+    useful: Out. Banks whose row is below the entry's `live`; 0 for the words that a `dual` entry reads on top of the FP16 ones.
+
+    Only with `nested`:
     nibbles, scales: Out. The word holds nibbles, or scales; neither: FP16. low: Out. Nibbles of the lo plane. wide: Out. As `nibbles`.
     select: Out(2). With `nibbles`: which of the scales last read counts. left: Out(4). With `wide`: how many of the aligned 8 activation
     words around `act` belong to the row, 1 to 8.
+
+    Only with `governor`:
     subtract: Out. Nibbles count negative. first_low: Out. Like `first`, for the sum of lo words alone.
     tag: Out(EnergyTag). Its `second`: this word's result does not go to the landing buffer.
-    useful: Out. Banks whose row is below the entry's `live`; 0 for the words that a `dual` entry reads on top of the FP16 ones.
     """
 
-    def __init__(self, banks: int, landing_depth: int):
+    def __init__(self, banks: int, landing_depth: int, *, nested: bool = True, governor: bool = True):
         if banks < 1 or banks & (banks - 1):
             raise ValueError(f"banks must be a power of two, not {banks}")
         if landing_depth < banks:
             raise ValueError(f"a landing buffer of {landing_depth} rows cannot take a group of {banks}")
-        self.banks, self.landing_depth = banks, landing_depth
-        super().__init__({
-            "load": In(1), "entry": In(MatrixEntry), "freed": In(8),
+        if governor and not nested:
+            raise ValueError("a governor needs nested planes to choose from")
+        self.banks, self.landing_depth, self.nested, self.governor = banks, landing_depth, nested, governor
+        members = {
+            "load": In(1), "entry": In(matrix_entry_layout(nested, governor)), "freed": In(8),
             "active": Out(1), "ending": Out(1), "fire": Out(1), "first": Out(1), "last": Out(1),
             "wait_landing": Out(1), "wait_drain": Out(1), "mask": Out(banks),
             "addr": Out(20), "act": Out(12), "s_in": Out(8), "kv": Out(1), "useful": Out(range(banks + 1)),
-            "nibbles": Out(1), "scales": Out(1), "low": Out(1), "select": Out(2), "wide": Out(1), "left": Out(4),
-            "subtract": Out(1), "first_low": Out(1), "tag": Out(EnergyTag),
-        })
+        }
+        if nested:
+            members |= {"nibbles": Out(1), "scales": Out(1), "low": Out(1), "select": Out(2), "wide": Out(1), "left": Out(4)}
+        if governor:
+            members |= {"subtract": Out(1), "first_low": Out(1), "tag": Out(EnergyTag)}
+        super().__init__(members)
 
     def elaborate(self, platform):
         m = Module()
@@ -73,8 +84,8 @@ class GemvIssue(wiring.Component):
         tail_rows = Signal(range(banks + 1))  # rows of the last group
         tail_mask = Signal(banks)
         # What moves.
-        self._nested = nested = Signal()  # this group's words are those of planes
-        self._dual = dual = Signal()
+        self._nested = nested = Signal() if self.nested else Const(0)  # this group's words are those of planes
+        self._dual = dual = Signal() if self.governor else Const(0)
         self._word_is_last = word_is_last = Signal()
         more = Signal(16 - bits)  # groups after this one
         live_groups = Signal(16 - bits)  # whole groups of live rows from this one on, then a part of a group
@@ -87,8 +98,9 @@ class GemvIssue(wiring.Component):
             self.mask.eq(Mux(group_is_last, tail_mask, (1 << banks) - 1)),
             second.eq(dual & nested),
             self.useful.eq(Mux(second, 0, Mux(live_groups != 0, banks, live_rows))),
-            self.subtract.eq(second), self.tag.second.eq(second), self.tag.nested.eq(nested),
         ]
+        if self.governor:
+            m.d.comb += [self.subtract.eq(second), self.tag.second.eq(second), self.tag.nested.eq(nested)]
 
         # Room for the group that the last word finishes. A group of n rows occupies the drain for n cycles.
         room = Signal(range(self.landing_depth + 1), init=self.landing_depth)
@@ -118,7 +130,10 @@ class GemvIssue(wiring.Component):
                 m.d.sync += live_rows.eq(0)
         with m.If(self.ending):
             m.d.sync += self.active.eq(0)
-        self._walk(m)
+        if self.nested:
+            self._walk_planes(m)
+        else:
+            self._walk_fp16(m)
 
         with m.If(self.load):
             before_last = Signal(16)  # the last row's number
@@ -130,11 +145,38 @@ class GemvIssue(wiring.Component):
                 tail_rows.eq(place + 1), tail_mask.eq((2 << place) - 1),
                 live_groups.eq(entry.live[bits:]), live_rows.eq(entry.live[:bits] if bits else 0),
             ]
-            m.d.sync += [self.tag[name].eq(entry[name]) for name in ("measure", "wanted", "planes", "grid_out", "grid_err", "grid_half")]
+            if self.governor:
+                copied = ("measure", "wanted", "planes", "grid_out", "grid_err", "grid_half")
+                m.d.sync += [self.tag[name].eq(entry[name]) for name in copied]
         return m
 
-    def _walk(self, m):
+    def _walk_fp16(self, m):
         """The word of this cycle, and from it the next one's."""
+        entry, word_is_last = self.entry, self._word_is_last
+        length, words, act_base, row_addr = Signal(12), Signal(12), Signal(12), Signal(20)
+        left = Signal(12)  # words of the row after this one
+        with m.If(self.fire):
+            with m.If(word_is_last):
+                after = Signal(20)
+                m.d.comb += after.eq(row_addr + words)
+                m.d.sync += [
+                    self.addr.eq(after), row_addr.eq(after), self.act.eq(act_base), self.first.eq(1),
+                    left.eq(length - 1), word_is_last.eq(length == 1),
+                ]
+            with m.Else():
+                m.d.sync += [
+                    self.addr.eq(self.addr + 1), self.act.eq(self.act + 1), self.first.eq(0),
+                    left.eq(left - 1), word_is_last.eq(left == 1),
+                ]
+        with m.If(self.load):
+            m.d.sync += [
+                self.addr.eq(entry.base), row_addr.eq(entry.base), self.act.eq(entry.act), self.first.eq(1),
+                left.eq(entry.length - 1), word_is_last.eq(entry.length == 1),
+                length.eq(entry.length), words.eq(entry.words), act_base.eq(entry.act),
+            ]
+
+    def _walk_planes(self, m):
+        """`_walk_fp16` for words of all kinds."""
         entry, nested, dual, word_is_last = self.entry, self._nested, self._dual, self._word_is_last
         # Of the entry.
         both = Signal()  # nibbles of both planes
@@ -157,23 +199,28 @@ class GemvIssue(wiring.Component):
             self.left.eq(Mux(quads[3:] != 0, 8, quads[:3])), self.wide.eq(self.nibbles),
         ]
 
+        def first_low(value):
+            return [self.first_low.eq(value)] if self.governor else []
+
         def begin(planes, goes_on, length, last_word, act):
             """First word of a row group; `goes_on` with the sum of the words before it."""
             return [
                 nested.eq(planes), self.scales.eq(planes), self.nibbles.eq(0), self.low.eq(0), self.act.eq(act),
-                self.first.eq(~goes_on), self.first_low.eq(planes), chunk.eq(0), odd.eq(0), quads.eq(length),
+                self.first.eq(~goes_on), chunk.eq(0), odd.eq(0), quads.eq(length), *first_low(planes),
                 left.eq(Mux(planes, last_word >> 2, last_word)), word_is_last.eq(~planes & (last_word == 0)),
             ]
 
         with m.If(self.fire):
-            m.d.sync += [self.first.eq(0), self.first_low.eq(0)]
+            m.d.sync += [self.first.eq(0), *first_low(0)]
             with m.If(word_is_last):
                 other = Signal()
                 m.d.comb += other.eq(nested ^ dual)
                 m.d.sync += begin(other, dual & other, length, last_word, act_base)
-                m.d.sync += [self.addr.eq(start), row_addr.eq(start), other_addr.eq(after)]
-                with m.If(dual):
-                    m.d.sync += [pitch.eq(other_pitch), other_pitch.eq(pitch)]
+                m.d.sync += [self.addr.eq(start), row_addr.eq(start)]
+                if self.governor:
+                    m.d.sync += other_addr.eq(after)
+                    with m.If(dual):
+                        m.d.sync += [pitch.eq(other_pitch), other_pitch.eq(pitch)]
             with m.Elif(self.scales):
                 m.d.sync += [
                     self.scales.eq(0), self.nibbles.eq(1), self.addr.eq(behind), word_is_last.eq((left == 0) & ~both),
@@ -200,11 +247,14 @@ class GemvIssue(wiring.Component):
 
         with m.If(self.load):
             end, integers = Signal(12), Signal()
-            m.d.comb += [end.eq(entry.length - 1), integers.eq((entry.format != Format.FP16) & ~entry.dual)]
+            is_dual = entry.dual if self.governor else Const(0)
+            m.d.comb += [end.eq(entry.length - 1), integers.eq((entry.format != Format.FP16) & ~is_dual)]
             m.d.sync += begin(integers, Const(0), entry.length, end, entry.act)
             m.d.sync += [
-                dual.eq(entry.dual), both.eq(entry.dual | (entry.format == Format.INT8)), code.eq(entry.group),
+                both.eq(is_dual | (entry.format == Format.INT8)), code.eq(entry.group),
                 length.eq(entry.length), last_word.eq(end), act_base.eq(entry.act),
                 self.addr.eq(entry.base), row_addr.eq(entry.base), pitch.eq(entry.words),
-                other_addr.eq(entry.hi_base), other_pitch.eq(entry.pitch), lo_addr.eq(entry.lo_base),
+                lo_addr.eq(entry.lo_base),
             ]
+            if self.governor:
+                m.d.sync += [dual.eq(entry.dual), other_addr.eq(entry.hi_base), other_pitch.eq(entry.pitch)]

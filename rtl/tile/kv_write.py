@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from ..memory.bank import BANK_LATENCY
-from .queues import LaneState, MatrixEntry, TileState
+from .queues import BaseEntry, LaneState, TileState
 from .slot_homes import SlotHomes
 
 #: Cycles from a request (`act_read`, `read`) to its `write`: the request's register, the bank's latency, the register `word`.
@@ -48,7 +48,7 @@ class KvWriter(wiring.Component):
     def __init__(self, banks: int, lanes: int, max_slots: int):
         self.banks, self.lanes, self.max_slots = banks, lanes, max_slots
         super().__init__({
-            "start": In(1), "entry": In(MatrixEntry), "positions": In(4), "lanes_state": In(LaneState).array(lanes),
+            "start": In(1), "entry": In(BaseEntry), "positions": In(4), "lanes_state": In(LaneState).array(lanes),
             "tile": In(TileState), "active": Out(1), "ending": Out(1),
             "act_read": Out(1), "act": Out(12), "read": Out(1), "read_mask": Out(banks), "addr": Out(20),
             "acts": In(data.ArrayLayout(64, lanes)), "old": In(data.ArrayLayout(64, banks)),
@@ -75,7 +75,7 @@ class KvWriter(wiring.Component):
     def _walk(self, m, homes):
         """Positions, and the words of each; returns (request of this cycle, its strobe)."""
         bits = ceil_log2(self.banks)
-        entry = Signal(MatrixEntry)
+        entry = Signal(BaseEntry)
         slot = Signal(homes.slot_bits)
         lane = Signal(range(max(self.lanes, 2)))
         last_lane = (lane + 1) == self.positions

@@ -11,13 +11,13 @@ from ..contract.isa import BANK_SHIFT, STAGE_BIT, Counter, Op, Space
 from ..contract.secded import codeword_bits
 from ..memory.bank import BANK_LATENCY, Bank
 from ..ring.flit import FLIT_STREAM, Flit
-from .activation import ACT_LATENCY, FLIP_BITS, ActivationBuffer
+from .activation import ACT_LATENCY, FLIP_BITS, WORD_FLIP_BITS, ActivationBuffer
 from .drain import DRAIN_LATENCY, Drain
 from .fetch import Fetcher
 from .gemv import EnergyTag, GemvIssue
 from .kv_write import KvWriter
 from .pe import PE_LATENCY, Pe
-from .queues import LaneState, MatrixEntry, PassState, TileState
+from .queues import BaseEntry, LaneState, PassState, TileState, matrix_entry_layout
 from .semaphores import Semaphores
 
 # Weights and activations are asked for in the same cycle and meet at the PEs; the banks' request passes a register.
@@ -48,12 +48,13 @@ class MatrixEngine(wiring.Component):
     Parameters
     ----------
     banks, lanes, bank_depth, act_depth, max_slots, landing_depth: as in `Config`.
-    governor: entries may have `measure` and `dual`; adds the members whose names begin with energy.
+    nested: entries may have another format than FP16.
+    governor: entries may have `measure` and `dual`; needs `nested`, and adds the members whose names begin with energy.
     inject: adds `flip_bank` and `flip_act`, bits to flip in what banks and activation buffer are being given, for tests.
 
     Members
     -------
-    entry: In stream of MatrixEntry. pass_state, lanes_state, tile: In, constant while `busy`.
+    entry: In stream of `matrix_entry_layout(nested, governor)`. pass_state, lanes_state, tile: In, constant while `busy`.
     rx_valid, rx: In. Flits for this tile: DATA for the activation buffer, SYNC, LOAD of banks (only while not `busy`); others are ignored.
     tx: Out stream of flits (FETCH).
     row_valid, row: Out. Finished rows in local row order, FP32 of each lane, no back-pressure.
@@ -69,13 +70,15 @@ class MatrixEngine(wiring.Component):
     energy_mask: Out(lanes). Lanes that count. energy_planes, energy_grid_out, energy_grid_err, energy_grid_half: Out, as in the entry.
     """
 
-    def __init__(self, *, banks, lanes, bank_depth, act_depth, max_slots, landing_depth, governor=False, inject=False):
+    def __init__(self, *, banks, lanes, bank_depth, act_depth, max_slots, landing_depth, nested=True, governor=False,
+                 inject=False):
         if bank_depth > 1 << BANK_SHIFT:
             raise ValueError(f"a bank has at most {1 << BANK_SHIFT} words, not {bank_depth}")
         self._banks, self._lanes, self._bank_depth, self._act_depth = banks, lanes, bank_depth, act_depth
-        self._max_slots, self._landing_depth, self._governor, self._inject = max_slots, landing_depth, governor, inject
+        self._max_slots, self._landing_depth, self._inject = max_slots, landing_depth, inject
+        self._nested, self._governor, self._entry = nested, governor, matrix_entry_layout(nested, governor)
         members = {
-            "entry": In(stream.Signature(MatrixEntry)),
+            "entry": In(stream.Signature(self._entry)),
             "pass_state": In(PassState), "lanes_state": In(LaneState).array(lanes), "tile": In(TileState),
             "rx_valid": In(1), "rx": In(Flit), "tx": Out(FLIT_STREAM),
             "row_valid": Out(1), "row": Out(32).array(lanes), "release": In(8),
@@ -90,20 +93,20 @@ class MatrixEngine(wiring.Component):
                 "energy_mask": Out(lanes), "energy_sum": Out(sums), "energy_low": Out(sums),
             }
         if inject:
-            members |= {"flip_bank": In(codeword_bits(64)), "flip_act": In(FLIP_BITS)}
+            members |= {"flip_bank": In(codeword_bits(64)), "flip_act": In(FLIP_BITS if nested else WORD_FLIP_BITS)}
         super().__init__(members)
 
     def elaborate(self, platform):
         m = Module()
         banks, lanes = self._banks, self._lanes
         m.submodules.semaphores = semaphores = Semaphores()
-        m.submodules.gemv = gemv = GemvIssue(banks, self._landing_depth)
+        m.submodules.gemv = gemv = GemvIssue(banks, self._landing_depth, nested=self._nested, governor=self._governor)
         m.submodules.kv = kv = KvWriter(banks, lanes, self._max_slots)
         m.submodules.fetch = fetch = Fetcher(banks, lanes)
-        m.submodules.act = act = ActivationBuffer(lanes, self._act_depth, inject=self._inject)
+        m.submodules.act = act = ActivationBuffer(lanes, self._act_depth, nested=self._nested, inject=self._inject)
         m.submodules.drain = drain = Drain(banks, lanes, self._governor)
         bank = [Bank(self._bank_depth, inject=self._inject) for _ in range(banks)]
-        pe = [Pe(lanes, measure=self._governor) for _ in range(banks)]
+        pe = [Pe(lanes, nested=self._nested, measure=self._governor) for _ in range(banks)]
         for b in range(banks):
             m.submodules[f"bank_{b}"] = bank[b]
             m.submodules[f"pe_{b}"] = pe[b]
@@ -151,7 +154,7 @@ class MatrixEngine(wiring.Component):
     def _dispatch(self, m, semaphores, gemv, kv, fetch):
         """The entry behind the running one, and who gets it when."""
         self._held, self._spare = held, _ = Signal(name="held"), Signal(name="spare")
-        entry = Signal(MatrixEntry)
+        entry = Signal(self._entry)
         is_wait = entry.op == Op.M_WAIT
         nothing = (entry.rows == 0) | (entry.length == 0)
         free, take = Signal(), Signal()
@@ -163,9 +166,10 @@ class MatrixEngine(wiring.Component):
             gemv.load.eq(take & (entry.op == Op.GEMV) & ~nothing), kv.start.eq(take & (entry.op == Op.KVW)),
             fetch.start.eq(take & (entry.op == Op.FETCH)),
         ]
-        m.d.comb += [unit.entry.eq(entry) for unit in (gemv, kv, fetch)]
+        m.d.comb += gemv.entry.eq(entry)
+        m.d.comb += [unit.entry[name].eq(entry[name]) for unit in (kv, fetch) for name in BaseEntry.members]
         # One more entry waits in a register, so that `ready` does not depend on what goes on in this cycle.
-        spare, spare_entry = self._spare, Signal(MatrixEntry, reset_less=True)
+        spare, spare_entry = self._spare, Signal(self._entry, reset_less=True)
         moves = Signal()
         m.d.comb += [moves.eq(~held | take | semaphores.take), self.entry.ready.eq(~spare)]
         with m.If(moves):
@@ -210,19 +214,23 @@ class MatrixEngine(wiring.Component):
         if self._inject:
             m.d.comb += act.flip.eq(self.flip_act)
 
-        # A scale word has no activations beside it.
-        m.d.comb += [
-            act.read.eq((gemv.fire & ~gemv.scales) | kv.act_read), act.read_addr.eq(Mux(kv.active, kv.act, gemv.act)),
-            act.wide.eq(gemv.fire & gemv.wide), act.left.eq(gemv.left), kv.acts.eq(act.data),
-        ]
+        reads = gemv.fire
+        if self._nested:  # a scale word has no activations beside it
+            reads = gemv.fire & ~gemv.scales
+            m.d.comb += [act.wide.eq(gemv.fire & gemv.wide), act.left.eq(gemv.left)]
+        m.d.comb += [act.read.eq(reads | kv.act_read), act.read_addr.eq(Mux(kv.active, kv.act, gemv.act)), kv.acts.eq(act.data)]
 
     def _compute(self, m, gemv, act, bank, pe, drain):
         """What travels beside the words: through the banks to the PEs, and from a group's last word to the drain."""
-        of_pe = ("first", "last", "scales", "low") + (("subtract", "first_low") if self._governor else ())
+        of_pe = {"first": 1, "last": 1}
+        if self._nested:
+            of_pe |= {"nibbles": 1, "scales": 1, "low": 1, "select": 2}
+        if self._governor:
+            of_pe |= {"subtract": 1, "first_low": 1}
         of_group = {"mask": self._banks, "s": 8, **({"tag": EnergyTag} if self._governor else {})}
-        word_layout = data.StructLayout({**dict.fromkeys(of_pe, 1), "nibbles": 1, "select": 2, **of_group})
+        word_layout = data.StructLayout({**of_pe, **of_group})
         now, valid = Signal(word_layout), gemv.fire
-        m.d.comb += [now[name].eq(getattr(gemv, name)) for name in (*of_pe, "nibbles", "select", "mask")]
+        m.d.comb += [now[name].eq(getattr(gemv, name)) for name in (*of_pe, "mask")]
         m.d.comb += now.s.eq(gemv.s_in)
         if self._governor:
             m.d.comb += now.tag.eq(gemv.tag)
@@ -238,11 +246,12 @@ class MatrixEngine(wiring.Component):
             now, valid = later, later_valid
             under_way.append(valid)
         for b, unit in enumerate(pe):
-            m.d.comb += [getattr(unit, name).eq(now[name]) for name in (*of_pe, "select")]
+            m.d.comb += [getattr(unit, name).eq(now[name]) for name in of_pe]
             m.d.comb += [
-                unit.en.eq(en[b]), unit.nibbles.eq(now.nibbles), unit.weight.eq(bank[b].rdata), unit.act.eq(act.data),
-                unit.codes.eq(act.codes), unit.exponent.eq(act.exponent), drain.acc[b].eq(unit.result),
+                unit.en.eq(en[b]), unit.weight.eq(bank[b].rdata), unit.act.eq(act.data), drain.acc[b].eq(unit.result),
             ]
+            if self._nested:
+                m.d.comb += [unit.codes.eq(act.codes), unit.exponent.eq(act.exponent)]
             if self._governor:
                 m.d.comb += drain.low_acc[b].eq(unit.low_result)
         now, valid, layout = now, valid & now.last, data.StructLayout(of_group)

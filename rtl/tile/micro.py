@@ -99,9 +99,10 @@ class MicroSequencer(wiring.Component):
         i, e, after = Signal(7), Signal(16), Signal(16)  # after: elements behind this iteration, unless it is the final one
         last_i, final = Signal(7), Signal()
         ops, need, ghost = Signal(6), Signal(8), Signal()
+        last_op = Signal(6)  # of the RUN: `done` pops the queue that `entry` comes from, and cannot wait for its output
         op_end, iteration_end = Signal(), Signal()
         m.d.comb += [
-            op_end.eq(i == last_i), iteration_end.eq(op_end & (ops == entry.length - 1)), self.done.eq(self.step & iteration_end & final),
+            op_end.eq(i == last_i), iteration_end.eq(op_end & (ops == last_op)), self.done.eq(self.step & iteration_end & final),
             self.begun.eq(loading & self.proceed & (~self.pending | self.issue)),
             consume.eq(self.begun | (self.step & op_end)),
         ]
@@ -113,7 +114,7 @@ class MicroSequencer(wiring.Component):
             next_last.eq(Mux(next_final, (left - left.any())[:7], entry.vl - 1)),
         ]
         with m.If(self.start):
-            m.d.sync += loading.eq(1)
+            m.d.sync += [loading.eq(1), last_op.eq(entry.length - 1)]
         with m.If(self.begun):
             m.d.sync += [loading.eq(0), stepping.eq(1), ghost.eq(entry.n == 0)]
         with m.If(self.done):

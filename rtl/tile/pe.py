@@ -6,17 +6,16 @@ from amaranth.lib.wiring import In, Out
 
 from hayate.rtl.contract.constants import ACC_WIDTH
 from hayate.rtl.contract.precision import MX_EXPONENT_BITS, WORD_NIBBLES
-from hayate.rtl.numerics.fp16 import Operand, WideOperand, add_carry, decode
-from hayate.rtl.numerics.product import HIGH_BITS, LOW_BITS, Product
+from hayate.rtl.numerics.fp16 import Operand, add_carry, decode
+from hayate.rtl.numerics.product import LOW_BITS, Product
+from hayate.rtl.numerics.quad import CODE_BITS, factor
 
 WORD_ELEMENTS = 4
 PE_LATENCY = 5
 
 _LOW_ACC = 48  # K_MAX / 4 FP16 words and K_MAX / 8 of the planes, each four 32-bit words and their carries
 _HIGH_ACC = ACC_WIDTH - LOW_BITS
-_QUAD = WORD_NIBBLES // WORD_ELEMENTS  # nibbles that share a multiplier
-_CODE_BITS = 8
-_QUAD_BITS = 13  # a sum of four products of a nibble and a code, sign included
+_CODES = WORD_NIBBLES * CODE_BITS
 # An activation code counts 2**(e' - 16) and a scale's significand 2**(max(field, 1) - 25): above 2**-48, the low plane's shift is ...
 _LOW_SHIFT = 7
 _HIGH_SHIFT = _LOW_SHIFT + 4
@@ -27,7 +26,8 @@ class Pe(wiring.Component):
 
     A row is a sequence of words, of which the first and the last are marked; words follow each other in consecutive cycles or
     with any gaps between them. The next row may begin in the cycle after `last`. A row that is begun again without having
-    ended is dropped. A word holds 4 FP16 weights, or 4 FP16 scales, or 16 nibbles of a plane, in any order within a row.
+    ended is dropped. A word holds 4 FP16 weights, or, with `nested`, 4 FP16 scales, or 16 nibbles of a plane, in any order within
+    a row.
 
     An FP16 word adds its weights times `act`. A scale word adds nothing; it stays for the words of nibbles behind it, the next
     one included. A word of nibbles adds, with q the 16 codes, n the nibbles and s the scale that `select` names,
@@ -51,7 +51,8 @@ class Pe(wiring.Component):
     Parameters
     ----------
     lanes : activation vectors M, at least 1.
-    measure : also sum up the low planes apart.
+    nested : words may hold nibbles and scales; without it all are FP16, and the members that tell of others are not there.
+    measure : also sum up the low planes apart; needs `nested`.
 
     Members
     -------
@@ -73,24 +74,29 @@ class Pe(wiring.Component):
     Raises
     ------
     ValueError
-        If `lanes` is not a positive integer.
+        If `lanes` is not a positive integer, or there are no low planes to measure.
     """
 
-    def __init__(self, lanes: int = 1, *, measure: bool = False):
+    def __init__(self, lanes: int = 1, *, nested: bool = True, measure: bool = False):
         if not isinstance(lanes, int) or lanes < 1:
             raise ValueError(f"lanes must be a positive integer, not {lanes!r}")
+        if measure and not nested:
+            raise ValueError("measure needs nested planes")
         self.lanes = lanes
+        self.nested = nested
         self.measure = measure
         results = data.ArrayLayout(signed(ACC_WIDTH), lanes)
         members = {
             "en": In(1), "first": In(1), "last": In(1),
-            "nibbles": In(1), "scales": In(1), "low": In(1), "select": In(2),
             "weight": In(64),
             "act": In(data.ArrayLayout(64, lanes)),
-            "codes": In(data.ArrayLayout(WORD_NIBBLES * _CODE_BITS, lanes)),
-            "exponent": In(data.ArrayLayout(MX_EXPONENT_BITS, lanes)),
             "done": Out(1), "result": Out(results),
         }
+        if nested:
+            members |= {
+                "nibbles": In(1), "scales": In(1), "low": In(1), "select": In(2),
+                "codes": In(data.ArrayLayout(_CODES, lanes)), "exponent": In(data.ArrayLayout(MX_EXPONENT_BITS, lanes)),
+            }
         if measure:
             members |= {"subtract": In(1), "first_low": In(1), "low_result": Out(results)}
         super().__init__(members)
@@ -99,7 +105,6 @@ class Pe(wiring.Component):
         m = Module()
 
         s1_valid, s1_first, s1_last = Signal(), Signal(reset_less=True), Signal(reset_less=True)
-        s1_planes = Signal(reset_less=True)
         s1_weight = Signal(data.ArrayLayout(Operand, WORD_ELEMENTS), reset_less=True)
         s2_valid, s2_first, s2_last = Signal(), Signal(reset_less=True), Signal(reset_less=True)
         s3_valid, s3_last = Signal(), Signal(reset_less=True)
@@ -112,55 +117,64 @@ class Pe(wiring.Component):
             self.done.eq(s4_done),
         ]
 
-        # A word of the planes has the scale for its FP16 activations and sums for its FP16 weights. A scale word passes as one
-        # of the planes whose scale is zero, so that it adds nothing.
-        planes = Signal()
-        scales = Signal(64, reset_less=True)
-        scale_bits, scale, place = Signal(16), Signal(Operand), Signal(6)
-        m.d.comb += [
-            planes.eq(self.nibbles | self.scales),
-            scale_bits.eq(Mux(self.scales, 0, scales.word_select(self.select, 16))),
-            scale.eq(decode(scale_bits, offset=0)),
-            place.eq(scale.exponent + Mux(self.low, _LOW_SHIFT, _HIGH_SHIFT)),
-        ]
-        with m.If(self.en & self.scales):
-            m.d.sync += scales.eq(self.weight)
+        weights = [Signal(Operand, name=f"weight{i}") for i in range(WORD_ELEMENTS)]
+        m.d.comb += [weight.eq(decode(self.weight.word_select(i, 16), offset=-2)) for i, weight in enumerate(weights)]
         with m.If(self.en):
-            m.d.sync += [s1_first.eq(self.first), s1_last.eq(self.last), s1_planes.eq(planes)]
-            for i in range(WORD_ELEMENTS):
-                weight = Signal(Operand, name=f"weight{i}")
-                m.d.comb += weight.eq(decode(self.weight.word_select(i, 16), offset=-2))
-                m.d.sync += [
-                    s1_weight[i].exponent.eq(Mux(planes, 0, weight.exponent)),
-                    s1_weight[i].negative.eq(~planes & weight.negative),
-                ]
-                with m.If(~planes):
-                    m.d.sync += s1_weight[i].significand.eq(weight.significand)
+            m.d.sync += [s1_first.eq(self.first), s1_last.eq(self.last)]
+            if not self.nested:
+                m.d.sync += [s1_weight[i].eq(weight) for i, weight in enumerate(weights)]
+        of_planes = self._planes(m, weights, s1_weight) if self.nested else {}
         with m.If(s1_valid):
             m.d.sync += [s2_first.eq(s1_first), s2_last.eq(s1_last)]
         with m.If(s2_valid):
             m.d.sync += s3_last.eq(s2_last)
 
-        subtract = Signal()
         if self.measure:
-            m.d.comb += subtract.eq(self.subtract & ~self.scales)
             low_now, low_clear = self._low_controls(m, s1_valid, s2_valid, s3_valid)
         for k in range(self.lanes):
-            m.submodules[f"lane{k}"] = lane = _Lane(self.measure)
+            m.submodules[f"lane{k}"] = lane = _Lane(self.nested, self.measure)
             m.d.comb += [
-                lane.en.eq(self.en), lane.planes.eq(planes), lane.scales.eq(self.scales), lane.weight.eq(self.weight),
-                lane.scale.significand.eq(scale.significand),
-                lane.scale.negative.eq(scale.negative ^ subtract),
-                lane.scale.exponent.eq(place),
-                lane.act.eq(self.act[k]), lane.codes.eq(self.codes[k]), lane.exponent.eq(self.exponent[k]),
-                lane.s1_valid.eq(s1_valid), lane.s1_planes.eq(s1_planes), lane.s1_weight.eq(s1_weight),
+                lane.en.eq(self.en), lane.act.eq(self.act[k]), lane.s1_valid.eq(s1_valid), lane.s1_weight.eq(s1_weight),
                 lane.s2_valid.eq(s2_valid), lane.s2_first.eq(s2_first),
                 lane.s3_valid.eq(s3_valid), lane.s3_last.eq(s3_last), lane.s4_done.eq(s4_done),
                 self.result[k].eq(lane.result),
             ]
+            m.d.comb += [getattr(lane, name).eq(value) for name, value in of_planes.items()]
+            if self.nested:
+                m.d.comb += [lane.codes.eq(self.codes[k]), lane.exponent.eq(self.exponent[k])]
             if self.measure:
                 m.d.comb += [lane.low_now.eq(low_now), lane.low_clear.eq(low_clear), self.low_result[k].eq(lane.low_result)]
         return m
+
+    def _planes(self, m, weights, s1_weight):
+        """Weights and scales of all words; returns what the lanes are given beside their activations.
+
+        A word of the planes has the scale for its FP16 activations and sums for its FP16 weights. A scale word passes as one of
+        the planes whose scale is zero, so that it adds nothing.
+        """
+        planes, s1_planes = Signal(), Signal(reset_less=True)
+        scales = Signal(64, reset_less=True)
+        scale_bits, scale, placed = Signal(16), Signal(Operand), Signal(Operand)
+        subtract = Signal()
+        if self.measure:
+            m.d.comb += subtract.eq(self.subtract & ~self.scales)
+        m.d.comb += [
+            planes.eq(self.nibbles | self.scales),
+            scale_bits.eq(Mux(self.scales, 0, scales.word_select(self.select, 16))),
+            scale.eq(decode(scale_bits, offset=0)),
+            placed.significand.eq(scale.significand),
+            placed.exponent.eq(scale.exponent + Mux(self.low, _LOW_SHIFT, _HIGH_SHIFT)),
+            placed.negative.eq(scale.negative ^ subtract),
+        ]
+        with m.If(self.en & self.scales):
+            m.d.sync += scales.eq(self.weight)
+        with m.If(self.en):
+            m.d.sync += s1_planes.eq(planes)
+            for weight, stored in zip(weights, s1_weight):
+                m.d.sync += [stored.exponent.eq(Mux(planes, 0, weight.exponent)), stored.negative.eq(~planes & weight.negative)]
+                with m.If(~planes):
+                    m.d.sync += stored.significand.eq(weight.significand)
+        return {"planes": planes, "scales": self.scales, "weight": self.weight, "scale": placed, "s1_planes": s1_planes}
 
     def _low_controls(self, m, s1_valid, s2_valid, s3_valid):
         """The second accumulators count what is in stage 3 now; they are zero from the next cycle on."""
@@ -179,21 +193,22 @@ class Pe(wiring.Component):
 class _Lane(wiring.Component):
     """The data path of one activation vector; the PE's controls, by stage, tell it what passes where."""
 
-    def __init__(self, measure):
+    def __init__(self, nested, measure):
+        self.nested = nested
         self.measure = measure
         members = {
-            "en": In(1), "planes": In(1), "scales": In(1),
-            "weight": In(64),
-            "scale": In(Operand),  # its exponent lacks only the activation's
-            "act": In(64),
-            "codes": In(WORD_NIBBLES * _CODE_BITS),
-            "exponent": In(MX_EXPONENT_BITS),
-            "s1_valid": In(1), "s1_planes": In(1), "s1_weight": In(data.ArrayLayout(Operand, WORD_ELEMENTS)),
+            "en": In(1), "act": In(64),
+            "s1_valid": In(1), "s1_weight": In(data.ArrayLayout(Operand, WORD_ELEMENTS)),
             "s2_valid": In(1), "s2_first": In(1),
             "s3_valid": In(1), "s3_last": In(1),
             "s4_done": In(1),
             "result": Out(signed(ACC_WIDTH)),
         }
+        if nested:
+            members |= {
+                "planes": In(1), "scales": In(1), "s1_planes": In(1), "weight": In(64), "codes": In(_CODES),
+                "scale": In(Operand), "exponent": In(MX_EXPONENT_BITS),  # the two exponents are still to be added up
+            }
         if measure:
             members |= {"low_now": In(1), "low_clear": In(1), "low_result": Out(signed(ACC_WIDTH))}
         super().__init__(members)
@@ -203,12 +218,21 @@ class _Lane(wiring.Component):
 
         # Stage 1: operands. Stage 2: products, in `Product`.
         s1_a = Signal(data.ArrayLayout(Operand, WORD_ELEMENTS), reset_less=True)
-        place = Signal(6)
-        m.d.comb += place.eq(self.scale.exponent + self.exponent)
         products = []
+        if self.nested:
+            place = Signal(6)
+            m.d.comb += place.eq(self.scale.exponent + self.exponent)
         for i in range(WORD_ELEMENTS):
             act = Signal(Operand, name=f"act{i}")
             m.d.comb += act.eq(decode(self.act.word_select(i, 16), offset=0))
+            m.submodules[f"product{i}"] = product = Product(wide=self.nested)
+            products.append(product)
+            m.d.comb += [product.en.eq(self.s1_valid), product.a.eq(s1_a[i])]
+            if not self.nested:
+                with m.If(self.en):
+                    m.d.sync += s1_a[i].eq(act)
+                m.d.comb += product.b.eq(self.s1_weight[i])
+                continue
             with m.If(self.en):
                 m.d.sync += [
                     s1_a[i].significand.eq(Mux(self.planes, self.scale.significand, act.significand)),
@@ -216,13 +240,13 @@ class _Lane(wiring.Component):
                 ]
                 with m.If(~self.scales):  # there is no activation, and no exponent of it
                     m.d.sync += s1_a[i].exponent.eq(Mux(self.planes, place, act.exponent))
-            m.submodules[f"product{i}"] = product = Product()
-            products.append(product)
-            m.d.comb += [product.en.eq(self.s1_valid), product.a.eq(s1_a[i]), product.b.eq(self._factor(m, i))]
+            fresh = self.en & self.planes & ~self.scales
+            m.d.comb += product.b.eq(factor(m, i, fresh, self.weight, self.codes, self.s1_planes, self.s1_weight[i]))
 
         # Stage 3: sums of two. The carries of products 1 and 3 are left for the adders that follow.
         s3_low = [Signal(LOW_BITS + 1, name=f"s3_low{i}", reset_less=True) for i in range(2)]
-        s3_high = [Signal(signed(HIGH_BITS + 1), name=f"s3_high{i}", reset_less=True) for i in range(2)]
+        high_bits = len(products[0].high)
+        s3_high = [Signal(signed(high_bits + 1), name=f"s3_high{i}", reset_less=True) for i in range(2)]
         s3_carry = Signal(2, reset_less=True)
         with m.If(self.s2_valid):
             for i, (a, b) in enumerate((products[:2], products[2:])):
@@ -234,7 +258,7 @@ class _Lane(wiring.Component):
 
         # Stage 4: accumulators. They are cleared as a first word enters stage 3, which costs no gate in the adders' path, so
         # a finished sum goes to registers of its own.
-        low_term, high_term = Signal(LOW_BITS + 2), Signal(signed(HIGH_BITS + 2))
+        low_term, high_term = Signal(LOW_BITS + 2), Signal(signed(high_bits + 2))
         low_acc = Signal(_LOW_ACC, reset_less=True)
         high_acc = Signal(signed(_HIGH_ACC), reset_less=True)
         low_sum, high_sum = Signal(_LOW_ACC), Signal(signed(_HIGH_ACC))
@@ -269,30 +293,3 @@ class _Lane(wiring.Component):
             with m.If(self.s4_done):
                 m.d.sync += s5_low_result.eq(Cat(second_low[:LOW_BITS], second_high + second_low[LOW_BITS:]))
         return m
-
-    def _factor(self, m, i):
-        """The other factor of product i: an FP16 weight, or the magnitude of four nibbles times four codes."""
-        terms = []
-        for j in range(_QUAD * i, _QUAD * (i + 1)):
-            term = Signal(signed(4 + _CODE_BITS), name=f"term{j}")
-            m.d.comb += term.eq(self.weight.word_select(j, 4).as_signed() * self.codes.word_select(j, _CODE_BITS).as_signed())
-            terms.append(term)
-        # Codes have no -128, so a sum of two needs no more bits; with one more, synthesis would build costlier rows of full adders.
-        pairs = [Signal(signed(_QUAD_BITS - 1), name=f"pair{i}_{n}") for n in range(2)]
-        m.d.comb += [pairs[0].eq(terms[0] + terms[1]), pairs[1].eq(terms[2] + terms[3])]
-        s1_quad = Signal(signed(_QUAD_BITS), name=f"s1_quad{i}", reset_less=True)
-        with m.If(self.en & self.planes & ~self.scales):
-            m.d.sync += s1_quad.eq(pairs[0] + pairs[1])
-
-        weight = self.s1_weight[i]  # +, and with exponent 0, for a word of the planes
-        factor = Signal(WideOperand, name=f"factor{i}")
-        negative = Signal(name=f"negative{i}")
-        inverted = Signal(_QUAD_BITS - 1, name=f"inverted{i}")
-        m.d.comb += [
-            negative.eq(self.s1_planes & s1_quad[-1]),
-            inverted.eq(Mux(self.s1_planes, s1_quad[:-1] ^ negative.replicate(_QUAD_BITS - 1), weight.significand)),
-            factor.significand.eq(inverted + negative),
-            factor.exponent.eq(weight.exponent),
-            factor.negative.eq(weight.negative | negative),
-        ]
-        return factor

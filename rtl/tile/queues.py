@@ -2,8 +2,8 @@
 
 from amaranth.lib import data
 
-#: entry of the matrix engine's queue. `length`: words streamed per row group; `words`: words from row group to row group.
-MatrixEntry = data.StructLayout({
+#: fields of every matrix entry. `length`: words streamed per row group; `words`: words from row group to row group.
+_MATRIX = {
     "op": 4,          # Op.M_WAIT, GEMV, FETCH or KVW
     "chan": 3,        # M_WAIT, FETCH
     "count": 16,      # M_WAIT: SYNC flits to consume
@@ -19,18 +19,33 @@ MatrixEntry = data.StructLayout({
     "row0": 20,       # FETCH: global index of the first row here
     "index": 2,       # FETCH: FetchIndex
     "stage": 12,      # FETCH: stage buffer address
-    # GEMV of a weight matrix with integer planes (`precision`); all 0 for any other entry.
+}
+#: GEMV of a weight matrix with integer planes (`precision`); these and the next are all 0 for any other entry.
+_NESTED = {
     "format": 2,      # the `Format` in which it is read; `words` is then the pitch of the hi plane, `length` still counts FP16 words
     "group": 2,       # `precision.group_code`
     "lo_base": 20,    # first word of the block's lo plane
-    "measure": 1,     # governor: read the best copy, and add energies up; with `dual` the planes are read behind each FP16 row group
+}
+#: governor.
+_GOVERNOR = {
+    "measure": 1,     # read the best copy, and add energies up; with `dual` the planes are read behind each FP16 row group
     "dual": 1,        # FP16 and planes: `base` and `words` are those of the FP16 copy, `hi_base` and `pitch` those of the planes
     "hi_base": 20,
     "pitch": 12,
     "wanted": 1,      # energies of wanted positions only
     "planes": 10,     # index of the planes descriptor
     "grid_out": 7, "grid_err": 7, "grid_half": 7,
-})
+}
+
+
+def matrix_entry_layout(nested, governor):
+    """Entry of the matrix engine's queue on a tile that reads integer planes (`nested`), and whose passes may measure (`governor`)."""
+    return data.StructLayout({**_MATRIX, **(_NESTED if nested else {}), **(_GOVERNOR if governor else {})})
+
+
+MatrixEntry = matrix_entry_layout(True, True)
+#: What every tile's entries begin with.
+BaseEntry = matrix_entry_layout(False, False)
 
 #: entry of the vector engine's queue.
 VectorEntry = data.StructLayout({

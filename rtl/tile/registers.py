@@ -1,6 +1,6 @@
 """Registers of a tile that flits write: its place among the tiles, and the pass that it runs."""
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -15,6 +15,19 @@ CSR_FIELDS = {
     Csr.GROUP_SIZE: "group_size", Csr.GROUP_INDEX: "group_index", Csr.LOCAL_HEADS: "heads", Csr.HEAD0: "head0",
     Csr.ATT_SENDERS: "att_senders", Csr.GROUP: "group", Csr.GP_LOG2: "gp_log2", Csr.HDQ: "hdq",
 }
+
+
+def store_wide(m, rx_valid, rx, memories):
+    """LOAD flits write 128-bit entries, the low half of each first. memories: space -> `ParityMemory` of 128 bits."""
+    load = rx_valid & (rx.kind == FlitKind.LOAD)
+    low = Signal(64, name="low_half")  # until the high half arrives
+    with m.If(load & ~rx.addr[0]):
+        m.d.sync += low.eq(rx.data)
+    for space, memory in memories.items():
+        m.d.comb += [
+            memory.wr_en.eq(load & (rx.chan == space) & rx.addr[0]), memory.wr_addr.eq(rx.addr[1:]),
+            memory.wr_data.eq(Cat(low, rx.data)),
+        ]
 
 
 class TileRegisters(wiring.Component):

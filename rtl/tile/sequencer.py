@@ -3,20 +3,19 @@
 Loops, descriptor look-up and address arithmetic happen here, so that an engine's queue entry holds plain numbers.
 """
 
-from amaranth.hdl import Array, Cat, Module, Mux, Signal
+from amaranth.hdl import Array, Module, Mux, Signal
 from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..contract.flits import FlitKind
 from ..contract.isa import Block, LoopCount, LoopReg, Op, SendMode, Space, WaitKind
 from ..contract.precision import Format
 from ..memory.parity import ParityMemory
 from ..ring.flit import Flit
 from .divider import Divider
-from .entries import Descriptor, Planes, Resolved, field, matrix_entry, vector_entry
+from .entries import Descriptor, Planes, field, matrix_entry, resolved_layout, vector_entry
 from .precision_table import FORMAT_BITS, PrecisionTable
-from .queues import LaneState, MatrixEntry, PassState, TileState, VectorEntry
-from .registers import TileRegisters
+from .queues import LaneState, PassState, TileState, VectorEntry, matrix_entry_layout
+from .registers import TileRegisters, store_wide
 
 QUEUE_DEPTH = 4
 
@@ -29,35 +28,37 @@ class Sequencer(wiring.Component):
     A pass begins with the START word and ends when the program reaches END and both engines are idle. An engine instruction takes 8
     cycles here, a loop instruction 3; the two queues of 4 entries hide that behind the engines.
 
-    A GEMV of weights whose descriptor names integer planes takes 10 cycles. It reads the precision table's format of these planes; while
-    the pass measures, the FP16 copy if there is one, else INT8, and the table is not read. A GEMV of K or V never looks for planes.
+    If `nested`, a GEMV of weights whose descriptor names integer planes takes 10 cycles. It reads the precision table's format of them;
+    while the pass measures, the FP16 copy if there is one, else INT8, and the table is not read. A GEMV of K or V never looks for planes.
 
     Parameters
     ----------
     lanes: M. program_depth, desc_depth: entries of the two memories; the precision table has one for each descriptor.
-    inject: adds `flip_table` (3), bits to flip in what the precision table is being given, for tests.
+    nested: there is a precision table; without it all GEMVs are FP16. governor: passes may measure; needs `nested`.
+    inject: with `nested` adds `flip_table` (3), bits to flip in what the precision table is being given, for tests.
 
     Members
     -------
     rx_valid, rx: In. Flits delivered to this tile: LOAD of CSR (the precision table too), PROGRAM and DESC; PASS. Never refused. LOAD
         only between passes.
-    matrix, vector: Out streams of resolved instructions, in program order each.
+    matrix, vector: Out streams of resolved instructions, in program order each: `matrix_entry_layout(nested, governor)`, VectorEntry.
     matrix_busy, vector_busy: In. The engine has work of its own (its queue here not counted).
     running: Out. A pass is in progress.
     pass_state, lanes_state, tile: Out. Constant while a pass runs.
-    parity: Out. One cycle per read of a damaged program word, descriptor or entry of the precision table.
+    parity: Out. One cycle per read of a damaged program word, descriptor or entry of the precision table, the cycle after it is seen.
     """
 
-    def __init__(self, *, lanes, program_depth, desc_depth, inject=False):
+    def __init__(self, *, lanes, program_depth, desc_depth, nested=True, governor=True, inject=False):
         self._lanes, self._program_depth, self._desc_depth, self._inject = lanes, program_depth, desc_depth, inject
+        self._nested, self._governor, self._entry = nested, governor, matrix_entry_layout(nested, governor)
         members = {
             "rx_valid": In(1), "rx": In(Flit),
-            "matrix": Out(stream.Signature(MatrixEntry)), "vector": Out(stream.Signature(VectorEntry)),
+            "matrix": Out(stream.Signature(self._entry)), "vector": Out(stream.Signature(VectorEntry)),
             "matrix_busy": In(1), "vector_busy": In(1),
             "running": Out(1), "parity": Out(1),
             "pass_state": Out(PassState), "lanes_state": Out(LaneState).array(lanes), "tile": Out(TileState),
         }
-        if inject:
+        if inject and nested:
             members["flip_table"] = In(FORMAT_BITS + 1)
         super().__init__(members)
 
@@ -65,21 +66,25 @@ class Sequencer(wiring.Component):
         m = Module()
         m.submodules.program = program = ParityMemory(128, self._program_depth)
         m.submodules.descriptors = descriptors = ParityMemory(128, self._desc_depth)
-        m.submodules.precision_table = table = PrecisionTable(self._desc_depth, inject=self._inject)
         m.submodules.registers = registers = TileRegisters(self._lanes)
-        m.submodules.matrix_queue = mq = fifo.SyncFIFO(width=MatrixEntry.size, depth=QUEUE_DEPTH)
+        m.submodules.matrix_queue = mq = fifo.SyncFIFO(width=self._entry.size, depth=QUEUE_DEPTH)
         m.submodules.vector_queue = vq = fifo.SyncFIFO(width=VectorEntry.size, depth=QUEUE_DEPTH)
         m.submodules.divider = divider = Divider(16, 8)
         lane_bits = (self._lanes - 1).bit_length()
 
-        to_matrix, to_vector = Signal(MatrixEntry), Signal(VectorEntry)
+        to_matrix, to_vector = Signal(self._entry), Signal(VectorEntry)
+        # The vector engine computes with the entry that it is shown, so that one comes from a register.
+        offers, offered = Signal(), Signal(VectorEntry, reset_less=True)
+        with m.If(vq.r_en):
+            m.d.sync += offers.eq(vq.r_rdy)
+            with m.If(vq.r_rdy):
+                m.d.sync += offered.eq(vq.r_data)
         m.d.comb += [
             mq.w_data.eq(to_matrix), vq.w_data.eq(to_vector),
             self.matrix.payload.eq(mq.r_data), self.matrix.valid.eq(mq.r_rdy), mq.r_en.eq(self.matrix.ready),
-            self.vector.payload.eq(vq.r_data), self.vector.valid.eq(vq.r_rdy), vq.r_en.eq(self.vector.ready),
-            self.parity.eq(program.error | descriptors.error | table.error),
+            self.vector.payload.eq(offered), self.vector.valid.eq(offers), vq.r_en.eq(~offers | self.vector.ready),
         ]
-        self._receive(m, program, descriptors, table, registers)
+        self._receive(m, program, descriptors, registers)
 
         # Registers of the walk.
         word = Signal(128)
@@ -99,30 +104,36 @@ class Sequencer(wiring.Component):
         op = word[:4]
         desc, planes = Signal(Descriptor), Signal(Planes)  # what was read last, seen as either kind
         desc_index = Signal(10)
-        integer = Signal()  # a GEMV with planes
-        m.d.comb += [
-            desc.as_value().eq(descriptors.rd_data), planes.as_value().eq(descriptors.rd_data),
-            program.rd_addr.eq(pc), descriptors.rd_addr.eq(desc_index), table.index.eq(desc_index),
-        ]
+        m.d.comb += [desc.as_value().eq(descriptors.rd_data), program.rd_addr.eq(pc), descriptors.rd_addr.eq(desc_index)]
         block = Signal(16)
         address, base, count_product = Signal(12), Signal(20), Signal(16)
         words, matrix_rows, s_in, quad0 = Signal(12), Signal(16), Signal(8), Signal(12)  # of the primary descriptor
-        lo_start, hi_base, lo_base, fmt = Signal(20), Signal(20), Signal(20), Signal(FORMAT_BITS)
 
         is_matrix = Signal()
         m.d.comb += is_matrix.eq((op == Op.GEMV) | (op == Op.FETCH) | (op == Op.KVW) | (op == Op.M_WAIT))
         gemv = lambda name: field(word, name, Op.GEMV)  # noqa: E731
         run = lambda name: field(word, name, Op.RUN)  # noqa: E731
         quads = Signal(16)
-        resolved = Signal(Resolved)
+        resolved, damage = Signal(resolved_layout(self._nested)), Signal()
         m.d.comb += [
             quads.eq((self.pass_state.hwm + 3) >> 2),
             resolved.address.eq(Mux(op == Op.GEMV, address + product, address)), resolved.count.eq(count_product), resolved.base.eq(base),
             resolved.words.eq(words), resolved.rows.eq(matrix_rows), resolved.s_in.eq(s_in), resolved.round.eq(j),
             resolved.slot_rows.eq(slot_rows), resolved.live_slots.eq(live_slots), resolved.quads.eq(quads),
-            resolved.integer.eq(integer), resolved.measure.eq(self.pass_state.measure), resolved.format.eq(fmt),
-            resolved.planes.eq(desc_index), resolved.hi_base.eq(hi_base), resolved.lo_base.eq(lo_base),
         ]
+        m.d.sync += self.parity.eq(program.error | descriptors.error | damage)
+        if self._nested:
+            integer, measure = Signal(), Signal()  # a GEMV with planes; the pass measures
+            lo_start, hi_base, lo_base, fmt = Signal(20), Signal(20), Signal(20), Signal(FORMAT_BITS)
+            m.submodules.precision_table = table = PrecisionTable(self._desc_depth, inject=self._inject)
+            m.d.comb += [
+                table.rx_valid.eq(self.rx_valid), table.rx.eq(self.rx), table.index.eq(desc_index), damage.eq(table.error),
+                measure.eq(self.pass_state.measure if self._governor else 0), planes.as_value().eq(descriptors.rd_data),
+                resolved.integer.eq(integer), resolved.measure.eq(measure), resolved.format.eq(fmt),
+                resolved.planes.eq(desc_index), resolved.hi_base.eq(hi_base), resolved.lo_base.eq(lo_base),
+            ]
+            if self._inject:
+                m.d.comb += table.flip.eq(self.flip_table)
         matrix_entry(m, to_matrix, word, desc, planes, resolved)
         vector_entry(m, to_vector, word, desc, self.tile, resolved)
 
@@ -230,10 +241,9 @@ class Sequencer(wiring.Component):
                 m.d.sync += count_product.eq(product)
                 m.next = "BLOCK"
             with m.State("BLOCK"):
-                m.d.sync += [
-                    words.eq(desc.words), matrix_rows.eq(desc.rows), s_in.eq(desc.s_in), quad0.eq(desc.quad0), desc_index.eq(desc.alt),
-                    integer.eq((op == Op.GEMV) & ~gemv("kv") & (desc.alt != 0)),
-                ]
+                m.d.sync += [words.eq(desc.words), matrix_rows.eq(desc.rows), s_in.eq(desc.s_in), quad0.eq(desc.quad0)]
+                if self._nested:
+                    m.d.sync += [desc_index.eq(desc.alt), integer.eq((op == Op.GEMV) & ~gemv("kv") & (desc.alt != 0))]
                 m.d.sync += [address.eq(product), mul_a.eq(block), mul_b.eq(Mux(op == Op.RUN, self.tile.hdq, desc.block_stride))]
                 m.next = "BASE"
             with m.State("BASE"):
@@ -250,22 +260,22 @@ class Sequencer(wiring.Component):
                     m.d.sync += address.eq(address + gemv("act"))
                 with m.Else():
                     m.d.sync += address.eq(address + field(word, "act", Op.KVW) + Mux(field(word, "value", Op.KVW), quad0, 0))
-                m.d.comb += [descriptors.rd_en.eq(integer), table.read.eq(integer & ~self.pass_state.measure)]
                 m.next = "PUSH"
-                with m.If(integer):
-                    m.next = "PLANES"
+                if self._nested:
+                    m.d.comb += [descriptors.rd_en.eq(integer), table.read.eq(integer & ~measure)]
+                    with m.If(integer):
+                        m.next = "PLANES"
 
-            # Only for a GEMV with planes.
-            with m.State("PLANES"):
-                m.d.sync += [
-                    address.eq(address + product), lo_start.eq(planes.base + planes.lo_offset),
-                    mul_a.eq(block), mul_b.eq(planes.block_stride),
-                    fmt.eq(Mux(self.pass_state.measure, Mux(planes.fp16, Format.FP16, Format.INT8), table.format)),
-                ]
-                m.next = "COPIES"
-            with m.State("COPIES"):
-                m.d.sync += [hi_base.eq(planes.base + product), lo_base.eq(lo_start + product), mul_a.eq(0)]
-                m.next = "PUSH"
+            if self._nested:  # only for a GEMV with planes
+                with m.State("PLANES"):
+                    m.d.sync += [
+                        address.eq(address + product), lo_start.eq(planes.base + planes.lo_offset), mul_a.eq(block),
+                        mul_b.eq(planes.block_stride), fmt.eq(Mux(measure, Mux(planes.fp16, Format.FP16, Format.INT8), table.format)),
+                    ]
+                    m.next = "COPIES"
+                with m.State("COPIES"):
+                    m.d.sync += [hi_base.eq(planes.base + product), lo_base.eq(lo_start + product), mul_a.eq(0)]
+                    m.next = "PUSH"
 
             with m.State("PUSH"):
                 m.d.comb += [mq.w_en.eq(is_matrix), vq.w_en.eq(~is_matrix)]
@@ -273,26 +283,16 @@ class Sequencer(wiring.Component):
                     m.next = "FETCH"
 
             with m.State("END"):
-                with m.If(~mq.r_rdy & ~vq.r_rdy & ~self.matrix_busy & ~self.vector_busy):
+                with m.If(~mq.r_rdy & ~vq.r_rdy & ~offers & ~self.matrix_busy & ~self.vector_busy):
                     m.d.sync += self.running.eq(0)
                     m.next = "IDLE"
         return m
 
-    def _receive(self, m, program, descriptors, table, registers):
+    def _receive(self, m, program, descriptors, registers):
         """Loads and pass words from the ring."""
         rx = self.rx
-        for block in (table, registers):
-            m.d.comb += [block.rx_valid.eq(self.rx_valid), block.rx.eq(rx)]
-        m.d.comb += [self.pass_state.eq(registers.pass_state), self.tile.eq(registers.tile)]
-        m.d.comb += [a.eq(b) for a, b in zip(self.lanes_state, registers.lanes_state)]
-        if self._inject:
-            m.d.comb += table.flip.eq(self.flip_table)
-        load = self.rx_valid & (rx.kind == FlitKind.LOAD)
-        low = Signal(64)  # low half of a 128-bit entry, until its high half arrives
-        with m.If(load & ~rx.addr[0]):
-            m.d.sync += low.eq(rx.data)
-        for memory, space in ((program, Space.PROGRAM), (descriptors, Space.DESC)):
-            m.d.comb += [
-                memory.wr_en.eq(load & (rx.chan == space) & rx.addr[0]),
-                memory.wr_addr.eq(rx.addr[1:]), memory.wr_data.eq(Cat(low, rx.data)),
-            ]
+        m.d.comb += [
+            registers.rx_valid.eq(self.rx_valid), registers.rx.eq(rx), self.pass_state.eq(registers.pass_state),
+            self.tile.eq(registers.tile), *(a.eq(b) for a, b in zip(self.lanes_state, registers.lanes_state)),
+        ]
+        store_wide(m, self.rx_valid, rx, {Space.PROGRAM: program, Space.DESC: descriptors})

@@ -32,7 +32,8 @@ class Tile(wiring.Component):
     ----------
     banks, lanes, bank_depth, act_depth, stage_depth, vmem_depth, program_depth, micro_depth, desc_depth, landing_depth, max_slots:
         as in `Config`.
-    governor: energies are there; without it each of them is 0, and no pass may measure.
+    nested: weights may have integer planes; without it the tile reads FP16 copies only, whatever its descriptors name.
+    governor: energies are there; without it each of them is 0, and no pass may measure. Needs `nested`.
 
     Members
     -------
@@ -44,13 +45,15 @@ class Tile(wiring.Component):
     """
 
     def __init__(self, *, banks, lanes, bank_depth, act_depth, stage_depth, vmem_depth, program_depth, micro_depth, desc_depth,
-                 landing_depth, max_slots, governor=True):
+                 landing_depth, max_slots, nested=True, governor=True):
+        if governor and not nested:
+            raise ValueError("a governor needs nested planes to choose from")
         self._lanes, self._desc_depth, self._governor = lanes, desc_depth, governor
         self._matrix = dict(banks=banks, lanes=lanes, bank_depth=bank_depth, act_depth=act_depth, max_slots=max_slots,
-                            landing_depth=landing_depth, governor=governor)
+                            landing_depth=landing_depth, nested=nested, governor=governor)
         self._vector = dict(lanes=lanes, vmem_depth=vmem_depth, stage_depth=stage_depth, micro_depth=micro_depth,
                             landing_depth=landing_depth, max_slots=max_slots)
-        self._sequencer = dict(lanes=lanes, program_depth=program_depth, desc_depth=desc_depth)
+        self._sequencer = dict(lanes=lanes, program_depth=program_depth, desc_depth=desc_depth, nested=nested, governor=governor)
         super().__init__({
             "stop_id": In(8), "ring_in": In(FLIT_STREAM), "ring_out": Out(FLIT_STREAM),
             "trace_valid": Out(1), "trace_row": Out(20), "trace_mask": Out(lanes), "trace_values": Out(32).array(lanes),
@@ -104,7 +107,8 @@ class Tile(wiring.Component):
         reply = stream.Signature(Flit).create(path=("reply",))
         energy_parity = self._answer(m, reads, counters, matrix, reply, begins)
         hold, last = Signal(), vector.tx.payload
-        m.d.comb += hold.eq((last.kind == FlitKind.SYNC) & (last.lo == CONDUCTOR) & sequencer.pass_state.measure & matrix.busy)
+        if self._governor:
+            m.d.comb += hold.eq((last.kind == FlitKind.SYNC) & (last.lo == CONDUCTOR) & sequencer.pass_state.measure & matrix.busy)
         with m.If(reply.valid):
             self._pass_on(m, stop.inject, reply)
         with m.Elif(matrix.tx.valid):

@@ -34,6 +34,10 @@ GENERATE = {
     "value": (["x", "--set", "tiles=many"], ["--set", "tiles", "'many' is not an integer"]),
     "no value": (["x", "--set", "tiles"], ["--set", "tiles", "no value", "tiles=4"]),
     "size": (["x", "--set", "banks=3"], ["banks", "3 is not allowed", "power of two"]),
+    "formats": (["x", "--set", "formats=int8"], ["formats", "'int8' is not allowed", "fp16, nested, auto"]),
+    "no governor": (["x", "--set", "formats=nested"], ["formats", "no governor", "--set formats=auto, or a fixed --precision"]),
+    "no governor of golden": (["x", "--backend", "golden", "--set", "formats=fp16"], ["formats", "no governor", "--precision fp16"]),
+    "no planes": (["x", "--set", "formats=fp16", "--precision", "int4"], ["formats", "--precision int4 needs", "--set formats=nested"]),
     "one slot": (["x", "--set", "max_slots=4"], ["max_slots", "4 KV slots leave no position"]),
     "prompt buffer": (["abcdefgh", "--set", "prompt_depth=4"], ["prompt", "8 tokens exceed", "--set prompt_depth=8"]),
 }

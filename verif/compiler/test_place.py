@@ -1,6 +1,7 @@
 """The loader: every row in exactly one place, found where the machine looks for it; nothing overlaps; misfits are explained."""
 
 import re
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,6 +18,7 @@ from hayate.rtl.contract.config import PRESETS, Config
 from hayate.rtl.contract.errors import HayateError
 from hayate.rtl.contract.isa import BANK_SHIFT, DESCRIPTOR, PLANES, PRECISION_BIT, Csr, Space
 from hayate.rtl.contract.layout import local_slots, slot_home
+from hayate.rtl.contract.precision import Format
 from hayate.verif.golden.memory.secded import encode, from_bits, to_bits
 from hayate.verif.models.tiny import write_tiny_model
 
@@ -245,3 +247,23 @@ def test_fields_too_narrow_for_the_model_are_named(image):
     wide = tuple(x if x is not d[1] else type(x)(**{**vars(x), "s_in": 1000}) for x in image.descriptors)
     with pytest.raises(HayateError, match="layers.0.wq: the model is too large for the encoding: field s_in: 1000 does not fit 8 bits"):
         place(type(image)(**{**vars(image), "descriptors": wide}), PRESETS["demo"])
+
+
+def test_a_machine_for_fp16_is_given_fp16_alone():
+    """No planes in its banks, no descriptors of them, no precision table; what is left lies as in an image that never had planes."""
+    image, sizes = model(2), dict(tiles=2, banks=4, bank_depth=8192, max_slots=52)
+    whole, lean = (place(image, Config(**sizes, formats=formats)) for formats in ("nested", "fp16"))
+    never = tuple(replace(d, planes="") for d in image.descriptors)
+    plain = place(replace(image, descriptors=never), Config(**sizes, formats="fp16"))
+    assert [(t.descriptors, t.planes, t.depth) for t in lean.tiles] == [(t.descriptors, {}, t.depth) for t in plain.tiles]
+    assert all((a.banks == b.banks).all() for a, b in zip(lean.tiles, plain.tiles))
+    assert lean.tiles[0].depth < whole.tiles[0].depth and whole.precision and not lean.precision
+    assert not [r for r in lean.loads(kv=False) if r.space == Space.CSR and r.addr >> PRECISION_BIT]
+
+
+def test_planes_alone_do_not_fit_a_machine_for_fp16():
+    with pytest.raises(HayateError, match=r"custom: formats: 'fp16' reads no integer planes, and the image has .* in no other"):
+        place(model(1), Config(tiles=2, banks=4, bank_depth=8192, max_slots=52, formats="fp16"))
+    some = next(d.name for d in model(2).descriptors if d.planes)
+    with pytest.raises(HayateError, match=f"formats: 'fp16' reads no integer planes, which {some} in INT4 needs; --set formats=nested"):
+        place(model(2), Config(tiles=2, banks=4, bank_depth=8192, max_slots=52, formats="fp16"), {some: Format.INT4})

@@ -10,7 +10,7 @@ from hayate.rtl.contract.regmap import LoadSpace, load_address
 from hayate.rtl.host.axi import Axi4, AxiLite, expose, exposed
 from hayate.rtl.host.host import LOCAL_WRITES, HostPort
 from hayate.rtl.host.loader import FLIT_STREAM, Flit
-from hayate.rtl.host.registers import FROM_CONDUCTOR, TO_CONDUCTOR, Token
+from hayate.rtl.host.registers import FROM_CONDUCTOR, OF_GOVERNOR, TO_CONDUCTOR, Token, present
 from hayate.verif.bench import Bench, rng
 from hayate.verif.bench.convert import ports, verilog
 
@@ -20,10 +20,11 @@ SIZES = dict(tiles=4, banks=4, lanes=4, bank_depth=36864, max_slots=260, prompt_
 class Port(wiring.Component):
     """The host port as a package shows it, with the conductor's token FIFO; `feed` writes that."""
 
-    def __init__(self):
-        self._inputs = [name for name in FROM_CONDUCTOR if name != "token_level"] + ["fault"]
-        self._outputs = [*TO_CONDUCTOR, "irq", *LOCAL_WRITES]
-        self.host = HostPort(**SIZES)
+    def __init__(self, **sizes):
+        self.host = HostPort(**{**SIZES, **sizes})
+        governor = (SIZES | sizes)["matrices"] > 0
+        self._inputs = [name for name in present(FROM_CONDUCTOR, governor) if name != "token_level"] + ["fault"]
+        self._outputs = [*present(TO_CONDUCTOR, governor), "irq", *present(LOCAL_WRITES, governor)]
         own = self.host.signature.members
         super().__init__({
             **exposed("s_axil", AxiLite()), **exposed("s_axi", Axi4()), **{name: own[name] for name in self._inputs + self._outputs},
@@ -166,6 +167,11 @@ async def a_generation_as_a_driver_runs_it(dut):
     feed.put(*range(30))
     await clock(dut, 200)
     assert await host.read("TOKEN_LEVEL") == SIZES["prompt_depth"]
+
+
+def test_ports_of_a_governor_are_there_only_with_one():
+    with_one, without = ({port.name for port in ports(verilog(Port(matrices=n)), "top")} for n in (8, 0))
+    assert with_one - without == set(OF_GOVERNOR) and without < with_one
 
 
 def test_ports_have_the_names_that_integrators_expect():

@@ -11,6 +11,7 @@ from hayate.rtl.host.loader import MAX_TILES, Flit, Loader
 from hayate.verif.bench import Bench, params, rng
 
 BENCH = Bench(Loader, params=[{"tiles": 5, "prompt_depth": 100, "matrices": 30}, {}])
+PLAIN = Bench(Loader, params=[{"tiles": 5, "prompt_depth": 100, "matrices": 0}])
 
 OKAY, SLVERR = 0, 2
 FIXED, INCR, WRAP = 0, 1, 2
@@ -56,7 +57,7 @@ class Local:
                 await RisingEdge(dut.clk)
                 if int(dut.prompt_write.value):
                     self.data.append((LoadSpace.PROMPT, int(dut.prompt_addr.value), int(dut.prompt_token.value)))
-                if int(dut.matrix_write.value):
+                if params().get("matrices", 1) and int(dut.matrix_write.value):
                     self.data.append((LoadSpace.GOVERNOR, int(dut.matrix_addr.value), int(dut.matrix_data.value)))
 
         cocotb.start_soon(watch())
@@ -107,6 +108,19 @@ async def bursts_become_flits(dut):
         assert answer.resp == response == OKAY
         assert sink.data == flits and prompt.take() == tokens  # all of it is gone before the response
         sink.data.clear()
+
+
+@PLAIN.test()
+async def without_a_governor_its_table_is_refused(dut):
+    manager, sink, local = await begin(dut)
+    generator = rng("bursts")
+    for tile, addr in ((0, 0), (LOAD_ALL_TILES, 1), (4, 7)):
+        for space, response in ((LoadSpace.GOVERNOR, SLVERR), (LoadSpace.PROMPT, OKAY), (Space.DESC, OKAY)):
+            address, data = load_address(tile, space, addr), generator.randbytes(24)
+            flits, writes, _ = expected(address, data, **{**params(), "matrices": 1 << 15})
+            assert (await manager.write(address, data)).resp == response
+            assert (sink.data, local.take()) == ((flits, writes) if response == OKAY else ([], []))
+            sink.data.clear()
 
 
 @BENCH.test(only=small)

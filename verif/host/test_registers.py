@@ -1,11 +1,16 @@
 """The registers, over an AXI4-Lite manager with random pauses, against the table they are made from."""
 
 from hayate.rtl.contract.regmap import AXIL_ADDR_BITS, BY_NAME, IDENT, LOCKED_WHILE_BUSY, REGISTERS, VERSION
-from hayate.rtl.host.registers import Registers, Token, fields
-from hayate.verif.bench import Bench, rng
+from hayate.rtl.host.registers import OF_GOVERNOR, TO_CONDUCTOR, Registers, Token, fields, present
+from hayate.verif.bench import Bench, params, rng
 
 SIZES = dict(tiles=3, banks=16, lanes=4, bank_depth=36864, max_slots=260, prompt_depth=250, matrices=77, contract_word=0x9ABCDEF0)
 BENCH = Bench(lambda: Registers(**SIZES))
+PLAIN = Bench(lambda **sizes: Registers(**{**SIZES, **sizes}), params=[{"matrices": 0}])
+
+#: Registers of which nothing is there without a governor, and the one that loses a field.
+GOVERNOR = ("MAX_MATRICES", "MATRICES", "QUALITY", "GOVERNOR_SELECT", "GOVERNOR_LOW", "GOVERNOR_HIGH", "GOVERNOR_CYCLES")
+AUTO = 2  # of OPTIONS
 
 OKAY, SLVERR = 0, 2
 GOOD = {"TILES": 2, "PROMPT_LENGTH": 7, "TOKEN_LIMIT": 5, "CONTEXT": 256}
@@ -41,6 +46,13 @@ def mask(register):
     return sum(((1 << width) - 1) << low for _, low, width, _ in fields(register))
 
 
+def stored(register):
+    """Bits that hold what is written, on the register block under test."""
+    if params().get("matrices", 1):
+        return mask(register)
+    return 0 if register.name in GOVERNOR else mask(register) & ~AUTO if register.name == "OPTIONS" else mask(register)
+
+
 @BENCH.test()
 async def constants_read_as_built(dut):
     host = await begin(dut)
@@ -54,6 +66,30 @@ async def constants_read_as_built(dut):
 @BENCH.test()
 async def random_accesses_follow_the_table(dut):
     """Any bytes of any register, mapped or not: only the fields of rw registers hold what was written."""
+    model = await random_accesses(dut)
+    assert int(dut.auto.value) << 1 | int(dut.all_logits.value) == model["OPTIONS"]
+    assert int(dut.matrices.value) == model["MATRICES"] and int(dut.knob.value) == model["QUALITY"]
+    assert int(dut.look_kind.value) << 16 | int(dut.look_matrix.value) == model["GOVERNOR_SELECT"]
+
+
+@PLAIN.test()
+async def without_a_governor_its_registers_are_empty(dut):
+    """They take writes, and read as 0; so does OPTIONS.AUTO. A generation starts whatever was written to them."""
+    from hayate.verif.bench.drivers import ports
+
+    model = await random_accesses(dut)
+    assert {name: model.get(name, 0) for name in GOVERNOR} == dict.fromkeys(GOVERNOR, 0) and not model["OPTIONS"] & AUTO
+    assert int(dut.all_logits.value) == model["OPTIONS"]
+    assert not {p["name"] for p in ports()} & set(OF_GOVERNOR)
+    host, started = await begin(dut), Pulses(dut, "start")
+    for name, value in {**GOOD, "MATRICES": 65535, "OPTIONS": 3}.items():
+        await host.write(name, value)
+    await host.write("CONTROL", 1)
+    assert started.count == 1 and [await host.read(name) for name in (*GOVERNOR, "OPTIONS")] == [0] * len(GOVERNOR) + [1]
+
+
+async def random_accesses(dut):
+    """Contents of the rw registers after random accesses, each of which has been checked."""
     host = await begin(dut)
     generator = rng("accesses")
     model = {r.name: 0 for r in REGISTERS if r.access == "rw"}
@@ -74,7 +110,7 @@ async def random_accesses_follow_the_table(dut):
             if register is not None and register.access == "rw":
                 strobes = ((1 << 8 * count) - 1) << 8 * first
                 new = int.from_bytes(data, "little") << 8 * first
-                model[register.name] = (model[register.name] & ~strobes | new & strobes) & mask(register)
+                model[register.name] = (model[register.name] & ~strobes | new & strobes) & stored(register)
                 if register.name == "COUNTER_SELECT":
                     fixed -= {"COUNTER_STATUS", "COUNTER_VALUE"}
         else:
@@ -92,9 +128,7 @@ async def random_accesses_follow_the_table(dut):
     assert int(dut.tiles.value) == model["TILES"] and int(dut.prompt_length.value) == model["PROMPT_LENGTH"]
     assert int(dut.token_limit.value) == model["TOKEN_LIMIT"] and int(dut.context_limit.value) == model["CONTEXT"]
     assert int(dut.end_enable.value) << 31 | int(dut.end_token.value) == model["END_TOKEN"]
-    assert int(dut.auto.value) << 1 | int(dut.all_logits.value) == model["OPTIONS"]
-    assert int(dut.matrices.value) == model["MATRICES"] and int(dut.knob.value) == model["QUALITY"]
-    assert int(dut.look_kind.value) << 16 | int(dut.look_matrix.value) == model["GOVERNOR_SELECT"]
+    return model
 
 
 @BENCH.test()
@@ -228,6 +262,11 @@ async def latencies_are_as_stated(dut):
             await settle()
         assert 1 + await wait("bus__bvalid") == 2
         await clock(dut)
+
+
+def test_ports_of_a_governor_are_known():
+    of_governor = {"auto", "matrices", "knob", "look", "look_matrix", "look_kind"}
+    assert set(present(TO_CONDUCTOR, True)) - set(present(TO_CONDUCTOR, False)) == of_governor
 
 
 def test_the_table_is_sound():

@@ -1,14 +1,19 @@
-"""Product against integer arithmetic and TestFloat: every exponent pair, corners, random operands, sums of integers."""
+"""Product against integer arithmetic and TestFloat: every exponent pair, corners, random operands, and if wide sums of integers."""
 
 import numpy as np
 
-from hayate.rtl.numerics.product import HIGH_BITS, LOW_BITS, PRODUCT_LATENCY, Product
-from hayate.verif.bench import Bench, rng
+from hayate.rtl.numerics.product import HIGH_BITS, LOW_BITS, PRODUCT_LATENCY, WIDE_HIGH_BITS, Product
+from hayate.verif.bench import Bench, params, rng
 from hayate.verif.golden.numerics.fp16 import from_bits
 from hayate.verif.numerics.operands import CORNERS, decoded, finite, product, signed
 from hayate.verif.numerics.testfloat import vectors
 
-BENCH = Bench(Product)
+BENCH = Bench(Product, params=[{"wide": False}, {"wide": True}])
+
+
+def width_of_b():
+    """Bits of the second factor's significand."""
+    return 12 if params()["wide"] else 11
 
 
 def packed(significand, exponent, negative, bits):
@@ -19,7 +24,7 @@ def packed(significand, exponent, negative, bits):
 def case(a, b, offset=-1):
     """The ports for two FP16 patterns, which share the exponents' offset of -2 in any way, and the product."""
     wide = decoded(b, -2 - offset)
-    return decoded(a, offset), packed(wide & 0x7FF, wide >> 11 & 63, wide >> 17, 12), product(a, b)
+    return decoded(a, offset), packed(wide & 0x7FF, wide >> 11 & 63, wide >> 17, width_of_b()), product(a, b)
 
 
 def wide_case(significand, total, random, factor):
@@ -38,11 +43,12 @@ async def check(dut, cases, gap=0.0):
     cases, expected = list(cases), [None] * PRODUCT_LATENCY
     while cases or any(e is not None for e in expected):
         idle = not cases or noise.random() < gap
-        a, b, exact = (noise.getrandbits(18), noise.getrandbits(19), None) if idle else cases.pop()
+        a, b, exact = (noise.getrandbits(18), noise.getrandbits(7 + width_of_b()), None) if idle else cases.pop()
         dut.en.value = int(not idle)
         dut.a.value, dut.b.value = a, b
         await clock(dut)
-        shown = signed(int(dut.high.value), HIGH_BITS) * (1 << LOW_BITS) + int(dut.low.value) + int(dut.carry.value)
+        high = signed(int(dut.high.value), WIDE_HIGH_BITS if params()["wide"] else HIGH_BITS)
+        shown = high * (1 << LOW_BITS) + int(dut.low.value) + int(dut.carry.value)
         due = expected.pop(0)
         assert due is None or shown == due
         expected.append((due if expected == [] else expected[-1]) if idle else exact)
@@ -72,7 +78,7 @@ async def random_with_gaps(dut):
     await check(dut, [case(finite(random), finite(random), random.choice((0, -1, -2))) for _ in range(1500)], gap=0.4)
 
 
-@BENCH.test()
+@BENCH.test(only=lambda p: p["wide"])
 async def integers_of_twelve_bits(dut):
     """A scale times the magnitude of a sum: every shift up to 60, the extremes and any values, products below 2**82."""
     random = rng()

@@ -15,19 +15,21 @@ from hayate.verif.tile.matrix_golden import EnergyRow, MatrixModel, Pass, Positi
 BANK_DEPTH, ACT_DEPTH = 128, 64
 WHOLE_BANK, WHOLE_ACT = 1024, 256
 SLOTS, LANDING = 48, 32
-SIZES = [{"banks": b, "lanes": n, "governor": g} for b, n, g in ((1, 1, True), (2, 2, False), (4, 4, True), (4, 1, False), (8, 2, True))]
+SIZES = [{"banks": 1, "lanes": 1, "nested": False}, {"banks": 1, "lanes": 1, "governor": True}, {"banks": 2, "lanes": 2},
+         {"banks": 4, "lanes": 4, "governor": True}, {"banks": 4, "lanes": 1}, {"banks": 4, "lanes": 2, "nested": False},
+         {"banks": 8, "lanes": 2, "governor": True}]
 TAGS = ("planes", "grid_out", "grid_err", "grid_half")
 
 
-def engine(banks, lanes, governor=False, inject=False):
+def engine(banks, lanes, nested=True, governor=False, inject=False):
     from amaranth.hdl import Module
     from amaranth.lib.wiring import Component, Out, connect, flipped
 
     from hayate.rtl.tile.matrix import MatrixEngine
 
     inner = MatrixEngine(
-        banks=banks, lanes=lanes, bank_depth=WHOLE_BANK, act_depth=WHOLE_ACT, max_slots=SLOTS, landing_depth=LANDING, governor=governor,
-        inject=inject,
+        banks=banks, lanes=lanes, bank_depth=WHOLE_BANK, act_depth=WHOLE_ACT, max_slots=SLOTS, landing_depth=LANDING, nested=nested,
+        governor=governor, inject=inject,
     )
 
     class Top(Component):
@@ -45,6 +47,11 @@ def engine(banks, lanes, governor=False, inject=False):
     return Top()
 
 
+def nested(parameters):
+    """Whether an engine of these parameters reads integer planes."""
+    return parameters.get("nested", True)
+
+
 def macro(**_):
     """The Verilog that goes with an engine of any size."""
     from hayate.rtl.memory.bank import macro_text
@@ -53,9 +60,14 @@ def macro(**_):
 
 
 def entry_bits(e):
-    from hayate.rtl.tile.queues import MatrixEntry
+    """An entry as the engine under test takes it. What it has no fields for must not ask it for anything."""
+    from hayate.rtl.tile.queues import MatrixEntry, matrix_entry_layout
 
-    return MatrixEntry.const({**e, "s_in": e.get("s_in", 0) & 0xFF}).as_bits()
+    governor = params().get("governor", False)
+    assert nested(params()) or not e.get("format"), "planes, which this engine cannot read"
+    assert governor or not (e.get("measure") or e.get("dual")), "measured, which this engine cannot"
+    bits = MatrixEntry.const({**e, "s_in": e.get("s_in", 0) & 0xFF}).as_bits()
+    return bits & (1 << matrix_entry_layout(nested(params()), governor).size) - 1
 
 
 def halves(random, count):
@@ -98,6 +110,7 @@ class Driver:
         self.dut, self.hold = dut, hold
         self.banks, self.lanes = params()["banks"], params()["lanes"]
         self.model = MatrixModel(self.banks, self.lanes, WHOLE_BANK, WHOLE_ACT)
+        self.nested = nested(params())
         self.governor, self.energies, self.energy_cycles, self.free = params().get("governor", False), [], [], BANK_DEPTH
         self.cycle, self.causes, self.rows, self.row_cycles, self.flits_in = 0, [], [], [], []
         self.useful, self.strobes, self.waiting, self.taken, self.synced = Tally(), Tally(), 0, [], []

@@ -8,10 +8,12 @@ from hayate.verif.numerics.operands import pack, product, signed, unsigned, valu
 
 #: The quick tier builds the first and the last.
 BUILDS = [{"lanes": 1}, {"lanes": 4, "measure": True}, {"lanes": 1, "measure": True}, {"lanes": 4}, {"lanes": 2, "measure": True}]
+FP16_BUILDS = [{"lanes": 2, "nested": False}, {"lanes": 1, "nested": False}]  # of words in FP16 alone
 
 #: Widths of what only some kinds of words use, by port, and how often each lane has it.
 _OPTIONAL = {"low": 1, "select": 2, "subtract": 1, "act": 64, "codes": 128, "exponent": 5}
 _PER_LANE = ("act", "codes", "exponent")
+_OF_NESTED = ("scales", "nibbles", "low", "select", "codes", "exponent")  # not there otherwise
 
 
 @dataclass
@@ -61,7 +63,7 @@ class Driver:
 
     def __init__(self, dut):
         self.dut = dut
-        self.lanes, self.measure = params().get("lanes", 1), params().get("measure", False)
+        self.lanes, self.measure, self.nested = params().get("lanes", 1), params().get("measure", False), params().get("nested", True)
         self.cycle = 0
         self.due = {}  # cycle of `done` -> sums by lane, sums of the low plane by lane
         self.stored = [0] * 4
@@ -88,7 +90,7 @@ class Driver:
         }  # fmt: skip
         controls = {"first": 1, "last": 1, "first_low": 1, "scales": 1, "nibbles": 1, "weight": 64}
         for name, width in {**controls, **_OPTIONAL}.items():
-            if name in ("subtract", "first_low") and not self.measure:
+            if name in ("subtract", "first_low") and not self.measure or name in _OF_NESTED and not self.nested:
                 continue
             width *= self.lanes if name in _PER_LANE else 1
             getattr(dut, name).value = shown[name] if name in shown else self._unused(noise, width)

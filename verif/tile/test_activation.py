@@ -9,12 +9,13 @@ from hayate.verif.golden.numerics.mxint8 import quantize
 from hayate.verif.numerics.operands import finite, pack
 
 
-def component(lanes, depth):
+def component(lanes, depth, nested=True):
     from hayate.rtl.tile.activation import ActivationBuffer
 
-    return ActivationBuffer(lanes, depth, inject=True)
+    return ActivationBuffer(lanes, depth, nested=nested, inject=True)
 
 
+FP16 = Bench(component, params=[{"lanes": 1, "depth": 24, "nested": False}, {"lanes": 4, "depth": 40, "nested": False}])
 BENCH = Bench(component, params=[{"lanes": 1, "depth": 24}, {"lanes": 2, "depth": 40}, {"lanes": 4, "depth": 32}])
 
 
@@ -180,6 +181,63 @@ async def every_flipped_bit_is_seen(dut):
         dut.write.value = 1  # mend it
         await clock(dut)
         dut.write.value = 0
+
+
+FP16_DELAY = 2  # cycles that a request of the FP16 buffer waits
+
+
+@FP16.test()
+async def reads_in_fp16_alone(dut):
+    """Random writes and reads every cycle; a read shows what its word is FP16_DELAY cycles later, and outputs hold in between."""
+    from hayate.rtl.tile.activation import ACT_LATENCY
+    from hayate.verif.bench.drivers import clock, start
+
+    random, lanes, depth = rng(), params()["lanes"], params()["depth"]
+    await start(dut)
+    memory, shown, at = [[0] * depth for _ in range(lanes)], None, 0
+    waiting, due = [None] * FP16_DELAY, [None] * (ACT_LATENCY - FP16_DELAY)
+    for _ in range(2500):
+        write, lane, value = random.getrandbits(1), random.choice((random.randrange(8), random.randrange(lanes))), random.getrandbits(64)
+        addr = random.choice((at, random.randrange(depth)))
+        read, at = random.random() < 0.75, random.choice((addr, random.randrange(depth)))
+        dut.write.value, dut.write_lane.value, dut.write_addr.value, dut.write_data.value = write, lane, addr, value
+        dut.read.value, dut.read_addr.value = int(read), at
+        waiting.append(at if read else None)
+        now = waiting.pop(0)
+        due.append(None if now is None else pack([words[now] for words in memory], 64))
+        await clock(dut)
+        answer = due.pop(0)
+        shown = shown if answer is None else answer
+        assert shown is None or int(dut.data.value) == shown
+        assert not int(dut.parity.value)
+        if write and lane < lanes:
+            memory[lane][addr] = value
+
+
+@FP16.test()
+async def every_flipped_bit_is_seen_in_fp16_alone(dut):
+    from hayate.rtl.tile.activation import ACT_LATENCY, WORD_FLIP_BITS
+    from hayate.verif.bench.drivers import clock, start
+
+    random, lanes, depth = rng(), params()["lanes"], params()["depth"]
+    await start(dut)
+    for bit in range(WORD_FLIP_BITS):
+        at, lane = random.randrange(depth), random.randrange(lanes)
+        dut.write.value, dut.write_lane.value, dut.write_addr.value = 1, lane, at
+        for flip in (1 << bit, 0):
+            dut.write_data.value, dut.flip.value = random.getrandbits(64), flip
+            await clock(dut)
+            dut.write.value = 0
+            seen = []
+            for addr in [at, at ^ 1, at, *[None] * ACT_LATENCY]:
+                dut.read.value = int(addr is not None)
+                if addr is not None:
+                    dut.read_addr.value = addr
+                await clock(dut)
+                seen.append(int(dut.parity.value))
+            assert seen == [0] * ACT_LATENCY + [int(flip > 0), 0, int(flip > 0)]
+            dut.write.value = 1  # mend it
+        await clock(dut)
 
 
 @pytest.mark.parametrize(("lanes", "depth"), [(0, 16), (1, 8), (1, 20)])

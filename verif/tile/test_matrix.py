@@ -4,12 +4,13 @@ import pytest
 
 from hayate.rtl.contract.isa import Op
 from hayate.verif.bench import Bench, rng
-from hayate.verif.tile.matrix_driver import ACT_DEPTH, SIZES, SLOTS, Driver, engine, entry_bits, macro, positions, word
+from hayate.verif.tile.matrix_driver import ACT_DEPTH, SIZES, SLOTS, Driver, engine, entry_bits, macro, nested, positions, word
 from hayate.verif.tile.matrix_golden import Pass
 from hayate.verif.tile.planes import any_read, load_matrices
 
 BENCH = Bench(engine, params=SIZES, sources=macro)
-FAULTS = Bench(lambda **sizes: engine(**sizes, inject=True), params=SIZES[1:2], sources=macro)
+FAULTS = Bench(lambda **sizes: engine(**sizes, inject=True), params=[{"banks": 2, "lanes": 2}, {"banks": 2, "lanes": 2, "nested": False}],
+               sources=macro)
 
 
 @BENCH.test()
@@ -31,7 +32,7 @@ async def random_shapes_back_to_back(dut):
     await driver.execute(upper)
 
 
-@BENCH.test()
+@BENCH.test(only=nested)
 async def every_format_back_to_back(dut):
     """Matrices with planes in every format and, with a governor, measured; whatever is read before and behind them, FP16 words too."""
     random = rng()
@@ -68,7 +69,7 @@ async def random_programs(dut):
     random = rng()
     driver = await Driver.begin(dut, hold=0.5, stall=0.3, pause=0.3)
     driver.fill(random)
-    matrices = load_matrices(driver, random, 5)
+    matrices = load_matrices(driver, random, 5) if driver.nested else []
     for _ in range(4):
         driver.show(positions(random, Pass(tiles=3, group_size=2, group_index=1)))
         await driver.quiet()
@@ -77,7 +78,8 @@ async def random_programs(dut):
             kind = random.choice([Op.GEMV, Op.GEMV, Op.GEMV, Op.KVW, Op.FETCH, Op.M_WAIT])
             act = random.randrange(ACT_DEPTH // 2)
             if kind == Op.GEMV:
-                program.append(any_read(driver, random, random.choice(matrices)) if random.getrandbits(1) else driver.shape(random))
+                planes = matrices and random.getrandbits(1)
+                program.append(any_read(driver, random, random.choice(matrices)) if planes else driver.shape(random))
             elif kind == Op.M_WAIT:
                 chan, count = random.randrange(8), random.randrange(4)
                 channels += [chan] * count

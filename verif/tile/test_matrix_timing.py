@@ -3,7 +3,7 @@
 from hayate.rtl.contract.isa import Counter, Op
 from hayate.rtl.contract.precision import Format, stream_words
 from hayate.verif.bench import Bench, rng
-from hayate.verif.tile.matrix_driver import LANDING, SIZES, Driver, engine, entry_bits, macro
+from hayate.verif.tile.matrix_driver import LANDING, SIZES, Driver, engine, entry_bits, macro, nested
 from hayate.verif.tile.planes import any_read, load_matrices, load_matrix, read
 
 BENCH = Bench(engine, params=SIZES, sources=macro)
@@ -55,7 +55,7 @@ async def gemvs_follow_without_a_bubble(dut):
     assert await driver.spans([long, wait, long, wait, long]) == [(Counter.WEIGHT, 48)]
 
 
-@BENCH.test()
+@BENCH.test(only=nested)
 async def formats_cost_their_words(dut):
     """With groups of 128, 512 elements take 128 cycles in FP16, 65 in INT8, 33 in INT4, and formats follow each other without a bubble."""
     driver, random = await begin(dut), rng()
@@ -72,7 +72,7 @@ async def formats_cost_their_words(dut):
     assert await driver.spans([entries[fmt] for fmt in mixed]) == [(Counter.WEIGHT, groups * words)]
 
 
-@BENCH.test()
+@BENCH.test(only=nested)
 async def rows_of_every_format_are_on_time(dut):
     """Random shapes, also rows shorter than their group is high: cycles as modelled, rows and the governor's sums ROW_LATENCY behind."""
     from hayate.rtl.numerics.normalizer import NORM_LATENCY

@@ -11,9 +11,9 @@ from hayate.verif.bench import Bench, rng
 from hayate.verif.golden.numerics.exact import exact_dot
 from hayate.verif.golden.numerics.fp16 import from_bits
 from hayate.verif.numerics.operands import finite, product
-from hayate.verif.tile.pe_driver import BUILDS, begin, fp16
+from hayate.verif.tile.pe_driver import BUILDS, FP16_BUILDS, begin, fp16
 
-BENCH = Bench(Pe, params=BUILDS)
+BENCH = Bench(Pe, params=[*FP16_BUILDS, *BUILDS])
 BUSY = Bench(lambda: Pe(lanes=1), sims=["verilator"])
 
 MAX, MINUS_MAX, TINY, ONE = 0x7BFF, 0xFBFF, 0x0001, 0x3C00
@@ -128,6 +128,14 @@ def test_lanes_are_checked(lanes):
         Pe(lanes=lanes)
     del caught
     gc.collect()  # the half-made component goes now, while its warning is ignored
+
+
+@pytest.mark.filterwarnings("ignore::amaranth.hdl.UnusedElaboratable")
+def test_low_planes_are_needed_to_measure_them():
+    with pytest.raises(ValueError, match="measure needs nested planes") as caught:
+        Pe(nested=False, measure=True)
+    del caught
+    gc.collect()
 
 
 def test_reference_products_equal_numpy():

@@ -19,10 +19,10 @@ def now():
 
 
 def packed(layout, values):
-    """Integer of a struct; negative values wrap."""
+    """Integer of a struct; fields that are not named are 0, negative values wrap."""
     at, word = 0, 0
     for name, shape in layout.members.items():
-        word |= (int(values[name]) & ((1 << shape) - 1)) << at
+        word |= (int(values.get(name, 0)) & ((1 << shape) - 1)) << at
         at += shape
     return word
 
