@@ -1,7 +1,8 @@
 """`make synth`: one tile through Yosys and nextpnr-ecp5, and its area and clock as a JSON baseline.
 
-    python -m hayate.fpga.synth                  run, record fpga/baseline.json, hold to the limits
+    python -m hayate.fpga.synth                  the tile for FP16: run, record fpga/baseline.json, hold to the limits
     python -m hayate.fpga.synth --check          run, hold to the limits and to the baseline, record nothing
+    python -m hayate.fpga.synth --formats auto   the tile with INT8, INT4 and the governor: run and show, record nothing; no limit on LUTs
 
 Exit code 0; 1 when a limit or the baseline is missed; 2 when the flow could not run.
 """
@@ -20,8 +21,12 @@ from hayate.fpga import report
 from hayate.rtl.contract.errors import HayateError
 
 #: The tile that is measured: the sizes of a tile of `demo`, but for M = 1 and banks that an ECP5-85F holds.
-DESIGN = dict(banks=4, lanes=1, bank_depth=4096, act_depth=512, stage_depth=128, vmem_depth=1024, program_depth=128, micro_depth=128,
+SIZES = dict(banks=4, lanes=1, bank_depth=4096, act_depth=512, stage_depth=128, vmem_depth=1024, program_depth=128, micro_depth=128,
               desc_depth=128, landing_depth=32, max_slots=260)
+#: What `formats` of a configuration builds into a tile. The baseline and the limit on LUTs are of the first.
+FORMATS = {"fp16": {"nested": False, "governor": False}, "nested": {"nested": True, "governor": False},
+           "auto": {"nested": True, "governor": True}}
+DESIGN = {**SIZES, **FORMATS["fp16"]}
 DEVICE = "LFE5U-85F-6BG381"
 DEVICE_OPTIONS = ("--85k", "--package", "CABGA381", "--speed", "6")
 #: The clock asked of nextpnr. It reaches the best where it is asked for a little more than it can give.
@@ -91,13 +96,14 @@ def version(path):
     return found[1] if found else "unknown"
 
 
-def measure(folder, native, seed):
+def measure(folder, native, seed, formats="fp16"):
     """Runs the whole flow in `folder`. Returns (result, SynthesisLog of the tile); result is plain data and holds no date or path."""
     from hayate.rtl.tile.pe import Pe
     from hayate.rtl.tile.tile import Tile
 
-    tile, log = synthesize(folder, "tile", Tile(**DESIGN), native)
-    pe, _ = synthesize(folder, "pe", Pe(DESIGN["lanes"]), native)
+    design = {**SIZES, **FORMATS[formats]}
+    tile, log = synthesize(folder, "tile", Tile(**design), native)
+    pe, _ = synthesize(folder, "pe", Pe(design["lanes"], nested=design["nested"], measure=design["governor"]), native)
     run(folder, "tile_route.json", tool("nextpnr-ecp5", native), *DEVICE_OPTIONS, "--json", "tile.json", "--lpf-allow-unconstrained",
         "--freq", str(TARGET_MHZ), "--router", "router2", "--timing-allow-fail", "--seed", str(seed), "--report", "tile_route.json",
         "--log", "tile_nextpnr.log", "--quiet")
@@ -105,8 +111,8 @@ def measure(folder, native, seed):
     (folder / "critical_path.json").write_text(json.dumps(path, indent=1) + "\n")
     result = {
         "evidence": "area measured on the netlist, clock modelled by nextpnr after routing", "command": "make synth",
-        "device": DEVICE, "design": DESIGN,
-        "tile": tile, "pe": pe, "lut_per_pe": -(-tile["lut"] // DESIGN["banks"]), "fmax_mhz": round(speed, 2), "seed": seed,
+        "device": DEVICE, "design": design,
+        "tile": tile, "pe": pe, "lut_per_pe": -(-tile["lut"] // design["banks"]), "fmax_mhz": round(speed, 2), "seed": seed,
         "tools": {name: version(tool(name, native)) for name in TOOLS},
     }
     return result, log
@@ -119,13 +125,18 @@ def main(arguments=None):
     parser.add_argument("--native", action="store_true", help="tools on PATH instead of those from PyPI; records no baseline")
     parser.add_argument("--seed", type=int, default=SEED, help=f"of the placement (default {SEED}); another records no baseline")
     parser.add_argument("--work", metavar="DIR", type=Path, default=Path("build/synth"), help="working folder (default build/synth)")
+    parser.add_argument("--formats", choices=FORMATS, default="fp16",
+                        help="what the tile is built for (default fp16); others record no baseline")
     options = parser.parse_args(arguments)
     try:
         if options.check and not BASELINE.is_file():
             raise HayateError("--check", "", f"no {BASELINE.name}", "run without --check to record it")
         for name in TOOLS:  # before anything slow
             tool(name, options.native)
-        result, log = measure(work_folder(options.work, options.native), options.native, options.seed)
+        if options.check and options.formats != "fp16":
+            raise HayateError("--check", "", f"there is no baseline of --formats {options.formats}", "leave one of them out")
+        folder = options.work if options.formats == "fp16" else options.work / options.formats
+        result, log = measure(work_folder(folder, options.native), options.native, options.seed, options.formats)
     except HayateError as e:
         print(e, file=sys.stderr)
         return e.exit_code
@@ -133,12 +144,13 @@ def main(arguments=None):
     text = json.dumps(result, indent=2) + "\n"
     if options.json:
         options.json.write_text(text)
-    failed = report.violations(result, log)
+    failed = report.violations(result, log, lut_limit=options.formats == "fp16")
     if options.check:
         failed += report.regressions(result, json.loads(BASELINE.read_text()))
     for line in failed:
         print(f"FAILED: {line}", file=sys.stderr)
-    if not (options.check or options.native or options.seed != SEED):  # what misses a limit is recorded too: it is what there is
+    # What misses a limit is recorded too: it is what there is.
+    if not (options.check or options.native or options.seed != SEED or options.formats != "fp16"):
         BASELINE.write_text(text)
         print(f"recorded in {BASELINE.parent.name}/{BASELINE.name}")
     return 1 if failed else 0

@@ -26,7 +26,7 @@ class Sequencer(wiring.Component):
     """Program walker of a tile.
 
     A pass begins with the START word and ends when the program reaches END and both engines are idle. An engine instruction takes 8
-    cycles here, a loop instruction 3; the two queues of 4 entries hide that behind the engines.
+    cycles here, a loop instruction 3; the two queues of 4 entries, and a register behind the vector engine's, hide that.
 
     If `nested`, a GEMV of weights whose descriptor names integer planes takes 10 cycles. It reads the precision table's format of them;
     while the pass measures, the FP16 copy if there is one, else INT8, and the table is not read. A GEMV of K or V never looks for planes.

@@ -40,6 +40,23 @@ def test_the_chip_equals_golden(builds, cli, tiny, work):
     assert repeated["cycles"]["tokens"] == cycles["tokens"]
 
 
+@pytest.mark.parametrize("options", [[], ["--precision", "int4", "--pin", "layers.0.wq=fp16", "--pin", "emb=int8"]], ids=["auto", "pins"])
+def test_the_chip_answers_for_its_precision(options, builds, cli, tiny):
+    """Formats and energies of both backends are the same, and those that were asked for."""
+    found = []
+    for backend in ("rtl", "golden"):
+        outcome = cli("generate", "ab", "--model", tiny, "--config", "unit", "--tokens", "3", "--backend", backend, "--json", "-", *options)
+        assert outcome.code == 0, outcome.err
+        found.append(json.loads(outcome.out))
+    chip, model = found
+    assert chip["golden_match"] is True and chip["precision"] == model["precision"] and chip["tokens"] == model["tokens"]
+    formats = {name: row["format"] for name, row in chip["precision"].items()}
+    if options:
+        assert formats == {**dict.fromkeys(formats, "int4"), "layers.0.wq": "fp16", "emb": "int8"} and chip["cycles"]["governor"] == 0
+    else:
+        assert all(row["out"] > 0 for row in chip["precision"].values()) and chip["cycles"]["governor"] > 0
+
+
 def is_waveform(path):
     """True for the beginning of an FST file (its header block, or one compressed as a whole) or of a VCD file."""
     data = path.read_bytes()

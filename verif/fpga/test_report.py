@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from hayate.fpga import report, synth
+from hayate.rtl.contract.config import FORMATS, Config
 from hayate.rtl.contract.errors import HayateError
 
 STAT = {"modules": {"\\tile_dut": {"num_cells_by_type": {
@@ -98,6 +99,19 @@ def test_log_of_a_bad_run(line, complaint):
 ])
 def test_limits(path, value, complaint):
     assert report.violations(changed(*path, to=value), report.SynthesisLog.parse(LOG)) == [complaint]
+
+
+def test_a_tile_with_integer_formats_has_no_limit_on_luts():
+    log = report.SynthesisLog.parse(LOG)
+    large = changed("lut_per_pe", to=report.LUT_LIMIT_PER_PE + 1)
+    assert report.violations(large, log, lut_limit=False) == []
+    assert report.violations({**large, "fmax_mhz": 59.0}, log, lut_limit=False) == ["59.0 MHz after routing, less than 60"]
+
+
+@pytest.mark.parametrize("formats", FORMATS)
+def test_what_is_synthesized_is_what_a_configuration_builds(formats):
+    config = Config(formats=formats)
+    assert synth.FORMATS[formats] == {"nested": config.nested, "governor": config.governor}
 
 
 @pytest.mark.parametrize(("path", "within", "beyond"), [
