@@ -115,7 +115,7 @@ def synthesis(baseline):
     if not baseline:
         return []
     design, tile, pe = baseline["design"], baseline["tile"], baseline["pe"]
-    what = f"one tile, {design['banks']} banks, M = {design['lanes']}, on {baseline['device']}"
+    what = f"one tile, {design['banks']} banks, M = {design['lanes']}, built for FP16 alone, on {baseline['device']}"
     return [
         (f"{what}: LUT4, carries and LUT RAM included", f"{tile['lut']:,}", "measured", "make synth"),
         ("of these, one PE alone", f"{pe['lut']:,}", "measured", "make synth"),
