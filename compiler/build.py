@@ -26,7 +26,7 @@ def compile_model(path, exponents=None, *, planes=True, group=32, fp16=ALL, cali
     options = Options(planes, group, fp16)
     checkpoint = Checkpoint(path)
     if planes and calibration is None:
-        calibration = load_calibration(path, group)
+        calibration = load_calibration(path, group, checkpoint.source)
     options = dataclasses.replace(options, calibration=None if calibration is False else calibration)
     checkpoint.refuse_biases()
     shape = checkpoint.shape

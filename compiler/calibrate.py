@@ -10,10 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
+from hayate.rtl.contract.constants import ACC_LSB
 from hayate.rtl.contract.errors import HayateError
-from hayate.rtl.contract.precision import SENS_FRACTION, Format, stream_words
+from hayate.rtl.contract.precision import Format, stream_words
 
 from .checkpoint import Checkpoint
+from .copies import GRID_MAX, SENS_MAX, grid, integer, rounded
 from .fold import to_fp16
 from .forward import Forward, Weights, divergence, log_softmax, mxint8
 from .quantize import quantize
@@ -22,13 +24,9 @@ NAME = "calibration.json"  # beside the checkpoint's config.json
 TOKENS = 4096
 WINDOW = 256
 
-GRID_MAX = 95
-GRID_BITS = 15  # magnitude of a sum on its grid: a signed 16-bit integer, ...
-HEADROOM = 4  # ... with room for sums this many times the largest of the calibration text
-SENS_MAX = (1 << 32) - 1
+HEADROOM = 4  # a grid has room for sums this many times the largest of the calibration text
 SENS_WANTED = 64  # an error's grid is coarsened until the integer sensitivity has this resolution, ...
 STEPS = 16  # ... while the error's root mean square keeps this many steps
-ACCUMULATOR_BIT = 48  # the accumulator's last bit is 2**-48
 
 AGAIN = "make it again: hayate calibrate MODEL --group GROUP"
 
@@ -110,25 +108,16 @@ class Sums:
 
     def fixed(self, worth, exponent):
         """(sensitivities, grids), integers, such that sensitivity x ratio on the grids is `worth` on the text measured."""
-        unit = 2.0 ** (ACCUMULATOR_BIT - exponent)
-        grids = [grid(top * unit) for top in self.top]
+        unit = 2.0 ** (-ACC_LSB - exponent)
+        grids = [grid(np.frexp(top * unit * HEADROOM)[1]) for top in self.top]
         sensitivities = []
-        for i, ratio in enumerate(self.ratios()):
-            s = worth[i] / ratio if ratio else 0.0
-            rms = np.sqrt(self.energy[i + 1] / self.count) * unit
-
-            def scaled(g, s=s):
-                return s * 2.0 ** (SENS_FRACTION + 2 * (g - grids[0]))
-
-            while s and scaled(grids[i + 1]) < SENS_WANTED and rms >= STEPS * 2.0 ** (grids[i + 1] + 1):
-                grids[i + 1] += 1
-            sensitivities.append(int(np.clip(round(scaled(grids[i + 1])), 1, SENS_MAX)))  # 0 would stay INT4 at quality 1
+        for kind, ratio in enumerate(self.ratios(), 1):
+            s = worth[kind - 1] / ratio if ratio else 0.0
+            rms = np.sqrt(self.energy[kind] / self.count) * unit
+            while s and integer(s, grids, kind) < SENS_WANTED and rms >= STEPS * 2.0 ** (grids[kind] + 1):
+                grids[kind] += 1
+            sensitivities.append(rounded(integer(s, grids, kind)))
         return sensitivities, grids
-
-
-def grid(top):
-    """Finest grid on which `top`, in units of the accumulator's last bit, fits `HEADROOM` times into a signed 16-bit integer."""
-    return int(np.clip(np.frexp(top * HEADROOM)[1] - GRID_BITS, 0, GRID_MAX))
 
 
 def measure(model, windows, formats):
@@ -159,8 +148,10 @@ def document(checkpoint, windows, group, found, text):
     return {"model": checkpoint.source, "group": group, "tokens": windows.size, "window": windows.shape[1], "text": text, "matrices": found}
 
 
-def load_calibration(folder, group=None):
+def load_calibration(folder, group=None, source=None):
     """Name -> what `calibrate` found, from the file in a checkpoint's folder; None when there is none.
+
+    source: `Checkpoint.source` of the folder, where it has been read already.
 
     Raises HayateError for a file that is damaged, was made for other weights than the folder holds, or, with `group`, for another group.
     """
@@ -178,7 +169,7 @@ def load_calibration(folder, group=None):
         good = False
     if not good:
         raise HayateError(path, "matrices", "damaged: keys are missing or values out of range", AGAIN)
-    source = Checkpoint(folder).source
+    source = source or Checkpoint(folder).source
     if model != source:
         raise HayateError(path, "model", f"made for the checkpoint {str(model)[:12]}, the folder holds {source[:12]}", AGAIN)
     if group not in (None, made_for):

@@ -4,15 +4,30 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hayate.rtl.contract.constants import ACC_LSB, ACC_WIDTH
 from hayate.rtl.contract.errors import HayateError
 from hayate.rtl.contract.precision import GROUPS, SENS_FRACTION
 
 ALL, NONE = "all", "none"  # FP16 copies; an integer is a budget of bytes
-GRID_MAX = 95  # the accumulator has 96 bits
-GRID_BITS = 15  # magnitude bits of a sum on its grid
-UNIT = 48  # the accumulator's last bit is 2**-48
+GRID_MAX = ACC_WIDTH - 1
+GRID_BITS = 15  # magnitude bits of a sum on its grid: a signed 16-bit integer
 GRID_SPAN = 4  # an error's grid is at most this much finer than the outputs', else the integer sensitivity would lose its resolution
 SENS_MAX = (1 << 32) - 1
+
+
+def grid(exponent):
+    """Finest grid that sums below 2**`exponent`, in units of the accumulator's last bit, fit."""
+    return int(np.clip(exponent - GRID_BITS, 0, GRID_MAX))
+
+
+def integer(sensitivity, grids, kind):
+    """The image's sensitivity for energies of `kind` (an `isa.Energy`) on `grids`, against those of the outputs; before it is rounded."""
+    return sensitivity * 2.0 ** (SENS_FRACTION + 2 * (grids[kind] - grids[0]))
+
+
+def rounded(sensitivity):
+    """`integer` as the image holds it. 0 would stay INT4 at quality 1."""
+    return int(np.clip(round(sensitivity), 1, SENS_MAX))
 
 
 @dataclass(frozen=True)
@@ -75,13 +90,13 @@ class Numbers:
 
     def grids(self):
         """(OUT, ERR, HALF)."""
-        out, *rest = (int(np.clip(np.frexp(top)[1] + UNIT - GRID_BITS, 0, GRID_MAX)) for top in self.tops)
+        out, *rest = (grid(np.frexp(top)[1] - ACC_LSB) for top in self.tops)
         return [out, *(max(out - GRID_SPAN, g) for g in rest)]
 
     def sensitivities(self, unit):
         """Integer sensitivities of a matrix whose relative errors count `unit` times."""
         grids = self.grids()
-        return [int(np.clip(round(unit * 2.0 ** (SENS_FRACTION + 2 * (g - grids[0]))), 1, SENS_MAX)) for g in grids[1:]]
+        return [rounded(integer(unit, grids, kind)) for kind in (1, 2)]
 
 
 def unit(numbers):
