@@ -13,7 +13,7 @@ import pytest
 from hayate.rtl.contract.errors import HayateError
 from hayate.verif.bench import cache, runner
 from hayate.verif.bench.bench import Job
-from hayate.verif.bench.tools import BuildError, SimulationError, find_icarus
+from hayate.verif.bench.tools import BuildError, SimulationError, installed
 
 LOG_LINES = 60
 DEFAULT_SEED = 1
@@ -34,7 +34,7 @@ def pytest_pycollect_makeitem(collector, name, obj):
     if chosen := collector.config.getoption("--sim"):
         sims = [s for s in options.sims if s == chosen]
     else:
-        sims = [s for s in options.sims if s != "icarus" or find_icarus()]
+        sims = installed(options.sims)
     indices = [i for i, p in enumerate(options.bench.params) if options.only is None or options.only(p)]
     # The quick tier builds each bench for its first and last parameters on Verilator and for one of them on Icarus; nightly, for all.
     quick = {indices[0], indices[-1]} if indices else set()

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from hayate.verif.bench.tools import find_icarus
+from hayate.verif.bench.runner import SIMS
+from hayate.verif.bench.tools import installed
 
 FAILING = '''
 from pathlib import Path
@@ -63,7 +64,7 @@ async def good(dut):
 '''
 
 
-@pytest.fixture(scope="module", params=["verilator", *(["icarus"] if find_icarus() else [])])
+@pytest.fixture(scope="module", params=installed(SIMS))
 def failing(request, tmp_path_factory):
     """The simulator, and the output of pytest on a file whose tests fail, each in its own way."""
     folder = tmp_path_factory.mktemp("failing")

@@ -90,6 +90,11 @@ def find_icarus() -> Tool | None:
     return Tool(Path(path), _version([path, "-V"]) or "unknown")
 
 
+def installed(sims: tuple[str, ...]) -> list[str]:
+    """Those of `sims` that can run here: Icarus is used where it is installed."""
+    return [sim for sim in sims if sim != "icarus" or find_icarus()]
+
+
 def find(sim: str) -> Tool:
     """The named simulator, with what it needs around it. Raises HayateError that says how to install what is missing."""
     if sim == "icarus":

@@ -17,10 +17,10 @@ from hayate.models import shipped
 from hayate.progress import Steps
 from hayate.rtl.contract.config import load_config
 from hayate.rtl_backend import chip_text
-from hayate.verif.bench.tools import find_icarus
+from hayate.verif.bench.runner import SIMS
+from hayate.verif.bench.tools import installed
 from hayate.verif.models.tiny import write_tiny_model
 
-SIMS = ["verilator", *(["icarus"] if find_icarus() else [])]
 PATIENCE = 120  # seconds after which a step that should have been seen counts as missing
 
 
@@ -64,7 +64,7 @@ def is_waveform(path):
     return fst if path.suffix == ".fst" else data.lstrip()[:1] == b"$"
 
 
-@pytest.mark.parametrize("sim", SIMS)
+@pytest.mark.parametrize("sim", installed(SIMS))
 def test_waves(sim, builds, cli, tiny, work):
     """The window is what is recorded: its times lie within its cycles, 10 ns each. The smallest machine builds fastest."""
     files = ["w/chip.vcd"] if sim == "verilator" else ["w/chip.vcd", "w/chip.fst"]

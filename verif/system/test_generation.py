@@ -6,7 +6,8 @@ import pytest
 from hayate import models
 from hayate.rtl.contract.config import load_config
 from hayate.rtl.contract.precision import Format
-from hayate.verif.bench.tools import find_icarus
+from hayate.verif.bench.runner import SIMS
+from hayate.verif.bench.tools import installed
 from hayate.verif.golden.conductor.generate import generate, teacher_force
 from hayate.verif.system.checks import PROMPT, SETTINGS, difference, formats, golden, image
 
@@ -111,10 +112,10 @@ def test_a_second_run_is_the_same(run):
     assert difference(first, second) == "" and (first.cycles, first.counters) == (second.cycles, second.counters)
 
 
-@pytest.mark.skipif(not find_icarus(), reason="Icarus is not installed")
-def test_icarus_agrees(run):
+@pytest.mark.parametrize("sim", installed(SIMS))
+def test_simulators_agree(run, sim):
     """The same cycles and counters, too: no value of the design depends on how a simulator starts."""
-    ours, theirs = (run(image(tied=False), UNIT, PROMPT[:3], 2, sim=sim) for sim in ("verilator", "icarus"))
+    ours, theirs = (run(image(tied=False), UNIT, PROMPT[:3], 2, sim=name) for name in ("verilator", sim))
     assert difference(theirs, golden(tied=False, prompt=PROMPT[:3], tokens=2)) == "" == difference(ours, theirs)
     assert (theirs.cycles, theirs.token_cycles, theirs.counters) == (ours.cycles, ours.token_cycles, ours.counters)
 
