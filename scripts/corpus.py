@@ -2,15 +2,14 @@
 
 import hashlib
 import platform
-import sysconfig
 from pathlib import Path
 
 from hayate.rtl.contract.errors import HayateError
 
+from . import stdlib_text
 from .models import SHIPPED
 
 HELDOUT = SHIPPED / "heldout" / "heldout.txt"
-LEFT_OUT = {"site-packages", "dist-packages", "test", "tests", "idle_test", "turtledemo", "encodings", "pydoc_data"}
 PART = 1200  # characters of one file, so that few tokens come from many files
 
 
@@ -41,18 +40,11 @@ def training_source():
 def training_side(count=64):
     """Excerpts, each from the middle of another file of this Python's standard library, all on the training side of the split.
 
-    `scripts/train_demo.py` holds a file out when the first four bytes of its path's SHA-256 are a multiple of 20; these are the files that
-    have the smallest ones of the others, without tests and generated tables. The same Python version gives the same text.
+    They are the files with the smallest hashes of their paths. The same Python version gives the same text.
     """
-    root, found = Path(sysconfig.get_path("stdlib")), {}
-    for path in root.rglob("*.py"):
-        name = path.relative_to(root)
-        number = int.from_bytes(hashlib.sha256(name.as_posix().encode()).digest()[:4], "big")
-        if number % 20 and LEFT_OUT.isdisjoint(name.parts) and not name.parts[0].startswith("config-"):
-            found[number] = path
-    parts = []
-    for _, path in sorted(found.items()):
-        text = path.read_bytes().decode("utf-8", "replace").replace("\r\n", "\n")
+    files, parts = stdlib_text.files(), []
+    for name in sorted((name for name in files if not stdlib_text.held_out(name)), key=stdlib_text.path_hash):
+        text = stdlib_text.text(files[name])
         middle = text.find("\n", len(text) // 2) + 1
         if len(text) >= 4 * PART and "\ufffd" not in text:
             parts.append(text[middle:middle + PART].rpartition("\n")[0] + "\n\n")

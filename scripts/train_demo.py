@@ -19,12 +19,12 @@ import json
 import math
 import os
 import platform
-import sysconfig
 import time
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+import stdlib_text  # beside this file
 import torch
 from safetensors.torch import load_file, save
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -34,7 +34,6 @@ from torch.nn import functional as F
 END = "<|end|>"
 VOCAB = 512
 CONTEXT = 256
-LEFT_OUT = {"site-packages", "dist-packages", "test", "tests", "idle_test", "turtledemo", "encodings", "pydoc_data"}
 HELDOUT_TOKENS = (24_000, 30_000)
 
 
@@ -60,18 +59,9 @@ SHAPES = {
 
 
 def standard_library():
-    """Return ``{relative path: text}`` of the standard library, in path order, without tests and generated tables."""
-    root, files = Path(sysconfig.get_path("stdlib")), {}
-    for path in sorted(root.rglob("*.py")):
-        name = path.relative_to(root)
-        if LEFT_OUT.isdisjoint(name.parts) and not name.parts[0].startswith("config-"):
-            files[name.as_posix()] = path.read_bytes().decode("utf-8", "replace").replace("\r\n", "\n")
-    return {name: text for name, text in files.items() if text.strip() and "\ufffd" not in text}
-
-
-def path_hash(name):
-    """The first four bytes of the path's SHA-256; the split rule is that multiples of twenty are held out."""
-    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big")
+    """Return ``{relative path: text}`` of the standard library, in path order, without files that hold nothing or no UTF-8."""
+    texts = {name: stdlib_text.text(path) for name, path in stdlib_text.files().items()}
+    return {name: text for name, text in texts.items() if text.strip() and "\ufffd" not in text}
 
 
 def train_tokenizer(texts):
@@ -98,7 +88,7 @@ def encode_documents(tokenizer, texts):
 def heldout_excerpt(files, tokenizer):
     """Return (text, names, tokens) of whole held-out files, smallest path hash first, that fit HELDOUT_TOKENS."""
     (low, high), text, names, count = HELDOUT_TOKENS, "", [], 0
-    for name in sorted((name for name in files if path_hash(name) % 20 == 0), key=path_hash):
+    for name in sorted(filter(stdlib_text.held_out, files), key=stdlib_text.path_hash):
         block = f"# file: {name}\n{files[name].rstrip()}\n\n"
         size = len(tokenizer.encode(block).ids)
         if count + size <= high:
@@ -290,7 +280,7 @@ def main():
     torch.set_num_threads(options.threads)
     options.out = options.out or Path("models") / options.model
     files = standard_library()
-    kept = [text for name, text in files.items() if path_hash(name) % 20]
+    kept = [text for name, text in files.items() if not stdlib_text.held_out(name)]
     lines = (f"{name}\0{hashlib.sha256(text.encode()).hexdigest()}\n" for name, text in files.items())
     options.corpus = {"corpus_files": len(files), "corpus_sha256": hashlib.sha256("".join(lines).encode()).hexdigest()}
     tokenizer = train_tokenizer(kept)
