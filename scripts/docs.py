@@ -17,6 +17,7 @@ from pathlib import Path
 
 from hayate.figures import FIGURES, collect
 from hayate.figures import SECTIONS as FIGURE_SECTIONS
+from hayate.markdown import table
 from hayate.precision_figures import SECTIONS as PRECISION_SECTIONS
 from hayate.rtl.contract import flits, isa, regmap
 from hayate.rtl.contract.alu_ops import AluOp
@@ -76,11 +77,6 @@ MEMBERS = {
     "FP16": "the FP16 copy", "INT8": "both planes", "INT4": "the hi plane",
     "LOCAL_HEADS": "KV heads that this tile serves", "addr": "where it goes; its meaning follows from the kind", "data": "its content",
 }
-
-
-def table(head, rows):
-    """A Markdown table."""
-    return "\n".join([f"| {' | '.join(head)} |", "|" + "---|" * len(head), *(f"| {' | '.join(map(str, row))} |" for row in rows)])
 
 
 def prose(text):

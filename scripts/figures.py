@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from . import precision_figures
+from . import markdown, precision_figures
 from .summary import CAUSES, closing_table
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -131,20 +131,18 @@ def results():
 
 def claims():
     host = load()["machine"]
-    lines = ["| figure | value | label | command | machine |", "|---|---|---|---|---|"]
 
     def where(label, command):
         if command.startswith(TRAIN):
             return "the one that trained it; steps, and so weights, depend on its speed"
         return host if label == "measured" and command == "make demo" else "any"
 
-    for what, value, label, command in rows():
-        lines.append(f"| {what} | {value} | {label} | `{command}` | {where(label, command)} |")
-    return "\n".join(lines)
+    return markdown.table(("figure", "value", "label", "command", "machine"), [
+        (what, value, label, f"`{command}`", where(label, command)) for what, value, label, command in rows()])
 
 
 def labels():
-    return "\n".join(["| label | meaning |", "|---|---|"] + [f"| {name} | {text} |" for name, text in LABELS.items()])
+    return markdown.table(("label", "meaning"), LABELS.items())
 
 
 SECTIONS = {"sample": sample, "results": results, "claims": claims, "labels": labels}

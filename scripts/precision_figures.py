@@ -5,6 +5,9 @@ from itertools import pairwise
 from pathlib import Path
 
 from hayate.rtl.contract.precision import Format, stream_words
+from hayate.verif.golden.conductor import governor
+
+from .markdown import table
 
 ROOT = Path(__file__).resolve().parent.parent
 QUALITY = ROOT / "docs" / "quality.json"
@@ -12,7 +15,7 @@ CYCLES = ROOT / "docs" / "precision.json"
 DECISIONS = ROOT / "docs" / "precision-picture.json"
 
 NAMES = [f.name.lower() for f in Format]
-DEFAULT = "0.65"  # the quality where the user names none
+DEFAULT = str(governor.QUALITY)
 BENCH_K, BENCH_GROUP = 4096, 128  # what `hayate bench precision` measures where it is told nothing else
 
 
@@ -43,10 +46,6 @@ def straight_line(found, bytes_per_token):
     raise ValueError(f"{bytes_per_token} bytes a token are outside INT4 to FP16")
 
 
-def _table(head, rows):
-    return "\n".join([f"| {' | '.join(head)} |", "|" + "---|" * len(head), *(f"| {' | '.join(row)} |" for row in rows)])
-
-
 def quality():
     found = load(QUALITY)
     rows = []
@@ -57,7 +56,7 @@ def quality():
                      f"{100 * share(found, size):.1f} %" if name != "FP16" else "–", f"{s['kl'] / line:.2f}" if auto else "–"))
     head = ("precision", "perplexity", "KL from FP16, nats a token", "same best token as FP16", "bytes of weights a token",
             "of the way from INT4 to INT8, in bytes", "KL over the straight line")
-    return f"{_table(head, rows)}\n\nMeasured; reproduce with `{quality_command(found)}`."
+    return f"{table(head, rows)}\n\nMeasured; reproduce with `{quality_command(found)}`."
 
 
 def cycles():
@@ -69,7 +68,7 @@ def cycles():
         rows.append((fmt.name, f"{found[name]:,}", f"{found[name] / found['fp16']:.3f}", str(words),
                      f"{words / stream_words(BENCH_K, BENCH_GROUP, Format.FP16):.3f}"))
     head = ("format", "cycles", "of FP16's", f"words of a row of {BENCH_K:,}, groups of {BENCH_GROUP}", "of FP16's")
-    return f"{_table(head, rows)}\n\nSimulated; reproduce with `{cycles_command()}`."
+    return f"{table(head, rows)}\n\nSimulated; reproduce with `{cycles_command()}`."
 
 
 def decisions():
@@ -84,7 +83,7 @@ def decisions():
         rows.append((p["name"], str(p["tokens"]), f"{middle:.2f}", f"{ratios[0]:.2f} to {ratios[-1]:.2f}", *(str(n) for n in differ)))
     head = ("prompt", "tokens", f"INT4 error against “{first['name']}”: median", "range",
             *(f"other decisions at {q}" for q in found["qualities"]))
-    return (f"{_table(head, rows)}\n\nOf {len(found['matrices'])} matrices; “{first['name']}” has {first['tokens']} tokens. Measured on "
+    return (f"{table(head, rows)}\n\nOf {len(found['matrices'])} matrices; “{first['name']}” has {first['tokens']} tokens. Measured on "
             "the golden model, which decides as the chip does; reproduce with `python scripts/precision_picture.py`.")
 
 
@@ -98,7 +97,7 @@ def calibrations():
         size = f"{c['tokens']:,} in windows of {c['window']}"
         rows.append((path.parent.name, model, text["source"], used, heldout, size, str(c["group"])))
     head = ("model", "checkpoint", "text", "SHA-256 of the text", "of the held-out text", "tokens", "group")
-    return f"{_table(head, rows)}\n\nThe first 12 digits; the file has all of them."
+    return f"{table(head, rows)}\n\nThe first 12 digits; the file has all of them."
 
 
 def rows():

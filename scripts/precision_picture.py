@@ -10,15 +10,13 @@ docs/precision-picture.json; `scripts/docs.py` makes a table of them, and a test
 import json
 import re
 from html import escape
-from pathlib import Path
 
 from hayate import models
+from hayate.precision_figures import DECISIONS, ROOT
 from hayate.verif.golden.conductor.generate import generate
 from hayate.verif.golden.conductor.governor import weight_matrices
 
-ROOT = Path(__file__).resolve().parent.parent
 PICTURE = ROOT / "docs" / "precision.svg"
-DECISIONS = ROOT / "docs" / "precision-picture.json"
 MODEL = "py-mini"
 QUALITIES = (0.5, 0.65, 0.98)
 PROMPTS = {
