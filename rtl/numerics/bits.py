@@ -2,7 +2,7 @@
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 
-__all__ = ["leading_zeros", "lost_bits", "round_pack"]
+__all__ = ["leading_zeros", "lost_bits", "round_stage"]
 
 
 def leading_zeros(m: Module, value: Value, name: str) -> Value:
@@ -38,18 +38,21 @@ def lost_bits(value: Value, amount: Value) -> Value:
     return (value & ~(ones << amount)[: len(value)]).any()
 
 
-def round_pack(m: Module, *, field: Value, fraction: Value, up: Value, big: Value, name: str):
-    """Round and saturate a magnitude: (bits without the sign, saturated).
+def round_stage(m: Module, unit, *, valid: Value, sign: Value, field: Value, fraction: Value, up: Value, big: Value):
+    """Last stage of `unit`: round and saturate a magnitude into its members `out_valid`, `y` and `sat`.
 
     `field` is the exponent field (0 for subnormals), `fraction` the truncated fraction, `up` the rounding decision;
     `big` says that the exponent exceeds the field. One carry chain: a carry out of the fraction raises the exponent.
     """
     width = len(fraction) + len(field)
     largest = (1 << width) - (1 << len(fraction)) - 1
-    rounded = Signal(width + 1, name=f"{name}_rounded")
-    saturated = Signal(name=f"{name}_saturated")
+    rounded = Signal(width + 1, name="result_rounded")
+    saturated = Signal(name="result_saturated")
     m.d.comb += [
         rounded.eq(Cat(fraction, field) + up),
         saturated.eq(big | rounded[width] | rounded[len(fraction) : width].all()),
     ]
-    return Mux(saturated, Const(largest, width), rounded[:width]), saturated
+    m.d.sync += unit.out_valid.eq(valid)
+    with m.If(valid):
+        bits = Mux(saturated, Const(largest, width), rounded[:width])
+        m.d.sync += [unit.y.eq(Cat(bits, sign)), unit.sat.eq(saturated)]

@@ -4,7 +4,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from hayate.rtl.numerics.bits import leading_zeros, lost_bits, round_pack
+from hayate.rtl.numerics.bits import leading_zeros, lost_bits, round_stage
 
 __all__ = ["FP32_MUL_LATENCY", "Fp32Mul"]
 
@@ -122,8 +122,5 @@ class Fp32Mul(wiring.Component):
             ]
 
         # Stage 5: round.
-        bits, saturated = round_pack(m, field=s4_field, fraction=s4_fraction, up=s4_up, big=s4_big, name="result")
-        m.d.sync += self.out_valid.eq(s4_valid)
-        with m.If(s4_valid):
-            m.d.sync += [self.y.eq(Cat(bits, s4_sign)), self.sat.eq(saturated)]
+        round_stage(m, self, valid=s4_valid, sign=s4_sign, field=s4_field, fraction=s4_fraction, up=s4_up, big=s4_big)
         return m

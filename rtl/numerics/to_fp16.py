@@ -4,7 +4,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from hayate.rtl.numerics.bits import lost_bits, round_pack
+from hayate.rtl.numerics.bits import lost_bits, round_stage
 
 __all__ = ["TO_FP16_LATENCY", "ToFp16"]
 
@@ -72,8 +72,5 @@ class ToFp16(wiring.Component):
             ]
 
         # Stage 3: round.
-        bits, saturated = round_pack(m, field=s2_field, fraction=s2_fraction, up=s2_up, big=s2_big, name="result")
-        m.d.sync += self.out_valid.eq(s2_valid)
-        with m.If(s2_valid):
-            m.d.sync += [self.y.eq(Cat(bits, s2_sign)), self.sat.eq(saturated)]
+        round_stage(m, self, valid=s2_valid, sign=s2_sign, field=s2_field, fraction=s2_fraction, up=s2_up, big=s2_big)
         return m
