@@ -18,14 +18,15 @@ import time
 from pathlib import Path
 
 from hayate.fpga import report
+from hayate.rtl.contract.config import FORMATS as FORMAT_CHOICES
+from hayate.rtl.contract.config import Config
 from hayate.rtl.contract.errors import HayateError
 
 #: The tile that is measured: the sizes of a tile of `demo`, but for M = 1 and banks that an ECP5-85F holds.
 SIZES = dict(banks=4, lanes=1, bank_depth=4096, act_depth=512, stage_depth=128, vmem_depth=1024, program_depth=128, micro_depth=128,
               desc_depth=128, landing_depth=32, max_slots=260)
 #: What `formats` of a configuration builds into a tile. The baseline and the limit on LUTs are of the first.
-FORMATS = {"fp16": {"nested": False, "governor": False}, "nested": {"nested": True, "governor": False},
-           "auto": {"nested": True, "governor": True}}
+FORMATS = {c.formats: {"nested": c.nested, "governor": c.governor} for c in (Config(formats=f) for f in FORMAT_CHOICES)}
 DESIGN = {**SIZES, **FORMATS["fp16"]}
 DEVICE = "LFE5U-85F-6BG381"
 DEVICE_OPTIONS = ("--85k", "--package", "CABGA381", "--speed", "6")
