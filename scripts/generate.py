@@ -135,10 +135,9 @@ class Stream:
         self._shown = whole
 
 
-def _golden(image, config, prompt, request, end, on_token):
+def _golden(image, config, prompt, request, end, on_token, choice):
     slots = Geometry.of(image.model, config).slots
-    return golden_generate(image, prompt, request.tokens, lanes=config.lanes, slots=slots, end=end, on_token=on_token,
-                           precision=request.precision, quality=request.quality, pins=_pins(request))
+    return golden_generate(image, prompt, request.tokens, lanes=config.lanes, slots=slots, end=end, on_token=on_token, **choice)
 
 
 def matches(result, reference):
@@ -167,15 +166,16 @@ def generate(request, json=""):
     text = models.Text(image)
     prompt = text.encode(request.prompt) if prompt is None else prompt
     check_request(image, prompt, request.tokens, Geometry.of(image.model, config).slots, config.lanes)
-    Governor(image, request.precision, request.quality, _pins(request))  # before anything slow: says what the image lacks
-    for precision in (request.precision, _pins(request)):
+    choice = {"precision": request.precision, "quality": request.quality, "pins": _pins(request)}
+    Governor(image, **choice)  # before anything slow: says what the image lacks
+    for precision in (choice["precision"], choice["pins"]):
         require_formats(image, config, precision)
     end = () if request.ignore_eos else tuple(image.model["eos"])
     out = people.file
     match, cycles, utilization, fault = None, None, None, False
     if request.backend == "golden":
         started = time.monotonic()
-        result = _golden(image, config, prompt, request, end, Stream(text, prompt, out).token)
+        result = _golden(image, config, prompt, request, end, Stream(text, prompt, out).token, choice)
         seconds = time.monotonic() - started
         out.write("\n")
     else:
@@ -183,19 +183,17 @@ def generate(request, json=""):
 
         stream = Stream(text, prompt, out, show=False)
         result = generate_rtl(image, config, prompt, request.tokens, sim=request.sim, waves=request.waves, wave_window=window, end=end,
-                              on_start=stream.show, on_token=stream.token, say=say, precision=request.precision, quality=request.quality,
-                              pins=_pins(request))
+                              on_start=stream.show, on_token=stream.token, say=say, **choice)
         seconds, cycles, utilization, fault = result.seconds, result.cycle_report(), result.utilization, result.fault
         out.write("\n")
         if request.check:
             with say("checking against the golden model"):
-                match = matches(result, _golden(image, config, prompt, request, end, None))
+                match = matches(result, _golden(image, config, prompt, request, end, None, choice))
     report = {
         "prompt_tokens": list(prompt), "tokens": [int(t) for t in result.tokens], "text": text.decode(result.tokens),
         "backend": request.backend, "config": config.to_dict(), "cycles": cycles, "passes": result.passes,
         "tokens_per_pass": tokens_per_pass(result, len(prompt), config.lanes), "utilization": utilization,
-        "precision": result.precision,
-        "golden_match": match, "seconds": round(seconds, 3),
+        "precision": result.precision, "golden_match": match, "seconds": round(seconds, 3),
     }
     if json:
         write_json(report, json)

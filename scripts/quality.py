@@ -17,7 +17,7 @@ from hayate.compiler.calibrate import NAME, WINDOW, split
 from hayate.compiler.forward import divergence, log_softmax
 from hayate.rtl.contract.errors import HayateError
 from hayate.rtl.contract.precision import GROUPS, Format, stream_words
-from hayate.verif.golden.conductor.generate import teacher_force
+from hayate.verif.golden.conductor.generate import slots_for, teacher_force
 from hayate.verif.golden.conductor.governor import Governor, weight_matrices
 from hayate.verif.golden.tile.sequencer import Tile
 
@@ -92,11 +92,11 @@ def measure(image, windows, settings, jobs=1, note=lambda text: None):
 def score(image, window, settings, tile=None):
     """Sums over the scored tokens of one window, see `measure`; [settings, 6]."""
     prompt = max(1, len(window) // PROMPT_SHARE)
-    tile = tile or Tile(image, lanes=LANES, slots=_slots(image))
+    tile = tile or Tile(image, lanes=LANES, slots=slots_for(image, LANES))
     reference, sums = None, []
     for precision, quality in settings:
         chosen_quality = {} if quality is None else {"quality": quality}
-        logits, chosen = teacher_force(image, window, lanes=LANES, slots=_slots(image), tile=tile, prompt=prompt, precision=precision,
+        logits, chosen = teacher_force(image, window, lanes=LANES, tile=tile, prompt=prompt, precision=precision,
                                        **chosen_quality)
         found = log_softmax(logits[prompt:])
         reference = found if reference is None else reference
@@ -111,10 +111,6 @@ def bytes_per_token(image, chosen):
     """Bytes of weights and scales that one position streams with formats `chosen` (as `teacher_force` returns them)."""
     return sum(8 * d.rows * stream_words(4 * d.words, d.group or GROUPS[0], Format[chosen[name]["format"].upper()])
                for name, d in weight_matrices(image).items())
-
-
-def _slots(image):
-    return -(-(image.model["context"] + LANES) // 4) * 4
 
 
 def _noted(results, count, note):
@@ -132,7 +128,7 @@ _worker = {}
 def _begin(image, settings):
     """Set up a worker process; Ctrl-C is its parent's business."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _worker.update(image=image, settings=settings, tile=Tile(image, lanes=LANES, slots=_slots(image)))
+    _worker.update(image=image, settings=settings, tile=Tile(image, lanes=LANES, slots=slots_for(image, LANES)))
 
 
 def _in_worker(window):

@@ -58,7 +58,7 @@ def generate(image, prompt, tokens, *, lanes=4, slots=None, end=(), all_logits=F
 
     Returns `Generation`. Raises HayateError for a request that does not fit.
     """
-    slots = slots or _slots(image, lanes)
+    slots = slots or slots_for(image, lanes)
     prompt = [int(t) for t in prompt]
     check_request(image, prompt, tokens, slots, lanes)
     governor = Governor(image, precision, quality, pins)
@@ -98,7 +98,7 @@ def teacher_force(image, tokens, *, lanes=64, slots=None, tile=None, prompt=None
 
     Returns (float32 [len(tokens), vocab] of logits, `Generation.precision`). Raises HayateError beyond the context.
     """
-    slots = slots or _slots(image, lanes)
+    slots = slots or slots_for(image, lanes)
     tokens = [int(t) for t in tokens]
     prompt = len(tokens) if prompt is None else prompt
     check_request(image, tokens, 1, slots, lanes)
@@ -120,7 +120,7 @@ def teacher_force(image, tokens, *, lanes=64, slots=None, tile=None, prompt=None
     return np.concatenate([*rows, *feed(prompt, len(tokens), False)]), chosen
 
 
-def _slots(image, lanes):
+def slots_for(image, lanes):
     """KV slots for the whole context and M, in whole quads."""
     return -(-(image.model["context"] + lanes) // 4) * 4
 
