@@ -5,7 +5,7 @@ TOKEN_BITS = 20
 TAG_BITS = 8
 MAX_SIZE_LOG2 = TOKEN_BITS - TAG_BITS
 #: for the newest token of a context, the one before it, and so on: the rotations of it that are XORed together.
-ROTATIONS = ((0, 5, 11), (3, 9, 16), (7, 12, 18))
+ROTATIONS = ((0, 4, 17), (5, 12), (2, 6, 13))
 
 
 def rotate(token, by):
