@@ -26,7 +26,8 @@ class Tile:
         self.matrix = MatrixEngine(image, self.state)
         self.vector = VectorEngine(image, self.state)
 
-    def run_pass(self, tokens, positions, slots, *, hwm, wanted, measure=False, counted=None):
+    def run_pass(self, tokens, positions, slots, *, hwm, wanted, measure=False, counted=None, ancestors=None, draft=False,
+                 commit=True):
         """Execute the program once.
 
         Parameters
@@ -35,13 +36,16 @@ class Tile:
         wanted: indices of the positions whose logits are wanted.
         measure: matrices with planes read their best copy, whatever the precision table says, and energies add up in `state.energies`.
         counted: indices of the positions whose energies count in a GEMV that says `wanted`; default: `wanted`.
+        ancestors: for each position a bit mask of those of this pass that it sees, itself included; default: each sees those before it.
+        draft: matrices with planes are read as INT4, whatever the precision table says; not with `measure`.
+        commit: all positions become part of the text. Else `commit` says, before the next pass, which of them do.
 
         Returns float32 [len(wanted), vocabulary].
         """
         s = self.state
         if not 0 < len(tokens) <= s.lanes:
             raise ValueError(f"a pass has 1 to {s.lanes} positions, not {len(tokens)}")
-        s.begin(tokens, positions, slots, hwm, measure, wanted if counted is None else counted)
+        s.begin(tokens, positions, slots, hwm, measure, wanted if counted is None else counted, ancestors, draft)
         self.vector.logits.clear()
         pc, loops = 0, [(0, 0)] * len(LoopReg)
         while True:
@@ -68,9 +72,16 @@ class Tile:
             pc += 1
         if s.landing:
             raise AssertionError("rows are left in the landing buffer at the end of the program")
+        if commit:
+            self.commit(range(s.count))
         if not len(wanted):
             return np.zeros((0, 0), np.float32)
         return np.concatenate(self.vector.logits).T[list(wanted)]
+
+    def commit(self, nodes):
+        """Make positions of the last pass part of the text, by their indices in it; what the others wrote is never seen again."""
+        s, nodes = self.state, list(nodes)
+        s.commit(s.slots[nodes], s.positions[nodes])
 
     def _engine(self, i, op):
         s = self.state

@@ -10,6 +10,9 @@ from hayate.rtl.contract.image import evaluate
 from hayate.rtl.contract.isa import Energy, LoopReg
 from hayate.rtl.contract.precision import Format
 
+#: Position of a slot that holds nothing of the text.
+NEVER = np.iinfo(np.int64).max
+
 
 @dataclass(frozen=True)
 class Operand:
@@ -39,6 +42,8 @@ class TileState:
     act: region -> float16 [words, M, 4]. stage: region -> uint64 [words, M]. vmem: region -> float32 [words, M].
     versions: region -> number of times the activation region was written.
     tokens, positions, slots: int64 [count], the pass. hwm: slots in use.
+    sees: bool [count, count]; node k of the pass sees node j, itself included.
+    slot_position: int64 [slots], position in the text of what a slot holds; NEVER where that is not part of the text (yet).
     precision: descriptor name -> `Format` in which a matrix with planes is read; at first its best copy. See `load_precision`.
     measure: the pass reads best copies and adds up energies. counted: positions of the pass that count where a GEMV says `wanted`.
     energies: descriptor name -> [sum of squares], indexed by `Energy`, since the last `reset`.
@@ -66,7 +71,7 @@ class TileState:
         self.landing = deque()
         self.saturated = 0
         self.index = [0] * len(LoopReg)
-        self.measure, self.counted = False, []
+        self.measure, self.counted, self.draft = False, [], False
         self.precision = {d.name: Format.FP16 if d.tensor else Format.INT8 for d in self.descriptors if d.planes}
         self.reset()
 
@@ -74,7 +79,7 @@ class TileState:
         """Forget the KV cache and the energies, as a new generation does; the precision table stays."""
         self._keys, self._values = {}, {}
         self.energies = {}
-        self.slot_position = np.full(self.max_slots, np.iinfo(np.int64).max)
+        self.slot_position = np.full(self.max_slots, NEVER)
         self.hwm = 0
 
     def _operand(self, d, model):
@@ -97,7 +102,7 @@ class TileState:
 
     def format(self, desc):
         """`Format` in which a GEMV of the matrix reads it."""
-        return self.precision.get(desc.name, Format.FP16)
+        return Format.INT4 if self.draft and desc.planes else self.precision.get(desc.name, Format.FP16)
 
     def add_energies(self, desc, values):
         """Add to a matrix's energies, in the order of `Energy`; those that a matrix does not have stay 0."""
@@ -109,13 +114,26 @@ class TileState:
     head = property(lambda self: self.index[LoopReg.HEAD])
     j = property(lambda self: self.index[LoopReg.J])
 
-    def begin(self, tokens, positions, slots, hwm, measure=False, counted=()):
-        """Start a pass of `count` positions; see the members."""
-        self.measure, self.counted = measure, list(counted)
+    def begin(self, tokens, positions, slots, hwm, measure=False, counted=(), ancestors=None, draft=False):
+        """Start a pass of `count` nodes; see the members. What their slots held is no longer part of the text.
+
+        ancestors: for each node a bit mask of the nodes of this pass that it sees, itself included; default: a chain, node k sees 0 to k.
+        """
+        if measure and draft:
+            raise ValueError("a draft pass does not measure")
+        self.measure, self.counted, self.draft = measure, list(counted), draft
         self.tokens, self.positions, self.slots = (np.asarray(v, np.int64) for v in (tokens, positions, slots))
         self.count, self.hwm = len(self.tokens), hwm
-        self.slot_position[self.slots] = self.positions
+        if ancestors is None:
+            self.sees = np.tri(self.count, dtype=bool)
+        else:
+            self.sees = np.array([[mask >> j & 1 for j in range(self.count)] for mask in ancestors], bool)
+        self.slot_position[self.slots] = NEVER
         self.rounds = layout.rounds(self.count, self.group, self.lanes)
+
+    def commit(self, slots, positions):
+        """Make what `slots` hold part of the text, at `positions`."""
+        self.slot_position[slots] = positions
 
     def keys(self, desc):
         """float16 [kv heads, slots, head_dim] of a K cache."""
@@ -156,8 +174,13 @@ class TileState:
         return (v & (1 << self.gp_log2) - 1) < self.group
 
     def hidden(self, n, lanes, vec):
-        """bool [n, lanes]: slots that a lane's position must not see."""
+        """bool [n, lanes]: of the first n slots, no fewer than are in use, those that a lane must not see.
+
+        It sees the text up to its own position, and its ancestors in the pass.
+        """
         v = np.arange(lanes)
-        position = self.positions[(self.j * self.lanes + v) >> self.gp_log2] if vec else self.positions[v]
-        slot = np.arange(n)
-        return (slot >= self.hwm)[:, None] | (self.slot_position[:n, None] > position)
+        node = (self.j * self.lanes + v) >> self.gp_log2 if vec else v
+        seen = self.slot_position[:n, None] <= self.positions[node]
+        seen[self.slots] |= self.sees[node].T
+        seen[self.hwm:] = False
+        return ~seen
