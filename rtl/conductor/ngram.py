@@ -1,0 +1,238 @@
+"""The n-gram drafter: proposes a token tree from what followed the last tokens earlier in the same text."""
+
+from functools import reduce
+from operator import xor
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import bits_for
+
+from ..memory.parity import ParityMemory
+
+ORDERS = 3
+TOKEN_BITS = 20
+TAG_BITS = 8
+MAX_SIZE_LOG2 = TOKEN_BITS - TAG_BITS
+#: for the newest token of a context, the one before it, and so on: the rotations of it that are XORed together.
+ROTATIONS = ((0, 4, 17), (5, 12), (2, 6, 13))
+
+#: a node of the tree: its parent is a lower node, 0 is the root; `last` says that none follows.
+NODE = data.StructLayout({"token": TOKEN_BITS, "parent": 3, "last": 1})
+NODE_STREAM = stream.Signature(NODE)
+
+SETTLE_CYCLES = 4  # of a position
+FIRST_NODE = 4  # cycles from `propose` to the first node
+
+
+def keys(window, size_log2):
+    """Per order, shortest first: index and tag of the last tokens; `window` is the last three, newest first."""
+    word = Const(0, TOKEN_BITS)
+    found = []
+    for token, rotations in zip(window, ROTATIONS):
+        word = word ^ reduce(xor, (token.rotate_left(by) for by in rotations))
+        low = word[:MAX_SIZE_LOG2]
+        found.append((reduce(xor, (low[i:i + size_log2] for i in range(0, MAX_SIZE_LOG2, size_log2))), word[MAX_SIZE_LOG2:]))
+    return found
+
+
+class NgramDrafter(wiring.Component):
+    """Keeps a text's tokens and, per order 1 to 3, a direct-mapped table of what followed the last tokens; proposes from them.
+
+    The rules are those of the golden `NgramTable`. Tables take in what has been appended only when `settle` says so: everything up to
+    that cycle and nothing later, SETTLE_CYCLES = 4 a position, all orders at once, and 2 more. `clear` empties the tables, a word
+    a cycle, once the insertion of a position or the proposal that is under way has ended.
+
+    A proposal's first node comes FIRST_NODE = 4 cycles after `propose`, then one a cycle while they are taken; `none` comes after 3. A
+    `propose` while `busy` waits, and its time counts from the first cycle without. It may come in the cycle after the last `append`.
+    Nothing is appended from `propose` to its last node or `none`. `settle` comes at any time but between `propose` and its first node or
+    `none`. Reset forgets what is under way, not what the memories hold: a text begins with `clear`.
+
+    Parameters
+    ----------
+    lanes: M, 2 to 8. size_log2: log2 of a table's entries, 1 to 12. depth: positions of a text.
+    inject: adds the input `flip`, which damages what is stored, for tests.
+
+    Members
+    -------
+    clear: In, strobe; a text begins. append: In, strobe, never refused; token (20), position (16): In; positions count up from 0.
+    propose: In, strobe; want (4): nodes, at most M - 1; branch (3): nodes of the alternate's chain, if there is one.
+    node: Out stream of NODE. none: Out, strobe: there is no node.
+    settle: In, strobe. settling: Out, from the next cycle until all is inserted. busy: Out, settling, or `clear` is not yet done.
+    fault: Out. A damaged word was read, for one cycle.
+    """
+
+    def __init__(self, *, lanes, size_log2, depth, inject=False):
+        if not 2 <= lanes <= 8:
+            raise ValueError(f"a tree has 2 to 8 nodes, not {lanes}")
+        if not 1 <= size_log2 <= MAX_SIZE_LOG2:
+            raise ValueError(f"a table has 2 to {1 << MAX_SIZE_LOG2} entries, not 2**{size_log2}")
+        self._lanes, self._size_log2, self._depth, self._inject = lanes, size_log2, depth, inject
+        members = {
+            "clear": In(1), "append": In(1), "token": In(TOKEN_BITS), "position": In(16),
+            "propose": In(1), "want": In(4), "branch": In(3), "node": Out(NODE_STREAM), "none": Out(1),
+            "settle": In(1), "settling": Out(1), "busy": Out(1), "fault": Out(1),
+        }
+        if inject:
+            members["flip"] = In(1)
+        super().__init__(members)
+
+    def elaborate(self, platform):
+        m = Module()
+        place = bits_for(self._depth - 1)
+        entry_layout = data.StructLayout({"tag": TAG_BITS, "latest": place, "alt": place, "token": TOKEN_BITS})  # token at `latest`
+        m.submodules.history = history = ParityMemory(TOKEN_BITS, self._depth, inject=self._inject)
+        tables = []
+        for k in range(1, ORDERS + 1):
+            m.submodules[f"table_{k}"] = table = ParityMemory(entry_layout.size, 1 << self._size_log2, inject=self._inject)
+            tables.append(table)
+        m.d.sync += self.fault.eq(history.error | Cat(table.error for table in tables).any())
+        if self._inject:
+            m.d.comb += [memory.flip.eq(self.flip) for memory in (history, *tables)]
+
+        # The text.
+        count = Signal(range(self._depth + 1))  # tokens appended
+        goal, at = Signal.like(count), Signal.like(count)  # tokens to be in the tables; those that are
+        newest, begun = Signal(place), Signal.like(count)
+        recent = [Signal(TOKEN_BITS, name=f"recent_{k}") for k in range(ORDERS)]  # last tokens of the text, newest first
+        past = [Signal(TOKEN_BITS, name=f"past_{k}") for k in range(ORDERS)]  # last tokens in front of position `at`
+        dirty, waiting = Signal(), Signal()  # `clear` and `propose` that wait
+        m.d.comb += [
+            history.wr_en.eq(self.append), history.wr_addr.eq(self.position), history.wr_data.eq(self.token),
+            begun.eq(Mux(dirty, 0, at)), self.settling.eq(begun != goal),
+        ]
+        after = Signal.like(count)
+        m.d.comb += after.eq(Mux(self.append, self.position + 1, count))
+        with m.If(self.settle):
+            m.d.sync += goal.eq(after)
+        with m.If(self.append):
+            m.d.sync += [count.eq(after), newest.eq(self.position), Cat(recent).eq(Cat(self.token, *recent[:-1]))]
+        with m.If(self.clear):
+            m.d.sync += [count.eq(0), goal.eq(0), dirty.eq(1)]
+
+        # Stage 1, every cycle: keys of the text's end, or of what is in front of the position to insert.
+        inserting, sweeping = Signal(), Signal()
+        sweep = Signal(self._size_log2)
+        window = [Mux(inserting, past[k], recent[k]) for k in range(ORDERS)]
+        s1_index = [Signal(self._size_log2, name=f"s1_index_{k + 1}") for k in range(ORDERS)]
+        s1_tag = [Signal(TAG_BITS, name=f"s1_tag_{k + 1}") for k in range(ORDERS)]
+        for k, (index, tag) in enumerate(keys(window, self._size_log2)):
+            m.d.sync += [s1_index[k].eq(index), s1_tag[k].eq(tag)]
+        # Stage 2: the tables' words. Stage 3: registered, with what must be known of them.
+        look, take, write = Signal(), Signal(), Signal()
+        s3_entry = [Signal(entry_layout, name=f"s3_entry_{k + 1}") for k in range(ORDERS)]
+        s3_hit, s3_fork = Signal(ORDERS), Signal(ORDERS)
+        s3_token = Signal(TOKEN_BITS)
+        s4_same = Signal(ORDERS)
+        for k, table in enumerate(tables):
+            found, made = Signal(entry_layout, name=f"found_{k + 1}"), Signal(entry_layout, name=f"made_{k + 1}")
+            old = s3_entry[k]
+            m.d.comb += [
+                found.eq(table.rd_data), table.rd_en.eq(look), table.rd_addr.eq(s1_index[k]),
+                made.tag.eq(s1_tag[k]), made.latest.eq(at), made.token.eq(s3_token),
+                made.alt.eq(Mux(s3_hit[k], Mux(s4_same[k], old.alt, old.latest), 0)),
+                table.wr_en.eq(sweeping | write & (at > k)), table.wr_addr.eq(Mux(sweeping, sweep, s1_index[k])),
+                table.wr_data.eq(Mux(sweeping, 0, made.as_value())),
+            ]
+            m.d.sync += s4_same[k].eq(old.token == s3_token)
+            with m.If(take):
+                m.d.sync += [
+                    old.eq(found), s3_fork[k].eq(found.alt != 0),
+                    s3_hit[k].eq((found.tag == s1_tag[k]) & (found.latest != 0) & (inserting | (count > k))),
+                ]
+        with m.If(take):
+            m.d.sync += s3_token.eq(history.rd_data)
+
+        # The longest order that hits is the primary; the alternate is the first that differs. Of two hits the later one here counts.
+        primary, alternate, forked = Signal(place), Signal(place), Signal()
+        for k, entry in enumerate(s3_entry):
+            differs = Signal(name=f"differs_{k + 1}")
+            for longer in range(k + 1, ORDERS):
+                with m.If(s3_hit[longer]):
+                    m.d.comb += differs.eq(entry.token != s3_entry[longer].token)
+            with m.If(s3_hit[k]):
+                m.d.comb += primary.eq(entry.latest)
+            with m.If(s3_hit[k] & (differs | s3_fork[k])):
+                m.d.comb += [forked.eq(1), alternate.eq(Mux(differs, entry.latest, entry.alt))]
+
+        # The chains.
+        nodes = Signal(range(self._lanes))
+        split, trunk = Signal.like(nodes), Signal.like(nodes)  # nodes of the primary's chain if there is an alternate, and in fact
+        with m.If(self.propose):
+            m.d.sync += [nodes.eq(self.want), split.eq(Mux(self.branch < self.want, self.want - self.branch, 1)), waiting.eq(1)]
+        index, parent = Signal.like(nodes), Signal.like(nodes)
+        s4_alternate = Signal(place)
+        choose, step, turn = Signal(), Signal(), Signal()
+        cursor, home, start = Signal(place), Signal(place), Signal(place)
+        m.d.comb += [
+            turn.eq(index == trunk), history.rd_en.eq(look & inserting | step), history.rd_addr.eq(at),
+            self.node.payload.token.eq(history.rd_data), self.node.payload.parent.eq(parent), self.node.payload.last.eq(index == nodes),
+        ]
+        here = Signal(place)
+        m.d.comb += [here.eq(Mux(choose, primary, Mux(turn, s4_alternate, cursor))), start.eq(Mux(choose | turn, here, home))]
+        with m.If(step):
+            m.d.comb += history.rd_addr.eq(here)
+            m.d.sync += [
+                home.eq(start), cursor.eq(Mux(here == newest, start, here + 1)),
+                index.eq(Mux(choose, 1, index + 1)), parent.eq(Mux(choose | turn, 0, index)),
+            ]
+        with m.If(choose):
+            m.d.sync += [s4_alternate.eq(alternate), trunk.eq(Mux(forked, split, nodes))]
+
+        m.d.comb += self.busy.eq(dirty | sweeping | self.settling)
+        with m.FSM(name="work"):
+            with m.State("IDLE"):
+                with m.If(dirty):
+                    m.d.sync += [dirty.eq(self.clear), at.eq(0), sweep.eq(0)]
+                    m.next = "SWEEP"
+                with m.Elif(self.settling):
+                    m.next = "AIM"
+                with m.Elif(self.propose | waiting):
+                    m.d.sync += waiting.eq(0)
+                    m.next = "LOOK"
+            with m.State("SWEEP"):
+                m.d.comb += sweeping.eq(1)
+                m.d.sync += sweep.eq(sweep + 1)
+                with m.If(sweep.all()):
+                    m.next = "IDLE"
+            with m.State("AIM"):
+                m.d.comb += inserting.eq(1)
+                m.next = "READ"
+            with m.State("READ"):
+                m.d.comb += [inserting.eq(1), look.eq(1)]
+                m.next = "TAKE"
+            with m.State("TAKE"):
+                m.d.comb += [inserting.eq(1), take.eq(1)]
+                m.next = "COMPARE"
+            with m.State("COMPARE"):  # the next position's keys are ready when this one has been written
+                m.d.comb += inserting.eq(1)
+                m.d.sync += Cat(past).eq(Cat(s3_token, *past[:-1]))
+                m.next = "WRITE"
+            with m.State("WRITE"):
+                m.d.comb += [inserting.eq(1), write.eq(1)]
+                m.d.sync += at.eq(at + 1)
+                m.next = "READ"
+                with m.If(dirty | (at + 1 == goal)):
+                    m.next = "IDLE"
+            with m.State("LOOK"):
+                m.d.comb += look.eq(1)
+                m.next = "MATCH"
+            with m.State("MATCH"):
+                m.d.comb += take.eq(1)
+                m.next = "CHOOSE"
+            with m.State("CHOOSE"):
+                m.d.comb += choose.eq(1)
+                with m.If(s3_hit.any() & (nodes != 0)):
+                    m.d.comb += step.eq(1)
+                    m.next = "OFFER"
+                with m.Else():
+                    m.d.comb += self.none.eq(1)
+                    m.next = "IDLE"
+            with m.State("OFFER"):
+                m.d.comb += self.node.valid.eq(1)
+                with m.If(self.node.ready):
+                    m.d.comb += step.eq(~self.node.payload.last)
+                    m.next = "OFFER"
+                    with m.If(self.node.payload.last):
+                        m.next = "IDLE"
+        return m
