@@ -136,10 +136,7 @@ class NgramDrafter(wiring.Component):
             ]
             m.d.sync += s4_same[k].eq(old.token == s3_token)
             with m.If(take):
-                m.d.sync += [
-                    old.eq(found), s3_fork[k].eq(found.alt != 0),
-                    s3_hit[k].eq((found.tag == s1_tag[k]) & (found.latest != 0) & (inserting | (count > k))),
-                ]
+                m.d.sync += [old.eq(found), s3_fork[k].eq(found.alt != 0), s3_hit[k].eq((found.tag == s1_tag[k]) & (found.latest != 0))]
         with m.If(take):
             m.d.sync += s3_token.eq(history.rd_data)
 

@@ -204,6 +204,20 @@ async def what_is_appended_during_the_sweep_is_kept(dut):
         assert await now.propose(sink, lanes - 1, 0) or params()["size"] == 1  # two entries: what follows 2 is not kept
 
 
+@BENCH.test()
+async def contexts_do_not_reach_into_the_text_before(dut):
+    """With 2 kept from the text before, 4 would seem to follow (2, 3); and nothing is proposed below the first tokens."""
+    await start(dut)
+    sink = Sink(dut, "node")
+    for tokens in ([1, 2, 3, 4, 1, 2], [3, 4, 5, 3, 6, 2, 3], [6, 2, 3, 6, 2, 3]):
+        await strobe(dut, "clear")
+        now = Text(dut, rng("timing"))
+        for token in tokens:
+            await now.append(token)
+            await now.settle()
+            await now.propose(sink, 1, 0)
+
+
 @FAULTS.test()
 async def damage_is_told(dut):
     """In history and tables; good words raise nothing."""
