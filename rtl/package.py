@@ -1,6 +1,6 @@
 """The package: host port and conductor at ring stop 0, and a ring through every tile."""
 
-from amaranth.hdl import ClockSignal, Const, Instance, Module, Mux, ResetSignal, Signal
+from amaranth.hdl import Cat, ClockSignal, Const, Instance, Module, Mux, ResetSignal, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import Out
 
@@ -41,15 +41,17 @@ class Package(wiring.Component):
     -------
     s_axil_*, s_axi_*: AXI4-Lite registers and AXI4 load window, see `contract.regmap` and `host.axi`.
     irq: Out, level: an enabled interrupt is pending. fault: Out, high for a cycle when a memory error was seen.
-    trace_position: Out(16), position of lane 0 of the pass in progress.
     trace_valid, trace_row, trace_mask, trace_values: Out, per tile, see `Tile`; trace_values has M FP32 values, lane 0 in the low bits.
+    trace_verdict: Out, a strobe behind the logits of a pass. trace_kept: Out(M), lanes whose logits belong to the text.
+        trace_positions: Out(16 * M), their positions, lane 0 in the low bits.
     """
 
     def __init__(self, config, tile_module="hayate_tile"):
         self._config, self._tile_module = config, tile_module
         tiles, lanes = config.tiles, config.lanes
         super().__init__({
-            **exposed("s_axil", AxiLite()), **exposed("s_axi", Axi4()), "irq": Out(1), "fault": Out(1), "trace_position": Out(16),
+            **exposed("s_axil", AxiLite()), **exposed("s_axi", Axi4()), "irq": Out(1), "fault": Out(1),
+            "trace_verdict": Out(1), "trace_kept": Out(lanes), "trace_positions": Out(16 * lanes),
             "trace_valid": Out(1).array(tiles), "trace_row": Out(20).array(tiles), "trace_mask": Out(lanes).array(tiles),
             "trace_values": Out(32 * lanes).array(tiles),
         })
@@ -61,7 +63,7 @@ class Package(wiring.Component):
             tiles=c.tiles, banks=c.banks, lanes=c.lanes, bank_depth=c.bank_depth, max_slots=c.max_slots, prompt_depth=c.prompt_depth,
             matrices=matrices(c), contract_word=int(contract_hash()[:8], 16))
         m.submodules.conductor = conductor = Conductor(
-            lanes=c.lanes, prompt_depth=c.prompt_depth, ring_tiles=c.tiles, max_matrices=matrices(c))
+            lanes=c.lanes, prompt_depth=c.prompt_depth, max_slots=c.max_slots, ring_tiles=c.tiles, max_matrices=matrices(c))
         m.submodules.stop = stop = RingStop()
         expose(m, self, "s_axil", host.s_axil)
         expose(m, self, "s_axi", host.s_axi)
@@ -74,7 +76,10 @@ class Package(wiring.Component):
             host.tokens.valid.eq(conductor.tokens.valid), host.tokens.payload.as_value().eq(conductor.tokens.payload),
             conductor.tokens.ready.eq(host.tokens.ready),
         ]
-        m.d.comb += [self.irq.eq(host.irq), self.trace_position.eq(conductor.position)]
+        m.d.comb += [
+            self.irq.eq(host.irq), self.trace_verdict.eq(conductor.verdict), self.trace_kept.eq(conductor.kept),
+            self.trace_positions.eq(Cat(conductor.positions)),
+        ]
 
         # Stop 0: the conductor goes first; the host loads and reads between generations or waits.
         arrived = stop.deliver.payload

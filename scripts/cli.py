@@ -130,6 +130,8 @@ def generate(
     pin: Annotated[list[str], typer.Option("--pin", metavar="MATRIX=FORMAT", show_default="none",
                                              help="Another precision for one matrix, beside a fixed --precision; may be repeated.")
                    ] = [],  # noqa: B006
+    speculate: Annotated[str, typer.Option(metavar="off|ngram|nested", help="Who drafts tokens for a pass to verify: nobody, n-gram tables "
+                                           "of prompt and output, or the model read as INT4. The text does not depend on it.")] = "ngram",
     json: JsonOption = "",
 ):
     """Continue a prompt, on the simulated chip or on the golden model."""
@@ -138,7 +140,7 @@ def generate(
 
     request = Request(prompt=prompt, prompt_ids=prompt_ids, model=model, tokens=tokens, backend=backend, config=config,
                       overrides=tuple(set_), sim=sim, waves=waves, wave_window=wave_window, ignore_eos=ignore_eos, check=check,
-                      precision=precision, quality=quality, pins=tuple(pin))
+                      precision=precision, quality=quality, pins=tuple(pin), speculate=speculate)
     raise typer.Exit(run(request, json))
 
 

@@ -12,6 +12,7 @@ from hayate.compiler.usage import require_formats
 from hayate.rtl.contract.config import load_config
 from hayate.rtl.contract.errors import HayateError
 from hayate.rtl.contract.precision import Format
+from hayate.verif.golden.conductor.draft import DRAFTERS, require_drafter
 from hayate.verif.golden.conductor.generate import check_request
 from hayate.verif.golden.conductor.generate import generate as golden_generate
 from hayate.verif.golden.conductor.governor import PRECISIONS, QUALITY, Governor, knob_of
@@ -43,6 +44,9 @@ class Request:
     precision: str = "auto"
     quality: float = QUALITY
     pins: tuple = ()
+    speculate: str = "ngram"
+    nodes: int | None = None
+    branch: int | None = None
 
 
 def _choice(option, value, allowed):
@@ -70,6 +74,7 @@ def _check_options(request, json):
     _choice("--sim", request.sim, ("verilator", "icarus"))
     _choice("--precision", request.precision, PRECISIONS)
     knob_of(request.quality)
+    _choice("--speculate", request.speculate, DRAFTERS)
     if _pins(request) and request.precision == "auto":
         raise HayateError("--pin", "", "the governor decides on every matrix", "give a fixed --precision beside it")
     if not 1 <= request.tokens <= TOKENS_MAX:
@@ -135,18 +140,20 @@ class Stream:
         self._shown = whole
 
 
-def _golden(image, config, prompt, request, end, on_token, choice):
+def _golden(image, config, prompt, request, end, on_token, options):
     slots = Geometry.of(image.model, config).slots
-    return golden_generate(image, prompt, request.tokens, lanes=config.lanes, slots=slots, end=end, on_token=on_token, **choice)
+    return golden_generate(image, prompt, request.tokens, lanes=config.lanes, slots=slots, end=end, on_token=on_token, **options)
 
 
 def matches(result, reference):
-    """True when tokens and logits of every position are bit-identical, and precision and energies of every matrix equal."""
+    """True when tokens and logits of every position are bit-identical, and precision and energies of every matrix, and what was drafted,
+    equal.
+    """
     def same(position):
         return np.array_equal(np.asarray(result.logits[position]).view(np.uint32), reference.logits[position].view(np.uint32))
 
     return (list(result.tokens) == list(reference.tokens) and result.logits.keys() == reference.logits.keys()
-            and all(map(same, reference.logits)) and result.precision == reference.precision)
+            and all(map(same, reference.logits)) and result.precision == reference.precision and result.drafting == reference.drafting)
 
 
 def generate(request, json=""):
@@ -168,6 +175,8 @@ def generate(request, json=""):
     check_request(image, prompt, request.tokens, Geometry.of(image.model, config).slots, config.lanes)
     choice = {"precision": request.precision, "quality": request.quality, "pins": _pins(request)}
     Governor(image, **choice)  # before anything slow: says what the image lacks
+    require_drafter(image, request.speculate)
+    options = {**choice, "speculate": request.speculate, "nodes": request.nodes, "branch": request.branch}
     for precision in (choice["precision"], choice["pins"]):
         require_formats(image, config, precision)
     end = () if request.ignore_eos else tuple(image.model["eos"])
@@ -175,7 +184,7 @@ def generate(request, json=""):
     match, cycles, utilization, fault = None, None, None, False
     if request.backend == "golden":
         started = time.monotonic()
-        result = _golden(image, config, prompt, request, end, Stream(text, prompt, out).token, choice)
+        result = _golden(image, config, prompt, request, end, Stream(text, prompt, out).token, options)
         seconds = time.monotonic() - started
         out.write("\n")
     else:
@@ -183,17 +192,18 @@ def generate(request, json=""):
 
         stream = Stream(text, prompt, out, show=False)
         result = generate_rtl(image, config, prompt, request.tokens, sim=request.sim, waves=request.waves, wave_window=window, end=end,
-                              on_start=stream.show, on_token=stream.token, say=say, **choice)
+                              on_start=stream.show, on_token=stream.token, say=say, **options)
         seconds, cycles, utilization, fault = result.seconds, result.cycle_report(), result.utilization, result.fault
         out.write("\n")
         if request.check:
             with say("checking against the golden model"):
-                match = matches(result, _golden(image, config, prompt, request, end, None, choice))
+                match = matches(result, _golden(image, config, prompt, request, end, None, options))
     report = {
         "prompt_tokens": list(prompt), "tokens": [int(t) for t in result.tokens], "text": text.decode(result.tokens),
         "backend": request.backend, "config": config.to_dict(), "cycles": cycles, "passes": result.passes,
         "tokens_per_pass": tokens_per_pass(result, len(prompt), config.lanes), "utilization": utilization,
-        "precision": result.precision, "golden_match": match, "seconds": round(seconds, 3),
+        "precision": result.precision, "speculation": speculation(request.speculate, result, len(prompt), config.lanes),
+        "golden_match": match, "seconds": round(seconds, 3),
     }
     if json:
         write_json(report, json)
@@ -209,3 +219,12 @@ def tokens_per_pass(result, prompt, lanes):
     """Generated tokens over the passes that chose them: the last prefill pass and every decode pass."""
     chosen = result.passes - (-(-prompt // lanes) - 1)
     return round(len(result.tokens) / chosen, 4)
+
+
+def speculation(drafter, result, prompt, lanes):
+    """{drafter: what it came to}; of a generation without one, {}."""
+    d = result.drafting
+    lengths = [d.lengths.get(n, 0) for n in range(lanes)]
+    return {} if drafter == "off" else {drafter: {
+        "proposed": d.proposed, "accepted": d.accepted, "sibling_commits": d.siblings, "draft_passes": d.passes,
+        "tokens_per_pass": tokens_per_pass(result, prompt, lanes), "accepted_lengths": lengths}}

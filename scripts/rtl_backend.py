@@ -13,10 +13,12 @@ import numpy as np
 
 from hayate.compiler.place import place
 from hayate.compiler.usage import require_formats
+from hayate.rtl.contract.draft import BRANCH, Drafter
 from hayate.rtl.contract.errors import HayateError
 from hayate.rtl.contract.isa import Counter, Energy, Space
 from hayate.rtl.contract.precision import Format
 from hayate.rtl.contract.regmap import LOAD_ALL_TILES, LoadSpace, load_address
+from hayate.verif.golden.conductor.draft import Drafting, require_drafter
 from hayate.verif.golden.conductor.governor import QUALITY, Governor, knob_of, table, weight_matrices
 
 from .progress import Steps
@@ -42,6 +44,8 @@ class RtlResult:
     precision: dict = field(default_factory=dict)  # as in golden's `Generation`
     governor: int = 0  # cycles that the governor took
     decisions: list = field(default_factory=list)  # of the governor, in the order of its table: energies, then the format
+    drafting: Drafting = field(default_factory=Drafting)
+    turn: int = 0  # most cycles from a verified pass's last answer to the start of the pass behind it
 
     @property
     def useful(self):
@@ -117,14 +121,17 @@ def governed(placement):
     return [(planes[d.name][0], d) for d in placement.image.descriptors if d.name in planes]
 
 
-def requests(placement, prompt, tokens, end, all_logits, load, knob=None):
-    """(load words uint64 [n, 2], register values) of a generation; `knob`: the governor's, None where the precision is fixed."""
+def requests(placement, prompt, tokens, end, all_logits, load, knob=None, draft=0):
+    """(load words uint64 [n, 2], register values) of a generation.
+
+    knob: the governor's, None where the precision is fixed. draft: value of the register DRAFT.
+    """
     rows = [(load_address(LOAD_ALL_TILES, LoadSpace.PROMPT, at), token) for at, token in enumerate(prompt)]
     for record in placement.loads():
         if load == "axi" or record.space != Space.BANK:
             rows.append((load_address(record.stop - 1, record.space, record.addr), record.data))
     registers = {"TILES": len(placement.tiles), "PROMPT_LENGTH": len(prompt), "TOKEN_LIMIT": tokens, "CONTEXT": placement.context,
-                 "END_TOKEN": (end[0] | 1 << 31) if end else 0, "OPTIONS": int(all_logits)}
+                 "END_TOKEN": (end[0] | 1 << 31) if end else 0, "OPTIONS": int(all_logits), "DRAFT": draft}
     if knob is not None:
         matrices = governed(placement)
         for i, (index, d) in enumerate(matrices):
@@ -137,7 +144,7 @@ def requests(placement, prompt, tokens, end, all_logits, load, knob=None):
 
 def generate_rtl(image, config, prompt, tokens, *, sim="verilator", waves=None, wave_window=None, all_logits=False, end=(), load="file",
                  on_start=None, on_token=None, say=Steps(), root=None, timeout=None, precision="auto", quality=QUALITY,  # noqa: B008
-                 pins=None):
+                 pins=None, speculate="off", nodes=None, branch=None):
     """Generate on the RTL.
 
     Parameters
@@ -148,7 +155,7 @@ def generate_rtl(image, config, prompt, tokens, *, sim="verilator", waves=None, 
     on_start: called when the model is loaded. on_token: called with each token as the host reads it. Both from another thread.
     say: `Steps` that shows the slow ones. root: folder of builds. timeout: seconds of wall clock for the simulation.
     precision: "auto", "fp16", "int8" or "int4". quality: of "auto", see `knob_of`. pins: name -> `Format` of matrices for which a fixed
-    precision is another one.
+    precision is another one. speculate, nodes, branch: as for golden's `generate`.
 
     Returns `RtlResult`. Raises HayateError for what does not fit or is missing.
     """
@@ -159,6 +166,10 @@ def generate_rtl(image, config, prompt, tokens, *, sim="verilator", waves=None, 
                           f"use --set prompt_depth={len(prompt)}")
     measured = Governor(image, precision, quality, pins).measure  # refuses what the image lacks
     require_formats(image, config, precision)
+    require_drafter(image, speculate)
+    most = config.lanes - 1
+    draft = (Drafter[speculate.upper()] | min(most if nodes is None else nodes, most) << 4
+             | (BRANCH.get(config.lanes, 0) if branch is None else branch) << 8)
     knob = knob_of(quality) if measured else None
     if pins and precision == "auto":
         raise HayateError("--pin", "", "the chip's governor decides on every matrix", "give a fixed --precision beside it")
@@ -170,7 +181,7 @@ def generate_rtl(image, config, prompt, tokens, *, sim="verilator", waves=None, 
     with tempfile.TemporaryDirectory(prefix="hayate-") as folder, ExitStack() as loading:
         loading.enter_context(say("starting the simulation and loading the model"))
         folder = Path(folder)
-        words, registers = requests(placement, prompt, tokens, end, all_logits, load, knob)
+        words, registers = requests(placement, prompt, tokens, end, all_logits, load, knob, draft)
         np.save(folder / "loads.npy", words)
         events, trace = folder / "events", folder / "trace"
         events.touch()
@@ -240,6 +251,7 @@ def _follow(events, result, on_start, on_token):
             result.cycles, result.prefill, result.passes = e["cycles"], e["prefill"], e["passes"]
             result.counters, result.fault, result.full, result.seconds = e["counters"], bool(e["fault"]), bool(e["full"]), e["seconds"]
             result.decisions, result.governor = e["decisions"], e["governor"]
+            result.drafting, result.turn = Drafting(**e["drafting"], lengths={n: c for n, c in enumerate(e["lengths"]) if c}), e["turn"]
 
     def follow():
         with open(events) as file:
@@ -276,19 +288,20 @@ def _follow(events, result, on_start, on_token):
 
 def read_trace(path, vocab):
     """Logits by absolute position, from the monitor's lines. A row that is missing or comes twice raises AssertionError."""
-    logits, seen = {}, {}
-    if not path.exists():
-        return logits
-    for line in path.read_text().splitlines():
-        position, row, mask, *values = (int(word, 16) for word in line.split())
-        for lane, value in enumerate(values):
-            if mask >> lane & 1:
-                at = position + lane
-                if at not in logits:
-                    logits[at], seen[at] = np.zeros(vocab, np.uint32), np.zeros(vocab, np.int64)
-                logits[at][row] = value
-                seen[at][row] += 1
-    for at, count in seen.items():
-        if not (count == 1).all():
-            raise AssertionError(f"position {at}: {int((count == 0).sum())} logits are missing, {int((count > 1).sum())} came twice")
+    logits, rows = {}, []
+    for line in path.read_text().splitlines() if path.exists() else ():
+        first, *rest = line.split()
+        if first != "v":
+            rows.append([int(word, 16) for word in (first, *rest)])
+            continue
+        kept, *positions = (int(word, 16) for word in rest)
+        for lane, position in enumerate(positions):
+            chosen = [(row, values[lane]) for row, mask, *values in rows if (kept & mask) >> lane & 1]
+            if chosen:
+                index, bits = np.array(chosen, np.uint32).T
+                if len(index) != vocab or len(set(index)) != vocab:
+                    raise AssertionError(f"position {position}: {len(index)} logits, {len(set(index))} different ones, not {vocab}")
+                logits[position] = np.zeros(vocab, np.uint32)
+                logits[position][index] = bits
+        rows = []
     return {at: bits.view(np.float32) for at, bits in sorted(logits.items())}

@@ -1,15 +1,22 @@
-"""The conductor: prefill and greedy decoding, pass by pass, and the choice of precision between them, without the host."""
+"""The conductor: prefill and decoding, pass by pass, with what is drafted, verified and decided between them, without the host."""
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..contract.config import MAX_LANES
+from ..contract.draft import TABLE_LOG2, Drafter
 from ..contract.flits import CONDUCTOR, FlitKind
 from ..contract.isa import PassWord
 from ..memory.parity import ParityMemory
 from ..ring.flit import FLIT_STREAM, Flit
 from .candidates import Candidates
+from .free_list import FreeList
 from .governor import Governor
+from .ngram import NgramDrafter
+from .nodes import Nodes
+from .tally import Tally
+from .verifier import Verifier
 
 TOKEN_BITS = 20
 POSITION_BITS = 16
@@ -22,47 +29,58 @@ LAST_TILE = CONDUCTOR - 1
 
 
 class Conductor(wiring.Component):
-    """Runs generations. A pass is a list of (token, position, KV slot): up to M prompt tokens, then one token at a time.
+    """Runs generations. A pass is a tree of up to M nodes: a chain of prompt tokens, then the last token with what is drafted behind it.
 
-    A pass is announced by one PASS flit per position and a START; it has ended when `tiles` tiles have sent their SYNC, which follow their
-    candidates. The next pass is issued 1 cycle after the verdict, which comes 2 cycles after the last SYNC. Slots are handed out in order
-    of position. A full token FIFO holds the loop back. Generation ends with the token limit, the end token (which is emitted) or the end
-    of the context.
+    A pass is announced by the slots that the one before it leaves in the text (COMMIT), a LANE for each node, and a START; it has ended
+    when `tiles` tiles have sent their SYNC, which follow their candidates. Then the verifier walks the tree, one token a cycle; slots off
+    its path go back to the free list while the path's are announced, one node a cycle, whatever was accepted. A full token FIFO holds
+    the loop back. Generation ends with the token limit, the end token (which is emitted) or the end of the context, wherever in a pass.
+
+    With drafter NGRAM, nodes come from the tables of `NgramDrafter`. With NESTED, a pass in which weights are read as INT4 (START says so)
+    evaluates the chain so far and adds its choice, until there are `draft_nodes`; then all are verified. No more nodes are drafted than
+    can be emitted before the end of context or token limit.
 
     With `auto`, the passes over the prompt measure (START says so), and the `Governor` runs once the first token has been chosen: before
     the next pass is announced, or before the generation ends with that token. Without it nothing of this takes a cycle.
 
     Parameters
     ----------
-    lanes: M. prompt_depth: tokens of prompt buffer and token FIFO. ring_tiles, max_matrices: `tiles` and `matrices` of the `Governor`.
-        max_matrices 0: there is none, no pass measures, and the members for it are not there: auto, matrices, knob, matrix_write,
-        matrix_addr, matrix_data, look, look_matrix, look_kind, result, governor_cycles.
+    lanes: M. prompt_depth: tokens of prompt buffer and token FIFO. max_slots: KV slots, the most positions of a text. ring_tiles,
+        max_matrices: `tiles` and `matrices` of the `Governor`. max_matrices 0: there is none, no pass measures, and the members for it
+        are not there: auto, matrices, knob, matrix_write, matrix_addr, matrix_data, look, look_matrix, look_kind, result, governor_cycles.
 
     Members
     -------
     start, abort: In, commands. busy, done, full: Out; `done` stays until the next start, `full` tells that the context ended it.
-    tiles (8), prompt_length, token_limit, context_limit (16 each), end_token (20), end_enable, all_logits, auto, matrices
-        (16), knob (32): In, constant while busy.
+    tiles (8), prompt_length, token_limit, context_limit (16 each), end_token (20), end_enable, all_logits, auto, matrices (16),
+        knob (32), drafter (2, a `Drafter`), draft_nodes (4, at most so many), branch (3, as of `NgramDrafter`): In, constant while busy.
     prompt_write, prompt_addr (16), prompt_token (20): In. Writes the prompt buffer.
     matrix_write, matrix_addr (16), matrix_data (64): In. Writes the governor's table; as `load` of `Governor`, not while busy.
     look, look_matrix (10), look_kind (2): In. result: Out(64). As of `Governor`.
     tx: Out stream of Flit to the ring stop. rx_valid, rx: In, delivered flits; never refused.
     tokens: Out stream, see TOKEN_STREAM. token_level: Out(16), tokens in the FIFO.
-    cycles, prefill_cycles, passes, governor_cycles: Out(32), of the generation in progress or the last one.
-    fault: Out. A damaged word was read from the prompt buffer, the token FIFO or the governor's memories, for one cycle.
-    position: Out(16). Position of lane 0 of the pass in progress, for readers of the trace ports.
+    cycles, prefill_cycles, passes, governor_cycles: Out(32), of the generation in progress or the last one; passes that only draft are
+        counted in draft_passes. proposed, accepted, siblings: Out(32), nodes behind the roots; accepted ones; of these, those whose
+        parent has an earlier child. lengths_0 and so on: Out(32), passes behind the prompt by accepted nodes. turn: Out(16), cycles from
+        the last SYNC of a verified pass to the START behind it, the largest.
+    fault: Out. A damaged word was read from the prompt buffer, the token FIFO, the drafter's or the governor's memories, for one cycle.
+    verdict: Out, a strobe at the end of every pass, behind its logits. kept: Out(lanes), nodes that now belong to the text.
+        positions: Out, M x 16, of the nodes. For readers of the trace ports.
     """
 
-    def __init__(self, *, lanes, prompt_depth, ring_tiles, max_matrices):
-        self._lanes, self._prompt_depth = lanes, prompt_depth
+    def __init__(self, *, lanes, prompt_depth, max_slots, ring_tiles, max_matrices):
+        self._lanes, self._prompt_depth, self._max_slots = lanes, prompt_depth, max_slots
         self._governor = dict(tiles=ring_tiles, matrices=max_matrices)
         members = {
             "start": In(1), "abort": In(1), "busy": Out(1), "done": Out(1), "full": Out(1),
             "tiles": In(8), "prompt_length": In(POSITION_BITS), "token_limit": In(POSITION_BITS), "context_limit": In(POSITION_BITS),
-            "end_token": In(TOKEN_BITS), "end_enable": In(1), "all_logits": In(1),
+            "end_token": In(TOKEN_BITS), "end_enable": In(1), "all_logits": In(1), "drafter": In(2), "draft_nodes": In(4), "branch": In(3),
             "prompt_write": In(1), "prompt_addr": In(POSITION_BITS), "prompt_token": In(TOKEN_BITS),
             "tx": Out(FLIT_STREAM), "rx_valid": In(1), "rx": In(Flit), "tokens": Out(TOKEN_STREAM), "token_level": Out(16),
-            "fault": Out(1), "position": Out(POSITION_BITS), "cycles": Out(32), "prefill_cycles": Out(32), "passes": Out(32),
+            "fault": Out(1), "cycles": Out(32), "prefill_cycles": Out(32), "passes": Out(32), "draft_passes": Out(32),
+            "proposed": Out(32), "accepted": Out(32), "siblings": Out(32), "turn": Out(16),
+            **{f"lengths_{n}": Out(32) for n in range(MAX_LANES)},
+            "verdict": Out(1), "kept": Out(lanes), "positions": Out(POSITION_BITS).array(lanes),
         }
         if max_matrices:
             members |= {
@@ -75,34 +93,41 @@ class Conductor(wiring.Component):
         m = Module()
         m.submodules.prompt = prompt = ParityMemory(TOKEN_BITS, self._prompt_depth)
         m.submodules.candidates = candidates = Candidates(self._lanes)
+        m.submodules.nodes = nodes = Nodes(self._lanes)
+        m.submodules.slots = slots = FreeList(self._lanes)
+        m.submodules.verifier = verifier = Verifier(self._lanes)
+        ngram = NgramDrafter(lanes=max(2, self._lanes), size_log2=TABLE_LOG2, depth=self._max_slots)
+        if self._lanes > 1:  # else no node can be drafted
+            m.submodules.ngram = ngram
+        m.submodules.tally = tally = Tally(self._lanes)
         governor = None
         if self._governor["matrices"]:
             m.submodules.governor = governor = Governor(**self._governor)
         m.submodules.token_fifo = token_fifo = fifo.SyncFIFOBuffered(width=TOKEN_BITS + 32 + 1, depth=self._prompt_depth)
 
-        position = self.position
+        position = Signal(POSITION_BITS)      # of node 0
+        after = Signal(POSITION_BITS)         # of the token that is chosen next
         lane = Signal(3)
-        count = Signal(4)                     # positions of the pass
-        token = Signal(TOKEN_BITS)            # token to feed next, once the prompt has been read
+        count, filled = Signal(4), Signal(4)  # nodes of a prompt pass, and those that are there
         generated = Signal(POSITION_BITS)
+        emitted = Signal(4)                   # tokens of this pass
+        last_token = Signal(TOKEN_BITS)
+        room = Signal(4)                      # nodes that may be drafted
         synced = Signal(8)
         abort = Signal()
-        here = Signal(POSITION_BITS)          # position of the current lane
         left = Signal(POSITION_BITS)          # prompt tokens not yet fed
-        prefill, last_prefill = Signal(), Signal()
-        want, counted = Signal(8), Signal(8)
+        prefill, last_prefill, drafting = Signal(), Signal(), Signal()
+        want, counted, every, final = Signal(8), Signal(8), Signal(8), Signal(8)
         m.d.comb += [
             prompt.wr_en.eq(self.prompt_write), prompt.wr_addr.eq(self.prompt_addr), prompt.wr_data.eq(self.prompt_token),
-            here.eq(position + lane), prompt.rd_addr.eq(here),
+            prompt.rd_addr.eq(position + filled),
             left.eq(self.prompt_length - position), prefill.eq(position < self.prompt_length), last_prefill.eq(left <= self._lanes),
-            self.tokens.payload.eq(token_fifo.r_data[:-1]), self.tokens.valid.eq(token_fifo.r_rdy), token_fifo.r_en.eq(self.tokens.ready),
-            self.token_level.eq(token_fifo.level),
+            nodes.lane.eq(lane), every.eq(Cat(nodes.count > n for n in range(8))), final.eq(Cat(nodes.count == n + 1 for n in range(8))),
         ]
-        final = Cat(count == n + 1 for n in range(self._lanes))
-        with m.If(self.all_logits & prefill):
-            m.d.comb += want.eq(Cat(count > n for n in range(self._lanes)))
-        with m.Elif(~prefill | last_prefill):
-            m.d.comb += want.eq(final)
+        with m.If(drafting | prefill & ~self.all_logits):
+            m.d.comb += want.eq(Mux(drafting | last_prefill, final, 0))
+        with m.Else():
+            m.d.comb += want.eq(every)
         # The token's logits only: ALL_LOGITS is for a look at the machine, and must not change what it decides.
         measure = Signal()
         if governor:
@@ -112,21 +137,26 @@ class Conductor(wiring.Component):
 
         # Flits to the tiles. The payload is registered nowhere: the ring stop stores it.
         pass_word = Signal(3)
-        last, used = Signal(8), Signal(POSITION_BITS)
-        m.d.comb += [last.eq(count - 1), used.eq(position + count)]
+        slot, last = Signal(16), Signal(8)
+        node = nodes.node
         m.d.comb += [
+            last.eq(nodes.count - 1), slot.eq(Mux(node.placed, node.slot, slots.slot)), nodes.slot.eq(slots.slot),
             self.tx.payload.kind.eq(FlitKind.PASS), self.tx.payload.hi.eq(LAST_TILE), self.tx.payload.chan.eq(pass_word),
             self.tx.payload.lane.eq(lane),
         ]
-        with m.If(pass_word == PassWord.LANE):
-            m.d.comb += self.tx.payload.data.eq(Cat(Mux(prefill, prompt.rd_data, token), here, here))
-        with m.Elif(pass_word == PassWord.START):
-            m.d.comb += self.tx.payload.data.eq(Cat(last[:3], measure, Const(0, 4), want, used, counted))
+        with m.If(pass_word == PassWord.START):
+            m.d.comb += self.tx.payload.data.eq(Cat(last[:3], measure, drafting, Const(0, 3), want, slots.hwm, counted))
+        with m.Else():
+            m.d.comb += self.tx.payload.data.eq(Cat(node.token, node.position, slot, node.ancestors))
 
-        # What the tiles send back.
+        # What the tiles send back, and what is chosen from it.
         m.d.comb += [
             candidates.valid.eq(self.rx_valid & (self.rx.kind == FlitKind.CAND)), candidates.lane.eq(self.rx.lane),
-            candidates.value.eq(self.rx.data[:32]), candidates.token_in.eq(self.rx.data[32:]), candidates.select.eq(count - 1),
+            candidates.value.eq(self.rx.data[:32]), candidates.token_in.eq(self.rx.data[32:]),
+            candidates.select.eq(Mux(drafting, last, verifier.select)),
+            *(v.eq(n) for v, n in zip(verifier.tokens, nodes.tokens)), *(v.eq(n) for v, n in zip(verifier.parents, nodes.parents)),
+            verifier.count.eq(nodes.count), verifier.prefix.eq(prefill), verifier.first.eq(Mux(prefill, last, 0)),
+            verifier.choice.eq(candidates.token),
         ]
         with m.If(self.rx_valid & (self.rx.kind == FlitKind.SYNC) & (self.rx.lo == CONDUCTOR)):
             m.d.sync += synced.eq(synced + 1)
@@ -134,91 +164,182 @@ class Conductor(wiring.Component):
             m.d.sync += abort.eq(1)
         with m.If(self.busy):
             m.d.sync += self.cycles.eq(self.cycles + 1)
-        chosen = Cat(candidates.token, self.cycles)
+
+        # Tokens on their way to the host and into the drafter's history.
+        token, ends, full, taken = verifier.emit.payload, Signal(), Signal(), Signal()
         damage = Signal()
+        chosen = Cat(token, self.cycles)
         m.d.comb += [
-            token_fifo.w_data.eq(Cat(chosen, chosen.xor())),
-            self.fault.eq(prompt.error | damage | (self.tokens.valid & self.tokens.ready & token_fifo.r_data.xor())),
+            full.eq(after >= self.context_limit),
+            ends.eq((generated + 1 == self.token_limit) | abort | (self.end_enable & (token == self.end_token))),
+            verifier.stop.eq(ends | full), taken.eq(verifier.emit.valid & verifier.emit.ready),
+            token_fifo.w_en.eq(verifier.emit.valid), token_fifo.w_data.eq(Cat(chosen, chosen.xor())),
+            verifier.emit.ready.eq(token_fifo.w_rdy),
+            self.tokens.payload.eq(token_fifo.r_data[:-1]), self.tokens.valid.eq(token_fifo.r_rdy), token_fifo.r_en.eq(self.tokens.ready),
+            self.token_level.eq(token_fifo.level),
+            self.fault.eq(prompt.error | damage | ngram.fault | (self.tokens.valid & self.tokens.ready & token_fifo.r_data.xor())),
+        ]
+        ending = Signal()  # with the last token emitted
+        with m.If(taken):
+            m.d.sync += [
+                generated.eq(generated + 1), after.eq(after + 1), emitted.eq(emitted + 1), last_token.eq(token), ending.eq(ends | full),
+                self.full.eq(full & ~ends),
+            ]
+            with m.If(generated == 0):
+                m.d.sync += self.prefill_cycles.eq(self.cycles)
+
+        # Between passes. What waits for a node's slot, the ring or a drafter holds the loop; nothing else takes more than a cycle.
+        ask, due, untimed = Signal(), Signal(), Signal()  # the drafter must be asked; the governor must run; the turn's clock stands
+        place, turn = Signal(), Signal(16)
+        ngram_on, nested_on = self.drafter == Drafter.NGRAM, self.drafter == Drafter.NESTED
+        m.d.comb += [
+            ngram.propose.eq(ask & ngram_on & (room != 0)), ngram.want.eq(room), ngram.branch.eq(self.branch),
+            ngram.append.eq(taken), ngram.token.eq(token), ngram.position.eq(after),
+            tally.clear.eq(slots.clear), tally.count.eq(nodes.count), tally.emitted.eq(emitted), tally.siblings.eq(verifier.siblings),
+            self.proposed.eq(tally.proposed), self.accepted.eq(tally.accepted), self.siblings.eq(tally.sibling_commits),
+            *(getattr(self, f"lengths_{n}").eq(passes) for n, passes in enumerate(tally.lengths)),
+            *(a.eq(b) for a, b in zip(self.positions, nodes.positions)),
+            slots.given.eq(node.slot), slots.take.eq(place & ~node.placed), nodes.place.eq(place & ~node.placed),
+            nodes.token.eq(prompt.rd_data), nodes.parent.eq(last), nodes.position.eq(position),
         ]
 
-        # The governor has the way to the ring while it runs.
-        ending = Signal()  # with the first token
-        if governor:
-            m.d.comb += [
-                governor.count.eq(self.matrices), governor.knob.eq(self.knob), governor.rx_valid.eq(self.rx_valid),
-                governor.rx.eq(self.rx), governor.load.eq(self.matrix_write), governor.load_addr.eq(self.matrix_addr),
-                governor.load_data.eq(self.matrix_data), governor.look.eq(self.look), governor.look_matrix.eq(self.look_matrix),
-                governor.look_kind.eq(self.look_kind), self.result.eq(governor.result), damage.eq(governor.fault),
-            ]
+        def govern():
+            """Go by way of the governor where it is due: behind the first token."""
+            if governor:
+                with m.If(due):
+                    m.d.comb += governor.start.eq(1)
+                    m.next = "GOVERN"
 
+        def root():
+            """The tree of the next pass begins with the last token."""
+            m.d.comb += [nodes.root.eq(1), nodes.token.eq(last_token)]
+            m.d.sync += [lane.eq(0), drafting.eq(nested_on & (room != 0))]
+            with m.If(nested_on & (room != 0)):
+                m.d.sync += self.draft_passes.eq(self.draft_passes + 1)
+            with m.Else():
+                m.d.sync += self.passes.eq(self.passes + 1)
+            m.next = "LANE"
+            with m.If(ngram_on & (room != 0)):
+                m.next = "DRAFT"
+
+        nothing = Signal()  # the tables have answered that there is none
+        with m.If(ask | ngram.none):
+            m.d.sync += nothing.eq(ngram.none)
+        m.d.sync += [ask.eq(0), self.verdict.eq(0)]
+        with m.If(~untimed):
+            m.d.sync += turn.eq(turn + 1)
         with m.FSM(name="loop"):
             with m.State("IDLE"):
                 with m.If(self.start):
+                    m.d.comb += [slots.clear.eq(1), ngram.clear.eq(1)]
                     m.d.sync += [
-                        self.busy.eq(1), self.done.eq(0), self.full.eq(0), abort.eq(0), position.eq(0), lane.eq(0), generated.eq(0),
-                        self.cycles.eq(0), self.prefill_cycles.eq(0), self.passes.eq(0),
+                        self.busy.eq(1), self.done.eq(0), self.full.eq(0), abort.eq(0), position.eq(0), generated.eq(0), untimed.eq(1),
+                        self.cycles.eq(0), self.prefill_cycles.eq(0), self.passes.eq(0), self.draft_passes.eq(0), self.turn.eq(0),
                     ]
                     if governor:
-                        m.d.sync += [self.governor_cycles.eq(0), ending.eq(0)]
+                        m.d.sync += [self.governor_cycles.eq(0), due.eq(self.auto)]
                     m.next = "BEGIN"
             with m.State("BEGIN"):
                 m.d.comb += [self.tx.valid.eq(1), pass_word.eq(PassWord.BEGIN)]
                 with m.If(self.tx.ready):
                     m.next = "COUNT"
+
+            # The nodes of the next pass: a chain of prompt tokens ...
             with m.State("COUNT"):
-                m.d.comb += candidates.clear.eq(1)
-                m.d.sync += [lane.eq(0), synced.eq(0), count.eq(Mux(prefill, Mux(last_prefill, left, self._lanes), 1)),
-                             self.passes.eq(self.passes + 1)]
+                m.d.sync += [lane.eq(0), filled.eq(0), count.eq(Mux(last_prefill, left, self._lanes)), self.passes.eq(self.passes + 1)]
                 m.next = "READ"
             with m.State("READ"):  # the prompt buffer's read takes a cycle
-                m.d.comb += prompt.rd_en.eq(prefill)
+                m.d.comb += prompt.rd_en.eq(1)
+                m.next = "FEED"
+            with m.State("FEED"):
+                m.d.comb += [
+                    nodes.root.eq(filled == 0), nodes.add.eq(filled != 0),
+                    ngram.append.eq(1), ngram.token.eq(prompt.rd_data), ngram.position.eq(position + filled),
+                ]
+                m.d.sync += filled.eq(filled + 1)
+                m.next = "READ"
+                with m.If(filled + 1 == count):
+                    m.next = "LANE"
+            # ... or, behind the last token, what is drafted.
+            with m.State("DRAFT"):
+                m.d.comb += [
+                    ngram.node.ready.eq(1), nodes.add.eq(ngram.node.valid), nodes.token.eq(ngram.node.payload.token),
+                    nodes.parent.eq(ngram.node.payload.parent),
+                ]
+                with m.If(nothing | ngram.none | ngram.node.valid & ngram.node.payload.last):
+                    m.next = "LANE"
+            with m.State("APPEND"):
+                m.d.comb += [nodes.add.eq(1), nodes.token.eq(candidates.token)]
+                m.d.sync += lane.eq(0)
+                with m.If(nodes.count == room):
+                    m.d.sync += [drafting.eq(0), self.passes.eq(self.passes + 1)]
+                with m.Else():
+                    m.d.sync += self.draft_passes.eq(self.draft_passes + 1)
                 m.next = "LANE"
+
             with m.State("LANE"):
-                m.d.comb += [self.tx.valid.eq(1), pass_word.eq(PassWord.LANE)]
+                m.d.comb += [self.tx.valid.eq(1), pass_word.eq(PassWord.LANE), place.eq(self.tx.ready)]
                 with m.If(self.tx.ready):
                     m.d.sync += lane.eq(lane + 1)
-                    m.next = "READ"
-                    with m.If(lane == count - 1):
+                    with m.If(lane == last):
                         m.next = "START"
             with m.State("START"):
-                m.d.comb += [self.tx.valid.eq(1), pass_word.eq(PassWord.START)]
+                m.d.comb += [self.tx.valid.eq(1), pass_word.eq(PassWord.START), candidates.clear.eq(1)]
                 with m.If(self.tx.ready):
+                    m.d.comb += ngram.settle.eq(1)
+                    m.d.sync += [synced.eq(0), untimed.eq(1)]
+                    with m.If(~untimed & (turn > self.turn)):
+                        m.d.sync += self.turn.eq(turn)
                     m.next = "WAIT"
             with m.State("WAIT"):
+                m.d.sync += [turn.eq(0), lane.eq(0), emitted.eq(0), after.eq(position + Mux(prefill, nodes.count, 1))]
                 with m.If(synced == self.tiles):
-                    m.next = "VERDICT"
-                    with m.If(prefill & ~last_prefill):
-                        m.d.sync += position.eq(position + count)
-                        m.next = "COUNT"
+                    m.d.sync += [self.verdict.eq(drafting | prefill & ~last_prefill), self.kept.eq(Mux(drafting, 0, every))]
+                    with m.If(drafting):
+                        m.next = "APPEND"
+                    with m.Elif(prefill & ~last_prefill):
+                        m.d.sync += position.eq(position + nodes.count)
+                        m.next = "RELEASE"
                         with m.If(abort):
                             m.next = "FINISH"
-            with m.State("VERDICT"):
-                m.d.comb += token_fifo.w_en.eq(1)
-                with m.If(token_fifo.w_rdy):
+                    with m.Else():
+                        m.d.comb += verifier.start.eq(1)
+                        m.d.sync += untimed.eq(prefill)
+                        m.next = "VERIFY"
+            with m.State("VERIFY"):
+                with m.If(verifier.done):
+                    m.d.comb += tally.verified.eq(~prefill)
                     m.d.sync += [
-                        token.eq(candidates.token), generated.eq(generated + 1), position.eq(position + count), lane.eq(0),
+                        self.verdict.eq(1), self.kept.eq(verifier.accepted), position.eq(after - 1), ask.eq(~ending),
+                        room.eq(least(self.draft_nodes, self._lanes - 1, self.context_limit - after, self.token_limit - generated - 1)),
                     ]
-                    with m.If(generated == 0):
-                        m.d.sync += self.prefill_cycles.eq(self.cycles)
-                    m.next = "COUNT"
-                    with m.If((generated + 1 == self.token_limit) | abort | (self.end_enable & (candidates.token == self.end_token))):
-                        m.d.sync += ending.eq(1)
+                    m.next = "RELEASE"
+                    with m.If(ending):
                         m.next = "FINISH"
-                    with m.Elif(position + count >= self.context_limit):
-                        m.d.sync += [self.full.eq(1), ending.eq(1)]
-                        m.next = "FINISH"
-                    if governor:
-                        with m.If(self.auto & (generated == 0)):
-                            m.d.comb += governor.start.eq(1)
-                            m.next = "GOVERN"
+                        govern()
+            with m.State("RELEASE"):
+                m.d.comb += pass_word.eq(PassWord.COMMIT)
+                kept = self.kept.bit_select(lane, 1)
+                m.d.comb += [self.tx.valid.eq(kept), slots.give.eq(~kept)]
+                with m.If(~kept | self.tx.ready):
+                    m.d.sync += lane.eq(lane + 1)
+                    with m.If(lane == last):
+                        with m.If(prefill):
+                            m.next = "COUNT"
+                        with m.Else():
+                            root()
+                            govern()
+
             if governor:
                 with m.State("GOVERN"):
                     m.d.comb += [
                         self.tx.valid.eq(governor.tx.valid), self.tx.payload.eq(governor.tx.payload), governor.tx.ready.eq(self.tx.ready),
                     ]
-                    m.d.sync += self.governor_cycles.eq(self.governor_cycles + 1)
+                    m.d.sync += [self.governor_cycles.eq(self.governor_cycles + 1), due.eq(0)]
                     with m.If(~governor.busy):
-                        m.next = "COUNT"
+                        m.next = "LANE"
+                        with m.If(ngram_on & (room != 0)):
+                            m.next = "DRAFT"
                         with m.If(ending):
                             m.next = "FINISH"
             with m.State("FINISH"):
@@ -226,4 +347,20 @@ class Conductor(wiring.Component):
                 with m.If(self.tx.ready):
                     m.d.sync += [self.busy.eq(0), self.done.eq(1)]
                     m.next = "IDLE"
+        if governor:
+            m.d.comb += [
+                governor.count.eq(self.matrices), governor.knob.eq(self.knob), governor.rx_valid.eq(self.rx_valid),
+                governor.rx.eq(self.rx), governor.load.eq(self.matrix_write), governor.load_addr.eq(self.matrix_addr),
+                governor.load_data.eq(self.matrix_data), governor.look.eq(self.look), governor.look_matrix.eq(self.look_matrix),
+                governor.look_kind.eq(self.look_kind), self.result.eq(governor.result), damage.eq(governor.fault),
+            ]
         return m
+
+
+def least(*values):
+    """The least of unsigned values, of which at least one is below 16."""
+    best = Const(15, 4)
+    for value in values:
+        small = Mux(value > 15, 15, value)[:4] if not isinstance(value, int) else Const(min(value, 15), 4)
+        best = Mux(small < best, small, best)
+    return best

@@ -230,11 +230,17 @@ STAGE_BIT = 23
 class PassWord(IntEnum):
     """Kind of a PASS flit, in its `chan` field."""
 
-    LANE = 0   # lane = position index; data = token[19:0] | position[35:20] | slot[51:36]
-    START = 1  # data = positions - 1 [2:0] | measure [3] | wanted-logits mask[15:8] | high-water mark[31:16] (slots in use, with this
-    #            pass) | positions[39:32] whose energies count in a GEMV that says `wanted`
+    LANE = 0   # lane = position index; data = token[19:0] | position[35:20] | slot[51:36] | ancestors[59:52] (positions of this pass
+    #            that it sees, itself included)
+    START = 1  # data = positions - 1 [2:0] | measure [3] | draft [4] | wanted-logits mask[15:8] | high-water mark[31:16] (slots in use,
+    #            with this pass) | positions[39:32] whose energies count in a GEMV that says `wanted`
     BEGIN = 2  # a generation begins: counters are cleared and count
     FINISH = 3  # it has ended: counters stop
+    COMMIT = 4  # data = position[35:20] | slot[51:36]: K and V of that slot now belong to the text, at that position
+
+
+#: position of a KV slot that does not belong to the text (yet).
+NEVER = 0xFFFF
 
 
 class Counter(IntEnum):

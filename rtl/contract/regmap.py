@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 from enum import IntEnum
 
+from .config import MAX_LANES
+
 IDENT = 0x48595445  # "HYTE"
-VERSION = 2
+VERSION = 3
 
 AXIL_ADDR_BITS = 12
 AXI_ADDR_BITS = 40
@@ -31,7 +33,7 @@ class Register:
 IRQ_FIELDS = (("TOKEN", 0, 1, "a token was chosen"), ("DONE", 1, 1, "the generation has ended"), ("FAULT", 2, 1, "a memory error"))
 
 #: "rw" registers that ignore writes while STATUS.BUSY: they describe the generation in progress.
-LOCKED_WHILE_BUSY = ("TILES", "PROMPT_LENGTH", "TOKEN_LIMIT", "CONTEXT", "END_TOKEN", "OPTIONS", "MATRICES", "QUALITY")
+LOCKED_WHILE_BUSY = ("TILES", "PROMPT_LENGTH", "TOKEN_LIMIT", "CONTEXT", "END_TOKEN", "OPTIONS", "MATRICES", "QUALITY", "DRAFT")
 
 REGISTERS = (
     Register(0x000, "IDENT", "ro", "0x48595445, \"HYTE\""),
@@ -54,7 +56,7 @@ REGISTERS = (
         ("COUNT", 0, 8, "1 to GEOMETRY.TILES"),)),
     Register(0x02C, "PROMPT_LENGTH", "rw", "tokens of the prompt", (("TOKENS", 0, 16, "1 to PROMPT_DEPTH, at most CONTEXT"),)),
     Register(0x030, "TOKEN_LIMIT", "rw", "tokens to generate at most", (("TOKENS", 0, 16, "at least 1"),)),
-    Register(0x034, "CONTEXT", "rw", "positions a sequence may have", (("POSITIONS", 0, 16, "at most MAX_SLOTS"),)),
+    Register(0x034, "CONTEXT", "rw", "positions a sequence may have", (("POSITIONS", 0, 16, "at most MAX_SLOTS, less M with a drafter"),)),
     Register(0x038, "END_TOKEN", "rw", "token that ends the text", (
         ("TOKEN", 0, 20, "id"), ("ENABLE", 31, 1, "look for it"))),
     Register(0x03C, "OPTIONS", "rw", "options of a generation", (
@@ -68,7 +70,7 @@ REGISTERS = (
     Register(0x054, "IRQ_ENABLE", "rw", "which of them raise irq; same bits", IRQ_FIELDS),
     Register(0x060, "CYCLES", "ro", "cycles since START, until DONE"),
     Register(0x064, "PREFILL_CYCLES", "ro", "cycles from START to the first token"),
-    Register(0x068, "PASSES", "ro", "passes of the generation"),
+    Register(0x068, "PASSES", "ro", "passes of the generation, those that only draft not counted"),
     Register(0x070, "COUNTER_SELECT", "rw", "asks for a counter of a tile; the answer takes a trip round the ring", (
         ("COUNTER", 0, 4, "number, see the counters"), ("TILE", 8, 8, "physical tile; one that is not there has 0 in every counter"))),
     Register(0x074, "COUNTER_STATUS", "ro", "answer", (("READY", 0, 1, "COUNTER_VALUE holds the counter asked for"),)),
@@ -82,6 +84,16 @@ REGISTERS = (
     Register(0x08C, "GOVERNOR_LOW", "ro", "low half of the energy, or the decision: 0 FP16, 1 INT8, 2 INT4"),
     Register(0x090, "GOVERNOR_HIGH", "ro", "high half of the energy"),
     Register(0x094, "GOVERNOR_CYCLES", "ro", "cycles that the governor took in the generation, between the prompt and the pass after it"),
+    Register(0x0A0, "DRAFT", "rw", "drafting", (
+        ("DRAFTER", 0, 2, "0 nobody, 1 n-gram tables, 2 the model read as INT4"),
+        ("NODES", 4, 4, "nodes to draft for a pass at most; more than M - 1 are M - 1"),
+        ("BRANCH", 8, 3, "of these, for the n-gram tables' alternative"))),
+    Register(0x0A4, "DRAFT_PASSES", "ro", "passes that only drafted"),
+    Register(0x0A8, "PROPOSED", "ro", "nodes that were drafted and verified"),
+    Register(0x0AC, "ACCEPTED", "ro", "of these, nodes that belong to the text"),
+    Register(0x0B0, "SIBLINGS", "ro", "of these, nodes whose parent has an earlier child"),
+    Register(0x0B4, "TURN", "ro", "cycles from the last answer of a verified pass to the start of the pass behind it, the largest"),
+    *(Register(0x0C0 + 4 * n, f"ACCEPTED_{n}", "ro", f"passes behind the prompt with {n} accepted nodes") for n in range(MAX_LANES)),
 )
 
 BY_NAME = {r.name: r for r in REGISTERS}

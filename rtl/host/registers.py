@@ -4,6 +4,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..contract.config import MAX_LANES
 from ..contract.regmap import BY_NAME, IDENT, IRQ_FIELDS, LOCKED_WHILE_BUSY, REGISTERS, VERSION
 from .axi import AxiLite, Response
 
@@ -19,12 +20,13 @@ CounterSelect = data.StructLayout({"counter": 4, "tile": 8})
 TO_CONDUCTOR = {
     "start": 1, "abort": 1, "tiles": 8, "prompt_length": 16, "token_limit": 16, "context_limit": 16,
     "end_token": TOKEN_BITS, "end_enable": 1, "all_logits": 1, "auto": 1, "matrices": 16, "knob": 32,
-    "look": 1, "look_matrix": 10, "look_kind": 2,
+    "look": 1, "look_matrix": 10, "look_kind": 2, "drafter": 2, "draft_nodes": 4, "branch": 3,
 }
 
 #: Ports from the conductor, likewise.
 FROM_CONDUCTOR = {"busy": 1, "done": 1, "full": 1, "cycles": 32, "prefill_cycles": 32, "passes": 32, "token_level": 16,
-                  "governor_cycles": 32, "result": 64}
+                  "governor_cycles": 32, "result": 64, "draft_passes": 32, "proposed": 32, "accepted": 32, "siblings": 32, "turn": 16,
+                  **{f"lengths_{n}": 32 for n in range(MAX_LANES)}}
 
 #: Those of them, and of the loader's ports to the conductor, that are there only with a governor.
 OF_GOVERNOR = ("auto", "matrices", "knob", "look", "look_matrix", "look_kind", "governor_cycles", "result",
@@ -62,7 +64,8 @@ class Registers(wiring.Component):
 
     `start` is high for a cycle, 2 cycles after the data of a write that sets CONTROL.START, unless a generation is in progress. It is held
     back, and STATUS.REJECTED set until the next start, when the generation could not end or would leave the machine's memories: TILES,
-    PROMPT_LENGTH or TOKEN_LIMIT of 0, TILES > tiles, PROMPT_LENGTH > prompt_depth or > CONTEXT, CONTEXT > max_slots, MATRICES > matrices.
+    PROMPT_LENGTH or TOKEN_LIMIT of 0, TILES > tiles, PROMPT_LENGTH > prompt_depth or > CONTEXT, CONTEXT > max_slots, with a drafter
+    CONTEXT > max_slots - lanes, MATRICES > matrices.
     `abort` likewise. `look` is high for a cycle, 2 cycles after the data of a write of GOVERNOR_SELECT.
 
     A read of TOKEN takes one entry from `tokens` for every address accepted, when the answer is formed. An interrupt that comes in the
@@ -78,15 +81,16 @@ class Registers(wiring.Component):
     -------
     bus: In(AxiLite). irq: Out, level: IRQ_STATUS & IRQ_ENABLE is not 0.
     start, abort, tiles, prompt_length, token_limit, context_limit, end_token, end_enable, all_logits, auto, matrices, knob, look,
-        look_matrix, look_kind: Out, see TO_CONDUCTOR.
-    busy, done, full, cycles, prefill_cycles, passes, token_level (entries in the token FIFO), governor_cycles, result: In, see
-        FROM_CONDUCTOR.
+        look_matrix, look_kind, drafter, draft_nodes, branch: Out, see TO_CONDUCTOR.
+    busy, done, full, cycles, prefill_cycles, passes, token_level (entries in the token FIFO), governor_cycles, result, draft_passes,
+        proposed, accepted, siblings, turn, lengths_0 and so on: In, see FROM_CONDUCTOR.
     tokens: In stream of Token. fault: In, a rising edge is one memory error.
     request: Out stream of CounterSelect. reply_valid, reply_value (32): In; taken when a request is unanswered, else ignored.
     """
 
     def __init__(self, *, tiles, banks, lanes, bank_depth, max_slots, prompt_depth, matrices, contract_word):
-        self._tiles, self._max_slots, self._prompt_depth, self._matrices = tiles, max_slots, prompt_depth, matrices
+        self._tiles, self._lanes, self._max_slots = tiles, lanes, max_slots
+        self._prompt_depth, self._matrices = prompt_depth, matrices
         self._governor = matrices > 0
         geometry = {"TILES": tiles, "BANKS": banks, "LANES": lanes}
         self._constants = {
@@ -146,7 +150,8 @@ class Registers(wiring.Component):
         limit, context = stored["TOKEN_LIMIT", "TOKENS"], stored["CONTEXT", "POSITIONS"]
         m.d.comb += possible.eq(Cat(
             tiles != 0, tiles <= self._tiles, length != 0, length <= self._prompt_depth, length <= context, limit != 0,
-            context <= self._max_slots, stored["MATRICES", "COUNT"] <= self._matrices if self._governor else 1).all())
+            context <= self._max_slots, ~self.drafter.any() | (context <= self._max_slots - self._lanes),
+            stored["MATRICES", "COUNT"] <= self._matrices if self._governor else 1).all())
         m.d.sync += [self.start.eq(0), self.abort.eq(written("CONTROL", "ABORT"))]
         with m.If(written("CONTROL", "START") & ~locked):
             m.d.sync += [self.start.eq(possible), rejected.eq(~possible)]
@@ -154,6 +159,10 @@ class Registers(wiring.Component):
             self.tiles.eq(tiles), self.prompt_length.eq(length), self.token_limit.eq(limit), self.context_limit.eq(context),
             self.end_token.eq(stored["END_TOKEN", "TOKEN"]), self.end_enable.eq(stored["END_TOKEN", "ENABLE"]),
             self.all_logits.eq(stored["OPTIONS", "ALL_LOGITS"]),
+        ]
+        m.d.comb += [
+            self.drafter.eq(stored["DRAFT", "DRAFTER"]), self.draft_nodes.eq(stored["DRAFT", "NODES"]),
+            self.branch.eq(stored["DRAFT", "BRANCH"]),
         ]
         if self._governor:
             m.d.comb += [
@@ -199,6 +208,10 @@ class Registers(wiring.Component):
         show("CYCLES", VALUE=self.cycles)
         show("PREFILL_CYCLES", VALUE=self.prefill_cycles)
         show("PASSES", VALUE=self.passes)
+        for name in ("draft_passes", "proposed", "accepted", "siblings", "turn"):
+            show(name.upper(), VALUE=getattr(self, name))
+        for n in range(MAX_LANES):
+            show(f"ACCEPTED_{n}", VALUE=getattr(self, f"lengths_{n}"))
 
         # Counters of the tiles, one question at a time.
         wanted, waiting, ready, value = Signal(), Signal(), Signal(init=1), Signal(32)

@@ -1,36 +1,41 @@
-"""Which KV slots a vector may see: the table of slot positions and the comparison with each lane's own."""
+"""Which KV slots a vector may see: the text up to its position, and its ancestors in the pass."""
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, fifo, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
+from ..contract.isa import NEVER
 from ..memory.parity import ParityMemory
 from .divider import Divider
 from .queues import LaneState, PassState, TileState
 
-_Request = data.StructLayout({"pos": 16, "slot": 16})
+_Request = data.StructLayout({"pos": 16, "slot": 16, "lane": 3, "commit": 1})
 QUAD_BITS = 14
 
 
 class SlotMask(wiring.Component):
-    """Positions of the slots that this tile holds, in local order, compared with `lanes` positions at once.
+    """Positions of the slots that this tile holds, in local order, and whether `lanes` vectors at once may see one of them.
 
-    `note` says that a KV slot now holds a position. Slots come in quads striped over the tiles of a group (`slot_home`): the table
-    notes those of this tile's, in local order. An assignment takes QUAD_BITS + 3 cycles, for the division by the number of tiles;
-    one per lane can wait while another is at work, and `busy` is high until the last is done. A read's answer comes one cycle later
-    and holds: `later[k]` is high when the slot's position is after `position[k]`. Reading a slot that is being written gives either.
-    `parity` is high two cycles after a read of a word that does not match its parity bit. Reset forgets what waits, not the table.
+    Slots come in quads striped over the tiles of a group (`slot_home`): the table notes those of this tile's, in local order. A `note`
+    says that a KV slot is one of lane `lane`, and from then on not part of the text, or with `commit` that it belongs to the text, at
+    position `pos`. Notes take effect in order, QUAD_BITS + 3 cycles each, for the division by the number of tiles; two per lane can wait,
+    the one at work included, and `busy` is high until the last is done.
+
+    A read's answer comes one cycle later and holds: `hidden[k]` is high unless the slot belongs to the text at `position[k]` or before, or
+    is that of a lane in `ancestors[k]`. Reading a slot while notes are at work gives either. `parity` is high two cycles after a read of a
+    word that does not match its parity bit. Reset forgets what waits and the lanes' slots, not the table.
 
     Parameters
     ----------
-    lanes: positions compared. max_slots: KV slots of the package, the most that one tile can hold.
+    lanes: vectors compared, and positions of a pass. max_slots: KV slots of the package, the most that one tile can hold.
     inject: adds the input `flip`, XORed into what is stored (parity bit on top), for tests.
 
     Members
     -------
-    note, slot, pos: In. group_size, group_index: In(8), constant while anything waits.
-    read, row: In. position: In, `lanes` x 16 bits. later: Out(lanes).
+    note, commit, lane(3), slot(16), pos(16): In; pos is not looked at without `commit`, lane not with it.
+    group_size, group_index: In(8), constant while anything waits.
+    read, row: In. position: In, `lanes` x 16 bits. ancestors: In, `lanes` x `lanes` bits. hidden: Out(lanes).
     busy: Out. parity: Out, a strobe.
     """
 
@@ -39,9 +44,9 @@ class SlotMask(wiring.Component):
             raise ValueError(f"KV slots come in quads, not {max_slots}")
         self.lanes, self.max_slots, self._inject = lanes, max_slots, inject
         members = {
-            "note": In(1), "slot": In(16), "pos": In(16), "group_size": In(8), "group_index": In(8),
-            "read": In(1), "row": In(ceil_log2(max_slots)), "position": In(16).array(lanes), "later": Out(lanes),
-            "busy": Out(1), "parity": Out(1),
+            "note": In(1), "commit": In(1), "lane": In(3), "slot": In(16), "pos": In(16), "group_size": In(8), "group_index": In(8),
+            "read": In(1), "row": In(ceil_log2(max_slots)), "position": In(16).array(lanes), "ancestors": In(lanes).array(lanes),
+            "hidden": Out(lanes), "busy": Out(1), "parity": Out(1),
         }
         if inject:
             members["flip"] = In(17)
@@ -49,12 +54,13 @@ class SlotMask(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.waiting = waiting = fifo.SyncFIFO(width=_Request.size, depth=max(2, self.lanes))
+        lanes = range(self.lanes)
+        m.submodules.waiting = waiting = fifo.SyncFIFO(width=_Request.size, depth=2 * self.lanes)
         m.submodules.divider = divider = Divider(QUAD_BITS, 8)
         m.submodules.table = table = ParityMemory(16, self.max_slots, inject=self._inject)
         request = Signal(_Request)
         m.d.comb += [
-            waiting.w_en.eq(self.note), waiting.w_data.eq(Cat(self.pos, self.slot)), request.eq(waiting.r_data),
+            waiting.w_en.eq(self.note), waiting.w_data.eq(Cat(self.pos, self.slot, self.lane, self.commit)), request.eq(waiting.r_data),
             divider.numerator.eq(request.slot[2:]), divider.denominator.eq(self.group_size),
         ]
 
@@ -62,18 +68,33 @@ class SlotMask(wiring.Component):
         m.d.comb += [divider.start.eq(waiting.r_rdy & ~dividing), self.busy.eq(waiting.r_rdy)]
         with m.If(divider.start):
             m.d.sync += dividing.eq(1)
-        finish = Signal()
+        finish, here, place = Signal(), Signal(), Signal.like(self.row)
         m.d.comb += [
-            finish.eq(dividing & divider.done), waiting.r_en.eq(finish), table.wr_en.eq(finish & (divider.remainder == self.group_index)),
+            finish.eq(dividing & divider.done), waiting.r_en.eq(finish), here.eq(divider.remainder == self.group_index),
+            place.eq(Cat(request.slot[:2], divider.quotient)),
         ]
         with m.If(finish):
             m.d.sync += dividing.eq(0)
-        m.d.comb += [table.wr_addr.eq(Cat(request.slot[:2], divider.quotient)), table.wr_data.eq(request.pos)]
+        m.d.comb += [
+            table.wr_en.eq(finish & here), table.wr_addr.eq(place), table.wr_data.eq(Mux(request.commit, request.pos, NEVER)),
+            table.rd_en.eq(self.read), table.rd_addr.eq(self.row),
+        ]
         if self._inject:
             m.d.comb += table.flip.eq(self.flip)
 
-        m.d.comb += [table.rd_en.eq(self.read), table.rd_addr.eq(self.row)]
-        m.d.comb += self.later.eq(Cat(table.rd_data > self.position[k] for k in range(self.lanes)))
+        # Slots of the pass, in registers: a lane's is compared while the table is read.
+        of_lane = Signal(self.lanes)
+        for k in lanes:
+            mine, row = Signal(name=f"mine_{k}"), Signal.like(place, name=f"row_{k}")
+            with m.If(finish & ~request.commit & (request.lane == k)):
+                m.d.sync += [mine.eq(here), row.eq(place)]
+            with m.If(self.read):
+                m.d.sync += of_lane[k].eq(mine & (row == self.row))
+        in_text = Signal(self.lanes)
+        m.d.comb += [
+            *(in_text[k].eq((table.rd_data != NEVER) & (table.rd_data <= self.position[k])) for k in lanes),
+            *(self.hidden[k].eq(~(in_text[k] | (of_lane & self.ancestors[k]).any())) for k in lanes),
+        ]
         m.d.sync += self.parity.eq(table.error)
         return m
 
@@ -84,7 +105,8 @@ class LaneMap(wiring.Component):
     A lane is a position of the pass, or with `vec` the attention vector v = round * lanes + lane: position v >> gp_log2, query head
     v % 2**gp_log2 of the group. It is active when the pass has that position and the group that head. `look` takes the instruction;
     `active` holds from the next cycle on. `serve`, later than `look`, is when elements of earlier instructions are through: `serving` (the
-    same as `active`) and `position` hold from the next cycle on, `limit` from the one after (the instruction must be constant until then).
+    same as `active`), `position` and `ancestors` (those of the position that the lane belongs to) hold from the next cycle on, `limit` from
+    the one after (the instruction must be constant until then).
     Of n slot rows, whole quads, those below `limit` hold slots below the high-water mark.
 
     Parameters
@@ -94,7 +116,7 @@ class LaneMap(wiring.Component):
     Members
     -------
     look, serve: In. vec, round(8), n(16): In, of the instruction. pass_state, lanes_state, tile: In.
-    active, serving: Out(lanes). position: Out, `lanes` x 16 bits. limit: Out(16).
+    active, serving: Out(lanes). position: Out, `lanes` x 16 bits. ancestors: Out, `lanes` x `lanes` bits. limit: Out(16).
     """
 
     def __init__(self, lanes: int):
@@ -102,7 +124,8 @@ class LaneMap(wiring.Component):
         super().__init__({
             "look": In(1), "serve": In(1), "vec": In(1), "round": In(8), "n": In(16),
             "pass_state": In(PassState), "lanes_state": In(LaneState).array(lanes), "tile": In(TileState),
-            "active": Out(lanes), "serving": Out(lanes), "position": Out(16).array(lanes), "limit": Out(16),
+            "active": Out(lanes), "serving": Out(lanes), "limit": Out(16),
+            "position": Out(16).array(lanes), "ancestors": Out(lanes).array(lanes),
         })
 
     def elaborate(self, platform):
@@ -134,5 +157,7 @@ class LaneMap(wiring.Component):
                 with m.Switch(chosen):
                     for p in range(self.lanes):
                         with m.Case(p):
-                            m.d.sync += self.position[lane].eq(self.lanes_state[p].pos)
+                            m.d.sync += [
+                                self.position[lane].eq(self.lanes_state[p].pos), self.ancestors[lane].eq(self.lanes_state[p].ancestors),
+                            ]
         return m

@@ -78,10 +78,11 @@ PassState = data.StructLayout({
     "hwm": 16,        # KV slots in use, this pass included
     "measure": 1,     # the governor measures
     "counted": 8,     # positions whose energies count in a GEMV that says `wanted`
+    "draft": 1,       # matrices with planes are read as INT4
 })
 
-#: one position of the pass.
-LaneState = data.StructLayout({"token": 20, "pos": 16, "slot": 16})
+#: one position of the pass; `ancestors`: the positions of the pass that it sees, itself included.
+LaneState = data.StructLayout({"token": 20, "pos": 16, "slot": 16, "ancestors": 8})
 
 #: attention geometry and place of this tile (from the CSRs), constant while a model is loaded.
 TileState = data.StructLayout({

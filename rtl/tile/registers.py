@@ -44,7 +44,7 @@ class TileRegisters(wiring.Component):
     -------
     rx_valid, rx: In. Flits delivered to this tile.
     start: Out. The flit of this cycle is a START word.
-    pass_state: Out. positions, want, hwm, measure and counted of the last START word.
+    pass_state: Out. positions, want, hwm, measure, counted and draft of the last START word.
     lanes_state: Out, one for each lane. The last LANE word of that position; those of other positions change nothing.
     tile: Out. The CSRs.
     """
@@ -78,6 +78,6 @@ class TileRegisters(wiring.Component):
             m.d.sync += [
                 self.pass_state.positions.eq(rx.data[:3] + 1), self.pass_state.measure.eq(rx.data[3]),
                 self.pass_state.want.eq(rx.data[8:16]), self.pass_state.hwm.eq(rx.data[16:32]),
-                self.pass_state.counted.eq(rx.data[32:40]),
+                self.pass_state.counted.eq(rx.data[32:40]), self.pass_state.draft.eq(rx.data[4]),
             ]
         return m

@@ -28,8 +28,8 @@ class Sequencer(wiring.Component):
     A pass begins with the START word and ends when the program reaches END and both engines are idle. An engine instruction takes 8
     cycles here, a loop instruction 3; the two queues of 4 entries, and a register behind the vector engine's, hide that.
 
-    If `nested`, a GEMV of weights whose descriptor names integer planes takes 10 cycles. It reads the precision table's format of them;
-    while the pass measures, the FP16 copy if there is one, else INT8, and the table is not read. A GEMV of K or V never looks for planes.
+    If `nested`, a GEMV of weights whose descriptor names integer planes takes 10 cycles. It reads the precision table's format of them; a
+    pass that measures takes the FP16 copy if there is one, else INT8, a draft pass INT4, without the table. K and V never have planes.
 
     Parameters
     ----------
@@ -123,7 +123,7 @@ class Sequencer(wiring.Component):
         ]
         m.d.sync += self.parity.eq(program.error | descriptors.error | damage)
         if self._nested:
-            integer, measure = Signal(), Signal()  # a GEMV with planes; the pass measures
+            integer, measure, draft = Signal(), Signal(), self.pass_state.draft  # a GEMV with planes; the pass measures; drafts
             lo_start, hi_base, lo_base, fmt = Signal(20), Signal(20), Signal(20), Signal(FORMAT_BITS)
             m.submodules.precision_table = table = PrecisionTable(self._desc_depth, inject=self._inject)
             m.d.comb += [
@@ -262,7 +262,7 @@ class Sequencer(wiring.Component):
                     m.d.sync += address.eq(address + field(word, "act", Op.KVW) + Mux(field(word, "value", Op.KVW), quad0, 0))
                 m.next = "PUSH"
                 if self._nested:
-                    m.d.comb += [descriptors.rd_en.eq(integer), table.read.eq(integer & ~measure)]
+                    m.d.comb += [descriptors.rd_en.eq(integer), table.read.eq(integer & ~measure & ~draft)]
                     with m.If(integer):
                         m.next = "PLANES"
 
@@ -270,7 +270,8 @@ class Sequencer(wiring.Component):
                 with m.State("PLANES"):
                     m.d.sync += [
                         address.eq(address + product), lo_start.eq(planes.base + planes.lo_offset), mul_a.eq(block),
-                        mul_b.eq(planes.block_stride), fmt.eq(Mux(measure, Mux(planes.fp16, Format.FP16, Format.INT8), table.format)),
+                        mul_b.eq(planes.block_stride),
+                        fmt.eq(Mux(measure, Mux(planes.fp16, Format.FP16, Format.INT8), Mux(draft, Format.INT4, table.format))),
                     ]
                     m.next = "COPIES"
                 with m.State("COPIES"):

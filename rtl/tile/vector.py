@@ -41,8 +41,8 @@ class VectorEngine(wiring.Component):
     -------
     entry: In, stream of VectorEntry.
     pass_state, lanes_state, tile: In. Constant while busy.
-    rx_valid, rx: In. Flits for this tile: DATA for the stage buffer, SUM, MAX, SYNC, PASS (positions of slots), LOAD of MICRO and VMEM
-        (while idle only); others are ignored.
+    rx_valid, rx: In. Flits for this tile: DATA for the stage buffer, SUM, MAX, SYNC, PASS (slots of lanes and of the text), LOAD of MICRO
+        and VMEM (while idle only); others are ignored.
     row_valid, row: In, `lanes` x FP32. A finished row; release: Out(8), landing rows freed this cycle.
     tx: Out, stream of Flit.
     trace_valid, trace_row(20), trace_mask(lanes), trace_values: Out. Logits of one row: wanted positions, `lanes` x FP32.
@@ -102,6 +102,7 @@ class VectorEngine(wiring.Component):
             lanes_of.n.eq(entry.n), lanes_of.pass_state.eq(self.pass_state), lanes_of.tile.eq(self.tile),
             *(lanes_of.lanes_state[k].eq(self.lanes_state[k]) for k in range(lanes)),
             *(mask.position[k].eq(lanes_of.position[k]) for k in range(lanes)),
+            *(mask.ancestors[k].eq(lanes_of.ancestors[k]) for k in range(lanes)),
             semaphores.chan.eq(entry.chan), semaphores.count.eq(entry.count),
             sends_words.eq((entry.op == Op.RUN) & entry.send), job.payload.kind.eq(Mux(entry.op == Op.RUN, FlitKind.DATA, kind)),
             job.payload.mode.eq(entry.send_mode), job.payload.addr.eq(entry.send_addr), job.payload.lo.eq(entry.lo),
@@ -175,8 +176,8 @@ class VectorEngine(wiring.Component):
             micro.load.eq(load & (rx.chan == Space.MICRO)), micro.load_addr.eq(rx.addr), micro.load_data.eq(rx.data),
             stage.write.eq(self.rx_valid & (rx.kind == FlitKind.DATA) & rx.addr[STAGE_BIT]),
             stage.write_lane.eq(rx.lane), stage.write_addr.eq(rx.addr), stage.write_data.eq(rx.data),
-            mask.note.eq(self.rx_valid & (rx.kind == FlitKind.PASS) & (rx.chan == PassWord.LANE)),
-            mask.pos.eq(rx.data[20:36]), mask.slot.eq(rx.data[36:52]),
+            mask.note.eq(self.rx_valid & (rx.kind == FlitKind.PASS) & ((rx.chan == PassWord.LANE) | mask.commit)),
+            mask.commit.eq(rx.chan == PassWord.COMMIT), mask.lane.eq(rx.lane), mask.pos.eq(rx.data[20:36]), mask.slot.eq(rx.data[36:52]),
             collect.sum_valid.eq(self.rx_valid & (rx.kind == FlitKind.SUM)),
             collect.max_valid.eq(self.rx_valid & (rx.kind == FlitKind.MAX)),
             collect.lane.eq(rx.lane), collect.high.eq(rx.addr[0]), collect.word.eq(rx.data),
@@ -203,7 +204,7 @@ class VectorEngine(wiring.Component):
         entering, valid = Signal(flight), Signal()
         hidden = Signal(lanes)
         m.d.comb += [
-            hidden.eq(Mux(element.masked, mask.later | (element.idx >= lanes_of.limit).replicate(lanes), 0)),
+            hidden.eq(Mux(element.masked, mask.hidden | (element.idx >= lanes_of.limit).replicate(lanes), 0)),
             entering.use.eq(lanes_of.serving & ~hidden), entering.row.eq(element.row),
             *(entering[name].eq(element[name]) for name in goals),
             # What has no destination has no effect: the pass of a RUN without elements.

@@ -1,39 +1,95 @@
-"""The conductor against the golden token loop, with a model of the tiles behind it: every pass, every token, every ending, and
-when the governor runs."""
+"""The conductor against the golden token loop, with a model of the tiles behind it: every pass, every node, slot and token, every ending,
+and when the governor runs."""
 
 import random
+from dataclasses import dataclass, field
 
 import cocotb
 import numpy as np
 
 from hayate.rtl.conductor.conductor import Conductor
+from hayate.rtl.contract.draft import Drafter
 from hayate.rtl.contract.flits import CONDUCTOR, FlitKind
 from hayate.rtl.contract.isa import ENERGY_BIT, PRECISION_BIT, Energy, PassWord, Space
 from hayate.rtl.ring.flit import Flit
 from hayate.verif.bench import Bench, params, rng
 from hayate.verif.bench.drivers import Sink, clock, start
+from hayate.verif.golden.conductor.draft import Drafting, Nested, Ngram, Off, Tree
+from hayate.verif.golden.conductor.free_list import FreeList
+from hayate.verif.golden.conductor.tree import verify
 
-RING_TILES = 3
-BENCH = Bench(lambda lanes, max_matrices=8: Conductor(lanes=lanes, prompt_depth=16, ring_tiles=RING_TILES, max_matrices=max_matrices),
-              params=[{"lanes": 4}, {"lanes": 2}, {"lanes": 1}, {"lanes": 2, "max_matrices": 0}])
-GOVERNED = Bench(BENCH.make, params=BENCH.params[:3])
+RING_TILES, SLOTS = 3, 128
+BENCH = Bench(lambda lanes, max_matrices=8: Conductor(lanes=lanes, prompt_depth=16, max_slots=SLOTS, ring_tiles=RING_TILES,
+                                                      max_matrices=max_matrices),
+              params=[{"lanes": 4}, {"lanes": 8}, {"lanes": 2}, {"lanes": 1}, {"lanes": 2, "max_matrices": 0}])
+GOVERNED = Bench(BENCH.make, params=BENCH.params[:-1])
+END = 511
 
 
-def plan(prompt, lanes, chosen, limit, context, end, all_logits):
-    """Passes [(tokens, first position, wanted positions)] and tokens, by the rules of the golden loop."""
-    passes, tokens = [], []
+@dataclass
+class Plan:
+    """Passes [(nodes, wanted, draft, commits before it)] with nodes (token, position, slot, ancestors), and what they come to."""
+
+    passes: list = field(default_factory=list)
+    tokens: list = field(default_factory=list)
+    drafting: Drafting = field(default_factory=Drafting)
+    prefills: int = 0
+
+
+class Choices:
+    """Stands in for the golden tile: what is chosen depends on the position alone, and in a draft pass differs now and then."""
+
+    def __init__(self, chosen, drafted, plan):
+        self.chosen, self.drafted, self.plan, self.commits = chosen, drafted, plan, []
+
+    def run_pass(self, tokens, positions, slots, *, hwm, wanted, ancestors, draft, commit):
+        self.plan.passes.append((list(zip(tokens, positions, slots, ancestors)), list(wanted), draft, self.commits, hwm))
+        self.commits = []
+        values = np.zeros((len(wanted), 512), np.float32)
+        values[range(len(wanted)), [(self.drafted if draft else self.chosen)[positions[w]] for w in wanted]] = 1
+        return values
+
+
+def plan(prompt, lanes, chosen, drafted, limit, context, end, all_logits, drafter, nodes, branch):
+    """`Plan` by the rules of the golden loop."""
+    p = Plan()
+    tile, free = Choices(chosen, drafted, p), FreeList(lanes)
+    model = {Drafter.OFF: Off, Drafter.NGRAM: lambda: Ngram(branch, SLOTS), Drafter.NESTED: Nested}[drafter]()
     for first in range(0, len(prompt), lanes):
         part = prompt[first:first + lanes]
         last = first + len(part) == len(prompt)
-        passes.append((part, first, list(range(len(part))) if all_logits else [len(part) - 1] if last else []))
-    at = len(prompt)
+        slots = [free.take() for _ in part]
+        wanted = list(range(len(part))) if all_logits else [len(part) - 1] if last else []
+        chain = [(t, first + i, slots[i], (2 << i) - 1) for i, t in enumerate(part)]
+        p.passes.append((chain, wanted, False, tile.commits, free.hwm))
+        tile.commits = [(position, slot) for _, position, slot, _ in chain]
+        p.prefills += 1
+    model.append(prompt)
+    model.settle()
+
+    def over(token, more):
+        length = len(p.tokens) + more
+        return length == limit or token == end or len(prompt) + length - 1 == context
+
+    emitted = [chosen[len(prompt) - 1]]
+    stop = over(emitted[0], 1)
     while True:
-        token = chosen[at - 1]
-        tokens.append(token)
-        if len(tokens) == limit or token == end or at == context:
-            return passes, tokens
-        passes.append(([token], at, [0]))
-        at += 1
+        p.tokens += emitted
+        model.append(emitted)
+        if stop:
+            return p
+        at = len(prompt) + len(p.tokens) - 1
+        tree = Tree(free, emitted[-1], at)
+        p.drafting.passes += model.grow(tree, min(nodes, lanes - 1, context - 1 - at, limit - len(p.tokens) - 1), tile)
+        model.settle()
+        tree.run(tile, range(len(tree.nodes)))
+        path, emitted = verify(tree.nodes, [chosen[n.position] for n in tree.nodes], 0, over)
+        stop = over(emitted[-1], len(emitted))
+        p.drafting.note(tree.nodes, path)
+        tile.commits = [(tree.nodes[i].position, tree.slots[i]) for i in path]
+        for i, slot in enumerate(tree.slots):
+            if i not in path:
+                free.give(slot)
 
 
 async def tell(dut, **fields):
@@ -45,16 +101,16 @@ async def tell(dut, **fields):
 class Tiles:
     """Model of the tiles: takes a pass's flits, answers with candidates whose best is `chosen[position]`, then SYNCs.
 
-    `passes`: (tokens, first position, wanted, measure, counted). `told`: (passes before it, planes descriptor, format). Every tile answers
-    every question about an energy, whether it takes part in passes or not: with its kind plus 1."""
+    `passes`: as in `Plan`, and (measure, counted) of each in `energies`. `told`: (passes before it, planes descriptor, format). Every tile
+    answers every question about an energy, whether it takes part in passes or not: with its kind plus 1."""
 
-    def __init__(self, dut, r, sink, chosen, tiles):
-        self.dut, self.r, self.sink, self.chosen, self.tiles = dut, r, sink, chosen, tiles
-        self.passes, self.told = [], []
+    def __init__(self, dut, r, sink, chosen, drafted, tiles, pause=0):
+        self.dut, self.r, self.sink, self.chosen, self.drafted, self.tiles, self.pause = dut, r, sink, chosen, drafted, tiles, pause
+        self.passes, self.energies, self.told = [], [], []
 
     async def serve(self):
         """Until FINISH."""
-        lanes = {}
+        lanes, commits = {}, []
         while True:
             flit = Flit.from_bits((await self.sink.take(1))[0])
             if flit.kind in (FlitKind.READ, FlitKind.LOAD):
@@ -62,14 +118,23 @@ class Tiles:
                 await self.govern(flit)
                 continue
             assert flit.kind == FlitKind.PASS and flit.lo == 0 and flit.hi == CONDUCTOR - 1
+            token, position, slot, ancestors = (flit.data >> at & (1 << width) - 1 for at, width in ((0, 20), (20, 16), (36, 16), (52, 8)))
             if flit.chan == PassWord.FINISH:
                 return
-            if flit.chan == PassWord.LANE:
-                lanes[flit.lane] = (flit.data & 0xFFFFF, flit.data >> 20 & 0xFFFF, flit.data >> 36 & 0xFFFF)
+            if flit.chan == PassWord.COMMIT:
+                assert not lanes, "what a pass leaves is announced before the next one"
+                commits.append((position, slot))
+            elif flit.chan == PassWord.LANE:
+                lanes[flit.lane] = (token, position, slot, ancestors)
             elif flit.chan == PassWord.START:
-                await self.answer([lanes[i] for i in range((flit.data & 7) + 1)], flit.data >> 8 & 0xFF, flit.data >> 16 & 0xFFFF,
-                                  flit.data >> 3 & 31, flit.data >> 32)
-                lanes = {}
+                nodes = [lanes[i] for i in range((flit.data & 7) + 1)]
+                assert len(lanes) == len(nodes)
+                wanted = [i for i in range(8) if flit.data >> 8 + i & 1]
+                draft = bool(flit.data >> 4 & 1)
+                self.passes.append((nodes, wanted, draft, commits, flit.data >> 16 & 0xFFFF))
+                self.energies.append((flit.data >> 3 & 1, flit.data >> 32))
+                lanes, commits = {}, []
+                await self.answer(nodes, wanted, self.drafted if draft else self.chosen)
 
     async def govern(self, flit):
         if flit.kind == FlitKind.LOAD:
@@ -82,21 +147,18 @@ class Tiles:
             await tell(self.dut, kind=FlitKind.READ, src=tile + 1, lo=CONDUCTOR, hi=CONDUCTOR, chan=Space.COUNTER, addr=flit.addr,
                        data=1 + (flit.addr & 3))
 
-    async def answer(self, lanes, want, hwm, measure, counted):
-        tokens, positions, slots = (list(v) for v in zip(*lanes))
-        assert positions == slots == list(range(positions[0], positions[0] + len(lanes)))
-        assert hwm == positions[-1] + 1
-        wanted = [i for i in range(8) if want >> i & 1]
-        self.passes.append((tokens, positions[0], wanted, measure, counted))
+    async def answer(self, nodes, wanted, chosen):
+        positions = [position for _, position, _, _ in nodes]
         flits = []
         for tile in range(self.tiles):
             for lane in wanted:
                 best = tile == positions[lane] % self.tiles
                 value = np.float32(9 if best else self.r.uniform(-9, 8))
-                token = self.chosen[positions[lane]] if best else self.r.getrandbits(9)
+                token = chosen[positions[lane]] if best else self.r.getrandbits(9)
                 flits.append({"kind": FlitKind.CAND, "lo": CONDUCTOR, "hi": CONDUCTOR, "lane": lane,
                               "data": int(value.view(np.uint32)) | token << 32})
         self.r.shuffle(flits)
+        await clock(self.dut, self.pause)
         for flit in flits:
             await tell(self.dut, **flit)
             await tell(self.dut, kind=FlitKind.SYNC, lo=0, hi=CONDUCTOR - 1, chan=self.r.randrange(8))  # other tiles' business
@@ -105,17 +167,26 @@ class Tiles:
             await tell(self.dut, kind=FlitKind.SYNC, lo=CONDUCTOR, hi=CONDUCTOR)
 
 
-async def generation(dut, r, sinks, *, prompt, limit, context=100, end=None, all_logits=False, tiles=3, matrices=()):
-    """Run one; `matrices`: entries (planes descriptor, sens_err) of the governor's table, which is off when there are none."""
+async def generation(dut, r, sinks, *, prompt, limit, context=100, end=None, all_logits=False, tiles=3, matrices=(), drafter=Drafter.OFF,
+                     nodes=7, branch=0, period=0, pause=0):
+    """Run one; `matrices`: entries (planes descriptor, sens_err) of the governor's table, which is off when there are none.
+
+    period: after so many positions the choices repeat, but for one in eight. pause: cycles that the tiles take.
+    """
     chosen = [r.getrandbits(9) for _ in range(120)]
+    for at in range(period, 120 if period else 0):
+        chosen[at] = chosen[at] if r.random() < 0.12 else chosen[at - period]
+    drafted = [r.getrandbits(9) if r.random() < 0.3 else token for token in chosen]
     if end is not None:
-        chosen[end] = 511
+        chosen = [token if token != END else 0 for token in chosen]
+        chosen[end] = END
     for at, token in enumerate(prompt):
         dut.prompt_write.value, dut.prompt_addr.value, dut.prompt_token.value = 1, at, token
         await clock(dut)
     dut.prompt_write.value = 0
     dut.tiles.value, dut.prompt_length.value, dut.token_limit.value, dut.context_limit.value = tiles, len(prompt), limit, context
-    dut.end_token.value, dut.end_enable.value, dut.all_logits.value = 511, int(end is not None), int(all_logits)
+    dut.end_token.value, dut.end_enable.value, dut.all_logits.value = END, int(end is not None), int(all_logits)
+    dut.drafter.value, dut.draft_nodes.value, dut.branch.value = int(drafter), nodes, branch
     governor = params().get("max_matrices", 8) > 0
     if governor:
         dut.auto.value, dut.matrices.value, dut.knob.value = int(bool(matrices)), len(matrices), 1 << 16
@@ -128,17 +199,22 @@ async def generation(dut, r, sinks, *, prompt, limit, context=100, end=None, all
     await clock(dut)
     dut.start.value = 0
     tx, sink = sinks
-    model = Tiles(dut, r, tx, chosen, tiles)
+    model = Tiles(dut, r, tx, chosen, drafted, tiles, pause)
     served = cocotb.start_soon(model.serve())
-    passes, tokens = plan(prompt, params()["lanes"], chosen, limit, context, 511 if end is not None else None, all_logits)
+    p = plan(prompt, params()["lanes"], chosen, drafted, limit, context, END if end is not None else None, all_logits, drafter, nodes,
+             branch)
+    passes, tokens = p.passes, p.tokens
     got = [t & 0xFFFFF for t in await sink.take(len(tokens))]
     await served
     await clock(dut, 2)
     assert got == tokens
-    prefills = sum(first < len(prompt) for _, first, _ in passes)
-    measured = [bool(matrices) and n < prefills for n in range(len(passes))]
-    last = [1 << len(one[0]) - 1 if n == prefills - 1 else 0 for n, one in enumerate(passes)]
-    assert model.passes == [(*one, on, on * count) for one, on, count in zip(passes, measured, last)]
+    for n, (got, expected) in enumerate(zip(model.passes, passes)):
+        assert got == expected, f"pass {n}"
+    assert len(model.passes) == len(passes)
+    measured = [bool(matrices) and n < p.prefills for n in range(len(passes))]
+    last = [1 << len(one[0]) - 1 if n == p.prefills - 1 else 0 for n, one in enumerate(passes)]
+    assert model.energies == [(on, on * count) for on, count in zip(measured, last)]
+    prefills = p.prefills
     # INT8 when sensitivity * ERR > OUT, with 2 * RING_TILES and RING_TILES of them.
     assert model.told == [(prefills, planes, 1 if 2 * sensitivity > 1 else 2) for planes, sensitivity in matrices]
     if governor:
@@ -151,7 +227,10 @@ async def generation(dut, r, sinks, *, prompt, limit, context=100, end=None, all
             await clock(dut, 3)
             assert int(dut.result.value) == RING_TILES * (1 + kind)
     assert int(dut.done.value) == 1 and int(dut.busy.value) == 0
-    assert int(dut.passes.value) == len(passes)
+    assert int(dut.passes.value) == len(passes) - p.drafting.passes and int(dut.draft_passes.value) == p.drafting.passes
+    assert [int(getattr(dut, name).value) for name in ("proposed", "accepted", "siblings")] == [
+        p.drafting.proposed, p.drafting.accepted, p.drafting.siblings]
+    assert [int(getattr(dut, f"lengths_{n}").value) for n in range(8)] == [p.drafting.lengths.get(n, 0) for n in range(8)]
     assert 0 < int(dut.prefill_cycles.value) <= int(dut.cycles.value)
     return tokens
 
@@ -177,6 +256,34 @@ async def endings(dut):
 
 
 @BENCH.test()
+async def drafted_generations(dut):
+    """Texts that repeat themselves now and then, by every drafter, with every ending."""
+    await start(dut)
+    r, sinks = rng("drafts"), (Sink(dut, "tx"), Sink(dut, "tokens"))
+    accepted = 0
+    for _ in range(12):
+        prompt = [r.getrandbits(9) for _ in range(r.randrange(1, 10))]
+        drafter = r.choice([Drafter.NGRAM, Drafter.NGRAM, Drafter.NESTED])
+        await generation(dut, r, sinks, prompt=prompt, limit=r.randrange(1, 60), context=r.choice([100, 40, len(prompt) + 3]),
+                         end=r.choice([None, 60, 20]), tiles=r.randrange(1, 4), drafter=drafter, nodes=r.choice([1, 3, 7, 15]),
+                         branch=r.randrange(3), period=r.choice([1, 3, 7, 12]))
+        accepted += int(dut.accepted.value)
+    assert params()["lanes"] == 1 or accepted > 20
+
+
+@BENCH.test()
+async def a_verdict_turns_into_a_pass_quickly(dut):
+    """With the tables' drafts, at most 4 M cycles (10 for M = 1, 2) lie between the last answer and START, when nothing
+    holds the ring or the tokens, and passes take longer than the tables' learning.
+    """
+    await start(dut)
+    r, sinks = rng("turns"), (Sink(dut, "tx", stall=0), Sink(dut, "tokens", stall=0))
+    await generation(dut, r, sinks, prompt=[1, 2, 3], limit=80, drafter=Drafter.NGRAM, branch=1, period=5, pause=64)
+    assert params()["lanes"] == 1 or int(dut.accepted.value) > 10
+    assert 0 < int(dut.turn.value) <= max(10, 4 * params()["lanes"])
+
+
+@BENCH.test()
 async def abort_ends_after_the_pass(dut):
     await start(dut)
     r, tx, sink = rng("abort"), Sink(dut, "tx"), Sink(dut, "tokens")
@@ -185,7 +292,7 @@ async def abort_ends_after_the_pass(dut):
     dut.start.value = 1
     await clock(dut)
     dut.start.value = 0
-    model = Tiles(dut, r, tx, [7] * 120, 1)
+    model = Tiles(dut, r, tx, [7] * 120, [7] * 120, 1)
     served = cocotb.start_soon(model.serve())
     await sink.take(3)
     dut.abort.value = 1

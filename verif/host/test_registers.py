@@ -15,6 +15,7 @@ AUTO = 2  # of OPTIONS
 OKAY, SLVERR = 0, 2
 GOOD = {"TILES": 2, "PROMPT_LENGTH": 7, "TOKEN_LIMIT": 5, "CONTEXT": 256}
 LEGAL_LIMITS = {"TILES": 3, "PROMPT_LENGTH": 250, "TOKEN_LIMIT": 65535, "CONTEXT": 260, "MATRICES": 77}
+DRAFTED = {"CONTEXT": 256, "DRAFT": 1}  # the largest context with a drafter
 
 
 async def begin(dut, stall=0.3):
@@ -165,12 +166,13 @@ async def a_start_that_could_not_end_is_rejected(dut):
     accepted = 0
 
     async def try_with(**changes):
-        for name, value in {**GOOD, "MATRICES": 0, **changes}.items():
+        for name, value in {**GOOD, "MATRICES": 0, "DRAFT": 0, **changes}.items():
             await host.write(name, value)
         await host.write("CONTROL", 1)
 
     bad = [{name: 0} for name in GOOD]
     bad += [{"TILES": 4}, {"PROMPT_LENGTH": 251, "CONTEXT": 260}, {"PROMPT_LENGTH": 8, "CONTEXT": 7}, {"CONTEXT": 261}, {"MATRICES": 78}]
+    bad += [{"CONTEXT": 257, "DRAFT": drafter} for drafter in (1, 2)]
     for changes in bad:
         await try_with(**changes)
         assert started.count == accepted, changes
@@ -179,7 +181,7 @@ async def a_start_that_could_not_end_is_rejected(dut):
         await host.read("STATUS")
         assert await host.field("STATUS", "REJECTED") == 1  # it stays
         accepted += 1
-        await try_with(**({} if accepted % 2 else LEGAL_LIMITS))
+        await try_with(**({}, LEGAL_LIMITS, LEGAL_LIMITS | DRAFTED)[accepted % 3])
         assert started.count == accepted
         assert await host.field("STATUS", "REJECTED") == 0
 

@@ -87,6 +87,8 @@ def difference(result, reference):
         if len(bad):
             at = int(bad[0])
             return f"position {position}: {len(bad)} logits differ; token {at} has {result.logits[position][at]!r}, not {row[at]!r}"
+    if result.drafting != reference.drafting:
+        return f"{result.drafting}, not {reference.drafting}"
     if result.precision.keys() != reference.precision.keys():
         return f"precision of matrices {sorted(result.precision)}, not {sorted(reference.precision)}"
     for name, row in reference.precision.items():

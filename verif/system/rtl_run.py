@@ -15,6 +15,7 @@ from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles, RisingEdge, with_timeout
 from cocotbext.axi import AxiBus, AxiLiteBus, AxiLiteMaster, AxiMaster
 
+from hayate.rtl.contract.config import MAX_LANES
 from hayate.rtl.contract.isa import Counter
 from hayate.rtl.contract.regmap import BY_NAME
 
@@ -111,8 +112,12 @@ async def generation(dut):
             low = await host.read("GOVERNOR_LOW")
             row.append(low | await host.read("GOVERNOR_HIGH") << 32 if kind < 3 else low)
         decisions.append(row)
+    drafting = {name: await host.read(register) for name, register in
+                (("proposed", "PROPOSED"), ("accepted", "ACCEPTED"), ("siblings", "SIBLINGS"), ("passes", "DRAFT_PASSES"))}
+    lengths = [await host.read(f"ACCEPTED_{n}") for n in range(MAX_LANES)]
     status = await host.read("STATUS")
     event("done", cycles=await host.read("CYCLES"), prefill=await host.read("PREFILL_CYCLES"), passes=await host.read("PASSES"),
           counters=counters, decisions=decisions, governor=await host.read("GOVERNOR_CYCLES"),
+          drafting=drafting, lengths=lengths, turn=await host.read("TURN"),
           fault=field("STATUS", "FAULT", status), full=field("STATUS", "FULL", status), seconds=seconds)
     out.close()

@@ -1,6 +1,7 @@
 """Top module of a whole-machine simulation: the package, a monitor that writes the logits trace to a file, and wave control.
 
-The monitor spares Python a wake-up per row: a line is ``position row mask value...``, hexadecimal, one value per lane.
+The monitor spares Python a wake-up per row: a line is ``row mask value...``, one value per lane, all hexadecimal; and behind the rows of
+a pass ``v kept position...``: which lanes belong to the text, and where.
 """
 
 
@@ -20,11 +21,13 @@ def sim_top(config, ports, prefix="hayate"):
     wires = "\n".join(f"  wire {width(p)}{p.name};" for p in traced)
     pins = ",\n".join(f"    .{p.name}({p.name})" for p in ports)
     lanes = range(config.lanes)
-    form = "%0h %0h %0h" + " %h" * config.lanes
+    form = "%0h %0h" + " %h" * config.lanes
     monitors = "\n".join(
-        f"      if (trace_valid__{t}) $fwrite(trace, \"{form}\\n\", trace_position, trace_row__{t}, trace_mask__{t}, "
+        f"      if (trace_valid__{t}) $fwrite(trace, \"{form}\\n\", trace_row__{t}, trace_mask__{t}, "
         + ", ".join(f"trace_values__{t}[{32 * n}+:32]" for n in lanes) + ");"
         for t in range(config.tiles))
+    verdict = (f"      if (trace_verdict) $fwrite(trace, \"v %0h{' %0h' * config.lanes}\\n\", trace_kept, "
+               + ", ".join(f"trace_positions[{16 * n}+:16]" for n in lanes) + ");")
     return f"""module sim_top (
 {head}
 );
@@ -47,6 +50,7 @@ def sim_top(config, ports, prefix="hayate"):
   always @(posedge clk) begin
     if (trace != 0) begin
 {monitors}
+{verdict}
     end
   end
 `ifdef HAYATE_WAVES

@@ -14,7 +14,7 @@ def entries(program, descriptors, tile, pass_, lanes, table=None):
     """(matrix entries, vector entries) of one pass, dictionaries of the fields that mean something for their opcode.
 
     program: `Instr` with integer fields. descriptors: dictionaries, primary and planes. tile: fields of TileState. pass_: positions,
-    want, hwm, measure. table: index of a planes descriptor -> `Format`, FP16 where it says nothing.
+    want, hwm, measure, draft. table: index of a planes descriptor -> `Format`, FP16 where it says nothing.
     """
     matrix, vector = [], []
     index, loops = [0] * len(LoopReg), {}
@@ -88,6 +88,8 @@ def _planes(i, d, block, descriptors, pass_, table):
     hi_base = p["base"] + block * p["block_stride"]
     if pass_["measure"]:
         fmt = Format.FP16 if p["fp16"] else Format.INT8
+    elif pass_["draft"]:
+        fmt = Format.INT4
     else:
         fmt = table.get(d["alt"], Format.FP16)
     fields = {"format": int(fmt), "group": p["group"], "hi_base": hi_base, "lo_base": hi_base + p["lo_offset"], "pitch": p["pitch"],

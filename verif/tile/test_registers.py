@@ -15,6 +15,7 @@ def random_flit(r, lanes):
     """(kind, chan, lane, addr, data), mostly one that means something here."""
     data = r.getrandbits(64)
     kind, chan = r.choice([(FlitKind.LOAD, Space.CSR), (FlitKind.PASS, PassWord.LANE), (FlitKind.PASS, PassWord.START),
+                           (FlitKind.PASS, PassWord.COMMIT),
                            (r.choice(list(FlitKind)), r.randrange(8))])
     if r.random() < 0.5:  # no more positions than lanes
         data = data & ~7 | r.randrange(lanes)
@@ -27,10 +28,10 @@ def apply(state, kind, chan, lane, addr, data):
         name = CSR_FIELDS[addr]
         tile[name] = data & (1 << TileState[name].width) - 1
     elif (kind, chan) == (FlitKind.PASS, PassWord.LANE) and lane < len(lanes):
-        lanes[lane] = {"token": data & 0xFFFFF, "pos": data >> 20 & 0xFFFF, "slot": data >> 36 & 0xFFFF}
+        lanes[lane] = {"token": data & 0xFFFFF, "pos": data >> 20 & 0xFFFF, "slot": data >> 36 & 0xFFFF, "ancestors": data >> 52 & 0xFF}
     elif (kind, chan) == (FlitKind.PASS, PassWord.START):
         pass_.update(positions=(data & 7) + 1, measure=data >> 3 & 1, want=data >> 8 & 0xFF, hwm=data >> 16 & 0xFFFF,
-                     counted=data >> 32 & 0xFF)
+                     counted=data >> 32 & 0xFF, draft=data >> 4 & 1)
 
 
 def check(dut, state):

@@ -84,8 +84,8 @@ async def write_table(dut, table):
         await flit(dut, kind=FlitKind.LOAD, chan=Space.CSR, addr=1 << PRECISION_BIT | index, data=int(fmt))
 
 
-async def start_pass(dut, positions=1, want=0, hwm=1, measure=0):
-    data = positions - 1 | measure << 3 | want << 8 | hwm << 16
+async def start_pass(dut, positions=1, want=0, hwm=1, measure=0, draft=0):
+    data = positions - 1 | measure << 3 | draft << 4 | want << 8 | hwm << 16
     await flit(dut, kind=FlitKind.PASS, chan=PassWord.START, data=data)
     await clock(dut)
 
@@ -138,12 +138,13 @@ async def run_programs(dut):
     for _ in range(15):
         program, descriptors, tile = random_program(r), random_descriptors(r), random_tile(r)
         await load(dut, program, descriptors, tile)
-        for measure in r.choices([0, 1], k=3):
+        for measure, draft in r.choices([(0, 0), (0, 1), (1, 0)], k=4):
             pass_ = {"positions": r.randrange(1, lanes + 1), "want": r.choice([0, 1]), "hwm": r.randrange(1, 200),
-                     "measure": measure}
+                     "measure": measure, "draft": draft}
             for lane in range(lanes):
                 token, pos, slot = r.getrandbits(20), r.getrandbits(16), r.getrandbits(16)
                 await flit(dut, kind=FlitKind.PASS, chan=PassWord.LANE, lane=lane, data=token | pos << 20 | slot << 36)
+                await flit(dut, kind=FlitKind.PASS, chan=PassWord.COMMIT, lane=lane, data=r.getrandbits(64))  # no business of this one
             await start_pass(dut, **pass_)
             known = descriptors if nested else [{**d, "alt": 0} for d in descriptors]
             want_m, want_v = entries(program, known, tile, pass_ if governor else {**pass_, "measure": 0}, lanes, table)
@@ -155,11 +156,12 @@ async def run_programs(dut):
             check(got_v, want_v, VectorEntry)
             assert TileState.from_bits(int(dut.tile.value)).as_bits() == TileState.const(tile).as_bits()
             assert PassState.from_bits(int(dut.pass_state.value)).as_bits() == PassState.const(pass_).as_bits()
-            seen |= {(e["format"], e["measure"], e["dual"]) for e in want_m if e.get("planes")}
+            seen |= {(e["format"], e["measure"], e["dual"], draft) for e in want_m if e.get("planes")}
             fresh = random_table(r)
             table |= fresh
             await write_table(dut, fresh)
-    ways = ({(0, 0, 0), (1, 0, 0), (2, 0, 0)} if nested else set()) | ({(0, 1, 1), (1, 1, 0)} if governor else set())
+    measured = {(0, 1, 1, 0), (1, 1, 0, 0)} if governor else {(0, 0, 0, 0)}
+    ways = {(0, 0, 0, 0), (1, 0, 0, 0), (2, 0, 0, 0), (2, 0, 0, 1)} | measured if nested else set()
     assert seen == ways, f"the programs do not cover every way to read a matrix: {seen}"
 
 
@@ -212,6 +214,7 @@ async def damage_of_the_precision_table_is_noticed(dut):
             dut.flip_table.value = 0
             assert await errors_of_pass(dut) == 1
             assert await errors_of_pass(dut, measure=1) == 0, "a pass that measures does not read the table"
+            assert await errors_of_pass(dut, draft=1) == 0, "neither does a draft pass"
     await write_table(dut, {PLANES_AT: Format.INT4})
     assert await errors_of_pass(dut) == 0
 

@@ -46,6 +46,7 @@ class Ring:
         self.source, self.sink = Source(dut, "ring_in", pause=stall), Sink(dut, "ring_out", stall=stall)
         self.dut = dut
         self.sent, self.returned, self.seen = [], [], []  # ours, ours come back, the tile's
+        self.nodes, self.accepted = [], []  # (slot, position) of the last pass, and what of it the next one finds in the text
         cocotb.start_soon(self._turn())
 
     def send(self, **fields):
@@ -62,11 +63,20 @@ class Ring:
     def control(self, word, lane=0, data=0):
         self.send(kind=FlitKind.PASS, hi=CONDUCTOR - 1, chan=word, lane=lane, data=data)
 
-    def start_pass(self, tokens, positions, slots, hwm, wanted, measure=0, counted=()):
+    def start_pass(self, tokens, positions, slots, hwm, wanted, measure=0, counted=(), ancestors=None, draft=0):
+        """A pass, as `Tile.run_pass` of the golden model says; all of it becomes part of the text, unless `commit` says otherwise."""
+        for slot, position in self.accepted:
+            self.control(PassWord.COMMIT, data=position << 20 | slot << 36)
+        self.nodes = self.accepted = list(zip(slots, positions))
         for lane, (token, position, slot) in enumerate(zip(tokens, positions, slots)):
-            self.control(PassWord.LANE, lane, token | position << 20 | slot << 36)
+            sees = ancestors[lane] if ancestors else (2 << lane) - 1
+            self.control(PassWord.LANE, lane, token | position << 20 | slot << 36 | sees << 52)
         want, count = (sum(1 << w for w in which) for which in (wanted, counted))
-        self.control(PassWord.START, data=len(tokens) - 1 | measure << 3 | want << 8 | hwm << 16 | count << 32)
+        self.control(PassWord.START, data=len(tokens) - 1 | measure << 3 | draft << 4 | want << 8 | hwm << 16 | count << 32)
+
+    def commit(self, nodes):
+        """Of the last pass, these positions become part of the text."""
+        self.accepted = [self.nodes[n] for n in nodes]
 
     async def until(self, **fields):
         """Wait for a flit of the tile with these fields; the flits up to it, taken out."""
@@ -107,18 +117,18 @@ async def begin(dut, stall=0.25):
     return Ring(dut, stall)
 
 
-def load_model(ring):
+def load_model(ring, config=CONFIG):
     """A compiled model into the tile; the image and its placement."""
     from hayate.compiler import place
     from hayate.verif.system.checks import image
 
-    placement = place(image(), CONFIG)
+    placement = place(image(), config)
     for record in placement.loads(kv=False):
         ring.load(record.space, record.addr, record.data)
     return image(), placement
 
 
-def trace(dut):
+def trace(dut, lanes=CONFIG.lanes):
     """List that fills with (row, mask, values) as the trace port shows them."""
     import cocotb
     from cocotb.triggers import RisingEdge
@@ -129,7 +139,7 @@ def trace(dut):
         while True:
             await RisingEdge(dut.clk)
             if int(dut.trace_valid.value):
-                values = [int(getattr(dut, f"trace_values__{lane}").value) for lane in range(CONFIG.lanes)]
+                values = [int(getattr(dut, f"trace_values__{lane}").value) for lane in range(lanes)]
                 rows.append((int(dut.trace_row.value), int(dut.trace_mask.value), values))
             assert not int(dut.fault.value)
 

@@ -145,7 +145,7 @@ async def cycles(dut):
     lanes = params()["lanes"]
     driver, golden = await prepare(dut, PLAIN, stall=0, pause=0)
     passes = {"positions": lanes, "want": 1, "hwm": 32}
-    states = [{"token": 0, "pos": 50, "slot": 0}] * lanes
+    states = [{"token": 0, "pos": 50, "slot": 0, "ancestors": 0}] * lanes
     driver.set_pass(passes, states, PLAIN)
     golden.begin(*passes.values(), states)
     send = {"send": 1, "hi": 0}

@@ -7,7 +7,7 @@ import numpy as np
 from hayate.rtl.contract.alu_ops import AluOp
 from hayate.rtl.contract.constants import ACC_LSB, ACC_WIDTH
 from hayate.rtl.contract.flits import CONDUCTOR, FlitKind
-from hayate.rtl.contract.isa import STAGE_BIT, ASrc, BSrc, Mode, Op, PassWord, SendMode
+from hayate.rtl.contract.isa import NEVER, STAGE_BIT, ASrc, BSrc, Mode, Op, PassWord, SendMode
 from hayate.rtl.contract.layout import slot_home
 from hayate.verif.golden.numerics import elementary, fp16, fp32
 
@@ -69,7 +69,8 @@ class VectorGolden:
         self.micro = {}
         self.vmem = np.zeros((lanes, vmem_depth), np.float32)
         self.stage = np.zeros((lanes, stage_depth), np.uint64)
-        self.positions = np.zeros(max_slots, np.int64)
+        self.text = np.zeros(max_slots, np.int64)  # local row -> position in the text
+        self.nodes = [None] * lanes  # local row of each lane's slot, where this tile holds it
         self.rows = deque()
         self.collected, self.maxima = [0] * lanes, np.full(lanes, LOWEST)
         self.sums, self.largest = [0] * lanes, np.full(lanes, LOWEST)
@@ -77,10 +78,10 @@ class VectorGolden:
         self.levels = [0] * 8
         self.sent, self.trace, self.saturated = [], [], 0
         self.passes = {"positions": 1, "want": 0, "hwm": 0}
-        self.lane_states = [{"token": 0, "pos": 0, "slot": 0} for _ in range(lanes)]
+        self.lane_states = [{"token": 0, "pos": 0, "slot": 0, "ancestors": 0} for _ in range(lanes)]
 
     def begin(self, positions, want, hwm, lane_states):
-        """A pass: its slots get their positions."""
+        """A pass; the slots of its lanes come as flits."""
         self.passes, self.lane_states = {"positions": positions, "want": want, "hwm": hwm}, lane_states
 
     def receive(self, flit):
@@ -97,11 +98,14 @@ class VectorGolden:
                     self.maxima[lane] = value
             case FlitKind.SYNC:
                 self.levels[flit["chan"]] += 1
-            case FlitKind.PASS if flit["chan"] == PassWord.LANE:
+            case FlitKind.PASS if flit["chan"] in (PassWord.LANE, PassWord.COMMIT):
                 slot, pos = word >> 36 & 0xFFFF, word >> 20 & 0xFFFF
                 index, row = slot_home(slot, self.tile["group_size"])
-                if index == self.tile["group_index"]:
-                    self.positions[row] = pos
+                here = index == self.tile["group_index"]
+                if here:
+                    self.text[row] = pos if flit["chan"] == PassWord.COMMIT else NEVER
+                if flit["chan"] == PassWord.LANE:
+                    self.nodes[lane] = row if here else None
 
     # Lanes.
     def _lanes(self, entry):
@@ -115,8 +119,9 @@ class VectorGolden:
     def _hidden(self, lanes, row):
         """Lanes that must not see local slot row `row`."""
         slot = (row // 4 * self.tile["group_size"] + self.tile["group_index"]) * 4 + row % 4
-        return np.array([
-            slot >= self.passes["hwm"] or (p < self.lanes and self.positions[row] > self.lane_states[p]["pos"]) for p, _ in lanes])
+        own = sum(1 << lane for lane, node in enumerate(self.nodes) if node == row)
+        states = [self.lane_states[p % self.lanes] for p, _ in lanes]  # those that the pass does not have are not active
+        return np.array([slot >= self.passes["hwm"] or self.text[row] > s["pos"] and not own & s["ancestors"] for s in states])
 
     # Instructions.
     def ready(self, entry):

@@ -54,10 +54,14 @@ class Pass:
         self.positions = r.randint(1, lanes)
         self.want = r.getrandbits(lanes)
         self.hwm = r.randint(1, MAX_SLOTS)
-        slots = r.sample(range(MAX_SLOTS), lanes)
-        self.states = [{"token": r.getrandbits(20), "pos": r.randrange(80), "slot": s} for s in slots]
+        slots = r.sample(range(MAX_SLOTS), 2 * lanes)
+        self.states = [{"token": r.getrandbits(20), "pos": r.randrange(80), "slot": s, "ancestors": r.getrandbits(lanes) | 1 << k}
+                       for k, s in enumerate(slots[:lanes])]
         self.begin = [
-            {"kind": FlitKind.PASS, "chan": PassWord.LANE, "lane": k, "data": s["token"] | s["pos"] << 20 | s["slot"] << 36}
+            {"kind": FlitKind.PASS, "chan": PassWord.COMMIT, "data": r.randrange(80) << 20 | s << 36} for s in slots[lanes:]]
+        self.begin += [
+            {"kind": FlitKind.PASS, "chan": PassWord.LANE, "lane": k,
+             "data": s["token"] | s["pos"] << 20 | s["slot"] << 36 | s["ancestors"] << 52}
             for k, s in enumerate(self.states[: self.positions])]
         self.steps = []
         self._program()

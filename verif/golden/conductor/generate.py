@@ -1,18 +1,23 @@
-"""Golden token loop: prefill in passes of M positions, then greedy decoding, one position a pass."""
+"""Golden token loop: prefill in passes of M positions, then greedy decoding; a pass verifies what a drafter proposes."""
 
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from hayate.rtl.contract.draft import BRANCH
 from hayate.rtl.contract.errors import HayateError
 
 from ..tile.sequencer import Tile
+from . import draft
+from .free_list import FreeList
 from .governor import QUALITY, Governor
+from .tree import verify
 
 
 @dataclass
 class Generation:
-    """What a generation produced: `tokens`, `logits` by absolute position (those that were wanted), `passes`, and `precision`.
+    """What a generation produced: `tokens`, `logits` by absolute position (wanted, and part of the text), `passes` (not those that only
+    draft), `drafting` and `precision`.
 
     `precision`: descriptor name of each weight matrix -> {"format": "fp16", "int8" or "int4", "out", "err", "half": its energies}.
     """
@@ -23,6 +28,7 @@ class Generation:
     passes: int = 0
     saturated: int = 0
     precision: dict = field(default_factory=dict)
+    drafting: draft.Drafting = field(default_factory=draft.Drafting)
 
 
 def choose(logits):
@@ -46,7 +52,7 @@ def check_request(image, prompt, tokens, slots, lanes):
 
 
 def generate(image, prompt, tokens, *, lanes=4, slots=None, end=(), all_logits=False, on_token=None, tile=None, precision="auto",
-             quality=QUALITY, pins=None):
+             quality=QUALITY, pins=None, speculate="off", nodes=None, branch=None):
     """Greedy continuation of `prompt` by at most `tokens` tokens, cut at an end token or at the end of the context.
 
     Parameters
@@ -54,7 +60,8 @@ def generate(image, prompt, tokens, *, lanes=4, slots=None, end=(), all_logits=F
     image: `Image`. prompt: token ids. lanes: M. slots: KV slots (default: the model's context and M in whole quads).
     end: ids that end the text (emitted, then stop). all_logits: keep the logits of every prompt position; the energies of the matrix that
     makes them count the last one all the same. on_token: called with each token id as it is chosen. tile: a `Tile` to reuse.
-    precision, quality, pins: see `Governor`.
+    precision, quality, pins: see `Governor`. speculate: one of `draft.DRAFTERS`; tokens and logits do not depend on it. nodes: most nodes
+    that are proposed for a pass (default: M - 1). branch: of those, for the n-gram drafter's alternative (default: `BRANCH` of M).
 
     Returns `Generation`. Raises HayateError for a request that does not fit.
     """
@@ -62,30 +69,57 @@ def generate(image, prompt, tokens, *, lanes=4, slots=None, end=(), all_logits=F
     prompt = [int(t) for t in prompt]
     check_request(image, prompt, tokens, slots, lanes)
     governor = Governor(image, precision, quality, pins)
+    context = min(image.model["context"], slots - lanes)
+    drafter = draft.make(image, speculate, BRANCH.get(lanes, 0) if branch is None else branch, context + 1)
     tile = tile or Tile(image, lanes=lanes, slots=slots)
     tile.state.reset()
     governor.begin(tile.state)
-    context = min(image.model["context"], slots - lanes)
+    free = FreeList(lanes)
     result = Generation(prompt)
     for positions in _passes(0, len(prompt), lanes):
         last = positions[-1] == len(prompt) - 1
         wanted = range(len(positions)) if all_logits else [len(positions) - 1] if last else []
-        logits = tile.run_pass(prompt[positions[0]:positions[-1] + 1], positions, positions, hwm=positions[-1] + 1, wanted=wanted,
+        taken = [free.take() for _ in positions]
+        logits = tile.run_pass(prompt[positions[0]:positions[-1] + 1], positions, taken, hwm=free.hwm, wanted=wanted,
                                measure=governor.measure, counted=[len(positions) - 1] if last else [])
         result.passes += 1
         result.logits.update((int(positions[w]), row) for w, row in zip(wanted, logits))
     result.precision = governor.freeze(tile.state)
-    at = len(prompt)
-    while True:
-        token = choose(result.logits[at - 1])
-        result.tokens.append(token)
-        if on_token:
-            on_token(token)
-        if len(result.tokens) == tokens or token in end or at == context:
-            break
-        result.logits[at] = tile.run_pass([token], [at], [at], hwm=at + 1, wanted=[0])[0]
+    drafter.append(prompt)
+    drafter.settle()
+
+    def ends(token, more):
+        """Whether the text ends with `token`, the `more`-th that this pass emits."""
+        length = len(result.tokens) + more
+        return length == tokens or token in end or len(prompt) + length - 1 == context
+
+    def emit(chosen):
+        result.tokens += chosen
+        drafter.append(chosen)
+        for token in chosen:
+            if on_token:
+                on_token(token)
+
+    emitted = [choose(result.logits[len(prompt) - 1])]
+    over = ends(emitted[0], 1)
+    emit(emitted)
+    while not over:
+        at = len(prompt) + len(result.tokens) - 1
+        tree = draft.Tree(free, emitted[-1], at)
+        room = min(lanes - 1 if nodes is None else min(nodes, lanes - 1), context - 1 - at, tokens - len(result.tokens) - 1)
+        result.drafting.passes += drafter.grow(tree, room, tile)
+        drafter.settle()
+        logits = tree.run(tile, range(len(tree.nodes)))
+        path, emitted = verify(tree.nodes, [choose(row) for row in logits], 0, ends)
+        over = ends(emitted[-1], len(emitted))
+        tile.commit(path)
+        for i, slot in enumerate(tree.slots):
+            if i not in path:
+                free.give(slot)
         result.passes += 1
-        at += 1
+        result.drafting.note(tree.nodes, path)
+        result.logits.update((tree.nodes[i].position, logits[i]) for i in path)
+        emit(emitted)
     result.saturated = tile.state.saturated
     return result
 

@@ -1,0 +1,46 @@
+"""What drafting came to: counters over the verified passes of a generation."""
+
+from amaranth.hdl import Module, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+
+class Tally(wiring.Component):
+    """Adds up verified passes. A strobe's effect shows 2 cycles later; a pass every 2 cycles at most.
+
+    Parameters
+    ----------
+    lanes: M.
+
+    Members
+    -------
+    clear: In, a generation begins. verified: In, strobe. count: In(4), nodes of the pass. emitted: In(4), tokens that it gave, 1 to
+        `lanes`: the root's, and one for each accepted node. siblings: In(lanes), accepted nodes whose parent has an earlier child.
+    proposed, accepted, sibling_commits: Out(32). lengths: Out, `lanes` x 32, passes with 0, 1, ... accepted nodes.
+    """
+
+    def __init__(self, lanes):
+        self._lanes = lanes
+        super().__init__({
+            "clear": In(1), "verified": In(1), "count": In(4), "emitted": In(4), "siblings": In(lanes),
+            "proposed": Out(32), "accepted": Out(32), "sibling_commits": Out(32), "lengths": Out(32).array(lanes),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        s1_verified, s1_drafted, s1_accepted, s1_siblings = Signal(), Signal(4), Signal(4), Signal(4)
+        m.d.sync += [
+            s1_verified.eq(self.verified), s1_drafted.eq(self.count - 1), s1_accepted.eq(self.emitted - 1),
+            s1_siblings.eq(sum(self.siblings[n] for n in range(self._lanes))),
+        ]
+        with m.If(self.clear):
+            m.d.sync += [c.eq(0) for c in (self.proposed, self.accepted, self.sibling_commits, *self.lengths)]
+        with m.Elif(s1_verified):
+            m.d.sync += [
+                self.proposed.eq(self.proposed + s1_drafted), self.accepted.eq(self.accepted + s1_accepted),
+                self.sibling_commits.eq(self.sibling_commits + s1_siblings),
+            ]
+            for n in range(self._lanes):
+                with m.If(s1_accepted == n):
+                    m.d.sync += self.lengths[n].eq(self.lengths[n] + 1)
+        return m

@@ -1,0 +1,48 @@
+"""The nodes of a pass against the golden tree: random growth, and slots given in any order."""
+
+from hayate.rtl.conductor.nodes import Node, Nodes
+from hayate.verif.bench import Bench, params, rng
+from hayate.verif.bench.drivers import clock, settle, start
+from hayate.verif.golden.conductor import tree
+
+BENCH = Bench(lambda lanes: Nodes(lanes), params=[{"lanes": n} for n in (1, 2, 4, 8)])
+
+
+async def strobe(dut, name, **values):
+    for port, value in values.items():
+        getattr(dut, port).value = value
+    getattr(dut, name).value = 1
+    await clock(dut)
+    getattr(dut, name).value = 0
+
+
+async def shown(dut, lane):
+    dut.lane.value = lane
+    await settle()
+    return Node.from_bits(int(dut.node.value))
+
+
+@BENCH.test()
+async def grows_as_the_golden_tree(dut):
+    await start(dut)
+    r, lanes = rng("trees"), params()["lanes"]
+    for _ in range(40):
+        nodes = [tree.Node(r.getrandbits(20), r.getrandbits(15), -1)]
+        await strobe(dut, "root", token=nodes[0].token, position=nodes[0].position, parent=r.randrange(8))
+        slots = {}
+        for n in range(1, r.randint(1, lanes)):
+            if r.random() < 0.3:
+                slots[n - 1] = r.getrandbits(16)
+                await strobe(dut, "place", lane=n - 1, slot=slots[n - 1])
+            parent = r.randrange(n)
+            nodes.append(tree.Node(r.getrandbits(20), nodes[parent].position + 1, parent))
+            await strobe(dut, "add", token=nodes[-1].token, parent=parent, position=r.getrandbits(16))
+        for n in r.sample(range(len(nodes)), r.randint(0, len(nodes))):
+            slots[n] = r.getrandbits(16)
+            await strobe(dut, "place", lane=n, slot=slots[n])
+        await settle()
+        assert int(dut.count.value) == len(nodes)
+        for n, (node, ancestors) in enumerate(zip(nodes, tree.ancestors(nodes))):
+            got = await shown(dut, n)
+            assert (got.token, got.position, got.parent, got.ancestors) == (node.token, node.position, max(node.parent, 0), ancestors)
+            assert got.placed == (n in slots) and (n not in slots or got.slot == slots[n])

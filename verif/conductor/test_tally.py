@@ -1,0 +1,42 @@
+"""The tally against the golden one: random verified passes, and generations that begin anew."""
+
+from hayate.rtl.conductor.tally import Tally
+from hayate.verif.bench import Bench, params, rng
+from hayate.verif.bench.drivers import clock, start
+from hayate.verif.golden.conductor.draft import Drafting
+from hayate.verif.golden.conductor.tree import Node, siblings
+
+BENCH = Bench(lambda lanes: Tally(lanes), params=[{"lanes": n} for n in (1, 2, 4, 8)])
+
+
+@BENCH.test()
+async def counts_as_the_golden_tally(dut):
+    await start(dut)
+    r, lanes = rng("passes"), params()["lanes"]
+    for _ in range(6):
+        dut.clear.value = 1
+        await clock(dut)
+        dut.clear.value = 0
+        await clock(dut, 2)
+        golden = Drafting()
+        for _ in range(r.randrange(30)):
+            nodes = [Node(0, 0, -1)]
+            while len(nodes) < lanes and r.random() < 0.8:
+                nodes.append(Node(0, 0, r.randrange(len(nodes))))
+            path = [0]
+            while children := [i for i, n in enumerate(nodes) if n.parent == path[-1]]:
+                if r.random() < 0.3:
+                    break
+                path.append(r.choice(children))
+            golden.note(nodes, path)
+            late = siblings(nodes) & sum(1 << i for i in path)
+            dut.verified.value, dut.count.value, dut.emitted.value, dut.siblings.value = 1, len(nodes), len(path), late
+            await clock(dut)
+            dut.verified.value, dut.count.value, dut.emitted.value, dut.siblings.value = 0, r.randrange(9), r.randrange(9), 0
+            await clock(dut, r.randint(1, 3))
+        await clock(dut, 2)
+        assert int(dut.proposed.value) == golden.proposed
+        assert int(dut.accepted.value) == golden.accepted
+        assert int(dut.sibling_commits.value) == golden.siblings
+        lengths = [int(getattr(dut, f"lengths__{n}").value) for n in range(lanes)]
+        assert lengths == [golden.lengths.get(n, 0) for n in range(lanes)]

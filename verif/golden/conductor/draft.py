@@ -1,0 +1,132 @@
+"""Golden drafting: the tree of a pass as it grows, and the drafters that let it."""
+
+from dataclasses import dataclass, field
+
+from hayate.rtl.contract.draft import TABLE_LOG2, Drafter
+from hayate.rtl.contract.errors import HayateError
+
+from .governor import weight_matrices
+from .ngram import NgramTable
+from .tree import Node, ancestors, siblings
+
+DRAFTERS = tuple(d.name.lower() for d in Drafter)
+
+
+class Tree:
+    """Nodes of a pass, in the order in which they were added, with their KV slots.
+
+    Parameters
+    ----------
+    free: `FreeList` that slots come from. token, position: of the root.
+    """
+
+    def __init__(self, free, token, position):
+        self._free = free
+        self.nodes, self.slots = [], []
+        self._add(Node(token, position, -1))
+
+    def _add(self, node):
+        self.nodes.append(node)
+        self.slots.append(self._free.take())
+
+    def add(self, token, parent):
+        """A node that continues node `parent` with `token`."""
+        self._add(Node(token, self.nodes[parent].position + 1, parent))
+
+    def run(self, tile, wanted, draft=False):
+        """Evaluate all nodes in one pass; float32 [len(wanted), vocab]. Nothing is committed."""
+        return tile.run_pass([n.token for n in self.nodes], [n.position for n in self.nodes], self.slots, hwm=self._free.hwm, wanted=wanted,
+                             ancestors=ancestors(self.nodes), draft=draft, commit=False)
+
+
+@dataclass
+class Drafting:
+    """What drafting came to in a generation.
+
+    proposed, accepted: nodes behind the roots. siblings: accepted nodes whose parent has an earlier child. passes: of a model that
+    drafts. lengths: accepted nodes of a pass -> passes in which it was so, over the passes behind the prompt.
+    """
+
+    proposed: int = 0
+    accepted: int = 0
+    siblings: int = 0
+    passes: int = 0
+    lengths: dict = field(default_factory=dict)
+
+    def note(self, nodes, path):
+        """A verified pass: its nodes, and the indices of those on the path, the root among them."""
+        self.proposed += len(nodes) - 1
+        self.accepted += len(path) - 1
+        self.siblings += sum(siblings(nodes) >> i & 1 for i in path)
+        self.lengths[len(path) - 1] = self.lengths.get(len(path) - 1, 0) + 1
+
+
+class Ngram:
+    """Proposes what followed the last tokens before, see `NgramTable`. branch: nodes for the alternative."""
+
+    def __init__(self, branch, depth):
+        self._branch = branch
+        self._table = NgramTable(TABLE_LOG2, depth)
+
+    def append(self, tokens):
+        """The text goes on with `tokens`."""
+        for token in tokens:
+            self._table.append(token)
+
+    def settle(self):
+        """A pass begins: what was appended may be learned."""
+        self._table.settle()
+
+    def grow(self, tree, room, tile):
+        """Add up to `room` nodes to a tree that has its root. Returns the passes that it took."""
+        for token, parent in self._table.propose(room, self._branch) if room else ():
+            tree.add(token, parent)
+        return 0
+
+
+class Nested:
+    """Proposes what the model chooses when its weights are read as INT4: each pass evaluates the chain so far and adds a node."""
+
+    def append(self, tokens):
+        """The text goes on with `tokens`."""
+
+    def settle(self):
+        """A pass begins."""
+
+    def grow(self, tree, room, tile):
+        """As `Ngram.grow`."""
+        from .generate import choose
+
+        for _ in range(room):
+            last = len(tree.nodes) - 1
+            tree.add(choose(tree.run(tile, [last], draft=True)[0]), last)
+        return room
+
+
+class Off:
+    """Proposes nothing."""
+
+    def append(self, tokens):
+        """The text goes on with `tokens`."""
+
+    def settle(self):
+        """A pass begins."""
+
+    def grow(self, tree, room, tile):
+        """As `Ngram.grow`."""
+        return 0
+
+
+def require_drafter(image, speculate):
+    """Raise HayateError where `speculate` is not in `DRAFTERS`, or the image has nothing that it could read."""
+    if speculate not in DRAFTERS:
+        raise HayateError("--speculate", "", f"{speculate!r} is no drafter", f"use one of {', '.join(DRAFTERS)}")
+    if speculate == "nested" and not any(d.planes for d in weight_matrices(image).values()):
+        raise HayateError("--speculate", "nested", "needs INT8/INT4 planes, and the image has none",
+                          "compile the model again with --planes, or use ngram")
+
+
+def make(image, speculate, branch, depth):
+    """The drafter of a name in `DRAFTERS`. depth: positions of a text. Raises as `require_drafter`."""
+    require_drafter(image, speculate)
+    return {"off": Off, "ngram": lambda: Ngram(branch, depth), "nested": Nested}[speculate]()

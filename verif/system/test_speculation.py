@@ -1,0 +1,86 @@
+"""Speculation changes nothing but the number of passes: tokens, logits, energies and decisions are those of one token a pass, by every
+drafter and for every M; and the chip drafts, accepts and rejects exactly as the golden model.
+"""
+
+from dataclasses import replace
+from itertools import product
+
+import pytest
+
+from hayate.generate import matches
+from hayate.verif.golden.conductor.draft import DRAFTERS, Drafting
+from hayate.verif.golden.conductor.generate import generate
+from hayate.verif.system.checks import SETTINGS, difference, image
+from hayate.verif.system.test_invariance import AXES, COVER, config
+
+#: Prompts after which the small models repeat themselves, and one after which they do not.
+PROMPTS = ((7, 3, 41, 1, 5, 19, 22), (5, 5, 5, 5, 9, 5, 5), (1, 2, 3, 1, 2, 4, 1, 2, 3, 1, 2))
+TOKENS = 24
+WIDE = (2, 8, 2)
+WAYS = [("ngram", None, None), ("ngram", None, 1), ("ngram", 2, 1), ("nested", None, None), ("nested", 1, None)]
+
+
+def name(machine):
+    return "-".join(map(str, machine))
+
+
+def check(run, machine, tied, setting, prompt, speculate, nodes, branch, **options):
+    """The chip's result, equal to golden's with the same drafter, whose text is golden's without one."""
+    copies, choice = SETTINGS[setting]
+    model, lanes = image(tied, copies=copies), machine[1]
+    pins = dict(choice.get("pins", ()))
+    common = {"all_logits": True, **{k: v for k, v in choice.items() if k != "pins"}, **options}
+    plain = generate(model, list(prompt), TOKENS, lanes=4, pins=pins, **common)
+    drafted = generate(model, list(prompt), TOKENS, lanes=lanes, pins=pins, speculate=speculate, nodes=nodes, branch=branch, **common)
+    assert difference(replace(drafted, drafting=plain.drafting), plain) == ""
+    result = run(model, config(*machine), prompt, TOKENS, pins=choice.get("pins", ()), speculate=speculate, nodes=nodes, branch=branch,
+                 **common)
+    assert difference(result, drafted) == "", f"{setting}, tied: {tied}, {speculate}, {nodes} nodes, branch {branch}"
+    assert matches(result, drafted) and result.passes == drafted.passes
+    return result
+
+
+@pytest.mark.parametrize("machine", [m for m in COVER if m[1] > 1], ids=name)
+def test_drafters_in_turn(run, machine):
+    index = COVER.index(machine)
+    for n in range(2):
+        way, prompt = WAYS[(2 * index + n) % len(WAYS)], PROMPTS[(index + n) % len(PROMPTS)]
+        setting = ("auto", "int8", "auto, low quality", "fp16")[(index + n) % 4]
+        result = check(run, machine, bool(n), setting, prompt, *way)
+        assert result.drafting.proposed > 0
+
+
+def test_wide(run):
+    """M = 8: most of a pass may be rejected; and siblings are accepted."""
+    results = [check(run, WIDE, tied, "auto", prompt, *way) for tied, prompt, way in [
+        (True, PROMPTS[1], ("ngram", None, 2)), (False, PROMPTS[2], ("ngram", None, 2)), (False, PROMPTS[0], ("nested", None, None))]]
+    total = sum((r.drafting.accepted for r in results), 0)
+    assert 0 < total < sum(r.drafting.proposed for r in results)
+
+
+def test_endings_within_a_pass(run):
+    """A path is cut at an end token, the token limit and the end of the context as it is without speculation."""
+    machine = (2, 4, 4)
+    model = image(True)
+    free = generate(model, list(PROMPTS[1]), TOKENS, lanes=4)
+    for end, limit in [((free.tokens[9],), TOKENS), ((), 5), ((), 6), ((), 7), ((), 60)]:
+        plain = generate(model, list(PROMPTS[1]), limit, lanes=4, end=end)
+        result = run(model, config(*machine), PROMPTS[1], limit, end=end, speculate="nested", all_logits=False)
+        assert difference(replace(result, drafting=plain.drafting), plain) == ""
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("machine", [m for m in product(*AXES.values()) if m[1] > 1] + [WIDE, (1, 8, 4), (4, 8, 2)], ids=name)
+def test_every_way(run, machine):
+    for tied, setting, prompt, way in product((True, False), ("auto", "pins", "planes, auto", "odd"), PROMPTS, WAYS):
+        check(run, machine, tied, setting, prompt, *way)
+
+
+def test_golden_covers_what_matters():
+    """The prompts give accepted nodes, rejected ones, and accepted siblings."""
+    found = Drafting()
+    for prompt, tied, branch in product(PROMPTS, (True, False), (1, 2)):
+        d = generate(image(tied), list(prompt), TOKENS, lanes=8, speculate="ngram", branch=branch).drafting
+        found = Drafting(found.proposed + d.proposed, found.accepted + d.accepted, found.siblings + d.siblings)
+    assert found.siblings > 0 and found.siblings < found.accepted < found.proposed
+    assert set(DRAFTERS) == {"off", *(way[0] for way in WAYS)}

@@ -1,0 +1,70 @@
+"""Passes over token trees on one tile, drafts among them, against the golden tile."""
+
+import numpy as np
+
+from hayate.rtl.contract.config import load_config
+from hayate.rtl.contract.flits import FlitKind
+from hayate.rtl.memory.bank import macro_text
+from hayate.rtl.package import tile
+from hayate.verif.bench import Bench, rng
+from hayate.verif.tile.test_mask import random_path, random_tree
+from hayate.verif.tile.test_tile import begin, load_model, trace
+
+CONFIG = load_config("unit", ["tiles=1", "lanes=4"])
+BENCH = Bench(lambda: tile(CONFIG), sources=[macro_text()], timeout=900)
+PROMPT = [7, 3, 41, 1, 5]
+
+
+@BENCH.test(sims=("verilator",))
+async def trees_equal_golden(dut):
+    """Candidates and logits of every node. Rejected slots are used again at once, and the second generation finds those of the first."""
+    from hayate.verif.golden.tile.sequencer import Tile as Golden
+
+    ring, r = await begin(dut, stall=0.1), rng("trees")
+    rows = trace(dut, CONFIG.lanes)
+    model, placement = load_model(ring, CONFIG)
+    golden = Golden(model, lanes=CONFIG.lanes, slots=placement.slots)
+    await ring.source.drained()
+
+    async def run(*arguments, **options):
+        """One pass on both."""
+        ring.start_pass(*arguments, **options)
+        flits = await ring.end_of_pass()
+        *place, hwm, wanted = arguments
+        logits = golden.run_pass(*place, hwm=hwm, wanted=wanted, commit=False, **options)
+        found = {f["lane"]: (f["data"] & 0xFFFFFFFF, f["data"] >> 32) for f in flits if f["kind"] == FlitKind.CAND}
+        assert found == {w: (int(row.view(np.uint32)[row.argmax()]), int(row.argmax())) for w, row in zip(wanted, logits)}
+        assert [[values[w] for _, _, values in rows] for w in wanted] == logits.view(np.uint32).tolist()
+        rows.clear()
+
+    def commit(nodes):
+        ring.commit(nodes)
+        golden.commit(nodes)
+
+    reused = siblings = drafts = 0
+    for _ in range(2):
+        used = 0
+        for at in range(0, len(PROMPT), CONFIG.lanes):
+            part = PROMPT[at:at + CONFIG.lanes]
+            used += len(part)
+            positions = range(at, used)
+            await run(part, positions, positions, used, [])
+            commit(range(len(part)))
+        root, free = used, []
+        for _ in range(6):
+            nodes = random_tree(r, CONFIG.lanes)
+            slots, free = free[:len(nodes)], free[len(nodes):]
+            reused += len(slots)
+            new = range(used, used + len(nodes) - len(slots))
+            slots, used = [*slots, *new], new.stop
+            positions, sees = [root + depth for _, depth, _ in nodes], [a for *_, a in nodes]
+            siblings += len({parent for parent, *_ in nodes}) < len(nodes)
+            draft = r.random() < 0.3
+            drafts += draft
+            await run([r.randrange(50) for _ in nodes], positions, slots, used, range(len(nodes)), ancestors=sees, draft=draft)
+            path = random_path(r, nodes)
+            commit(path)
+            free = sorted(free + [slot for k, slot in enumerate(slots) if k not in path])
+            root += len(path)
+    assert reused and siblings and drafts
+    assert ring.returned == ring.sent
