@@ -1,0 +1,60 @@
+"""The shipped prompts, drawn from the held-out text by a fixed rule.
+
+    python scripts/prompts.py      writes models/prompts/prompts.json
+
+The same held-out text and tokenizer give the same bytes.
+"""
+
+import json
+
+from hayate.corpus import HELDOUT, digest, heldout, read
+from hayate.models import SHIPPED
+from hayate.output import write_texts
+from hayate.rtl.contract.errors import HayateError
+
+PROMPTS = SHIPPED / "prompts" / "prompts.json"
+COUNT = 32
+STEP = 10  # lines ending in a colon from one prompt to the next
+LIMIT = 32  # tokens
+RULE = (f"Of the lines of heldout.txt that end in a colon, every {STEP}th from the first on, {COUNT} in all; a prompt is such a line "
+        f"without its line break, behind as many of the whole lines before it as give at most {LIMIT} tokens of the shipped tokenizer. "
+        "A line too long for that makes room for the next one that ends in a colon.")
+
+
+def draw(text, count_tokens):
+    """The prompts of a text. count_tokens: tokens of a str. Raises ValueError when the text has too few lines that end in a colon."""
+    lines = text.split("\n")
+    ends = [i for i, line in enumerate(lines) if line.endswith(":") and count_tokens(line) <= LIMIT]
+    if len(ends) <= STEP * (COUNT - 1):
+        raise ValueError(f"{len(ends)} lines end in a colon, {STEP * (COUNT - 1) + 1} are needed")
+    found = []
+    for end in ends[:STEP * COUNT:STEP]:
+        start = end
+        while start and count_tokens("\n".join(lines[start - 1:end + 1])) <= LIMIT:
+            start -= 1
+        found.append("\n".join(lines[start:end + 1]))
+    return found
+
+
+def text():
+    """Content of `PROMPTS`."""
+    from tokenizers import Tokenizer
+
+    source = heldout()
+    tokenizer = Tokenizer.from_file(str(SHIPPED / "py-mini" / "tokenizer.json"))
+    content = {"rule": RULE, "source": f"{HELDOUT.parent.name}/{HELDOUT.name}", "sha256": digest(source),
+               "license": f"as {HELDOUT.parent.name}/LICENSE-PSF.txt says",
+               "prompts": draw(source, lambda part: len(tokenizer.encode(part).ids))}
+    return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+
+
+def load(count=COUNT):
+    """`count` of the shipped prompts, spread over all of them. Raises HayateError for more than there are, and without the file."""
+    if not 1 <= count <= COUNT:
+        raise HayateError("--prompts", "", f"{count} is not between 1 and {COUNT}", f"{COUNT} are shipped")
+    prompts = json.loads(read(PROMPTS))["prompts"]
+    return [prompts[i * COUNT // count] for i in range(count)]
+
+
+if __name__ == "__main__":
+    write_texts({PROMPTS: text()}, "models/prompts")
