@@ -1,0 +1,75 @@
+"""On the shipped prompts, py-mini's output with any drafter equals its output without: tokens and logits, bit for bit, for M = 2, 4, 8."""
+
+from functools import cache
+
+import numpy as np
+import pytest
+
+from hayate import models, prompts
+from hayate.rtl.contract.draft import BRANCH
+from hayate.verif.golden.conductor.draft import DRAFTERS
+from hayate.verif.golden.conductor.generate import generate, slots_for
+from hayate.verif.golden.tile.sequencer import Tile
+
+LANES = (2, 4, 8)
+#: Drafter, nodes and branch, where they are not the defaults.
+WAYS = [("ngram", None, 0), ("ngram", None, 1), ("ngram", 1, 0), ("nested", None, None), ("nested", 1, None)]
+
+
+@cache
+def image(model):
+    """`Image` of a shipped model, and a function: its `Tile` of so many lanes, made once."""
+    found = models.load(model)
+    return found, cache(lambda lanes: Tile(found, lanes=lanes, slots=slots_for(found, lanes)))
+
+
+@cache
+def plain(model, prompt, tokens, precision):
+    """Generation without speculation, one position a pass."""
+    found, tile = image(model)
+    return generate(found, models.Text(found).encode(prompt), tokens, lanes=1, tile=tile(1), precision=precision)
+
+
+def check(model, prompt, tokens, lanes, way, precision="fp16"):
+    """`Drafting` of a generation that equals the one without speculation."""
+    speculate, nodes, branch = way
+    found, tile = image(model)
+    reference = plain(model, prompt, tokens, precision)
+    result = generate(found, reference.prompt, tokens, lanes=lanes, tile=tile(lanes), precision=precision, speculate=speculate, nodes=nodes,
+                      branch=branch)
+    assert result.tokens == reference.tokens, (prompt, lanes, way)
+    assert result.logits.keys() == reference.logits.keys()
+    for position, row in reference.logits.items():
+        assert np.array_equal(result.logits[position].view(np.uint32), row.view(np.uint32)), (prompt, lanes, way, position)
+    assert result.precision == reference.precision
+    assert result.passes <= -(-len(reference.prompt) // lanes) + tokens - 1
+    return result.drafting
+
+
+def total(found):
+    return sum(d.proposed for d in found), sum(d.accepted for d in found), sum(d.siblings for d in found)
+
+
+def test_a_slice():
+    """Four prompts, each with another drafter, M and precision in turn."""
+    found = []
+    for n, prompt in enumerate(prompts.load(4)):
+        for k, lanes in enumerate(LANES):
+            found.append(check("py-nano", prompt, 16, lanes, WAYS[(n + 2 * k) % len(WAYS)], ("fp16", "int8", "auto")[n % 3]))
+    proposed, accepted, _ = total(found)
+    assert 0 < accepted < proposed
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("way", [way for way in WAYS if way[1] is None], ids=str)
+@pytest.mark.parametrize("lanes", LANES)
+@pytest.mark.parametrize("precision", ["fp16", "int8"])
+def test_every_prompt(precision, lanes, way):
+    found = [check("py-mini", prompt, 64, lanes, way, precision) for prompt in prompts.load()]
+    proposed, accepted, siblings = total(found)
+    assert 0 < accepted < proposed
+    assert siblings == 0 or way[2]
+
+
+def test_the_ways_cover_the_drafters():
+    assert {"off", *(way[0] for way in WAYS)} == set(DRAFTERS) and {0, 1} >= set(BRANCH.values())
