@@ -1,7 +1,7 @@
 """The conductor: prefill and decoding, pass by pass, with what is drafted, verified and decided between them, without the host."""
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal
-from amaranth.lib import fifo, stream, wiring
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ..contract.config import MAX_LANES
@@ -15,14 +15,9 @@ from .free_list import FreeList
 from .governor import Governor
 from .ngram import NgramDrafter
 from .nodes import Nodes
+from .outlet import POSITION_BITS, TOKEN_BITS, TOKEN_STREAM, Outlet
 from .tally import Tally
 from .verifier import Verifier
-
-TOKEN_BITS = 20
-POSITION_BITS = 16
-
-#: entry of the token FIFO: the token and the cycle of the generation at which it was chosen.
-TOKEN_STREAM = stream.Signature(TOKEN_BITS + 32)
 
 #: every logical tile.
 LAST_TILE = CONDUCTOR - 1
@@ -96,23 +91,19 @@ class Conductor(wiring.Component):
         m.submodules.nodes = nodes = Nodes(self._lanes)
         m.submodules.slots = slots = FreeList(self._lanes)
         m.submodules.verifier = verifier = Verifier(self._lanes)
-        ngram = NgramDrafter(lanes=max(2, self._lanes), size_log2=TABLE_LOG2, depth=self._max_slots)
-        if self._lanes > 1:  # else no node can be drafted
-            m.submodules.ngram = ngram
+        ngram = None
+        if self._lanes > 1:
+            m.submodules.ngram = ngram = NgramDrafter(lanes=self._lanes, size_log2=TABLE_LOG2, depth=self._max_slots)
         m.submodules.tally = tally = Tally(self._lanes)
         governor = None
         if self._governor["matrices"]:
             m.submodules.governor = governor = Governor(**self._governor)
-        m.submodules.token_fifo = token_fifo = fifo.SyncFIFOBuffered(width=TOKEN_BITS + 32 + 1, depth=self._prompt_depth)
+        m.submodules.outlet = outlet = Outlet(lanes=self._lanes, depth=self._prompt_depth)
 
         position = Signal(POSITION_BITS)      # of node 0
-        after = Signal(POSITION_BITS)         # of the token that is chosen next
         lane = Signal(3)
         count, filled = Signal(4), Signal(4)  # nodes of a prompt pass, and those that are there
-        generated = Signal(POSITION_BITS)
-        emitted = Signal(4)                   # tokens of this pass
-        last_token = Signal(TOKEN_BITS)
-        room = Signal(4)                      # nodes that may be drafted
+        room = Signal(4)                      # nodes that the next pass may draft
         synced = Signal(8)
         abort = Signal()
         left = Signal(POSITION_BITS)          # prompt tokens not yet fed
@@ -165,37 +156,26 @@ class Conductor(wiring.Component):
         with m.If(self.busy):
             m.d.sync += self.cycles.eq(self.cycles + 1)
 
-        # Tokens on their way to the host and into the drafter's history.
-        token, ends, full, taken = verifier.emit.payload, Signal(), Signal(), Signal()
         damage = Signal()
-        chosen = Cat(token, self.cycles)
         m.d.comb += [
-            full.eq(after >= self.context_limit),
-            ends.eq((generated + 1 == self.token_limit) | abort | (self.end_enable & (token == self.end_token))),
-            verifier.stop.eq(ends | full), taken.eq(verifier.emit.valid & verifier.emit.ready),
-            token_fifo.w_en.eq(verifier.emit.valid), token_fifo.w_data.eq(Cat(chosen, chosen.xor())),
-            verifier.emit.ready.eq(token_fifo.w_rdy),
-            self.tokens.payload.eq(token_fifo.r_data[:-1]), self.tokens.valid.eq(token_fifo.r_rdy), token_fifo.r_en.eq(self.tokens.ready),
-            self.token_level.eq(token_fifo.level),
-            self.fault.eq(prompt.error | damage | ngram.fault | (self.tokens.valid & self.tokens.ready & token_fifo.r_data.xor())),
+            outlet.emit.valid.eq(verifier.emit.valid), outlet.emit.payload.eq(verifier.emit.payload),
+            verifier.emit.ready.eq(outlet.emit.ready), verifier.stop.eq(outlet.stop), outlet.cycles.eq(self.cycles), outlet.abort.eq(abort),
+            *(getattr(outlet, name).eq(getattr(self, name))
+              for name in ("token_limit", "context_limit", "end_token", "end_enable", "draft_nodes")),
+            self.tokens.payload.eq(outlet.tokens.payload), self.tokens.valid.eq(outlet.tokens.valid),
+            outlet.tokens.ready.eq(self.tokens.ready), self.token_level.eq(outlet.level), self.full.eq(outlet.full),
+            self.fault.eq(prompt.error | damage | outlet.fault | (ngram.fault if ngram else 0)),
         ]
-        ending = Signal()  # with the last token emitted
-        with m.If(taken):
-            m.d.sync += [
-                generated.eq(generated + 1), after.eq(after + 1), emitted.eq(emitted + 1), last_token.eq(token), ending.eq(ends | full),
-                self.full.eq(full & ~ends),
-            ]
-            with m.If(generated == 0):
-                m.d.sync += self.prefill_cycles.eq(self.cycles)
+        with m.If(outlet.first):
+            m.d.sync += self.prefill_cycles.eq(self.cycles)
 
         # Between passes. What waits for a node's slot, the ring or a drafter holds the loop; nothing else takes more than a cycle.
-        ask, due, untimed = Signal(), Signal(), Signal()  # the drafter must be asked; the governor must run; the turn's clock stands
-        place, turn = Signal(), Signal(16)
-        ngram_on, nested_on = self.drafter == Drafter.NGRAM, self.drafter == Drafter.NESTED
+        ask, due, place = Signal(), Signal(), Signal()  # the drafter must be asked; the governor must run; a node gets its slot
+        ngram_on, nested_on = Signal(), self.drafter == Drafter.NESTED
         m.d.comb += [
-            ngram.propose.eq(ask & ngram_on & (room != 0)), ngram.want.eq(room), ngram.branch.eq(self.branch),
-            ngram.append.eq(taken), ngram.token.eq(token), ngram.position.eq(after),
-            tally.clear.eq(slots.clear), tally.count.eq(nodes.count), tally.emitted.eq(emitted), tally.siblings.eq(verifier.siblings),
+            outlet.position.eq(position + Mux(prefill, nodes.count, 1)), outlet.clear.eq(slots.clear),
+            tally.clear.eq(slots.clear), tally.count.eq(nodes.count), tally.emitted.eq(outlet.emitted),
+            tally.siblings.eq(verifier.siblings), self.turn.eq(tally.turn),
             self.proposed.eq(tally.proposed), self.accepted.eq(tally.accepted), self.siblings.eq(tally.sibling_commits),
             *(getattr(self, f"lengths_{n}").eq(passes) for n, passes in enumerate(tally.lengths)),
             *(a.eq(b) for a, b in zip(self.positions, nodes.positions)),
@@ -210,31 +190,41 @@ class Conductor(wiring.Component):
                     m.d.comb += governor.start.eq(1)
                     m.next = "GOVERN"
 
+        def after_root():
+            if ngram:
+                with m.If(ngram_on & (room != 0)):
+                    m.next = "DRAFT"
+
         def root():
             """The tree of the next pass begins with the last token."""
-            m.d.comb += [nodes.root.eq(1), nodes.token.eq(last_token)]
+            m.d.comb += [nodes.root.eq(1), nodes.token.eq(outlet.last)]
             m.d.sync += [lane.eq(0), drafting.eq(nested_on & (room != 0))]
             with m.If(nested_on & (room != 0)):
                 m.d.sync += self.draft_passes.eq(self.draft_passes + 1)
             with m.Else():
                 m.d.sync += self.passes.eq(self.passes + 1)
             m.next = "LANE"
-            with m.If(ngram_on & (room != 0)):
-                m.next = "DRAFT"
+            after_root()
 
         nothing = Signal()  # the tables have answered that there is none
-        with m.If(ask | ngram.none):
-            m.d.sync += nothing.eq(ngram.none)
+        feed, drafted = Signal(), Signal()  # a token of the prompt is read; a node of the tables is taken
+        if ngram:
+            m.d.comb += [
+                ngram_on.eq(self.drafter == Drafter.NGRAM), ngram.clear.eq(slots.clear),
+                ngram.propose.eq(ask & ngram_on & (room != 0)), ngram.want.eq(room), ngram.branch.eq(self.branch),
+                ngram.append.eq(feed | outlet.taken), ngram.token.eq(Mux(feed, prompt.rd_data, outlet.emit.payload)),
+                ngram.position.eq(Mux(feed, position + filled, outlet.at)), ngram.node.ready.eq(drafted),
+            ]
+            with m.If(ask | ngram.none):
+                m.d.sync += nothing.eq(ngram.none)
         m.d.sync += [ask.eq(0), self.verdict.eq(0)]
-        with m.If(~untimed):
-            m.d.sync += turn.eq(turn + 1)
         with m.FSM(name="loop"):
             with m.State("IDLE"):
                 with m.If(self.start):
-                    m.d.comb += [slots.clear.eq(1), ngram.clear.eq(1)]
+                    m.d.comb += slots.clear.eq(1)
                     m.d.sync += [
-                        self.busy.eq(1), self.done.eq(0), self.full.eq(0), abort.eq(0), position.eq(0), generated.eq(0), untimed.eq(1),
-                        self.cycles.eq(0), self.prefill_cycles.eq(0), self.passes.eq(0), self.draft_passes.eq(0), self.turn.eq(0),
+                        self.busy.eq(1), self.done.eq(0), abort.eq(0), position.eq(0),
+                        self.cycles.eq(0), self.prefill_cycles.eq(0), self.passes.eq(0), self.draft_passes.eq(0),
                     ]
                     if governor:
                         m.d.sync += [self.governor_cycles.eq(0), due.eq(self.auto)]
@@ -252,22 +242,20 @@ class Conductor(wiring.Component):
                 m.d.comb += prompt.rd_en.eq(1)
                 m.next = "FEED"
             with m.State("FEED"):
-                m.d.comb += [
-                    nodes.root.eq(filled == 0), nodes.add.eq(filled != 0),
-                    ngram.append.eq(1), ngram.token.eq(prompt.rd_data), ngram.position.eq(position + filled),
-                ]
+                m.d.comb += [nodes.root.eq(filled == 0), nodes.add.eq(filled != 0), feed.eq(1)]
                 m.d.sync += filled.eq(filled + 1)
                 m.next = "READ"
                 with m.If(filled + 1 == count):
                     m.next = "LANE"
             # ... or, behind the last token, what is drafted.
-            with m.State("DRAFT"):
-                m.d.comb += [
-                    ngram.node.ready.eq(1), nodes.add.eq(ngram.node.valid), nodes.token.eq(ngram.node.payload.token),
-                    nodes.parent.eq(ngram.node.payload.parent),
-                ]
-                with m.If(nothing | ngram.none | ngram.node.valid & ngram.node.payload.last):
-                    m.next = "LANE"
+            if ngram:
+                with m.State("DRAFT"):
+                    m.d.comb += [
+                        drafted.eq(1), nodes.add.eq(ngram.node.valid), nodes.token.eq(ngram.node.payload.token),
+                        nodes.parent.eq(ngram.node.payload.parent),
+                    ]
+                    with m.If(nothing | ngram.none | ngram.node.valid & ngram.node.payload.last):
+                        m.next = "LANE"
             with m.State("APPEND"):
                 m.d.comb += [nodes.add.eq(1), nodes.token.eq(candidates.token)]
                 m.d.sync += lane.eq(0)
@@ -286,13 +274,14 @@ class Conductor(wiring.Component):
             with m.State("START"):
                 m.d.comb += [self.tx.valid.eq(1), pass_word.eq(PassWord.START), candidates.clear.eq(1)]
                 with m.If(self.tx.ready):
-                    m.d.comb += ngram.settle.eq(1)
-                    m.d.sync += [synced.eq(0), untimed.eq(1)]
-                    with m.If(~untimed & (turn > self.turn)):
-                        m.d.sync += self.turn.eq(turn)
+                    if ngram:
+                        m.d.comb += ngram.settle.eq(1)
+                    m.d.comb += tally.issued.eq(1)
+                    m.d.sync += synced.eq(0)
                     m.next = "WAIT"
             with m.State("WAIT"):
-                m.d.sync += [turn.eq(0), lane.eq(0), emitted.eq(0), after.eq(position + Mux(prefill, nodes.count, 1))]
+                m.d.comb += outlet.begins.eq(1)
+                m.d.sync += lane.eq(0)
                 with m.If(synced == self.tiles):
                     m.d.sync += [self.verdict.eq(drafting | prefill & ~last_prefill), self.kept.eq(Mux(drafting, 0, every))]
                     with m.If(drafting):
@@ -303,18 +292,17 @@ class Conductor(wiring.Component):
                         with m.If(abort):
                             m.next = "FINISH"
                     with m.Else():
-                        m.d.comb += verifier.start.eq(1)
-                        m.d.sync += untimed.eq(prefill)
+                        m.d.comb += [verifier.start.eq(1), tally.answered.eq(~prefill)]
                         m.next = "VERIFY"
             with m.State("VERIFY"):
                 with m.If(verifier.done):
                     m.d.comb += tally.verified.eq(~prefill)
                     m.d.sync += [
-                        self.verdict.eq(1), self.kept.eq(verifier.accepted), position.eq(after - 1), ask.eq(~ending),
-                        room.eq(least(self.draft_nodes, self._lanes - 1, self.context_limit - after, self.token_limit - generated - 1)),
+                        self.verdict.eq(1), self.kept.eq(verifier.accepted), position.eq(outlet.at - 1), ask.eq(~outlet.over),
+                        room.eq(outlet.room),
                     ]
                     m.next = "RELEASE"
-                    with m.If(ending):
+                    with m.If(outlet.over):
                         m.next = "FINISH"
                         govern()
             with m.State("RELEASE"):
@@ -338,9 +326,8 @@ class Conductor(wiring.Component):
                     m.d.sync += [self.governor_cycles.eq(self.governor_cycles + 1), due.eq(0)]
                     with m.If(~governor.busy):
                         m.next = "LANE"
-                        with m.If(ngram_on & (room != 0)):
-                            m.next = "DRAFT"
-                        with m.If(ending):
+                        after_root()
+                        with m.If(outlet.over):
                             m.next = "FINISH"
             with m.State("FINISH"):
                 m.d.comb += [self.tx.valid.eq(1), pass_word.eq(PassWord.FINISH)]
@@ -350,17 +337,10 @@ class Conductor(wiring.Component):
         if governor:
             m.d.comb += [
                 governor.count.eq(self.matrices), governor.knob.eq(self.knob), governor.rx_valid.eq(self.rx_valid),
-                governor.rx.eq(self.rx), governor.load.eq(self.matrix_write), governor.load_addr.eq(self.matrix_addr),
-                governor.load_data.eq(self.matrix_data), governor.look.eq(self.look), governor.look_matrix.eq(self.look_matrix),
-                governor.look_kind.eq(self.look_kind), self.result.eq(governor.result), damage.eq(governor.fault),
+                governor.rx.eq(self.rx), self.result.eq(governor.result), damage.eq(governor.fault),
+                *(getattr(governor, at).eq(getattr(self, name)) for at, name in (
+                    ("load", "matrix_write"), ("load_addr", "matrix_addr"), ("load_data", "matrix_data"), ("look", "look"),
+                    ("look_matrix", "look_matrix"), ("look_kind", "look_kind"))),
             ]
         return m
 
-
-def least(*values):
-    """The least of unsigned values, of which at least one is below 16."""
-    best = Const(15, 4)
-    for value in values:
-        small = Mux(value > 15, 15, value)[:4] if not isinstance(value, int) else Const(min(value, 15), 4)
-        best = Mux(small < best, small, best)
-    return best

@@ -16,13 +16,16 @@ class Tally(wiring.Component):
     -------
     clear: In, a generation begins. verified: In, strobe. count: In(4), nodes of the pass. emitted: In(4), tokens that it gave, 1 to
         `lanes`: the root's, and one for each accepted node. siblings: In(lanes), accepted nodes whose parent has an earlier child.
+    answered, issued: In, strobes: the last answer of a pass that will be verified; the START of any pass.
     proposed, accepted, sibling_commits: Out(32). lengths: Out, `lanes` x 32, passes with 0, 1, ... accepted nodes.
+    turn: Out(16), the most cycles from an `answered` to the next `issued`.
     """
 
     def __init__(self, lanes):
         self._lanes = lanes
         super().__init__({
             "clear": In(1), "verified": In(1), "count": In(4), "emitted": In(4), "siblings": In(lanes),
+            "answered": In(1), "issued": In(1), "turn": Out(16),
             "proposed": Out(32), "accepted": Out(32), "sibling_commits": Out(32), "lengths": Out(32).array(lanes),
         })
 
@@ -33,6 +36,17 @@ class Tally(wiring.Component):
             s1_verified.eq(self.verified), s1_drafted.eq(self.count - 1), s1_accepted.eq(self.emitted - 1),
             s1_siblings.eq(sum(self.siblings[n] for n in range(self._lanes))),
         ]
+        timed, cycles = Signal(), Signal(16)
+        m.d.sync += cycles.eq(cycles + 1)
+        with m.If(self.answered):
+            m.d.sync += [timed.eq(1), cycles.eq(1)]
+        with m.If(self.issued):
+            m.d.sync += timed.eq(0)
+            with m.If(timed & (cycles > self.turn)):
+                m.d.sync += self.turn.eq(cycles)
+        with m.If(self.clear):
+            m.d.sync += [timed.eq(0), self.turn.eq(0)]
+
         with m.If(self.clear):
             m.d.sync += [c.eq(0) for c in (self.proposed, self.accepted, self.sibling_commits, *self.lengths)]
         with m.Elif(s1_verified):

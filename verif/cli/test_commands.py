@@ -42,8 +42,14 @@ def test_golden_and_the_keys_of_its_result(cli, tiny, work):
     result = json.loads((work / "r.json").read_text())
     assert outcome.code == 0 and [p.name for p in work.iterdir()] == ["r.json"]
     assert {"prompt_tokens", "tokens", "text", "backend", "config", "cycles", "passes", "tokens_per_pass", "utilization", "precision",
-            "golden_match", "seconds"} <= result.keys()
-    assert len(result["prompt_tokens"]) == 3 and len(result["tokens"]) == 7 and result["passes"] == 7
+            "speculation", "golden_match", "seconds"} <= result.keys()
+    assert len(result["prompt_tokens"]) == 3 and len(result["tokens"]) == 7 and result["passes"] < 7
+    drafted = result["speculation"]["ngram"]
+    assert 0 < drafted["accepted"] <= drafted["proposed"] and drafted["tokens_per_pass"] == result["tokens_per_pass"] > 1
+    assert sum(n * passes for n, passes in enumerate(drafted["accepted_lengths"])) == drafted["accepted"]
+    plain = json.loads(cli("generate", "abc", "--model", tiny, "--backend", "golden", "--tokens", "7", "--ignore-eos", "--json", "-",
+                           "--speculate", "off").out)
+    assert plain["tokens"] == result["tokens"] and plain["passes"] == 7 and plain["speculation"] == {}
     assert "abc" + result["text"] in outcome.out and "\x1b" not in outcome.out
     assert result["precision"]["layers.0.wq"]["format"] in ("fp16", "int8", "int4") and "rope_fine" not in result["precision"]
 

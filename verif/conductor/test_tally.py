@@ -40,3 +40,23 @@ async def counts_as_the_golden_tally(dut):
         assert int(dut.sibling_commits.value) == golden.siblings
         lengths = [int(getattr(dut, f"lengths__{n}").value) for n in range(lanes)]
         assert lengths == [golden.lengths.get(n, 0) for n in range(lanes)]
+
+
+@BENCH.test()
+async def the_longest_turn(dut):
+    """Starts without an answer in front of them, as those behind the prompt, do not count; a new generation forgets."""
+    await start(dut)
+    r = rng("turns")
+    for _ in range(4):
+        dut.clear.value = 1
+        await clock(dut)
+        dut.clear.value, longest = 0, 0
+        for _ in range(12):
+            for name, wait in (("answered", r.randint(1, 50)), ("issued", r.randint(1, 90)), ("issued", 1)):
+                getattr(dut, name).value = 1
+                await clock(dut)
+                getattr(dut, name).value = 0
+                if name == "answered":
+                    longest = max(longest, wait)
+                await clock(dut, wait - 1)
+        assert int(dut.turn.value) == longest
