@@ -1,0 +1,130 @@
+"""Utility control: how many nodes to draft for a pass, from how often drafts were right and from what passes cost."""
+
+from amaranth.hdl import Array, Module, Mux, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from ..contract.config import MAX_LANES
+from ..contract.draft import (
+    CHANCE_BITS,
+    CHANCE_SHIFT,
+    COST_BITS,
+    DOUBT_SHIFT,
+    DRAFT_COST_BITS,
+    FIRST_CHANCE,
+    RETRY_PASSES,
+)
+
+VALUE_BITS = 11  # 256 and 255 for each of 7 nodes
+TOTAL_COST_BITS = 17  # a pass of 16 bits, and 7 drafts of 12
+
+
+class Utility(wiring.Component):
+    """Chooses the nodes behind the root of the next pass: the n with the most expected tokens per cost, the least n of equal ones.
+
+    a and b are the upper 8 bits of two chances of 16: that a node right behind the root is accepted, and that an accepted chain goes on by
+    one more node. Of n nodes (256 + S_n) / 256 tokens are expected: S_n = t_1 + ... + t_n, t_1 = a, t_n = t_(n-1) * b >> 8. They cost
+    C_n = costs[n] + n * draft_cost. Quotients are compared by their cross products, exactly. Where n comes out as 0, a drafter without
+    passes of its own (draft_cost 0) is to draft one node in `shadow`; one that has them drafts a node in each RETRY_PASSES-th such pass.
+
+    `done` is high room + 1 cycles after `plan`, for one cycle; the results show with it and hold until the next plan is begun. What was
+    verified or scored moves the first chance by 1/8 of its way to 1 or 0 in 1 cycle. Then the second chance moves, by one step a cycle: up
+    by 1/8 for each accepted node behind the first; down by 1/8 where the chain broke behind an accepted node; up by 1/64 where a chain of
+    one node was accepted. A plan may come with `learn` or `score` or at any time behind them, and begins when all steps are done; that is
+    at most `lanes` - 2 cycles behind the one after `learn` (M = 2: 1 cycle). Steps are rounded down.
+
+    From a plan until `done`, nothing is learned or scored and no other plan is asked for. `learn` and `score` do not come together, nor
+    in the `lanes` cycles behind a `learn`. `clear` wins over everything, ends what is in progress and sets both chances to FIRST_CHANCE,
+    as reset does. Nothing holds the block back. One multiplier of 8 x 8 bits, two of 11 x 17.
+
+    Parameters
+    ----------
+    lanes: M.
+
+    Members
+    -------
+    costs: In, `lanes` x 16, of a pass with 1, 2, ... nodes, not 0. draft_cost: In(12), of a pass that drafts a node; 0: the drafter has
+        none. room: In(4), most nodes, below `lanes`. All constant from `plan` until the cycle before `done`.
+    clear: In, a strobe: a generation begins. plan: In, a strobe. done: Out, a strobe. nodes: Out(3). shadow: Out. See above.
+    learn: In, a strobe. proposed, accepted: In(4), nodes of a verified pass behind the root: in its longest chain, on the path. Nothing
+        moves where none was proposed.
+    score: In, a strobe. right: In. Whether the node drafted in shadow had the token that was chosen.
+    """
+
+    def __init__(self, lanes):
+        self._lanes = lanes
+        super().__init__({
+            "costs": In(COST_BITS).array(lanes), "draft_cost": In(DRAFT_COST_BITS), "room": In(4),
+            "clear": In(1), "plan": In(1), "done": Out(1), "nodes": Out(3), "shadow": Out(1),
+            "learn": In(1), "proposed": In(4), "accepted": In(4), "score": In(1), "right": In(1),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        first, more = Signal(CHANCE_BITS, init=FIRST_CHANCE), Signal(CHANCE_BITS, init=FIRST_CHANCE)
+
+        # What passes teach.
+        ups, down, doubt = Signal(3), Signal(), Signal()  # steps of `more` that are still to come
+        with m.If(self.score | self.learn & (self.proposed != 0)):
+            m.d.sync += first.eq(toward(first, Mux(self.score, self.right, self.accepted != 0), CHANCE_SHIFT))
+        with m.If(self.learn):
+            m.d.sync += [
+                ups.eq(Mux(self.accepted == 0, 0, self.accepted - 1)),
+                down.eq((self.accepted != 0) & (self.accepted < self.proposed)), doubt.eq((self.accepted == 1) & (self.proposed == 1)),
+            ]
+        with m.Elif(ups != 0):
+            m.d.sync += [more.eq(toward(more, 1, CHANCE_SHIFT)), ups.eq(ups - 1)]
+        with m.Elif(down):
+            m.d.sync += [more.eq(toward(more, 0, CHANCE_SHIFT)), down.eq(0)]
+        with m.Elif(doubt):
+            m.d.sync += [more.eq(toward(more, 1, DOUBT_SHIFT)), doubt.eq(0)]
+
+        # Plan: in step n, n is compared with the best of those below, and what step n + 1 compares is made. Step 0 only makes.
+        waiting, going, step0 = Signal(), Signal(), Signal()
+        n, best = Signal(range(MAX_LANES)), Signal(range(MAX_LANES))
+        tokens, term = Signal(VALUE_BITS), Signal(8)             # expected of n nodes, times 256; what node n + 1 adds
+        cost, drafts = Signal(TOTAL_COST_BITS), Signal(TOTAL_COST_BITS)  # of n nodes; drafts of n + 1
+        best_tokens, best_cost = Signal(VALUE_BITS), Signal(TOTAL_COST_BITS)
+        last, better = Signal(), Signal()
+        m.d.comb += [
+            step0.eq((self.plan | waiting) & ~(self.learn | self.score | (ups != 0) | down | doubt)),
+            last.eq(n == self.room), better.eq(tokens * best_cost > best_tokens * cost),
+        ]
+        costs = Array([*self.costs, *[0] * (MAX_LANES + 1 - self._lanes)])
+        now_n, now_term, now_drafts = Signal(4), Signal(8), Signal(TOTAL_COST_BITS)
+        m.d.comb += [
+            now_n.eq(Mux(step0, 0, n)), now_term.eq(Mux(step0, first[8:], term)), now_drafts.eq(Mux(step0, self.draft_cost, drafts)),
+        ]
+        m.d.sync += [waiting.eq((self.plan | waiting) & ~step0), self.done.eq(0)]
+        with m.If(step0 | going):
+            m.d.sync += [
+                n.eq(now_n + 1), tokens.eq(Mux(step0, 256, tokens) + now_term), term.eq((now_term * more[8:]) >> 8),
+                cost.eq(costs[now_n + 1] + now_drafts), drafts.eq(now_drafts + self.draft_cost),
+            ]
+        idle, own, retry = Signal(range(RETRY_PASSES)), Signal(), Signal()
+        m.d.comb += own.eq(self.draft_cost != 0)
+        with m.If(step0):
+            m.d.sync += [
+                best.eq(0), best_tokens.eq(256), best_cost.eq(self.costs[0]), going.eq(self.room != 0), self.done.eq(self.room == 0),
+                retry.eq(own & (idle == RETRY_PASSES - 1) & (self.room != 0)), self.shadow.eq(~own & (self.room != 0)),
+            ]
+        with m.Elif(going):
+            m.d.sync += [going.eq(~last), self.done.eq(last)]
+            with m.If(better):
+                m.d.sync += [best.eq(n), best_tokens.eq(tokens), best_cost.eq(cost), self.shadow.eq(0), retry.eq(0)]
+        m.d.comb += self.nodes.eq(best | retry)
+        with m.If(going & last):
+            m.d.sync += idle.eq(Mux(better | (best != 0) | ~own, 0, idle + 1))
+
+        with m.If(self.clear):
+            m.d.sync += [
+                first.eq(FIRST_CHANCE), more.eq(FIRST_CHANCE), idle.eq(0), ups.eq(0), down.eq(0), doubt.eq(0),
+                waiting.eq(0), going.eq(0), self.done.eq(0),
+            ]
+        return m
+
+
+def toward(chance, right, shift):
+    """A chance moved 1 / 2**shift of its way up where `right`, else down."""
+    step = (chance ^ Mux(right, (1 << CHANCE_BITS) - 1, 0)) >> shift
+    return Mux(right, chance + step, chance - step)[:CHANCE_BITS]
