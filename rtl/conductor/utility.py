@@ -49,6 +49,7 @@ class Utility(wiring.Component):
     learn: In, a strobe. proposed, accepted: In(4), nodes of a verified pass behind the root: in its longest chain, on the path. Nothing
         moves where none was proposed.
     score: In, a strobe. right: In. Whether the node drafted in shadow had the token that was chosen.
+    first, more: Out(16). The two chances, in 1/65536.
     """
 
     def __init__(self, lanes):
@@ -57,11 +58,12 @@ class Utility(wiring.Component):
             "costs": In(COST_BITS).array(lanes), "draft_cost": In(DRAFT_COST_BITS), "room": In(4),
             "clear": In(1), "plan": In(1), "done": Out(1), "nodes": Out(3), "shadow": Out(1),
             "learn": In(1), "proposed": In(4), "accepted": In(4), "score": In(1), "right": In(1),
+            "first": Out(CHANCE_BITS, init=FIRST_CHANCE), "more": Out(CHANCE_BITS, init=FIRST_CHANCE),
         })
 
     def elaborate(self, platform):
         m = Module()
-        first, more = Signal(CHANCE_BITS, init=FIRST_CHANCE), Signal(CHANCE_BITS, init=FIRST_CHANCE)
+        first, more = self.first, self.more
 
         # What passes teach.
         ups, down, doubt = Signal(3), Signal(), Signal()  # steps of `more` that are still to come

@@ -11,7 +11,7 @@ BENCH = Bench(lambda lanes: Utility(lanes), params=[{"lanes": n} for n in (1, 2,
 
 
 class Both:
-    """The block and golden, with the same table; each plan is compared, and its latency asserted."""
+    """The block and golden, with the same table; each plan is compared, what it builds on too, and its latency asserted."""
 
     def __init__(self, dut, r, costs, draft_cost):
         self.dut, self.r, self.lanes = dut, r, params()["lanes"]
@@ -57,6 +57,7 @@ class Both:
             if left:
                 await self.cycle()
         assert (int(self.dut.nodes.value), int(self.dut.shadow.value)) == expected
+        assert (int(self.dut.first.value), int(self.dut.more.value)) == (self.golden.first, self.golden.more)
         for _ in range(self.r.choice([0, 0, 1, 4])):
             await self.cycle()
             await settle()
