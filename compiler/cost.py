@@ -1,0 +1,60 @@
+"""What a pass costs by its number of nodes: the table from which a machine decides how much to draft.
+
+The table belongs to the image and M, not to the machine: the sequence of passes must be the same on every number of tiles and banks, so
+nothing measured while it runs may enter, and neither may its sizes. It is counted for the preset `demo`, in words that all of its banks
+read, one a cycle each; a machine of other proportions drafts a little too much or too little, which costs time and changes no token.
+
+A pass streams the weights once, whatever its nodes. Each attention round reads the K and V of the text so far, here of half the context.
+Rounds follow each other: maximum, sum and output of one wait for the ring, and while the vector unit makes a score into a weight, one
+element a cycle, the banks of its tile stand still. So a round costs a latency, the words of K and V, and VECTOR_WORDS for each of the
+vector unit's operations on a slot. Weights count as INT8 where there are planes, as what the governor chooses lies on both sides of it.
+"""
+
+from hayate.rtl.contract.config import MAX_LANES, PRESETS
+from hayate.rtl.contract.draft import COST_BITS, COST_UNIT, DRAFT_COST_BITS
+from hayate.rtl.contract.isa import Op
+from hayate.rtl.contract.layout import rounds
+from hayate.rtl.contract.precision import Format, stream_words
+
+NOMINAL = PRESETS["demo"]
+VECTOR_WORDS = NOMINAL.banks  # that a tile's banks could read in a cycle
+LAYER_CYCLES = 450  # of a layer, in which the banks wait for ring and vector unit, attention aside; measured, see `test_cost.py`
+ROUND_CYCLES = 250  # the same of an attention round
+
+
+def weight_words(image, fmt):
+    """Words of all weight matrices that a GEMV of the program reads, in `fmt` where a matrix has planes, else as FP16."""
+    read = set()
+    for i in image.program:
+        if i.op == Op.GEMV and not i.kv:
+            read.update(i.desc + layer * i.dstep for layer in range(image.model["layers"] if i.dstep else 1))
+    return sum(d.rows * stream_words(4 * d.words, d.group or 1, fmt if d.planes else Format.FP16)
+               for d in (image.descriptors[index] for index in read))
+
+
+def pass_words(image, lanes, nodes, fmt=Format.INT8):
+    """Cost of a pass with `nodes` nodes on a machine of `lanes` lanes, weights in `fmt`, halfway through the context; in words."""
+    model, every = image.model, NOMINAL.tiles * NOMINAL.banks
+    operations = sum(image.routines[name][1] for name in ("scores", "softmax"))  # of the vector unit, for each slot
+    slot = 2 * (model["head_dim"] // 4) + VECTOR_WORDS * operations
+    attention = ROUND_CYCLES * every + model["kv_heads"] * slot * (model["context"] // 2)
+    count = rounds(nodes, model["heads"] // model["kv_heads"], lanes)
+    return weight_words(image, fmt) + model["layers"] * (LAYER_CYCLES * every + count * attention)
+
+
+def pass_costs(image, lanes):
+    """Costs of a pass with 1, 2, ... 8 nodes, in 1 / COST_UNIT of the first, rounded to nearest: the first is COST_UNIT, none is less
+    than the one before it, and each has COST_BITS bits."""
+    words = [pass_words(image, lanes, nodes) for nodes in range(1, MAX_LANES + 1)]
+    return [min((COST_UNIT * w + words[0] // 2) // words[0], (1 << COST_BITS) - 1) for w in words]
+
+
+def draft_cost(image, lanes):
+    """Cost of a pass in which the model drafts for itself, in the unit of `pass_costs`, DRAFT_COST_BITS bits, at least 1.
+
+    Its weights are read as INT4, and it has lanes / 2 nodes, as such passes have on the average when they draft a chain of lanes - 1. The
+    ratio is to INT8: which format is in force is decided behind the prompt, text by text. Where that is FP16, a draft is cheaper than said
+    here, and the machine drafts too little; where it is INT4, drafting cannot gain, and what is lost is bounded by the difference.
+    """
+    words, unit = pass_words(image, lanes, max(1, lanes // 2), Format.INT4), pass_words(image, lanes, 1)
+    return max(1, min((COST_UNIT * words + unit // 2) // unit, (1 << DRAFT_COST_BITS) - 1))
