@@ -6,6 +6,8 @@ import typer
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Benchmarks: what a choice costs, and what it buys.")
 
+SetOption = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", show_default="none",
+                                              help="Override one size; may be repeated.")]
 JsonOption = Annotated[str, typer.Option("--json", metavar="FILE", show_default="not written",
                                          help="Write the result as JSON; - is standard output.")]
 
@@ -38,3 +40,37 @@ def precision(
     from hayate import bench_precision as p
 
     p.report(config, k, rows, group, sim, json)
+
+
+@app.command()
+def speculation(
+    model: Annotated[str, typer.Option(help="Hugging Face directory, image file, or the name of a shipped model.")] = "py-mini",
+    config: Annotated[str, typer.Option(metavar="NAME|FILE.toml", help="Preset, or a .toml file of sizes.")] = "demo",
+    overrides: SetOption = [],  # noqa: B006
+    prompts: Annotated[int, typer.Option(help="How many of the 32 shipped prompts.")] = 16,
+    tokens: Annotated[int, typer.Option(help="Tokens to generate for each, at least 8.")] = 24,
+    precision: Annotated[str, typer.Option(metavar="P,P", help="Precisions: of fp16, int8, int4 and auto.")] = "fp16,int8",
+    jobs: Annotated[int, typer.Option(help="Simulations at a time.")] = 2,
+    sim: Annotated[str, typer.Option(help="Simulator: verilator or icarus.")] = "verilator",
+    json: JsonOption = "",
+):
+    """Tokens a pass and decode speed-up of every drafter over one token a pass, on the simulated chip."""
+    from hayate import bench_speculation as s
+
+    s.run(model, config, tuple(overrides), prompts, tokens, precision, jobs, sim, json)
+
+
+@app.command()
+def verify(
+    model: Annotated[str, typer.Option(help="Hugging Face directory, image file, or the name of a shipped model.")] = "py-mini",
+    config: Annotated[str, typer.Option(metavar="NAME|FILE.toml", help="Preset, or a .toml file of sizes.")] = "demo",
+    overrides: SetOption = [],  # noqa: B006
+    tokens: Annotated[int, typer.Option(help="Tokens to generate, at least 8.")] = 24,
+    precision: Annotated[str, typer.Option(metavar="P,P", help="Precisions: of fp16, int8 and int4.")] = "fp16",
+    sim: Annotated[str, typer.Option(help="Simulator: verilator or icarus.")] = "verilator",
+    json: JsonOption = "",
+):
+    """Cycles of a decode pass that verifies N positions over one with one position, on the simulated chip."""
+    from hayate import bench_verify as v
+
+    v.run(model, config, tuple(overrides), tokens, precision, sim, json)

@@ -4,8 +4,12 @@ import json
 
 import pytest
 
-from hayate import models, prompts
+from hayate import bench_verify, models, prompts
+from hayate.bench_speculation import DRAFTERS, loops, scores
+from hayate.bench_verify import passes, ratios
 from hayate.rtl.contract.errors import HayateError
+from hayate.rtl_backend import RtlResult
+from hayate.verif.golden.conductor.draft import Drafting
 
 
 def test_the_prompts_are_what_the_script_writes():
@@ -40,3 +44,85 @@ def test_a_text_without_colons_gives_no_prompts():
     lines[10] = "x" * 40 + ":"  # too long, so the one behind it is the tenth
     found = prompts.draw("\n".join(lines), len)
     assert found[0] == "0:" and found[1] == "11:" and all(len(p) <= 32 for p in found)
+
+
+def row(cycles, passes, loops, **more):
+    return {"cycles": cycles, "tokens": 12, "passes": passes, "proposed": 9, "accepted": 12 - passes, "sibling_commits": 1,
+            "draft_passes": 0, "lengths": [passes, 0], "loops": loops, **more}
+
+
+def test_scores_are_sums_over_the_prompts():
+    found = scores([{"off": row(1000, 12, True), "ngram": row(400, 4, True)}, {"off": row(1200, 12, False), "ngram": row(1000, 8, False)}])
+    assert found["off"]["tokens_per_pass"] == found["off"]["speedup"] == 1
+    s = found["ngram"]
+    assert (s["tokens_per_pass"], s["speedup"]) == (2.0, round(2200 / 1400, 4))
+    assert (s["proposed"], s["accepted"], s["sibling_commits"]) == (18, 12, 2)
+    assert s["looping"] == {"prompts": 1, "tokens_per_pass": 3.0, "speedup": 2.5}
+    assert s["other"] == {"prompts": 1, "tokens_per_pass": 1.5, "speedup": 1.2}
+    assert s["speedups"] == [2.5, 1.2] and s["accepted_lengths"] == [12, 0]
+    assert scores([{"off": row(10, 12, True)}])["off"]["other"] == {"prompts": 0}
+
+
+@pytest.mark.parametrize("tokens, expected", [
+    ([5] * 8, True), ([5] * 7, False), ([1, 2, 3, 4] + [7] * 8, True), ([7] * 8 + [1], False), ([1, 2] * 4, True), ([9, 1, 2, 3] * 3, True),
+    ([1, 2, 3, 4, 5] * 2, False), (list(range(24)), False), ([], False)])
+def test_loops(tokens, expected):
+    assert loops(tokens) is expected
+
+
+def test_passes_are_found_in_the_cycles_of_the_tokens():
+    result = RtlResult(token_cycles=[900, 1900, 1901, 1902, 2950, 4000, 4001], drafting=Drafting(lengths={2: 1, 0: 1, 1: 1}))
+    found = passes(result, 10)
+    assert found == [(10, 3, 1000), (13, 1, 1050), (14, 2, 1050)]
+    single = [(10 + i, 1, 800 + i) for i in range(6)]
+    assert ratios({1: single, 3: found}) == {"1": 1.0, "3": 1.25}
+    with pytest.raises(HayateError, match="no pass was filled with 4 positions"):
+        ratios({1: single, 4: found})
+    with pytest.raises(AssertionError, match="the chip accepted"):
+        passes(RtlResult(token_cycles=[900, 1900], drafting=Drafting(lengths={2: 1})), 10)
+
+
+def test_bench_speculation(builds, cli, tiny, work, monkeypatch):
+    monkeypatch.setattr(prompts, "load", lambda count: ["abab:"][:count])
+    outcome = cli("bench", "speculation", "--model", tiny, "--config", "unit", "--prompts", "1", "--tokens", "12", "--jobs", "1",
+                  "--precision", "fp16,int8", "--json", "s.json")
+    assert outcome.code == 0, outcome.err
+    result = json.loads((work / "s.json").read_text())
+    assert set(result) == {"setup", "int8", *DRAFTERS} and set(result["int8"]) == set(DRAFTERS)
+    for part in (result, result["int8"]):
+        assert part["off"]["tokens_per_pass"] == part["off"]["speedup"] == 1 and part["off"]["proposed"] == 0
+        for name in DRAFTERS:
+            s = part[name]
+            assert {"tokens_per_pass", "speedup", "proposed", "accepted", "sibling_commits"} < set(s)
+            assert s["accepted"] == sum(n * count for n, count in enumerate(s["accepted_lengths"])) <= s["proposed"]
+            assert s["looping"]["prompts"] + s["other"]["prompts"] == len(s["speedups"]) == 1
+            assert s["speedup"] == round(part["off"]["cycles"] / s["cycles"], 4)
+        assert part["nested"]["draft_passes"] == part["nested"]["proposed"] > 0
+    assert "2 of 2: int8, speed-up ngram" in outcome.out
+
+
+def test_bench_verify(builds, cli, tiny, work, monkeypatch):
+    monkeypatch.setattr(bench_verify, "TEXT", "abab")
+    outcome = cli("bench", "verify", "--model", tiny, "--config", "unit", "--tokens", "32", "--precision", "int4", "--json", "v.json")
+    assert outcome.code == 0, outcome.err
+    result = json.loads((work / "v.json").read_text())
+    assert set(result) == {"ratio_demo", "setup"} and set(result["ratio_demo"]) == {"1", "2"}
+    assert result["ratio_demo"]["1"] == 1 < result["ratio_demo"]["2"] < 2
+
+
+REFUSED = {
+    "prompts": (["speculation", "--prompts", "33"], ["--prompts", "33 is not between 1 and 32"]),
+    "tokens": (["speculation", "--tokens", "7"], ["--tokens", "7 is not at least 8"]),
+    "jobs": (["speculation", "--jobs", "0"], ["--jobs", "0 is not at least 1"]),
+    "precision": (["speculation", "--precision", "fp16,fp8"], ["--precision", "'fp16,fp8' is no list of precisions"]),
+    "precision twice": (["speculation", "--precision", "fp16,fp16"], ["--precision", "is no list of precisions"]),
+    "too long": (["speculation", "--tokens", "40"], ["prompt", "exceed the context of 48"]),
+    "verify: precision": (["verify", "--precision", "auto"], ["--precision", "'auto' is not known"]),
+    "verify: too long": (["verify", "--tokens", "40"], ["prompt", "exceed the context of 48"]),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_refused(case, refused, tiny):
+    (command, *options), parts = REFUSED[case]
+    refused("bench", command, "--model", tiny, "--json", "r.json", *options, parts=parts)

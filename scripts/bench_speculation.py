@@ -1,0 +1,183 @@
+"""`hayate bench speculation`: decode cycles with each drafter and without, on the simulated chip, for the same tokens and logits.
+
+The shipped prompts, read and continued greedily. Cycles are those from the first token to the end, a drafting model's own passes among
+them. Outputs that end in a loop are easy to guess, so they are also reported apart from the others.
+"""
+
+import signal
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+from rich.table import Table
+
+from hayate.compiler.shares import Geometry
+from hayate.compiler.usage import require_formats
+from hayate.rtl.contract.config import load_config
+from hayate.rtl.contract.errors import HayateError
+from hayate.verif.golden.conductor.draft import require_drafter
+from hayate.verif.golden.conductor.generate import check_request
+from hayate.verif.golden.conductor.governor import PRECISIONS, Governor
+
+from . import models, prompts
+from .output import require_writable, write_json
+from .progress import Steps, console
+
+#: name -> options of `generate_rtl`.
+DRAFTERS = {
+    "off": {"speculate": "off"},
+    "ngram": {"speculate": "ngram", "branch": 0},
+    "ngram_tree": {"speculate": "ngram", "branch": 1},
+    "nested": {"speculate": "nested"},
+}
+TOKENS = 8  # at least, so that there is something to draft from
+LOOP = 8  # tokens at the end, and two rounds of it, that a loop must have
+
+
+def loops(tokens):
+    """Whether a text ends in a loop: its last tokens, at least `LOOP` of them, are a cycle that went round at least three times."""
+    for period in range(1, len(tokens) // 3 + 1):
+        span = max(3 * period, LOOP)
+        if len(tokens) >= span and all(tokens[-i] == tokens[-i - period] for i in range(1, span - period + 1)):
+            return True
+    return False
+
+
+def measure(image, config, prompt, tokens, precision, sim="verilator", root=None, drafters=DRAFTERS):
+    """{drafter: what a generation took}, plain numbers. AssertionError where a drafter changes tokens or logits."""
+    from .rtl_backend import generate_rtl
+
+    found, plain = {}, None
+    for name in drafters:
+        result = generate_rtl(image, config, prompt, tokens, sim=sim, precision=precision, root=root, **DRAFTERS[name])
+        if result.fault:
+            raise AssertionError(f"{name}: the chip reported a memory fault")
+        plain = plain or result
+        if result.tokens != plain.tokens or result.logits.keys() != plain.logits.keys() or any(
+                not np.array_equal(row.view(np.uint32), plain.logits[at].view(np.uint32)) for at, row in result.logits.items()):
+            raise AssertionError(f"{precision}, {name}: tokens or logits are not those of one token a pass")
+        d = result.drafting
+        found[name] = {"cycles": result.cycles - result.prefill, "tokens": len(result.tokens) - 1,
+                       "passes": result.passes - -(-len(prompt) // config.lanes), "proposed": d.proposed, "accepted": d.accepted,
+                       "sibling_commits": d.siblings, "draft_passes": d.passes,
+                       "lengths": [d.lengths.get(n, 0) for n in range(config.lanes)], "loops": loops(result.tokens)}
+    return found
+
+
+def total(rows, name):
+    """Sums of a drafter's figures over `rows` of `measure`: tokens a pass, and cycles without it over cycles with it."""
+    own = [row[name] for row in rows]
+    cycles, plain = sum(r["cycles"] for r in own), sum(row["off"]["cycles"] for row in rows)
+    return {"tokens_per_pass": round(sum(r["tokens"] for r in own) / sum(r["passes"] for r in own), 4),
+            "speedup": round(plain / cycles, 4)}
+
+
+def scores(rows):
+    """{drafter: scores} of what `measure` returned, see `docs/speculation.md`."""
+    found = {}
+    for name in rows[0]:
+        own = [row[name] for row in rows]
+        s = total(rows, name)
+        sums = {key: sum(r[key] for r in own) for key in ("proposed", "accepted", "sibling_commits", "draft_passes")}
+        parts = {"looping": [row for row in rows if row["off"]["loops"]], "other": [row for row in rows if not row["off"]["loops"]]}
+        found[name] = {
+            **s, **sums, "speedup_over_tokens_per_pass": round(s["speedup"] / s["tokens_per_pass"], 4),
+            "cycles": sum(r["cycles"] for r in own), "accepted_lengths": [sum(n) for n in zip(*(r["lengths"] for r in own))],
+            **{part: {"prompts": len(some), **(total(some, name) if some else {})} for part, some in parts.items()},
+            "speedups": [round(row["off"]["cycles"] / row[name]["cycles"], 4) for row in rows],
+        }
+    return found
+
+
+def run(model, config, overrides, count, tokens, precisions, jobs, sim, json):
+    """Measure, print the tables and write the JSON: {drafter: scores} of FP16, those of other precisions under their name, `setup`."""
+    chosen = [part.strip() for part in precisions.split(",")]
+    for name in chosen:
+        if name not in PRECISIONS or chosen.count(name) > 1:
+            raise HayateError("--precision", "", f"{precisions!r} is no list of precisions", f"use some of {','.join(PRECISIONS)}")
+    if jobs < 1:
+        raise HayateError("--jobs", "", f"{jobs} is not at least 1", "leave the option out for its default")
+    if tokens < TOKENS:
+        raise HayateError("--tokens", "", f"{tokens} is not at least {TOKENS}", "leave the option out for its default")
+    require_writable(json, "--json")
+    texts = prompts.load(count)
+    sizes = load_config(config, overrides)
+    people = console(json)
+    say = Steps(people)
+    with say(f"compiling {model}"):
+        image = models.load(model)
+    ids = [models.Text(image).encode(text) for text in texts]
+    for prompt in ids:
+        check_request(image, [*prompt, *[0] * tokens], tokens, Geometry.of(image.model, sizes).slots, sizes.lanes)
+    for name in chosen:
+        Governor(image, name)
+        require_formats(image, sizes, name)
+    require_drafter(image, "nested")
+    from .rtl_backend import build
+
+    build(sizes, sim=sim, say=say)  # before several want it
+    tasks = [(prompt, name) for name in chosen for prompt in ids]
+    with say(f"{len(tasks)} prompts, {len(DRAFTERS)} drafters"):
+        rows = _shared(tasks, jobs, say.note, image, sizes, tokens, sim)
+    result = {"setup": {"model": image.model["name"], "config": sizes.name, "lanes": sizes.lanes, "prompts": count, "tokens": tokens,
+                        "positions": max(map(len, ids)) + tokens}}
+    for at, name in enumerate(chosen):
+        found = scores(rows[at * count:(at + 1) * count])
+        result |= found if name == "fp16" else {name: found}
+        people.print(table(name, found))
+    if json:
+        write_json(result, json)
+
+
+def table(precision, found):
+    """Scores of one precision, for people."""
+    looping, other = (found["off"][part]["prompts"] for part in ("looping", "other"))
+    out = Table("drafter", "tokens a pass", "speed-up (simulated)", f"{looping} that loop", f"{other} that do not", "accepted / proposed",
+                "siblings", title=precision, title_justify="left", box=None)
+    for name, s in found.items():
+        parts = (f"{p['tokens_per_pass']:.2f}, {p['speedup']:.2f}" if p["prompts"] else "" for p in (s["looping"], s["other"]))
+        out.add_row(name, f"{s['tokens_per_pass']:.3f}", f"{s['speedup']:.3f}", *parts, f"{s['accepted']} / {s['proposed']}",
+                    str(s["sibling_commits"]))
+    return out
+
+
+def _shared(tasks, jobs, note, *common):
+    """`measure` of every (prompt, precision), in processes that share them where `jobs` is above 1."""
+    def noted(results):
+        rows = []
+        for (_, precision), row in zip(tasks, results):
+            rows.append(row)
+            steps = ", ".join(f"{name} {row['off']['cycles'] / r['cycles']:.2f}" for name, r in row.items() if name != "off")
+            note(f"{len(rows)} of {len(tasks)}: {precision}, speed-up {steps}{', loops' if row['off']['loops'] else ''}")
+        return rows
+
+    _common.update(common=(*common, Path.cwd() / "build" / "sim"))
+    if jobs == 1:
+        return noted(map(_task, tasks))
+    pool = ProcessPoolExecutor(min(jobs, len(tasks)), get_context("spawn"), initializer=_begin, initargs=(_common["common"],))
+    try:
+        rows = noted(pool.map(_task, tasks))
+    except BrokenProcessPool:
+        raise HayateError("--jobs", "", "a worker process was killed, perhaps for lack of memory", "use --jobs 1") from None
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+    pool.shutdown()
+    return rows
+
+
+_common = {}
+
+
+def _begin(common):
+    """Set up a worker process; Ctrl-C ends it and its simulation quietly, its parent reports."""
+    signal.signal(signal.SIGINT, lambda *_: sys.exit(130))
+    _common.update(common=common)
+
+
+def _task(task):
+    (prompt, precision), (image, config, tokens, sim, root) = task, _common["common"]
+    return measure(image, config, prompt, tokens, precision, sim, root)
