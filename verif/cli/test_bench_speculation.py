@@ -1,6 +1,8 @@
 """The shipped prompts, and `hayate bench speculation` and `hayate bench verify` on a small model."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +12,8 @@ from hayate.bench_verify import passes, ratios
 from hayate.rtl.contract.errors import HayateError
 from hayate.rtl_backend import RtlResult
 from hayate.verif.golden.conductor.draft import Drafting
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_the_prompts_are_what_the_script_writes():
@@ -126,3 +130,10 @@ REFUSED = {
 def test_refused(case, refused, tiny):
     (command, *options), parts = REFUSED[case]
     refused("bench", command, "--model", tiny, "--json", "r.json", *options, parts=parts)
+
+
+def test_the_guide_quotes_what_was_measured():
+    guide = (ROOT / "docs" / "speculation.md").read_text()
+    found = json.loads((ROOT / "docs" / "verify.json").read_text())
+    for n, ratio in found["ratio_demo"].items():
+        assert re.search(rf"^\| {n} \| [\d,]+ \| {ratio:.3f} \|$", guide, re.MULTILINE)
