@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from hayate.compiler.cost import draft_cost, pass_costs
 from hayate.compiler.shares import Geometry
 from hayate.compiler.usage import require_formats
 from hayate.rtl.contract.config import load_config
@@ -176,7 +177,8 @@ def generate(request, json=""):
     choice = {"precision": request.precision, "quality": request.quality, "pins": _pins(request)}
     Governor(image, **choice)  # before anything slow: says what the image lacks
     require_drafter(image, request.speculate)
-    options = {**choice, "speculate": request.speculate, "nodes": request.nodes, "branch": request.branch}
+    options = {**choice, "speculate": request.speculate, "nodes": request.nodes, "branch": request.branch,
+               "costs": (pass_costs(image, config.lanes), draft_cost(image, config.lanes))}
     for precision in (choice["precision"], choice["pins"]):
         require_formats(image, config, precision)
     end = () if request.ignore_eos else tuple(image.model["eos"])

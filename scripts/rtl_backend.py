@@ -13,6 +13,7 @@ import numpy as np
 
 from hayate.compiler.place import place
 from hayate.compiler.usage import require_formats
+from hayate.rtl.contract.config import MAX_LANES
 from hayate.rtl.contract.draft import BRANCH, Drafter
 from hayate.rtl.contract.errors import HayateError
 from hayate.rtl.contract.isa import Counter, Energy, Space
@@ -121,17 +122,17 @@ def governed(placement):
     return [(planes[d.name][0], d) for d in placement.image.descriptors if d.name in planes]
 
 
-def requests(placement, prompt, tokens, end, all_logits, load, knob=None, draft=0):
+def requests(placement, prompt, tokens, end, all_logits, load, knob=None, draft=None):
     """(load words uint64 [n, 2], register values) of a generation.
 
-    knob: the governor's, None where the precision is fixed. draft: value of the register DRAFT.
+    knob: the governor's, None where the precision is fixed. draft: values of the registers that say how to draft.
     """
     rows = [(load_address(LOAD_ALL_TILES, LoadSpace.PROMPT, at), token) for at, token in enumerate(prompt)]
     for record in placement.loads():
         if load == "axi" or record.space != Space.BANK:
             rows.append((load_address(record.stop - 1, record.space, record.addr), record.data))
     registers = {"TILES": len(placement.tiles), "PROMPT_LENGTH": len(prompt), "TOKEN_LIMIT": tokens, "CONTEXT": placement.context,
-                 "END_TOKEN": (end[0] | 1 << 31) if end else 0, "OPTIONS": int(all_logits), "DRAFT": draft}
+                 "END_TOKEN": (end[0] | 1 << 31) if end else 0, "OPTIONS": int(all_logits), **(draft or {})}
     if knob is not None:
         matrices = governed(placement)
         for i, (index, d) in enumerate(matrices):
@@ -142,9 +143,18 @@ def requests(placement, prompt, tokens, end, all_logits, load, knob=None, draft=
     return np.array(rows, dtype=np.uint64), registers
 
 
+def draft_registers(lanes, speculate, nodes, branch, costs):
+    """Values of the registers that say how to draft; arguments as of golden's `generate`."""
+    most, passes, own = lanes - 1, *(costs or ([0] * MAX_LANES, 0))
+    words = {f"COSTS_{n}": passes[2 * n] | passes[2 * n + 1] << 16 for n in range(MAX_LANES // 2)}
+    return words | {"DRAFT": Drafter[speculate.upper()] | min(most if nodes is None else nodes, most) << 4
+                    | (BRANCH.get(lanes, 0) if branch is None else branch) << 8 | bool(costs) << 12
+                    | (own if speculate == "nested" else 0) << 16}
+
+
 def generate_rtl(image, config, prompt, tokens, *, sim="verilator", waves=None, wave_window=None, all_logits=False, end=(), load="file",
                  on_start=None, on_token=None, say=Steps(), root=None, timeout=None, precision="auto", quality=QUALITY,  # noqa: B008
-                 pins=None, speculate="off", nodes=None, branch=None):
+                 pins=None, speculate="off", nodes=None, branch=None, costs=None):
     """Generate on the RTL.
 
     Parameters
@@ -155,7 +165,7 @@ def generate_rtl(image, config, prompt, tokens, *, sim="verilator", waves=None, 
     on_start: called when the model is loaded. on_token: called with each token as the host reads it. Both from another thread.
     say: `Steps` that shows the slow ones. root: folder of builds. timeout: seconds of wall clock for the simulation.
     precision: "auto", "fp16", "int8" or "int4". quality: of "auto", see `knob_of`. pins: name -> `Format` of matrices for which a fixed
-    precision is another one. speculate, nodes, branch: as for golden's `generate`.
+    precision is another one. speculate, nodes, branch, costs: as for golden's `generate`.
 
     Returns `RtlResult`. Raises HayateError for what does not fit or is missing.
     """
@@ -167,9 +177,7 @@ def generate_rtl(image, config, prompt, tokens, *, sim="verilator", waves=None, 
     measured = Governor(image, precision, quality, pins).measure  # refuses what the image lacks
     require_formats(image, config, precision)
     require_drafter(image, speculate)
-    most = config.lanes - 1
-    draft = (Drafter[speculate.upper()] | min(most if nodes is None else nodes, most) << 4
-             | (BRANCH.get(config.lanes, 0) if branch is None else branch) << 8)
+    draft = draft_registers(config.lanes, speculate, nodes, branch, costs)
     knob = knob_of(quality) if measured else None
     if pins and precision == "auto":
         raise HayateError("--pin", "", "the chip's governor decides on every matrix", "give a fixed --precision beside it")

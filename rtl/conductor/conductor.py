@@ -5,7 +5,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ..contract.config import MAX_LANES
-from ..contract.draft import TABLE_LOG2, Drafter
+from ..contract.draft import COST_BITS, DRAFT_COST_BITS, TABLE_LOG2, Drafter
 from ..contract.flits import CONDUCTOR, FlitKind
 from ..contract.isa import PassWord
 from ..memory.parity import ParityMemory
@@ -17,6 +17,7 @@ from .ngram import NgramDrafter
 from .nodes import Nodes
 from .outlet import POSITION_BITS, TOKEN_BITS, TOKEN_STREAM, Outlet
 from .tally import Tally
+from .utility import Utility
 from .verifier import Verifier
 
 #: every logical tile.
@@ -33,7 +34,8 @@ class Conductor(wiring.Component):
 
     With drafter NGRAM, nodes come from the tables of `NgramDrafter`. With NESTED, a pass in which weights are read as INT4 (START says so)
     evaluates the chain so far and adds its choice, until there are `draft_nodes`; then all are verified. No more nodes are drafted than
-    can be emitted before the end of context or token limit.
+    can be emitted before the end of context or token limit; with `draft_control`, as many as `Utility` finds worth their cost, and where
+    that is none, the tables' guess is compared with what is then chosen.
 
     With `auto`, the passes over the prompt measure (START says so), and the `Governor` runs once the first token has been chosen: before
     the next pass is announced, or before the generation ends with that token. Without it nothing of this takes a cycle.
@@ -48,7 +50,8 @@ class Conductor(wiring.Component):
     -------
     start, abort: In, commands. busy, done, full: Out; `done` stays until the next start, `full` tells that the context ended it.
     tiles (8), prompt_length, token_limit, context_limit (16 each), end_token (20), end_enable, all_logits, auto, matrices (16),
-        knob (32), drafter (2, a `Drafter`), draft_nodes (4, at most so many), branch (3, as of `NgramDrafter`): In, constant while busy.
+        knob (32), drafter (2, a `Drafter`), draft_nodes (4, at most so many), branch (3, as of `NgramDrafter`), draft_control,
+        draft_cost (12), costs_0 and so on (16 each, `costs` of `Utility`): In, constant while busy.
     prompt_write, prompt_addr (16), prompt_token (20): In. Writes the prompt buffer.
     matrix_write, matrix_addr (16), matrix_data (64): In. Writes the governor's table; as `load` of `Governor`, not while busy.
     look, look_matrix (10), look_kind (2): In. result: Out(64). As of `Governor`.
@@ -58,6 +61,7 @@ class Conductor(wiring.Component):
         counted in draft_passes. proposed, accepted, siblings: Out(32), nodes behind the roots; accepted ones; of these, those whose
         parent has an earlier child. lengths_0 and so on: Out(32), passes behind the prompt by accepted nodes. turn: Out(16), cycles from
         the last SYNC of a verified pass to the START behind it, the largest.
+    chance_first, chance_more: Out(16), what `Utility` expects.
     fault: Out. A damaged word was read from the prompt buffer, the token FIFO, the drafter's or the governor's memories, for one cycle.
     verdict: Out, a strobe at the end of every pass, behind its logits. kept: Out(lanes), nodes that now belong to the text.
         positions: Out, M x 16, of the nodes. For readers of the trace ports.
@@ -70,6 +74,8 @@ class Conductor(wiring.Component):
             "start": In(1), "abort": In(1), "busy": Out(1), "done": Out(1), "full": Out(1),
             "tiles": In(8), "prompt_length": In(POSITION_BITS), "token_limit": In(POSITION_BITS), "context_limit": In(POSITION_BITS),
             "end_token": In(TOKEN_BITS), "end_enable": In(1), "all_logits": In(1), "drafter": In(2), "draft_nodes": In(4), "branch": In(3),
+            "draft_control": In(1), "draft_cost": In(DRAFT_COST_BITS), **{f"costs_{n}": In(COST_BITS) for n in range(MAX_LANES)},
+            "chance_first": Out(16), "chance_more": Out(16),
             "prompt_write": In(1), "prompt_addr": In(POSITION_BITS), "prompt_token": In(TOKEN_BITS),
             "tx": Out(FLIT_STREAM), "rx_valid": In(1), "rx": In(Flit), "tokens": Out(TOKEN_STREAM), "token_level": Out(16),
             "fault": Out(1), "cycles": Out(32), "prefill_cycles": Out(32), "passes": Out(32), "draft_passes": Out(32),
@@ -91,8 +97,9 @@ class Conductor(wiring.Component):
         m.submodules.nodes = nodes = Nodes(self._lanes)
         m.submodules.slots = slots = FreeList(self._lanes)
         m.submodules.verifier = verifier = Verifier(self._lanes)
-        ngram = None
+        ngram = utility = None
         if self._lanes > 1:
+            m.submodules.utility = utility = Utility(self._lanes)
             m.submodules.ngram = ngram = NgramDrafter(lanes=self._lanes, size_log2=TABLE_LOG2, depth=self._max_slots)
         m.submodules.tally = tally = Tally(self._lanes)
         governor = None
@@ -170,7 +177,8 @@ class Conductor(wiring.Component):
             m.d.sync += self.prefill_cycles.eq(self.cycles)
 
         # Between passes. What waits for a node's slot, the ring or a drafter holds the loop; nothing else takes more than a cycle.
-        ask, due, place = Signal(), Signal(), Signal()  # the drafter must be asked; the governor must run; a node gets its slot
+        ask, propose = Signal(), Signal()  # the next tree may be planned; it has been
+        due, place = Signal(), Signal()    # the governor must run; a node gets its slot
         ngram_on, nested_on = Signal(), self.drafter == Drafter.NESTED
         m.d.comb += [
             outlet.position.eq(position + Mux(prefill, nodes.count, 1)), outlet.clear.eq(slots.clear),
@@ -192,7 +200,7 @@ class Conductor(wiring.Component):
 
         def after_root():
             if ngram:
-                with m.If(ngram_on & (room != 0)):
+                with m.If(ngram_on & (shadow | (room != 0))):
                     m.next = "DRAFT"
 
         def root():
@@ -206,18 +214,37 @@ class Conductor(wiring.Component):
             m.next = "LANE"
             after_root()
 
+        m.d.sync += [ask.eq(0), propose.eq(0), self.verdict.eq(0)]
         nothing = Signal()  # the tables have answered that there is none
         feed, drafted = Signal(), Signal()  # a token of the prompt is read; a node of the tables is taken
+        planning, shadow, guessed, right = Signal(), Signal(), Signal(), Signal()
+        guess = Signal(TOKEN_BITS)
         if ngram:
+            controlled = self.draft_control & (self.drafter != Drafter.OFF)
+            m.d.comb += [
+                utility.clear.eq(slots.clear), utility.room.eq(room), utility.draft_cost.eq(self.draft_cost),
+                *(cost.eq(getattr(self, f"costs_{n}")) for n, cost in enumerate(utility.costs)),
+                utility.learn.eq(tally.verified & ~guessed), utility.score.eq(tally.verified & guessed), utility.right.eq(right),
+                utility.proposed.eq(nodes.depth), utility.accepted.eq(outlet.emitted - 1),
+                self.chance_first.eq(utility.first), self.chance_more.eq(utility.more),
+            ]
+            with m.If(outlet.taken & (outlet.emitted == 0)):
+                m.d.sync += right.eq(outlet.emit.payload == guess)
+            with m.If(verifier.done):
+                m.d.sync += [guessed.eq(0), shadow.eq(0), planning.eq(controlled & ~outlet.over)]
+            m.d.comb += utility.plan.eq(planning & ask)
+            with m.If(utility.done):
+                m.d.sync += [room.eq(utility.nodes), shadow.eq(utility.shadow), planning.eq(0), propose.eq(1)]
             m.d.comb += [
                 ngram_on.eq(self.drafter == Drafter.NGRAM), ngram.clear.eq(slots.clear),
-                ngram.propose.eq(ask & ngram_on & (room != 0)), ngram.want.eq(room), ngram.branch.eq(self.branch),
+                ngram.propose.eq((propose | ask & ~planning) & ngram_on & (shadow | (room != 0))), ngram.want.eq(Mux(shadow, 1, room)),
+                ngram.branch.eq(self.branch),
                 ngram.append.eq(feed | outlet.taken), ngram.token.eq(Mux(feed, prompt.rd_data, outlet.emit.payload)),
                 ngram.position.eq(Mux(feed, position + filled, outlet.at)), ngram.node.ready.eq(drafted),
             ]
             with m.If(ask | ngram.none):
                 m.d.sync += nothing.eq(ngram.none)
-        m.d.sync += [ask.eq(0), self.verdict.eq(0)]
+
         with m.FSM(name="loop"):
             with m.State("IDLE"):
                 with m.If(self.start):
@@ -251,9 +278,11 @@ class Conductor(wiring.Component):
             if ngram:
                 with m.State("DRAFT"):
                     m.d.comb += [
-                        drafted.eq(1), nodes.add.eq(ngram.node.valid), nodes.token.eq(ngram.node.payload.token),
+                        drafted.eq(1), nodes.add.eq(ngram.node.valid & ~shadow), nodes.token.eq(ngram.node.payload.token),
                         nodes.parent.eq(ngram.node.payload.parent),
                     ]
+                    with m.If(ngram.node.valid & shadow):
+                        m.d.sync += [guessed.eq(1), guess.eq(ngram.node.payload.token)]
                     with m.If(nothing | ngram.none | ngram.node.valid & ngram.node.payload.last):
                         m.next = "LANE"
             with m.State("APPEND"):
@@ -307,9 +336,9 @@ class Conductor(wiring.Component):
                         govern()
             with m.State("RELEASE"):
                 m.d.comb += pass_word.eq(PassWord.COMMIT)
-                kept = self.kept.bit_select(lane, 1)
-                m.d.comb += [self.tx.valid.eq(kept), slots.give.eq(~kept)]
-                with m.If(~kept | self.tx.ready):
+                kept, free = self.kept.bit_select(lane, 1), Signal()
+                m.d.comb += [free.eq((lane != last) | ~planning), self.tx.valid.eq(kept & free), slots.give.eq(~kept & free)]
+                with m.If(free & (~kept | self.tx.ready)):
                     m.d.sync += lane.eq(lane + 1)
                     with m.If(lane == last):
                         with m.If(prefill):

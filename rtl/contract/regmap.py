@@ -33,7 +33,8 @@ class Register:
 IRQ_FIELDS = (("TOKEN", 0, 1, "a token was chosen"), ("DONE", 1, 1, "the generation has ended"), ("FAULT", 2, 1, "a memory error"))
 
 #: "rw" registers that ignore writes while STATUS.BUSY: they describe the generation in progress.
-LOCKED_WHILE_BUSY = ("TILES", "PROMPT_LENGTH", "TOKEN_LIMIT", "CONTEXT", "END_TOKEN", "OPTIONS", "MATRICES", "QUALITY", "DRAFT")
+LOCKED_WHILE_BUSY = ("TILES", "PROMPT_LENGTH", "TOKEN_LIMIT", "CONTEXT", "END_TOKEN", "OPTIONS", "MATRICES", "QUALITY", "DRAFT",
+                     *(f"COSTS_{n}" for n in range(MAX_LANES // 2)))
 
 REGISTERS = (
     Register(0x000, "IDENT", "ro", "0x48595445, \"HYTE\""),
@@ -87,13 +88,20 @@ REGISTERS = (
     Register(0x0A0, "DRAFT", "rw", "drafting", (
         ("DRAFTER", 0, 2, "0 nobody, 1 n-gram tables, 2 the model read as INT4"),
         ("NODES", 4, 4, "nodes to draft for a pass at most; more than M - 1 are M - 1"),
-        ("BRANCH", 8, 3, "of these, for the n-gram tables' alternative"))),
+        ("BRANCH", 8, 3, "of these, for the n-gram tables' alternative"),
+        ("CONTROL", 12, 1, "draft less, or nothing, where it does not pay by the table of costs"),
+        ("COST", 16, 12, "of a pass that drafts, in 1/256 of a pass with one node; 0 where the drafter takes none"))),
     Register(0x0A4, "DRAFT_PASSES", "ro", "passes that only drafted"),
     Register(0x0A8, "PROPOSED", "ro", "nodes that were drafted and verified"),
     Register(0x0AC, "ACCEPTED", "ro", "of these, nodes that belong to the text"),
     Register(0x0B0, "SIBLINGS", "ro", "of these, nodes whose parent has an earlier child"),
     Register(0x0B4, "TURN", "ro", "cycles from the last answer of a verified pass to the start of the pass behind it, the largest"),
+    Register(0x0B8, "UTILITY", "ro", "what the control of drafting expects now, in 1/65536", (
+        ("FIRST", 0, 16, "chance that a node behind the root is accepted"),
+        ("MORE", 16, 16, "chance that an accepted chain goes on by one node"))),
     *(Register(0x0C0 + 4 * n, f"ACCEPTED_{n}", "ro", f"passes behind the prompt with {n} accepted nodes") for n in range(MAX_LANES)),
+    *(Register(0x0E0 + 4 * n, f"COSTS_{n}", "rw", "costs of passes, in 1/256 of a pass with one node, for DRAFT.CONTROL; none is 0", (
+        ("LOW", 0, 16, f"{2 * n + 1} nodes"), ("HIGH", 16, 16, f"{2 * n + 2} nodes"))) for n in range(MAX_LANES // 2)),
 )
 
 BY_NAME = {r.name: r for r in REGISTERS}

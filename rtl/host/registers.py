@@ -21,12 +21,13 @@ TO_CONDUCTOR = {
     "start": 1, "abort": 1, "tiles": 8, "prompt_length": 16, "token_limit": 16, "context_limit": 16,
     "end_token": TOKEN_BITS, "end_enable": 1, "all_logits": 1, "auto": 1, "matrices": 16, "knob": 32,
     "look": 1, "look_matrix": 10, "look_kind": 2, "drafter": 2, "draft_nodes": 4, "branch": 3,
+    "draft_control": 1, "draft_cost": 12, **{f"costs_{n}": 16 for n in range(MAX_LANES)},
 }
 
 #: Ports from the conductor, likewise.
 FROM_CONDUCTOR = {"busy": 1, "done": 1, "full": 1, "cycles": 32, "prefill_cycles": 32, "passes": 32, "token_level": 16,
                   "governor_cycles": 32, "result": 64, "draft_passes": 32, "proposed": 32, "accepted": 32, "siblings": 32, "turn": 16,
-                  **{f"lengths_{n}": 32 for n in range(MAX_LANES)}}
+                  "chance_first": 16, "chance_more": 16, **{f"lengths_{n}": 32 for n in range(MAX_LANES)}}
 
 #: Those of them, and of the loader's ports to the conductor, that are there only with a governor.
 OF_GOVERNOR = ("auto", "matrices", "knob", "look", "look_matrix", "look_kind", "governor_cycles", "result",
@@ -81,9 +82,9 @@ class Registers(wiring.Component):
     -------
     bus: In(AxiLite). irq: Out, level: IRQ_STATUS & IRQ_ENABLE is not 0.
     start, abort, tiles, prompt_length, token_limit, context_limit, end_token, end_enable, all_logits, auto, matrices, knob, look,
-        look_matrix, look_kind, drafter, draft_nodes, branch: Out, see TO_CONDUCTOR.
+        look_matrix, look_kind, drafter, draft_nodes, branch, draft_control, draft_cost, costs_0 and so on: Out, see TO_CONDUCTOR.
     busy, done, full, cycles, prefill_cycles, passes, token_level (entries in the token FIFO), governor_cycles, result, draft_passes,
-        proposed, accepted, siblings, turn, lengths_0 and so on: In, see FROM_CONDUCTOR.
+        proposed, accepted, siblings, turn, chance_first, chance_more, lengths_0 and so on: In, see FROM_CONDUCTOR.
     tokens: In stream of Token. fault: In, a rising edge is one memory error.
     request: Out stream of CounterSelect. reply_valid, reply_value (32): In; taken when a request is unanswered, else ignored.
     """
@@ -162,7 +163,10 @@ class Registers(wiring.Component):
         ]
         m.d.comb += [
             self.drafter.eq(stored["DRAFT", "DRAFTER"]), self.draft_nodes.eq(stored["DRAFT", "NODES"]),
-            self.branch.eq(stored["DRAFT", "BRANCH"]),
+            self.branch.eq(stored["DRAFT", "BRANCH"]), self.draft_control.eq(stored["DRAFT", "CONTROL"]),
+            self.draft_cost.eq(stored["DRAFT", "COST"]),
+            *(getattr(self, f"costs_{2 * n + odd}").eq(stored[f"COSTS_{n}", half])
+              for n in range(MAX_LANES // 2) for odd, half in enumerate(("LOW", "HIGH"))),
         ]
         if self._governor:
             m.d.comb += [
@@ -210,6 +214,7 @@ class Registers(wiring.Component):
         show("PASSES", VALUE=self.passes)
         for name in ("draft_passes", "proposed", "accepted", "siblings", "turn"):
             show(name.upper(), VALUE=getattr(self, name))
+        show("UTILITY", FIRST=self.chance_first, MORE=self.chance_more)
         for n in range(MAX_LANES):
             show(f"ACCEPTED_{n}", VALUE=getattr(self, f"lengths_{n}"))
 

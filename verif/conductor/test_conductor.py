@@ -17,6 +17,7 @@ from hayate.verif.bench.drivers import Sink, clock, start
 from hayate.verif.golden.conductor.draft import Drafting, Nested, Ngram, Off, Tree
 from hayate.verif.golden.conductor.free_list import FreeList
 from hayate.verif.golden.conductor.tree import verify
+from hayate.verif.golden.conductor.utility import Utility
 
 RING_TILES, SLOTS = 3, 128
 BENCH = Bench(lambda lanes, max_matrices=8: Conductor(lanes=lanes, prompt_depth=16, max_slots=SLOTS, ring_tiles=RING_TILES,
@@ -34,6 +35,7 @@ class Plan:
     tokens: list = field(default_factory=list)
     drafting: Drafting = field(default_factory=Drafting)
     prefills: int = 0
+    plans: list = field(default_factory=list)  # of the utility control: (nodes, shadow)
 
 
 class Choices:
@@ -50,8 +52,9 @@ class Choices:
         return values
 
 
-def plan(prompt, lanes, chosen, drafted, limit, context, end, all_logits, drafter, nodes, branch):
+def plan(prompt, lanes, chosen, drafted, limit, context, end, all_logits, drafter, nodes, branch, costs):
     """`Plan` by the rules of the golden loop."""
+    utility = Utility(costs[0], costs[1] if drafter == Drafter.NESTED else 0) if costs else None
     p = Plan()
     tile, free = Choices(chosen, drafted, p), FreeList(lanes)
     model = {Drafter.OFF: Off, Drafter.NGRAM: lambda: Ngram(branch, SLOTS), Drafter.NESTED: Nested}[drafter]()
@@ -80,11 +83,19 @@ def plan(prompt, lanes, chosen, drafted, limit, context, end, all_logits, drafte
             return p
         at = len(prompt) + len(p.tokens) - 1
         tree = Tree(free, emitted[-1], at)
-        p.drafting.passes += model.grow(tree, min(nodes, lanes - 1, context - 1 - at, limit - len(p.tokens) - 1), tile)
+        room = min(nodes, lanes - 1, context - 1 - at, limit - len(p.tokens) - 1)
+        planned, shadow = utility.plan(room) if utility and drafter != Drafter.OFF else (room, False)
+        guess = model.guess() if shadow else None
+        p.drafting.passes += model.grow(tree, planned, tile)
         model.settle()
         tree.run(tile, range(len(tree.nodes)))
         path, emitted = verify(tree.nodes, [chosen[n.position] for n in tree.nodes], 0, over)
         stop = over(emitted[-1], len(emitted))
+        if utility:
+            p.plans.append((planned, shadow))
+            utility.learn(tree.depth, len(path) - 1)
+            if guess is not None:
+                utility.score(guess == emitted[0])
         p.drafting.note(tree.nodes, path)
         tile.commits = [(tree.nodes[i].position, tree.slots[i]) for i in path]
         for i, slot in enumerate(tree.slots):
@@ -168,12 +179,13 @@ class Tiles:
 
 
 async def generation(dut, r, sinks, *, prompt, limit, context=100, end=None, all_logits=False, tiles=3, matrices=(), drafter=Drafter.OFF,
-                     nodes=7, branch=0, period=0, pause=0):
+                     nodes=7, branch=0, period=0, pause=0, costs=None,
+                     bits=9):
     """Run one; `matrices`: entries (planes descriptor, sens_err) of the governor's table, which is off when there are none.
 
-    period: after so many positions the choices repeat, but for one in eight. pause: cycles that the tiles take.
+    period: after so many positions the choices repeat, but for one in eight. pause: cycles that the tiles take. bits: of a choice.
     """
-    chosen = [r.getrandbits(9) for _ in range(120)]
+    chosen = [r.getrandbits(bits) for _ in range(120)]
     for at in range(period, 120 if period else 0):
         chosen[at] = chosen[at] if r.random() < 0.12 else chosen[at - period]
     drafted = [r.getrandbits(9) if r.random() < 0.3 else token for token in chosen]
@@ -187,6 +199,9 @@ async def generation(dut, r, sinks, *, prompt, limit, context=100, end=None, all
     dut.tiles.value, dut.prompt_length.value, dut.token_limit.value, dut.context_limit.value = tiles, len(prompt), limit, context
     dut.end_token.value, dut.end_enable.value, dut.all_logits.value = END, int(end is not None), int(all_logits)
     dut.drafter.value, dut.draft_nodes.value, dut.branch.value = int(drafter), nodes, branch
+    dut.draft_control.value, dut.draft_cost.value = int(bool(costs)), costs[1] if costs and drafter == Drafter.NESTED else 0
+    for n, cost in enumerate(costs[0] if costs else []):
+        getattr(dut, f"costs_{n}").value = cost
     governor = params().get("max_matrices", 8) > 0
     if governor:
         dut.auto.value, dut.matrices.value, dut.knob.value = int(bool(matrices)), len(matrices), 1 << 16
@@ -202,7 +217,7 @@ async def generation(dut, r, sinks, *, prompt, limit, context=100, end=None, all
     model = Tiles(dut, r, tx, chosen, drafted, tiles, pause)
     served = cocotb.start_soon(model.serve())
     p = plan(prompt, params()["lanes"], chosen, drafted, limit, context, END if end is not None else None, all_logits, drafter, nodes,
-             branch)
+             branch, costs)
     passes, tokens = p.passes, p.tokens
     got = [t & 0xFFFFF for t in await sink.take(len(tokens))]
     await served
@@ -232,7 +247,7 @@ async def generation(dut, r, sinks, *, prompt, limit, context=100, end=None, all
         p.drafting.proposed, p.drafting.accepted, p.drafting.siblings]
     assert [int(getattr(dut, f"lengths_{n}").value) for n in range(8)] == [p.drafting.lengths.get(n, 0) for n in range(8)]
     assert 0 < int(dut.prefill_cycles.value) <= int(dut.cycles.value)
-    return tokens
+    return p
 
 
 @BENCH.test()
@@ -248,11 +263,11 @@ async def endings(dut):
     await start(dut)
     r, sinks = rng("endings"), (Sink(dut, "tx"), Sink(dut, "tokens"))
     prompt = [5, 6, 7]
-    assert len(await generation(dut, r, sinks, prompt=prompt, limit=30, end=6)) == 5, "cut at the end token, which is emitted"
+    assert len((await generation(dut, r, sinks, prompt=prompt, limit=30, end=6)).tokens) == 5, "cut at the end token, which is emitted"
     assert int(dut.full.value) == 0
-    assert len(await generation(dut, r, sinks, prompt=prompt, limit=30, context=8)) == 6, "cut at the end of the context"
+    assert len((await generation(dut, r, sinks, prompt=prompt, limit=30, context=8)).tokens) == 6, "cut at the end of the context"
     assert int(dut.full.value) == 1
-    assert len(await generation(dut, r, sinks, prompt=prompt, limit=4, all_logits=True, tiles=1)) == 4
+    assert len((await generation(dut, r, sinks, prompt=prompt, limit=4, all_logits=True, tiles=1)).tokens) == 4
 
 
 @BENCH.test()
@@ -269,6 +284,22 @@ async def drafted_generations(dut):
                          branch=r.randrange(3), period=r.choice([1, 3, 7, 12]))
         accepted += int(dut.accepted.value)
     assert params()["lanes"] == 1 or accepted > 20
+
+
+@BENCH.test()
+async def drafting_that_does_not_pay_is_cut(dut):
+    """Costs of all kinds, texts that repeat themselves and others: shorter drafts, none, and guesses in shadow."""
+    await start(dut)
+    r, sinks = rng("utility"), (Sink(dut, "tx"), Sink(dut, "tokens"))
+    plans = set()
+    for n in range(10):
+        step = r.choice([2, 60, 250])
+        costs = [256 + step * k for k in range(8)], r.choice([20, 120])
+        p = await generation(dut, r, sinks, prompt=[r.getrandbits(9) for _ in range(5)], limit=70, costs=costs, tiles=1,
+                             drafter=Drafter.NESTED if n % 4 == 3 else Drafter.NGRAM, period=r.choice([0, 2, 5]), branch=n % 2,
+                             bits=r.choice([2, 9]))
+        plans.update(p.plans)
+    assert params()["lanes"] == 1 or plans >= {(0, True), (1, False), (params()["lanes"] - 1, False)}
 
 
 @BENCH.test()

@@ -42,6 +42,7 @@ async def grows_as_the_golden_tree(dut):
             await strobe(dut, "place", lane=n, slot=slots[n])
         await settle()
         assert int(dut.count.value) == len(nodes)
+        assert int(dut.depth.value) == max(node.position for node in nodes) - nodes[0].position
         for n, (node, ancestors) in enumerate(zip(nodes, tree.ancestors(nodes))):
             got = await shown(dut, n)
             assert (got.token, got.position, got.parent, got.ancestors) == (node.token, node.position, max(node.parent, 0), ancestors)

@@ -16,26 +16,30 @@ from hayate.verif.system.test_invariance import AXES, COVER, config
 #: Prompts after which the small models repeat themselves, and one after which they do not.
 PROMPTS = ((7, 3, 41, 1, 5, 19, 22), (5, 5, 5, 5, 9, 5, 5), (1, 2, 3, 1, 2, 4, 1, 2, 3, 1, 2))
 TOKENS = 24
-WIDE = (2, 8, 2)
-WAYS = [("ngram", None, None), ("ngram", None, 1), ("ngram", 2, 1), ("nested", None, None), ("nested", 1, None)]
+WIDE = (1, 8, 2)
+#: Costs under which drafting is cut now and then.
+COSTS = [256, 280, 300, 330, 360, 390, 420, 450], 110
+#: (drafter, nodes, branch, whether drafting is controlled by cost)
+WAYS = [("ngram", None, None, False), ("ngram", None, 1, True), ("ngram", 2, 1, False), ("nested", None, None, False),
+        ("ngram", None, None, True), ("nested", None, None, True), ("nested", 1, None, False)]
 
 
 def name(machine):
     return "-".join(map(str, machine))
 
 
-def check(run, machine, tied, setting, prompt, speculate, nodes, branch, **options):
+def check(run, machine, tied, setting, prompt, speculate, nodes, branch, control, **options):
     """The chip's result, equal to golden's with the same drafter, whose text is golden's without one."""
     copies, choice = SETTINGS[setting]
     model, lanes = image(tied, copies=copies), machine[1]
     pins = dict(choice.get("pins", ()))
     common = {"all_logits": True, **{k: v for k, v in choice.items() if k != "pins"}, **options}
+    how = {"speculate": speculate, "nodes": nodes, "branch": branch, "costs": COSTS if control else None}
     plain = generate(model, list(prompt), TOKENS, lanes=4, pins=pins, **common)
-    drafted = generate(model, list(prompt), TOKENS, lanes=lanes, pins=pins, speculate=speculate, nodes=nodes, branch=branch, **common)
+    drafted = generate(model, list(prompt), TOKENS, lanes=lanes, pins=pins, **how, **common)
     assert difference(replace(drafted, drafting=plain.drafting), plain) == ""
-    result = run(model, config(*machine), prompt, TOKENS, pins=choice.get("pins", ()), speculate=speculate, nodes=nodes, branch=branch,
-                 **common)
-    assert difference(result, drafted) == "", f"{setting}, tied: {tied}, {speculate}, {nodes} nodes, branch {branch}"
+    result = run(model, config(*machine), prompt, TOKENS, pins=choice.get("pins", ()), **how, **common)
+    assert difference(result, drafted) == "", f"{setting}, tied: {tied}, {how}"
     assert matches(result, drafted) and result.passes == drafted.passes
     return result
 
@@ -53,7 +57,8 @@ def test_drafters_in_turn(run, machine):
 def test_wide(run):
     """M = 8: most of a pass may be rejected; and siblings are accepted."""
     results = [check(run, WIDE, tied, "auto", prompt, *way) for tied, prompt, way in [
-        (True, PROMPTS[1], ("ngram", None, 2)), (False, PROMPTS[2], ("ngram", None, 2)), (False, PROMPTS[0], ("nested", None, None))]]
+        (True, PROMPTS[1], ("ngram", None, 2, False)), (False, PROMPTS[2], ("ngram", None, 2, True)),
+        (False, PROMPTS[0], ("nested", None, None, False))]]
     total = sum((r.drafting.accepted for r in results), 0)
     assert 0 < total < sum(r.drafting.proposed for r in results)
 
@@ -70,7 +75,7 @@ def test_endings_within_a_pass(run):
 
 
 @pytest.mark.nightly
-@pytest.mark.parametrize("machine", [m for m in product(*AXES.values()) if m[1] > 1] + [WIDE, (1, 8, 4), (4, 8, 2)], ids=name)
+@pytest.mark.parametrize("machine", [m for m in product(*AXES.values()) if m[1] > 1] + [WIDE, (2, 8, 4), (4, 8, 2)], ids=name)
 def test_every_way(run, machine):
     for tied, setting, prompt, way in product((True, False), ("auto", "pins", "planes, auto", "odd"), PROMPTS, WAYS):
         check(run, machine, tied, setting, prompt, *way)

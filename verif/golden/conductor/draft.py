@@ -33,6 +33,11 @@ class Tree:
         """A node that continues node `parent` with `token`."""
         self._add(Node(token, self.nodes[parent].position + 1, parent))
 
+    @property
+    def depth(self):
+        """Nodes of the longest chain behind the root."""
+        return max(n.position for n in self.nodes) - self.nodes[0].position
+
     def run(self, tile, wanted, draft=False):
         """Evaluate all nodes in one pass; float32 [len(wanted), vocab]. Nothing is committed."""
         return tile.run_pass([n.token for n in self.nodes], [n.position for n in self.nodes], self.slots, hwm=self._free.hwm, wanted=wanted,
@@ -82,6 +87,11 @@ class Ngram:
         for token, parent in self._table.propose(room, self._branch) if room else ():
             tree.add(token, parent)
         return 0
+
+    def guess(self):
+        """The token that would be the only node, None where there is none."""
+        proposed = self._table.propose(1, 0)
+        return proposed[0][0] if proposed else None
 
 
 class Nested:

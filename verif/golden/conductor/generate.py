@@ -12,6 +12,7 @@ from . import draft
 from .free_list import FreeList
 from .governor import QUALITY, Governor
 from .tree import verify
+from .utility import Utility
 
 
 @dataclass
@@ -52,7 +53,7 @@ def check_request(image, prompt, tokens, slots, lanes):
 
 
 def generate(image, prompt, tokens, *, lanes=4, slots=None, end=(), all_logits=False, on_token=None, tile=None, precision="auto",
-             quality=QUALITY, pins=None, speculate="off", nodes=None, branch=None):
+             quality=QUALITY, pins=None, speculate="off", nodes=None, branch=None, costs=None):
     """Greedy continuation of `prompt` by at most `tokens` tokens, cut at an end token or at the end of the context.
 
     Parameters
@@ -62,6 +63,7 @@ def generate(image, prompt, tokens, *, lanes=4, slots=None, end=(), all_logits=F
     makes them count the last one all the same. on_token: called with each token id as it is chosen. tile: a `Tile` to reuse.
     precision, quality, pins: see `Governor`. speculate: one of `draft.DRAFTERS`; tokens and logits do not depend on it. nodes: most nodes
     that are proposed for a pass (default: M - 1). branch: of those, for the n-gram drafter's alternative (default: `BRANCH` of M).
+    costs: of passes, for `Utility`, a list and what a pass that drafts costs; without them as much is drafted as there is room for.
 
     Returns `Generation`. Raises HayateError for a request that does not fit.
     """
@@ -74,6 +76,7 @@ def generate(image, prompt, tokens, *, lanes=4, slots=None, end=(), all_logits=F
     tile = tile or Tile(image, lanes=lanes, slots=slots)
     tile.state.reset()
     governor.begin(tile.state)
+    utility = Utility(costs[0], costs[1] if speculate == "nested" else 0) if costs else None
     free = FreeList(lanes)
     result = Generation(prompt)
     for positions in _passes(0, len(prompt), lanes):
@@ -107,11 +110,17 @@ def generate(image, prompt, tokens, *, lanes=4, slots=None, end=(), all_logits=F
         at = len(prompt) + len(result.tokens) - 1
         tree = draft.Tree(free, emitted[-1], at)
         room = min(lanes - 1 if nodes is None else min(nodes, lanes - 1), context - 1 - at, tokens - len(result.tokens) - 1)
-        result.drafting.passes += drafter.grow(tree, room, tile)
+        planned, shadow = utility.plan(room) if utility and speculate != "off" else (room, False)
+        guess = drafter.guess() if shadow else None
+        result.drafting.passes += drafter.grow(tree, planned, tile)
         drafter.settle()
         logits = tree.run(tile, range(len(tree.nodes)))
         path, emitted = verify(tree.nodes, [choose(row) for row in logits], 0, ends)
         over = ends(emitted[-1], len(emitted))
+        if utility:
+            utility.learn(tree.depth, len(path) - 1)
+            if guess is not None:
+                utility.score(guess == emitted[0])
         tile.commit(path)
         for i, slot in enumerate(tree.slots):
             if i not in path:
