@@ -4,22 +4,22 @@ The table belongs to the image and M, not to the machine: the sequence of passes
 nothing measured while it runs may enter, and neither may its sizes. It is counted for the preset `demo`, in words that all of its banks
 read, one a cycle each; a machine of other proportions drafts a little too much or too little, which costs time and changes no token.
 
-A pass streams the weights once, whatever its nodes. Each attention round reads the K and V of the text so far, here of half the context.
-Rounds follow each other: maximum, sum and output of one wait for the ring, and while the vector unit makes a score into a weight, one
-element a cycle, the banks of its tile stand still. So a round costs a latency, the words of K and V, and VECTOR_WORDS for each of the
-vector unit's operations on a slot. Weights count as INT8 where there are planes, as what the governor chooses lies on both sides of it.
+A pass streams the weights once, whatever its nodes, and each layer has a latency. Each node sends its activations round the ring, one flit
+a cycle (some of them while weights are read, which hides them), and its softmax numerators, a flit for four slots of a query head. Each
+attention round has a latency and reads K and V of the text so far. What the vector unit does to them is hidden by the ring. Texts are taken
+to fill half of the context. Weights count as INT8 where there are planes, as what the governor chooses lies on both sides of it.
 """
 
 from hayate.rtl.contract.config import MAX_LANES, PRESETS
 from hayate.rtl.contract.draft import COST_BITS, COST_UNIT, DRAFT_COST_BITS
 from hayate.rtl.contract.isa import Op
-from hayate.rtl.contract.layout import rounds
+from hayate.rtl.contract.layout import gp_log2, rounds
 from hayate.rtl.contract.precision import Format, stream_words
 
 NOMINAL = PRESETS["demo"]
-VECTOR_WORDS = NOMINAL.banks  # that a tile's banks could read in a cycle
-LAYER_CYCLES = 450  # of a layer, in which the banks wait for ring and vector unit, attention aside; measured, see `test_cost.py`
-ROUND_CYCLES = 250  # the same of an attention round
+LAYER_CYCLES = 440  # in which a layer's weights wait for ring and vector unit, attention aside
+ROUND_CYCLES = 100  # the same of an attention round
+SHOWN = (2, 3)      # part of a node's activation flits that no reading of weights hides; measured, as the two above, see `test_cost.py`
 
 
 def weight_words(image, fmt):
@@ -34,17 +34,19 @@ def weight_words(image, fmt):
 
 def pass_words(image, lanes, nodes, fmt=Format.INT8):
     """Cost of a pass with `nodes` nodes on a machine of `lanes` lanes, weights in `fmt`, halfway through the context; in words."""
-    model, every = image.model, NOMINAL.tiles * NOMINAL.banks
-    operations = sum(image.routines[name][1] for name in ("scores", "softmax"))  # of the vector unit, for each slot
-    slot = 2 * (model["head_dim"] // 4) + VECTOR_WORDS * operations
-    attention = ROUND_CYCLES * every + model["kv_heads"] * slot * (model["context"] // 2)
-    count = rounds(nodes, model["heads"] // model["kv_heads"], lanes)
-    return weight_words(image, fmt) + model["layers"] * (LAYER_CYCLES * every + count * attention)
+    m, every = image.model, NOMINAL.tiles * NOMINAL.banks
+    quads, slots, group = m["head_dim"] // 4, m["context"] // 2, m["heads"] // m["kv_heads"]
+    activations = 2 * m["hidden"] // 4 + m["intermediate"] // 4 + 2 * (m["heads"] + m["kv_heads"]) * quads
+    numerators = (m["kv_heads"] << gp_log2(group)) * slots // 4
+    node = activations * SHOWN[0] // SHOWN[1] + numerators
+    attention = every * ROUND_CYCLES + m["kv_heads"] * 2 * quads * slots
+    layer = every * (LAYER_CYCLES + nodes * node) + rounds(nodes, group, lanes) * attention
+    return weight_words(image, fmt) + m["layers"] * layer
 
 
 def pass_costs(image, lanes):
-    """Costs of a pass with 1, 2, ... 8 nodes, in 1 / COST_UNIT of the first, rounded to nearest: the first is COST_UNIT, none is less
-    than the one before it, and each has COST_BITS bits."""
+    """Costs of a pass with 1, 2, ... 8 nodes, in 1 / COST_UNIT of the first, rounded to nearest: the first is COST_UNIT, each is more
+    than the one before it, and has COST_BITS bits."""
     words = [pass_words(image, lanes, nodes) for nodes in range(1, MAX_LANES + 1)]
     return [min((COST_UNIT * w + words[0] // 2) // words[0], (1 << COST_BITS) - 1) for w in words]
 

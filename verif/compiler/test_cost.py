@@ -19,6 +19,9 @@ PY_MINI = Path(__file__).resolve().parents[2] / "models" / "py-mini"
 #: cycles of a pass with 1 and with 4 nodes at a position; preset demo, --model py-mini --precision int8, 100 tokens, --json, with
 #: --speculate off and ngram; prompt "def __init__(self, name):" and a newline.
 MEASURED = {30: (12449, 17652), 57: (12983, 19234), 81: (13508, 21060), 105: (14003, 22906)}
+#: (position, fewer, more nodes) -> cycles that the latter take longer, with --set lanes=8 --set max_slots=264: prefill of prompts of
+#: position + fewer and + more ids, 20 and up.
+MEASURED_8 = {(0, 1, 2): 813, (0, 2, 3): 1303, (0, 1, 8): 7758, (96, 1, 2): 1687, (96, 2, 3): 2476, (96, 1, 8): 15413}
 
 
 @pytest.fixture(scope="module")
@@ -45,23 +48,27 @@ def test_weights(tmp_path, tied):
 
 
 def test_by_hand(image):
-    """2 layers, 2 KV heads of 8 dimensions, 2 query heads each, context 48; 4 tiles of 4 banks, 4 operations on a slot."""
+    """2 layers, hidden 32, FF 64, 4 heads of 8 dimensions, 2 KV heads, context 48, so 24 slots; 16 banks."""
     weights = weight_words(image, Format.INT8)
     for lanes, nodes, count in ((4, 1, 1), (4, 2, 1), (4, 3, 2), (4, 8, 4), (1, 3, 6), (8, 8, 2)):
-        one = 16 * ROUND_CYCLES + 2 * 24 * (2 * 2 + 4 * 4)
-        assert pass_words(image, lanes, nodes) == weights + 2 * (16 * LAYER_CYCLES + count * one)
+        node = (2 * 8 + 16 + 2 * (4 + 2) * 2) * 2 // 3 + 4 * 6
+        attention = 16 * ROUND_CYCLES + 2 * 2 * 2 * 24
+        assert pass_words(image, lanes, nodes) == weights + 2 * (16 * (LAYER_CYCLES + nodes * node) + count * attention)
 
 
 @pytest.mark.parametrize("lanes", [1, 2, 4, 8])
 @pytest.mark.parametrize("shape", [{}, {"kv_heads": 4}, {"kv_heads": 1}, {"kv_heads": 1, "heads": 8}, {"context": 1 << 16}])
 def test_the_table_is_one(image, lanes, shape):
-    """Rises with the nodes' rounds, not otherwise; fits its bits, and golden takes it."""
+    """Rises with the nodes, more with a round; fits its bits, and golden takes it."""
     model = at(image, **shape)
     costs = pass_costs(model, lanes)
     steps = [rounds(n, model.model["heads"] // model.model["kv_heads"], lanes) for n in range(1, 9)]
     assert costs[0] == 256 and len(costs) == 8
+    steep = set()
     for (low, high), (fewer, more) in zip(itertools.pairwise(costs), itertools.pairwise(steps)):
-        assert low < high if fewer < more else low == high
+        assert low < high
+        steep |= {(high - low, more - fewer)}
+    assert all(a >= b - 1 for a, x in steep for b, y in steep if x > y)
     draft = draft_cost(model, lanes)
     assert 0 < draft and (lanes > 2 or draft <= costs[0])
     Utility(costs, draft)
@@ -77,13 +84,18 @@ def test_what_makes_nodes_dear(image):
 
 
 def test_near_what_was_measured(mini):
-    """Cycles of either pass within 8 %, and their ratio within 3 %; MEASURED says how to measure."""
+    """Cycles of either pass within 8 %, their ratio within 3 %; what nodes add within 15 %. The tables say how to measure."""
     for position, cycles in MEASURED.items():
         there = at(mini, context=2 * position)
         one, four = (pass_words(there, 4, nodes) / 16 for nodes in (1, 4))
         print(f"position {position}: {one:.0f} and {four:.0f} cycles, measured {cycles}")
         assert abs(one / cycles[0] - 1) < 0.08 and abs(four / cycles[1] - 1) < 0.08
         assert abs(four / one / (cycles[1] / cycles[0]) - 1) < 0.03
+    for (position, fewer, more), cycles in MEASURED_8.items():
+        there = at(mini, context=2 * position + more)
+        longer = (pass_words(there, 8, more) - pass_words(there, 8, fewer)) / 16
+        print(f"position {position}, {more} and {fewer} nodes: {longer:.0f} cycles longer, measured {cycles}")
+        assert abs(longer / cycles - 1) < 0.15
 
 
 def test_py_mini(mini):
