@@ -132,6 +132,8 @@ def generate(
                    ] = [],  # noqa: B006
     speculate: Annotated[str, typer.Option(metavar="off|ngram|nested", help="Who drafts tokens for a pass to verify: nobody, n-gram tables "
                                            "of prompt and output, or the model read as INT4. The text does not depend on it.")] = "ngram",
+    draft_control: Annotated[bool, typer.Option("--draft-control/--no-draft-control", help="Draft what pays by a table of costs, or as much "
+                                                "as a pass has room for.")] = True,
     json: JsonOption = "",
 ):
     """Continue a prompt, on the simulated chip or on the golden model."""
@@ -140,7 +142,8 @@ def generate(
 
     request = Request(prompt=prompt, prompt_ids=prompt_ids, model=model, tokens=tokens, backend=backend, config=config,
                       overrides=tuple(set_), sim=sim, waves=waves, wave_window=wave_window, ignore_eos=ignore_eos, check=check,
-                      precision=precision, quality=quality, pins=tuple(pin), speculate=speculate)
+                      precision=precision, quality=quality, pins=tuple(pin), speculate=speculate,
+                      control=draft_control)
     raise typer.Exit(run(request, json))
 
 

@@ -48,6 +48,7 @@ class Request:
     speculate: str = "ngram"
     nodes: int | None = None
     branch: int | None = None
+    control: bool = True
 
 
 def _choice(option, value, allowed):
@@ -178,7 +179,7 @@ def generate(request, json=""):
     Governor(image, **choice)  # before anything slow: says what the image lacks
     require_drafter(image, request.speculate)
     options = {**choice, "speculate": request.speculate, "nodes": request.nodes, "branch": request.branch,
-               "costs": (pass_costs(image, config.lanes), draft_cost(image, config.lanes))}
+               "costs": (pass_costs(image, config.lanes), draft_cost(image, config.lanes)) if request.control else None}
     for precision in (choice["precision"], choice["pins"]):
         require_formats(image, config, precision)
     end = () if request.ignore_eos else tuple(image.model["eos"])
