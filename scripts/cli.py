@@ -132,8 +132,8 @@ def generate(
                    ] = [],  # noqa: B006
     speculate: Annotated[str, typer.Option(metavar="off|ngram|nested", help="Who drafts tokens for a pass to verify: nobody, n-gram tables "
                                            "of prompt and output, or the model read as INT4. The text does not depend on it.")] = "ngram",
-    draft_control: Annotated[bool, typer.Option("--draft-control/--no-draft-control", help="Draft what pays by a table of costs, or as much "
-                                                "as a pass has room for.")] = True,
+    draft_control: Annotated[bool, typer.Option("--draft-control/--no-draft-control", help="Draft what pays by a table of costs, or as "
+                                                "much as a pass has room for.")] = True,
     json: JsonOption = "",
 ):
     """Continue a prompt, on the simulated chip or on the golden model."""
