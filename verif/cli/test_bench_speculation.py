@@ -2,11 +2,12 @@
 
 import json
 import re
+import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import pytest
 
-from hayate import bench_verify, models, prompts
+from hayate import bench_verify, models, prompts, speculation_picture
 from hayate.bench_speculation import DRAFTERS, loops, scores
 from hayate.bench_verify import passes, ratios
 from hayate.rtl.contract.errors import HayateError
@@ -137,3 +138,11 @@ def test_the_guide_quotes_what_was_measured():
     found = json.loads((ROOT / "docs" / "verify.json").read_text())
     for n, ratio in found["ratio_demo"].items():
         assert re.search(rf"^\| {n} \| [\d,]+ \| {ratio:.3f} \|$", guide, re.MULTILINE)
+    for part in speculation_picture.panels(json.loads(speculation_picture.FOUND.read_text())).values():
+        assert speculation_picture.text(part) in guide
+
+
+def test_the_picture_shows_what_was_measured():
+    picture = ElementTree.parse(speculation_picture.PICTURE)
+    described = picture.find("{http://www.w3.org/2000/svg}desc").text
+    assert described == speculation_picture.describe(json.loads(speculation_picture.FOUND.read_text()))
