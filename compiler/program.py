@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from hayate.rtl.contract.isa import Block, Cast, FetchIndex, Instr, LoopCount, LoopReg, Op, Rows, SendMode, WaitKind
+from hayate.rtl.contract.isa import Block, Cast, FetchIndex, Instr, LoopCount, LoopReg, Op, Rows, SendMode, WaitKind, When
 from hayate.rtl.contract.layout import gp_log2
 
 from .routines import VL
@@ -104,13 +104,21 @@ def build(shape, index, dstep, routines):
         p.run("final", "xg", send_base="XB", **everyone)
         p.wait(Op.M_WAIT, GATHER, WaitKind.ALL)
         p.gemv("emb", "XB", wanted=1)
-        p.run("head", "emb", landing=1)
+        logits = "emb"
     else:
         p.gemv("head", "XA", wanted=1)
-        p.run("head", "head", landing=1)
+        logits = "head"
+    _choose(p, logits)
     p.instructions[skip].args["offset"] = p.emit(Op.SENDCAND) - skip
     p.emit(Op.END)
     return tuple(p.instructions)
+
+
+def _choose(p, name):
+    """Logits to the best of them, by one of two routines."""
+    for when, routine, more in ((When.SAMPLES, "head", {}), (When.GREEDY, "sample", {"noise": 1})):
+        p.emit(Op.SKIP, when=when, offset=2)
+        p.run(routine, name, landing=1, **more)
 
 
 def _norm(p, name):

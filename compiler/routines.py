@@ -9,7 +9,7 @@ from hayate.rtl.contract.isa import ASrc, BSrc, Micro, Mode
 
 #: Elements of one iteration of each routine; a temporary region holds this many.
 VL = {"load": 16, "rope": 16, "rms": 1, "qk": 16, "v": 16, "scores": 16, "softmax": 64, "recip": 1, "out": 16, "resid": 8,
-      "swiglu": 8, "final": 16, "head": 16}
+      "swiglu": 8, "final": 16, "head": 16, "sample": 16}
 TEMPS = 16  # largest iteration of a routine that uses T0 to T3
 
 LANDING = {"a_src": ASrc.LANDING, "a_mode": Mode.STREAM}
@@ -143,14 +143,23 @@ def final():
 
 def head():
     """Logits, and the best of them."""
-    return [_scaled(d=None, d_arg=1)]
+    return [_scaled(d=None, d_arg=1, d_log=1)]
+
+
+def sample():
+    """Logits; z = logit * INVT, 1 / temperature; and the best z + noise."""
+    return [
+        _scaled(d_log=1),
+        _op(AluOp.MUL, b=("INVT", 0), b_mode=Mode.SCALAR, d=("T0", 0)),
+        _op(AluOp.ADD, b=0, b_src=BSrc.NOISE, d_arg=1),
+    ]
 
 
 def build(head_dim, *, tied, scaled):
     """(micros, routines): the routines of a model one after the other, and name -> (first, length)."""
     bodies = {"load": load(scaled), "rope": rope(head_dim), "rms": rms(), "qk": qk(), "v": v(), "scores": scores(),
               "softmax": softmax(), "recip": recip(), "out": out(), "resid": resid(), "swiglu": swiglu(),
-              **({"final": final()} if tied else {}), "head": head()}
+              **({"final": final()} if tied else {}), "head": head(), "sample": sample()}
     micros, routines = [], {}
     for name, body in bodies.items():
         routines[name] = (len(micros), len(body))

@@ -22,7 +22,7 @@ class Op(IntEnum):
     END = 0        # sequencer: wait until both engines are idle, then wait for the next pass
     LOOP = 1       # sequencer: start of a loop
     ENDLOOP = 2    # sequencer: end of the loop on register `reg`
-    SKIP = 3       # sequencer: jump `offset` instructions ahead when no position of the pass wants logits
+    SKIP = 3       # sequencer: jump `offset` instructions ahead when what `when` names is so
     M_WAIT = 4     # matrix: wait for a channel
     GEMV = 5       # matrix: stream a matrix block past the activations
     FETCH = 6      # matrix: send rows (embedding, rotary tables) over the ring
@@ -32,6 +32,14 @@ class Op(IntEnum):
     SENDSUM = 10   # vector: send this tile's exact partial sums, clear them
     SENDMAX = 11   # vector: send this tile's running maxima, clear them
     SENDCAND = 12  # vector: send the best (logit, token) of each wanted position, clear them
+
+
+class When(IntEnum):
+    """When a SKIP jumps."""
+
+    NO_LOGITS = 0  # no position of the pass wants logits
+    SAMPLES = 1    # the pass samples
+    GREEDY = 2     # it does not
 
 
 class LoopReg(IntEnum):
@@ -105,6 +113,7 @@ class ASrc(IntEnum):
 class BSrc(IntEnum):
     VMEM = 0
     MAXREG = 1   # maximum collected from the ring
+    NOISE = 2    # Gumbel noise of the element's global row, as a token, behind each lane's position; only in a RUN that says `noise`
 
 
 class Mode(IntEnum):
@@ -130,7 +139,7 @@ for _ops, _pairs in [
     ((Op.END, Op.SENDCAND), ()),
     ((Op.LOOP,), (("reg", 2), ("kind", 2), ("count", 8), ("skip", 8))),  # skip: past ENDLOOP when the count is 0
     ((Op.ENDLOOP,), (("reg", 2),)),
-    ((Op.SKIP,), (("offset", 8),)),
+    ((Op.SKIP,), (("offset", 8), ("when", 2))),
     ((Op.M_WAIT, Op.V_WAIT), (("chan", 3), ("kind", 3), ("count", 8))),
     ((Op.GEMV,), (("desc", 10), ("dstep", 5), ("block", 2), ("group", 5), ("act", 12), ("act_h", 10), ("act_j", 10),
                   ("slot_words", 1), ("rows", 2), ("vec", 1), ("kv", 1), ("wanted", 1))),
@@ -138,7 +147,7 @@ for _ops, _pairs in [
     ((Op.KVW,), (("desc", 10), ("dstep", 5), ("value", 1), ("act", 12), ("act_h", 10))),
     ((Op.RUN,), (("desc", 10), ("dstep", 5), ("routine", 10), ("length", 6), ("rows", 2), ("count", 10), ("vl", 7),
                  ("landing", 2), ("vec", 1), ("sumscale", 1), ("send", 1), ("send_mode", 2), ("send_base", 12),
-                 ("send_h", 10), ("group", 5), ("chan", 3), ("cast", 2))),
+                 ("send_h", 10), ("group", 5), ("chan", 3), ("cast", 2), ("noise", 1))),
     ((Op.SENDSUM, Op.SENDMAX), (("chan", 3), ("cast", 2), ("vec", 1))),
 ]:
     _fields, _width = _layout(("op", 4), *_pairs)
@@ -150,9 +159,9 @@ for _ops, _pairs in [
 MICRO, _width = _layout(
     ("op", 4), ("neg_a", 1), ("neg_b", 1),
     ("a_src", 2), ("a_mode", 2), ("a", 12),
-    ("b_src", 1), ("b_mode", 2), ("b", 12),
+    ("b_src", 2), ("b_mode", 2), ("b", 12),
     ("d_vm", 1), ("d_mode", 1), ("d", 12),   # d_mode: 0 STREAM, 1 TEMP
-    ("d_send", 1), ("d_square", 1), ("d_sum", 1), ("d_max", 1), ("d_arg", 1),
+    ("d_send", 1), ("d_square", 1), ("d_sum", 1), ("d_max", 1), ("d_arg", 1), ("d_log", 1),
     ("masked", 1),  # element is a KV slot: where the mask hides it, d_max ignores it and d_vm/d_send/d_sum see 0
     ("sync", 1),    # wait until every earlier micro-operation has written before issuing this one
 )
@@ -232,9 +241,9 @@ class PassWord(IntEnum):
 
     LANE = 0   # lane = position index; data = token[19:0] | position[35:20] | slot[51:36] | ancestors[59:52] (positions of this pass
     #            that it sees, itself included)
-    START = 1  # data = positions - 1 [2:0] | measure [3] | draft [4] | wanted-logits mask[15:8] | high-water mark[31:16] (slots in use,
-    #            with this pass) | positions[39:32] whose energies count in a GEMV that says `wanted`
-    BEGIN = 2  # a generation begins: counters are cleared and count
+    START = 1  # data = positions - 1 [2:0] | measure [3] | draft [4] | sample [5] | wanted-logits mask[15:8] | high-water mark[31:16]
+    #            (slots in use, with this pass) | positions[39:32] whose energies count in a GEMV that says `wanted`
+    BEGIN = 2  # data = seed of the noise; a generation begins: counters are cleared and count
     FINISH = 3  # it has ended: counters stop
     COMMIT = 4  # data = position[35:20] | slot[51:36]: K and V of that slot now belong to the text, at that position
 
@@ -296,6 +305,7 @@ class Micro:
     d_sum: int = 0
     d_max: int = 0
     d_arg: int = 0
+    d_log: int = 0
     masked: int = 0
     sync: int = 1
 

@@ -105,11 +105,10 @@ class Nested:
 
     def grow(self, tree, room, tile):
         """As `Ngram.grow`."""
-        from .generate import choose
-
         for _ in range(room):
             last = len(tree.nodes) - 1
-            tree.add(choose(tree.run(tile, [last], draft=True)[0]), last)
+            tree.run(tile, [last], draft=True)
+            tree.add(tile.choices()[0], last)
         return room
 
 

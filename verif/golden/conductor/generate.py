@@ -1,4 +1,4 @@
-"""Golden token loop: prefill in passes of M positions, then greedy decoding; a pass verifies what a drafter proposes."""
+"""Golden token loop: prefill in passes of M positions, then decoding, greedy or sampled; a pass verifies what a drafter proposes."""
 
 from dataclasses import dataclass, field
 
@@ -11,6 +11,7 @@ from ..tile.sequencer import Tile
 from . import draft
 from .free_list import FreeList
 from .governor import QUALITY, Governor
+from .sample import inverse, require_seed
 from .tree import verify
 from .utility import Utility
 
@@ -32,11 +33,6 @@ class Generation:
     drafting: draft.Drafting = field(default_factory=draft.Drafting)
 
 
-def choose(logits):
-    """Index of the largest of float32 [vocab]; ties, -0 and +0 among them, go to the lowest index."""
-    return int(np.argmax(logits + np.float32(0)))
-
-
 def check_request(image, prompt, tokens, slots, lanes):
     """Raise HayateError for a prompt or a length that the machine cannot serve."""
     vocab, context = image.model["vocab"], min(image.model["context"], slots - lanes)
@@ -53,8 +49,8 @@ def check_request(image, prompt, tokens, slots, lanes):
 
 
 def generate(image, prompt, tokens, *, lanes=4, slots=None, end=(), all_logits=False, on_token=None, tile=None, precision="auto",
-             quality=QUALITY, pins=None, speculate="off", nodes=None, branch=None, costs=None):
-    """Greedy continuation of `prompt` by at most `tokens` tokens, cut at an end token or at the end of the context.
+             quality=QUALITY, pins=None, speculate="off", nodes=None, branch=None, costs=None, temperature=0.0, seed=0):
+    """Continuation of `prompt` by at most `tokens` tokens, cut at an end token or at the end of the context.
 
     Parameters
     ----------
@@ -64,17 +60,22 @@ def generate(image, prompt, tokens, *, lanes=4, slots=None, end=(), all_logits=F
     precision, quality, pins: see `Governor`. speculate: one of `draft.DRAFTERS`; tokens and logits do not depend on it. nodes: most nodes
     that are proposed for a pass (default: M - 1). branch: of those, for the n-gram drafter's alternative (default: `BRANCH` of M).
     costs: of passes, for `Utility`, a list and what a pass that drafts costs; without them as much is drafted as there is room for.
+    temperature: 0 takes the best token; else a token's odds are those of softmax(logits / temperature), drawn by `seed`. A text depends on
+    model, prompt, formats, temperature and seed alone.
 
     Returns `Generation`. Raises HayateError for a request that does not fit.
     """
     slots = slots or slots_for(image, lanes)
     prompt = [int(t) for t in prompt]
     check_request(image, prompt, tokens, slots, lanes)
+    scale = inverse(temperature)
+    require_seed(seed)
     governor = Governor(image, precision, quality, pins)
     context = min(image.model["context"], slots - lanes)
     drafter = draft.make(image, speculate, BRANCH.get(lanes, 0) if branch is None else branch, context + 1)
     tile = tile or Tile(image, lanes=lanes, slots=slots)
     tile.state.reset()
+    tile.state.draw(scale if temperature else None, seed)
     governor.begin(tile.state)
     utility = Utility(costs[0], costs[1] if speculate == "nested" else 0) if costs else None
     free = FreeList(lanes)
@@ -103,7 +104,7 @@ def generate(image, prompt, tokens, *, lanes=4, slots=None, end=(), all_logits=F
             if on_token:
                 on_token(token)
 
-    emitted = [choose(result.logits[len(prompt) - 1])]
+    emitted = tile.choices()[-1:]
     over = ends(emitted[0], 1)
     emit(emitted)
     while not over:
@@ -115,7 +116,7 @@ def generate(image, prompt, tokens, *, lanes=4, slots=None, end=(), all_logits=F
         result.drafting.passes += drafter.grow(tree, planned, tile)
         drafter.settle()
         logits = tree.run(tile, range(len(tree.nodes)))
-        path, emitted = verify(tree.nodes, [choose(row) for row in logits], 0, ends)
+        path, emitted = verify(tree.nodes, tile.choices(), 0, ends)
         over = ends(emitted[-1], len(emitted))
         if utility:
             utility.learn(tree.depth, len(path) - 1)
@@ -150,6 +151,7 @@ def teacher_force(image, tokens, *, lanes=64, slots=None, tile=None, prompt=None
     governor = Governor(image, precision, quality, pins)
     tile = tile or Tile(image, lanes=lanes, slots=slots)
     tile.state.reset()
+    tile.state.draw(None, 0)
     governor.begin(tile.state)
 
     def feed(start, stop, measure):

@@ -4,11 +4,16 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from hayate.rtl.contract.isa import FORMATS, LoopCount, LoopReg, Op
+from hayate.rtl.contract.isa import FORMATS, LoopCount, LoopReg, Op, When
 
 from .matrix import MatrixEngine
 from .state import TileState
 from .vector import VectorEngine
+
+
+def choose(scores):
+    """Index of the largest of float32 [vocab]; ties, -0 and +0 among them, go to the lowest index."""
+    return int(np.argmax(scores + np.float32(0)))
 
 
 class Tile:
@@ -40,13 +45,15 @@ class Tile:
         draft: matrices with planes are read as INT4, whatever the precision table says; not with `measure`.
         commit: all positions become part of the text. Else `commit` says, before the next pass, which of them do.
 
-        Returns float32 [len(wanted), vocabulary].
+        Returns float32 [len(wanted), vocabulary]. What is chosen from them, `choices` says.
         """
         s = self.state
         if not 0 < len(tokens) <= s.lanes:
             raise ValueError(f"a pass has 1 to {s.lanes} positions, not {len(tokens)}")
         s.begin(tokens, positions, slots, hwm, measure, wanted if counted is None else counted, ancestors, draft)
+        s.wanted = list(wanted)
         self.vector.logits.clear()
+        self.vector.scores.clear()
         pc, loops = 0, [(0, 0)] * len(LoopReg)
         while True:
             i = self._program[pc]
@@ -66,7 +73,7 @@ class Tile:
                 pc = pc + 1 if left == 1 else start
                 continue
             if op == Op.SKIP:
-                pc += 1 if len(wanted) else i.offset
+                pc += i.offset if {When.NO_LOGITS: not len(wanted), When.SAMPLES: s.sample, When.GREEDY: not s.sample}[i.when] else 1
                 continue
             self._engine(i, op)
             pc += 1
@@ -77,6 +84,10 @@ class Tile:
         if not len(wanted):
             return np.zeros((0, 0), np.float32)
         return np.concatenate(self.vector.logits).T[list(wanted)]
+
+    def choices(self):
+        """Token chosen at each wanted position of the last pass: of the largest logit, or of the largest z + noise where it sampled."""
+        return [choose(row) for row in np.concatenate(self.vector.scores).T[self.state.wanted]]
 
     def commit(self, nodes):
         """Make positions of the last pass part of the text, by their indices in it; what the others wrote is never seen again."""

@@ -46,6 +46,7 @@ class TileState:
     slot_position: int64 [slots], position in the text of what a slot holds; NEVER where that is not part of the text (yet).
     precision: descriptor name -> `Format` in which a matrix with planes is read; at first its best copy. See `load_precision`.
     measure: the pass reads best copies and adds up energies. counted: positions of the pass that count where a GEMV says `wanted`.
+    sample: passes sample, with `seed`; wanted: the positions of the pass whose logits are wanted.
     energies: descriptor name -> [sum of squares], indexed by `Energy`, since the last `reset`.
     """
 
@@ -72,6 +73,7 @@ class TileState:
         self.saturated = 0
         self.index = [0] * len(LoopReg)
         self.measure, self.counted, self.draft = False, [], False
+        self.sample, self.seed, self.wanted = False, 0, []
         self.precision = {d.name: Format.FP16 if d.tensor else Format.INT8 for d in self.descriptors if d.planes}
         self.reset()
 
@@ -81,6 +83,12 @@ class TileState:
         self.energies = {}
         self.slot_position = np.full(self.max_slots, NEVER)
         self.hwm = 0
+
+    def draw(self, scale, seed):
+        """From now on passes sample: logits times float32 `scale`, plus the noise of `seed`. scale None: they take the best."""
+        self.sample, self.seed = scale is not None, seed
+        if self.sample:
+            self.vmem["INVT"][:] = scale
 
     def _operand(self, d, model):
         if d.kind == "kcache":

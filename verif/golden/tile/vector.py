@@ -8,7 +8,7 @@ import numpy as np
 from hayate.rtl.contract.alu_ops import AluOp
 from hayate.rtl.contract.isa import ASrc, BSrc, Mode, Rows, SendMode
 
-from ..numerics import elementary, fp32
+from ..numerics import elementary, fp32, gumbel
 from ..numerics.exact import exact_sum, exact_sumsq
 
 LOWEST = np.finfo(np.float32).min
@@ -27,7 +27,7 @@ class VectorEngine:
         self._running_max = np.full(lanes, LOWEST)
         self._maxreg = np.full(lanes, LOWEST)
         self._partial, self._collected = [], []
-        self.logits = []
+        self.logits, self.scores = [], []  # what d_log and d_arg were given, [elements, lanes] each time
 
     def run(self, i, desc):
         """Apply routine `i.routine` to the RUN's elements. `desc` gives rows, s_in and s_out."""
@@ -81,7 +81,15 @@ class VectorEngine:
     def _b(self, micro, n, lanes):
         if micro.b_src == BSrc.MAXREG:
             return self._maxreg[None, :lanes]
+        if micro.b_src == BSrc.NOISE:
+            return self._noise(n, lanes)
         return self._vmem(micro.b, micro.b_mode, n, lanes) if micro.op in _BINARY else np.float32(0)
+
+    def _noise(self, n, lanes):
+        """Of each row, which is a token here, at the position behind each lane's; 0 in lanes whose logits are not wanted."""
+        s, noise = self._state, np.zeros((n, lanes), np.float32)
+        noise[:, s.wanted] = gumbel.noise(s.seed, s.positions[s.wanted] + 1, np.arange(n)[:, None])
+        return noise
 
     def _vmem(self, ref, mode, n, lanes):
         region, at = self._state.ref(ref)
@@ -118,8 +126,10 @@ class VectorEngine:
             self._partial.append((exact_sumsq, y))
         if micro.d_sum:
             self._partial.append((exact_sum, y))
-        if micro.d_arg:
+        if micro.d_log:
             self.logits.append(y)
+        if micro.d_arg:
+            self.scores.append(y)
         if micro.d_send:
             self._send(i, y.reshape(n // 4, 4, lanes).transpose(0, 2, 1), lanes)
 
