@@ -59,6 +59,13 @@ def require_formats(image, config, precision=None):
                           "--set formats=nested, or compile the model with --fp16 all")
 
 
+def require_sampling(config, temperature):
+    """Raise HayateError that names the field `sampling` where a configuration is not built to sample."""
+    if temperature and not config.sampling:
+        raise HayateError(f"configuration {config.name}", "sampling", f"0 draws no noise, which --temperature {temperature:g} needs",
+                          "--set sampling=1, or --temperature 0")
+
+
 def allocate(image, geometry):
     """(region -> address, space -> words taken): regions in order, views left out."""
     symbols = geometry.symbols()

@@ -3,6 +3,7 @@
     python -m hayate.fpga.synth                  the tile for FP16: run, record fpga/baseline.json, hold to the limits
     python -m hayate.fpga.synth --check          run, hold to the limits and to the baseline, record nothing
     python -m hayate.fpga.synth --formats auto   the tile with INT8, INT4 and the governor: run and show, record nothing; no limit on LUTs
+    python -m hayate.fpga.synth --sampling       the tile that samples too, likewise
 
 Exit code 0; 1 when a limit or the baseline is missed; 2 when the flow could not run.
 """
@@ -27,7 +28,7 @@ SIZES = dict(banks=4, lanes=1, bank_depth=4096, act_depth=512, stage_depth=128, 
               desc_depth=128, landing_depth=32, max_slots=260)
 #: What `formats` of a configuration builds into a tile. The baseline and the limit on LUTs are of the first.
 FORMATS = {c.formats: {"nested": c.nested, "governor": c.governor} for c in (Config(formats=f) for f in FORMAT_CHOICES)}
-DESIGN = {**SIZES, **FORMATS["fp16"]}
+DESIGN = {**SIZES, **FORMATS["fp16"], "sampling": False}
 DEVICE = "LFE5U-85F-6BG381"
 DEVICE_OPTIONS = ("--85k", "--package", "CABGA381", "--speed", "6")
 #: The clock asked of nextpnr. It reaches the best where it is asked for a little more than it can give.
@@ -97,12 +98,12 @@ def version(path):
     return found[1] if found else "unknown"
 
 
-def measure(folder, native, seed, formats="fp16"):
+def measure(folder, native, seed, formats="fp16", sampling=False):
     """Runs the whole flow in `folder`. Returns (result, SynthesisLog of the tile); result is plain data and holds no date or path."""
     from hayate.rtl.tile.pe import Pe
     from hayate.rtl.tile.tile import Tile
 
-    design = {**SIZES, **FORMATS[formats]}
+    design = {**SIZES, **FORMATS[formats], "sampling": sampling}
     tile, log = synthesize(folder, "tile", Tile(**design), native)
     pe, _ = synthesize(folder, "pe", Pe(design["lanes"], nested=design["nested"], measure=design["governor"]), native)
     run(folder, "tile_route.json", tool("nextpnr-ecp5", native), *DEVICE_OPTIONS, "--json", "tile.json", "--lpf-allow-unconstrained",
@@ -128,16 +129,19 @@ def main(arguments=None):
     parser.add_argument("--work", metavar="DIR", type=Path, default=Path("build/synth"), help="working folder (default build/synth)")
     parser.add_argument("--formats", choices=FORMATS, default="fp16",
                         help="what the tile is built for (default fp16); others record no baseline")
+    parser.add_argument("--sampling", action="store_true", help="the tile draws noise for sampling, too; records no baseline")
     options = parser.parse_args(arguments)
+    plain = options.formats == "fp16" and not options.sampling
     try:
         if options.check and not BASELINE.is_file():
             raise HayateError("--check", "", f"no {BASELINE.name}", "run without --check to record it")
         for name in TOOLS:  # before anything slow
             tool(name, options.native)
-        if options.check and options.formats != "fp16":
-            raise HayateError("--check", "", f"there is no baseline of --formats {options.formats}", "leave one of them out")
-        folder = options.work if options.formats == "fp16" else options.work / options.formats
-        result, log = measure(work_folder(folder, options.native), options.native, options.seed, options.formats)
+        if options.check and not plain:
+            other = "--sampling" if options.sampling else f"--formats {options.formats}"
+            raise HayateError("--check", "", f"there is no baseline of {other}", "leave one of them out")
+        folder = options.work if plain else options.work / (options.formats + "-sampling" * options.sampling)
+        result, log = measure(work_folder(folder, options.native), options.native, options.seed, options.formats, options.sampling)
     except HayateError as e:
         print(e, file=sys.stderr)
         return e.exit_code
@@ -145,13 +149,13 @@ def main(arguments=None):
     text = json.dumps(result, indent=2) + "\n"
     if options.json:
         options.json.write_text(text)
-    failed = report.violations(result, log, lut_limit=options.formats == "fp16")
+    failed = report.violations(result, log, lut_limit=plain)
     if options.check:
         failed += report.regressions(result, json.loads(BASELINE.read_text()))
     for line in failed:
         print(f"FAILED: {line}", file=sys.stderr)
     # What misses a limit is recorded too: it is what there is.
-    if not (options.check or options.native or options.seed != SEED or options.formats != "fp16"):
+    if not (options.check or options.native or options.seed != SEED or not plain):
         BASELINE.write_text(text)
         print(f"recorded in {BASELINE.parent.name}/{BASELINE.name}")
     return 1 if failed else 0

@@ -18,7 +18,7 @@ from .tile.tile import Tile
 def tile_arguments(config):
     """Arguments of `Tile` for a configuration: fields and properties of it."""
     names = ("banks", "lanes", "bank_depth", "act_depth", "stage_depth", "vmem_depth", "program_depth", "micro_depth", "desc_depth",
-             "landing_depth", "max_slots", "nested", "governor")
+             "landing_depth", "max_slots", "nested", "governor", "sampling")
     return {name: getattr(config, name) for name in names}
 
 
@@ -61,16 +61,17 @@ class Package(wiring.Component):
         c = self._config
         m.submodules.host = host = HostPort(
             tiles=c.tiles, banks=c.banks, lanes=c.lanes, bank_depth=c.bank_depth, max_slots=c.max_slots, prompt_depth=c.prompt_depth,
-            matrices=matrices(c), contract_word=int(contract_hash()[:8], 16))
+            matrices=matrices(c), contract_word=int(contract_hash()[:8], 16), sampling=bool(c.sampling))
         m.submodules.conductor = conductor = Conductor(
-            lanes=c.lanes, prompt_depth=c.prompt_depth, max_slots=c.max_slots, ring_tiles=c.tiles, max_matrices=matrices(c))
+            lanes=c.lanes, prompt_depth=c.prompt_depth, max_slots=c.max_slots, ring_tiles=c.tiles, max_matrices=matrices(c),
+            sampling=bool(c.sampling))
         m.submodules.stop = stop = RingStop()
         expose(m, self, "s_axil", host.s_axil)
         expose(m, self, "s_axi", host.s_axi)
 
-        for name in present((*TO_CONDUCTOR, *LOCAL_WRITES), c.governor):
+        for name in present((*TO_CONDUCTOR, *LOCAL_WRITES), c.governor, c.sampling):
             m.d.comb += getattr(conductor, name).eq(getattr(host, name))
-        for name in present(FROM_CONDUCTOR, c.governor):
+        for name in present(FROM_CONDUCTOR, c.governor, c.sampling):
             m.d.comb += getattr(host, name).eq(getattr(conductor, name))
         m.d.comb += [
             host.tokens.valid.eq(conductor.tokens.valid), host.tokens.payload.as_value().eq(conductor.tokens.payload),

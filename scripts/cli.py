@@ -134,6 +134,9 @@ def generate(
                                            "of prompt and output, or the model read as INT4. The text does not depend on it.")] = "ngram",
     draft_control: Annotated[bool, typer.Option("--draft-control/--no-draft-control", help="Draft what pays by a table of costs, or as "
                                                 "much as a pass has room for.")] = True,
+    temperature: Annotated[float, typer.Option(help="0: the best token each time. Else tokens are drawn with the odds of softmax(logits / "
+                                               "temperature).")] = 0.0,
+    seed: Annotated[int, typer.Option(help="Of what is drawn: the same seed gives the same text. 0 to 2^64 - 1.")] = 0,
     json: JsonOption = "",
 ):
     """Continue a prompt, on the simulated chip or on the golden model."""
@@ -143,7 +146,7 @@ def generate(
     request = Request(prompt=prompt, prompt_ids=prompt_ids, model=model, tokens=tokens, backend=backend, config=config,
                       overrides=tuple(set_), sim=sim, waves=waves, wave_window=wave_window, ignore_eos=ignore_eos, check=check,
                       precision=precision, quality=quality, pins=tuple(pin), speculate=speculate,
-                      control=draft_control)
+                      control=draft_control, temperature=temperature, seed=seed)
     raise typer.Exit(run(request, json))
 
 

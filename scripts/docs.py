@@ -29,6 +29,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FIELDS = {
     "op": "operation code", "reg": "loop register, a `LoopReg`", "kind": "where the count comes from",
     "skip": "instructions to jump, from this one, when the count is 0", "offset": "instructions to jump, from this one",
+    "when": "a `When`", "noise": "1: the routine has one micro-operation that reads NOISE; its rows are drawn from the RUN's start on",
     "chan": "channel", "desc": "descriptor; the one used is desc + LAYER·dstep", "dstep": "descriptors from layer to layer",
     "block": "which block of the descriptor, a `Block`", "act": "word of the activation buffer: act + HEAD·act_h + J·act_j",
     "act_h": "words from KV head to KV head", "act_j": "words from J to J",
@@ -45,7 +46,7 @@ FIELDS = {
     "b_src": "a `BSrc`", "b_mode": "a `Mode`; b is read by MUL, ADD and MAX only", "b": "address of b", "d_vm": "write vector memory",
     "d_mode": "0: STREAM, 1: TEMP", "d": "address written", "d_send": "four consecutive FP16 results of a lane make a word for the ring",
     "d_square": "add the square of the FP16 result to the lane's exact sum", "d_sum": "add the FP16 result to the lane's exact sum",
-    "d_max": "the lane's running maximum", "d_arg": "a logit: best value and row of the lane, trace port",
+    "d_max": "the lane's running maximum", "d_arg": "best value and row of the lane", "d_log": "a logit, for the trace port",
     "masked": "the element is a KV slot: where the mask hides it, d_max ignores it and d_vm, d_send, d_sum see 0",
     "sync": "the operation depends on an earlier one of the routine; the hardware finds out by itself, and may ignore it",
     "base": "first word, the same address in every bank", "words": "64-bit words of a row",
@@ -131,7 +132,7 @@ def instructions():
 
 def operands():
     return "\n\n".join(members(e) for e in (
-        isa.LoopReg, isa.LoopCount, isa.WaitKind, isa.Block, isa.Rows, isa.Cast, isa.SendMode, isa.FetchIndex))
+        isa.When, isa.LoopReg, isa.LoopCount, isa.WaitKind, isa.Block, isa.Rows, isa.Cast, isa.SendMode, isa.FetchIndex))
 
 
 def flit_fields():

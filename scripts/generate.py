@@ -9,7 +9,7 @@ import numpy as np
 
 from hayate.compiler.cost import draft_cost, pass_costs
 from hayate.compiler.shares import Geometry
-from hayate.compiler.usage import require_formats
+from hayate.compiler.usage import require_formats, require_sampling
 from hayate.rtl.contract.config import load_config
 from hayate.rtl.contract.errors import HayateError
 from hayate.rtl.contract.precision import Format
@@ -17,6 +17,7 @@ from hayate.verif.golden.conductor.draft import DRAFTERS, require_drafter
 from hayate.verif.golden.conductor.generate import check_request
 from hayate.verif.golden.conductor.generate import generate as golden_generate
 from hayate.verif.golden.conductor.governor import PRECISIONS, QUALITY, Governor, knob_of
+from hayate.verif.golden.conductor.sample import inverse, require_seed
 
 from . import models
 from .output import require_writable, write_json
@@ -49,6 +50,8 @@ class Request:
     nodes: int | None = None
     branch: int | None = None
     control: bool = True
+    temperature: float = 0.0
+    seed: int = 0
 
 
 def _choice(option, value, allowed):
@@ -77,6 +80,8 @@ def _check_options(request, json):
     _choice("--precision", request.precision, PRECISIONS)
     knob_of(request.quality)
     _choice("--speculate", request.speculate, DRAFTERS)
+    inverse(request.temperature)
+    require_seed(request.seed)
     if _pins(request) and request.precision == "auto":
         raise HayateError("--pin", "", "the governor decides on every matrix", "give a fixed --precision beside it")
     if not 1 <= request.tokens <= TOKENS_MAX:
@@ -179,7 +184,9 @@ def generate(request, json=""):
     Governor(image, **choice)  # before anything slow: says what the image lacks
     require_drafter(image, request.speculate)
     options = {**choice, "speculate": request.speculate, "nodes": request.nodes, "branch": request.branch,
-               "costs": (pass_costs(image, config.lanes), draft_cost(image, config.lanes)) if request.control else None}
+               "costs": (pass_costs(image, config.lanes), draft_cost(image, config.lanes)) if request.control else None,
+               "temperature": request.temperature, "seed": request.seed}
+    require_sampling(config, request.temperature)
     for precision in (choice["precision"], choice["pins"]):
         require_formats(image, config, precision)
     end = () if request.ignore_eos else tuple(image.model["eos"])
@@ -205,6 +212,7 @@ def generate(request, json=""):
         "prompt_tokens": list(prompt), "tokens": [int(t) for t in result.tokens], "text": text.decode(result.tokens),
         "backend": request.backend, "config": config.to_dict(), "cycles": cycles, "passes": result.passes,
         "tokens_per_pass": tokens_per_pass(result, len(prompt), config.lanes), "utilization": utilization,
+        "temperature": request.temperature, "seed": request.seed,
         "precision": result.precision, "speculation": speculation(request.speculate, result, len(prompt), config.lanes),
         "golden_match": match, "seconds": round(seconds, 3),
     }

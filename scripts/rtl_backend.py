@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from hayate.compiler.place import place
-from hayate.compiler.usage import require_formats
+from hayate.compiler.usage import require_formats, require_sampling
 from hayate.rtl.contract.config import MAX_LANES
 from hayate.rtl.contract.draft import BRANCH, Drafter
 from hayate.rtl.contract.errors import HayateError
@@ -21,6 +21,7 @@ from hayate.rtl.contract.precision import Format
 from hayate.rtl.contract.regmap import LOAD_ALL_TILES, LoadSpace, load_address
 from hayate.verif.golden.conductor.draft import Drafting, require_drafter
 from hayate.verif.golden.conductor.governor import QUALITY, Governor, knob_of, table, weight_matrices
+from hayate.verif.golden.conductor.sample import inverse, require_seed
 
 from .progress import Steps
 
@@ -122,10 +123,11 @@ def governed(placement):
     return [(planes[d.name][0], d) for d in placement.image.descriptors if d.name in planes]
 
 
-def requests(placement, prompt, tokens, end, all_logits, load, knob=None, draft=None):
+def requests(placement, prompt, tokens, end, all_logits, load, knob=None, draft=None, scale=None, seed=0):
     """(load words uint64 [n, 2], register values) of a generation.
 
-    knob: the governor's, None where the precision is fixed. draft: values of the registers that say how to draft.
+    knob: the governor's, None where the precision is fixed. draft: values of the registers that say how to draft. scale: float32 that
+    logits are multiplied by, None where nothing is sampled. seed: of the noise.
     """
     rows = [(load_address(LOAD_ALL_TILES, LoadSpace.PROMPT, at), token) for at, token in enumerate(prompt)]
     for record in placement.loads():
@@ -140,6 +142,9 @@ def requests(placement, prompt, tokens, end, all_logits, load, knob=None, draft=
             for part, word in enumerate((index | bool(d.tensor) << 10, err | half << 32)):
                 rows.append((load_address(LOAD_ALL_TILES, LoadSpace.GOVERNOR, 2 * i + part), word))
         registers |= {"MATRICES": len(matrices), "QUALITY": knob, "OPTIONS": registers["OPTIONS"] | 2}
+    if scale is not None:
+        rows.append((load_address(LOAD_ALL_TILES, Space.VMEM, placement.regions["INVT"]), int(scale.view(np.uint32))))
+        registers |= {"SEED_LOW": seed & 0xFFFFFFFF, "SEED_HIGH": seed >> 32, "OPTIONS": registers["OPTIONS"] | 4}
     return np.array(rows, dtype=np.uint64), registers
 
 
@@ -154,7 +159,7 @@ def draft_registers(lanes, speculate, nodes, branch, costs):
 
 def generate_rtl(image, config, prompt, tokens, *, sim="verilator", waves=None, wave_window=None, all_logits=False, end=(), load="file",
                  on_start=None, on_token=None, say=Steps(), root=None, timeout=None, precision="auto", quality=QUALITY,  # noqa: B008
-                 pins=None, speculate="off", nodes=None, branch=None, costs=None):
+                 pins=None, speculate="off", nodes=None, branch=None, costs=None, temperature=0.0, seed=0):
     """Generate on the RTL.
 
     Parameters
@@ -165,7 +170,7 @@ def generate_rtl(image, config, prompt, tokens, *, sim="verilator", waves=None, 
     on_start: called when the model is loaded. on_token: called with each token as the host reads it. Both from another thread.
     say: `Steps` that shows the slow ones. root: folder of builds. timeout: seconds of wall clock for the simulation.
     precision: "auto", "fp16", "int8" or "int4". quality: of "auto", see `knob_of`. pins: name -> `Format` of matrices for which a fixed
-    precision is another one. speculate, nodes, branch, costs: as for golden's `generate`.
+    precision is another one. speculate, nodes, branch, costs, temperature, seed: as for golden's `generate`.
 
     Returns `RtlResult`. Raises HayateError for what does not fit or is missing.
     """
@@ -176,6 +181,9 @@ def generate_rtl(image, config, prompt, tokens, *, sim="verilator", waves=None, 
                           f"use --set prompt_depth={len(prompt)}")
     measured = Governor(image, precision, quality, pins).measure  # refuses what the image lacks
     require_formats(image, config, precision)
+    scale = inverse(temperature)
+    require_seed(seed)
+    require_sampling(config, temperature)
     require_drafter(image, speculate)
     draft = draft_registers(config.lanes, speculate, nodes, branch, costs)
     knob = knob_of(quality) if measured else None
@@ -189,7 +197,8 @@ def generate_rtl(image, config, prompt, tokens, *, sim="verilator", waves=None, 
     with tempfile.TemporaryDirectory(prefix="hayate-") as folder, ExitStack() as loading:
         loading.enter_context(say("starting the simulation and loading the model"))
         folder = Path(folder)
-        words, registers = requests(placement, prompt, tokens, end, all_logits, load, knob, draft)
+        words, registers = requests(placement, prompt, tokens, end, all_logits, load, knob, draft,
+                                    scale if temperature else None, seed)
         np.save(folder / "loads.npy", words)
         events, trace = folder / "events", folder / "trace"
         events.touch()

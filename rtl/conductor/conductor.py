@@ -8,6 +8,7 @@ from ..contract.config import MAX_LANES
 from ..contract.draft import COST_BITS, DRAFT_COST_BITS, TABLE_LOG2, Drafter
 from ..contract.flits import CONDUCTOR, FlitKind
 from ..contract.isa import PassWord
+from ..contract.noise import SEED_BITS
 from ..memory.parity import ParityMemory
 from ..ring.flit import FLIT_STREAM, Flit
 from .candidates import Candidates
@@ -37,6 +38,9 @@ class Conductor(wiring.Component):
     can be emitted before the end of context or token limit; with `draft_control`, as many as `Utility` finds worth their cost, and where
     that is none, the tables' guess is compared with what is then chosen.
 
+    With `sample`, START says so, and BEGIN carries the seed: the tiles' candidates are then sums of scaled logit and noise, in passes that
+    draft too. What is chosen from them is the same.
+
     With `auto`, the passes over the prompt measure (START says so), and the `Governor` runs once the first token has been chosen: before
     the next pass is announced, or before the generation ends with that token. Without it nothing of this takes a cycle.
 
@@ -45,13 +49,14 @@ class Conductor(wiring.Component):
     lanes: M. prompt_depth: tokens of prompt buffer and token FIFO. max_slots: KV slots, the most positions of a text. ring_tiles,
         max_matrices: `tiles` and `matrices` of the `Governor`. max_matrices 0: there is none, no pass measures, and the members for it
         are not there: auto, matrices, knob, matrix_write, matrix_addr, matrix_data, look, look_matrix, look_kind, result, governor_cycles.
+        sampling: without it, there are no `sample` and `seed`.
 
     Members
     -------
     start, abort: In, commands. busy, done, full: Out; `done` stays until the next start, `full` tells that the context ended it.
     tiles (8), prompt_length, token_limit, context_limit (16 each), end_token (20), end_enable, all_logits, auto, matrices (16),
         knob (32), drafter (2, a `Drafter`), draft_nodes (4, at most so many), branch (3, as of `NgramDrafter`), draft_control,
-        draft_cost (12), costs_0 and so on (16 each, `costs` of `Utility`): In, constant while busy.
+        draft_cost (12), costs_0 and so on (16 each, `costs` of `Utility`), sample, seed (64): In, constant while busy.
     prompt_write, prompt_addr (16), prompt_token (20): In. Writes the prompt buffer.
     matrix_write, matrix_addr (16), matrix_data (64): In. Writes the governor's table; as `load` of `Governor`, not while busy.
     look, look_matrix (10), look_kind (2): In. result: Out(64). As of `Governor`.
@@ -67,9 +72,10 @@ class Conductor(wiring.Component):
         positions: Out, M x 16, of the nodes. For readers of the trace ports.
     """
 
-    def __init__(self, *, lanes, prompt_depth, max_slots, ring_tiles, max_matrices):
+    def __init__(self, *, lanes, prompt_depth, max_slots, ring_tiles, max_matrices, sampling=True):
         self._lanes, self._prompt_depth, self._max_slots = lanes, prompt_depth, max_slots
         self._governor = dict(tiles=ring_tiles, matrices=max_matrices)
+        self._sampling = sampling
         members = {
             "start": In(1), "abort": In(1), "busy": Out(1), "done": Out(1), "full": Out(1),
             "tiles": In(8), "prompt_length": In(POSITION_BITS), "token_limit": In(POSITION_BITS), "context_limit": In(POSITION_BITS),
@@ -83,6 +89,8 @@ class Conductor(wiring.Component):
             **{f"lengths_{n}": Out(32) for n in range(MAX_LANES)},
             "verdict": Out(1), "kept": Out(lanes), "positions": Out(POSITION_BITS).array(lanes),
         }
+        if sampling:
+            members |= {"sample": In(1), "seed": In(SEED_BITS)}
         if max_matrices:
             members |= {
                 "auto": In(1), "matrices": In(16), "knob": In(32), "matrix_write": In(1), "matrix_addr": In(16), "matrix_data": In(64),
@@ -143,7 +151,10 @@ class Conductor(wiring.Component):
             self.tx.payload.lane.eq(lane),
         ]
         with m.If(pass_word == PassWord.START):
-            m.d.comb += self.tx.payload.data.eq(Cat(last[:3], measure, drafting, Const(0, 3), want, slots.hwm, counted))
+            sample = self.sample if self._sampling else Const(0)
+            m.d.comb += self.tx.payload.data.eq(Cat(last[:3], measure, drafting, sample, Const(0, 2), want, slots.hwm, counted))
+        with m.Elif(pass_word == PassWord.BEGIN):
+            m.d.comb += self.tx.payload.data.eq(self.seed if self._sampling else 0)
         with m.Else():
             m.d.comb += self.tx.payload.data.eq(Cat(node.token, node.position, slot, node.ancestors))
 

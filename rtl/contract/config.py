@@ -15,6 +15,7 @@ MAX_BANKS = 32
 #: What `formats` may be: each reads what the one before it reads, and more.
 FORMATS = ("fp16", "nested", "auto")
 _WORDS = ("name", "formats")  # fields that are no numbers
+_SWITCHES = ("sampling",)  # fields that are 0 or 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +39,7 @@ class Config:
     prompt_depth: tokens of the conductor's prompt buffer and of its token FIFO.
     formats: of weights. "fp16" only; "nested": also INT8 and INT4 planes, at a precision that is fixed beforehand; "auto": and the governor
         that chooses it behind the prompt. What is not named is not built.
+    sampling: 1: tokens may be sampled; 0: the noise that this takes is not built.
 
     Raises HayateError naming the field for a value outside its domain.
     """
@@ -59,6 +61,7 @@ class Config:
     max_slots: int = 64
     prompt_depth: int = 256
     formats: str = "auto"
+    sampling: int = 1
 
     def __post_init__(self):
         def require(field, ok, remedy):
@@ -66,8 +69,10 @@ class Config:
                 raise HayateError(f"configuration {self.name}", field, f"{getattr(self, field)!r} is not allowed", remedy)
 
         for f in dataclasses.fields(self):
-            if f.name not in _WORDS:
-                value = getattr(self, f.name)
+            value = getattr(self, f.name)
+            if f.name in _SWITCHES:
+                require(f.name, isinstance(value, int) and not isinstance(value, bool) and value in (0, 1), "use 0 or 1")
+            elif f.name not in _WORDS:
                 require(f.name, isinstance(value, int) and not isinstance(value, bool) and value > 0, "use a positive integer")
         require("chiplets", self.chiplets == 1, "chiplet links are not built yet; use 1 and raise tiles")
         require("tiles", self.tiles <= MAX_TILES, f"use 1 to {MAX_TILES}")

@@ -13,13 +13,13 @@ from functools import lru_cache
 
 import numpy as np
 
-from . import alu_ops, constants, isa, layout, precision
+from . import alu_ops, constants, isa, layout, noise, precision
 from .alu_ops import AluOp
 from .errors import HayateError
 from .tensorfile import TensorFile, write_tensors
 
 FORMAT = "hayate-image"
-VERSION = 2
+VERSION = 3
 TOKENIZER = "tokenizer.json"  # tensor (uint8) that holds the tokenizer's JSON text
 
 #: Kinds of descriptor: how the loader splits a matrix over tiles (`layout` has the arithmetic).
@@ -229,7 +229,7 @@ def contract_hash():
              for m in (isa, alu_ops, precision) for name, value in vars(m).items()
              if isinstance(value, type) and issubclass(value, enum.IntEnum) and value is not enum.IntEnum and len(value)}
     numbers = {f"{m.__name__.rpartition('.')[2]}.{name}": value
-               for m in (isa, layout, constants, precision) for name, value in vars(m).items()
+               for m in (isa, layout, constants, noise, precision) for name, value in vars(m).items()
                if name.isupper() and isinstance(value, (int, float))}
     dump = {"enums": enums, "numbers": numbers, "formats": {op.name: f for op, f in isa.FORMATS.items()}, "micro": isa.MICRO,
             "descriptor": isa.DESCRIPTOR, "planes": isa.PLANES, "kinds": KINDS, "symbols": SYMBOLS, "spaces": SPACES,

@@ -34,7 +34,7 @@ IRQ_FIELDS = (("TOKEN", 0, 1, "a token was chosen"), ("DONE", 1, 1, "the generat
 
 #: "rw" registers that ignore writes while STATUS.BUSY: they describe the generation in progress.
 LOCKED_WHILE_BUSY = ("TILES", "PROMPT_LENGTH", "TOKEN_LIMIT", "CONTEXT", "END_TOKEN", "OPTIONS", "MATRICES", "QUALITY", "DRAFT",
-                     *(f"COSTS_{n}" for n in range(MAX_LANES // 2)))
+                     "SEED_LOW", "SEED_HIGH", *(f"COSTS_{n}" for n in range(MAX_LANES // 2)))
 
 REGISTERS = (
     Register(0x000, "IDENT", "ro", "0x48595445, \"HYTE\""),
@@ -62,7 +62,8 @@ REGISTERS = (
         ("TOKEN", 0, 20, "id"), ("ENABLE", 31, 1, "look for it"))),
     Register(0x03C, "OPTIONS", "rw", "options of a generation", (
         ("ALL_LOGITS", 0, 1, "compute the logits of every prompt position, for the trace port"),
-        ("AUTO", 1, 1, "measure during the prompt, then let the governor choose every matrix's format"))),
+        ("AUTO", 1, 1, "measure during the prompt, then let the governor choose every matrix's format"),
+        ("SAMPLE", 2, 1, "sample, with the seed of SEED_LOW and SEED_HIGH; reads as 0 where the build cannot"))),
     Register(0x040, "TOKEN", "pop", "oldest token of the FIFO; reading takes it out", (
         ("TOKEN", 0, 20, "id"), ("VALID", 31, 1, "0: the FIFO was empty"))),
     Register(0x044, "TOKEN_CYCLE", "ro", "cycle of the generation at which the token just popped was chosen"),
@@ -102,6 +103,8 @@ REGISTERS = (
     *(Register(0x0C0 + 4 * n, f"ACCEPTED_{n}", "ro", f"passes behind the prompt with {n} accepted nodes") for n in range(MAX_LANES)),
     *(Register(0x0E0 + 4 * n, f"COSTS_{n}", "rw", "costs of passes, in 1/256 of a pass with one node, for DRAFT.CONTROL; none is 0", (
         ("LOW", 0, 16, f"{2 * n + 1} nodes"), ("HIGH", 16, 16, f"{2 * n + 2} nodes"))) for n in range(MAX_LANES // 2)),
+    Register(0x0F0, "SEED_LOW", "rw", "low half of the seed that sampling draws its noise by"),
+    Register(0x0F4, "SEED_HIGH", "rw", "high half"),
 )
 
 BY_NAME = {r.name: r for r in REGISTERS}

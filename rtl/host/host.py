@@ -24,20 +24,21 @@ class HostPort(wiring.Component):
 
     Parameters
     ----------
-    tiles, banks, lanes, bank_depth, max_slots, prompt_depth, matrices, contract_word: as for `Registers`.
+    tiles, banks, lanes, bank_depth, max_slots, prompt_depth, matrices, contract_word, sampling: as for `Registers`.
 
     Members
     -------
     s_axil: In(AxiLite). s_axi: In(Axi4). irq: Out, level. fault: In, a rising edge is one memory error.
     tx: Out stream of Flit. rx_valid, rx: In, delivered flits; never refused.
     prompt_write, prompt_addr, prompt_token, matrix_write, matrix_addr, matrix_data: Out, as of `Loader`. tokens: In stream of Token.
-    and the ports of TO_CONDUCTOR (Out) and FROM_CONDUCTOR (In); with 0 `matrices` those that are `present` without a governor.
+    and the ports of TO_CONDUCTOR (Out) and FROM_CONDUCTOR (In); those that are `present`.
     """
 
-    def __init__(self, *, tiles, prompt_depth, matrices, **sizes):
+    def __init__(self, *, tiles, prompt_depth, matrices, sampling=True, **sizes):
         self._loader = dict(tiles=tiles, prompt_depth=prompt_depth, matrices=matrices)
-        self._registers = dict(**self._loader, **sizes)
-        self._inputs, self._outputs, self._writes = (present(names, matrices > 0) for names in (FROM_CONDUCTOR, TO_CONDUCTOR, LOCAL_WRITES))
+        self._registers = dict(**self._loader, sampling=sampling, **sizes)
+        self._inputs, self._outputs, self._writes = (
+            present(names, matrices > 0, sampling) for names in (FROM_CONDUCTOR, TO_CONDUCTOR, LOCAL_WRITES))
         super().__init__({
             "s_axil": In(AxiLite()), "s_axi": In(Axi4()), "irq": Out(1), "fault": In(1),
             "tx": Out(FLIT_STREAM), "rx_valid": In(1), "rx": In(Flit), "tokens": In(stream.Signature(Token)),

@@ -21,7 +21,7 @@ TO_CONDUCTOR = {
     "start": 1, "abort": 1, "tiles": 8, "prompt_length": 16, "token_limit": 16, "context_limit": 16,
     "end_token": TOKEN_BITS, "end_enable": 1, "all_logits": 1, "auto": 1, "matrices": 16, "knob": 32,
     "look": 1, "look_matrix": 10, "look_kind": 2, "drafter": 2, "draft_nodes": 4, "branch": 3,
-    "draft_control": 1, "draft_cost": 12, **{f"costs_{n}": 16 for n in range(MAX_LANES)},
+    "sample": 1, "seed": 64, "draft_control": 1, "draft_cost": 12, **{f"costs_{n}": 16 for n in range(MAX_LANES)},
 }
 
 #: Ports from the conductor, likewise.
@@ -33,14 +33,18 @@ FROM_CONDUCTOR = {"busy": 1, "done": 1, "full": 1, "cycles": 32, "prefill_cycles
 OF_GOVERNOR = ("auto", "matrices", "knob", "look", "look_matrix", "look_kind", "governor_cycles", "result",
                "matrix_write", "matrix_addr", "matrix_data")
 
+#: Those that are there only where tokens may be sampled.
+OF_SAMPLING = ("sample", "seed")
+
 #: What is kept for a governor alone: register, field.
 _KEPT_FOR_GOVERNOR = (("OPTIONS", "AUTO"), ("MATRICES", "COUNT"), ("QUALITY", "VALUE"), ("GOVERNOR_SELECT", "MATRIX"),
                       ("GOVERNOR_SELECT", "KIND"))
+_KEPT_FOR_SAMPLING = (("OPTIONS", "SAMPLE"), ("SEED_LOW", "VALUE"), ("SEED_HIGH", "VALUE"))
 
 
-def present(names, governor):
-    """`names`, without the ports of a governor unless there is one."""
-    return [name for name in names if governor or name not in OF_GOVERNOR]
+def present(names, governor, sampling):
+    """`names`, without the ports of a governor unless there is one, and those of sampling likewise."""
+    return [name for name in names if (governor or name not in OF_GOVERNOR) and (sampling or name not in OF_SAMPLING)]
 
 
 def fields(register):
@@ -77,22 +81,24 @@ class Registers(wiring.Component):
     ----------
     tiles, banks, lanes, bank_depth, max_slots, prompt_depth, matrices: sizes of the build. contract_word: what CONTRACT reads as.
         matrices 0: no governor. OPTIONS.AUTO and all registers about it read as 0 and ignore writes, and its ports are not there.
+    sampling: tokens may be sampled; without it, so it is with OPTIONS.SAMPLE, SEED_LOW and SEED_HIGH.
 
     Members
     -------
     bus: In(AxiLite). irq: Out, level: IRQ_STATUS & IRQ_ENABLE is not 0.
     start, abort, tiles, prompt_length, token_limit, context_limit, end_token, end_enable, all_logits, auto, matrices, knob, look,
-        look_matrix, look_kind, drafter, draft_nodes, branch, draft_control, draft_cost, costs_0 and so on: Out, see TO_CONDUCTOR.
+        look_matrix, look_kind, drafter, draft_nodes, branch, sample, seed, draft_control, draft_cost, costs_0 and so on: Out,
+        see TO_CONDUCTOR.
     busy, done, full, cycles, prefill_cycles, passes, token_level (entries in the token FIFO), governor_cycles, result, draft_passes,
         proposed, accepted, siblings, turn, chance_first, chance_more, lengths_0 and so on: In, see FROM_CONDUCTOR.
     tokens: In stream of Token. fault: In, a rising edge is one memory error.
     request: Out stream of CounterSelect. reply_valid, reply_value (32): In; taken when a request is unanswered, else ignored.
     """
 
-    def __init__(self, *, tiles, banks, lanes, bank_depth, max_slots, prompt_depth, matrices, contract_word):
+    def __init__(self, *, tiles, banks, lanes, bank_depth, max_slots, prompt_depth, matrices, contract_word, sampling=True):
         self._tiles, self._lanes, self._max_slots = tiles, lanes, max_slots
         self._prompt_depth, self._matrices = prompt_depth, matrices
-        self._governor = matrices > 0
+        self._governor, self._sampling = matrices > 0, sampling
         geometry = {"TILES": tiles, "BANKS": banks, "LANES": lanes}
         self._constants = {
             "IDENT": IDENT, "VERSION": VERSION, "CONTRACT": contract_word, "BANK_DEPTH": bank_depth, "MAX_SLOTS": max_slots,
@@ -102,8 +108,8 @@ class Registers(wiring.Component):
         super().__init__({
             "bus": In(AxiLite()), "irq": Out(1), "fault": In(1), "tokens": In(stream.Signature(Token)),
             "request": Out(stream.Signature(CounterSelect)), "reply_valid": In(1), "reply_value": In(32),
-            **{name: Out(TO_CONDUCTOR[name]) for name in present(TO_CONDUCTOR, self._governor)},
-            **{name: In(FROM_CONDUCTOR[name]) for name in present(FROM_CONDUCTOR, self._governor)},
+            **{name: Out(TO_CONDUCTOR[name]) for name in present(TO_CONDUCTOR, self._governor, sampling)},
+            **{name: In(FROM_CONDUCTOR[name]) for name in present(FROM_CONDUCTOR, self._governor, sampling)},
         })
 
     def elaborate(self, platform):
@@ -119,9 +125,10 @@ class Registers(wiring.Component):
         locked = Signal()
         m.d.comb += locked.eq(self.busy | self.start)
         stored = {}
+        absent = (*(() if self._governor else _KEPT_FOR_GOVERNOR), *(() if self._sampling else _KEPT_FOR_SAMPLING))
         for register in (r for r in REGISTERS if r.access == "rw"):
             bits = Signal(32, name=register.name.lower())
-            kept = [f for f in fields(register) if self._governor or (register.name, f[0]) not in _KEPT_FOR_GOVERNOR]
+            kept = [f for f in fields(register) if (register.name, f[0]) not in absent]
             for _, low, width, _ in kept:
                 m.d.comb += words[register.name][low:low + width].eq(bits[low:low + width])
                 for byte in range(4):
@@ -168,6 +175,10 @@ class Registers(wiring.Component):
             *(getattr(self, f"costs_{2 * n + odd}").eq(stored[f"COSTS_{n}", half])
               for n in range(MAX_LANES // 2) for odd, half in enumerate(("LOW", "HIGH"))),
         ]
+        if self._sampling:
+            m.d.comb += [
+                self.sample.eq(stored["OPTIONS", "SAMPLE"]), self.seed.eq(Cat(stored["SEED_LOW", "VALUE"], stored["SEED_HIGH", "VALUE"])),
+            ]
         if self._governor:
             m.d.comb += [
                 self.auto.eq(stored["OPTIONS", "AUTO"]), self.matrices.eq(stored["MATRICES", "COUNT"]),

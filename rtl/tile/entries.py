@@ -108,4 +108,5 @@ def vector_entry(m, entry, word, desc, tile, r):
         entry.sumscale.eq(run("sumscale")), entry.s_in.eq(desc.s_in), entry.s_out.eq(desc.s_out),
         entry.send.eq(is_run & run("send")), entry.send_mode.eq(run("send_mode")), entry.send_addr.eq(r.address),
         entry.row0.eq(desc.row0), entry.quad0.eq(desc.quad0),
+        entry.noise.eq(is_run & run("noise")),
     ]

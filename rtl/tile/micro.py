@@ -14,8 +14,8 @@ Micro = data.StructLayout({name: width for name, (_, width) in MICRO.items()})
 
 #: An element about to be issued: everything that later stages need to know about it.
 Element = data.StructLayout({
-    "op": 4, "neg_a": 1, "neg_b": 1, "a_src": 2, "b_max": 1, "use_a": 1, "use_b": 1, "a": 12, "b": 12, "d": 12,
-    "half": 1, "pick": 2, "d_vm": 1, "d_send": 1, "d_square": 1, "d_sum": 1, "d_max": 1, "d_arg": 1, "masked": 1,
+    "op": 4, "neg_a": 1, "neg_b": 1, "a_src": 2, "b_max": 1, "b_noise": 1, "use_a": 1, "use_b": 1, "a": 12, "b": 12, "d": 12,
+    "half": 1, "pick": 2, "d_vm": 1, "d_send": 1, "d_square": 1, "d_sum": 1, "d_max": 1, "d_arg": 1, "d_log": 1, "masked": 1,
     "idx": 16, "row": 20, "s": 6, "exponent": 8, "clear_max": 1,
 })
 
@@ -172,12 +172,12 @@ class MicroSequencer(wiring.Component):
         entry, out, live = self.entry, self.element, ~ghost
         return [
             out.op.eq(micro.op), out.neg_a.eq(micro.neg_a), out.neg_b.eq(micro.neg_b),
-            out.a_src.eq(micro.a_src), out.b_max.eq(micro.b_src == BSrc.MAXREG),
+            out.a_src.eq(micro.a_src), out.b_max.eq(micro.b_src == BSrc.MAXREG), out.b_noise.eq(micro.b_src == BSrc.NOISE),
             out.use_a.eq(live & (micro.op != AluOp.NOP)), out.use_b.eq(live & self._takes_two(micro.op)),
             out.a.eq(next_a), out.b.eq(next_b),
             out.d.eq(micro.d + Mux(micro.d_mode, i, self.idx)),
             out.half.eq(micro.a_mode == Mode.STREAM), out.pick.eq(self.idx),
-            *(out[name].eq(micro[name] & live) for name in ("d_vm", "d_send", "d_square", "d_sum", "d_max", "d_arg")),
+            *(out[name].eq(micro[name] & live) for name in ("d_vm", "d_send", "d_square", "d_sum", "d_max", "d_arg", "d_log")),
             out.masked.eq(micro.masked), out.idx.eq(self.idx), out.row.eq(entry.row0 + self.idx), out.s.eq(entry.s_out),
             out.exponent.eq(Mux(entry.sumscale, entry.s_in << 1, 0)), out.clear_max.eq(self.done & reads_max),
         ]
@@ -195,7 +195,7 @@ class MicroSequencer(wiring.Component):
         reads_a, reads_b = Signal(), Signal()
         m.d.comb += [
             reads_a.eq(~ghost & (micro.op != AluOp.NOP) & (micro.a_src == ASrc.VMEM)),
-            reads_b.eq(~ghost & self._takes_two(micro.op) & (micro.b_src != BSrc.MAXREG)),
+            reads_b.eq(~ghost & self._takes_two(micro.op) & (micro.b_src == BSrc.VMEM)),
         ]
         entering = []
         # An element enters behind one that issues, or behind none: the pending one's write will be in the stage after issue.

@@ -69,6 +69,7 @@ VectorEntry = data.StructLayout({
     "hi": 8,
     "row0": 20,       # global row of element 0 (logits)
     "quad0": 14,      # global quad of element 0 (stage reads)
+    "noise": 1,       # the routine reads NOISE, once
 })
 
 #: state of the pass, constant while it runs.
@@ -79,6 +80,7 @@ PassState = data.StructLayout({
     "measure": 1,     # the governor measures
     "counted": 8,     # positions whose energies count in a GEMV that says `wanted`
     "draft": 1,       # matrices with planes are read as INT4
+    "sample": 1,      # tokens are sampled
 })
 
 #: one position of the pass; `ancestors`: the positions of the pass that it sees, itself included.

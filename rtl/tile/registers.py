@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..contract.flits import FlitKind
 from ..contract.isa import PRECISION_BIT, Csr, PassWord, Space
+from ..contract.noise import SEED_BITS
 from ..ring.flit import Flit
 from .queues import LaneState, PassState, TileState
 
@@ -38,22 +39,24 @@ class TileRegisters(wiring.Component):
 
     Parameters
     ----------
-    lanes: M.
+    lanes: M. sampling: passes may sample; without it `sample` and `seed` stay 0.
 
     Members
     -------
     rx_valid, rx: In. Flits delivered to this tile.
     start: Out. The flit of this cycle is a START word.
-    pass_state: Out. positions, want, hwm, measure, counted and draft of the last START word.
+    pass_state: Out. positions, want, hwm, measure, counted, draft and sample of the last START word. seed: Out(64), of the last
+        BEGIN word.
     lanes_state: Out, one for each lane. The last LANE word of that position; those of other positions change nothing.
     tile: Out. The CSRs.
     """
 
-    def __init__(self, lanes):
-        self._lanes = lanes
+    def __init__(self, lanes, *, sampling=True):
+        self._lanes, self._sampling = lanes, sampling
         super().__init__({
             "rx_valid": In(1), "rx": In(Flit), "start": Out(1),
             "pass_state": Out(PassState), "lanes_state": Out(LaneState).array(lanes), "tile": Out(TileState),
+            "seed": Out(SEED_BITS),
         })
 
     def elaborate(self, platform):
@@ -80,4 +83,9 @@ class TileRegisters(wiring.Component):
                 self.pass_state.want.eq(rx.data[8:16]), self.pass_state.hwm.eq(rx.data[16:32]),
                 self.pass_state.counted.eq(rx.data[32:40]), self.pass_state.draft.eq(rx.data[4]),
             ]
+            if self._sampling:
+                m.d.sync += self.pass_state.sample.eq(rx.data[5])
+        if self._sampling:
+            with m.If(is_pass & (rx.chan == PassWord.BEGIN)):
+                m.d.sync += self.seed.eq(rx.data)
         return m

@@ -8,6 +8,7 @@ from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..contract.isa import Block, LoopCount, LoopReg, Op, SendMode, Space, WaitKind
+from ..contract.noise import SEED_BITS
 from ..contract.precision import Format
 from ..memory.parity import ParityMemory
 from ..ring.flit import Flit
@@ -34,7 +35,7 @@ class Sequencer(wiring.Component):
     Parameters
     ----------
     lanes: M. program_depth, desc_depth: entries of the two memories; the precision table has one for each descriptor.
-    nested: there is a precision table; without it all GEMVs are FP16. governor: passes may measure; needs `nested`.
+    nested: there is a precision table; without it all GEMVs are FP16. governor: passes may measure; needs `nested`. sampling: may sample.
     inject: with `nested` adds `flip_table` (3), bits to flip in what the precision table is being given, for tests.
 
     Members
@@ -44,18 +45,18 @@ class Sequencer(wiring.Component):
     matrix, vector: Out streams of resolved instructions, in program order each: `matrix_entry_layout(nested, governor)`, VectorEntry.
     matrix_busy, vector_busy: In. The engine has work of its own (its queue here not counted).
     running: Out. A pass is in progress.
-    pass_state, lanes_state, tile: Out. Constant while a pass runs.
+    pass_state, lanes_state, tile, seed (64): Out. Constant while a pass runs.
     parity: Out. One cycle per read of a damaged program word, descriptor or entry of the precision table, the cycle after it is seen.
     """
 
-    def __init__(self, *, lanes, program_depth, desc_depth, nested=True, governor=True, inject=False):
+    def __init__(self, *, lanes, program_depth, desc_depth, nested=True, governor=True, sampling=True, inject=False):
         self._lanes, self._program_depth, self._desc_depth, self._inject = lanes, program_depth, desc_depth, inject
-        self._nested, self._governor, self._entry = nested, governor, matrix_entry_layout(nested, governor)
+        self._nested, self._governor, self._sampling = nested, governor, sampling
+        self._entry = matrix_entry_layout(nested, governor)
         members = {
             "rx_valid": In(1), "rx": In(Flit),
             "matrix": Out(stream.Signature(self._entry)), "vector": Out(stream.Signature(VectorEntry)),
-            "matrix_busy": In(1), "vector_busy": In(1),
-            "running": Out(1), "parity": Out(1),
+            "matrix_busy": In(1), "vector_busy": In(1), "running": Out(1), "parity": Out(1), "seed": Out(SEED_BITS),
             "pass_state": Out(PassState), "lanes_state": Out(LaneState).array(lanes), "tile": Out(TileState),
         }
         if inject and nested:
@@ -66,7 +67,7 @@ class Sequencer(wiring.Component):
         m = Module()
         m.submodules.program = program = ParityMemory(128, self._program_depth)
         m.submodules.descriptors = descriptors = ParityMemory(128, self._desc_depth)
-        m.submodules.registers = registers = TileRegisters(self._lanes)
+        m.submodules.registers = registers = TileRegisters(self._lanes, sampling=self._sampling)
         m.submodules.matrix_queue = mq = fifo.SyncFIFO(width=self._entry.size, depth=QUEUE_DEPTH)
         m.submodules.vector_queue = vq = fifo.SyncFIFO(width=VectorEntry.size, depth=QUEUE_DEPTH)
         m.submodules.divider = divider = Divider(16, 8)
@@ -200,7 +201,8 @@ class Sequencer(wiring.Component):
                         with m.Else():
                             m.d.sync += [loop_left[reg].eq(loop_left[reg] - 1), index[reg].eq(index[reg] + 1), pc.eq(loop_pc[reg])]
                     with m.Case(Op.SKIP):
-                        with m.If(self.pass_state.want == 0):
+                        sample = self.pass_state.sample
+                        with m.If(Array((self.pass_state.want == 0, sample, ~sample))[field(word, "when", Op.SKIP)]):  # by `When`
                             m.d.sync += pc.eq(pc + field(word, "offset", Op.SKIP))
                     with m.Case(*_ENGINE_OPS):
                         m.next = "INDEX"
@@ -294,6 +296,6 @@ class Sequencer(wiring.Component):
         rx = self.rx
         m.d.comb += [
             registers.rx_valid.eq(self.rx_valid), registers.rx.eq(rx), self.pass_state.eq(registers.pass_state),
-            self.tile.eq(registers.tile), *(a.eq(b) for a, b in zip(self.lanes_state, registers.lanes_state)),
+            self.tile.eq(registers.tile), self.seed.eq(registers.seed), *(a.eq(b) for a, b in zip(self.lanes_state, registers.lanes_state)),
         ]
         store_wide(m, self.rx_valid, rx, {Space.PROGRAM: program, Space.DESC: descriptors})

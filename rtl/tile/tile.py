@@ -34,6 +34,7 @@ class Tile(wiring.Component):
         as in `Config`.
     nested: weights may have integer planes; without it the tile reads FP16 copies only, whatever its descriptors name.
     governor: energies are there; without it each of them is 0, and no pass may measure. Needs `nested`.
+    sampling: there is noise; without it every pass is greedy, whatever START says.
 
     Members
     -------
@@ -45,15 +46,16 @@ class Tile(wiring.Component):
     """
 
     def __init__(self, *, banks, lanes, bank_depth, act_depth, stage_depth, vmem_depth, program_depth, micro_depth, desc_depth,
-                 landing_depth, max_slots, nested=True, governor=True):
+                 landing_depth, max_slots, nested=True, governor=True, sampling=True):
         if governor and not nested:
             raise ValueError("a governor needs nested planes to choose from")
         self._lanes, self._desc_depth, self._governor = lanes, desc_depth, governor
         self._matrix = dict(banks=banks, lanes=lanes, bank_depth=bank_depth, act_depth=act_depth, max_slots=max_slots,
                             landing_depth=landing_depth, nested=nested, governor=governor)
         self._vector = dict(lanes=lanes, vmem_depth=vmem_depth, stage_depth=stage_depth, micro_depth=micro_depth,
-                            landing_depth=landing_depth, max_slots=max_slots)
-        self._sequencer = dict(lanes=lanes, program_depth=program_depth, desc_depth=desc_depth, nested=nested, governor=governor)
+                            landing_depth=landing_depth, max_slots=max_slots, sampling=sampling)
+        self._sequencer = dict(lanes=lanes, program_depth=program_depth, desc_depth=desc_depth, nested=nested, governor=governor,
+                               sampling=sampling)
         super().__init__({
             "stop_id": In(8), "ring_in": In(FLIT_STREAM), "ring_out": Out(FLIT_STREAM),
             "trace_valid": Out(1), "trace_row": Out(20), "trace_mask": Out(lanes), "trace_values": Out(32).array(lanes),
@@ -96,7 +98,7 @@ class Tile(wiring.Component):
         for engine in (matrix, vector):
             m.d.comb += [engine.pass_state.eq(sequencer.pass_state), engine.tile.eq(sequencer.tile)]
             m.d.comb += [a.eq(b) for a, b in zip(engine.lanes_state, sequencer.lanes_state)]
-        m.d.comb += [vector.row_valid.eq(matrix.row_valid), matrix.release.eq(vector.release)]
+        m.d.comb += [vector.row_valid.eq(matrix.row_valid), matrix.release.eq(vector.release), vector.seed.eq(sequencer.seed)]
         m.d.comb += [a.eq(b) for a, b in zip(vector.row, matrix.row)]
 
         # Towards the ring: a reply, fetched rows, vector results. Each source keeps its order; none of them waits for another tile.

@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out, connect
 
 from ..contract.flits import CONDUCTOR, FlitKind
 from ..contract.isa import STAGE_BIT, ASrc, Op, PassWord, Space
+from ..contract.noise import SEED_BITS
 from ..numerics.alu import VectorAlu
 from ..numerics.reducer import REDUCER_LATENCY, Reducer
 from ..ring.flit import FLIT_STREAM, Flit
@@ -14,6 +15,7 @@ from .collect import Collect
 from .landing import LandingBuffer
 from .mask import LaneMap, SlotMask
 from .micro import RESULT_LATENCY, MicroSequencer
+from .noise import NoiseRows
 from .queues import LaneState, PassState, TileState, VectorEntry
 from .semaphores import Semaphores
 from .sender import Sender
@@ -27,7 +29,8 @@ class VectorEngine(wiring.Component):
     """Executes V_WAIT, RUN, SENDSUM, SENDMAX and SENDCAND in order, `lanes` elements of one micro-operation per cycle.
 
     V_WAIT takes one cycle once its channel holds enough. A RUN of N = elements x micro-operations takes N + 2 cycles without waits (what
-    may wait is said at `MicroSequencer`; a micro-operation that reads the collected sums waits lanes + NORM_LATENCY + 2 cycles), and its
+    may wait is said at `MicroSequencer`; a micro-operation that reads the collected sums waits lanes + NORM_LATENCY + 2 cycles; one that
+    reads noise waits for its row, see `NoiseRows`, which begins with the RUN), and its
     last results follow DEPENDENCE cycles later, under whatever comes next. The SEND instructions wait for all results and for everything
     sent before. Flits leave in program order. Elements that `masked` hides, and inactive lanes, give 0 to vector memory and words and
     nothing to sums, maxima and `saturated`. Received flits are never refused. Reset abandons work and clears sums, maxima and channels, not
@@ -36,11 +39,12 @@ class VectorEngine(wiring.Component):
     Parameters
     ----------
     lanes, vmem_depth, stage_depth, micro_depth, landing_depth, max_slots: as in `Config`.
+    sampling: there is noise; without it no RUN may ask for it.
 
     Members
     -------
     entry: In, stream of VectorEntry.
-    pass_state, lanes_state, tile: In. Constant while busy.
+    pass_state, lanes_state, tile, seed (64): In. Constant while busy.
     rx_valid, rx: In. Flits for this tile: DATA for the stage buffer, SUM, MAX, SYNC, PASS (slots of lanes and of the text), LOAD of MICRO
         and VMEM (while idle only); others are ignored.
     row_valid, row: In, `lanes` x FP32. A finished row; release: Out(8), landing rows freed this cycle.
@@ -49,13 +53,14 @@ class VectorEngine(wiring.Component):
     busy: Out. saturated: Out(4), results saturated (one cycle late). parity: Out, a strobe per cycle with a damaged word.
     """
 
-    def __init__(self, lanes: int, vmem_depth: int, stage_depth: int, micro_depth: int, landing_depth: int, max_slots: int):
-        self.lanes = lanes
+    def __init__(self, lanes: int, vmem_depth: int, stage_depth: int, micro_depth: int, landing_depth: int, max_slots: int, *,
+                 sampling: bool = True):
+        self.lanes, self._sampling = lanes, sampling
         self._vmem_depth, self._stage_depth, self._micro_depth = vmem_depth, stage_depth, micro_depth
         self._landing_depth, self._max_slots = landing_depth, max_slots
         super().__init__({
             "entry": In(stream.Signature(VectorEntry)),
-            "pass_state": In(PassState), "lanes_state": In(LaneState).array(lanes), "tile": In(TileState),
+            "pass_state": In(PassState), "lanes_state": In(LaneState).array(lanes), "tile": In(TileState), "seed": In(SEED_BITS),
             "rx_valid": In(1), "rx": In(Flit), "row_valid": In(1), "row": In(32).array(lanes), "release": Out(8),
             "tx": Out(FLIT_STREAM),
             "trace_valid": Out(1), "trace_row": Out(20), "trace_mask": Out(lanes), "trace_values": Out(32).array(lanes),
@@ -80,6 +85,13 @@ class VectorEngine(wiring.Component):
         for k, reducer in enumerate(reducers):
             m.submodules[f"reducer_{k}"] = reducer
 
+        noise = None
+        if self._sampling:
+            m.submodules.noise = noise = NoiseRows(lanes)
+            m.d.comb += [
+                noise.start.eq(micro.start & entry.noise), noise.row0.eq(entry.row0), noise.n.eq(entry.n), noise.seed.eq(self.seed),
+                *(noise.positions[k].eq(self.lanes_state[k].pos) for k in range(lanes)),
+            ]
         load_vmem = self._receive(m, micro, stage, mask, collect, semaphores)
         connect(m, sender.tx, wiring.flipped(self.tx))
         m.d.comb += [
@@ -114,8 +126,11 @@ class VectorEngine(wiring.Component):
             for op, flit in _SENDS.items():
                 with m.Case(op):
                     m.d.comb += kind.eq(flit)
+        wanted = Signal(lanes)
+        m.d.comb += wanted.eq(Cat(self.pass_state.want[k] & (self.pass_state.positions > k) for k in range(lanes)))
+        if noise:
+            m.d.comb += noise.want.eq(wanted)
         with m.If(entry.op == Op.SENDCAND):
-            wanted = Cat(self.pass_state.want[k] & (self.pass_state.positions > k) for k in range(lanes))
             m.d.comb += [job.payload.active.eq(wanted), job.payload.lo.eq(CONDUCTOR), job.payload.hi.eq(CONDUCTOR)]
         with m.If(~micro.idle):
             m.d.sync += settled.eq(0)
@@ -152,7 +167,7 @@ class VectorEngine(wiring.Component):
                     m.next = "IDLE"
         m.d.comb += self.busy.eq(~walk.ongoing("IDLE") | self.entry.valid | ~micro.idle | sender.busy | mask.busy)
 
-        self._pipeline(m, micro, vmem, landing, stage, mask, lanes_of, collect, sender, argmax, reducers, load_vmem)
+        self._pipeline(m, micro, vmem, landing, stage, mask, lanes_of, collect, sender, argmax, reducers, noise, wanted, load_vmem)
         # A cycle late: the next results are further away, and whether the ring took the last value is known late in a cycle.
         clear_sums = Signal()
         m.d.sync += [
@@ -164,7 +179,7 @@ class VectorEngine(wiring.Component):
                 reducer.clear.eq(clear_sums), sender.sums[k].eq(reducer.acc), sender.maxima[k].eq(argmax.maxima[k]),
                 sender.best[k].eq(argmax.best[k]), sender.rows[k].eq(argmax.rows[k]),
             ]
-        m.d.sync += self.parity.eq(micro.parity | vmem.parity | stage.parity | mask.parity)
+        m.d.sync += self.parity.eq(micro.parity | vmem.parity | stage.parity | mask.parity | (noise.parity if noise else 0))
         return m
 
     def _receive(self, m, micro, stage, mask, collect, semaphores):
@@ -185,21 +200,26 @@ class VectorEngine(wiring.Component):
         ]
         return load_vmem
 
-    def _pipeline(self, m, micro, vmem, landing, stage, mask, lanes_of, collect, sender, argmax, reducers, load_vmem):
+    def _pipeline(self, m, micro, vmem, landing, stage, mask, lanes_of, collect, sender, argmax, reducers, noise, wanted, load_vmem):
         """From issue to result: operands (stages 1 and 2), arithmetic, destinations (stage RESULT_LATENCY)."""
         lanes, element = self.lanes, micro.element
-        sum_asked = Signal()
+        sum_asked, noise_asked, noise_ready = Signal(), Signal(), Signal(init=1)
+        if noise:
+            m.d.comb += [
+                noise_asked.eq(micro.pending & element.use_b & element.b_noise), noise_ready.eq(noise.ready),
+                noise.next.eq(noise_asked & micro.issue),
+            ]
         m.d.comb += [
             sum_asked.eq(micro.pending & element.use_a & (element.a_src == ASrc.SUM)),
             collect.request.eq(sum_asked), collect.exponent.eq(element.exponent), collect.taken.eq(sum_asked & micro.issue),
-            micro.hold.eq(sum_asked & ~collect.ready),
+            micro.hold.eq(sum_asked & ~collect.ready | noise_asked & ~noise_ready),
             vmem.a_en.eq(micro.issue & element.use_a & (element.a_src == ASrc.VMEM)), vmem.a_addr.eq(element.a),
-            vmem.b_en.eq(micro.issue & element.use_b & ~element.b_max), vmem.b_addr.eq(element.b),
+            vmem.b_en.eq(micro.issue & element.use_b & ~element.b_max & ~element.b_noise), vmem.b_addr.eq(element.b),
             stage.take.eq(micro.issue & (element.a_src == ASrc.STAGE)), stage.half.eq(element.half), stage.pick.eq(element.pick),
         ]
 
         # Whom a result counts for, and where it goes, travels beside the arithmetic.
-        goals = ("d_send", "d_square", "d_sum", "d_max", "d_arg")
+        goals = ("d_send", "d_square", "d_sum", "d_max", "d_arg", "d_log")
         flight = data.StructLayout({**{name: 1 for name in goals}, "row": 20, "use": lanes})
         entering, valid = Signal(flight), Signal()
         hidden = Signal(lanes)
@@ -222,12 +242,12 @@ class VectorEngine(wiring.Component):
         # Stage 1: what comes out of the memories; stage 2: operands.
         control = data.StructLayout({"op": 4, "neg_a": 1, "neg_b": 1, "s": 6})
         s1, s2 = Signal(control, reset_less=True), Signal(control, reset_less=True)
-        s1_source, s1_max, s1_clear = Signal(2), Signal(), Signal()
+        s1_source, s1_max, s1_noise, s1_clear = Signal(2), Signal(), Signal(), Signal()
         m.d.sync += s1_clear.eq(micro.issue & element.clear_max)
         m.d.comb += collect.max_clear.eq(s1_clear)
         with m.If(valid):
             m.d.sync += [*(s1[name].eq(element[name]) for name in ("op", "neg_a", "neg_b", "s")),
-                         s1_source.eq(element.a_src), s1_max.eq(element.b_max)]
+                         s1_source.eq(element.a_src), s1_max.eq(element.b_max), s1_noise.eq(element.b_noise)]
         with m.If(stages_valid[1]):
             m.d.sync += s2.eq(s1)
         out, out_valid = stages[-1], stages_valid[-1]
@@ -248,7 +268,8 @@ class VectorEngine(wiring.Component):
                         m.d.sync += s2_a.eq(stage.data[k])
                     with m.Case(ASrc.SUM):
                         m.d.sync += s2_a.eq(collect.sums[k])
-                m.d.sync += s2_b.eq(Mux(s1_max, collect.maxima[k], vmem.b_data[k]))
+                operand = Mux(s1_max, collect.maxima[k], vmem.b_data[k])
+                m.d.sync += s2_b.eq(Mux(s1_noise, noise.values[k], operand) if noise else operand)
             result = Signal(32, name=f"result_{k}")
             m.d.comb += [
                 alu.valid.eq(stages_valid[2]), alu.op.eq(s2.op), alu.neg_a.eq(s2.neg_a), alu.neg_b.eq(s2.neg_b),
@@ -263,7 +284,6 @@ class VectorEngine(wiring.Component):
         m.d.comb += [
             vmem.write.eq(micro.result | load_vmem), vmem.write_addr.eq(Mux(load_vmem, self.rx.addr, micro.result_addr)),
             sender.half_valid.eq(out_valid & out.d_send), argmax.arg_valid.eq(out_valid & out.d_arg), argmax.row.eq(out.row),
-            self.trace_valid.eq(out_valid & out.d_arg), self.trace_row.eq(out.row),
-            self.trace_mask.eq(Cat(self.pass_state.want[k] & (self.pass_state.positions > k) for k in range(lanes))),
+            self.trace_valid.eq(out_valid & out.d_log), self.trace_row.eq(out.row), self.trace_mask.eq(wanted),
         ]
         m.d.sync += self.saturated.eq(sum(saturations[1:], saturations[0]))

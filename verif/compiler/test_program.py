@@ -7,7 +7,7 @@ import pytest
 from hayate.compiler import compile_model, place
 from hayate.rtl.contract.config import Config
 from hayate.rtl.contract.image import evaluate
-from hayate.rtl.contract.isa import Cast, Csr, LoopCount, LoopReg, Op, Rows, SendMode, WaitKind
+from hayate.rtl.contract.isa import BSrc, Cast, Csr, LoopCount, LoopReg, Op, Rows, SendMode, WaitKind, When
 from hayate.rtl.contract.layout import rounds
 from hayate.verif.models.tiny import write_tiny_model
 
@@ -19,7 +19,7 @@ def untied(tmp_path_factory):
     return compile_model(write_tiny_model(tmp_path_factory.mktemp("m") / "untied", tied=False, heads=6, hidden=48))
 
 
-def walk(image, placement, tile, positions, want):
+def walk(image, placement, tile, positions, want, sample=False):
     """Instructions in the order a tile executes them, with its loop registers, for one pass."""
     csr = placement.tiles[tile].csr
     lanes = placement.config.lanes
@@ -43,7 +43,8 @@ def walk(image, placement, tile, positions, want):
             yield i, dict(registers)
             if i.op == Op.END:
                 return
-            pc += i.offset if i.op == Op.SKIP and not want else 1
+            jumps = i.op == Op.SKIP and {When.NO_LOGITS: not want, When.SAMPLES: sample, When.GREEDY: not sample}[i.when]
+            pc += i.offset if jumps else 1
 
 
 def test_jumps(image, untied):
@@ -55,14 +56,16 @@ def test_jumps(image, untied):
                 assert program[at + i.skip - 1].op == Op.ENDLOOP and program[at + i.skip - 1].reg == i.reg
             elif i.op == Op.ENDLOOP:
                 assert depth.pop()[1] == i.reg
-            elif i.op == Op.SKIP:
+            elif i.op == Op.SKIP and i.when == When.NO_LOGITS:
                 assert program[at + i.offset].op == Op.SENDCAND
+            elif i.op == Op.SKIP:
+                assert i.offset == 2 and program[at + 1].op == Op.RUN
         assert not depth and program[-1].op == Op.END
 
 
-@pytest.mark.parametrize("want", [True, False])
+@pytest.mark.parametrize(("want", "sample"), [(True, False), (False, False), (True, True)])
 @pytest.mark.parametrize("tiles, lanes, positions", [(1, 1, 1), (1, 4, 3), (2, 2, 2), (3, 4, 4), (5, 2, 1), (4, 8, 5)])
-def test_every_channel_balances(image, untied, tiles, lanes, positions, want):
+def test_every_channel_balances(image, untied, tiles, lanes, positions, want, sample):
     """What is sent on a channel of a tile is waited for, on one engine only, and nothing is left when the pass ends."""
     for model in (image, untied):
         placement = place(model, Config(tiles=tiles, lanes=lanes, **CONFIG))
@@ -73,7 +76,7 @@ def test_every_channel_balances(image, untied, tiles, lanes, positions, want):
             reach = {Cast.ALL: range(tiles), Cast.GROUP: range(csr[Csr.GROUP_LO], csr[Csr.GROUP_HI] + 1), Cast.SELF: [t]}
             factor = {WaitKind.ONE: 1, WaitKind.ALL: tiles, WaitKind.GROUP: csr[Csr.GROUP_SIZE], WaitKind.LANES: positions,
                       WaitKind.ATTEND: csr[Csr.ATT_SENDERS] * rounds(positions, csr[Csr.GROUP], lanes)}
-            for i, _ in walk(model, placement, t, positions, want):
+            for i, _ in walk(model, placement, t, positions, want, sample):
                 if i.op in (Op.SENDSUM, Op.SENDMAX) or (i.op == Op.RUN and i.send):
                     sent.update((to, i.chan) for to in reach[i.cast])
                 elif i.op in (Op.M_WAIT, Op.V_WAIT):
@@ -87,9 +90,16 @@ def fetches(image):
 
 
 def test_landing_rows_are_all_consumed(image):
-    """Each GEMV is followed by the one RUN that consumes its rows, over as many elements as it has rows."""
-    pending = None
-    for i in image.program:
+    """Each GEMV is followed by the one RUN that consumes its rows, over as many elements as it has rows; its logits by one of two."""
+    pending, samples = None, next(at for at, i in enumerate(image.program) if i.op == Op.SKIP and i.when == When.SAMPLES)
+    head, sample = (image.program[samples + at] for at in (1, 3))
+    named = ("desc", "rows", "landing", "vl")
+    assert [getattr(head, f) for f in named] == [getattr(sample, f) for f in named] and (head.noise, sample.noise) == (0, 1)
+    noise = [m.b_src for m in image.micros[sample.routine:sample.routine + sample.length]].count(BSrc.NOISE)
+    assert noise == 1 == sum(m.b_src == BSrc.NOISE for m in image.micros)
+    for at, i in enumerate(image.program):
+        if at == samples + 3:
+            continue
         if i.op == Op.GEMV:
             assert pending is None
             pending = i

@@ -21,7 +21,7 @@ from hayate.verif.golden.conductor.utility import Utility
 
 RING_TILES, SLOTS = 3, 128
 BENCH = Bench(lambda lanes, max_matrices=8: Conductor(lanes=lanes, prompt_depth=16, max_slots=SLOTS, ring_tiles=RING_TILES,
-                                                      max_matrices=max_matrices),
+                                                      max_matrices=max_matrices, sampling=max_matrices > 0),
               params=[{"lanes": 4}, {"lanes": 8}, {"lanes": 2}, {"lanes": 1}, {"lanes": 2, "max_matrices": 0}])
 GOVERNED = Bench(BENCH.make, params=BENCH.params[:-1])
 END = 511
@@ -48,8 +48,12 @@ class Choices:
         self.plan.passes.append((list(zip(tokens, positions, slots, ancestors)), list(wanted), draft, self.commits, hwm))
         self.commits = []
         values = np.zeros((len(wanted), 512), np.float32)
-        values[range(len(wanted)), [(self.drafted if draft else self.chosen)[positions[w]] for w in wanted]] = 1
+        self.choice = [(self.drafted if draft else self.chosen)[positions[w]] for w in wanted]
+        values[range(len(wanted)), self.choice] = 1
         return values
+
+    def choices(self):
+        return self.choice
 
 
 def plan(prompt, lanes, chosen, drafted, limit, context, end, all_logits, drafter, nodes, branch, costs):
@@ -118,6 +122,7 @@ class Tiles:
     def __init__(self, dut, r, sink, chosen, drafted, tiles, pause=0):
         self.dut, self.r, self.sink, self.chosen, self.drafted, self.tiles, self.pause = dut, r, sink, chosen, drafted, tiles, pause
         self.passes, self.energies, self.told = [], [], []
+        self.draws = []  # what passes say of sampling, the seed first
 
     async def serve(self):
         """Until FINISH."""
@@ -132,6 +137,9 @@ class Tiles:
             token, position, slot, ancestors = (flit.data >> at & (1 << width) - 1 for at, width in ((0, 20), (20, 16), (36, 16), (52, 8)))
             if flit.chan == PassWord.FINISH:
                 return
+            if flit.chan == PassWord.BEGIN:
+                assert not self.draws and not self.passes
+                self.draws.append(flit.data)
             if flit.chan == PassWord.COMMIT:
                 assert not lanes, "what a pass leaves is announced before the next one"
                 commits.append((position, slot))
@@ -142,6 +150,7 @@ class Tiles:
                 assert len(lanes) == len(nodes)
                 wanted = [i for i in range(8) if flit.data >> 8 + i & 1]
                 draft = bool(flit.data >> 4 & 1)
+                self.draws.append(flit.data >> 5 & 7)
                 self.passes.append((nodes, wanted, draft, commits, flit.data >> 16 & 0xFFFF))
                 self.energies.append((flit.data >> 3 & 1, flit.data >> 32))
                 lanes, commits = {}, []
@@ -203,7 +212,9 @@ async def generation(dut, r, sinks, *, prompt, limit, context=100, end=None, all
     for n, cost in enumerate(costs[0] if costs else []):
         getattr(dut, f"costs_{n}").value = cost
     governor = params().get("max_matrices", 8) > 0
+    seed, sample = (r.getrandbits(64), r.choice([0, 1])) if governor else (0, 0)
     if governor:
+        dut.seed.value, dut.sample.value = seed, sample
         dut.auto.value, dut.matrices.value, dut.knob.value = int(bool(matrices)), len(matrices), 1 << 16
     for addr, word in enumerate(word for planes, sensitivity in matrices for word in (planes, sensitivity)):
         dut.matrix_write.value, dut.matrix_addr.value, dut.matrix_data.value = 1, addr, word
@@ -229,6 +240,7 @@ async def generation(dut, r, sinks, *, prompt, limit, context=100, end=None, all
     measured = [bool(matrices) and n < p.prefills for n in range(len(passes))]
     last = [1 << len(one[0]) - 1 if n == p.prefills - 1 else 0 for n, one in enumerate(passes)]
     assert model.energies == [(on, on * count) for on, count in zip(measured, last)]
+    assert model.draws == [seed, *[sample] * len(passes)]
     prefills = p.prefills
     # INT8 when sensitivity * ERR > OUT, with 2 * RING_TILES and RING_TILES of them.
     assert model.told == [(prefills, planes, 1 if 2 * sensitivity > 1 else 2) for planes, sensitivity in matrices]

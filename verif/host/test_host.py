@@ -10,7 +10,7 @@ from hayate.rtl.contract.regmap import LoadSpace, load_address
 from hayate.rtl.host.axi import Axi4, AxiLite, expose, exposed
 from hayate.rtl.host.host import LOCAL_WRITES, HostPort
 from hayate.rtl.host.loader import FLIT_STREAM, Flit
-from hayate.rtl.host.registers import FROM_CONDUCTOR, OF_GOVERNOR, TO_CONDUCTOR, Token, present
+from hayate.rtl.host.registers import FROM_CONDUCTOR, OF_GOVERNOR, OF_SAMPLING, TO_CONDUCTOR, Token, present
 from hayate.verif.bench import Bench, rng
 from hayate.verif.bench.convert import ports, verilog
 
@@ -22,9 +22,9 @@ class Port(wiring.Component):
 
     def __init__(self, **sizes):
         self.host = HostPort(**{**SIZES, **sizes})
-        governor = (SIZES | sizes)["matrices"] > 0
-        self._inputs = [name for name in present(FROM_CONDUCTOR, governor) if name != "token_level"] + ["fault"]
-        self._outputs = [*present(TO_CONDUCTOR, governor), "irq", *present(LOCAL_WRITES, governor)]
+        built = (SIZES | sizes)["matrices"] > 0, (SIZES | sizes).get("sampling", True)
+        self._inputs = [name for name in present(FROM_CONDUCTOR, *built) if name != "token_level"] + ["fault"]
+        self._outputs = [*present(TO_CONDUCTOR, *built), "irq", *present(LOCAL_WRITES, *built)]
         own = self.host.signature.members
         super().__init__({
             **exposed("s_axil", AxiLite()), **exposed("s_axi", Axi4()), **{name: own[name] for name in self._inputs + self._outputs},
@@ -172,6 +172,11 @@ async def a_generation_as_a_driver_runs_it(dut):
 def test_ports_of_a_governor_are_there_only_with_one():
     with_one, without = ({port.name for port in ports(verilog(Port(matrices=n)), "top")} for n in (8, 0))
     assert with_one - without == set(OF_GOVERNOR) and without < with_one
+
+
+def test_ports_of_sampling_are_there_only_with_it():
+    with_it, without = ({port.name for port in ports(verilog(Port(sampling=s)), "top")} for s in (True, False))
+    assert with_it - without == set(OF_SAMPLING) and without < with_it
 
 
 def test_ports_have_the_names_that_integrators_expect():

@@ -1,16 +1,17 @@
 """The registers, over an AXI4-Lite manager with random pauses, against the table they are made from."""
 
 from hayate.rtl.contract.regmap import AXIL_ADDR_BITS, BY_NAME, IDENT, LOCKED_WHILE_BUSY, REGISTERS, VERSION
-from hayate.rtl.host.registers import OF_GOVERNOR, TO_CONDUCTOR, Registers, Token, fields, present
+from hayate.rtl.host.registers import OF_GOVERNOR, OF_SAMPLING, TO_CONDUCTOR, Registers, Token, fields, present
 from hayate.verif.bench import Bench, params, rng
 
 SIZES = dict(tiles=3, banks=16, lanes=4, bank_depth=36864, max_slots=260, prompt_depth=250, matrices=77, contract_word=0x9ABCDEF0)
 BENCH = Bench(lambda: Registers(**SIZES))
-PLAIN = Bench(lambda **sizes: Registers(**{**SIZES, **sizes}), params=[{"matrices": 0}])
+PLAIN = Bench(lambda **sizes: Registers(**{**SIZES, **sizes}), params=[{"matrices": 0, "sampling": False}])
 
 #: Registers of which nothing is there without a governor, and the one that loses a field.
 GOVERNOR = ("MAX_MATRICES", "MATRICES", "QUALITY", "GOVERNOR_SELECT", "GOVERNOR_LOW", "GOVERNOR_HIGH", "GOVERNOR_CYCLES")
-AUTO = 2  # of OPTIONS
+SAMPLING = ("SEED_LOW", "SEED_HIGH")  # without sampling
+AUTO, SAMPLE = 2, 4  # of OPTIONS
 
 OKAY, SLVERR = 0, 2
 GOOD = {"TILES": 2, "PROMPT_LENGTH": 7, "TOKEN_LIMIT": 5, "CONTEXT": 256}
@@ -51,7 +52,9 @@ def stored(register):
     """Bits that hold what is written, on the register block under test."""
     if params().get("matrices", 1):
         return mask(register)
-    return 0 if register.name in GOVERNOR else mask(register) & ~AUTO if register.name == "OPTIONS" else mask(register)
+    if register.name in (*GOVERNOR, *SAMPLING):
+        return 0
+    return mask(register) & ~AUTO & ~SAMPLE if register.name == "OPTIONS" else mask(register)
 
 
 @BENCH.test()
@@ -68,25 +71,26 @@ async def constants_read_as_built(dut):
 async def random_accesses_follow_the_table(dut):
     """Any bytes of any register, mapped or not: only the fields of rw registers hold what was written."""
     model = await random_accesses(dut)
-    assert int(dut.auto.value) << 1 | int(dut.all_logits.value) == model["OPTIONS"]
+    assert int(dut.sample.value) << 2 | int(dut.auto.value) << 1 | int(dut.all_logits.value) == model["OPTIONS"]
+    assert int(dut.seed.value) == model["SEED_HIGH"] << 32 | model["SEED_LOW"]
     assert int(dut.matrices.value) == model["MATRICES"] and int(dut.knob.value) == model["QUALITY"]
     assert int(dut.look_kind.value) << 16 | int(dut.look_matrix.value) == model["GOVERNOR_SELECT"]
 
 
 @PLAIN.test()
-async def without_a_governor_its_registers_are_empty(dut):
-    """They take writes, and read as 0; so does OPTIONS.AUTO. A generation starts whatever was written to them."""
+async def without_governor_and_sampling_their_registers_are_empty(dut):
+    """They take writes, and read as 0; so do OPTIONS.AUTO and OPTIONS.SAMPLE. A generation starts whatever was written to them."""
     from hayate.verif.bench.drivers import ports
 
     model = await random_accesses(dut)
-    assert {name: model.get(name, 0) for name in GOVERNOR} == dict.fromkeys(GOVERNOR, 0) and not model["OPTIONS"] & AUTO
+    assert {name: model.get(name, 0) for name in GOVERNOR} == dict.fromkeys(GOVERNOR, 0) and not model["OPTIONS"] & (AUTO | SAMPLE)
     assert int(dut.all_logits.value) == model["OPTIONS"]
-    assert not {p["name"] for p in ports()} & set(OF_GOVERNOR)
+    assert not {p["name"] for p in ports()} & {*OF_GOVERNOR, *OF_SAMPLING}
     host, started = await begin(dut), Pulses(dut, "start")
-    for name, value in {**GOOD, "MATRICES": 65535, "OPTIONS": 3}.items():
+    for name, value in {**GOOD, "MATRICES": 65535, "SEED_LOW": 5, "OPTIONS": 7}.items():
         await host.write(name, value)
     await host.write("CONTROL", 1)
-    assert started.count == 1 and [await host.read(name) for name in (*GOVERNOR, "OPTIONS")] == [0] * len(GOVERNOR) + [1]
+    assert started.count == 1 and [await host.read(name) for name in (*GOVERNOR, *SAMPLING, "OPTIONS")] == [0] * 9 + [1]
 
 
 async def random_accesses(dut):
@@ -268,7 +272,11 @@ async def latencies_are_as_stated(dut):
 
 def test_ports_of_a_governor_are_known():
     of_governor = {"auto", "matrices", "knob", "look", "look_matrix", "look_kind"}
-    assert set(present(TO_CONDUCTOR, True)) - set(present(TO_CONDUCTOR, False)) == of_governor
+    assert set(present(TO_CONDUCTOR, True, True)) - set(present(TO_CONDUCTOR, False, True)) == of_governor
+
+
+def test_ports_of_sampling_are_known():
+    assert set(present(TO_CONDUCTOR, True, True)) - set(present(TO_CONDUCTOR, True, False)) == {"sample", "seed"}
 
 
 def test_the_table_is_sound():

@@ -1,7 +1,7 @@
 """Reference of the sequencer: the queue entries a program gives, by direct evaluation of each instruction's formula."""
 
 from hayate.rtl.contract import layout
-from hayate.rtl.contract.isa import Block, Cast, LoopCount, LoopReg, Op, Rows, SendMode, WaitKind
+from hayate.rtl.contract.isa import Block, Cast, LoopCount, LoopReg, Op, Rows, SendMode, WaitKind, When
 from hayate.rtl.contract.precision import Format
 
 #: fields of an entry whose GEMV reads weights with integer planes.
@@ -14,7 +14,7 @@ def entries(program, descriptors, tile, pass_, lanes, table=None):
     """(matrix entries, vector entries) of one pass, dictionaries of the fields that mean something for their opcode.
 
     program: `Instr` with integer fields. descriptors: dictionaries, primary and planes. tile: fields of TileState. pass_: positions,
-    want, hwm, measure, draft. table: index of a planes descriptor -> `Format`, FP16 where it says nothing.
+    want, hwm, measure, draft, sample. table: index of a planes descriptor -> `Format`, FP16 where it says nothing.
     """
     matrix, vector = [], []
     index, loops = [0] * len(LoopReg), {}
@@ -33,7 +33,8 @@ def entries(program, descriptors, tile, pass_, lanes, table=None):
             index[i.reg] = index[i.reg] + 1 if loops[i.reg][1] else 0
             pc = loops[i.reg][0] if loops[i.reg][1] else pc + 1
         elif i.op == Op.SKIP:
-            pc += 1 if pass_["want"] else i.offset
+            sample = pass_.get("sample", 0)
+            pc += i.offset if {When.NO_LOGITS: not pass_["want"], When.SAMPLES: sample, When.GREEDY: not sample}[i.when] else 1
         else:
             (matrix if i.op in MATRIX_OPS else vector).append(_entry(i, descriptors, tile, pass_, index, rounds, table or {}))
             pc += 1
@@ -77,7 +78,8 @@ def _entry(i, descriptors, tile, pass_, index, rounds, table):
     n = {Rows.DESC: d["rows"] // 2 if i.landing == 2 else d["rows"], Rows.SLOTS: slot_rows, Rows.IMM: i.count}[i.rows]
     return entry | {"chan": i.chan, "routine": i.routine, "length": i.length, "n": n, "vl": i.vl, "landing": i.landing, "vec": i.vec,
                     "round": j, "sumscale": i.sumscale, "s_in": d["s_in"] & 0xFF, "s_out": d["s_out"] & 0xFF, "send": i.send,
-                    "send_mode": i.send_mode, "send_addr": address, "row0": d["row0"], "quad0": d["quad0"]} | _cast(i, tile)
+                    "send_mode": i.send_mode, "send_addr": address, "row0": d["row0"], "quad0": d["quad0"],
+                    "noise": i.noise} | _cast(i, tile)
 
 
 def _planes(i, d, block, descriptors, pass_, table):

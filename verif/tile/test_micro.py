@@ -73,7 +73,7 @@ def random_routine(r):
         ops.append(Micro(
             op=r.choice([AluOp.MUL, AluOp.ADD, AluOp.MAX, AluOp.EXP, AluOp.MOV, AluOp.NOP]),
             a=r.randrange(8), a_src=r.choice([ASrc.VMEM, ASrc.VMEM, ASrc.LANDING, ASrc.STAGE]), a_mode=mode(),
-            b=r.randrange(8), b_src=r.choice([BSrc.VMEM, BSrc.VMEM, BSrc.MAXREG]), b_mode=mode(),
+            b=r.randrange(8), b_src=r.choice([BSrc.VMEM, BSrc.VMEM, BSrc.MAXREG, BSrc.NOISE]), b_mode=mode(),
             d=r.randrange(8), d_vm=r.random() < 0.8, d_mode=r.randrange(2)))
     return ops
 
@@ -107,7 +107,7 @@ async def random_routines(dut):
         assert watch.results == [(t + RESULT_LATENCY, d) for t, d in writes]
         for t, x in watch.issued:
             reads = {x["a"] & 63} if x["use_a"] and x["a_src"] == ASrc.VMEM else set()
-            reads |= {x["b"] & 63} if x["use_b"] and not x["b_max"] else set()
+            reads |= {x["b"] & 63} if x["use_b"] and not x["b_max"] | x["b_noise"] else set()
             assert not any(d in reads and 0 < t - written < DEPENDENCE for written, d in writes)
     assert not watch.reserved and not watch.released
 

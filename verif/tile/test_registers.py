@@ -8,14 +8,15 @@ from hayate.rtl.tile.registers import CSR_FIELDS, TileRegisters
 from hayate.verif.bench import Bench, params, rng
 from hayate.verif.bench.drivers import clock, settle, start
 
-BENCH = Bench(lambda lanes: TileRegisters(lanes), params=[{"lanes": 4}, {"lanes": 1}])
+BENCH = Bench(lambda lanes, sampling=True: TileRegisters(lanes, sampling=sampling),
+              params=[{"lanes": 4}, {"lanes": 1}, {"lanes": 2, "sampling": False}])
 
 
 def random_flit(r, lanes):
     """(kind, chan, lane, addr, data), mostly one that means something here."""
     data = r.getrandbits(64)
     kind, chan = r.choice([(FlitKind.LOAD, Space.CSR), (FlitKind.PASS, PassWord.LANE), (FlitKind.PASS, PassWord.START),
-                           (FlitKind.PASS, PassWord.COMMIT),
+                           (FlitKind.PASS, PassWord.COMMIT), (FlitKind.PASS, PassWord.BEGIN),
                            (r.choice(list(FlitKind)), r.randrange(8))])
     if r.random() < 0.5:  # no more positions than lanes
         data = data & ~7 | r.randrange(lanes)
@@ -23,7 +24,8 @@ def random_flit(r, lanes):
 
 
 def apply(state, kind, chan, lane, addr, data):
-    tile, pass_, lanes = state
+    tile, pass_, lanes, seed = state
+    sampling = params().get("sampling", True)
     if (kind, chan) == (FlitKind.LOAD, Space.CSR) and not addr >> PRECISION_BIT & 1:
         name = CSR_FIELDS[addr]
         tile[name] = data & (1 << TileState[name].width) - 1
@@ -31,11 +33,14 @@ def apply(state, kind, chan, lane, addr, data):
         lanes[lane] = {"token": data & 0xFFFFF, "pos": data >> 20 & 0xFFFF, "slot": data >> 36 & 0xFFFF, "ancestors": data >> 52 & 0xFF}
     elif (kind, chan) == (FlitKind.PASS, PassWord.START):
         pass_.update(positions=(data & 7) + 1, measure=data >> 3 & 1, want=data >> 8 & 0xFF, hwm=data >> 16 & 0xFFFF,
-                     counted=data >> 32 & 0xFF, draft=data >> 4 & 1)
+                     counted=data >> 32 & 0xFF, draft=data >> 4 & 1, sample=data >> 5 & sampling)
+    elif (kind, chan) == (FlitKind.PASS, PassWord.BEGIN):
+        seed[0] = data if sampling else 0
 
 
 def check(dut, state):
-    tile, pass_, lanes = state
+    tile, pass_, lanes, seed = state
+    assert int(dut.seed.value) == seed[0]
     assert int(dut.tile.value) == TileState.const(tile).as_bits()
     assert int(dut.pass_state.value) == PassState.const(pass_).as_bits()
     for n, lane in enumerate(lanes):
@@ -46,7 +51,7 @@ def check(dut, state):
 async def random_flits(dut):
     await start(dut)
     r, lanes = rng("flits"), params()["lanes"]
-    state = {}, {}, [{} for _ in range(lanes)]
+    state = {}, {}, [{} for _ in range(lanes)], [0]
     check(dut, state)
     for _ in range(1500):
         kind, chan, lane, addr, data = drawn = random_flit(r, lanes)

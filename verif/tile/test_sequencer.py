@@ -4,7 +4,7 @@ import cocotb
 
 from hayate.rtl.contract import layout
 from hayate.rtl.contract.flits import FlitKind
-from hayate.rtl.contract.isa import DESCRIPTOR, FORMATS, PLANES, PRECISION_BIT, Csr, Instr, LoopReg, Op, PassWord, Space, encode, pack
+from hayate.rtl.contract.isa import DESCRIPTOR, FORMATS, PLANES, PRECISION_BIT, Csr, Instr, LoopReg, Op, PassWord, Space, When, encode, pack
 from hayate.rtl.contract.precision import Format
 from hayate.rtl.ring.flit import Flit
 from hayate.rtl.tile.queues import PassState, TileState, VectorEntry, matrix_entry_layout
@@ -16,7 +16,7 @@ from hayate.verif.tile.sequencer_golden import entries
 
 BENCH = Bench(lambda lanes: Sequencer(lanes=lanes, program_depth=64, desc_depth=32, inject=True), params=[{"lanes": 4}, {"lanes": 1}])
 OPTIONS = Bench(lambda **options: Sequencer(**options, program_depth=64, desc_depth=32, inject=True), params=[
-    {"lanes": 2, "nested": False, "governor": False}, {"lanes": 1, "governor": False}])
+    {"lanes": 2, "nested": False, "governor": False, "sampling": False}, {"lanes": 1, "governor": False}])
 ENGINE_OPS = [Op.M_WAIT, Op.GEMV, Op.FETCH, Op.KVW, Op.V_WAIT, Op.RUN, Op.SENDSUM, Op.SENDMAX, Op.SENDCAND]
 LIMITS = {"desc": 8, "dstep": 6, "kind": 5, "block": 3, "cast": 3, "index": 3, "count": 9, "act": 1024, "act_h": 64, "act_j": 64,
           "send_base": 1024, "send_h": 64, "group": 5}
@@ -50,7 +50,7 @@ def random_program(r):
              Instr(Op.ENDLOOP, {"reg": LoopReg.HEAD})]
     skipped = some()
     return [Instr(Op.LOOP, {"reg": LoopReg.LAYER, "count": 2, "skip": len(outer) + 2}), *outer, Instr(Op.ENDLOOP, {"reg": LoopReg.LAYER}),
-            Instr(Op.SKIP, {"offset": len(skipped) + 1}), *skipped, *some(), Instr(Op.END)]
+            Instr(Op.SKIP, {"offset": len(skipped) + 1, "when": r.choice(list(When))}), *skipped, *some(), Instr(Op.END)]
 
 
 def random_tile(r):
@@ -84,8 +84,8 @@ async def write_table(dut, table):
         await flit(dut, kind=FlitKind.LOAD, chan=Space.CSR, addr=1 << PRECISION_BIT | index, data=int(fmt))
 
 
-async def start_pass(dut, positions=1, want=0, hwm=1, measure=0, draft=0):
-    data = positions - 1 | measure << 3 | draft << 4 | want << 8 | hwm << 16
+async def start_pass(dut, positions=1, want=0, hwm=1, measure=0, draft=0, sample=0):
+    data = positions - 1 | measure << 3 | draft << 4 | sample << 5 | want << 8 | hwm << 16
     await flit(dut, kind=FlitKind.PASS, chan=PassWord.START, data=data)
     await clock(dut)
 
@@ -140,13 +140,15 @@ async def run_programs(dut):
         await load(dut, program, descriptors, tile)
         for measure, draft in r.choices([(0, 0), (0, 1), (1, 0)], k=4):
             pass_ = {"positions": r.randrange(1, lanes + 1), "want": r.choice([0, 1]), "hwm": r.randrange(1, 200),
-                     "measure": measure, "draft": draft}
+                     "measure": measure, "draft": draft, "sample": r.choice([0, 1])}
             for lane in range(lanes):
                 token, pos, slot = r.getrandbits(20), r.getrandbits(16), r.getrandbits(16)
                 await flit(dut, kind=FlitKind.PASS, chan=PassWord.LANE, lane=lane, data=token | pos << 20 | slot << 36)
                 await flit(dut, kind=FlitKind.PASS, chan=PassWord.COMMIT, lane=lane, data=r.getrandbits(64))  # no business of this one
             await start_pass(dut, **pass_)
             known = descriptors if nested else [{**d, "alt": 0} for d in descriptors]
+            if not params().get("sampling", True):
+                pass_["sample"] = 0
             want_m, want_v = entries(program, known, tile, pass_ if governor else {**pass_, "measure": 0}, lanes, table)
             both = cocotb.start_soon(matrix.take(len(want_m))), cocotb.start_soon(vector.take(len(want_v)))
             got_m, got_v = await both[0], await both[1]

@@ -63,7 +63,7 @@ class Ring:
     def control(self, word, lane=0, data=0):
         self.send(kind=FlitKind.PASS, hi=CONDUCTOR - 1, chan=word, lane=lane, data=data)
 
-    def start_pass(self, tokens, positions, slots, hwm, wanted, measure=0, counted=(), ancestors=None, draft=0):
+    def start_pass(self, tokens, positions, slots, hwm, wanted, measure=0, counted=(), ancestors=None, draft=0, sample=0):
         """A pass, as `Tile.run_pass` of the golden model says; all of it becomes part of the text, unless `commit` says otherwise."""
         for slot, position in self.accepted:
             self.control(PassWord.COMMIT, data=position << 20 | slot << 36)
@@ -72,7 +72,7 @@ class Ring:
             sees = ancestors[lane] if ancestors else (2 << lane) - 1
             self.control(PassWord.LANE, lane, token | position << 20 | slot << 36 | sees << 52)
         want, count = (sum(1 << w for w in which) for which in (wanted, counted))
-        self.control(PassWord.START, data=len(tokens) - 1 | measure << 3 | draft << 4 | want << 8 | hwm << 16 | count << 32)
+        self.control(PassWord.START, data=len(tokens) - 1 | measure << 3 | draft << 4 | sample << 5 | want << 8 | hwm << 16 | count << 32)
 
     def commit(self, nodes):
         """Of the last pass, these positions become part of the text."""

@@ -1,9 +1,10 @@
-"""Passes over token trees on one tile, drafts among them, against the golden tile."""
+"""Passes over token trees on one tile, drafts and samples among them, against the golden tile."""
 
 import numpy as np
 
 from hayate.rtl.contract.config import load_config
 from hayate.rtl.contract.flits import FlitKind
+from hayate.rtl.contract.isa import PassWord, Space
 from hayate.rtl.memory.bank import macro_text
 from hayate.rtl.package import tile
 from hayate.verif.bench import Bench, rng
@@ -17,7 +18,9 @@ PROMPT = [7, 3, 41, 1, 5]
 
 @BENCH.test(sims=("verilator",))
 async def trees_equal_golden(dut):
-    """Candidates and logits of every node. Rejected slots are used again at once, and the second generation finds those of the first."""
+    """Candidates and logits of every node, greedy or sampled. Rejected slots are used again at once, and the second generation finds those
+    of the first.
+    """
     from hayate.verif.golden.tile.sequencer import Tile as Golden
 
     ring, r = await begin(dut, stall=0.1), rng("trees")
@@ -28,12 +31,16 @@ async def trees_equal_golden(dut):
 
     async def run(*arguments, **options):
         """One pass on both."""
-        ring.start_pass(*arguments, **options)
+        sample = r.random() < 0.6
+        ring.start_pass(*arguments, sample=int(sample), **options)
         flits = await ring.end_of_pass()
         *place, hwm, wanted = arguments
+        golden.state.draw(scale if sample else None, seed)
         logits = golden.run_pass(*place, hwm=hwm, wanted=wanted, commit=False, **options)
         found = {f["lane"]: (f["data"] & 0xFFFFFFFF, f["data"] >> 32) for f in flits if f["kind"] == FlitKind.CAND}
-        assert found == {w: (int(row.view(np.uint32)[row.argmax()]), int(row.argmax())) for w, row in zip(wanted, logits)}
+        scores = np.concatenate(golden.vector.scores).T[wanted] if wanted else []
+        assert found == {w: (int(row.view(np.uint32)[at]), at) for w, row, at in zip(wanted, scores, golden.choices() if wanted else [])}
+        assert not wanted or sample == (scores != logits).any()
         assert [[values[w] for _, _, values in rows] for w in wanted] == logits.view(np.uint32).tolist()
         rows.clear()
 
@@ -43,6 +50,9 @@ async def trees_equal_golden(dut):
 
     reused = siblings = drafts = 0
     for _ in range(2):
+        scale, seed = np.float32(1 / r.uniform(0.3, 3)), r.getrandbits(64)
+        ring.load(Space.VMEM, placement.regions["INVT"], int(scale.view(np.uint32)))
+        ring.control(PassWord.BEGIN, data=seed)
         used = 0
         for at in range(0, len(PROMPT), CONFIG.lanes):
             part = PROMPT[at:at + CONFIG.lanes]
@@ -61,7 +71,7 @@ async def trees_equal_golden(dut):
             siblings += len({parent for parent, *_ in nodes}) < len(nodes)
             draft = r.random() < 0.3
             drafts += draft
-            await run([r.randrange(50) for _ in nodes], positions, slots, used, range(len(nodes)), ancestors=sees, draft=draft)
+            await run([r.randrange(50) for _ in nodes], positions, slots, used, list(range(len(nodes))), ancestors=sees, draft=draft)
             path = random_path(r, nodes)
             commit(path)
             free = sorted(free + [slot for k, slot in enumerate(slots) if k not in path])

@@ -62,6 +62,7 @@ async def perform(driver, golden, this):
     """One pass on both."""
     passes = {"positions": this.positions, "want": this.want, "hwm": this.hwm}
     driver.set_pass(passes, this.states, this.tile)
+    driver.dut.e__seed.value = golden.seed = this.seed
     golden.begin(*passes.values(), this.states)
     await driver.receive(this.begin, pause=0)
     for flit in this.begin:
@@ -158,6 +159,7 @@ async def cycles(dut):
         (run("scores", 32, landing=1, vl=32, vec=1), 32 + 2),
         (run("softmax", 32, vl=32, vec=1, **send), 3 * 32 + 2),
         (run("show", 64, vl=64), 64 + 2),
+        (run("sample", 8, landing=1, noise=1), 3 * 8 + 2 + 2 * (9 - 8)),  # the first row of noise is there 21 cycles after it began
         (run("swiglu", 0, landing=2, **send), 8 + 2),
         (run("rms", 1, sumscale=1), 3 + (lanes + 5) + 9 + 1),  # the sum is rounded, the second reads the first, the third steps
         (entry(Op.V_WAIT), 1),
@@ -166,6 +168,14 @@ async def cycles(dut):
         if this["op"] == Op.RUN:
             assert run_cycles(this, golden.micro, lanes) == wanted, this
         assert await measure(driver, golden, this) == wanted, this
+    for want in (1, (1 << lanes) - 1):  # a row of noise takes a cycle for each lane that a token is chosen for
+        driver.set_pass({**passes, "want": want}, states, PLAIN)
+        golden.begin(lanes, want, 32, states)
+        for n, vl in ((32, 8), (20, 5)):
+            this = run("sample", n, landing=1, vl=vl, noise=1)
+            assert await measure(driver, golden, this) == run_cycles(this, golden.micro, lanes, want.bit_count()), this
+    driver.set_pass(passes, states, PLAIN)
+    golden.begin(*passes.values(), states)
     others = [(name, rows, vl) for name, rows in (("rotated", 1), ("rope", 0), ("largest", 0)) for vl in (1, 2, 3, 5, 8)]
     for name, rows, vl in [("swiglu", 2, 4), *others]:
         this = run(name, 8, landing=rows, vl=vl, **(send if rows else {}))

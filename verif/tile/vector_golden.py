@@ -9,7 +9,7 @@ from hayate.rtl.contract.constants import ACC_LSB, ACC_WIDTH
 from hayate.rtl.contract.flits import CONDUCTOR, FlitKind
 from hayate.rtl.contract.isa import NEVER, STAGE_BIT, ASrc, BSrc, Mode, Op, PassWord, SendMode
 from hayate.rtl.contract.layout import slot_home
-from hayate.verif.golden.numerics import elementary, fp16, fp32
+from hayate.verif.golden.numerics import elementary, fp16, fp32, gumbel
 
 LOWEST = np.float32(np.finfo(np.float32).min)
 NO_ROW = (1 << 20) - 1
@@ -77,7 +77,7 @@ class VectorGolden:
         self.best = [None] * lanes
         self.levels = [0] * 8
         self.sent, self.trace, self.saturated = [], [], 0
-        self.passes = {"positions": 1, "want": 0, "hwm": 0}
+        self.passes, self.seed = {"positions": 1, "want": 0, "hwm": 0}, 0
         self.lane_states = [{"token": 0, "pos": 0, "slot": 0, "ancestors": 0} for _ in range(lanes)]
 
     def begin(self, positions, want, hwm, lane_states):
@@ -181,7 +181,14 @@ class VectorGolden:
 
     def _element(self, entry, micro, e, i, rows, lanes, active, halves):
         a = self._operand_a(entry, micro, e, i, rows)
-        b = self.maxima.copy() if micro["b_src"] == BSrc.MAXREG else self._vmem(micro["b"], micro["b_mode"], e, i)
+        match micro["b_src"]:
+            case BSrc.MAXREG:
+                b = self.maxima.copy()
+            case BSrc.NOISE:
+                positions = np.array([s["pos"] for s in self.lane_states])
+                b = gumbel.noise(self.seed, positions + 1, np.full(self.lanes, entry["row0"] + e + i))
+            case _:
+                b = self._vmem(micro["b"], micro["b_mode"], e, i)
         y, saturated = compute(micro["op"], -a if micro["neg_a"] else a, -b if micro["neg_b"] else b, entry["s_out"])
         use = active & ~self._hidden(lanes, e + i) if micro["masked"] else active
         y = np.where(use, y, y.dtype.type(0))
@@ -199,7 +206,7 @@ class VectorGolden:
                 self.largest[k] = y[k]
             if micro["d_arg"] and (self.best[k] is None or y[k] > self.best[k][0]):
                 self.best[k] = (y[k], entry["row0"] + e + i)
-        if micro["d_arg"]:
+        if micro["d_log"]:
             wanted = self.passes["want"] & ((1 << self.passes["positions"]) - 1)
             self.trace.append((entry["row0"] + e + i, wanted, [int(v) if ok else None for v, ok in zip(bits(y), active)]))
 

@@ -27,8 +27,8 @@ def _op(op, a, b=None, to=None, **flags):
         fields |= {"a_src": a[2]} if len(a) == 3 else {}
     if isinstance(b, tuple):
         fields |= {"b": b[0], "b_mode": b[1]}
-    if b == "max":
-        fields |= {"b_src": BSrc.MAXREG}
+    if b in ("max", "noise"):
+        fields |= {"b_src": {"max": BSrc.MAXREG, "noise": BSrc.NOISE}[b]}
     if to is not None:
         fields |= {"d_vm": 1, "d": to[0], "d_mode": int(to[1] == TEMP)}
     return Micro(**fields)
@@ -79,8 +79,12 @@ ROUTINES = {
         _op(MUL, _temp(0), _temp(2), _temp(3)), _op(MUL, _temp(3), _temp(1), _temp(3)), _op(F16, _temp(3), d_send=1),
     ],
     "final": [_op(MUL, (X, STREAM), (GAIN, SCALAR), _temp(0)), _op(F16, _temp(0), d_send=1)],
-    "head": [_op(MUL, _row(), (RINV, SCALAR), d_arg=1)],
-    "show": [_op(MOV, (X, STREAM), d_arg=1)],
+    "head": [_op(MUL, _row(), (RINV, SCALAR), d_arg=1, d_log=1)],
+    "sample": [
+        _op(MUL, _row(), (RINV, SCALAR), _temp(0), d_log=1), _op(MUL, _temp(0), (SCALE, SCALAR), _temp(0)),
+        _op(ADD, _temp(0), "noise", d_arg=1),
+    ],
+    "show": [_op(MOV, (X, STREAM), d_arg=1, d_log=1)],
     "largest": [_op(AluOp.MAX, (X, STREAM), (SC, STREAM), (X, STREAM)), _op(AluOp.NOP, (X, STREAM), to=_temp(5))],
     "copy": [_op(MOV, (SC, STREAM), to=(X, STREAM))],
 }

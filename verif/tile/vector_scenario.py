@@ -26,7 +26,7 @@ class Step:
 def entry(op, **fields):
     blank = dict.fromkeys(
         ("chan", "count", "routine", "length", "n", "vec", "landing", "round", "sumscale", "s_in", "s_out", "send", "send_mode",
-         "send_addr", "lo", "hi", "row0", "quad0"), 0)
+         "send_addr", "lo", "hi", "row0", "quad0", "noise"), 0)
     return {"op": op, "vl": 8, **blank, **fields}
 
 
@@ -54,6 +54,7 @@ class Pass:
         self.positions = r.randint(1, lanes)
         self.want = r.getrandbits(lanes)
         self.hwm = r.randint(1, MAX_SLOTS)
+        self.seed = r.getrandbits(64)
         slots = r.sample(range(MAX_SLOTS), 2 * lanes)
         self.states = [{"token": r.getrandbits(20), "pos": r.randrange(80), "slot": s, "ancestors": r.getrandbits(lanes) | 1 << k}
                        for k, s in enumerate(slots[:lanes])]
@@ -135,7 +136,10 @@ class Pass:
         self._norm()
         if self.want:
             self._add(run("final", width, s_out=1, **self._send()))
-            self._add(run("head", r.randint(0, 40), landing=1, vl=16))
+            if r.random() < 0.5:
+                self._add(run("head", r.randint(0, 40), landing=1, vl=16))
+            for _ in range(r.randint(0, 2)):
+                self._add(run("sample", r.randint(0, 40), landing=1, vl=r.choice([5, 8]), noise=1))
         self._add(entry(Op.SENDCAND))
         for name in ("show", "copy", "largest", "show"):
             self._add(run(name, width))

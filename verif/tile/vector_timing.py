@@ -2,23 +2,27 @@
 
 from hayate.rtl.contract.alu_ops import ALU_LATENCY
 from hayate.rtl.contract.isa import ASrc, BSrc, Mode
+from hayate.rtl.numerics.gumbel import GUMBEL_LATENCY
+from hayate.rtl.tile.noise import DEPTH
 from hayate.verif.tile.vector_golden import TWO_OPERANDS
 
 #: Cycles from the issue of a write to vector memory to the first issue that may read it.
 DEPENDENCE = ALU_LATENCY + 3
 NORM_LATENCY = 3
+#: Cycles from the request of a row of noise to the row, with no lane to draw for.
+DRAW = GUMBEL_LATENCY + 3
 
 
-def run_cycles(entry, micro, lanes):
+def run_cycles(entry, micro, lanes, drawn=1):
     """Cycles from the one in which a RUN is seen to the one in which it is taken, both included.
 
     Landing rows and room for what is sent are there, and nothing written by an instruction before is still under way. Without
-    waits for results that is elements x micro-operations + 2.
+    waits for results that is elements x micro-operations + 2. drawn: lanes that noise is drawn for.
     """
     routine = [micro[entry["routine"] + k] for k in range(entry["length"])]
     if entry["n"] == 0:
         return entry["length"] + 2
-    written = {}
+    written, noise = {}, []  # cycles: by address; of each row of noise, (ready, taken)
     step, issue, e = 1, 0, 0  # of the element before; the RUN is seen in cycle 0 and first steps in cycle 2
     while e < entry["n"]:
         size = min(entry["vl"], entry["n"] - e)
@@ -28,6 +32,11 @@ def run_cycles(entry, micro, lanes):
                 issue = max([step + 1, *(written[a] + DEPENDENCE for a in _reads(op, e, i) if a in written)])
                 if op["a_src"] == ASrc.SUM:
                     issue = step + 1 + lanes + NORM_LATENCY + 2
+                if op["b_src"] == BSrc.NOISE and entry["noise"]:
+                    asked = noise[-DEPTH][1] if len(noise) >= DEPTH else 0
+                    ready = max(asked + DRAW + drawn, noise[-1][0] + drawn if noise else 0)
+                    issue = max(issue, ready)
+                    noise.append((ready, issue))
                 if op["d_vm"]:
                     written[op["d"] + (i if op["d_mode"] else e + i)] = issue
         e += size

@@ -1,0 +1,64 @@
+"""Sampled generations on the chip: those of golden, bit for bit, with and without drafts; and machines that are built without noise."""
+
+import re
+
+import numpy as np
+import pytest
+
+from hayate.rtl.contract.config import load_config
+from hayate.rtl.contract.errors import HayateError
+from hayate.rtl.emit import emit
+from hayate.verif.golden.conductor.generate import generate
+from hayate.verif.system.checks import PROMPT, difference, golden, image
+from hayate.verif.system.test_invariance import AXES, COVER, config
+from hayate.verif.system.test_speculation import PROMPTS, WIDE, check, name
+
+#: Of the machines, with who drafts for them: a tile alone, and more than one position a pass.
+TURNS = {(1, 1, 2): ("off",), (2, 2, 2): ("off", "nested"), (4, 4, 2): ("ngram", "nested")}
+#: (tied, temperature, seed): one that the small models take for cold, and one at which they wander.
+HEATS = [(False, 0.8, 1), (True, 4.0, 0xFEDCBA9876543210), (True, 0.8, 7), (False, 2.0, (1 << 64) - 1)]
+
+
+@pytest.mark.parametrize("machine", TURNS, ids=name)
+def test_equals_golden(run, machine):
+    assert machine in COVER
+    for n, speculate in enumerate(TURNS[machine]):
+        for tied, temperature, seed in HEATS[2 * n:2 * n + 2]:
+            setting = ("auto", "int8")[n]
+            result = check(run, machine, tied, setting, PROMPTS[n], speculate, None, None, speculate == "nested", temperature=temperature, seed=seed)
+            assert speculate == "off" or result.drafting.proposed > 0
+            assert tied or len(set(result.tokens)) > 5
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("machine", [*((t, m, b) for t in AXES["tiles"] for m in AXES["lanes"] for b in AXES["banks"]), WIDE], ids=name)
+def test_everywhere(run, machine):
+    for tied, temperature, seed in HEATS:
+        for n, speculate in enumerate(("off", "ngram", "nested")[:3 if machine[1] > 1 else 1]):
+            check(run, machine, tied, "auto, low quality", PROMPTS[n], speculate, None, None, speculate == "nested", temperature=temperature, seed=seed)
+
+
+def test_greedy_follows_sampled(run):
+    """The temperature is loaded for a generation; and logits are those of the same text whatever it is drawn by."""
+    sampled = run(image(False), config(2, 2, 2), PROMPT, 5, temperature=0.8, seed=3, precision="fp16")
+    plain = generate(image(False), [*PROMPT, *sampled.tokens[:-1]], 1, all_logits=True, precision="fp16")
+    for position, row in sampled.logits.items():
+        np.testing.assert_array_equal(row.view(np.uint32), plain.logits[position].view(np.uint32))
+
+
+WITHOUT = load_config("unit", ["sampling=0"])
+
+
+def test_without_noise_it_is_greedy(run):
+    result = run(image(), WITHOUT, PROMPT[:3], 3)
+    assert difference(result, golden(prompt=PROMPT[:3], tokens=3)) == ""
+    with pytest.raises(HayateError, match=re.escape("configuration unit: sampling: 0 draws no noise, which --temperature 0.8 needs; "
+                                                    "--set sampling=1, or --temperature 0")):
+        run(image(), WITHOUT, PROMPT[:3], 1, temperature=0.8)
+
+
+def test_what_is_not_asked_for_is_not_there():
+    names = ("gumbel", "threefry")
+    for machine, there in ((WITHOUT, set()), (load_config("unit"), {"gumbel", "threefry"})):
+        text = emit(machine).verilog
+        assert {word for word in names if re.search(rf"\b{word}", text)} == there
