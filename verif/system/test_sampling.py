@@ -24,8 +24,8 @@ def test_equals_golden(run, machine):
     assert machine in COVER
     for n, speculate in enumerate(TURNS[machine]):
         for tied, temperature, seed in HEATS[2 * n:2 * n + 2]:
-            setting = ("auto", "int8")[n]
-            result = check(run, machine, tied, setting, PROMPTS[n], speculate, None, None, speculate == "nested", temperature=temperature, seed=seed)
+            result = check(run, machine, tied, ("auto", "int8")[n], PROMPTS[n], speculate, None, None, speculate == "nested",
+                           temperature=temperature, seed=seed)
             assert speculate == "off" or result.drafting.proposed > 0
             assert tied or len(set(result.tokens)) > 5
 
@@ -35,7 +35,8 @@ def test_equals_golden(run, machine):
 def test_everywhere(run, machine):
     for tied, temperature, seed in HEATS:
         for n, speculate in enumerate(("off", "ngram", "nested")[:3 if machine[1] > 1 else 1]):
-            check(run, machine, tied, "auto, low quality", PROMPTS[n], speculate, None, None, speculate == "nested", temperature=temperature, seed=seed)
+            check(run, machine, tied, "auto, low quality", PROMPTS[n], speculate, None, None, speculate == "nested",
+                  temperature=temperature, seed=seed)
 
 
 def test_greedy_follows_sampled(run):
