@@ -98,7 +98,8 @@ def test_equal_blocks_are_one_module():
     names = defined(text)
     assert len([n for n in names if re.search(r"_pe_\d+$", n)]) == len([n for n in names if re.search(r"_alu_\d+$", n)]) == 1
     assert len(re.findall(r"^  hayate_tile_matrix_pe_0 +pe_\d", text, re.MULTILINE)) == 4
-    assert len(names) == len(defined(emission().verilog))
+    # With one lane nothing is drafted, and what drafts is not there.
+    assert len(names) == len(defined(emission(overrides=("tiles=2", "banks=2", "lanes=4", "bank_depth=512")).verilog))
 
 
 def test_tools_accept_the_file_alone(tmp_path):
