@@ -288,7 +288,7 @@ async def drafted_generations(dut):
     await start(dut)
     r, sinks = rng("drafts"), (Sink(dut, "tx"), Sink(dut, "tokens"))
     accepted = 0
-    for _ in range(12):
+    for _ in range(8):
         prompt = [r.getrandbits(9) for _ in range(r.randrange(1, 10))]
         drafter = r.choice([Drafter.NGRAM, Drafter.NGRAM, Drafter.NESTED])
         await generation(dut, r, sinks, prompt=prompt, limit=r.randrange(1, 60), context=r.choice([100, 40, len(prompt) + 3]),
@@ -304,7 +304,7 @@ async def drafting_that_does_not_pay_is_cut(dut):
     await start(dut)
     r, sinks = rng("utility"), (Sink(dut, "tx"), Sink(dut, "tokens"))
     plans = set()
-    for n in range(10):
+    for n in range(8):
         step = r.choice([2, 60, 250])
         costs = [256 + step * k for k in range(8)], r.choice([20, 120])
         p = await generation(dut, r, sinks, prompt=[r.getrandbits(9) for _ in range(5)], limit=70, costs=costs, tiles=1,

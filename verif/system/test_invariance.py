@@ -2,6 +2,7 @@
 pass, in every precision.
 """
 
+from dataclasses import replace
 from itertools import combinations, product
 
 import numpy as np
@@ -20,9 +21,9 @@ OTHERS = [name for name in SETTINGS if name != "auto"]
 
 
 def turn(index):
-    """(tied, setting) of the runs on the machine `index` of `COVER`: the governor on both models, and two other settings, in turn."""
+    """(tied, setting) of the runs on the machine `index` of `COVER`: the governor, on both models in turn, and two other settings."""
     pairs = [*product((False, True), OTHERS)]
-    return [(True, "auto"), (False, "auto"), *(pairs[(2 * index + n) % len(pairs)] for n in range(2))]
+    return [(bool(index % 2), "auto"), *(pairs[(2 * index + n) % len(pairs)] for n in range(2))]
 
 
 def config(tiles, lanes, banks):
@@ -91,8 +92,9 @@ def test_a_difference_is_seen():
     reference = golden(False)
     assert difference(reference, reference) == "" and matches(reference, reference)
 
-    def other(tokens=reference.tokens, logits=reference.logits, precision=reference.precision):
-        return type(reference)(prompt=reference.prompt, tokens=list(tokens), logits=dict(logits), precision=dict(precision))
+    def other(tokens=reference.tokens, logits=reference.logits, precision=reference.precision, drafting=reference.drafting):
+        return type(reference)(prompt=reference.prompt, tokens=list(tokens), logits=dict(logits), precision=dict(precision),
+                               drafting=drafting)
 
     def row(**changes):
         return {**reference.precision, "head": {**reference.precision["head"], **changes}}
@@ -107,6 +109,7 @@ def test_a_difference_is_seen():
         (other(precision=row(err=reference.precision["head"]["err"] ^ 1)), "matrix head"),
         (other(precision=row(format="bf16")), "matrix head"),
         (other(precision={}), "precision of matrices []"),
+        (other(drafting=replace(reference.drafting, proposed=1)), "Drafting(proposed=1"),
     ]:
         assert difference(changed, reference).startswith(text) and not matches(changed, reference)
     assert "50 logits differ" in difference(other(logits={**zero, 3: -zero[3]}), other(logits=zero)), "the sign of a zero is a bit too"

@@ -44,21 +44,22 @@ def check(run, machine, tied, setting, prompt, speculate, nodes, branch, control
     return result
 
 
-@pytest.mark.parametrize("machine", [m for m in COVER if m[1] > 1], ids=name)
+#: Machines whose passes have room for drafts; each way is tried on one of them.
+DRAFTING = [m for m in COVER if m[1] > 1]
+
+
+@pytest.mark.parametrize("machine", DRAFTING, ids=name)
 def test_drafters_in_turn(run, machine):
-    index = COVER.index(machine)
-    for n in range(2):
-        way, prompt = WAYS[(2 * index + n) % len(WAYS)], PROMPTS[(index + n) % len(PROMPTS)]
-        setting = ("auto", "int8", "auto, low quality", "fp16")[(index + n) % 4]
-        result = check(run, machine, bool(n), setting, prompt, *way)
-        assert result.drafting.proposed > 0
+    n = DRAFTING.index(machine)
+    setting = ("auto", "int8", "auto, low quality", "fp16")[n % 4]
+    result = check(run, machine, bool(n % 2), setting, PROMPTS[n % len(PROMPTS)], *WAYS[n])
+    assert result.drafting.proposed > 0
 
 
 def test_wide(run):
     """M = 8: most of a pass may be rejected; and siblings are accepted."""
     results = [check(run, WIDE, tied, "auto", prompt, *way) for tied, prompt, way in [
-        (True, PROMPTS[1], ("ngram", None, 2, False)), (False, PROMPTS[2], ("ngram", None, 2, True)),
-        (False, PROMPTS[0], ("nested", None, None, False))]]
+        (True, PROMPTS[1], ("ngram", None, 2, True)), (False, PROMPTS[0], ("nested", None, None, False))]]
     total = sum((r.drafting.accepted for r in results), 0)
     assert 0 < total < sum(r.drafting.proposed for r in results)
 
@@ -68,7 +69,7 @@ def test_endings_within_a_pass(run):
     machine = (2, 4, 4)
     model = image(True)
     free = generate(model, list(PROMPTS[1]), TOKENS, lanes=4)
-    for end, limit in [((free.tokens[9],), TOKENS), ((), 5), ((), 6), ((), 7), ((), 60)]:
+    for end, limit in [((free.tokens[9],), TOKENS), ((), 6), ((), 60)]:
         plain = generate(model, list(PROMPTS[1]), limit, lanes=4, end=end)
         result = run(model, config(*machine), PROMPTS[1], limit, end=end, speculate="nested", all_logits=False)
         assert difference(replace(result, drafting=plain.drafting), plain) == ""
