@@ -5,7 +5,7 @@ import re
 import shlex
 import shutil
 import tempfile
-import zlib
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -36,17 +36,16 @@ def pytest_pycollect_makeitem(collector, name, obj):
     else:
         sims = installed(options.sims)
     indices = [i for i, p in enumerate(options.bench.params) if options.only is None or options.only(p)]
-    # The quick tier builds each bench for its first and last parameters on Verilator and for one of them on Icarus; nightly, for all.
-    quick = {indices[0], indices[-1]} if indices else set()
-    last = zlib.crc32(str(options.bench.params).encode()) % 2
-    both = indices[-last] if indices else None
+    # The quick tier runs each bench with its last parameters on Verilator and with its first ones on Icarus, or, where there is one
+    # simulator, with both on that; nightly runs all.
+    quick = {(sim, indices[end]) for sim, end in (zip(sims, (-1, 0)) if len(sims) > 1 else product(sims, (-1, 0)))} if indices else set()
     items = []
     for index in indices:
         label = options.bench.ids[index]
         for sim in sims:
             full = f"{name}[{label}-{sim}]" if label else f"{name}[{sim}]"
             item = BenchItem.from_parent(collector, name=full, function=obj, index=index, sim=sim)
-            if index not in quick or (sim == "icarus" and len(options.sims) > 1 and index != both):
+            if (sim, index) not in quick:
                 item.add_marker(pytest.mark.nightly)
             items.append(item)
     return items
@@ -62,7 +61,7 @@ class BenchItem(pytest.Item):
         self.index = index
         self.sim = sim
         for mark in getattr(function, "pytestmark", []):
-            self.add_marker(mark)
+            self.add_marker(getattr(pytest.mark, mark.name).with_args(*mark.args, **mark.kwargs))
 
     @property
     def seed(self) -> int:

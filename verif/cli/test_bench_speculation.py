@@ -87,6 +87,7 @@ def test_passes_are_found_in_the_cycles_of_the_tokens():
         passes(RtlResult(token_cycles=[900, 1900], drafting=Drafting(lengths={2: 1})), 10)
 
 
+@pytest.mark.nightly
 def test_bench_speculation(builds, cli, tiny, work, monkeypatch):
     monkeypatch.setattr(prompts, "load", lambda count: ["abab:"][:count])
     outcome = cli("bench", "speculation", "--model", tiny, "--config", "unit", "--prompts", "1", "--tokens", "12", "--jobs", "1",

@@ -113,6 +113,7 @@ def test_bench_precision_refuses(case, refused, work):
     refused("bench", "precision", *options, parts=parts)
 
 
+@pytest.mark.nightly
 def test_cycles_of_the_formats_are_the_words_of_their_rows(cli, builds, work):
     """Not a cycle more: rows follow each other without a gap, and INT8 takes 55 % of FP16's cycles here, INT4 30 %."""
     k, rows, group = 160, 55, 32  # five groups of scales, so two words of them

@@ -64,7 +64,7 @@ def is_waveform(path):
     return fst if path.suffix == ".fst" else data.lstrip()[:1] == b"$"
 
 
-@pytest.mark.parametrize("sim", installed(SIMS))
+@pytest.mark.parametrize("sim", [pytest.param(s, marks=[pytest.mark.nightly] if s == "verilator" else []) for s in installed(SIMS)])
 def test_waves(sim, builds, cli, tiny, work):
     """The window is what is recorded: its times lie within its cycles, 10 ns each. The smallest machine builds fastest."""
     files = ["w/chip.vcd"] if sim == "verilator" else ["w/chip.vcd", "w/chip.fst"]

@@ -15,7 +15,7 @@ from hayate.verif.system.test_invariance import AXES, COVER, config
 from hayate.verif.system.test_speculation import PROMPTS, WIDE, check, name
 
 #: Of the machines, with who drafts for them: a tile alone, and more than one position a pass.
-TURNS = {(1, 1, 2): ("off",), (2, 2, 2): ("off", "nested"), (4, 4, 2): ("ngram", "nested")}
+TURNS = {(1, 1, 2): ("off",), (2, 2, 2): ("off", "nested"), (4, 4, 4): ("ngram", "nested")}
 #: (tied, temperature, seed): one that the small models take for cold, and one at which they wander.
 HEATS = [(False, 0.8, 1), (True, 4.0, 0xFEDCBA9876543210), (True, 0.8, 7), (False, 2.0, (1 << 64) - 1)]
 

@@ -56,6 +56,7 @@ def test_drafters_in_turn(run, machine):
     assert result.drafting.proposed > 0
 
 
+@pytest.mark.nightly
 def test_wide(run):
     """M = 8: most of a pass may be rejected; and siblings are accepted."""
     results = [check(run, WIDE, tied, "auto", prompt, *way) for tied, prompt, way in [

@@ -1,6 +1,7 @@
 """Passes over token trees on one tile, drafts and samples among them, against the golden tile."""
 
 import numpy as np
+import pytest
 
 from hayate.rtl.contract.config import load_config
 from hayate.rtl.contract.flits import FlitKind
@@ -16,6 +17,7 @@ BENCH = Bench(lambda: tile(CONFIG), sources=[macro_text()], timeout=900)
 PROMPT = [7, 3, 41, 1, 5]
 
 
+@pytest.mark.nightly
 @BENCH.test(sims=("verilator",))
 async def trees_equal_golden(dut):
     """Candidates and logits of every node, greedy or sampled. Rejected slots are used again at once, and the second generation finds those
