@@ -12,7 +12,6 @@ to fill half of the context. Weights count as INT8 where there are planes, as wh
 
 from hayate.rtl.contract.config import MAX_LANES, PRESETS
 from hayate.rtl.contract.draft import COST_BITS, COST_UNIT, DRAFT_COST_BITS
-from hayate.rtl.contract.isa import Op
 from hayate.rtl.contract.layout import gp_log2, rounds
 from hayate.rtl.contract.precision import Format, stream_words
 
@@ -24,12 +23,7 @@ SHOWN = (2, 3)      # part of a node's activation flits that no reading of weigh
 
 def weight_words(image, fmt):
     """Words of all weight matrices that a GEMV of the program reads, in `fmt` where a matrix has planes, else as FP16."""
-    read = set()
-    for i in image.program:
-        if i.op == Op.GEMV and not i.kv:
-            read.update(i.desc + layer * i.dstep for layer in range(image.model["layers"] if i.dstep else 1))
-    return sum(d.rows * stream_words(4 * d.words, d.group or 1, fmt if d.planes else Format.FP16)
-               for d in (image.descriptors[index] for index in read))
+    return sum(d.rows * stream_words(4 * d.words, d.group or 1, fmt if d.planes else Format.FP16) for d in image.weight_matrices().values())
 
 
 def pass_words(image, lanes, nodes, fmt=Format.INT8):

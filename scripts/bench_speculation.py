@@ -6,9 +6,6 @@ them. Outputs that end in a loop are easy to guess, so they are also reported ap
 
 import signal
 import sys
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +21,7 @@ from hayate.verif.golden.conductor.governor import PRECISIONS, Governor
 
 from . import models, prompts
 from .output import require_writable, write_json
+from .pool import spread
 from .progress import Steps, console
 
 #: name -> options of `generate_rtl`.
@@ -157,16 +155,7 @@ def _shared(tasks, jobs, note, *common):
     _common.update(common=(*common, Path.cwd() / "build" / "sim"))
     if jobs == 1:
         return noted(map(_task, tasks))
-    pool = ProcessPoolExecutor(min(jobs, len(tasks)), get_context("spawn"), initializer=_begin, initargs=(_common["common"],))
-    try:
-        rows = noted(pool.map(_task, tasks))
-    except BrokenProcessPool:
-        raise HayateError("--jobs", "", "a worker process was killed, perhaps for lack of memory", "use --jobs 1") from None
-    except BaseException:
-        pool.shutdown(wait=False, cancel_futures=True)
-        raise
-    pool.shutdown()
-    return rows
+    return spread(noted, _task, tasks, jobs, _begin, (_common["common"],))
 
 
 _common = {}

@@ -14,7 +14,6 @@ from html import escape
 from hayate import models
 from hayate.precision_figures import DECISIONS, ROOT
 from hayate.verif.golden.conductor.generate import generate
-from hayate.verif.golden.conductor.governor import weight_matrices
 
 PICTURE = ROOT / "docs" / "precision.svg"
 MODEL = "py-mini"
@@ -44,7 +43,7 @@ def decide(image, text, quality):
 
 def collect(image, prompts=None, qualities=QUALITIES):
     """Content of `DECISIONS` for `prompts` (name -> text): formats by prompt, quality and matrix, INT4 error energy over output energy."""
-    names = [name for name in weight_matrices(image) if name != "emb"] + ["emb"]
+    names = [name for name in image.weight_matrices() if name != "emb"] + ["emb"]
     rows = []
     for label, text in (prompts or PROMPTS).items():
         formats = {}

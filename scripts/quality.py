@@ -5,10 +5,7 @@ generated, at the precision that the prompt froze, and only that is scored. The 
 """
 
 import signal
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from functools import partial
-from multiprocessing import get_context
 
 import numpy as np
 from rich.table import Table
@@ -18,11 +15,12 @@ from hayate.compiler.forward import divergence, log_softmax
 from hayate.rtl.contract.errors import HayateError
 from hayate.rtl.contract.precision import GROUPS, Format, stream_words
 from hayate.verif.golden.conductor.generate import slots_for, teacher_force
-from hayate.verif.golden.conductor.governor import Governor, weight_matrices
+from hayate.verif.golden.conductor.governor import Governor
 from hayate.verif.golden.tile.sequencer import Tile
 
 from . import corpus, models
 from .output import require_writable, write_json
+from .pool import spread
 from .progress import Steps, console
 
 PROMPT_SHARE = 4  # a fourth of a window is its prompt
@@ -71,19 +69,8 @@ def measure(image, windows, settings, jobs=1, note=lambda text: None):
     both agree on the most likely one, and `bytes_per_token`: weights and scales that one token reads, without padding.
     """
     work = partial(score, image, settings=settings)
-    rows = []
-    if jobs == 1:
-        rows = _noted(map(work, windows), len(windows), note)
-    else:
-        pool = ProcessPoolExecutor(min(jobs, len(windows)), get_context("spawn"), initializer=_begin, initargs=(image, settings))
-        try:
-            rows = _noted(pool.map(_in_worker, windows), len(windows), note)
-        except BrokenProcessPool:
-            raise HayateError("--jobs", "", "a worker process was killed, perhaps for lack of memory", "use --jobs 1") from None
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-        pool.shutdown()
+    collect = partial(_noted, count=len(windows), note=note)
+    rows = collect(map(work, windows)) if jobs == 1 else spread(collect, _in_worker, windows, jobs, _begin, (image, settings))
     total = np.sum(rows, axis=0)  # [settings, (nll, its tokens, kl, same, bytes, tokens)]
     return [{"perplexity": float(np.exp(nll / targets)), "kl": float(kl / count), "top1": float(same / count),
              "bytes_per_token": float(size / count)} for nll, targets, kl, same, size, count in total]
@@ -110,7 +97,7 @@ def score(image, window, settings, tile=None):
 def bytes_per_token(image, chosen):
     """Bytes of weights and scales that one position streams with formats `chosen` (as `teacher_force` returns them)."""
     return sum(8 * d.rows * stream_words(4 * d.words, d.group or GROUPS[0], Format[chosen[name]["format"].upper()])
-               for name, d in weight_matrices(image).items())
+               for name, d in image.weight_matrices().items())
 
 
 def _noted(results, count, note):

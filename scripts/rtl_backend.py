@@ -20,7 +20,7 @@ from hayate.rtl.contract.isa import Counter, Energy, Space
 from hayate.rtl.contract.precision import Format
 from hayate.rtl.contract.regmap import LOAD_ALL_TILES, LoadSpace, load_address
 from hayate.verif.golden.conductor.draft import Drafting, require_drafter
-from hayate.verif.golden.conductor.governor import QUALITY, Governor, knob_of, table, weight_matrices
+from hayate.verif.golden.conductor.governor import QUALITY, Governor, knob_of, table
 from hayate.verif.golden.conductor.sample import inverse, require_seed
 
 from .progress import Steps
@@ -229,7 +229,7 @@ def generate_rtl(image, config, prompt, tokens, *, sim="verilator", waves=None, 
 def _precision(image, placement, decisions):
     """{name: format and energies} of every weight matrix, from what the governor answered or, without it, from the table loaded."""
     found = {}
-    for name in weight_matrices(image):
+    for name in image.weight_matrices():
         found[name] = {"format": Format(placement.precision.get(name, Format.FP16)).name.lower(), "out": 0, "err": 0, "half": 0}
     for (_, d), row in zip(governed(placement), decisions):
         found[d.name] = {"format": Format(row[3]).name.lower(), **{e.name.lower(): row[e] for e in Energy}}

@@ -142,6 +142,14 @@ class Image:
                 return r
         raise KeyError(name)
 
+    def weight_matrices(self):
+        """Descriptor name -> `Descriptor` of every matrix that a GEMV of the program streams as weights, in the image's order."""
+        read = set()
+        for i in self.program:
+            if i.op == isa.Op.GEMV and not i.kv:
+                read.update(i.desc + layer * i.dstep for layer in range(self.model["layers"] if i.dstep else 1))
+        return {self.descriptors[index].name: self.descriptors[index] for index in sorted(read)}
+
     def save(self, path):
         """Write the image to `path`; equal images give equal bytes, and a failure leaves no partial file."""
         body = {"model": self.model, "program": [[i.op.name, i.args] for i in self.program],

@@ -8,7 +8,7 @@ from concurrent.futures.process import BrokenProcessPool
 import numpy as np
 import pytest
 
-from hayate import quality
+from hayate import pool
 from hayate.compiler import compile_model
 from hayate.compiler.calibrate import load_calibration
 from hayate.corpus import HELDOUT
@@ -93,7 +93,7 @@ def test_a_killed_worker_is_reported(refused, tiny, monkeypatch):
         def map(self, *_):
             raise BrokenProcessPool
 
-    monkeypatch.setattr(quality, "ProcessPoolExecutor", Pool)
+    monkeypatch.setattr(pool, "ProcessPoolExecutor", Pool)
     refused("bench", "quality", "--model", tiny, parts=["--jobs", "a worker process was killed", "--jobs 1"])
 
 

@@ -10,7 +10,6 @@ from hayate.compiler import compile_model
 from hayate.compiler.cost import LAYER_CYCLES, ROUND_CYCLES, draft_cost, pass_costs, pass_words, weight_words
 from hayate.rtl.contract.layout import rounds
 from hayate.rtl.contract.precision import Format, stream_words
-from hayate.verif.golden.conductor.governor import weight_matrices
 from hayate.verif.golden.conductor.utility import Utility
 from hayate.verif.models.tiny import write_tiny_model
 
@@ -37,7 +36,7 @@ def at(image, **model):
 @pytest.mark.parametrize("tied", [True, False])
 def test_weights(tmp_path, tied):
     image = compile_model(write_tiny_model(tmp_path, tied=tied))
-    matrices = weight_matrices(image)
+    matrices = image.weight_matrices()
     assert ("emb" in matrices) == tied and weight_words(image, Format.FP16) == sum(d.rows * d.words for d in matrices.values())
     for fmt in Format:
         assert weight_words(image, fmt) == sum(d.rows * stream_words(4 * d.words, d.group, fmt) for d in matrices.values())

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from hayate.rtl.contract.draft import TABLE_LOG2, Drafter
 from hayate.rtl.contract.errors import HayateError
 
-from .governor import weight_matrices
 from .ngram import NgramTable
 from .tree import Node, ancestors, siblings
 
@@ -66,7 +65,21 @@ class Drafting:
         self.lengths[len(path) - 1] = self.lengths.get(len(path) - 1, 0) + 1
 
 
-class Ngram:
+class Off:
+    """Proposes nothing; what every drafter is asked."""
+
+    def append(self, tokens):
+        """The text goes on with `tokens`."""
+
+    def settle(self):
+        """A pass begins: what was appended may be learned."""
+
+    def grow(self, tree, room, tile):
+        """Add up to `room` nodes to a tree that has its root. Returns the passes that it took."""
+        return 0
+
+
+class Ngram(Off):
     """Proposes what followed the last tokens before, see `NgramTable`. branch: nodes for the alternative."""
 
     def __init__(self, branch, depth):
@@ -74,16 +87,13 @@ class Ngram:
         self._table = NgramTable(TABLE_LOG2, depth)
 
     def append(self, tokens):
-        """The text goes on with `tokens`."""
         for token in tokens:
             self._table.append(token)
 
     def settle(self):
-        """A pass begins: what was appended may be learned."""
         self._table.settle()
 
     def grow(self, tree, room, tile):
-        """Add up to `room` nodes to a tree that has its root. Returns the passes that it took."""
         for token, parent in self._table.propose(room, self._branch) if room else ():
             tree.add(token, parent)
         return 0
@@ -94,17 +104,10 @@ class Ngram:
         return proposed[0][0] if proposed else None
 
 
-class Nested:
+class Nested(Off):
     """Proposes what the model chooses when its weights are read as INT4: each pass evaluates the chain so far and adds a node."""
 
-    def append(self, tokens):
-        """The text goes on with `tokens`."""
-
-    def settle(self):
-        """A pass begins."""
-
     def grow(self, tree, room, tile):
-        """As `Ngram.grow`."""
         for _ in range(room):
             last = len(tree.nodes) - 1
             tree.run(tile, [last], draft=True)
@@ -112,25 +115,11 @@ class Nested:
         return room
 
 
-class Off:
-    """Proposes nothing."""
-
-    def append(self, tokens):
-        """The text goes on with `tokens`."""
-
-    def settle(self):
-        """A pass begins."""
-
-    def grow(self, tree, room, tile):
-        """As `Ngram.grow`."""
-        return 0
-
-
 def require_drafter(image, speculate):
     """Raise HayateError where `speculate` is not in `DRAFTERS`, or the image has nothing that it could read."""
     if speculate not in DRAFTERS:
         raise HayateError("--speculate", "", f"{speculate!r} is no drafter", f"use one of {', '.join(DRAFTERS)}")
-    if speculate == "nested" and not any(d.planes for d in weight_matrices(image).values()):
+    if speculate == "nested" and not any(d.planes for d in image.weight_matrices().values()):
         raise HayateError("--speculate", "nested", "needs INT8/INT4 planes, and the image has none",
                           "compile the model again with --planes, or use ngram")
 

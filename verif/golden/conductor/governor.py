@@ -6,7 +6,7 @@ The rules are in `decide` and `knob_of`; both are integers, so that hardware and
 import difflib
 
 from hayate.rtl.contract.errors import HayateError
-from hayate.rtl.contract.isa import Energy, Op
+from hayate.rtl.contract.isa import Energy
 from hayate.rtl.contract.precision import KNOB_BITS, KNOB_FRACTION, Format
 
 PRECISIONS = ("auto", *(f.name.lower() for f in Format))
@@ -37,22 +37,13 @@ def decide(energies, sensitivities, has_fp16, knob):
     return Format.INT8 if sensitivities[0] * energies[Energy.ERR] << 16 > limit else Format.INT4
 
 
-def weight_matrices(image):
-    """Descriptor name -> `Descriptor` of every matrix that a GEMV of the program streams as weights, in the image's order."""
-    read = set()
-    for i in image.program:
-        if i.op == Op.GEMV and not i.kv:
-            read.update(i.desc + layer * i.dstep for layer in range(image.model["layers"] if i.dstep else 1))
-    return {image.descriptors[index].name: image.descriptors[index] for index in sorted(read)}
-
-
 def table(image, precision):
     """Descriptor name -> `Format` of every weight matrix at a fixed `precision` ("fp16", "int8" or "int4").
 
     Raises HayateError where a matrix lacks the copy.
     """
     fmt = Format[precision.upper()]
-    matrices = weight_matrices(image)
+    matrices = image.weight_matrices()
     for d in matrices.values():
         _check(d, fmt, "--precision")
     return dict.fromkeys(matrices, fmt)
@@ -78,7 +69,7 @@ class Governor:
     def __init__(self, image, precision="auto", quality=QUALITY, pins=None):
         if precision not in PRECISIONS:
             raise HayateError("--precision", "", f"{precision!r} is no precision", f"use one of {', '.join(PRECISIONS)}")
-        self._matrices = weight_matrices(image)
+        self._matrices = image.weight_matrices()
         self._knob, self._pins = knob_of(quality), dict(pins or {})
         for name, fmt in self._pins.items():
             if name not in self._matrices:

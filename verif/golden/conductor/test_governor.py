@@ -11,7 +11,7 @@ from hayate.rtl.contract.errors import HayateError
 from hayate.rtl.contract.isa import Block, Energy, Op
 from hayate.rtl.contract.precision import Format
 from hayate.verif.golden.conductor.generate import generate, teacher_force
-from hayate.verif.golden.conductor.governor import Governor, decide, knob_of, table, weight_matrices
+from hayate.verif.golden.conductor.governor import Governor, decide, knob_of, table
 from hayate.verif.golden.numerics.fp16 import to_int
 from hayate.verif.golden.numerics.mxint8 import quantize
 from hayate.verif.golden.tile.sequencer import Tile
@@ -100,13 +100,13 @@ def test_knob():
 
 
 def test_weight_matrices(both):
-    names = list(weight_matrices(both))
+    names = list(both.weight_matrices())
     assert names == ["emb", *(f"layers.{i}.{w}" for i in range(2) for w in ("wq", "wk", "wv", "wo", "wgu", "wdown"))]
 
 
 def test_fixed_tables_and_missing_copies(both, mixed, integer, plain):
     for name, fmt in (("fp16", Format.FP16), ("int8", Format.INT8), ("int4", Format.INT4)):
-        assert set(table(both, name).values()) == {fmt} and table(both, name).keys() == weight_matrices(both).keys()
+        assert set(table(both, name).values()) == {fmt} and table(both, name).keys() == both.weight_matrices().keys()
     assert set(table(plain, "fp16").values()) == {Format.FP16}
     for image, precision, message in [
         (plain, "int8", "--precision: emb: int8 needs INT8/INT4 planes, and the image has none; compile"),
@@ -272,6 +272,6 @@ def test_energies_by_hand(mixed, lower, monkeypatch):
     monkeypatch.setattr(tile.matrix, "gemv", record)
     made = generate(image, PROMPT, 3, tile=tile, slots=52)
     assert {n: [p["out"], p["err"], p["half"]] for n, p in made.precision.items() if n in wanted} == wanted
-    assert wanted.keys() == weight_matrices(image).keys() - {"layers.0.wv"}
+    assert wanted.keys() == image.weight_matrices().keys() - {"layers.0.wv"}
     assert any(i.wanted for i in image.program if i.op == Op.GEMV)
     assert all(e[Energy.OUT] for e in wanted.values())
