@@ -1,7 +1,6 @@
 """What a failing bench looks like, and that nothing outlives an interrupted one."""
 
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -89,7 +88,7 @@ def test_failures_fail(failing):
 
 def test_a_failure_shows_the_traceback_and_how_to_replay(failing):
     sim, output = failing
-    assert re.search(r"assert \S+ == 4", output)
+    assert "assert 3 == 4" in output
     assert f"replay: pytest test_wire.py -k 'wrong_value[{sim}]' --sim {sim} --seed 7" in output
     assert "seed 7" in output
 
