@@ -4,6 +4,7 @@ from functools import cache
 
 import pytest
 
+from hayate.rtl.contract.config import load_config
 from hayate.rtl_backend import generate_rtl
 from hayate.verif.system.checks import PROMPT, image
 
@@ -14,12 +15,14 @@ PATIENCE = 900  # seconds of wall clock for one simulation, on a machine that do
 def run(pytestconfig):
     """Function: `RtlResult` of a generation on the chip, with the logits of every position unless its options say otherwise.
 
-    pins: as pairs, as `checks.golden` takes them.
+    pins: as pairs, as `checks.golden` takes them. A preset is built as the command line builds it, and shares that build; other machines
+    run a few generations, for which they compile quickly.
     """
     root = pytestconfig.rootpath / "build" / "sim"
 
     def generation(model, config, prompt=PROMPT, tokens=6, pins=(), **options):
-        return generate_rtl(model, config, list(prompt), tokens, root=root, timeout=PATIENCE, pins=dict(pins),
+        optimize = "-O1" if config == load_config(config.name) else "-O0"
+        return generate_rtl(model, config, list(prompt), tokens, root=root, timeout=PATIENCE, pins=dict(pins), optimize=optimize,
                             **{"all_logits": True, **options})
 
     return generation
