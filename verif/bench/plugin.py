@@ -96,9 +96,10 @@ class BenchItem(pytest.Item):
 
         if not self.path.is_relative_to(root / "verif"):
             return make()
-        nth = f"{self.path.relative_to(root)} {bench.line} {bench.params[self.index]} {bench.name}"
-        files = cache.sources(root, self.path) + cache.sources(root, root / "rtl" / "verilog.py")
-        return cache.text(make, key=nth, files=files, root=self.root / "sim" / "text")
+        file, nth = _origin(bench.make, root / "verif") or (self.path, bench.line)
+        key = f"{file.relative_to(root)} {nth} {bench.params[self.index]} {bench.name}"
+        files = cache.sources(root, file) + cache.sources(root, root / "rtl" / "verilog.py")
+        return cache.text(make, key=key, files=files, root=self.root / "sim" / "text")
 
     def runtest(self):
         build = self._build()
@@ -152,6 +153,14 @@ class BenchItem(pytest.Item):
 
     def reportinfo(self):
         return self.path, self.obj.__code__.co_firstlineno - 1, self.name
+
+
+def _origin(make, folder: Path) -> tuple[Path, str] | None:
+    """The file below `folder` that defines the function `make` for all who import it, and its name there, so that they elaborate once."""
+    name, code = getattr(make, "__qualname__", ""), getattr(make, "__code__", None)
+    if code is None or not name.isidentifier() or not Path(code.co_filename).is_relative_to(folder):
+        return None
+    return Path(code.co_filename), name
 
 
 def pytest_terminal_summary(terminalreporter):

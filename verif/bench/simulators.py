@@ -24,6 +24,15 @@ _ICARUS_ASSERTION = re.compile(r"^ERROR: \S+:\d+:", re.MULTILINE)
 _LIGHT = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "COCOTB_REWRITE_ASSERTION_FILES": "test_*.py verif/*.py", "OPENBLAS_NUM_THREADS": "1"}
 
 
+# What a small design's two C++ files mostly consist of.
+_HEADERS = "".join(f'#include "{name}"\n' for name in ("memory", "string", "verilated.h", "verilated_dpi.h", "verilated_vpi.h"))
+_HEADERS_RULES = """
+verilator.o Vtop__ALL.o: private CPPFLAGS += -include $(HEADERS)
+%.h.gch: %.h
+\t$(CXX) $(OPT_FAST) $(CXXFLAGS) $(CPPFLAGS) -x c++-header $< -o $@
+"""
+
+
 class CommandFailed(RuntimeError):
     """A program of the build ended with a status other than 0."""
 
@@ -57,7 +66,7 @@ class PlainIcarus(_Quiet, Icarus):
 class FastVerilator(_Quiet, Verilator):
     """Verilator without `--public-flat-rw`: only the top-level ports stay visible, which is several times as fast.
 
-    The run-time library, the same for every design, is compiled once per tool and flags and kept beside the builds.
+    The run-time library and its headers, the same for every design, are compiled once per tool and flags and kept beside the builds.
     """
 
     def __init__(self, tool, ports, optimize: str, threads: int, jobs: int, waves: str, output: Path):
@@ -93,8 +102,11 @@ class FastVerilator(_Quiet, Verilator):
 
     def _runtime(self, cwd: Path) -> Path:
         """The folder of the compiled run-time library for these tools and flags."""
-        flags = [self.tool.version, *self.tool.make, self.trace, str(self.threads > 1), self._compiler()]
-        return cwd.parent / f"runtime-{hashlib.sha256(repr(flags).encode()).hexdigest()[:12]}"
+        return self._folder(cwd, "runtime")
+
+    def _folder(self, cwd: Path, kind: str, *more: str) -> Path:
+        flags = [self.tool.version, *self.tool.make, self.trace, str(self.threads > 1), self._compiler(), *more]
+        return cwd.parent / f"{kind}-{hashlib.sha256(repr(flags).encode()).hexdigest()[:12]}"
 
     @staticmethod
     def _compiler() -> str:
@@ -105,6 +117,19 @@ class FastVerilator(_Quiet, Verilator):
         if command[0] == "make":
             for file in self._runtime(cwd).glob("*.o"):
                 shutil.copyfile(file, cwd / file.name)  # newer than its source, so make leaves it alone
+            self._precompile(command, cwd)
+
+    def _precompile(self, command, cwd: Path):
+        """Have make use the precompiled headers, compiled now if they are not there. A compiler that cannot use them reads them."""
+        kept, staging = self._folder(cwd, "headers", self.optimize, _HEADERS), cwd / "headers"
+        (cwd / "headers.mk").write_text(_HEADERS_RULES)
+        command += ["-f", "headers.mk"]
+        if not kept.is_dir():
+            staging.mkdir()
+            (staging / "verilated_all.h").write_text(_HEADERS)
+            tools.execute([*command, "headers/verilated_all.h.gch"], cwd=cwd, env=self.env, log=self.output)
+            _keep(staging, kept)
+        command.append(f"HEADERS={kept / 'verilated_all.h'}")
 
     def clean_up(self, directory: Path):
         """Keep the program, the Verilog and the log; give the run-time library to the next build."""
@@ -114,13 +139,17 @@ class FastVerilator(_Quiet, Verilator):
             staging.mkdir()
             for file in directory.glob("verilated*.o"):
                 shutil.copyfile(file, staging / file.name)
-            try:
-                os.rename(staging, runtime)
-            except OSError:  # another process was faster
-                shutil.rmtree(staging, ignore_errors=True)
+            _keep(staging, runtime)
         for file in directory.iterdir():
-            if file.name.startswith(("V", "verilat")) and file.is_file():
+            if file.name.startswith(("V", "verilat", "headers")) and file.is_file():
                 file.unlink()
+
+
+def _keep(staging: Path, kept: Path):
+    try:
+        os.rename(staging, kept)
+    except OSError:  # another process was faster
+        shutil.rmtree(staging, ignore_errors=True)
 
 
 def test_command(build, module: str, directory: Path, results: Path, seed, waves, plusargs=()):

@@ -12,6 +12,8 @@ from cocotb.utils import get_sim_time
 from hayate.verif.bench import Bench, cache, params, rng, runner, seed
 from hayate.verif.bench.convert import Port, plain_names, ports, verilog
 from hayate.verif.bench.drivers import PERIOD, Sink, Source, clock, settle, start
+from hayate.verif.bench.plugin import _origin
+from hayate.verif.tile.matrix_driver import engine
 
 HERE = Path(__file__).parent
 
@@ -185,6 +187,12 @@ def test_elaborated_text_is_kept_until_a_source_changes(tmp_path):
     assert [text("a"), text("a"), text("b")] == ["text 1", "text 1", "text 2"]
     source.write_text("two")
     assert text("a") == "text 3"
+
+
+def test_files_that_share_a_maker_share_what_it_made():
+    """A function in a module of helpers is known by its name there; what a test file makes for itself is that file's own."""
+    assert _origin(engine, HERE.parent) == (HERE.parent / "tile" / "matrix_driver.py", "engine")
+    assert _origin(lambda: engine(1, 1), HERE.parent) is _origin(Adder, HERE.parent) is _origin(verilog, HERE.parent) is None
 
 
 def test_sources_follow_imports_into_packages_and_data(tmp_path):
