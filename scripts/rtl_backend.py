@@ -95,7 +95,7 @@ def build(config, *, sim="verilator", waves="", say=Steps(), root=None, optimize
     ----------
     waves: "fst" or "vcd" for one that can record (Verilator falls back to VCD where FST's headers are missing).
     say: `Steps` that shows the slow ones. root: folder of all builds, `build/sim` unless given.
-    optimize: g++'s flag for the design. -O0 compiles in half the time of -O1 and simulates two thirds as fast.
+    optimize: g++'s flag for the design. -O0 compiles in 60 % of the time of -O1 and simulates 60 % as fast.
 
     Returns a `runner.Build`. Raises HayateError when a tool is missing, BuildError when it refuses the design.
     """

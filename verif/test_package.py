@@ -12,7 +12,7 @@ from hayate.rtl.package import matrices, tile_arguments
 from hayate.verif.bench import Bench, rng
 
 CONFIG = load_config("unit", ["tiles=3", "lanes=1", "bank_depth=512", "prompt_depth=16"])
-BENCH = Bench(lambda: emit(CONFIG, "dut").verilog, timeout=900)
+BENCH = Bench(lambda: emit(CONFIG, "dut").verilog, optimize="-O0", timeout=900)
 CAUSES = [c for c in Counter if c <= Counter.IDLE]
 TOKEN, DONE, FAULT = 1, 2, 4  # bits of IRQ_STATUS
 START, ABORT = 1, 2

@@ -39,7 +39,7 @@ class Bench:
         parameters and returns such a list.
     sims: the simulators this bench is meant for; Icarus is left out where it is not installed.
     name: name of the top module.
-    optimize: g++ flag for Verilator's code. -O1 builds fastest; long simulations gain from -O2.
+    optimize: g++ flag for Verilator's code. -O0 suits large designs that run briefly; long simulations gain from -O2.
     timeout: seconds of wall clock that one item's simulation may take.
     """
 

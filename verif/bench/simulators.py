@@ -27,7 +27,7 @@ _LIGHT = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "COCOTB_REWRITE_ASSERTION_FILES
 # What a small design's two C++ files mostly consist of.
 _HEADERS = "".join(f'#include "{name}"\n' for name in ("memory", "string", "verilated.h", "verilated_dpi.h", "verilated_vpi.h"))
 _HEADERS_RULES = """
-verilator.o Vtop__ALL.o: private CPPFLAGS += -include $(HEADERS)
+verilator.o Vtop__ALL.o: CPPFLAGS += -include $(HEADERS)
 %.h.gch: %.h
 \t$(CXX) $(OPT_FAST) $(CXXFLAGS) $(CPPFLAGS) -x c++-header $< -o $@
 """

@@ -4,8 +4,9 @@ from functools import cache
 
 import pytest
 
+from hayate.progress import Steps
 from hayate.rtl.contract.config import load_config
-from hayate.rtl_backend import generate_rtl
+from hayate.rtl_backend import chip_text, generate_rtl
 from hayate.verif.system.checks import PROMPT, image
 
 PATIENCE = 900  # seconds of wall clock for one simulation, on a machine that does much else
@@ -26,6 +27,12 @@ def run(pytestconfig):
                             **{"all_logits": True, **options})
 
     return generation
+
+
+@pytest.fixture(scope="session")
+def chip(pytestconfig):
+    """Function: the Verilog of a machine, elaborated once for all tests."""
+    return lambda config: chip_text(config, pytestconfig.rootpath / "build" / "sim" / "text", Steps())
 
 
 @pytest.fixture(scope="session")

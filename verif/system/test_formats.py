@@ -9,11 +9,11 @@ from hayate.compiler.usage import require_formats
 from hayate.rtl.contract.config import load_config
 from hayate.rtl.contract.errors import HayateError
 from hayate.rtl.contract.precision import Format
-from hayate.rtl.emit import emit
 from hayate.verif.system.checks import PROMPT, SETTINGS, difference, golden, image
 
-#: The smaller one has no noise either, which `test_sampling` uses.
-CONFIGS = {"fp16": load_config("unit", ["formats=fp16", "sampling=0"]), "nested": load_config("unit", ["formats=nested"])}
+#: The smallest one has no noise either, which `test_sampling` uses.
+CONFIGS = {"fp16": load_config("unit", ["formats=fp16", "sampling=0"]), "nested": load_config("unit", ["formats=nested"]),
+           "auto": load_config("unit")}
 SHORT = PROMPT[:3]
 #: Ways to run a model, from `SETTINGS`, on each of them; between them, every format is read and mixed with others.
 WAYS = {"fp16": ("fp16", "fp16 alone"), "nested": ("int4", "pins", "planes, pins", "fp16")}
@@ -40,9 +40,9 @@ GOVERNOR = ("governor", "energy", "low_result", "second_low", "first_low", "dual
 
 
 @pytest.mark.parametrize(("formats", "there"), [("fp16", ()), ("nested", INTEGER), ("auto", INTEGER + GOVERNOR)])
-def test_what_is_not_asked_for_is_not_there(formats, there):
+def test_what_is_not_asked_for_is_not_there(chip, formats, there):
     """Neither as a module nor as a signal of one. Registers of the host have their names all the same."""
-    text = emit(load_config("unit", [f"formats={formats}"])).verilog
+    text = chip(CONFIGS[formats])
     text = re.sub(r"\b(?:word|hit)_\w+|\bgovernor_(?:low|high|select|cycles)\b", "", text)
     found = {name for name in INTEGER + GOVERNOR if re.search(rf"\b{name}", text)}
     assert found == set(there)

@@ -7,7 +7,6 @@ import pytest
 
 from hayate.rtl.contract.config import load_config
 from hayate.rtl.contract.errors import HayateError
-from hayate.rtl.emit import emit
 from hayate.verif.golden.conductor.generate import generate
 from hayate.verif.system.checks import PROMPT, difference, golden, image
 from hayate.verif.system.test_formats import CONFIGS
@@ -59,8 +58,8 @@ def test_without_noise_it_is_greedy(run):
         run(image(), WITHOUT, PROMPT[:3], 1, temperature=0.8, precision="fp16")
 
 
-def test_what_is_not_asked_for_is_not_there():
+def test_what_is_not_asked_for_is_not_there(chip):
     names = ("gumbel", "threefry")
     for machine, there in ((WITHOUT, set()), (load_config("unit"), {"gumbel", "threefry"})):
-        text = emit(machine).verilog
+        text = chip(machine)
         assert {word for word in names if re.search(rf"\b{word}", text)} == there
