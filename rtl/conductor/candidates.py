@@ -1,14 +1,10 @@
 """Reduction of the tiles' candidates to one token per position."""
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-
-def sort_key(value):
-    """32-bit key of an FP32 pattern, such that unsigned order of keys is the order of the numbers and -0 equals +0."""
-    negative = value[31] & (value[:31] != 0)
-    return Mux(negative, ~value, value[:31] | (1 << 31))
+from ..numerics.bits import sort_key
 
 
 class Candidates(wiring.Component):

@@ -1,8 +1,8 @@
-"""Combinational pieces of floating-point data paths: leading zeros, lost bits, final rounding."""
+"""Combinational pieces of floating-point data paths: leading zeros, lost bits, final rounding, order."""
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 
-__all__ = ["leading_zeros", "lost_bits", "round_stage"]
+__all__ = ["leading_zeros", "lost_bits", "round_stage", "sort_key"]
 
 
 def leading_zeros(m: Module, value: Value, name: str) -> Value:
@@ -56,3 +56,9 @@ def round_stage(m: Module, unit, *, valid: Value, sign: Value, field: Value, fra
     with m.If(valid):
         bits = Mux(saturated, Const(largest, width), rounded[:width])
         m.d.sync += [unit.y.eq(Cat(bits, sign)), unit.sat.eq(saturated)]
+
+
+def sort_key(value):
+    """32-bit key of an FP32 pattern, such that unsigned order of keys is the order of the numbers and -0 equals +0."""
+    negative = value[31] & (value[:31] != 0)
+    return Mux(negative, ~value, value[:31] | (1 << 31))
