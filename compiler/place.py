@@ -107,11 +107,12 @@ class Placement:
         return paths
 
 
-def place(image, config, precision=None):
+def place(image, config, precision=None, filters=False):
     """`Placement` of `image` on `config`.
 
     precision: matrix name -> `Format` in which it is read; others, all with None, are read in their best copy: FP16, else INT8. Where the
-    configuration reads FP16 only, planes are left out.
+    configuration reads FP16 only, planes are left out. filters: what is sampled may be filtered; the vector memory then has room for z of
+    each of a tile's tokens.
 
     Raises HayateError naming the configuration field when something does not fit: what, by how much, and the remedy; naming the matrix
     for a precision that it does not have; naming `formats` for one that the configuration is not built for.
@@ -119,9 +120,9 @@ def place(image, config, precision=None):
     require_formats(image, config, precision)
     image = readable(image, config)
     table = _precision(image, precision or {})
-    require_fit(image, config)
+    require_fit(image, config, filters)
     geometry = Geometry.of(image.model, config)
-    regions = allocate(image, geometry)[0]
+    regions = allocate(image, geometry, filters)[0]
     tiles = tuple(_tile(image, config, geometry, regions, t) for t in range(config.tiles))
     return Placement(image, config, tiles, regions, geometry.slots, geometry.context, table)
 
@@ -208,7 +209,7 @@ def _csr(geometry, tile):
     return {Csr.TILE_INDEX: tile, Csr.TILE_COUNT: geometry.tiles, Csr.GROUP_LO: att.group_lo, Csr.GROUP_HI: att.group_hi,
             Csr.GROUP_SIZE: att.group_size, Csr.GROUP_INDEX: att.group_index, Csr.LOCAL_HEADS: att.heads, Csr.HEAD0: att.head0,
             Csr.ATT_SENDERS: sum(a.heads for a in geometry.attention), Csr.GROUP: group, Csr.GP_LOG2: gp_log2(group),
-            Csr.HDQ: geometry.head_dim // 4}
+            Csr.HDQ: geometry.head_dim // 4, Csr.TOP_K: 0, Csr.MIN_P: 0}
 
 
 def _vmem(image, geometry, addresses, tile):

@@ -156,7 +156,8 @@ def regions(shape):
         "stage": {"EMB": {"": d}, "ROPEC": {"": shape.head_dim}, "ROPEF": {"": shape.head_dim}},
         "vmem": {"X": {"rows": 1}, **({"GAIN": {"rows": 1}} if shape.tied else {}), "C": {"": shape.head_dim},
                  "S": {"": shape.head_dim}, "SC": {"slots": 1}, **{f"T{i}": {"": TEMPS} for i in range(4)},
-                 **{name: {"": 1} for name in ("RINV", "ZINV", "INVD", "EPS", "SCALE", "ONE", "EMBX", "INVT")}},
+                 **{name: {"": 1} for name in ("RINV", "ZINV", "INVD", "EPS", "SCALE", "ONE", "EMBX", "INVT", "LNP")},
+                 "Z": {"tokens": 1}},
     }
     placed = [Region(name, space, size) for space, names in spaces.items() for name, size in names.items()]
     views = [Region(name, "vmem", of=of, shift={"quad0": 4}) for name, of in (("CL", "C"), ("SL", "S"))]
@@ -166,6 +167,6 @@ def regions(shape):
 def constants(shape, embedding_exponent):
     """Initial content of the vector memory; every value is an FP32 number."""
     values = {"INVD": 1.0 / shape.hidden, "EPS": shape.eps, "SCALE": shape.head_dim**-0.5, "ONE": 1.0, "EMBX": 2.0**embedding_exponent,
-              "INVT": 1.0}
+              "INVT": 1.0, "LNP": 0.0}
     rounded = [Constant(region, (float(np.float32(v)),)) for region, v in values.items()]
     return tuple(rounded + ([Constant("GAIN", tensor="gain")] if shape.tied else []))

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from hayate.rtl.contract.filters import DIGITS
 from hayate.rtl.contract.isa import Block, Cast, FetchIndex, Instr, LoopCount, LoopReg, Op, Rows, SendMode, WaitKind, When
 from hayate.rtl.contract.layout import gp_log2
 
@@ -40,6 +41,11 @@ class Program:
             args["send"] = 1
             args["send_base"] = (args["send_base"], 0)
         self.emit(Op.RUN, **self._desc(name), routine=first, length=length, vl=VL[routine], **args)
+
+    def arrive(self, *skips):
+        """The next instruction is where the SKIPs at these places jump to."""
+        for at in skips:
+            self.instructions[at].args["offset"] = len(self.instructions) - at
 
     def loop(self, reg, kind, count=0):
         """Context manager: the body of a loop. `skip` is relative to LOOP: where ENDLOOP's successor is."""
@@ -109,16 +115,40 @@ def build(shape, index, dstep, routines):
         p.gemv("head", "XA", wanted=1)
         logits = "head"
     _choose(p, logits)
-    p.instructions[skip].args["offset"] = p.emit(Op.SENDCAND) - skip
+    p.arrive(skip)
+    p.emit(Op.SENDCAND)
     p.emit(Op.END)
     return tuple(p.instructions)
 
 
 def _choose(p, name):
-    """Logits to the best of them, by one of two routines."""
-    for when, routine, more in ((When.SAMPLES, "head", {}), (When.GREEDY, "sample", {"noise": 1})):
-        p.emit(Op.SKIP, when=when, offset=2)
-        p.run(routine, name, landing=1, **more)
+    """Logits to the best of them: of all, of all with noise, or with noise of those that the filters keep."""
+    p.emit(Op.SKIP, when=When.SAMPLES, offset=2)
+    p.run("head", name, landing=1)
+    greedy = p.emit(Op.SKIP, when=When.GREEDY)
+    p.emit(Op.SKIP, when=When.FILTERS, offset=2)
+    p.run("sample", name, landing=1, noise=1)
+    unfiltered = p.emit(Op.SKIP, when=When.UNFILTERED)
+
+    p.run("temper", name, landing=1)
+    p.emit(Op.SENDMAX, chan=MAXIMA, cast=Cast.ALL)
+    p.wait(Op.V_WAIT, MAXIMA, WaitKind.ALL)
+    p.run("floor", name, rows=Rows.IMM, count=1)
+    everything = p.emit(Op.SKIP, when=When.NO_TOP_K)
+    _digit(p)
+    with p.loop(LoopReg.J, LoopCount.IMM, DIGITS - 1):
+        p.run("count", name)
+        _digit(p)
+    p.arrive(everything)
+    p.run("keep", name, noise=1)
+    p.arrive(greedy, unfiltered)
+
+
+def _digit(p):
+    """The next digit of the threshold of top-k, in every tile."""
+    p.emit(Op.SENDCOUNT, chan=SUMS, cast=Cast.ALL)
+    p.wait(Op.V_WAIT, SUMS, WaitKind.ALL)
+    p.emit(Op.SELECT)
 
 
 def _norm(p, name):

@@ -9,7 +9,7 @@ from hayate.rtl.contract.isa import ASrc, BSrc, Micro, Mode
 
 #: Elements of one iteration of each routine; a temporary region holds this many.
 VL = {"load": 16, "rope": 16, "rms": 1, "qk": 16, "v": 16, "scores": 16, "softmax": 64, "recip": 1, "out": 16, "resid": 8,
-      "swiglu": 8, "final": 16, "head": 16, "sample": 16}
+      "swiglu": 8, "final": 16, "head": 16, "sample": 16, "temper": 16, "floor": 1, "count": 64, "keep": 16}
 TEMPS = 16  # largest iteration of a routine that uses T0 to T3
 
 LANDING = {"a_src": ASrc.LANDING, "a_mode": Mode.STREAM}
@@ -155,11 +155,36 @@ def sample():
     ]
 
 
+def temper():
+    """Logits; z, kept in Z for the filters; its maximum."""
+    return [
+        _scaled(d_log=1),
+        _op(AluOp.MUL, b=("INVT", 0), b_mode=Mode.SCALAR, d=("T0", 0)),
+        _op(AluOp.MOV, d=("Z", 0), stream=True, d_max=1, filtered=1),
+    ]
+
+
+def floor():
+    """Min-p's floor: the largest z + LNP, ln P."""
+    return [_op(AluOp.ADD, a=("LNP", 0), a_mode=Mode.SCALAR, b=0, b_src=BSrc.MAXREG, d_floor=1)]
+
+
+def count():
+    """Another look at each z, for the next digit of top-k's threshold."""
+    return [_op(AluOp.MOV, a=("Z", 0), a_mode=Mode.STREAM, filtered=1)]
+
+
+def keep():
+    """The best z + noise of those that the filters keep."""
+    return [_op(AluOp.ADD, a=("Z", 0), a_mode=Mode.STREAM, b=0, b_src=BSrc.NOISE, d_arg=1, filtered=1)]
+
+
 def build(head_dim, *, tied, scaled):
     """(micros, routines): the routines of a model one after the other, and name -> (first, length)."""
     bodies = {"load": load(scaled), "rope": rope(head_dim), "rms": rms(), "qk": qk(), "v": v(), "scores": scores(),
               "softmax": softmax(), "recip": recip(), "out": out(), "resid": resid(), "swiglu": swiglu(),
-              **({"final": final()} if tied else {}), "head": head(), "sample": sample()}
+              **({"final": final()} if tied else {}), "head": head(), "sample": sample(), "temper": temper(), "floor": floor(),
+              "count": count(), "keep": keep()}
     micros, routines = [], {}
     for name, body in bodies.items():
         routines[name] = (len(micros), len(body))

@@ -49,6 +49,7 @@ class Geometry:
     heads: int
     kv_heads: int
     head_dim: int
+    vocab: int
 
     @classmethod
     def of(cls, model, config):
@@ -59,7 +60,7 @@ class Geometry:
                               f"the {config.lanes} in flight", f"--set max_slots={4 * ceil_div(model['context'] + config.lanes, 4)}")
         return cls(config.tiles, config.banks, slots, min(model["context"], slots - config.lanes),
                    tuple(attention(model["kv_heads"], config.tiles, t) for t in range(config.tiles)),
-                   model["hidden"], model["heads"], model["kv_heads"], model["head_dim"])
+                   model["hidden"], model["heads"], model["kv_heads"], model["head_dim"], model["vocab"])
 
     def quads(self, tile):
         """(start, stop) of the head-dimension quads that a tile computes of its KV heads."""
@@ -71,9 +72,15 @@ class Geometry:
         start, stop = split(ceil_div(rows, 4), self.tiles, tile)
         return min(4 * start, rows), min(4 * stop, rows)
 
-    def symbols(self):
-        """Values of `image.SYMBOLS` that sizes depend on: the largest of all tiles, so that addresses agree."""
-        return {"rows": max(b - a for a, b in (self.rows(t, self.hidden) for t in range(self.tiles))),
+    def symbols(self, filters=False):
+        """Values of `image.SYMBOLS` that sizes depend on: the largest of all tiles, so that addresses agree.
+
+        filters: what is sampled may be filtered, which takes a word for each of a tile's tokens.
+        """
+        def most(rows):
+            return max(b - a for a, b in (self.rows(t, rows) for t in range(self.tiles)))
+
+        return {"rows": most(self.hidden), "tokens": most(self.vocab) if filters else 0,
                 "heads": max(a.heads for a in self.attention),
                 "slots": max(local_slots(self.slots, a.group_size, a.group_index) for a in self.attention),
                 "slot_words": self.slots // 4}

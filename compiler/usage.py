@@ -66,9 +66,9 @@ def require_sampling(config, temperature):
                           "--set sampling=1, or --temperature 0")
 
 
-def allocate(image, geometry):
-    """(region -> address, space -> words taken): regions in order, views left out."""
-    symbols = geometry.symbols()
+def allocate(image, geometry, filters=False):
+    """(region -> address, space -> words taken): regions in order, views left out. filters: as of `Geometry.symbols`."""
+    symbols = geometry.symbols(filters)
     addresses, used = {}, dict.fromkeys(SPACES, 0)
     for r in image.regions:
         if not r.of:
@@ -77,19 +77,19 @@ def allocate(image, geometry):
     return addresses, used
 
 
-def usage(image, config):
-    """List of `Use`, one per memory; `bank_depth` is that of the fullest tile."""
+def usage(image, config, filters=False):
+    """List of `Use`, one per memory; `bank_depth` is that of the fullest tile. filters: as of `Geometry.symbols`."""
     image, geometry = readable(image, config), Geometry.of(image.model, config)
     words = [sum(sum(geometry.words(d, t)) for d in image.descriptors) for t in range(config.tiles)]
-    used = allocate(image, geometry)[1]
+    used = allocate(image, geometry, filters)[1]
     need = {"bank_depth": max(words), **{SPACES[space]: n for space, n in used.items()}, "program_depth": len(image.program),
             "micro_depth": len(image.micros), "desc_depth": len(image.descriptors) + sum(bool(d.planes) for d in image.descriptors)}
     return [Use(name, n, getattr(config, name)) for name, n in need.items()]
 
 
-def require_fit(image, config):
+def require_fit(image, config, filters=False):
     """Raise HayateError that names every memory that is too small, by how much, and the settings that help."""
-    missing = [u for u in usage(image, config) if not u.fits]
+    missing = [u for u in usage(image, config, filters) if not u.fits]
     if not missing:
         return
     what = ", ".join(f"{u.need} {UNITS[u.field]} needed, {u.have} there ({u.need - u.have} too few)" for u in missing)
@@ -101,8 +101,10 @@ def require_fit(image, config):
         except HayateError:
             more = "tiles" if u.field in ("bank_depth", "vmem_depth") else None
             remedy.append(f"more {more} (--set {more}={2 * config.tiles})" if more else "a smaller model")
+    alone = filters and not any(u.field != "vmem_depth" for u in missing) and all(u.fits for u in usage(image, config))
+    why = " with --min-p or --top-k" if alone else ""
     raise HayateError(f"configuration {config.name}", missing[0].field,
-                      f"the model {image.model['name']} does not fit: {what}", " ".join(remedy))
+                      f"the model {image.model['name']} does not fit{why}: {what}", " ".join(remedy))
 
 
 def _round(use):

@@ -47,6 +47,8 @@ FIELDS = {
     "d_mode": "0: STREAM, 1: TEMP", "d": "address written", "d_send": "four consecutive FP16 results of a lane make a word for the ring",
     "d_square": "add the square of the FP16 result to the lane's exact sum", "d_sum": "add the FP16 result to the lane's exact sum",
     "d_max": "the lane's running maximum", "d_arg": "best value and row of the lane", "d_log": "a logit, for the trace port",
+    "d_floor": "min-p's floor",
+    "filtered": "a is z: the filters count it, and d_arg takes the result only where they keep z",
     "masked": "the element is a KV slot: where the mask hides it, d_max ignores it and d_vm, d_send, d_sum see 0",
     "sync": "the operation depends on an earlier one of the routine; the hardware finds out by itself, and may ignore it",
     "base": "first word, the same address in every bank", "words": "64-bit words of a row",

@@ -13,7 +13,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from . import alu_ops, constants, isa, layout, noise, precision
+from . import alu_ops, constants, filters, isa, layout, noise, precision
 from .alu_ops import AluOp
 from .errors import HayateError
 from .tensorfile import TensorFile, write_tensors
@@ -33,8 +33,9 @@ TOKENIZER = "tokenizer.json"  # tensor (uint8) that holds the tokenizer's JSON t
 KINDS = ("rows", "pairs", "q", "kv", "kcache", "vcache", "vector")
 
 #: What a region's size may depend on, besides the constant term "": KV heads of a tile, its rows of the residual stream, its
-#: K rows, words of a V row (all slots), and the first head-dimension quad the tile owns. Largest over the tiles, except `quad0`.
-SYMBOLS = ("", "rows", "heads", "slots", "slot_words", "quad0")
+#: K rows, words of a V row (all slots), the first head-dimension quad the tile owns, and its rows of the output matrix (0 where nothing
+#: that is sampled will be filtered). Largest over the tiles, except `quad0`.
+SYMBOLS = ("", "rows", "heads", "slots", "slot_words", "quad0", "tokens")
 
 SPACES = ("act", "stage", "vmem")  # activation buffer and stage buffer in 64-bit words, vector memory in FP32 words
 
@@ -237,7 +238,7 @@ def contract_hash():
              for m in (isa, alu_ops, precision) for name, value in vars(m).items()
              if isinstance(value, type) and issubclass(value, enum.IntEnum) and value is not enum.IntEnum and len(value)}
     numbers = {f"{m.__name__.rpartition('.')[2]}.{name}": value
-               for m in (isa, layout, constants, noise, precision) for name, value in vars(m).items()
+               for m in (isa, layout, constants, filters, noise, precision) for name, value in vars(m).items()
                if name.isupper() and isinstance(value, (int, float))}
     dump = {"enums": enums, "numbers": numbers, "formats": {op.name: f for op, f in isa.FORMATS.items()}, "micro": isa.MICRO,
             "descriptor": isa.DESCRIPTOR, "planes": isa.PLANES, "kinds": KINDS, "symbols": SYMBOLS, "spaces": SPACES,

@@ -32,6 +32,8 @@ class Op(IntEnum):
     SENDSUM = 10   # vector: send this tile's exact partial sums, clear them
     SENDMAX = 11   # vector: send this tile's running maxima, clear them
     SENDCAND = 12  # vector: send the best (logit, token) of each wanted position, clear them
+    SENDCOUNT = 13  # vector: send this tile's counts for the threshold of top-k, of each wanted position, clear them
+    SELECT = 14    # vector: take the next digit of each wanted position's threshold, from the counts collected
 
 
 class When(IntEnum):
@@ -40,6 +42,9 @@ class When(IntEnum):
     NO_LOGITS = 0  # no position of the pass wants logits
     SAMPLES = 1    # the pass samples
     GREEDY = 2     # it does not
+    FILTERS = 3    # it samples, and a filter is on (`Csr` TOP_K or MIN_P)
+    UNFILTERED = 4  # it does not sample, or no filter is on
+    NO_TOP_K = 5   # TOP_K is 0
 
 
 class LoopReg(IntEnum):
@@ -136,10 +141,10 @@ def _layout(*pairs):
 #: field name -> (bit offset, width) of every macro-instruction format; the opcode is common.
 FORMATS = {}
 for _ops, _pairs in [
-    ((Op.END, Op.SENDCAND), ()),
+    ((Op.END, Op.SENDCAND, Op.SELECT), ()),
     ((Op.LOOP,), (("reg", 2), ("kind", 2), ("count", 8), ("skip", 8))),  # skip: past ENDLOOP when the count is 0
     ((Op.ENDLOOP,), (("reg", 2),)),
-    ((Op.SKIP,), (("offset", 8), ("when", 2))),
+    ((Op.SKIP,), (("offset", 8), ("when", 3))),
     ((Op.M_WAIT, Op.V_WAIT), (("chan", 3), ("kind", 3), ("count", 8))),
     ((Op.GEMV,), (("desc", 10), ("dstep", 5), ("block", 2), ("group", 5), ("act", 12), ("act_h", 10), ("act_j", 10),
                   ("slot_words", 1), ("rows", 2), ("vec", 1), ("kv", 1), ("wanted", 1))),
@@ -148,7 +153,7 @@ for _ops, _pairs in [
     ((Op.RUN,), (("desc", 10), ("dstep", 5), ("routine", 10), ("length", 6), ("rows", 2), ("count", 10), ("vl", 7),
                  ("landing", 2), ("vec", 1), ("sumscale", 1), ("send", 1), ("send_mode", 2), ("send_base", 12),
                  ("send_h", 10), ("group", 5), ("chan", 3), ("cast", 2), ("noise", 1))),
-    ((Op.SENDSUM, Op.SENDMAX), (("chan", 3), ("cast", 2), ("vec", 1))),
+    ((Op.SENDSUM, Op.SENDMAX, Op.SENDCOUNT), (("chan", 3), ("cast", 2), ("vec", 1))),
 ]:
     _fields, _width = _layout(("op", 4), *_pairs)
     assert _width <= INSTRUCTION_BITS
@@ -164,6 +169,8 @@ MICRO, _width = _layout(
     ("d_send", 1), ("d_square", 1), ("d_sum", 1), ("d_max", 1), ("d_arg", 1), ("d_log", 1),
     ("masked", 1),  # element is a KV slot: where the mask hides it, d_max ignores it and d_vm/d_send/d_sum see 0
     ("sync", 1),    # wait until every earlier micro-operation has written before issuing this one
+    ("d_floor", 1),  # the result is min-p's floor
+    ("filtered", 1),  # a is z: the filters count it, and d_arg takes the result only where they keep z
 )
 assert _width <= MICRO_BITS
 
@@ -211,6 +218,8 @@ class Csr(IntEnum):
     GROUP = 9          # query heads per KV head (G)
     GP_LOG2 = 10       # ceil(log2 G)
     HDQ = 11           # quads (words) per head dimension: head_dim / 4
+    TOP_K = 12         # sampling chooses from this many of the largest z, 1 to 64; 0: from all
+    MIN_P = 13         # 1: and from those that are not below the floor
 
 
 #: bit of an address in LOAD space CSR: the bits below it are the index of a planes descriptor, the data is the `precision.Format` in which
@@ -308,6 +317,8 @@ class Micro:
     d_log: int = 0
     masked: int = 0
     sync: int = 1
+    d_floor: int = 0
+    filtered: int = 0
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ class ArgMax(wiring.Component):
     -------
     values: In, `lanes` x FP32.
     max_valid: In(lanes). Lanes whose value goes into the maximum. max_clear: In.
-    arg_valid, row(20): In. The values are logits of that row. arg_clear: In.
+    arg_valid: In(lanes). Lanes whose value is a logit of row(20). arg_clear: In.
     maxima, best: Out, `lanes` x FP32. rows: Out, `lanes` x 20.
     """
 
@@ -33,18 +33,18 @@ class ArgMax(wiring.Component):
         self.lanes = lanes
         super().__init__({
             "values": In(32).array(lanes), "max_valid": In(lanes), "max_clear": In(1),
-            "arg_valid": In(1), "row": In(20), "arg_clear": In(1),
+            "arg_valid": In(lanes), "row": In(20), "arg_clear": In(1),
             "maxima": Out(32, init=LOWEST).array(lanes), "best": Out(32, init=LOWEST).array(lanes),
             "rows": Out(20, init=NO_ROW).array(lanes),
         })
 
     def elaborate(self, platform):
         m = Module()
-        seen = Signal()
+        seen = Signal(self.lanes)
         with m.If(self.arg_clear):
             m.d.sync += seen.eq(0)
-        with m.Elif(self.arg_valid):
-            m.d.sync += seen.eq(1)
+        with m.Else():
+            m.d.sync += seen.eq(seen | self.arg_valid)
         for k in range(self.lanes):
             value, maximum, best, row = self.values[k], self.maxima[k], self.best[k], self.rows[k]
             with m.If(self.max_clear):
@@ -56,6 +56,6 @@ class ArgMax(wiring.Component):
             m.d.comb += zeros.eq(~Cat(value[:31], best[:31]).any())
             with m.If(self.arg_clear):
                 m.d.sync += [best.eq(Const(LOWEST, 32)), row.eq(NO_ROW)]
-            with m.Elif(self.arg_valid & (~seen | above(value, best) & ~zeros)):
+            with m.Elif(self.arg_valid[k] & (~seen[k] | above(value, best) & ~zeros)):
                 m.d.sync += [best.eq(value), row.eq(self.row)]
         return m

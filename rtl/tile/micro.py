@@ -16,7 +16,7 @@ Micro = data.StructLayout({name: width for name, (_, width) in MICRO.items()})
 Element = data.StructLayout({
     "op": 4, "neg_a": 1, "neg_b": 1, "a_src": 2, "b_max": 1, "b_noise": 1, "use_a": 1, "use_b": 1, "a": 12, "b": 12, "d": 12,
     "half": 1, "pick": 2, "d_vm": 1, "d_send": 1, "d_square": 1, "d_sum": 1, "d_max": 1, "d_arg": 1, "d_log": 1, "masked": 1,
-    "idx": 16, "row": 20, "s": 6, "exponent": 8, "clear_max": 1,
+    "d_floor": 1, "filtered": 1, "idx": 16, "row": 20, "s": 6, "exponent": 8, "clear_max": 1,
 })
 
 #: Cycles from an element's issue to its result, which is written at the end of that cycle.
@@ -177,7 +177,8 @@ class MicroSequencer(wiring.Component):
             out.a.eq(next_a), out.b.eq(next_b),
             out.d.eq(micro.d + Mux(micro.d_mode, i, self.idx)),
             out.half.eq(micro.a_mode == Mode.STREAM), out.pick.eq(self.idx),
-            *(out[name].eq(micro[name] & live) for name in ("d_vm", "d_send", "d_square", "d_sum", "d_max", "d_arg", "d_log")),
+            *(out[name].eq(micro[name] & live)
+              for name in ("d_vm", "d_send", "d_square", "d_sum", "d_max", "d_arg", "d_log", "d_floor", "filtered")),
             out.masked.eq(micro.masked), out.idx.eq(self.idx), out.row.eq(entry.row0 + self.idx), out.s.eq(entry.s_out),
             out.exponent.eq(Mux(entry.sumscale, entry.s_in << 1, 0)), out.clear_max.eq(self.done & reads_max),
         ]

@@ -49,7 +49,7 @@ BaseEntry = matrix_entry_layout(False, False)
 
 #: entry of the vector engine's queue.
 VectorEntry = data.StructLayout({
-    "op": 4,          # Op.V_WAIT, RUN, SENDSUM, SENDMAX or SENDCAND
+    "op": 4,          # Op.V_WAIT, RUN, SENDSUM, SENDMAX, SENDCAND, SENDCOUNT or SELECT
     "chan": 3,
     "count": 16,      # V_WAIT
     "routine": 10,    # first micro-operation
@@ -86,8 +86,9 @@ PassState = data.StructLayout({
 #: one position of the pass; `ancestors`: the positions of the pass that it sees, itself included.
 LaneState = data.StructLayout({"token": 20, "pos": 16, "slot": 16, "ancestors": 8})
 
-#: attention geometry and place of this tile (from the CSRs), constant while a model is loaded.
+#: attention geometry, place of this tile and filters (from the CSRs), constant while a model is loaded.
 TileState = data.StructLayout({
     "index": 8, "count": 8, "group_lo": 8, "group_hi": 8, "group_size": 8, "group_index": 8,
     "heads": 8, "head0": 8, "att_senders": 8, "group": 5, "gp_log2": 3, "hdq": 6,
+    "top_k": 7, "min_p": 1,  # filters; 0 on a tile that does not sample
 })

@@ -15,7 +15,10 @@ CSR_FIELDS = {
     Csr.TILE_INDEX: "index", Csr.TILE_COUNT: "count", Csr.GROUP_LO: "group_lo", Csr.GROUP_HI: "group_hi",
     Csr.GROUP_SIZE: "group_size", Csr.GROUP_INDEX: "group_index", Csr.LOCAL_HEADS: "heads", Csr.HEAD0: "head0",
     Csr.ATT_SENDERS: "att_senders", Csr.GROUP: "group", Csr.GP_LOG2: "gp_log2", Csr.HDQ: "hdq",
+    Csr.TOP_K: "top_k", Csr.MIN_P: "min_p",
 }
+#: Those that are there only where passes may sample.
+OF_SAMPLING = (Csr.TOP_K, Csr.MIN_P)
 
 
 def store_wide(m, rx_valid, rx, memories):
@@ -39,7 +42,7 @@ class TileRegisters(wiring.Component):
 
     Parameters
     ----------
-    lanes: M. sampling: passes may sample; without it `sample` and `seed` stay 0.
+    lanes: M. sampling: passes may sample; without it `sample`, `seed` and the filters stay 0.
 
     Members
     -------
@@ -71,8 +74,9 @@ class TileRegisters(wiring.Component):
         with m.If(is_csr):
             with m.Switch(rx.addr[:4]):
                 for csr, name in CSR_FIELDS.items():
-                    with m.Case(csr):
-                        m.d.sync += self.tile[name].eq(rx.data)
+                    if self._sampling or csr not in OF_SAMPLING:
+                        with m.Case(csr):
+                            m.d.sync += self.tile[name].eq(rx.data)
         with m.If(is_pass & (rx.chan == PassWord.LANE)):
             for lane in range(self._lanes):
                 with m.If(rx.lane == lane):

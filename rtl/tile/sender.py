@@ -14,6 +14,8 @@ from .queues import TileState
 #: Quads that may wait for the ring, reserved ones included; the natural depth of a distributed RAM.
 QUADS = 16
 JOBS = 4
+#: Mode of a SUM job whose values are the filters' counts.
+COUNTED = 1
 
 
 def job_layout(lanes):
@@ -34,7 +36,7 @@ class Sender(wiring.Component):
 
     Parameters
     ----------
-    lanes: M, 1 to 8, a power of two.
+    lanes: M, 1 to 8, a power of two. counts: there are filters, whose counts are sent too.
 
     Members
     -------
@@ -42,14 +44,17 @@ class Sender(wiring.Component):
     tile: In. Constant while busy.
     reserve: In. credit: Out.
     half_valid: In. halves: In, `lanes` x 16 bits.
+    counts: In, `lanes` x 128 bits. What a SUM job of mode COUNTED sends in place of sums, with `addr` that of the job, which is
+        even, and one more.
     sums, maxima, best, rows: In, `lanes` x 96, 32, 32 and 20 bits. A sum's halves have `addr` 0 and 1; a candidate is best | row << 32.
     done: Out. busy: Out, a job or a flit is waiting.
     tx: Out, stream of Flit; src is left 0.
     """
 
-    def __init__(self, lanes: int):
-        self.lanes = lanes
+    def __init__(self, lanes: int, *, counts: bool = False):
+        self.lanes, self._counts = lanes, counts
         super().__init__({
+            **({"counts": In(128).array(lanes)} if counts else {}),
             "job": In(stream.Signature(job_layout(lanes))), "tile": In(TileState), "reserve": In(1), "credit": Out(1),
             "half_valid": In(1), "halves": In(16).array(lanes),
             "sums": In(ACC_WIDTH).array(lanes), "maxima": In(32).array(lanes), "best": In(32).array(lanes), "rows": In(20).array(lanes),
@@ -128,7 +133,7 @@ class Sender(wiring.Component):
             ]
 
         s1 = self._place(m, job, lane_number, offset, upper, is_data)
-        value = self._value(m, job.kind, left, upper, words)
+        value = self._value(m, job, left, upper, words)
 
         # Two registers: what and where, then the address. A third one takes the flit that comes while `tx` is refused, so that nothing
         # in front of it depends on the ring in this cycle.
@@ -168,6 +173,9 @@ class Sender(wiring.Component):
         vector = Signal(8 + shift)
         mask = Signal(8)
         m.d.comb += [mask.eq(~(Const(0xFF, 8) << gp)), out["lane"].eq(lane), out["addr"].eq(Mux(is_data, offset, upper))]
+        if self._counts:
+            with m.If((job.kind == FlitKind.SUM) & (job.mode == COUNTED)):
+                m.d.comb += out["addr"].eq(offset | upper)
         with m.If(is_data & (job.mode == SendMode.QUERY)):
             m.d.comb += [
                 vector.eq((lane << gp) + job.round), out["lane"].eq(vector[:shift]), out["factor"].eq(vector >> shift),
@@ -178,16 +186,19 @@ class Sender(wiring.Component):
             ]
         return out
 
-    def _value(self, m, kind, left, upper, words):
+    def _value(self, m, job, left, upper, words):
         """Data word of the lowest lane in `left`."""
         value = Signal(64)
         for k in reversed(range(self.lanes)):
             with m.If(left[k]):
-                with m.Switch(kind):
+                with m.Switch(job.kind):
                     with m.Case(FlitKind.DATA):
                         m.d.comb += value.eq(words[k])
                     with m.Case(FlitKind.SUM):
                         m.d.comb += value.eq(Mux(upper, self.sums[k][64:], self.sums[k][:64]))
+                        if self._counts:
+                            with m.If(job.mode == COUNTED):
+                                m.d.comb += value.eq(Mux(upper, self.counts[k][64:], self.counts[k][:64]))
                     with m.Case(FlitKind.MAX):
                         m.d.comb += value.eq(self.maxima[k])
                     with m.Case(FlitKind.CAND):

@@ -20,7 +20,7 @@ from .registers import TileRegisters, store_wide
 
 QUEUE_DEPTH = 4
 
-_ENGINE_OPS = (Op.M_WAIT, Op.GEMV, Op.FETCH, Op.KVW, Op.V_WAIT, Op.RUN, Op.SENDSUM, Op.SENDMAX, Op.SENDCAND)
+_ENGINE_OPS = (Op.M_WAIT, Op.GEMV, Op.FETCH, Op.KVW, Op.V_WAIT, Op.RUN, Op.SENDSUM, Op.SENDMAX, Op.SENDCAND, Op.SENDCOUNT, Op.SELECT)
 
 
 class Sequencer(wiring.Component):
@@ -201,8 +201,9 @@ class Sequencer(wiring.Component):
                         with m.Else():
                             m.d.sync += [loop_left[reg].eq(loop_left[reg] - 1), index[reg].eq(index[reg] + 1), pc.eq(loop_pc[reg])]
                     with m.Case(Op.SKIP):
-                        sample = self.pass_state.sample
-                        with m.If(Array((self.pass_state.want == 0, sample, ~sample))[field(word, "when", Op.SKIP)]):  # by `When`
+                        sample, filters = self.pass_state.sample, self.pass_state.sample & (self.tile.min_p | self.tile.top_k.any())
+                        facts = Array((self.pass_state.want == 0, sample, ~sample, filters, ~filters, self.tile.top_k == 0))  # by `When`
+                        with m.If(facts[field(word, "when", Op.SKIP)]):
                             m.d.sync += pc.eq(pc + field(word, "offset", Op.SKIP))
                     with m.Case(*_ENGINE_OPS):
                         m.next = "INDEX"

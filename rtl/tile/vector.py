@@ -4,29 +4,33 @@ from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect
 
+from ..contract.filters import COUNTS_BIT, INDEX_SHIFT, ROUND_BIT
 from ..contract.flits import CONDUCTOR, FlitKind
-from ..contract.isa import STAGE_BIT, ASrc, Op, PassWord, Space
+from ..contract.isa import ASrc, Op
 from ..contract.noise import SEED_BITS
 from ..numerics.alu import VectorAlu
 from ..numerics.reducer import REDUCER_LATENCY, Reducer
 from ..ring.flit import FLIT_STREAM, Flit
 from .argmax import ArgMax
 from .collect import Collect
+from .deal import deal
+from .filter import KEEP_LATENCY, Filter
 from .landing import LandingBuffer
 from .mask import LaneMap, SlotMask
 from .micro import RESULT_LATENCY, MicroSequencer
 from .noise import NoiseRows
 from .queues import LaneState, PassState, TileState, VectorEntry
 from .semaphores import Semaphores
-from .sender import Sender
+from .sender import COUNTED, Sender
 from .stage import StageBuffer
 from .vector_memory import VectorMemory
 
-_SENDS = {Op.SENDSUM: FlitKind.SUM, Op.SENDMAX: FlitKind.MAX, Op.SENDCAND: FlitKind.CAND}
+_SENDS = {Op.SENDSUM: FlitKind.SUM, Op.SENDMAX: FlitKind.MAX, Op.SENDCAND: FlitKind.CAND, Op.SENDCOUNT: FlitKind.SUM}
+assert RESULT_LATENCY == 2 + KEEP_LATENCY, "what is kept shall meet the result"
 
 
 class VectorEngine(wiring.Component):
-    """Executes V_WAIT, RUN, SENDSUM, SENDMAX and SENDCAND in order, `lanes` elements of one micro-operation per cycle.
+    """Executes V_WAIT, RUN, SENDSUM, SENDMAX, SENDCAND, SENDCOUNT and SELECT in order, `lanes` elements of a micro-operation per cycle.
 
     V_WAIT takes one cycle once its channel holds enough. A RUN of N = elements x micro-operations takes N + 2 cycles without waits (what
     may wait is said at `MicroSequencer`; a micro-operation that reads the collected sums waits lanes + NORM_LATENCY + 2 cycles; one that
@@ -39,7 +43,7 @@ class VectorEngine(wiring.Component):
     Parameters
     ----------
     lanes, vmem_depth, stage_depth, micro_depth, landing_depth, max_slots: as in `Config`.
-    sampling: there is noise; without it no RUN may ask for it.
+    sampling: there are noise and filters; without them no RUN may ask for them, and there is neither SENDCOUNT nor SELECT.
 
     Members
     -------
@@ -79,20 +83,21 @@ class VectorEngine(wiring.Component):
         m.submodules.collect = collect = Collect(lanes)
         m.submodules.argmax = argmax = ArgMax(lanes)
         m.submodules.lanes_of = lanes_of = LaneMap(lanes)
-        m.submodules.sender = sender = Sender(lanes)
+        m.submodules.sender = sender = Sender(lanes, counts=self._sampling)
         m.submodules.semaphores = semaphores = Semaphores()
         reducers = [Reducer() for _ in range(lanes)]
         for k, reducer in enumerate(reducers):
             m.submodules[f"reducer_{k}"] = reducer
 
-        noise = None
+        noise = filters = None
         if self._sampling:
+            m.submodules.filters = filters = Filter(lanes)
             m.submodules.noise = noise = NoiseRows(lanes)
             m.d.comb += [
                 noise.start.eq(micro.start & entry.noise), noise.row0.eq(entry.row0), noise.n.eq(entry.n), noise.seed.eq(self.seed),
                 *(noise.positions[k].eq(self.lanes_state[k].pos) for k in range(lanes)),
             ]
-        load_vmem = self._receive(m, micro, stage, mask, collect, semaphores)
+        load_vmem = deal(m, self, micro, stage, mask, collect, semaphores, filters)
         connect(m, sender.tx, wiring.flipped(self.tx))
         m.d.comb += [
             micro.entry.eq(entry), sender.tile.eq(self.tile), sender.reserve.eq(micro.reserve), micro.credit.eq(sender.credit),
@@ -128,10 +133,15 @@ class VectorEngine(wiring.Component):
                     m.d.comb += kind.eq(flit)
         wanted = Signal(lanes)
         m.d.comb += wanted.eq(Cat(self.pass_state.want[k] & (self.pass_state.positions > k) for k in range(lanes)))
-        if noise:
-            m.d.comb += noise.want.eq(wanted)
         with m.If(entry.op == Op.SENDCAND):
             m.d.comb += [job.payload.active.eq(wanted), job.payload.lo.eq(CONDUCTOR), job.payload.hi.eq(CONDUCTOR)]
+        if self._sampling:
+            m.d.comb += [noise.want.eq(wanted), filters.want.eq(wanted)]
+            with m.If(entry.op == Op.SENDCOUNT):
+                m.d.comb += [
+                    job.payload.active.eq(wanted), job.payload.mode.eq(COUNTED),
+                    job.payload.addr.eq(1 << COUNTS_BIT | filters.parity << ROUND_BIT | self.tile.index << INDEX_SHIFT),
+                ]
         with m.If(~micro.idle):
             m.d.sync += settled.eq(0)
         with m.Elif(settled != REDUCER_LATENCY):
@@ -147,6 +157,10 @@ class VectorEngine(wiring.Component):
                         with m.If(entry.op == Op.RUN):
                             m.d.comb += micro.start.eq(1)
                             m.next = "RUN"
+                        if filters:
+                            with m.Elif(entry.op == Op.SELECT):
+                                m.d.comb += filters.select.eq(1)
+                                m.next = "SELECT"
                         with m.Else():
                             m.next = "DRAIN"
             with m.State("RUN"):
@@ -156,6 +170,11 @@ class VectorEngine(wiring.Component):
                 ]
                 with m.If(micro.done):
                     m.next = "IDLE"
+            if filters:
+                with m.State("SELECT"):
+                    m.d.comb += self.entry.ready.eq(filters.selected)
+                    with m.If(filters.selected):
+                        m.next = "IDLE"
             with m.State("DRAIN"):
                 with m.If(micro.idle & (settled == REDUCER_LATENCY)):
                     m.d.comb += job.valid.eq(1)
@@ -167,13 +186,17 @@ class VectorEngine(wiring.Component):
                     m.next = "IDLE"
         m.d.comb += self.busy.eq(~walk.ongoing("IDLE") | self.entry.valid | ~micro.idle | sender.busy | mask.busy)
 
-        self._pipeline(m, micro, vmem, landing, stage, mask, lanes_of, collect, sender, argmax, reducers, noise, wanted, load_vmem)
+        self._pipeline(m, micro, vmem, landing, stage, mask, lanes_of, collect, sender, argmax, reducers, noise, filters, wanted,
+                       load_vmem)
         # A cycle late: the next results are further away, and whether the ring took the last value is known late in a cycle.
         clear_sums = Signal()
         m.d.sync += [
             argmax.max_clear.eq(clear & (kind == FlitKind.MAX)), argmax.arg_clear.eq(clear & (kind == FlitKind.CAND)),
-            clear_sums.eq(clear & (kind == FlitKind.SUM)),
+            clear_sums.eq(clear & (entry.op == Op.SENDSUM)),
         ]
+        if filters:
+            m.d.sync += filters.clear.eq(clear & (entry.op == Op.SENDCOUNT))
+            m.d.comb += [a.eq(b) for a, b in zip(sender.counts, filters.words)]
         for k, reducer in enumerate(reducers):
             m.d.comb += [
                 reducer.clear.eq(clear_sums), sender.sums[k].eq(reducer.acc), sender.maxima[k].eq(argmax.maxima[k]),
@@ -182,25 +205,8 @@ class VectorEngine(wiring.Component):
         m.d.sync += self.parity.eq(micro.parity | vmem.parity | stage.parity | mask.parity | (noise.parity if noise else 0))
         return m
 
-    def _receive(self, m, micro, stage, mask, collect, semaphores):
-        """Deal flits out; returns the strobe of a load of vector memory."""
-        rx = self.rx
-        load, load_vmem = Signal(), Signal()
-        m.d.comb += [
-            load.eq(self.rx_valid & (rx.kind == FlitKind.LOAD)), load_vmem.eq(load & (rx.chan == Space.VMEM)),
-            micro.load.eq(load & (rx.chan == Space.MICRO)), micro.load_addr.eq(rx.addr), micro.load_data.eq(rx.data),
-            stage.write.eq(self.rx_valid & (rx.kind == FlitKind.DATA) & rx.addr[STAGE_BIT]),
-            stage.write_lane.eq(rx.lane), stage.write_addr.eq(rx.addr), stage.write_data.eq(rx.data),
-            mask.note.eq(self.rx_valid & (rx.kind == FlitKind.PASS) & ((rx.chan == PassWord.LANE) | mask.commit)),
-            mask.commit.eq(rx.chan == PassWord.COMMIT), mask.lane.eq(rx.lane), mask.pos.eq(rx.data[20:36]), mask.slot.eq(rx.data[36:52]),
-            collect.sum_valid.eq(self.rx_valid & (rx.kind == FlitKind.SUM)),
-            collect.max_valid.eq(self.rx_valid & (rx.kind == FlitKind.MAX)),
-            collect.lane.eq(rx.lane), collect.high.eq(rx.addr[0]), collect.word.eq(rx.data),
-            semaphores.post.eq(self.rx_valid & (rx.kind == FlitKind.SYNC)), semaphores.post_chan.eq(rx.chan),
-        ]
-        return load_vmem
-
-    def _pipeline(self, m, micro, vmem, landing, stage, mask, lanes_of, collect, sender, argmax, reducers, noise, wanted, load_vmem):
+    def _pipeline(self, m, micro, vmem, landing, stage, mask, lanes_of, collect, sender, argmax, reducers, noise, filters, wanted,
+                  load_vmem):
         """From issue to result: operands (stages 1 and 2), arithmetic, destinations (stage RESULT_LATENCY)."""
         lanes, element = self.lanes, micro.element
         sum_asked, noise_asked, noise_ready = Signal(), Signal(), Signal(init=1)
@@ -219,7 +225,7 @@ class VectorEngine(wiring.Component):
         ]
 
         # Whom a result counts for, and where it goes, travels beside the arithmetic.
-        goals = ("d_send", "d_square", "d_sum", "d_max", "d_arg", "d_log")
+        goals = ("d_send", "d_square", "d_sum", "d_max", "d_arg", "d_log", "d_floor", "filtered")
         flight = data.StructLayout({**{name: 1 for name in goals}, "row": 20, "use": lanes})
         entering, valid = Signal(flight), Signal()
         hidden = Signal(lanes)
@@ -276,14 +282,19 @@ class VectorEngine(wiring.Component):
                 alu.a.eq(s2_a), alu.b.eq(s2_b), alu.s.eq(s2.s.as_signed()),
                 result.eq(Mux(out.use[k], alu.y, 0)), vmem.write_data[k].eq(Mux(load_vmem, self.rx.data, result)),
                 sender.halves[k].eq(result), argmax.values[k].eq(alu.y), self.trace_values[k].eq(alu.y),
+                argmax.arg_valid[k].eq(out_valid & out.d_arg & (~out.filtered | filters.keep[k] if filters else 1)),
                 argmax.max_valid[k].eq(out_valid & out.d_max & out.use[k]),
                 reducers[k].valid.eq(out_valid & (out.d_square | out.d_sum) & out.use[k]), reducers[k].square.eq(out.d_square),
                 reducers[k].h.eq(result),
             ]
+            if filters:
+                m.d.comb += [filters.z[k].eq(s2_a), filters.floor[k].eq(alu.y)]
             saturations.append(out_valid & alu.sat & out.use[k])
         m.d.comb += [
             vmem.write.eq(micro.result | load_vmem), vmem.write_addr.eq(Mux(load_vmem, self.rx.addr, micro.result_addr)),
-            sender.half_valid.eq(out_valid & out.d_send), argmax.arg_valid.eq(out_valid & out.d_arg), argmax.row.eq(out.row),
+            sender.half_valid.eq(out_valid & out.d_send), argmax.row.eq(out.row),
             self.trace_valid.eq(out_valid & out.d_log), self.trace_row.eq(out.row), self.trace_mask.eq(wanted),
         ]
+        if filters:
+            m.d.comb += [filters.z_valid.eq(stages_valid[2] & stages[2].filtered), filters.floor_valid.eq(out_valid & out.d_floor)]
         m.d.sync += self.saturated.eq(sum(saturations[1:], saturations[0]))

@@ -249,6 +249,22 @@ def test_fields_too_narrow_for_the_model_are_named(image):
         place(type(image)(**{**vars(image), "descriptors": wide}), PRESETS["demo"])
 
 
+@pytest.mark.parametrize("tiles", [1, 3])
+def test_filters_take_a_word_for_each_token(image, tiles):
+    """Region Z, behind all others, and only where what is sampled may be filtered."""
+    sizes = dict(tiles=tiles, banks=2, bank_depth=16384, vmem_depth=1024, max_slots=52)
+    plain, filters = (place(image, Config(**sizes), filters=on) for on in (False, True))
+    assert plain.regions == filters.regions and max(filters.regions, key=lambda r: (filters.regions[r], r == "Z")) == "Z"
+    tokens = max(t.shares["emb"][1].rows for t in filters.tiles)
+    need = filters.regions["Z"] + tokens
+    place(image, Config(**sizes | {"vmem_depth": need}), filters=True)
+    small = Config(**sizes | {"vmem_depth": need - 1})
+    with pytest.raises(HayateError, match=rf"vmem_depth: the model tiny does not fit with --min-p or --top-k: {need} words of vector "
+                                          rf"memory needed, {need - 1} there \(1 too few\); --set vmem_depth=\d+$"):
+        place(image, small, filters=True)
+    place(image, small)
+
+
 def test_a_machine_for_fp16_is_given_fp16_alone():
     """No planes in its banks, no descriptors of them, no precision table; what is left lies as in an image that never had planes."""
     image, sizes = model(2), dict(tiles=2, banks=4, bank_depth=8192, max_slots=52)

@@ -19,8 +19,13 @@ def untied(tmp_path_factory):
     return compile_model(write_tiny_model(tmp_path_factory.mktemp("m") / "untied", tied=False, heads=6, hidden=48))
 
 
-def walk(image, placement, tile, positions, want, sample=False):
+#: How a pass chooses its tokens: (samples, is filtered, by top-k).
+CHOICES = [(False, False, False), (True, False, False), (True, True, False), (True, True, True)]
+
+
+def walk(image, placement, tile, positions, want, choice=CHOICES[0]):
     """Instructions in the order a tile executes them, with its loop registers, for one pass."""
+    sample, filters, top_k = choice
     csr = placement.tiles[tile].csr
     lanes = placement.config.lanes
     counts = {LoopCount.HEADS: csr[Csr.LOCAL_HEADS], LoopCount.ROUNDS: rounds(positions, csr[Csr.GROUP], lanes)}
@@ -43,7 +48,8 @@ def walk(image, placement, tile, positions, want, sample=False):
             yield i, dict(registers)
             if i.op == Op.END:
                 return
-            jumps = i.op == Op.SKIP and {When.NO_LOGITS: not want, When.SAMPLES: sample, When.GREEDY: not sample}[i.when]
+            jumps = i.op == Op.SKIP and {When.NO_LOGITS: not want, When.SAMPLES: sample, When.GREEDY: not sample, When.FILTERS: filters,
+                                         When.UNFILTERED: not filters, When.NO_TOP_K: not top_k}[i.when]
             pc += i.offset if jumps else 1
 
 
@@ -56,16 +62,28 @@ def test_jumps(image, untied):
                 assert program[at + i.skip - 1].op == Op.ENDLOOP and program[at + i.skip - 1].reg == i.reg
             elif i.op == Op.ENDLOOP:
                 assert depth.pop()[1] == i.reg
-            elif i.op == Op.SKIP and i.when == When.NO_LOGITS:
+            elif i.op == Op.SKIP and i.when in (When.NO_LOGITS, When.GREEDY, When.UNFILTERED):
                 assert program[at + i.offset].op == Op.SENDCAND
+            elif i.op == Op.SKIP and i.when == When.NO_TOP_K:
+                assert program[at + i.offset].op == Op.RUN and program[at + i.offset].noise
             elif i.op == Op.SKIP:
                 assert i.offset == 2 and program[at + 1].op == Op.RUN
         assert not depth and program[-1].op == Op.END
 
 
-@pytest.mark.parametrize(("want", "sample"), [(True, False), (False, False), (True, True)])
+def test_a_pass_chooses_in_one_way(untied):
+    """Of the routines behind the output matrix, those that each way runs, and how often it looks for a digit."""
+    placement, names = place(untied, Config(tiles=1, **CONFIG)), {first: name for name, (first, _) in untied.routines.items()}
+    for choice, ways in zip(CHOICES, (["head"], ["sample"], ["temper", "floor", "keep"], ["temper", "floor", *["count"] * 7, "keep"])):
+        done = [i for i, _ in walk(untied, placement, 0, 1, True, choice)]
+        last = max(at for at, i in enumerate(done) if i.op == Op.GEMV)
+        assert [names[i.routine] for i in done[last:] if i.op == Op.RUN] == ways
+        assert sum(i.op == Op.SELECT for i in done) == sum(i.op == Op.SENDCOUNT for i in done) == (8 if choice[2] else 0)
+
+
+@pytest.mark.parametrize(("want", "choice"), [(False, CHOICES[0]), *((True, choice) for choice in CHOICES)])
 @pytest.mark.parametrize("tiles, lanes, positions", [(1, 1, 1), (1, 4, 3), (2, 2, 2), (3, 4, 4), (5, 2, 1), (4, 8, 5)])
-def test_every_channel_balances(image, untied, tiles, lanes, positions, want, sample):
+def test_every_channel_balances(image, untied, tiles, lanes, positions, want, choice):
     """What is sent on a channel of a tile is waited for, on one engine only, and nothing is left when the pass ends."""
     for model in (image, untied):
         placement = place(model, Config(tiles=tiles, lanes=lanes, **CONFIG))
@@ -76,8 +94,8 @@ def test_every_channel_balances(image, untied, tiles, lanes, positions, want, sa
             reach = {Cast.ALL: range(tiles), Cast.GROUP: range(csr[Csr.GROUP_LO], csr[Csr.GROUP_HI] + 1), Cast.SELF: [t]}
             factor = {WaitKind.ONE: 1, WaitKind.ALL: tiles, WaitKind.GROUP: csr[Csr.GROUP_SIZE], WaitKind.LANES: positions,
                       WaitKind.ATTEND: csr[Csr.ATT_SENDERS] * rounds(positions, csr[Csr.GROUP], lanes)}
-            for i, _ in walk(model, placement, t, positions, want, sample):
-                if i.op in (Op.SENDSUM, Op.SENDMAX) or (i.op == Op.RUN and i.send):
+            for i, _ in walk(model, placement, t, positions, want, choice):
+                if i.op in (Op.SENDSUM, Op.SENDMAX, Op.SENDCOUNT) or (i.op == Op.RUN and i.send):
                     sent.update((to, i.chan) for to in reach[i.cast])
                 elif i.op in (Op.M_WAIT, Op.V_WAIT):
                     taken[t, i.chan] += i.count * factor[i.kind]
@@ -90,15 +108,17 @@ def fetches(image):
 
 
 def test_landing_rows_are_all_consumed(image):
-    """Each GEMV is followed by the one RUN that consumes its rows, over as many elements as it has rows; its logits by one of two."""
+    """Each GEMV is followed by the one RUN that consumes its rows, over as many elements as it has rows; its logits by one of three."""
     pending, samples = None, next(at for at, i in enumerate(image.program) if i.op == Op.SKIP and i.when == When.SAMPLES)
-    head, sample = (image.program[samples + at] for at in (1, 3))
+    head, *others = (image.program[samples + at] for at in (1, 4, 6))
     named = ("desc", "rows", "landing", "vl")
-    assert [getattr(head, f) for f in named] == [getattr(sample, f) for f in named] and (head.noise, sample.noise) == (0, 1)
-    noise = [m.b_src for m in image.micros[sample.routine:sample.routine + sample.length]].count(BSrc.NOISE)
-    assert noise == 1 == sum(m.b_src == BSrc.NOISE for m in image.micros)
+    assert all([getattr(head, f) for f in named] == [getattr(other, f) for f in named] for other in others)
+    for i in (i for i in image.program if i.op == Op.RUN):
+        noise = [m.b_src for m in image.micros[i.routine:i.routine + i.length]].count(BSrc.NOISE)
+        assert noise == i.noise
+    assert [i.noise for i in (head, *others)] == [0, 1, 0]
     for at, i in enumerate(image.program):
-        if at == samples + 3:
+        if at in (samples + 4, samples + 6):
             continue
         if i.op == Op.GEMV:
             assert pending is None
@@ -146,7 +166,7 @@ def test_addresses_stay_inside_their_regions(image, untied, tiles, lanes):
 
 def test_program_is_the_same_for_every_layer_count(tmp_path):
     deep = compile_model(write_tiny_model(tmp_path / "deep", layers=7))
-    assert len(deep.program) < 70
+    assert len(deep.program) < 90
     first, _ = deep.descriptor("layers.0.wdown")
     last, d = deep.descriptor("layers.6.wdown")
     run = next(i for i in deep.program if i.op == Op.RUN and i.desc == first)

@@ -33,8 +33,10 @@ def entries(program, descriptors, tile, pass_, lanes, table=None):
             index[i.reg] = index[i.reg] + 1 if loops[i.reg][1] else 0
             pc = loops[i.reg][0] if loops[i.reg][1] else pc + 1
         elif i.op == Op.SKIP:
-            sample = pass_.get("sample", 0)
-            pc += i.offset if {When.NO_LOGITS: not pass_["want"], When.SAMPLES: sample, When.GREEDY: not sample}[i.when] else 1
+            sample, top_k = pass_.get("sample", 0), tile.get("top_k", 0)
+            filters = sample and (top_k or tile.get("min_p", 0))
+            pc += i.offset if {When.NO_LOGITS: not pass_["want"], When.SAMPLES: sample, When.GREEDY: not sample, When.FILTERS: filters,
+                               When.UNFILTERED: not filters, When.NO_TOP_K: not top_k}[i.when] else 1
         else:
             (matrix if i.op in MATRIX_OPS else vector).append(_entry(i, descriptors, tile, pass_, index, rounds, table or {}))
             pc += 1
@@ -47,9 +49,9 @@ def _entry(i, descriptors, tile, pass_, index, rounds, table):
         factor = {WaitKind.ONE: 1, WaitKind.ALL: tile["count"], WaitKind.GROUP: tile["group_size"], WaitKind.LANES: pass_["positions"],
                   WaitKind.ATTEND: tile["att_senders"] * rounds}[i.kind]
         return entry | {"chan": i.chan, "count": i.count * factor}
-    if i.op == Op.SENDCAND:
+    if i.op in (Op.SENDCAND, Op.SELECT):
         return entry
-    if i.op in (Op.SENDSUM, Op.SENDMAX):
+    if i.op in (Op.SENDSUM, Op.SENDMAX, Op.SENDCOUNT):
         return entry | {"chan": i.chan, "vec": i.vec} | _cast(i, tile)
     d = descriptors[i.desc + layer * (i.dstep if i.op != Op.FETCH else 0)]
     hwm = pass_["hwm"]

@@ -24,10 +24,10 @@ async def running_extremes(dut):
         values = [r.choice(SPECIAL) if r.random() < 0.5 else r.gauss(0, 2) for _ in range(lanes)]
         for k, value in enumerate(values):
             getattr(dut, f"values__{k}").value = bits(value)
-        use, arg = r.getrandbits(lanes) if r.random() < 0.7 else 0, r.random() < 0.7
+        use, arg = r.getrandbits(lanes) if r.random() < 0.7 else 0, r.getrandbits(lanes) if r.random() < 0.7 else 0
         clears = [r.random() < 0.05, r.random() < 0.05]
         row = 0 if clears[1] else row + 1
-        dut.max_valid.value, dut.arg_valid.value, dut.row.value = 0 if clears[0] else use, arg and not clears[1], row
+        dut.max_valid.value, dut.arg_valid.value, dut.row.value = 0 if clears[0] else use, 0 if clears[1] else arg, row
         dut.max_clear.value, dut.arg_clear.value = clears
         await clock(dut)
         for k in range(lanes):
@@ -41,7 +41,7 @@ async def running_extremes(dut):
                 maxima[k] = new
             if clears[1]:
                 best[k] = None
-            elif arg and (best[k] is None or new > best[k][0]):
+            elif arg >> k & 1 and (best[k] is None or new > best[k][0]):
                 best[k] = (new, row)
 
 

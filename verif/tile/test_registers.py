@@ -4,7 +4,7 @@ from hayate.rtl.contract.flits import FlitKind
 from hayate.rtl.contract.isa import PRECISION_BIT, Csr, PassWord, Space
 from hayate.rtl.ring.flit import Flit
 from hayate.rtl.tile.queues import LaneState, PassState, TileState
-from hayate.rtl.tile.registers import CSR_FIELDS, TileRegisters
+from hayate.rtl.tile.registers import CSR_FIELDS, OF_SAMPLING, TileRegisters
 from hayate.verif.bench import Bench, params, rng
 from hayate.verif.bench.drivers import clock, settle, start
 
@@ -28,7 +28,7 @@ def apply(state, kind, chan, lane, addr, data):
     sampling = params().get("sampling", True)
     if (kind, chan) == (FlitKind.LOAD, Space.CSR) and not addr >> PRECISION_BIT & 1:
         name = CSR_FIELDS[addr]
-        tile[name] = data & (1 << TileState[name].width) - 1
+        tile[name] = data & (1 << TileState[name].width) - 1 if sampling or addr not in OF_SAMPLING else 0
     elif (kind, chan) == (FlitKind.PASS, PassWord.LANE) and lane < len(lanes):
         lanes[lane] = {"token": data & 0xFFFFF, "pos": data >> 20 & 0xFFFF, "slot": data >> 36 & 0xFFFF, "ancestors": data >> 52 & 0xFF}
     elif (kind, chan) == (FlitKind.PASS, PassWord.START):

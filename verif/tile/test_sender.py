@@ -6,14 +6,14 @@ import numpy as np
 from hayate.rtl.contract.flits import CONDUCTOR, FlitKind, unpack_flit
 from hayate.rtl.contract.isa import SendMode
 from hayate.rtl.tile.queues import TileState
-from hayate.rtl.tile.sender import QUADS, Sender, job_layout
+from hayate.rtl.tile.sender import COUNTED, QUADS, Sender, job_layout
 from hayate.verif.bench import Bench, params, rng
 from hayate.verif.bench.drivers import Sink, Source, clock, settle, start
 from hayate.verif.tile.vector_driver import now, packed
 from hayate.verif.tile.vector_golden import VectorGolden
 from hayate.verif.tile.vector_scenario import geometry
 
-BENCH = Bench(Sender, params=[{"lanes": 1}, {"lanes": 2}, {"lanes": 4}])
+BENCH = Bench(Sender, params=[{"lanes": 1}, {"lanes": 2, "counts": True}, {"lanes": 4, "counts": True}])
 
 
 class Jobs:
@@ -26,7 +26,8 @@ class Jobs:
         dut.tile.value = packed(TileState, self.tile)
         self.jobs, self.sink = Source(dut, "job", pause=pause), Sink(dut, "tx", stall=stall)
         self.halves, self.done = [], 0
-        for name, width in (("sums", 96), ("maxima", 32), ("best", 32), ("rows", 20)):
+        counts = [("counts", 128)] if params().get("counts") else []
+        for name, width in (("sums", 96), ("maxima", 32), ("best", 32), ("rows", 20), *counts):
             values = [r.getrandbits(width) for _ in range(self.lanes)]
             setattr(self, name, values)
             for k, value in enumerate(values):
@@ -45,9 +46,11 @@ class Jobs:
             entry = {"send_mode": job["mode"], "send_addr": job["addr"], "round": job["round"], **cast}
             self.golden._words(entry, halves, None, active)
             return
+        counted = job["kind"] == FlitKind.SUM and job["mode"] == COUNTED
         for k in map(int, np.flatnonzero(active)):
+            addr, total = (job["addr"], self.counts[k]) if counted else (0, self.sums[k])
             values = {
-                FlitKind.SUM: [(h, self.sums[k] >> 64 * h & (1 << 64) - 1) for h in range(2)],
+                FlitKind.SUM: [(addr | h, total >> 64 * h & (1 << 64) - 1) for h in range(2)],
                 FlitKind.MAX: [(0, self.maxima[k])], FlitKind.CAND: [(0, self.best[k] | self.rows[k] << 32)],
             }[job["kind"]]
             for addr, word in values:
@@ -88,9 +91,10 @@ async def random_jobs(dut):
     for _ in range(60):
         kind = r.choice([FlitKind.DATA, FlitKind.DATA, FlitKind.SUM, FlitKind.MAX, FlitKind.CAND])
         vectors = bench.lanes << bench.tile["gp_log2"]
-        mode = r.choice(list(SendMode))
+        mode = r.choice(list(SendMode)) if kind == FlitKind.DATA else r.choice([0, COUNTED]) if params().get("counts") else 0
         J = r.randrange(bench.tile["group"] if mode == SendMode.QUERY else -(-vectors // bench.lanes))
-        bench.put(kind=kind, mode=mode, quads=r.choice([0, 1, 2, 5, 30]), round=J)
+        even = {"addr": 2 * r.randrange(1 << 11)} if kind == FlitKind.SUM and mode == COUNTED else {}
+        bench.put(kind=kind, mode=mode, quads=r.choice([0, 1, 2, 5, 30]), round=J, **even)
     dones = []
 
     async def count():

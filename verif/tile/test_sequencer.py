@@ -17,7 +17,7 @@ from hayate.verif.tile.sequencer_golden import entries
 BENCH = Bench(lambda lanes: Sequencer(lanes=lanes, program_depth=64, desc_depth=32, inject=True), params=[{"lanes": 4}, {"lanes": 1}])
 OPTIONS = Bench(lambda **options: Sequencer(**options, program_depth=64, desc_depth=32, inject=True), params=[
     {"lanes": 2, "nested": False, "governor": False, "sampling": False}, {"lanes": 1, "governor": False}])
-ENGINE_OPS = [Op.M_WAIT, Op.GEMV, Op.FETCH, Op.KVW, Op.V_WAIT, Op.RUN, Op.SENDSUM, Op.SENDMAX, Op.SENDCAND]
+ENGINE_OPS = [Op.M_WAIT, Op.GEMV, Op.FETCH, Op.KVW, Op.V_WAIT, Op.RUN, Op.SENDSUM, Op.SENDMAX, Op.SENDCAND, Op.SENDCOUNT, Op.SELECT]
 LIMITS = {"desc": 8, "dstep": 6, "kind": 5, "block": 3, "cast": 3, "index": 3, "count": 9, "act": 1024, "act_h": 64, "act_j": 64,
           "send_base": 1024, "send_h": 64, "group": 5}
 PRIMARY = 14  # descriptors that `LIMITS` and two layers can reach; planes descriptors lie behind them
@@ -59,7 +59,7 @@ def random_tile(r):
     a = layout.attention(kv_heads, tiles, index)
     return {"index": index, "count": tiles, "group_lo": a.group_lo, "group_hi": a.group_hi, "group_size": a.group_size,
             "group_index": a.group_index, "heads": r.choice([a.heads, 0]), "head0": a.head0, "att_senders": max(tiles, kv_heads),
-            "group": group, "gp_log2": layout.gp_log2(group), "hdq": 4}
+            "group": group, "gp_log2": layout.gp_log2(group), "hdq": 4, "top_k": r.choice([0, 0, 1, 64]), "min_p": r.randrange(2)}
 
 
 def random_fields(r, layout_):
@@ -138,6 +138,8 @@ async def run_programs(dut):
     for _ in range(15):
         program, descriptors, tile = random_program(r), random_descriptors(r), random_tile(r)
         await load(dut, program, descriptors, tile)
+        if not params().get("sampling", True):
+            tile |= {"top_k": 0, "min_p": 0}
         for measure, draft in r.choices([(0, 0), (0, 1), (1, 0)], k=4):
             pass_ = {"positions": r.randrange(1, lanes + 1), "want": r.choice([0, 1]), "hwm": r.randrange(1, 200),
                      "measure": measure, "draft": draft, "sample": r.choice([0, 1])}

@@ -117,12 +117,12 @@ async def begin(dut, stall=0.25):
     return Ring(dut, stall)
 
 
-def load_model(ring, config=CONFIG):
+def load_model(ring, config=CONFIG, filters=False):
     """A compiled model into the tile; the image and its placement."""
     from hayate.compiler import place
     from hayate.verif.system.checks import image
 
-    placement = place(image(), config)
+    placement = place(image(), config, filters=filters)
     for record in placement.loads(kv=False):
         ring.load(record.space, record.addr, record.data)
     return image(), placement

@@ -5,10 +5,11 @@ import pytest
 
 from hayate.rtl.contract.config import load_config
 from hayate.rtl.contract.flits import FlitKind
-from hayate.rtl.contract.isa import PassWord, Space
+from hayate.rtl.contract.isa import Csr, PassWord, Space
 from hayate.rtl.memory.bank import macro_text
 from hayate.rtl.package import tile
 from hayate.verif.bench import Bench, rng
+from hayate.verif.golden.conductor.sample import log_share
 from hayate.verif.tile.test_mask import random_path, random_tree
 from hayate.verif.tile.test_tile import begin, load_model, trace
 
@@ -20,14 +21,14 @@ PROMPT = [7, 3, 41, 1, 5]
 @pytest.mark.nightly
 @BENCH.test(sims=("verilator",))
 async def trees_equal_golden(dut):
-    """Candidates and logits of every node, greedy or sampled. Rejected slots are used again at once, and the second generation finds those
-    of the first.
+    """Candidates and logits of every node, greedy or sampled, after the first generation with filters. Rejected slots are used again at
+    once, and a generation finds those of the one before.
     """
     from hayate.verif.golden.tile.sequencer import Tile as Golden
 
     ring, r = await begin(dut, stall=0.1), rng("trees")
     rows = trace(dut, CONFIG.lanes)
-    model, placement = load_model(ring, CONFIG)
+    model, placement = load_model(ring, CONFIG, filters=True)
     golden = Golden(model, lanes=CONFIG.lanes, slots=placement.slots)
     await ring.source.drained()
 
@@ -37,7 +38,7 @@ async def trees_equal_golden(dut):
         ring.start_pass(*arguments, sample=int(sample), **options)
         flits = await ring.end_of_pass()
         *place, hwm, wanted = arguments
-        golden.state.draw(scale if sample else None, seed)
+        golden.state.draw(scale if sample else None, seed, log_p, top_k)
         logits = golden.run_pass(*place, hwm=hwm, wanted=wanted, commit=False, **options)
         found = {f["lane"]: (f["data"] & 0xFFFFFFFF, f["data"] >> 32) for f in flits if f["kind"] == FlitKind.CAND}
         scores = np.concatenate(golden.vector.scores).T[wanted] if wanted else []
@@ -51,9 +52,13 @@ async def trees_equal_golden(dut):
         golden.commit(nodes)
 
     reused = siblings = drafts = 0
-    for _ in range(2):
+    for log_p, top_k in ((None, 0), (log_share(0.05), 7), (None, 20)):
         scale, seed = np.float32(1 / r.uniform(0.3, 3)), r.getrandbits(64)
         ring.load(Space.VMEM, placement.regions["INVT"], int(scale.view(np.uint32)))
+        ring.load(Space.CSR, Csr.TOP_K, top_k)
+        ring.load(Space.CSR, Csr.MIN_P, int(log_p is not None))
+        if log_p is not None:
+            ring.load(Space.VMEM, placement.regions["LNP"], int(log_p.view(np.uint32)))
         ring.control(PassWord.BEGIN, data=seed)
         used = 0
         for at in range(0, len(PROMPT), CONFIG.lanes):

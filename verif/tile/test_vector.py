@@ -9,17 +9,19 @@ from amaranth.lib.wiring import Out
 
 from hayate.rtl.contract.flits import FlitKind
 from hayate.rtl.contract.isa import Op
+from hayate.rtl.tile.filter import SELECT_CYCLES
 from hayate.rtl.tile.vector import VectorEngine
 from hayate.verif.bench import Bench, params, rng
 from hayate.verif.bench.drivers import clock, start
 from hayate.verif.tile.vector_driver import APART, Driver
 from hayate.verif.tile.vector_golden import VectorGolden
-from hayate.verif.tile.vector_programs import EPS, FIELDS, GAIN, INVD, MICROS, ONE, RINV, SCALE, STAGE_DEPTH, VMEM_DEPTH, ZINV, X
+from hayate.verif.tile.vector_programs import EPS, FIELDS, GAIN, INVD, LNP, MICROS, ONE, RINV, SCALE, STAGE_DEPTH, VMEM_DEPTH, ZINV, X
 from hayate.verif.tile.vector_scenario import HEAD_DIM, MAX_SLOTS, Pass, entry, geometry, run
 from hayate.verif.tile.vector_timing import run_cycles
 
 LANDING = 32
-CONSTANTS = {INVD: 1 / 64, EPS: 1e-5, SCALE: 0.25, ONE: 1.0, GAIN: 1.5, RINV: 0.7, ZINV: 0.01, **{X + k: k - 20.5 for k in range(64)}}
+CONSTANTS = {INVD: 1 / 64, EPS: 1e-5, SCALE: 0.25, ONE: 1.0, GAIN: 1.5, LNP: -1.5, RINV: 0.7, ZINV: 0.01,
+             **{X + k: k - 20.5 for k in range(64)}}
 CONSTANTS = {address: np.float32(value) for address, value in CONSTANTS.items()}
 
 
@@ -159,6 +161,10 @@ async def cycles(dut):
         (run("scores", 32, landing=1, vl=32, vec=1), 32 + 2),
         (run("softmax", 32, vl=32, vec=1, **send), 3 * 32 + 2),
         (run("show", 64, vl=64), 64 + 2),
+        (run("count", 64, vl=64), 64 + 2),
+        (run("temper", 32, landing=1, vl=16), 3 * 32 + 2),
+        (run("keep", 16, noise=1), 16 + 2 + 18),  # as above; DEPTH of them then come one a cycle
+        (entry(Op.SELECT), 1 + SELECT_CYCLES + 1),
         (run("sample", 8, landing=1, noise=1), 3 * 8 + 2 + 2 * (9 - 8)),  # the first row of noise is there 21 cycles after it began
         (run("swiglu", 0, landing=2, **send), 8 + 2),
         (run("rms", 1, sumscale=1), 3 + (lanes + 5) + 9 + 1),  # the sum is rounded, the second reads the first, the third steps

@@ -6,10 +6,12 @@ import numpy as np
 
 from hayate.rtl.contract.alu_ops import AluOp
 from hayate.rtl.contract.constants import ACC_LSB, ACC_WIDTH
+from hayate.rtl.contract.filters import COUNTS_BIT, INDEX_SHIFT, ROUND_BIT
 from hayate.rtl.contract.flits import CONDUCTOR, FlitKind
 from hayate.rtl.contract.isa import NEVER, STAGE_BIT, ASrc, BSrc, Mode, Op, PassWord, SendMode
 from hayate.rtl.contract.layout import slot_home
 from hayate.verif.golden.numerics import elementary, fp16, fp32, gumbel
+from hayate.verif.tile.filter_golden import FilterGolden
 
 LOWEST = np.float32(np.finfo(np.float32).min)
 NO_ROW = (1 << 20) - 1
@@ -66,6 +68,7 @@ class VectorGolden:
 
     def __init__(self, *, lanes, vmem_depth, stage_depth, max_slots, tile):
         self.lanes, self.tile = lanes, tile
+        self.filters = FilterGolden(lanes, index=tile["index"], top_k=tile.get("top_k", 0), min_p=tile.get("min_p", 0))
         self.micro = {}
         self.vmem = np.zeros((lanes, vmem_depth), np.float32)
         self.stage = np.zeros((lanes, stage_depth), np.uint64)
@@ -90,6 +93,10 @@ class VectorGolden:
         match flit["kind"]:
             case FlitKind.DATA if flit["addr"] >> STAGE_BIT:
                 self.stage[lane][flit["addr"] & 0xFFF] = word
+            case FlitKind.SUM if flit["addr"] >> COUNTS_BIT & 1:
+                self.filters.receive(lane, flit["addr"], word)
+            case FlitKind.PASS if flit["chan"] == PassWord.START:
+                self.filters.start()
             case FlitKind.SUM:
                 self.collected[lane] += (word & 0xFFFFFFFF) << 64 if flit["addr"] & 1 else word
             case FlitKind.MAX:
@@ -152,14 +159,26 @@ class VectorGolden:
                     self._send(FlitKind.MAX, cast, lane=k, data=int(bits(self.largest[k])))
                 self._send(FlitKind.SYNC, cast)
                 self.largest[:] = LOWEST
+            case Op.SENDCOUNT:
+                addr = 1 << COUNTS_BIT | (self.filters.found & 1) << ROUND_BIT | self.tile["index"] << INDEX_SHIFT
+                for k in self._wanted():
+                    for half, data in enumerate(self.filters.sent(k)):
+                        self._send(FlitKind.SUM, cast, lane=k, addr=addr | half, data=data)
+                self._send(FlitKind.SYNC, cast)
+                self.filters.counts[:] = 0
+            case Op.SELECT:
+                self.filters.select(self._wanted())
             case Op.SENDCAND:
                 cast |= {"lo": CONDUCTOR, "hi": CONDUCTOR}
-                for k in range(self.passes["positions"]):
-                    if self.passes["want"] >> k & 1:
-                        value, row = self.best[k] or (LOWEST, NO_ROW)
-                        self._send(FlitKind.CAND, cast, lane=k, data=int(bits(value)) | row << 32)
+                for k in self._wanted():
+                    value, row = self.best[k] or (LOWEST, NO_ROW)
+                    self._send(FlitKind.CAND, cast, lane=k, data=int(bits(value)) | row << 32)
                 self._send(FlitKind.SYNC, cast)
                 self.best = [None] * self.lanes
+
+    def _wanted(self):
+        """Positions of the pass whose logits are wanted."""
+        return [k for k in range(self.passes["positions"]) if self.passes["want"] >> k & 1]
 
     def _send(self, kind, cast, **fields):
         self.sent.append({"kind": kind, "lane": 0, "addr": 0, "data": 0, **cast, **fields})
@@ -196,6 +215,9 @@ class VectorGolden:
         if micro["d_vm"]:
             at = micro["d"] + (i if micro["d_mode"] else e + i)
             self.vmem[:, at] = y if y.dtype == np.float32 else fp16.to_bits(y).astype(np.uint32).view(np.float32)
+        kept = self.filters.judge(a) if micro["filtered"] else np.ones(self.lanes, bool)
+        if micro["d_floor"]:
+            self.filters.set_floor(y)
         if micro["d_send"]:
             halves.append(fp16.to_bits(y))
         if micro["d_square"] or micro["d_sum"]:
@@ -204,7 +226,7 @@ class VectorGolden:
         for k in np.flatnonzero(use):
             if micro["d_max"] and (y[k], not np.signbit(y[k])) > (self.largest[k], not np.signbit(self.largest[k])):
                 self.largest[k] = y[k]
-            if micro["d_arg"] and (self.best[k] is None or y[k] > self.best[k][0]):
+            if micro["d_arg"] and kept[k] and (self.best[k] is None or y[k] > self.best[k][0]):
                 self.best[k] = (y[k], entry["row0"] + e + i)
         if micro["d_log"]:
             wanted = self.passes["want"] & ((1 << self.passes["positions"]) - 1)

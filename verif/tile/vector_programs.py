@@ -8,7 +8,7 @@ from hayate.rtl.contract.isa import ASrc, BSrc, Micro, Mode
 # Vector memory.
 X, C, S, SC = 0, 64, 96, 128
 T = [192 + 8 * k for k in range(6)]
-RINV, ZINV, INVD, EPS, SCALE, ONE, GAIN = 240, 241, 242, 243, 244, 245, 246
+RINV, ZINV, INVD, EPS, SCALE, ONE, GAIN, LNP = 240, 241, 242, 243, 244, 245, 246, 247
 VMEM_DEPTH = 256
 # Stage buffer, words: an embedding row of 64 elements, two rows of rotary tables of 2 x 16 FP32.
 EMB, ROPE_C, ROPE_F = 0, 16, 32
@@ -84,6 +84,13 @@ ROUTINES = {
         _op(MUL, _row(), (RINV, SCALAR), _temp(0), d_log=1), _op(MUL, _temp(0), (SCALE, SCALAR), _temp(0)),
         _op(ADD, _temp(0), "noise", d_arg=1),
     ],
+    "temper": [
+        _op(MUL, _row(), (RINV, SCALAR), _temp(0), d_log=1), _op(MUL, _temp(0), (SCALE, SCALAR), _temp(0)),
+        _op(MOV, _temp(0), to=(SC, STREAM), d_max=1, filtered=1),
+    ],
+    "floor": [_op(ADD, (LNP, SCALAR), "max", d_floor=1)],
+    "count": [_op(MOV, (SC, STREAM), filtered=1)],
+    "keep": [_op(ADD, (SC, STREAM), "noise", d_arg=1, filtered=1)],
     "show": [_op(MOV, (X, STREAM), d_arg=1, d_log=1)],
     "largest": [_op(AluOp.MAX, (X, STREAM), (SC, STREAM), (X, STREAM)), _op(AluOp.NOP, (X, STREAM), to=_temp(5))],
     "copy": [_op(MOV, (SC, STREAM), to=(X, STREAM))],

@@ -4,9 +4,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from hayate.rtl.contract.filters import COUNTS_BIT, DIGITS, INDEX_SHIFT, ROUND_BIT, TOP_K_MAX
 from hayate.rtl.contract.flits import FlitKind
 from hayate.rtl.contract.isa import STAGE_BIT, Op, PassWord, SendMode
 from hayate.rtl.contract.layout import gp_log2, local_slots, rounds
+from hayate.verif.tile.filter_golden import COUNTS, words
 from hayate.verif.tile.vector_golden import bits
 from hayate.verif.tile.vector_programs import EMB, HEAD_DIM, PLACES, ROPE_C, ROPE_F
 
@@ -42,6 +44,7 @@ def geometry(r):
     return {
         "index": 1, "count": 3, "group_lo": 0, "group_hi": size - 1, "group_size": size, "group_index": r.randrange(size), "heads": 1,
         "head0": 0, "att_senders": 1, "group": group, "gp_log2": gp_log2(group), "hdq": HDQ,
+        "top_k": r.choice([0, 3, 20, 64]), "min_p": r.randrange(2),
     }
 
 
@@ -64,6 +67,7 @@ class Pass:
             {"kind": FlitKind.PASS, "chan": PassWord.LANE, "lane": k,
              "data": s["token"] | s["pos"] << 20 | s["slot"] << 36 | s["ancestors"] << 52}
             for k, s in enumerate(self.states[: self.positions])]
+        self.begin += [{"kind": FlitKind.PASS, "chan": PassWord.START}]
         self.steps = []
         self._program()
 
@@ -140,10 +144,34 @@ class Pass:
                 self._add(run("head", r.randint(0, 40), landing=1, vl=16))
             for _ in range(r.randint(0, 2)):
                 self._add(run("sample", r.randint(0, 40), landing=1, vl=r.choice([5, 8]), noise=1))
+            if r.random() < 0.7:
+                self._filtered(r.randint(0, 40))
         self._add(entry(Op.SENDCAND))
         for name in ("show", "copy", "largest", "show"):
             self._add(run(name, width))
         self._add(entry(Op.SENDCAND))
+
+    def _filtered(self, n):
+        """A choice among `n` tokens that the filters keep."""
+        row0 = self.r.randrange(1, 1 << 19)
+        self._add(run("temper", n, landing=1, row0=row0))
+        self._add(entry(Op.SENDMAX, chan=5, hi=2))
+        self._wait(5, [{"kind": FlitKind.MAX, "lane": k, "data": int(bits(v))} for k, v in enumerate(self.values(self.lanes))], 1)
+        self._add(run("floor", 1))
+        for found in range(DIGITS if self.tile["top_k"] else 0):
+            if found:
+                self._add(run("count", n, vl=self.r.choice([5, 64]), row0=row0))
+            self._add(entry(Op.SENDCOUNT, chan=1, hi=2))
+            counts = []
+            for lane in range(self.lanes):
+                for index in range(3):
+                    falling = sorted((self.r.choice([0, 1, 5, self.r.randint(0, TOP_K_MAX)]) for _ in range(COUNTS)), reverse=True)
+                    addr = 1 << COUNTS_BIT | (found & 1) << ROUND_BIT | index << INDEX_SHIFT
+                    counts += [{"kind": FlitKind.SUM, "lane": lane, "addr": addr | h, "data": w} for h, w in enumerate(words(falling))]
+            self.r.shuffle(counts)
+            self._wait(1, counts, 3)
+            self._add(entry(Op.SELECT))
+        self._add(run("keep", n, noise=1, row0=row0))
 
     def _attend(self, n, lanes):
         r = self.r

@@ -11,7 +11,7 @@ from ..tile.sequencer import Tile
 from . import draft
 from .free_list import FreeList
 from .governor import QUALITY, Governor
-from .sample import inverse, require_seed
+from .sample import inverse, log_share, require_filters, require_seed
 from .tree import verify
 from .utility import Utility
 
@@ -49,7 +49,8 @@ def check_request(image, prompt, tokens, slots, lanes):
 
 
 def generate(image, prompt, tokens, *, lanes=4, slots=None, end=(), all_logits=False, on_token=None, tile=None, precision="auto",
-             quality=QUALITY, pins=None, speculate="off", nodes=None, branch=None, costs=None, temperature=0.0, seed=0):
+             quality=QUALITY, pins=None, speculate="off", nodes=None, branch=None, costs=None, temperature=0.0, seed=0,
+             min_p=None, top_k=None):
     """Continuation of `prompt` by at most `tokens` tokens, cut at an end token or at the end of the context.
 
     Parameters
@@ -60,8 +61,9 @@ def generate(image, prompt, tokens, *, lanes=4, slots=None, end=(), all_logits=F
     precision, quality, pins: see `Governor`. speculate: one of `draft.DRAFTERS`; tokens and logits do not depend on it. nodes: most nodes
     that are proposed for a pass (default: M - 1). branch: of those, for the n-gram drafter's alternative (default: `BRANCH` of M).
     costs: of passes, for `Utility`, a list and what a pass that drafts costs; without them as much is drafted as there is room for.
-    temperature: 0 takes the best token; else a token's odds are those of softmax(logits / temperature), drawn by `seed`. A text depends on
-    model, prompt, formats, temperature and seed alone.
+    temperature: 0 takes the best token; else a token's odds are those of softmax(logits / temperature), drawn by `seed`.
+    min_p: with a temperature, tokens whose odds are below this share of the likeliest one's are left out. top_k: all but so many of the
+    largest logits, 1 to 64, are. A text depends on model, prompt, formats, temperature, filters and seed alone.
 
     Returns `Generation`. Raises HayateError for a request that does not fit.
     """
@@ -70,12 +72,13 @@ def generate(image, prompt, tokens, *, lanes=4, slots=None, end=(), all_logits=F
     check_request(image, prompt, tokens, slots, lanes)
     scale = inverse(temperature)
     require_seed(seed)
+    require_filters(temperature, min_p, top_k)
     governor = Governor(image, precision, quality, pins)
     context = min(image.model["context"], slots - lanes)
     drafter = draft.make(image, speculate, BRANCH.get(lanes, 0) if branch is None else branch, context + 1)
     tile = tile or Tile(image, lanes=lanes, slots=slots)
     tile.state.reset()
-    tile.state.draw(scale if temperature else None, seed)
+    tile.state.draw(scale if temperature else None, seed, log_share(min_p), top_k or 0)
     governor.begin(tile.state)
     utility = Utility(costs[0], costs[1] if speculate == "nested" else 0) if costs else None
     free = FreeList(lanes)

@@ -9,7 +9,7 @@ import pytest
 from hayate.compiler import compile_model
 from hayate.rtl.contract.errors import HayateError
 from hayate.verif.golden.conductor.generate import generate, slots_for
-from hayate.verif.golden.conductor.sample import inverse, require_seed
+from hayate.verif.golden.conductor.sample import inverse, log_share, require_filters, require_seed
 from hayate.verif.golden.numerics import gumbel
 from hayate.verif.golden.tile.sequencer import Tile
 from hayate.verif.models.tiny import write_tiny_model
@@ -45,19 +45,20 @@ def warm(request, folder):
 
 @pytest.mark.parametrize("way", WAYS)
 def test_one_seed_is_one_text(warm, way):
-    """By every drafter, for every M; logits too. Another seed and another temperature are other texts."""
+    """By every drafter, for every M; logits too. Another seed, temperature or filter is another text."""
     image, unit = warm
     speculate, lanes, branch = way
     texts, proposed = set(), 0
-    for temperature, seed in ((unit, 1), (unit, 1 << 63), (0.3 * unit, 1), (unit, (1 << 64) - 1)):
-        options = {"temperature": temperature, "seed": seed}
+    for temperature, seed, filters in ((unit, 1, {}), (unit, 1 << 63, {"top_k": 3}), (0.3 * unit, 1, {"min_p": 0.1}),
+                                       (unit, (1 << 64) - 1, {}), (2 * unit, 5, {"min_p": 0.2, "top_k": 4})):
+        options = {"temperature": temperature, "seed": seed, **filters}
         plain = generate(image, PROMPT, 24, lanes=1, all_logits=True, **options)
         other = generate(image, PROMPT, 24, lanes=lanes, all_logits=True, speculate=speculate, branch=branch, **options)
         assert other.tokens == plain.tokens and other.logits.keys() == plain.logits.keys()
         assert all(np.array_equal(other.logits[p], row) for p, row in plain.logits.items())
         texts.add(tuple(plain.tokens))
         proposed += other.drafting.proposed
-    assert len(texts) == 4 and bool(proposed) == (speculate != "off")
+    assert len(texts) == 5 and bool(proposed) == (speculate != "off")
 
 
 def test_every_token_is_the_largest_sum(warm):
@@ -96,19 +97,60 @@ def chi_square(counts, odds):
     return ((counts - expected) ** 2 / expected).sum(), len(counts) - 1
 
 
+def passing(z, min_p, top_k):
+    """bool [vocabulary]: what filters keep of one position's z, by its definition."""
+    floor = -math.inf if min_p is None else np.float32(float(z.max()) + float(np.float32(math.log(min_p))))
+    order = sorted(range(len(z)), key=lambda token: (-z[token], token))
+    return np.array([z[token] >= floor and token in order[:top_k] for token in range(len(z))])
+
+
+FILTERS = [(None, 1), (None, 2), (None, 5), (None, 64), (1.0, None), (0.3, None), (1e-9, None), (0.05, 6), (0.5, 3)]
+
+
+def test_every_token_is_the_largest_sum_of_what_is_kept(warm):
+    image, unit = warm
+    sizes = set()
+    for n, (min_p, top_k) in enumerate(FILTERS):
+        temperature = (0.4, 1, 3)[n % 3] * unit
+        made = generate(image, PROMPT, 12, temperature=temperature, seed=n, min_p=min_p, top_k=top_k)
+        for k, token in enumerate(made.tokens):
+            at = len(PROMPT) + k
+            z = made.logits[at - 1] * np.float32(1 / temperature)
+            kept = passing(z, min_p, top_k)
+            sizes.add(int(kept.sum()))
+            assert token == np.where(kept, z + gumbel.noise(n, at, np.arange(VOCAB)), -np.inf).argmax(), (min_p, top_k, k)
+    assert min(sizes) == 1 and max(sizes) == VOCAB and len(sizes) > 4
+
+
+def test_filters_at_their_ends(untied):
+    """The strictest are greedy, the loosest are none, and a filter is forgotten by the next generation."""
+    hot = {"temperature": 2.0, "seed": 5}
+    plain, free = generate(untied, PROMPT, 16).tokens, generate(untied, PROMPT, 16, **hot).tokens
+    assert plain == generate(untied, PROMPT, 16, **hot, top_k=1).tokens == generate(untied, PROMPT, 16, **hot, min_p=1).tokens != free
+    assert free == generate(untied, PROMPT, 16, **hot, top_k=16).tokens == generate(untied, PROMPT, 16, **hot, top_k=64).tokens
+    assert free == generate(untied, PROMPT, 16, **hot, min_p=1e-300).tokens
+    tile = Tile(untied, lanes=4, slots=slots_for(untied, 4))
+    assert generate(untied, PROMPT, 16, tile=tile, **hot, min_p=0.9, top_k=2).tokens != free
+    assert generate(untied, PROMPT, 16, tile=tile, **hot).tokens == free
+
+
+@pytest.mark.parametrize("filters", [{}, {"min_p": 0.1}, {"top_k": 5}, {"min_p": 0.05, "top_k": 7}], ids=str)
 @pytest.mark.parametrize("speculate", ["off", "nested"])
-def test_odds_are_those_of_the_softmax(untied, speculate):
-    """Over many seeds: of the first token, and of the second behind the commonest first, which the drafter has proposed or not."""
-    temperature, seeds, prompt = 0.5, 240, [4, 1, 5]
+def test_odds_are_those_of_the_softmax(untied, speculate, filters):
+    """Over many seeds: of the first token, and of the second behind the commonest first, which the drafter has proposed or not. Filters
+    leave tokens out, and the others keep their odds to one another.
+    """
+    temperature, seeds, prompt = (1.0 if filters else 0.5), 240, [4, 1, 5]
     tile = Tile(untied, lanes=8, slots=slots_for(untied, 8))
-    drawn = [generate(untied, prompt, 3, lanes=8, tile=tile, temperature=temperature, seed=seed, speculate=speculate, precision="fp16")
-             for seed in range(seeds)]
+    drawn = [generate(untied, prompt, 3, lanes=8, tile=tile, temperature=temperature, seed=seed, speculate=speculate, precision="fp16",
+                      **filters) for seed in range(seeds)]
 
     def check(position, texts):
         logits = texts[0].logits[position].astype(np.float64) / temperature
-        odds = np.exp(logits - logits.max())
+        odds = np.exp(logits - logits.max()) * passing(logits.astype(np.float32), filters.get("min_p"), filters.get("top_k"))
         counts = np.bincount([t.tokens[position + 1 - len(prompt)] for t in texts], minlength=VOCAB)
         found, freedom = chi_square(counts, odds / odds.sum())
+        assert not counts[odds == 0].any() and (odds == 0).any() == bool(filters)
         assert freedom > 2 and found < freedom + 4 * math.sqrt(2 * freedom), f"{found:.1f} of {freedom} degrees of freedom"
 
     check(len(prompt) - 1, drawn)
@@ -133,7 +175,27 @@ def test_seeds_that_do_not_fit(untied, seed):
         generate(untied, PROMPT, 1, seed=seed)
 
 
+@pytest.mark.parametrize(("temperature", "min_p", "top_k", "complaint"), [
+    (1, 0, None, "--min-p: 0 is no share of the likeliest token's probability; use more than 0"),
+    (1, 1.5, None, "--min-p: 1.5 is no share"), (1, -0.1, 4, "--min-p: -0.1 is no share"), (1, math.nan, None, "--min-p: nan is no share"),
+    (1, None, 0, "--top-k: 0 tokens cannot be chosen from; use 1 to 64"), (1, 0.5, 65, "--top-k: 65 tokens cannot"),
+    (1, None, -1, "--top-k: -1 tokens"),
+    (0, 0.5, None, "--min-p: without a temperature the best token is taken, and nothing is filtered; "
+                   "add --temperature 1, or leave --min-p out"),
+    (0, None, 4, "--top-k: without a temperature"),
+])
+def test_filters_that_are_none(untied, temperature, min_p, top_k, complaint):
+    with pytest.raises(HayateError, match=f"^{complaint}"):
+        generate(untied, PROMPT, 1, temperature=temperature, min_p=min_p, top_k=top_k)
+
+
 def test_inverses():
     assert inverse(0) == 1 and inverse(0.5) == 2 and inverse(1e30) == np.float32(1e-30)
     assert inverse(0.8).dtype == np.float32 and inverse(1e300) == 0
     require_seed(0), require_seed((1 << 64) - 1)
+
+
+def test_shares():
+    assert log_share(None) is None and log_share(1) == 0 and log_share(0.5).dtype == np.float32
+    assert log_share(0.5) == np.float32(math.log(0.5)) and log_share(5e-324) == np.float32(math.log(5e-324))
+    require_filters(1, 5e-324, 1), require_filters(1, 1, 64), require_filters(0, None, None)

@@ -73,7 +73,9 @@ class Tile:
                 pc = pc + 1 if left == 1 else start
                 continue
             if op == Op.SKIP:
-                pc += i.offset if {When.NO_LOGITS: not len(wanted), When.SAMPLES: s.sample, When.GREEDY: not s.sample}[i.when] else 1
+                filters = s.sample and (s.top_k > 0 or s.min_p)
+                pc += i.offset if {When.NO_LOGITS: not len(wanted), When.SAMPLES: s.sample, When.GREEDY: not s.sample,
+                                   When.FILTERS: filters, When.UNFILTERED: not filters, When.NO_TOP_K: not s.top_k}[i.when] else 1
                 continue
             self._engine(i, op)
             pc += 1
@@ -86,7 +88,8 @@ class Tile:
         return np.concatenate(self.vector.logits).T[list(wanted)]
 
     def choices(self):
-        """Token chosen at each wanted position of the last pass: of the largest logit, or of the largest z + noise where it sampled."""
+        """Token chosen at each wanted position of the last pass: of the largest logit, or where it sampled of the largest z + noise that
+        the filters keep."""
         return [choose(row) for row in np.concatenate(self.vector.scores).T[self.state.wanted]]
 
     def commit(self, nodes):
@@ -104,3 +107,4 @@ class Tile:
             desc = s.descriptors[i.desc + s.layer * (i.dstep if op != Op.FETCH else 0)]
             {Op.GEMV: self.matrix.gemv, Op.FETCH: self.matrix.fetch, Op.KVW: self.matrix.write_kv, Op.RUN: self.vector.run}[op](i, desc)
         # Waits order the engines of real tiles; here everything happens in program order. SENDCAND: the logits are returned whole.
+        # SENDCOUNT and SELECT: the filters see every z at once, and need no search.

@@ -46,7 +46,7 @@ class TileState:
     slot_position: int64 [slots], position in the text of what a slot holds; NEVER where that is not part of the text (yet).
     precision: descriptor name -> `Format` in which a matrix with planes is read; at first its best copy. See `load_precision`.
     measure: the pass reads best copies and adds up energies. counted: positions of the pass that count where a GEMV says `wanted`.
-    sample: passes sample, with `seed`; wanted: the positions of the pass whose logits are wanted.
+    sample: passes sample, with `seed`; wanted: the positions of the pass whose logits are wanted. top_k, min_p: the filters; 0, False: off.
     energies: descriptor name -> [sum of squares], indexed by `Energy`, since the last `reset`.
     """
 
@@ -58,7 +58,8 @@ class TileState:
         self.hdq = model["head_dim"] // 4
         self.max_slots = slots
         self.descriptors = [self._operand(d, model) for d in image.descriptors]
-        symbols = {"": 1, "rows": model["hidden"], "heads": model["kv_heads"], "slots": slots, "slot_words": slots // 4, "quad0": 0}
+        symbols = {"": 1, "rows": model["hidden"], "heads": model["kv_heads"], "slots": slots, "slot_words": slots // 4, "quad0": 0,
+                   "tokens": model["vocab"]}
         self._views = {r.name: (r.of, evaluate(r.shift, symbols)) for r in image.regions if r.of}
         sizes = {r.name: (r.space, evaluate(r.size, symbols)) for r in image.regions if not r.of}
         self.act = {n: np.zeros((size, lanes, 4), np.float16) for n, (space, size) in sizes.items() if space == "act"}
@@ -74,6 +75,7 @@ class TileState:
         self.index = [0] * len(LoopReg)
         self.measure, self.counted, self.draft = False, [], False
         self.sample, self.seed, self.wanted = False, 0, []
+        self.top_k, self.min_p = 0, False
         self.precision = {d.name: Format.FP16 if d.tensor else Format.INT8 for d in self.descriptors if d.planes}
         self.reset()
 
@@ -84,11 +86,17 @@ class TileState:
         self.slot_position = np.full(self.max_slots, NEVER)
         self.hwm = 0
 
-    def draw(self, scale, seed):
-        """From now on passes sample: logits times float32 `scale`, plus the noise of `seed`. scale None: they take the best."""
+    def draw(self, scale, seed, log_p=None, top_k=0):
+        """From now on passes sample: logits times float32 `scale`, plus the noise of `seed`. scale None: they take the best.
+
+        log_p: float32, logarithm of min-p's P, None without it. top_k: 0 without it.
+        """
         self.sample, self.seed = scale is not None, seed
+        self.min_p, self.top_k = log_p is not None, top_k
         if self.sample:
             self.vmem["INVT"][:] = scale
+        if self.min_p:
+            self.vmem["LNP"][:] = log_p
 
     def _operand(self, d, model):
         if d.kind == "kcache":

@@ -10,6 +10,7 @@ from hayate.rtl.contract.isa import ASrc, BSrc, Mode, Rows, SendMode
 
 from ..numerics import elementary, fp32, gumbel
 from ..numerics.exact import exact_sum, exact_sumsq
+from .filters import survivors
 
 LOWEST = np.finfo(np.float32).min
 
@@ -26,6 +27,7 @@ class VectorEngine:
         self._temps = {}
         self._running_max = np.full(lanes, LOWEST)
         self._maxreg = np.full(lanes, LOWEST)
+        self._floor = np.full(lanes, LOWEST)
         self._partial, self._collected = [], []
         self.logits, self.scores = [], []  # what d_log and d_arg were given, [elements, lanes] each time
 
@@ -52,6 +54,10 @@ class VectorEngine:
                 y = np.where(hidden, y.dtype.type(0), y)
                 saturated = saturated & ~hidden
             s.saturated += int(np.count_nonzero(saturated & s.active(lanes, i.vec)))
+            if micro.d_floor:
+                self._floor[:lanes] = y[0]
+            if micro.filtered and micro.d_arg:
+                y = np.where(survivors(a, self._floor[:lanes] if s.min_p else None, s.top_k), y, np.float32(-np.inf))
             self._write(micro, i, y, n, lanes)
         if read_max:
             self._maxreg[:] = LOWEST
