@@ -136,6 +136,10 @@ def generate(
                                                 "much as a pass has room for.")] = True,
     temperature: Annotated[float, typer.Option(help="0: the best token each time. Else tokens are drawn with the odds of softmax(logits / "
                                                "temperature).")] = 0.0,
+    min_p: Annotated[float | None, typer.Option("--min-p", metavar="P", show_default="off", help="Draw from tokens with at least this "
+                                                "share of the likeliest one's odds, above 0 and up to 1. Needs a temperature.")] = None,
+    top_k: Annotated[int | None, typer.Option("--top-k", metavar="K", show_default="off", help="Draw from the K likeliest tokens, 1 to "
+                                              "64. Needs a temperature.")] = None,
     seed: Annotated[int, typer.Option(help="Of what is drawn: the same seed gives the same text. 0 to 2^64 - 1.")] = 0,
     json: JsonOption = "",
 ):
@@ -146,7 +150,8 @@ def generate(
     request = Request(prompt=prompt, prompt_ids=prompt_ids, model=model, tokens=tokens, backend=backend, config=config,
                       overrides=tuple(set_), sim=sim, waves=waves, wave_window=wave_window, ignore_eos=ignore_eos, check=check,
                       precision=precision, quality=quality, pins=tuple(pin), speculate=speculate,
-                      control=draft_control, temperature=temperature, seed=seed)
+                      control=draft_control, temperature=temperature, seed=seed,
+                      min_p=min_p, top_k=top_k)
     raise typer.Exit(run(request, json))
 
 

@@ -17,7 +17,7 @@ from hayate.verif.golden.conductor.draft import DRAFTERS, require_drafter
 from hayate.verif.golden.conductor.generate import check_request
 from hayate.verif.golden.conductor.generate import generate as golden_generate
 from hayate.verif.golden.conductor.governor import PRECISIONS, QUALITY, Governor, knob_of
-from hayate.verif.golden.conductor.sample import inverse, require_seed
+from hayate.verif.golden.conductor.sample import inverse, require_filters, require_seed
 
 from . import models
 from .output import require_writable, write_json
@@ -52,6 +52,8 @@ class Request:
     control: bool = True
     temperature: float = 0.0
     seed: int = 0
+    min_p: float | None = None
+    top_k: int | None = None
 
 
 def _choice(option, value, allowed):
@@ -82,6 +84,7 @@ def _check_options(request, json):
     _choice("--speculate", request.speculate, DRAFTERS)
     inverse(request.temperature)
     require_seed(request.seed)
+    require_filters(request.temperature, request.min_p, request.top_k)
     if _pins(request) and request.precision == "auto":
         raise HayateError("--pin", "", "the governor decides on every matrix", "give a fixed --precision beside it")
     if not 1 <= request.tokens <= TOKENS_MAX:
@@ -185,7 +188,7 @@ def generate(request, json=""):
     require_drafter(image, request.speculate)
     options = {**choice, "speculate": request.speculate, "nodes": request.nodes, "branch": request.branch,
                "costs": (pass_costs(image, config.lanes), draft_cost(image, config.lanes)) if request.control else None,
-               "temperature": request.temperature, "seed": request.seed}
+               "temperature": request.temperature, "seed": request.seed, "min_p": request.min_p, "top_k": request.top_k}
     require_sampling(config, request.temperature)
     for precision in (choice["precision"], choice["pins"]):
         require_formats(image, config, precision)
@@ -212,7 +215,7 @@ def generate(request, json=""):
         "prompt_tokens": list(prompt), "tokens": [int(t) for t in result.tokens], "text": text.decode(result.tokens),
         "backend": request.backend, "config": config.to_dict(), "cycles": cycles, "passes": result.passes,
         "tokens_per_pass": tokens_per_pass(result, len(prompt), config.lanes), "utilization": utilization,
-        "temperature": request.temperature, "seed": request.seed,
+        "temperature": request.temperature, "seed": request.seed, "min_p": request.min_p, "top_k": request.top_k,
         "precision": result.precision, "speculation": speculation(request.speculate, result, len(prompt), config.lanes),
         "golden_match": match, "seconds": round(seconds, 3),
     }

@@ -16,12 +16,12 @@ from hayate.compiler.usage import require_formats, require_sampling
 from hayate.rtl.contract.config import MAX_LANES
 from hayate.rtl.contract.draft import BRANCH, Drafter
 from hayate.rtl.contract.errors import HayateError
-from hayate.rtl.contract.isa import Counter, Energy, Space
+from hayate.rtl.contract.isa import Counter, Csr, Energy, Space
 from hayate.rtl.contract.precision import Format
 from hayate.rtl.contract.regmap import LOAD_ALL_TILES, LoadSpace, load_address
 from hayate.verif.golden.conductor.draft import Drafting, require_drafter
 from hayate.verif.golden.conductor.governor import QUALITY, Governor, knob_of, table
-from hayate.verif.golden.conductor.sample import inverse, require_seed
+from hayate.verif.golden.conductor.sample import inverse, log_share, require_filters, require_seed
 
 from .progress import Steps
 
@@ -124,11 +124,11 @@ def governed(placement):
     return [(planes[d.name][0], d) for d in placement.image.descriptors if d.name in planes]
 
 
-def requests(placement, prompt, tokens, end, all_logits, load, knob=None, draft=None, scale=None, seed=0):
+def requests(placement, prompt, tokens, end, all_logits, load, knob=None, draft=None, scale=None, seed=0, log_p=None, top_k=0):
     """(load words uint64 [n, 2], register values) of a generation.
 
     knob: the governor's, None where the precision is fixed. draft: values of the registers that say how to draft. scale: float32 that
-    logits are multiplied by, None where nothing is sampled. seed: of the noise.
+    logits are multiplied by, None where nothing is sampled. seed: of the noise. log_p, top_k: of the filters, as of golden's `draw`.
     """
     rows = [(load_address(LOAD_ALL_TILES, LoadSpace.PROMPT, at), token) for at, token in enumerate(prompt)]
     for record in placement.loads():
@@ -145,6 +145,10 @@ def requests(placement, prompt, tokens, end, all_logits, load, knob=None, draft=
         registers |= {"MATRICES": len(matrices), "QUALITY": knob, "OPTIONS": registers["OPTIONS"] | 2}
     if scale is not None:
         rows.append((load_address(LOAD_ALL_TILES, Space.VMEM, placement.regions["INVT"]), int(scale.view(np.uint32))))
+        rows += [(load_address(LOAD_ALL_TILES, Space.CSR, csr), value)
+                 for csr, value in ((Csr.TOP_K, top_k), (Csr.MIN_P, log_p is not None))]
+        if log_p is not None:
+            rows.append((load_address(LOAD_ALL_TILES, Space.VMEM, placement.regions["LNP"]), int(log_p.view(np.uint32))))
         registers |= {"SEED_LOW": seed & 0xFFFFFFFF, "SEED_HIGH": seed >> 32, "OPTIONS": registers["OPTIONS"] | 4}
     return np.array(rows, dtype=np.uint64), registers
 
@@ -160,7 +164,8 @@ def draft_registers(lanes, speculate, nodes, branch, costs):
 
 def generate_rtl(image, config, prompt, tokens, *, sim="verilator", waves=None, wave_window=None, all_logits=False, end=(), load="file",
                  on_start=None, on_token=None, say=Steps(), root=None, timeout=None, precision="auto", quality=QUALITY,  # noqa: B008
-                 pins=None, speculate="off", nodes=None, branch=None, costs=None, temperature=0.0, seed=0, optimize="-O1"):
+                 pins=None, speculate="off", nodes=None, branch=None, costs=None, temperature=0.0, seed=0, min_p=None, top_k=None,
+                 optimize="-O1"):
     """Generate on the RTL.
 
     Parameters
@@ -171,7 +176,8 @@ def generate_rtl(image, config, prompt, tokens, *, sim="verilator", waves=None, 
     on_start: called when the model is loaded. on_token: called with each token as the host reads it. Both from another thread.
     say: `Steps` that shows the slow ones. root: folder of builds. timeout: seconds of wall clock for the simulation.
     precision: "auto", "fp16", "int8" or "int4". quality: of "auto", see `knob_of`. pins: name -> `Format` of matrices for which a fixed
-    precision is another one. speculate, nodes, branch, costs, temperature, seed: as for golden's `generate`. optimize: as for `build`.
+    precision is another one. speculate, nodes, branch, costs, temperature, seed, min_p, top_k: as for golden's
+    `generate`. optimize: as for `build`.
 
     Returns `RtlResult`. Raises HayateError for what does not fit or is missing.
     """
@@ -184,6 +190,7 @@ def generate_rtl(image, config, prompt, tokens, *, sim="verilator", waves=None, 
     require_formats(image, config, precision)
     scale = inverse(temperature)
     require_seed(seed)
+    require_filters(temperature, min_p, top_k)
     require_sampling(config, temperature)
     require_drafter(image, speculate)
     draft = draft_registers(config.lanes, speculate, nodes, branch, costs)
@@ -191,7 +198,8 @@ def generate_rtl(image, config, prompt, tokens, *, sim="verilator", waves=None, 
     if pins and precision == "auto":
         raise HayateError("--pin", "", "the chip's governor decides on every matrix", "give a fixed --precision beside it")
     fixed = None if precision == "auto" else {**table(image, precision), **(pins or {})}
-    placement = place(image, config, {n: f for n, f in fixed.items() if image.descriptor(n)[1].planes} if fixed else None)
+    placement = place(image, config, {n: f for n, f in fixed.items() if image.descriptor(n)[1].planes} if fixed else None,
+                      filters=min_p is not None or top_k is not None)
     built = build(config, sim=sim, waves=Path(waves).suffix[1:] if waves else "", say=say, root=root, optimize=optimize)
     from hayate.verif.bench import runner
 
@@ -199,7 +207,7 @@ def generate_rtl(image, config, prompt, tokens, *, sim="verilator", waves=None, 
         loading.enter_context(say("starting the simulation and loading the model"))
         folder = Path(folder)
         words, registers = requests(placement, prompt, tokens, end, all_logits, load, knob, draft,
-                                    scale if temperature else None, seed)
+                                    scale if temperature else None, seed, log_share(min_p), top_k or 0)
         np.save(folder / "loads.npy", words)
         events, trace = folder / "events", folder / "trace"
         events.touch()

@@ -1,4 +1,6 @@
-"""Sampled generations on the chip: those of golden, bit for bit, with and without drafts; and machines that are built without noise."""
+"""Sampled generations on the chip: those of golden, bit for bit, with and without drafts and filters; and machines that are built without
+noise.
+"""
 
 import re
 
@@ -11,7 +13,7 @@ from hayate.verif.golden.conductor.generate import generate
 from hayate.verif.system.checks import PROMPT, difference, golden, image
 from hayate.verif.system.test_formats import CONFIGS
 from hayate.verif.system.test_invariance import AXES, COVER, config
-from hayate.verif.system.test_speculation import PROMPTS, WIDE, check, name
+from hayate.verif.system.test_speculation import PROMPTS, TOKENS, WIDE, check, name
 
 #: Of the machines, with who drafts for them: a tile alone, and more than one position a pass.
 TURNS = {(1, 1, 2): ("off",), (2, 2, 2): ("off", "nested"), (4, 4, 4): ("ngram", "nested")}
@@ -30,6 +32,23 @@ def test_equals_golden(run, machine):
             assert tied or len(set(result.tokens)) > 5
 
 
+#: Of the machines, with (who drafts, tied, temperature, min-p, top-k): a filter alone, both, and more tokens than there are.
+FILTERED = {(1, 1, 2): [("off", False, 2.5, None, 5)], (2, 2, 2): [("nested", False, 2.0, 0.05, 6), ("nested", True, 6.0, None, 64)],
+            (4, 4, 4): [("ngram", False, 1.5, 0.2, None), ("nested", True, 6.0, 0.02, 9)]}
+
+
+@pytest.mark.parametrize("machine", FILTERED, ids=name)
+def test_filtered_equals_golden(run, machine):
+    """The text is not that without filters, unless they leave nothing out."""
+    assert machine in TURNS
+    for speculate, tied, temperature, min_p, top_k in FILTERED[machine]:
+        options = {"temperature": temperature, "seed": 11}
+        result = check(run, machine, tied, "int8", PROMPTS[2], speculate, None, None, False, min_p=min_p, top_k=top_k, **options)
+        free = generate(image(tied), list(PROMPTS[2]), TOKENS, lanes=4, precision="int8", **options)
+        assert (result.tokens != free.tokens) == (top_k != 64)
+        assert speculate == "off" or result.drafting.proposed > 0
+
+
 @pytest.mark.nightly
 @pytest.mark.parametrize("machine", [*((t, m, b) for t in AXES["tiles"] for m in AXES["lanes"] for b in AXES["banks"]), WIDE], ids=name)
 def test_everywhere(run, machine):
@@ -37,6 +56,9 @@ def test_everywhere(run, machine):
         for n, speculate in enumerate(("off", "ngram", "nested")[:3 if machine[1] > 1 else 1]):
             check(run, machine, tied, "auto, low quality", PROMPTS[n], speculate, None, None, speculate == "nested",
                   temperature=temperature, seed=seed)
+            for min_p, top_k in ((0.1, None), (None, 1 + seed % 20), (0.01, 64)):
+                check(run, machine, tied, "int4", PROMPTS[n], speculate, None, None, False, temperature=temperature, seed=seed, min_p=min_p,
+                      top_k=top_k)
 
 
 def test_greedy_follows_sampled(run):
@@ -59,7 +81,7 @@ def test_without_noise_it_is_greedy(run):
 
 
 def test_what_is_not_asked_for_is_not_there(chip):
-    names = ("gumbel", "threefry")
-    for machine, there in ((WITHOUT, set()), (load_config("unit"), {"gumbel", "threefry"})):
+    names = ("gumbel", "threefry", "filters", "threshold")
+    for machine, there in ((WITHOUT, set()), (load_config("unit"), set(names))):
         text = chip(machine)
         assert {word for word in names if re.search(rf"\b{word}", text)} == there
