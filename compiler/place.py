@@ -15,8 +15,8 @@ from hayate.rtl.contract.layout import gp_log2
 from hayate.rtl.contract.precision import Format, group_code
 
 from .secded import hex_lines
-from .shares import Geometry, stripe, stripe_planes
-from .usage import allocate, readable, require_fit, require_formats
+from .shares import Geometry, ones, stripe, stripe_planes
+from .usage import allocate, readable, require_fit, require_formats, rounds_log2
 
 _HALF = (1 << 64) - 1
 
@@ -122,8 +122,9 @@ def place(image, config, precision=None, filters=False):
     table = _precision(image, precision or {})
     require_fit(image, config, filters)
     geometry = Geometry.of(image.model, config)
-    regions = allocate(image, geometry, filters)[0]
-    tiles = tuple(_tile(image, config, geometry, regions, t) for t in range(config.tiles))
+    ahead = rounds_log2(image, config, filters)
+    regions = allocate(image, geometry, ahead, filters)[0]
+    tiles = tuple(_tile(image, config, geometry, regions, ahead, t) for t in range(config.tiles))
     return Placement(image, config, tiles, regions, geometry.slots, geometry.context, table)
 
 
@@ -137,7 +138,7 @@ def _precision(image, wanted):
     return {d.name: Format(wanted.get(d.name, formats[d.name][0])) for d in image.descriptors if d.planes}
 
 
-def _tile(image, config, geometry, regions, tile):
+def _tile(image, config, geometry, regions, ahead, tile):
     shares, planes, chunks, base = {}, {}, [np.zeros((config.banks, 0), np.uint64)], 0
     share_of = {d.name: geometry.share(d, tile) for d in image.descriptors}
     for d in (d for d in image.descriptors if d.tensor):
@@ -149,7 +150,11 @@ def _tile(image, config, geometry, regions, tile):
         planes[d.name] = (len(image.descriptors) + len(planes), base, geometry.planes(d, share_of[d.name]))
         chunks.append(stripe_planes(w8, scale, d.group, share_of[d.name], config.banks))
         base += chunks[-1].shape[1]
-    for d in (d for d in image.descriptors if not d.tensor):
+    for d in (d for d in image.descriptors if d.kind == "ones"):
+        shares[d.name] = (base, share_of[d.name])
+        chunks.append(ones(share_of[d.name], config.banks))
+        base += chunks[-1].shape[1]
+    for d in (d for d in image.descriptors if not d.tensor and d.kind != "ones"):
         share = share_of[d.name]
         shares[d.name] = (base if d.kind in ("kcache", "vcache") else None, share)
         base += share.blocks * share.stride
@@ -167,7 +172,7 @@ def _tile(image, config, geometry, regions, tile):
         program = tuple(isa.encode(i, resolve) for i in image.program)
         micros = tuple(isa.encode_micro(m, resolve) for m in image.micros)
     return TilePlacement(tile, tile + 1, descriptors, program, micros, shares, planes, np.concatenate(chunks, axis=1), base,
-                         _csr(geometry, tile), _vmem(image, geometry, addresses, tile))
+                         _csr(geometry, ahead, tile), _vmem(image, geometry, addresses, tile))
 
 
 def _descriptors(image, config, shares, planes):
@@ -203,13 +208,13 @@ class _fitting:
                               self.remedy) from None
 
 
-def _csr(geometry, tile):
+def _csr(geometry, ahead, tile):
     att = geometry.attention[tile]
     group = geometry.heads // geometry.kv_heads
     return {Csr.TILE_INDEX: tile, Csr.TILE_COUNT: geometry.tiles, Csr.GROUP_LO: att.group_lo, Csr.GROUP_HI: att.group_hi,
             Csr.GROUP_SIZE: att.group_size, Csr.GROUP_INDEX: att.group_index, Csr.LOCAL_HEADS: att.heads, Csr.HEAD0: att.head0,
             Csr.ATT_SENDERS: sum(a.heads for a in geometry.attention), Csr.GROUP: group, Csr.GP_LOG2: gp_log2(group),
-            Csr.HDQ: geometry.head_dim // 4, Csr.TOP_K: 0, Csr.MIN_P: 0}
+            Csr.HDQ: geometry.head_dim // 4, Csr.ROUNDS_LOG2: ahead, Csr.TOP_K: 0, Csr.MIN_P: 0}
 
 
 def _vmem(image, geometry, addresses, tile):

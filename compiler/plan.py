@@ -101,6 +101,7 @@ def build(checkpoint, exponents, options=Options()):  # noqa: B008
     plan.add("rope_coarse", "rows", tensor="rope_coarse")
     plan.add("rope_fine", "rows", tensor="rope_fine")
     plan.add("load", **vector, s_out=s("xa", 0))
+    plan.add("ones", "ones", rows=1)
     plan.add("xf", **vector, s_in=s("xf"))
     if shape.tied:
         plan.add("xg", **vector, s_out=s("xg"))
@@ -159,7 +160,7 @@ def regions(shape):
                  **{name: {"": 1} for name in ("RINV", "ZINV", "INVD", "EPS", "SCALE", "ONE", "EMBX", "INVT", "LNP")},
                  "Z": {"tokens": 1}},
     }
-    placed = [Region(name, space, size) for space, names in spaces.items() for name, size in names.items()]
+    placed = [Region(name, space, size, rounds=name in ("PR", "SC")) for space, names in spaces.items() for name, size in names.items()]
     views = [Region(name, "vmem", of=of, shift={"quad0": 4}) for name, of in (("CL", "C"), ("SL", "S"))]
     return tuple(placed + views)
 

@@ -3,13 +3,14 @@
 from dataclasses import dataclass
 
 from hayate.rtl.contract.filters import DIGITS
-from hayate.rtl.contract.isa import Block, Cast, FetchIndex, Instr, LoopCount, LoopReg, Op, Rows, SendMode, WaitKind, When
+from hayate.rtl.contract.isa import ROUNDS_AHEAD, Block, Cast, FetchIndex, Instr, LoopCount, LoopReg, Op, Rows, SendMode, WaitKind, When
 from hayate.rtl.contract.layout import gp_log2
 
 from .routines import VL
 
 # Channels. Each is waited on by one engine only: sums, maxima and fetched rows by the vector engine, the others by the matrix engine.
-GATHER, SUMS, QUERY, KEY, VALUE, MAXIMA, FETCHED, PROB = range(8)
+GATHER, SUMS, QUERY, KEY, VALUE, FETCHED = range(6)
+PROB, MAXIMA = 8, 8 + ROUNDS_AHEAD  # of the first round; those of the next ones follow
 
 
 @dataclass(frozen=True)
@@ -29,8 +30,8 @@ class Program:
         per_layer = f"layers.0.{name}" in self.index
         return {"desc": self.index[f"layers.0.{name}" if per_layer else name], **({"dstep": self.dstep} if per_layer else {})}
 
-    def wait(self, engine, chan, kind, count=1):
-        self.emit(engine, chan=chan, kind=kind, count=count)
+    def wait(self, engine, chan, kind, count=1, **more):
+        self.emit(engine, chan=chan, kind=kind, count=count, **more)
 
     def gemv(self, name, act, **args):
         self.emit(Op.GEMV, **self._desc(name), act=(act, 0), **args)
@@ -161,33 +162,39 @@ def _norm(p, name):
 def _project(p, hdq, group, padded):
     """Q, K and V of this tile's heads, to the tiles that need them."""
     with p.loop(LoopReg.HEAD, LoopCount.HEADS):
-        with p.loop(LoopReg.J, LoopCount.IMM, group):
-            p.gemv("wq", "XA", block=Block.HEAD_GROUP, group=group)
-            p.run("qk", "wq", landing=1, send_mode=SendMode.QUERY, send_base="Q", send_h=padded, group=group, chan=QUERY,
-                  cast=Cast.GROUP)
         p.gemv("wk", "XA", block=Block.HEAD)
         p.run("qk", "wk", landing=1, send_base="KS", send_h=hdq, chan=KEY, cast=Cast.GROUP)
         p.gemv("wv", "XA", block=Block.HEAD)
         p.run("v", "wv", landing=1, send_base="VS", send_h=hdq, chan=VALUE, cast=Cast.SELF)
+        with p.loop(LoopReg.J, LoopCount.IMM, group):
+            p.gemv("wq", "XA", block=Block.HEAD_GROUP, group=group)
+            p.run("qk", "wq", landing=1, send_mode=SendMode.QUERY, send_base="Q", send_h=padded, group=group, chan=QUERY,
+                  cast=Cast.GROUP)
 
 
 def _attend(p, hdq, group, padded):
-    """Attention of one KV head: write K and V, then the rounds of query vectors."""
-    p.wait(Op.M_WAIT, QUERY, WaitKind.GROUP, group)
+    """Attention of one KV head: write K and V, then the rounds of query vectors.
+
+    The rounds of a chunk go side by side, so that one's work covers the time that another's maxima and numerators are on the ring.
+    """
     p.wait(Op.M_WAIT, KEY, WaitKind.GROUP)
     p.wait(Op.M_WAIT, VALUE, WaitKind.ONE)
     p.emit(Op.KVW, **p._desc("kcache"), value=0, act=("KS", 0), act_h=hdq)
     p.emit(Op.KVW, **p._desc("vcache"), value=1, act=("VS", 0), act_h=hdq)
-    with p.loop(LoopReg.J, LoopCount.ROUNDS):
-        p.gemv("kcache", "Q", block=Block.HEAD, act_h=padded, act_j=hdq, rows=Rows.SLOTS, vec=1, kv=1)
-        p.run("scores", "kcache", rows=Rows.SLOTS, landing=1, vec=1)
-        p.emit(Op.SENDMAX, chan=MAXIMA, cast=Cast.GROUP, vec=1)
-        p.wait(Op.V_WAIT, MAXIMA, WaitKind.GROUP)
-        p.run("softmax", "kcache", rows=Rows.SLOTS, vec=1, send_mode=SendMode.SLOTS, send_base="PR", chan=PROB, cast=Cast.GROUP)
-        p.emit(Op.SENDSUM, chan=SUMS, cast=Cast.GROUP, vec=1)
-        p.wait(Op.M_WAIT, PROB, WaitKind.GROUP)
-        p.gemv("vcache", "PR", block=Block.HEAD, slot_words=1, vec=1, kv=1)
-        p.wait(Op.V_WAIT, SUMS, WaitKind.GROUP)
-        p.run("recip", "vcache", rows=Rows.IMM, count=1, vec=1)
-        p.run("out", "vcache", landing=1, vec=1, send_mode=SendMode.OUTPUT, send_base="AO", group=group, chan=GATHER,
-              cast=Cast.ALL)
+    p.wait(Op.M_WAIT, QUERY, WaitKind.GROUP, group)
+    scores, numerators, slide = {"rows": Rows.SLOTS, "vec": 1}, ("PR.stride", 0), {"slide": ("SC.stride", 0)}
+    with p.loop(LoopReg.CHUNK, LoopCount.CHUNKS):
+        with p.loop(LoopReg.J, LoopCount.ROUNDS):
+            p.gemv("kcache", "Q", block=Block.HEAD, act_h=padded, act_j=hdq, kv=1, **scores)
+            p.run("scores", "kcache", landing=1, **scores, **slide)
+            p.emit(Op.SENDMAX, chan=MAXIMA, cast=Cast.GROUP, vec=1, by_round=1)
+        with p.loop(LoopReg.J, LoopCount.ROUNDS):
+            p.wait(Op.V_WAIT, MAXIMA, WaitKind.GROUP, by_round=1)
+            p.run("softmax", "kcache", **scores, **slide, send_mode=SendMode.SLOTS, send_base="PR", send_h=numerators, chan=PROB,
+                  cast=Cast.GROUP, by_round=1)
+            p.wait(Op.M_WAIT, PROB, WaitKind.GROUP, by_round=1)
+            p.gemv("ones", "PR", act_j=numerators, slot_words=1, vec=1, kv=1, aside=1)
+            p.gemv("vcache", "PR", block=Block.HEAD, act_j=numerators, slot_words=1, vec=1, kv=1)
+        with p.loop(LoopReg.J, LoopCount.ROUNDS):
+            p.run("recip", "ones", rows=Rows.IMM, count=1, landing=1, vec=1)
+            p.run("out", "vcache", landing=1, vec=1, send_mode=SendMode.OUTPUT, send_base="AO", group=group, chan=GATHER, cast=Cast.ALL)

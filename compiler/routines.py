@@ -8,7 +8,7 @@ from hayate.rtl.contract.alu_ops import AluOp
 from hayate.rtl.contract.isa import ASrc, BSrc, Micro, Mode
 
 #: Elements of one iteration of each routine; a temporary region holds this many.
-VL = {"load": 16, "rope": 16, "rms": 1, "qk": 16, "v": 16, "scores": 16, "softmax": 64, "recip": 1, "out": 16, "resid": 8,
+VL = {"load": 16, "rope": 16, "rms": 1, "qk": 16, "v": 16, "scores": 16, "softmax": 64, "recip": 1, "out": 16, "resid": 4,
       "swiglu": 8, "final": 16, "head": 16, "sample": 16, "temper": 16, "floor": 1, "count": 64, "keep": 16}
 TEMPS = 16  # largest iteration of a routine that uses T0 to T3
 
@@ -90,18 +90,18 @@ def scores():
 
 
 def softmax():
-    """p = fp16(2^15 exp(score - maximum)), sent and summed; hidden slots give 0."""
+    """p = fp16(2^15 exp(score - maximum)), sent; hidden slots give 0."""
     stream = {"a_mode": Mode.STREAM}
     return [
         _op(AluOp.ADD, a=("SC", 0), b=0, b_src=BSrc.MAXREG, neg_b=1, d=("SC", 0), stream=True, masked=1, **stream),
         _op(AluOp.EXP, a=("SC", 0), d=("SC", 0), stream=True, **stream),
-        _send(("SC", 0), d_sum=1, masked=1, **stream),
+        _send(("SC", 0), masked=1, **stream),
     ]
 
 
 def recip():
-    """ZINV = 1 / sum."""
-    return [_op(AluOp.RECIP, a=0, a_src=ASrc.SUM, d=("ZINV", 0), sync=0), FENCE]
+    """ZINV = 1 / sum, which a GEMV with the row of ones has left."""
+    return [_op(AluOp.RECIP, a=0, d=("ZINV", 0), sync=0, **LANDING), FENCE]
 
 
 def out():

@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 from hayate.rtl.contract.config import Config
 from hayate.rtl.contract.errors import HayateError
 from hayate.rtl.contract.image import evaluate
+from hayate.rtl.contract.isa import ROUNDS_AHEAD
+from hayate.rtl.contract.layout import gp_log2
 from hayate.rtl.contract.precision import Format
 
 from .shares import Geometry
@@ -66,14 +68,29 @@ def require_sampling(config, temperature):
                           "--set sampling=1, or --temperature 0")
 
 
-def allocate(image, geometry, filters=False):
-    """(region -> address, space -> words taken): regions in order, views left out. filters: as of `Geometry.symbols`."""
+def rounds_log2(image, config, filters=False):
+    """log2 of the attention rounds that the buffers of a configuration hold at once: as many as there are in a pass, if they fit."""
+    geometry = Geometry.of(image.model, config)
+    most = min(gp_log2(geometry.heads // geometry.kv_heads), ROUNDS_AHEAD.bit_length() - 1)
+    fits = [n for n in range(most + 1)
+            if all(words <= getattr(config, SPACES[space]) for space, words in allocate(image, geometry, n, filters)[1].items())]
+    return max(fits, default=0)
+
+
+def allocate(image, geometry, rounds_log2, filters=False):
+    """(reference -> value, space -> words taken): regions in order, views left out.
+
+    Values are addresses, and for regions with `rounds` the stride of one (see `image.Region`). filters: as of `Geometry.symbols`.
+    """
     symbols = geometry.symbols(filters)
     addresses, used = {}, dict.fromkeys(SPACES, 0)
     for r in image.regions:
         if not r.of:
+            size = evaluate(r.size, symbols)
             addresses[r.name] = used[r.space]
-            used[r.space] += evaluate(r.size, symbols)
+            if r.rounds:
+                addresses[f"{r.name}.stride"] = size
+            used[r.space] += size << (rounds_log2 if r.rounds else 0)
     return addresses, used
 
 
@@ -81,7 +98,7 @@ def usage(image, config, filters=False):
     """List of `Use`, one per memory; `bank_depth` is that of the fullest tile. filters: as of `Geometry.symbols`."""
     image, geometry = readable(image, config), Geometry.of(image.model, config)
     words = [sum(sum(geometry.words(d, t)) for d in image.descriptors) for t in range(config.tiles)]
-    used = allocate(image, geometry, filters)[1]
+    used = allocate(image, geometry, rounds_log2(image, config, filters), filters)[1]
     need = {"bank_depth": max(words), **{SPACES[space]: n for space, n in used.items()}, "program_depth": len(image.program),
             "micro_depth": len(image.micros), "desc_depth": len(image.descriptors) + sum(bool(d.planes) for d in image.descriptors)}
     return [Use(name, n, getattr(config, name)) for name, n in need.items()]

@@ -23,7 +23,7 @@ FLIT_FIELDS = {
     "src": 8,  # physical number of the stop that injected it; the stop fills it in
     "lo": 8,  # first and
     "hi": 8,  # last logical tile index that takes it, both inclusive
-    "chan": 3,  # what it belongs to, within its kind
+    "chan": 4,  # what it belongs to, within its kind
     "lane": 3,  # position of the pass it belongs to
     "addr": 24,
     "data": 64,

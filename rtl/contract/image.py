@@ -19,7 +19,7 @@ from .errors import HayateError
 from .tensorfile import TensorFile, write_tensors
 
 FORMAT = "hayate-image"
-VERSION = 3
+VERSION = 4
 TOKENIZER = "tokenizer.json"  # tensor (uint8) that holds the tokenizer's JSON text
 
 #: Kinds of descriptor: how the loader splits a matrix over tiles (`layout` has the arithmetic).
@@ -30,7 +30,8 @@ TOKENIZER = "tokenizer.json"  # tensor (uint8) that holds the tokenizer's JSON t
 #:   kcache  one block per KV head; a row is a local KV slot
 #:   vcache  one block per KV head; a row is a local head dimension, its words are all KV slots
 #:   vector  no storage; rows = local rows of the residual stream, split like rows
-KINDS = ("rows", "pairs", "q", "kv", "kcache", "vcache", "vector")
+#:   ones    one row of FP16 ones, an element for every KV slot, the whole of it on every tile
+KINDS = ("rows", "pairs", "q", "kv", "kcache", "vcache", "vector", "ones")
 
 #: What a region's size may depend on, besides the constant term "": KV heads of a tile, its rows of the residual stream, its
 #: K rows, words of a V row (all slots), the first head-dimension quad the tile owns, and its rows of the output matrix (0 where nothing
@@ -49,7 +50,7 @@ class Descriptor:
     name: unique, such as ``layers.0.wq``.
     kind: one of `KINDS`.
     rows: rows of all blocks together (kcache, vcache: 0, they depend on the slots); vector: rows of the residual stream.
-    words: 64-bit words per row (vcache: 0).
+    words: 64-bit words per row (vcache, ones: 0).
     blocks: blocks of all tiles together.
     s_in: the normalizer multiplies the rounded sum by 2**s_in; a RUN with `sumscale` the sum of squares by 2**(2*s_in).
     s_out: a RUN converts to FP16 as fp16(x * 2**-s_out).
@@ -79,8 +80,9 @@ class Descriptor:
 class Region:
     """A named range of addresses in each tile, the same on every tile unless it is a view.
 
-    `size` maps `SYMBOLS` to coefficients: their sum is the size in words of `space`. A view (`of` not empty) takes no room:
-    it begins in region `of`, `shift` (same form as `size`) words in.
+    `size` maps `SYMBOLS` to coefficients: their sum is the size in words of `space`. With `rounds` there are as many of it, one behind the
+    other, as attention rounds are under way at once, and the reference ``("<name>.stride", 0)`` stands for the size of one. A view (`of`
+    not empty) takes no room: it begins in region `of`, `shift` (same form as `size`) words in.
     """
 
     name: str
@@ -88,6 +90,7 @@ class Region:
     size: dict = field(default_factory=dict)
     of: str = ""
     shift: dict = field(default_factory=dict)
+    rounds: bool = False
 
 
 @dataclass(frozen=True)

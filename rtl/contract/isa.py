@@ -12,8 +12,10 @@ from enum import IntEnum
 INSTRUCTION_BITS = 128
 MICRO_BITS = 64
 DESCRIPTOR_BITS = 128
-CHANNELS = 8
-LOOP_REGISTERS = 3
+CHANNELS = 16
+LOOP_REGISTERS = 4
+#: Rounds of attention that may be under way at once: maxima are kept apart, and channels waited on, by round modulo this number.
+ROUNDS_AHEAD = 4
 
 
 class Op(IntEnum):
@@ -51,12 +53,14 @@ class LoopReg(IntEnum):
     LAYER = 0
     HEAD = 1   # local KV head
     J = 2      # query head of the group, or attention round
+    CHUNK = 3  # of attention rounds, 2**rounds_log2 of them each (the last one may have fewer)
 
 
 class LoopCount(IntEnum):
     IMM = 0
     HEADS = 1   # KV heads that this tile serves
-    ROUNDS = 2  # attention rounds of this pass: ceil(positions * 2**gp_log2 / lanes)
+    ROUNDS = 2  # attention rounds of this CHUNK; J begins with the first of them. A pass has ceil(positions * 2**gp_log2 / lanes)
+    CHUNKS = 3  # chunks of attention rounds
 
 
 class WaitKind(IntEnum):
@@ -94,7 +98,7 @@ class SendMode(IntEnum):
 
     LINEAR = 0  # lane = position; base + HEAD*send_h + quad0 + q
     QUERY = 1   # query head J: v = position*2**gp_log2 + J; lane = v % M; base + HEAD*send_h + (v // M)*hdq + quad0 + q
-    SLOTS = 2   # softmax numerators: lane = vector lane; base + q*group_size + group_index
+    SLOTS = 2   # softmax numerators: lane = vector lane; base + (J mod 2**rounds_log2)*send_h + q*group_size + group_index
     OUTPUT = 3  # attention output: v = J*M + lane; position v >> gp_log2, g = v % 2**gp_log2;
     #             base + ((head0 + HEAD)*group + g)*hdq + quad0 + q, lane = position
 
@@ -124,7 +128,7 @@ class BSrc(IntEnum):
 class Mode(IntEnum):
     """Address of element i of the current iteration (e = elements of earlier iterations of this RUN)."""
 
-    STREAM = 0  # VMEM: addr + e + i.  LANDING: row addr + i.  STAGE: FP16 element 4*addr + 4*quad0 + e + i
+    STREAM = 0  # VMEM: addr + (J mod 2**rounds_log2)*slide + e + i.  LANDING: row addr + i.  STAGE: FP16 element 4*addr + 4*quad0 + e + i
     TEMP = 1    # VMEM: addr + i.      LANDING: row addr + 8*(i//4) + i%4.  STAGE: FP32 element 2*addr + e + i
     SCALAR = 2  # VMEM: addr
     SWAP = 3    # VMEM: addr + (i ^ 1)
@@ -145,15 +149,15 @@ for _ops, _pairs in [
     ((Op.LOOP,), (("reg", 2), ("kind", 2), ("count", 8), ("skip", 8))),  # skip: past ENDLOOP when the count is 0
     ((Op.ENDLOOP,), (("reg", 2),)),
     ((Op.SKIP,), (("offset", 8), ("when", 3))),
-    ((Op.M_WAIT, Op.V_WAIT), (("chan", 3), ("kind", 3), ("count", 8))),
+    ((Op.M_WAIT, Op.V_WAIT), (("chan", 4), ("kind", 3), ("count", 8), ("by_round", 1))),
     ((Op.GEMV,), (("desc", 10), ("dstep", 5), ("block", 2), ("group", 5), ("act", 12), ("act_h", 10), ("act_j", 10),
-                  ("slot_words", 1), ("rows", 2), ("vec", 1), ("kv", 1), ("wanted", 1))),
-    ((Op.FETCH,), (("desc", 10), ("index", 2), ("stage", 12), ("chan", 3))),
+                  ("slot_words", 1), ("rows", 2), ("vec", 1), ("kv", 1), ("wanted", 1), ("aside", 1))),
+    ((Op.FETCH,), (("desc", 10), ("index", 2), ("stage", 12), ("chan", 4))),
     ((Op.KVW,), (("desc", 10), ("dstep", 5), ("value", 1), ("act", 12), ("act_h", 10))),
     ((Op.RUN,), (("desc", 10), ("dstep", 5), ("routine", 10), ("length", 6), ("rows", 2), ("count", 10), ("vl", 7),
                  ("landing", 2), ("vec", 1), ("sumscale", 1), ("send", 1), ("send_mode", 2), ("send_base", 12),
-                 ("send_h", 10), ("group", 5), ("chan", 3), ("cast", 2), ("noise", 1))),
-    ((Op.SENDSUM, Op.SENDMAX, Op.SENDCOUNT), (("chan", 3), ("cast", 2), ("vec", 1))),
+                 ("send_h", 10), ("group", 5), ("chan", 4), ("cast", 2), ("noise", 1), ("by_round", 1), ("slide", 12))),
+    ((Op.SENDSUM, Op.SENDMAX, Op.SENDCOUNT), (("chan", 4), ("cast", 2), ("vec", 1), ("by_round", 1))),
 ]:
     _fields, _width = _layout(("op", 4), *_pairs)
     assert _width <= INSTRUCTION_BITS
@@ -218,8 +222,9 @@ class Csr(IntEnum):
     GROUP = 9          # query heads per KV head (G)
     GP_LOG2 = 10       # ceil(log2 G)
     HDQ = 11           # quads (words) per head dimension: head_dim / 4
-    TOP_K = 12         # sampling chooses from this many of the largest z, 1 to 64; 0: from all
-    MIN_P = 13         # 1: and from those that are not below the floor
+    ROUNDS_LOG2 = 12   # log2 of the attention rounds that this tile's buffers hold at once, at most log2 of ROUNDS_AHEAD
+    TOP_K = 13         # sampling chooses from this many of the largest z, 1 to 64; 0: from all
+    MIN_P = 14         # 1: and from those that are not below the floor
 
 
 #: bit of an address in LOAD space CSR: the bits below it are the index of a planes descriptor, the data is the `precision.Format` in which

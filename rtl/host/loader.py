@@ -5,7 +5,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..contract.flits import CONDUCTOR, FLIT_FIELDS, FlitKind
-from ..contract.regmap import LOAD_ALL_TILES, LOAD_SPACE_SHIFT, LOAD_TILE_SHIFT, LoadSpace
+from ..contract.regmap import LOAD_ALL_TILES, LOAD_SPACE_BITS, LOAD_SPACE_SHIFT, LOAD_TILE_SHIFT, LoadSpace
 from .axi import Axi4, Burst, Response
 
 #: the same structure as the ring's, from the same table.
@@ -63,7 +63,7 @@ class Loader(wiring.Component):
 
     def _write_channel(self, m):
         bus, tx = self.bus, self.tx
-        space_bits, addr_bits = FLIT_FIELDS["chan"], FLIT_FIELDS["addr"]
+        space_bits, addr_bits = LOAD_SPACE_BITS, FLIT_FIELDS["addr"]
         window = data.StructLayout({
             "byte": BEAT_BITS, "addr": addr_bits, "space": space_bits,
             "zero": LOAD_TILE_SHIFT - LOAD_SPACE_SHIFT - space_bits, "tile": len(bus.awaddr) - LOAD_TILE_SHIFT,

@@ -3,14 +3,16 @@
 from functools import reduce
 from operator import or_
 
-from amaranth.hdl import Const, Module, Mux, Signal
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from ..contract.constants import ACC_WIDTH
+from ..contract.isa import ROUNDS_AHEAD
 from ..numerics.normalizer import Normalizer
 
+ROUND_BITS = ceil_log2(ROUNDS_AHEAD)
 #: FP32 bits of the largest negative finite value: the maximum of nothing.
 LOWEST = 0xFF7FFFFF
 
@@ -22,13 +24,14 @@ def above(a, b):
 
 
 class Collect(wiring.Component):
-    """Per lane an exact sum of partial sums, modulo 2**96, and a maximum.
+    """Per lane an exact sum of partial sums, modulo 2**96, and a maximum for each of ROUNDS_AHEAD rounds of attention.
 
     Partial sums arrive as halves, low 64 bits unsigned or high 32 bits, in any order and interleaving of sources; every half is added
     by itself, one per cycle. `request` asks for the sums as FP32, rounded once and multiplied by 2**exponent: `ready` rises
     lanes + NORM_LATENCY + 2 cycles after `request` and stays, with `sums` beside it, until `taken`, which sets all the sums to zero. Halves
-    that arrive between `request` and `taken` are outside the contract. `maxima` follow a maximum by one cycle; the largest stays until
-    `max_clear`, after which it is LOWEST. Reset clears everything. Nothing toggles without an input strobe.
+    that arrive between `request` and `taken` are outside the contract. `maxima` show those of `show_round` and follow a maximum by one
+    cycle; the largest stays until `max_clear` while its round is shown, after which it is LOWEST. Reset clears everything. Nothing toggles
+    without an input strobe.
 
     Parameters
     ----------
@@ -36,10 +39,11 @@ class Collect(wiring.Component):
 
     Members
     -------
-    sum_valid, max_valid, lane(3), high, word(64): In. A half of a partial sum (`high`: the upper one), or a maximum in word[31:0].
+    sum_valid, max_valid, lane(3), high, word(64): In. A half of a partial sum (`high`: the upper one), or a maximum in word[31:0] of
+        `round` (2).
     request: In, held until `taken`. exponent: In(8), two's complement, at most 40 in magnitude. taken: In.
     ready: Out. sums: Out, `lanes` x FP32.
-    max_clear: In. maxima: Out, `lanes` x FP32.
+    show_round (2), max_clear: In. maxima: Out, `lanes` x FP32.
     """
 
     def __init__(self, lanes: int):
@@ -47,7 +51,7 @@ class Collect(wiring.Component):
         super().__init__({
             "sum_valid": In(1), "max_valid": In(1), "lane": In(3), "high": In(1), "word": In(64),
             "request": In(1), "exponent": In(8), "taken": In(1), "ready": Out(1), "sums": Out(32).array(lanes),
-            "max_clear": In(1), "maxima": Out(32, init=LOWEST).array(lanes),
+            "round": In(ROUND_BITS), "show_round": In(ROUND_BITS), "max_clear": In(1), "maxima": Out(32).array(lanes),
         })
 
     def elaborate(self, platform):
@@ -94,13 +98,24 @@ class Collect(wiring.Component):
         with m.If(self.taken):
             m.d.sync += [started.eq(0), self.ready.eq(0)]
 
-        # Maxima: one comparison a cycle serves all lanes.
-        chosen = Signal(32)
-        value = self.word[:32]
-        m.d.comb += chosen.eq(reduce(or_, (self.maxima[k] & (lane == k).replicate(32) for k in range(lanes))))
+        # Maxima: one comparison a cycle serves all lanes. A round that holds nothing reads as LOWEST.
+        value, larger = self.word[:32], Signal()
+        olds = []
         for k in range(lanes):
+            m.submodules[f"maxima_{k}"] = kept = memory.Memory(shape=32, depth=ROUNDS_AHEAD, init=[])
+            put, compared, shown = kept.write_port(), kept.read_port(domain="comb"), kept.read_port(domain="comb")
+            there = Signal(ROUNDS_AHEAD, name=f"there_{k}")
+            strobe, before = self.max_valid & (lane == k), Signal(32, name=f"before_{k}")
+            m.d.comb += [
+                compared.addr.eq(self.round), put.addr.eq(self.round), shown.addr.eq(self.show_round), put.data.eq(value),
+                before.eq(Mux(there.bit_select(self.round, 1), compared.data, LOWEST)),
+                put.en.eq(strobe & (larger | ~there.bit_select(self.round, 1))),
+                self.maxima[k].eq(Mux(there.bit_select(self.show_round, 1), shown.data, LOWEST)),
+            ]
+            olds.append(before & (lane == k).replicate(32))
+            with m.If(strobe):
+                m.d.sync += there.bit_select(self.round, 1).eq(1)
             with m.If(self.max_clear):
-                m.d.sync += self.maxima[k].eq(Const(LOWEST, 32))
-            with m.Elif(self.max_valid & (lane == k) & above(value, chosen)):
-                m.d.sync += self.maxima[k].eq(value)
+                m.d.sync += there.bit_select(self.show_round, 1).eq(0)
+        m.d.comb += larger.eq(above(value, reduce(or_, olds)))
         return m

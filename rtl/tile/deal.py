@@ -24,7 +24,7 @@ def deal(m, engine, micro, stage, mask, collect, semaphores, filters):
         mask.commit.eq(rx.chan == PassWord.COMMIT), mask.lane.eq(rx.lane), mask.pos.eq(rx.data[20:36]), mask.slot.eq(rx.data[36:52]),
         is_sum.eq(valid & (rx.kind == FlitKind.SUM)), collect.sum_valid.eq(is_sum & ~counts),
         collect.max_valid.eq(valid & (rx.kind == FlitKind.MAX)),
-        collect.lane.eq(rx.lane), collect.high.eq(rx.addr[0]), collect.word.eq(rx.data),
+        collect.lane.eq(rx.lane), collect.high.eq(rx.addr[0]), collect.round.eq(rx.addr), collect.word.eq(rx.data),
         semaphores.post.eq(valid & (rx.kind == FlitKind.SYNC)), semaphores.post_chan.eq(rx.chan),
     ]
     if filters:

@@ -17,6 +17,8 @@ _RESOLVED = {
     "base": 20,         # first word of the block that the primary descriptor names
     "words": 12, "rows": 16, "s_in": 8,  # of the primary descriptor
     "round": 8,         # loop register J
+    "of_chunk": 2,      # and which round of its chunk that is
+    "slide": 12,        # of a RUN
     "slot_rows": 16,    # KV slots of this tile, whole quads, and those in use
     "live_slots": 16,
     "quads": 16,        # KV slots in use, in quads
@@ -43,6 +45,11 @@ def field(word, name, *ops):
     return word[at:at + width]
 
 
+def _channel(word, r, *ops):
+    """Channel that an instruction names; with `by_round`, the one of this round."""
+    return field(word, "chan", *ops) + Mux(field(word, "by_round", *ops), r.of_chunk, 0)
+
+
 def matrix_entry(m, entry, word, desc, planes, r):
     """Drive `entry` (of any `matrix_entry_layout`) for the instruction in `word`.
 
@@ -53,10 +60,10 @@ def matrix_entry(m, entry, word, desc, planes, r):
     gemv = lambda name: field(word, name, Op.GEMV)  # noqa: E731
     is_gemv = op == Op.GEMV
     slot_count = gemv("rows") == Rows.SLOTS
-    fresh = ~gemv("kv") | (r.round == 0)  # a later attention round reads the same K and V again
+    fresh = ~gemv("aside") & (~gemv("kv") | (r.round == 0))  # a later attention round reads the same K and V again
     m.d.comb += [
         entry.op.eq(op), entry.count.eq(r.count), entry.base.eq(r.base), entry.words.eq(r.words),
-        entry.chan.eq(Mux(op == Op.FETCH, field(word, "chan", Op.FETCH), field(word, "chan", Op.M_WAIT))),
+        entry.chan.eq(Mux(op == Op.FETCH, field(word, "chan", Op.FETCH), _channel(word, r, Op.M_WAIT))),
         entry.length.eq(Mux(is_gemv & gemv("slot_words"), r.quads, r.words)),
         entry.rows.eq(Mux(is_gemv & slot_count, r.slot_rows, r.rows)),
         entry.live.eq(Mux(fresh, Mux(slot_count, r.live_slots, r.rows), 0)),
@@ -102,11 +109,11 @@ def vector_entry(m, entry, word, desc, tile, r):
             m.d.comb += entry.n.eq(desc.rows >> (run("landing") == 2))
     m.d.comb += [
         entry.op.eq(op), entry.count.eq(r.count), entry.routine.eq(run("routine")), entry.length.eq(run("length")),
-        entry.chan.eq(Mux(is_run, run("chan"), field(word, "chan", Op.V_WAIT, *send_sum))),
+        entry.chan.eq(Mux(is_run, _channel(word, r, Op.RUN), Mux(op == Op.V_WAIT, _channel(word, r, Op.V_WAIT), _channel(word, r, *send_sum)))),
         entry.vl.eq(run("vl")), entry.landing.eq(run("landing")), entry.round.eq(r.round),
         entry.vec.eq(Mux(is_run, run("vec"), field(word, "vec", *send_sum))),
         entry.sumscale.eq(run("sumscale")), entry.s_in.eq(desc.s_in), entry.s_out.eq(desc.s_out),
         entry.send.eq(is_run & run("send")), entry.send_mode.eq(run("send_mode")), entry.send_addr.eq(r.address),
         entry.row0.eq(desc.row0), entry.quad0.eq(desc.quad0),
-        entry.noise.eq(is_run & run("noise")),
+        entry.noise.eq(is_run & run("noise")), entry.slide.eq(r.slide),
     ]

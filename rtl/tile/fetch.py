@@ -49,8 +49,8 @@ class Fetcher(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         bits = ceil_log2(self.banks)
-        tag_layout = data.StructLayout({"sync": 1, "chan": 3, "lane": 3, "addr": 12, "bank": max(bits, 1)})
-        sent_layout = data.StructLayout({"sync": 1, "chan": 3, "lane": 3, "addr": 12, "data": 64})
+        tag_layout = data.StructLayout({"sync": 1, "chan": 4, "lane": 3, "addr": 12, "bank": max(bits, 1)})
+        sent_layout = data.StructLayout({"sync": 1, "chan": 4, "lane": 3, "addr": 12, "data": 64})
 
         entry = Signal(BaseEntry)
         lane = Signal(range(max(self.lanes, 2)))

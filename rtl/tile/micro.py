@@ -16,7 +16,7 @@ Micro = data.StructLayout({name: width for name, (_, width) in MICRO.items()})
 Element = data.StructLayout({
     "op": 4, "neg_a": 1, "neg_b": 1, "a_src": 2, "b_max": 1, "b_noise": 1, "use_a": 1, "use_b": 1, "a": 12, "b": 12, "d": 12,
     "half": 1, "pick": 2, "d_vm": 1, "d_send": 1, "d_square": 1, "d_sum": 1, "d_max": 1, "d_arg": 1, "d_log": 1, "masked": 1,
-    "d_floor": 1, "filtered": 1, "idx": 16, "row": 20, "s": 6, "exponent": 8, "clear_max": 1,
+    "d_floor": 1, "filtered": 1, "idx": 16, "row": 20, "s": 6, "exponent": 8, "clear_max": 1, "round": 2,
 })
 
 #: Cycles from an element's issue to its result, which is written at the end of that cycle.
@@ -97,6 +97,8 @@ class MicroSequencer(wiring.Component):
         # The walk: micro-operation `ops` of the iteration, element i of it, e = elements of earlier iterations.
         loading, stepping = Signal(), Signal()
         i, e, after = Signal(7), Signal(16), Signal(16)  # after: elements behind this iteration, unless it is the final one
+        at_idx, at_e = Signal(12), Signal(12)  # idx and e, `slide` further on: where STREAM operands are in vector memory
+        self._at_idx = at_idx
         last_i, final = Signal(7), Signal()
         ops, need, ghost = Signal(6), Signal(8), Signal()
         last_op = Signal(6)  # of the RUN: `done` pops the queue that `entry` comes from, and cannot wait for its output
@@ -108,8 +110,10 @@ class MicroSequencer(wiring.Component):
         ]
         # An iteration that is not the final one has vl elements: nothing here waits for the size of the one before.
         left, next_e, next_final, next_size, next_last = Signal(16), Signal(16), Signal(), Signal(7), Signal(7)
+        next_at = Signal(12)
         m.d.comb += [
             left.eq(Mux(loading, entry.n, after)), next_e.eq(Mux(loading, 0, e + entry.vl)), next_final.eq(left <= entry.vl),
+            next_at.eq(Mux(loading, entry.slide, at_e + entry.vl)),
             next_size.eq(Mux(next_final, left, entry.vl)),
             next_last.eq(Mux(next_final, (left - left.any())[:7], entry.vl - 1)),
         ]
@@ -122,11 +126,15 @@ class MicroSequencer(wiring.Component):
         with m.If(self.begun | (self.step & iteration_end)):
             m.d.sync += [
                 after.eq(left - entry.vl), e.eq(next_e), self.idx.eq(next_e), i.eq(0), ops.eq(0), final.eq(next_final),
+                at_e.eq(next_at), at_idx.eq(next_at),
                 last_i.eq(next_last),
                 need.eq(Mux(entry.landing[1], next_size << 1, Mux(entry.landing[0], next_size, 0))),
             ]
         with m.Elif(self.step):
-            m.d.sync += [i.eq(Mux(op_end, 0, i + 1)), self.idx.eq(Mux(op_end, e, self.idx + 1)), ops.eq(ops + op_end)]
+            m.d.sync += [
+                i.eq(Mux(op_end, 0, i + 1)), self.idx.eq(Mux(op_end, e, self.idx + 1)), at_idx.eq(Mux(op_end, at_e, at_idx + 1)),
+                ops.eq(ops + op_end),
+            ]
         with m.If(consume):
             m.d.sync += micro.eq(fetched)
 
@@ -165,7 +173,7 @@ class MicroSequencer(wiring.Component):
         return Cat(op == code for code in _TWO_OPERANDS).any()
 
     def _address(self, base, mode, i):
-        return base + Mux(mode[1], Mux(mode[0], i ^ 1, 0), Mux(mode[0], i, self.idx))
+        return base + Mux(mode[1], Mux(mode[0], i ^ 1, 0), Mux(mode[0], i, self._at_idx))
 
     def _form(self, micro, ghost, i, reads_max, next_a, next_b):
         """Assignments of the issue register."""
@@ -175,12 +183,13 @@ class MicroSequencer(wiring.Component):
             out.a_src.eq(micro.a_src), out.b_max.eq(micro.b_src == BSrc.MAXREG), out.b_noise.eq(micro.b_src == BSrc.NOISE),
             out.use_a.eq(live & (micro.op != AluOp.NOP)), out.use_b.eq(live & self._takes_two(micro.op)),
             out.a.eq(next_a), out.b.eq(next_b),
-            out.d.eq(micro.d + Mux(micro.d_mode, i, self.idx)),
+            out.d.eq(micro.d + Mux(micro.d_mode, i, self._at_idx)),
             out.half.eq(micro.a_mode == Mode.STREAM), out.pick.eq(self.idx),
             *(out[name].eq(micro[name] & live)
               for name in ("d_vm", "d_send", "d_square", "d_sum", "d_max", "d_arg", "d_log", "d_floor", "filtered")),
             out.masked.eq(micro.masked), out.idx.eq(self.idx), out.row.eq(entry.row0 + self.idx), out.s.eq(entry.s_out),
             out.exponent.eq(Mux(entry.sumscale, entry.s_in << 1, 0)), out.clear_max.eq(self.done & reads_max),
+            out.round.eq(entry.round),
         ]
 
     def _interlock(self, m, micro, ghost, next_a, next_b):

@@ -5,13 +5,13 @@ from amaranth.lib import data
 #: fields of every matrix entry. `length`: words streamed per row group; `words`: words from row group to row group.
 _MATRIX = {
     "op": 4,          # Op.M_WAIT, GEMV, FETCH or KVW
-    "chan": 3,        # M_WAIT, FETCH
+    "chan": 4,        # M_WAIT, FETCH
     "count": 16,      # M_WAIT: SYNC flits to consume
     "base": 20,       # first word of the block
     "words": 12,
     "length": 12,
     "rows": 16,       # rows streamed (GEMV), rows of the matrix here (FETCH), local dims (KVW of V)
-    "live": 16,       # rows that count as useful (GEMV; 0 when the block was already read in this pass)
+    "live": 16,       # rows that count as useful (GEMV; 0 when the block was already read in this pass, or is no part of the model)
     "act": 12,        # activation buffer address
     "s_in": 8,         # two's complement
     "kv": 1,          # counts as KV, not as weight
@@ -50,7 +50,7 @@ BaseEntry = matrix_entry_layout(False, False)
 #: entry of the vector engine's queue.
 VectorEntry = data.StructLayout({
     "op": 4,          # Op.V_WAIT, RUN, SENDSUM, SENDMAX, SENDCAND, SENDCOUNT or SELECT
-    "chan": 3,
+    "chan": 4,
     "count": 16,      # V_WAIT
     "routine": 10,    # first micro-operation
     "length": 6,      # micro-operations in the routine
@@ -70,6 +70,7 @@ VectorEntry = data.StructLayout({
     "row0": 20,       # global row of element 0 (logits)
     "quad0": 14,      # global quad of element 0 (stage reads)
     "noise": 1,       # the routine reads NOISE, once
+    "slide": 12,      # words of vector memory that STREAM addresses are moved by
 })
 
 #: state of the pass, constant while it runs.
@@ -89,6 +90,6 @@ LaneState = data.StructLayout({"token": 20, "pos": 16, "slot": 16, "ancestors": 
 #: attention geometry, place of this tile and filters (from the CSRs), constant while a model is loaded.
 TileState = data.StructLayout({
     "index": 8, "count": 8, "group_lo": 8, "group_hi": 8, "group_size": 8, "group_index": 8,
-    "heads": 8, "head0": 8, "att_senders": 8, "group": 5, "gp_log2": 3, "hdq": 6,
+    "heads": 8, "head0": 8, "att_senders": 8, "group": 5, "gp_log2": 3, "hdq": 6, "rounds_log2": 2,
     "top_k": 7, "min_p": 1,  # filters; 0 on a tile that does not sample
 })

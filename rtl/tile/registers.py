@@ -15,6 +15,7 @@ CSR_FIELDS = {
     Csr.TILE_INDEX: "index", Csr.TILE_COUNT: "count", Csr.GROUP_LO: "group_lo", Csr.GROUP_HI: "group_hi",
     Csr.GROUP_SIZE: "group_size", Csr.GROUP_INDEX: "group_index", Csr.LOCAL_HEADS: "heads", Csr.HEAD0: "head0",
     Csr.ATT_SENDERS: "att_senders", Csr.GROUP: "group", Csr.GP_LOG2: "gp_log2", Csr.HDQ: "hdq",
+    Csr.ROUNDS_LOG2: "rounds_log2",
     Csr.TOP_K: "top_k", Csr.MIN_P: "min_p",
 }
 #: Those that are there only where passes may sample.

@@ -7,7 +7,7 @@ from amaranth.utils import ceil_log2
 
 from ..contract.constants import ACC_WIDTH
 from ..contract.flits import FlitKind
-from ..contract.isa import SendMode
+from ..contract.isa import ROUNDS_AHEAD, SendMode
 from ..ring.flit import FLIT_STREAM, Flit
 from .queues import TileState
 
@@ -21,7 +21,7 @@ COUNTED = 1
 def job_layout(lanes):
     """One instruction's worth of flits: the words of a RUN (`kind` DATA), or one value per lane (SUM, MAX, CAND), and a SYNC."""
     return data.StructLayout({
-        "kind": 3, "mode": 2, "addr": 12, "lo": 8, "hi": 8, "chan": 3, "quads": 14, "round": 8, "active": lanes,
+        "kind": 3, "mode": 2, "addr": 12, "lo": 8, "hi": 8, "chan": 4, "quads": 14, "round": 8, "active": lanes,
     })
 
 
@@ -46,7 +46,8 @@ class Sender(wiring.Component):
     half_valid: In. halves: In, `lanes` x 16 bits.
     counts: In, `lanes` x 128 bits. What a SUM job of mode COUNTED sends in place of sums, with `addr` that of the job, which is
         even, and one more.
-    sums, maxima, best, rows: In, `lanes` x 96, 32, 32 and 20 bits. A sum's halves have `addr` 0 and 1; a candidate is best | row << 32.
+    sums, maxima, best, rows: In, `lanes` x 96, 32, 32 and 20 bits. A sum's halves have `addr` 0 and 1; a maximum has the job's round modulo
+        ROUNDS_AHEAD; a candidate is best | row << 32.
     done: Out. busy: Out, a job or a flit is waiting.
     tx: Out, stream of Flit; src is left 0.
     """
@@ -138,7 +139,7 @@ class Sender(wiring.Component):
         # Two registers: what and where, then the address. A third one takes the flit that comes while `tx` is refused, so that nothing
         # in front of it depends on the ring in this cycle.
         s1_valid, s1_sync = Signal(), Signal()
-        s1_head = Signal(data.StructLayout({"kind": 3, "lo": 8, "hi": 8, "chan": 3}))
+        s1_head = Signal(data.StructLayout({"kind": 3, "lo": 8, "hi": 8, "chan": 4}))
         s1_addr, s1_factor, s1_lane, s1_data = Signal(12), Signal(8), Signal(3), Signal(64)
         spare_valid, spare, made = Signal(), Signal(Flit, reset_less=True), Signal(Flit)
         m.d.comb += s1_free.eq(~s1_valid | ~spare_valid)
@@ -176,6 +177,8 @@ class Sender(wiring.Component):
         if self._counts:
             with m.If((job.kind == FlitKind.SUM) & (job.mode == COUNTED)):
                 m.d.comb += out["addr"].eq(offset | upper)
+        with m.If(job.kind == FlitKind.MAX):
+            m.d.comb += out["addr"].eq(job.round[:ceil_log2(ROUNDS_AHEAD)])
         with m.If(is_data & (job.mode == SendMode.QUERY)):
             m.d.comb += [
                 vector.eq((lane << gp) + job.round), out["lane"].eq(vector[:shift]), out["factor"].eq(vector >> shift),

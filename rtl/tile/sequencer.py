@@ -3,11 +3,12 @@
 Loops, descriptor look-up and address arithmetic happen here, so that an engine's queue entry holds plain numbers.
 """
 
-from amaranth.hdl import Array, Module, Mux, Signal
+from amaranth.hdl import Array, Const, Module, Mux, Signal
 from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
 
-from ..contract.isa import Block, LoopCount, LoopReg, Op, SendMode, Space, WaitKind
+from ..contract.isa import ROUNDS_AHEAD, Block, LoopCount, LoopReg, Op, SendMode, Space, WaitKind
 from ..contract.noise import SEED_BITS
 from ..contract.precision import Format
 from ..memory.parity import ParityMemory
@@ -93,8 +94,14 @@ class Sequencer(wiring.Component):
         loop_pc = Array(Signal.like(pc, name=f"loop_pc_{r.name.lower()}") for r in LoopReg)
         loop_left = Array(Signal(8, name=f"loop_left_{r.name.lower()}") for r in LoopReg)
         index = Array(Signal(8, name=f"index_{r.name.lower()}") for r in LoopReg)
-        layer, head, j = (index[r] for r in LoopReg)
+        layer, head, j, chunk = (index[r] for r in LoopReg)
         rounds = Signal(8)
+        # Attention rounds go in chunks: the first round of this one, rounds from there on, and which one of its chunk J is.
+        first_round, rounds_left, of_chunk = Signal(8), Signal(8), Signal(ceil_log2(ROUNDS_AHEAD))
+        chunk_size = Const(1, ROUNDS_AHEAD.bit_length()) << self.tile.rounds_log2
+        m.d.comb += [
+            first_round.eq(chunk << self.tile.rounds_log2), rounds_left.eq(rounds - first_round), of_chunk.eq(j & (chunk_size - 1)),
+        ]
         att_total = Signal(16)
         slot_rows, live_slots = Signal(16), Signal(16)
 
@@ -121,6 +128,7 @@ class Sequencer(wiring.Component):
             resolved.address.eq(Mux(op == Op.GEMV, address + product, address)), resolved.count.eq(count_product), resolved.base.eq(base),
             resolved.words.eq(words), resolved.rows.eq(matrix_rows), resolved.s_in.eq(s_in), resolved.round.eq(j),
             resolved.slot_rows.eq(slot_rows), resolved.live_slots.eq(live_slots), resolved.quads.eq(quads),
+            resolved.of_chunk.eq(of_chunk), resolved.slide.eq(product),
         ]
         m.d.sync += self.parity.eq(program.error | descriptors.error | damage)
         if self._nested:
@@ -183,15 +191,17 @@ class Sequencer(wiring.Component):
                         m.next = "END"
                     with m.Case(Op.LOOP):
                         reg = field(word, "reg", Op.LOOP)
-                        count = Signal(8)
+                        count, begin = Signal(8), Signal(8)
                         with m.Switch(field(word, "kind", Op.LOOP)):
                             with m.Case(LoopCount.HEADS):
                                 m.d.comb += count.eq(self.tile.heads)
                             with m.Case(LoopCount.ROUNDS):
-                                m.d.comb += count.eq(rounds)
+                                m.d.comb += [count.eq(Mux(rounds_left < chunk_size, rounds_left, chunk_size)), begin.eq(first_round)]
+                            with m.Case(LoopCount.CHUNKS):
+                                m.d.comb += count.eq((rounds + chunk_size - 1) >> self.tile.rounds_log2)
                             with m.Default():
                                 m.d.comb += count.eq(field(word, "count", Op.LOOP))
-                        m.d.sync += [loop_pc[reg].eq(pc + 1), loop_left[reg].eq(count), index[reg].eq(0)]
+                        m.d.sync += [loop_pc[reg].eq(pc + 1), loop_left[reg].eq(count), index[reg].eq(begin)]
                         with m.If(count == 0):
                             m.d.sync += pc.eq(pc + field(word, "skip", Op.LOOP))
                     with m.Case(Op.ENDLOOP):
@@ -241,6 +251,8 @@ class Sequencer(wiring.Component):
                         m.d.sync += [mul_b.eq(0), block.eq(0)]
                     with m.Default():
                         m.d.sync += [mul_b.eq(run("send_h")), block.eq(product)]
+                        with m.If(run("send_mode") == SendMode.SLOTS):
+                            m.d.sync += mul_a.eq(of_chunk)
                 m.d.sync += count_product.eq(product)
                 m.next = "BLOCK"
             with m.State("BLOCK"):
@@ -250,11 +262,12 @@ class Sequencer(wiring.Component):
                 m.d.sync += [address.eq(product), mul_a.eq(block), mul_b.eq(Mux(op == Op.RUN, self.tile.hdq, desc.block_stride))]
                 m.next = "BASE"
             with m.State("BASE"):
-                m.d.sync += [base.eq(desc.base + product), mul_a.eq(j), mul_b.eq(gemv("act_j"))]
+                m.d.sync += [base.eq(desc.base + product), mul_a.eq(Mux(gemv("slot_words"), of_chunk, j)), mul_b.eq(gemv("act_j"))]
                 with m.If(op == Op.RUN):
+                    m.d.sync += [mul_a.eq(of_chunk), mul_b.eq(run("slide"))]
                     with m.Switch(run("send_mode")):
                         with m.Case(SendMode.SLOTS):
-                            m.d.sync += address.eq(run("send_base") + self.tile.group_index)
+                            m.d.sync += address.eq(run("send_base") + address + self.tile.group_index)
                         with m.Case(SendMode.OUTPUT):
                             m.d.sync += address.eq(run("send_base") + product + quad0)
                         with m.Default():

@@ -249,8 +249,11 @@ class VectorEngine(wiring.Component):
         control = data.StructLayout({"op": 4, "neg_a": 1, "neg_b": 1, "s": 6})
         s1, s2 = Signal(control, reset_less=True), Signal(control, reset_less=True)
         s1_source, s1_max, s1_noise, s1_clear = Signal(2), Signal(), Signal(), Signal()
+        s1_round = Signal.like(collect.show_round)
         m.d.sync += s1_clear.eq(micro.issue & element.clear_max)
-        m.d.comb += collect.max_clear.eq(s1_clear)
+        with m.If(micro.issue):
+            m.d.sync += s1_round.eq(element.round)
+        m.d.comb += [collect.max_clear.eq(s1_clear), collect.show_round.eq(s1_round)]
         with m.If(valid):
             m.d.sync += [*(s1[name].eq(element[name]) for name in ("op", "neg_a", "neg_b", "s")),
                          s1_source.eq(element.a_src), s1_max.eq(element.b_max), s1_noise.eq(element.b_noise)]

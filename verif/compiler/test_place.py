@@ -100,6 +100,9 @@ def test_nothing_overlaps(number, config):
                 continue
             f = decode(t.descriptors[index])
             groups, blocks = -(-f["rows"] // config.banks), local_blocks(d, t.csr)
+            if d.kind == "ones":
+                np.testing.assert_array_equal(t.banks[0, f["base"] : f["base"] + f["words"]].view(np.float16), np.float16(1))
+                assert not t.banks[1:, f["base"] : f["base"] + f["words"]].any()
             if d.tensor or not d.planes:
                 assert f["block_stride"] == groups * f["words"]
                 taken[f["base"] : f["base"] + blocks * f["block_stride"]] += 1

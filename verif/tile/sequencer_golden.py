@@ -1,7 +1,7 @@
 """Reference of the sequencer: the queue entries a program gives, by direct evaluation of each instruction's formula."""
 
 from hayate.rtl.contract import layout
-from hayate.rtl.contract.isa import Block, Cast, LoopCount, LoopReg, Op, Rows, SendMode, WaitKind, When
+from hayate.rtl.contract.isa import CHANNELS, Block, Cast, LoopCount, LoopReg, Op, Rows, SendMode, WaitKind, When
 from hayate.rtl.contract.precision import Format
 
 #: fields of an entry whose GEMV reads weights with integer planes.
@@ -25,8 +25,11 @@ def entries(program, descriptors, tile, pass_, lanes, table=None):
         if i.op == Op.END:
             return matrix, vector
         if i.op == Op.LOOP:
-            count = {LoopCount.IMM: i.count, LoopCount.HEADS: tile["heads"], LoopCount.ROUNDS: rounds}[i.kind]
-            index[i.reg], loops[i.reg] = 0, [pc + 1, count]
+            size = 1 << tile["rounds_log2"]
+            first = index[LoopReg.CHUNK] * size if i.kind == LoopCount.ROUNDS else 0
+            count = {LoopCount.IMM: i.count, LoopCount.HEADS: tile["heads"], LoopCount.ROUNDS: min(size, rounds - first),
+                     LoopCount.CHUNKS: layout.ceil_div(rounds, size)}[i.kind]
+            index[i.reg], loops[i.reg] = first, [pc + 1, count]
             pc += 1 if count else i.skip
         elif i.op == Op.ENDLOOP:
             loops[i.reg][1] -= 1
@@ -43,16 +46,19 @@ def entries(program, descriptors, tile, pass_, lanes, table=None):
 
 
 def _entry(i, descriptors, tile, pass_, index, rounds, table):
-    layer, head, j = index
+    layer, head, j, _ = index
+    of_chunk = j % (1 << tile["rounds_log2"])
     entry = {"op": int(i.op)}
+    if i.op in (Op.M_WAIT, Op.V_WAIT, Op.RUN, Op.SENDSUM, Op.SENDMAX, Op.SENDCOUNT):
+        entry["chan"] = (i.chan + of_chunk * i.by_round) % CHANNELS
     if i.op in (Op.M_WAIT, Op.V_WAIT):
         factor = {WaitKind.ONE: 1, WaitKind.ALL: tile["count"], WaitKind.GROUP: tile["group_size"], WaitKind.LANES: pass_["positions"],
                   WaitKind.ATTEND: tile["att_senders"] * rounds}[i.kind]
-        return entry | {"chan": i.chan, "count": i.count * factor}
+        return entry | {"count": i.count * factor}
     if i.op in (Op.SENDCAND, Op.SELECT):
         return entry
     if i.op in (Op.SENDSUM, Op.SENDMAX, Op.SENDCOUNT):
-        return entry | {"chan": i.chan, "vec": i.vec} | _cast(i, tile)
+        return entry | {"vec": i.vec} | _cast(i, tile)
     d = descriptors[i.desc + layer * (i.dstep if i.op != Op.FETCH else 0)]
     hwm = pass_["hwm"]
     quads = -(-hwm // 4)
@@ -70,15 +76,15 @@ def _entry(i, descriptors, tile, pass_, index, rounds, table):
         live = live_slots if i.rows == Rows.SLOTS else d["rows"]
         copy = {"base": d["base"] + block * d["block_stride"], "words": d["words"]}
         return entry | copy | _planes(i, d, block, descriptors, pass_, table) | {
-            "length": quads if i.slot_words else d["words"], "rows": rows, "live": 0 if i.kv and j else live,
-            "act": i.act + head * i.act_h + j * i.act_j, "s_in": d["s_in"] & 0xFF, "kv": i.kv}
+            "length": quads if i.slot_words else d["words"], "rows": rows, "live": 0 if i.aside or i.kv and j else live,
+            "act": i.act + head * i.act_h + (of_chunk if i.slot_words else j) * i.act_j, "s_in": d["s_in"] & 0xFF, "kv": i.kv}
     address = i.send_base + head * i.send_h + d["quad0"]
     if i.send_mode == SendMode.SLOTS:
-        address = i.send_base + tile["group_index"]
+        address = i.send_base + of_chunk * i.send_h + tile["group_index"]
     elif i.send_mode == SendMode.OUTPUT:
         address = i.send_base + (tile["head0"] + head) * tile["group"] * tile["hdq"] + d["quad0"]
     n = {Rows.DESC: d["rows"] // 2 if i.landing == 2 else d["rows"], Rows.SLOTS: slot_rows, Rows.IMM: i.count}[i.rows]
-    return entry | {"chan": i.chan, "routine": i.routine, "length": i.length, "n": n, "vl": i.vl, "landing": i.landing, "vec": i.vec,
+    return entry | {"slide": of_chunk * i.slide, "routine": i.routine, "length": i.length, "n": n, "vl": i.vl, "landing": i.landing, "vec": i.vec,
                     "round": j, "sumscale": i.sumscale, "s_in": d["s_in"] & 0xFF, "s_out": d["s_out"] & 0xFF, "send": i.send,
                     "send_mode": i.send_mode, "send_addr": address, "row0": d["row0"], "quad0": d["quad0"],
                     "noise": i.noise} | _cast(i, tile)

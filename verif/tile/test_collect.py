@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from hayate.rtl.contract.isa import ROUNDS_AHEAD
 from hayate.rtl.numerics.normalizer import NORM_LATENCY
 from hayate.rtl.tile.collect import LOWEST, Collect
 from hayate.verif.bench import Bench, params, rng
@@ -53,21 +54,25 @@ async def sums_in_any_order(dut):
 async def maxima(dut):
     r, lanes = rng(), params()["lanes"]
     await start(dut)
-    largest = [None] * lanes
+    largest = [[None] * lanes for _ in range(ROUNDS_AHEAD)]
     special = [0.0, -0.0, 1.5, -1.5, 1e-45, -1e-45, float(np.finfo(np.float32).min)]
     for _ in range(1500):
         lane = r.randrange(lanes)
         value = np.float32(r.choice(special) if r.random() < 0.6 else r.gauss(0, 1))
         valid, clear = r.random() < 0.7, r.random() < 0.04
-        dut.max_valid.value, dut.max_clear.value = valid and not clear, clear
+        into, shown = r.randrange(ROUNDS_AHEAD), r.randrange(ROUNDS_AHEAD)
+        clear &= into != shown  # a maximum may come while another round is cleared
+        dut.max_valid.value, dut.max_clear.value, dut.round.value, dut.show_round.value = valid, clear, into, shown
         dut.lane.value, dut.word.value = lane, int(bits(value)) | r.getrandbits(32) << 32
         await clock(dut)
         for k in range(lanes):
-            assert int(getattr(dut, f"maxima__{k}").value) == (LOWEST if largest[k] is None else int(bits(largest[k])))
+            held = largest[shown][k]
+            assert int(getattr(dut, f"maxima__{k}").value) == (LOWEST if held is None else int(bits(held)))
         if clear:
-            largest = [None] * lanes
-        elif valid and (largest[lane] is None or (value, not np.signbit(value)) > (largest[lane], not np.signbit(largest[lane]))):
-            largest[lane] = value
+            largest[shown] = [None] * lanes
+        held = largest[into][lane]
+        if valid and (held is None or (value, not np.signbit(value)) > (held, not np.signbit(held))):
+            largest[into][lane] = value
 
 
 def test_the_reference_rounds_to_even():

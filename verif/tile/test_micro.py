@@ -88,7 +88,7 @@ async def random_routines(dut):
         routine = random_routine(r)
         await load(dut, routine)
         micro = {i: asdict(op) for i, op in enumerate(routine)}
-        this = entry(0, routine=0, length=len(routine), n=r.choice([0, 1, 2, 5, 8, 13]), vl=r.choice([1, 2, 3, 8, 16]))
+        this = entry(0, routine=0, length=len(routine), n=r.choice([0, 1, 2, 5, 8, 13]), vl=r.choice([1, 2, 3, 8, 16]), slide=r.choice([0, 3, 20]), round=r.randrange(9))
         watch.issued.clear(), watch.results.clear()
         first, done = await go(dut, this)
         assert done - first + 1 == vector_timing.run_cycles(this, micro, 1), (this, routine)
@@ -101,6 +101,12 @@ async def random_routines(dut):
         else:
             assert [(x["idx"], x["op"]) for x in elements] == [(idx, op.op) for idx, op in wanted]
             assert watch.issued[0][0] == first + START_LATENCY
+            for x, (idx, op) in zip(elements, wanted):
+                assert x["d"] == op.d + (idx % this["vl"] if op.d_mode else idx + this["slide"]) and x["round"] == this["round"] % 4
+                if op.a_mode == Mode.STREAM:
+                    assert x["a"] == op.a + idx + this["slide"]
+                if op.b_mode == Mode.STREAM:
+                    assert x["b"] == op.b + idx + this["slide"]
         reads_max = any(op.b_src == BSrc.MAXREG and op.op in (AluOp.MUL, AluOp.ADD, AluOp.MAX) for op in routine)
         assert [x["clear_max"] for x in elements] == [0] * (len(elements) - 1) + [int(reads_max)]
         writes = [(t, x["d"] & 63) for t, x in watch.issued if x["d_vm"]]

@@ -1,5 +1,6 @@
 """Channel semaphores against plain counters: posts and takes in any mixture, of the same channel in the same cycle too."""
 
+from hayate.rtl.contract.isa import CHANNELS
 from hayate.verif.bench import Bench, rng
 
 
@@ -18,10 +19,10 @@ async def counts_every_post_and_take(dut):
 
     random = rng()
     await start(dut)
-    levels = [0] * 8
+    levels = [0] * CHANNELS
     both = 0
     for _ in range(3000):
-        post, up, chan = random.getrandbits(1), random.randrange(8), random.randrange(8)
+        post, up, chan = random.getrandbits(1), random.randrange(CHANNELS), random.randrange(CHANNELS)
         count = random.choice([0, 1, 2, levels[chan], levels[chan] + 1, max(levels[chan] - 1, 0), random.getrandbits(16)])
         dut.post.value, dut.post_chan.value, dut.chan.value, dut.count.value, dut.take.value = post, up, chan, count, 0
         await settle()

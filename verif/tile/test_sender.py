@@ -4,7 +4,7 @@ import cocotb
 import numpy as np
 
 from hayate.rtl.contract.flits import CONDUCTOR, FlitKind, unpack_flit
-from hayate.rtl.contract.isa import SendMode
+from hayate.rtl.contract.isa import CHANNELS, ROUNDS_AHEAD, SendMode
 from hayate.rtl.tile.queues import TileState
 from hayate.rtl.tile.sender import COUNTED, QUADS, Sender, job_layout
 from hayate.verif.bench import Bench, params, rng
@@ -35,7 +35,7 @@ class Jobs:
 
     def put(self, **fields):
         lo = self.r.randrange(200)
-        job = {"mode": 0, "addr": self.r.randrange(1 << 10), "lo": lo, "hi": lo + 1, "chan": self.r.randrange(8), "quads": 0, "round": 0,
+        job = {"mode": 0, "addr": self.r.randrange(1 << 10), "lo": lo, "hi": lo + 1, "chan": self.r.randrange(CHANNELS), "quads": 0, "round": self.r.randrange(8),
                "active": self.r.getrandbits(self.lanes), **fields}
         self.jobs.put(packed(job_layout(self.lanes), job))
         active = np.array([job["active"] >> k & 1 for k in range(self.lanes)], bool)
@@ -51,7 +51,7 @@ class Jobs:
             addr, total = (job["addr"], self.counts[k]) if counted else (0, self.sums[k])
             values = {
                 FlitKind.SUM: [(addr | h, total >> 64 * h & (1 << 64) - 1) for h in range(2)],
-                FlitKind.MAX: [(0, self.maxima[k])], FlitKind.CAND: [(0, self.best[k] | self.rows[k] << 32)],
+                FlitKind.MAX: [(job["round"] % ROUNDS_AHEAD, self.maxima[k])], FlitKind.CAND: [(0, self.best[k] | self.rows[k] << 32)],
             }[job["kind"]]
             for addr, word in values:
                 self.golden._send(job["kind"], cast, lane=k, addr=addr, data=word)

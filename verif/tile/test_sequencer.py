@@ -46,6 +46,8 @@ def random_program(r):
     inner = some()
     middle = [*some(), Instr(Op.LOOP, {"reg": LoopReg.J, "kind": r.choice([0, 2]), "count": 2, "skip": len(inner) + 2}), *inner,
               Instr(Op.ENDLOOP, {"reg": LoopReg.J})]
+    chunks = [Instr(Op.LOOP, {"reg": LoopReg.CHUNK, "kind": 3, "skip": len(middle) + 2}), *middle, Instr(Op.ENDLOOP, {"reg": LoopReg.CHUNK})]
+    middle = r.choice([middle, chunks])
     outer = [*some(), Instr(Op.LOOP, {"reg": LoopReg.HEAD, "kind": 1, "skip": len(middle) + 2}), *middle,
              Instr(Op.ENDLOOP, {"reg": LoopReg.HEAD})]
     skipped = some()
@@ -59,7 +61,8 @@ def random_tile(r):
     a = layout.attention(kv_heads, tiles, index)
     return {"index": index, "count": tiles, "group_lo": a.group_lo, "group_hi": a.group_hi, "group_size": a.group_size,
             "group_index": a.group_index, "heads": r.choice([a.heads, 0]), "head0": a.head0, "att_senders": max(tiles, kv_heads),
-            "group": group, "gp_log2": layout.gp_log2(group), "hdq": 4, "top_k": r.choice([0, 0, 1, 64]), "min_p": r.randrange(2)}
+            "group": group, "gp_log2": layout.gp_log2(group), "hdq": 4, "rounds_log2": r.randrange(3),
+            "top_k": r.choice([0, 0, 1, 64]), "min_p": r.randrange(2)}
 
 
 def random_fields(r, layout_):

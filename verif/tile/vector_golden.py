@@ -8,7 +8,7 @@ from hayate.rtl.contract.alu_ops import AluOp
 from hayate.rtl.contract.constants import ACC_LSB, ACC_WIDTH
 from hayate.rtl.contract.filters import COUNTS_BIT, INDEX_SHIFT, ROUND_BIT
 from hayate.rtl.contract.flits import CONDUCTOR, FlitKind
-from hayate.rtl.contract.isa import NEVER, STAGE_BIT, ASrc, BSrc, Mode, Op, PassWord, SendMode
+from hayate.rtl.contract.isa import CHANNELS, NEVER, ROUNDS_AHEAD, STAGE_BIT, ASrc, BSrc, Mode, Op, PassWord, SendMode
 from hayate.rtl.contract.layout import slot_home
 from hayate.verif.golden.numerics import elementary, fp16, fp32, gumbel
 from hayate.verif.tile.filter_golden import FilterGolden
@@ -75,10 +75,10 @@ class VectorGolden:
         self.text = np.zeros(max_slots, np.int64)  # local row -> position in the text
         self.nodes = [None] * lanes  # local row of each lane's slot, where this tile holds it
         self.rows = deque()
-        self.collected, self.maxima = [0] * lanes, np.full(lanes, LOWEST)
+        self.collected, self.maxima = [0] * lanes, np.full((ROUNDS_AHEAD, lanes), LOWEST)
         self.sums, self.largest = [0] * lanes, np.full(lanes, LOWEST)
         self.best = [None] * lanes
-        self.levels = [0] * 8
+        self.levels = [0] * CHANNELS
         self.sent, self.trace, self.saturated = [], [], 0
         self.passes, self.seed = {"positions": 1, "want": 0, "hwm": 0}, 0
         self.lane_states = [{"token": 0, "pos": 0, "slot": 0, "ancestors": 0} for _ in range(lanes)]
@@ -101,8 +101,9 @@ class VectorGolden:
                 self.collected[lane] += (word & 0xFFFFFFFF) << 64 if flit["addr"] & 1 else word
             case FlitKind.MAX:
                 value = np.uint32(word).view(np.float32)
-                if (value, not np.signbit(value)) > (self.maxima[lane], not np.signbit(self.maxima[lane])):
-                    self.maxima[lane] = value
+                maxima = self.maxima[flit["addr"]]
+                if (value, not np.signbit(value)) > (maxima[lane], not np.signbit(maxima[lane])):
+                    maxima[lane] = value
             case FlitKind.SYNC:
                 self.levels[flit["chan"]] += 1
             case FlitKind.PASS if flit["chan"] in (PassWord.LANE, PassWord.COMMIT):
@@ -156,7 +157,7 @@ class VectorGolden:
                 self.sums = [0] * self.lanes
             case Op.SENDMAX:
                 for k in active:
-                    self._send(FlitKind.MAX, cast, lane=k, data=int(bits(self.largest[k])))
+                    self._send(FlitKind.MAX, cast, lane=k, addr=entry["round"] % ROUNDS_AHEAD, data=int(bits(self.largest[k])))
                 self._send(FlitKind.SYNC, cast)
                 self.largest[:] = LOWEST
             case Op.SENDCOUNT:
@@ -194,7 +195,7 @@ class VectorGolden:
                     self._element(entry, micro, done, i, rows, lanes, active, halves)
             done += size
         if any(m["b_src"] == BSrc.MAXREG and m["op"] in TWO_OPERANDS for m in routine):
-            self.maxima[:] = LOWEST
+            self.maxima[entry["round"] % ROUNDS_AHEAD] = LOWEST
         if entry["send"]:
             self._words(entry, halves, lanes, active)
 
@@ -202,18 +203,18 @@ class VectorGolden:
         a = self._operand_a(entry, micro, e, i, rows)
         match micro["b_src"]:
             case BSrc.MAXREG:
-                b = self.maxima.copy()
+                b = self.maxima[entry["round"] % ROUNDS_AHEAD].copy()
             case BSrc.NOISE:
                 positions = np.array([s["pos"] for s in self.lane_states])
                 b = gumbel.noise(self.seed, positions + 1, np.full(self.lanes, entry["row0"] + e + i))
             case _:
-                b = self._vmem(micro["b"], micro["b_mode"], e, i)
+                b = self._vmem(micro["b"], micro["b_mode"], entry["slide"] + e, i)
         y, saturated = compute(micro["op"], -a if micro["neg_a"] else a, -b if micro["neg_b"] else b, entry["s_out"])
         use = active & ~self._hidden(lanes, e + i) if micro["masked"] else active
         y = np.where(use, y, y.dtype.type(0))
         self.saturated += int((saturated & use).sum())
         if micro["d_vm"]:
-            at = micro["d"] + (i if micro["d_mode"] else e + i)
+            at = micro["d"] + (i if micro["d_mode"] else entry["slide"] + e + i)
             self.vmem[:, at] = y if y.dtype == np.float32 else fp16.to_bits(y).astype(np.uint32).view(np.float32)
         kept = self.filters.judge(a) if micro["filtered"] else np.ones(self.lanes, bool)
         if micro["d_floor"]:
@@ -236,7 +237,7 @@ class VectorGolden:
         mode = micro["a_mode"]
         match micro["a_src"]:
             case ASrc.VMEM:
-                return self._vmem(micro["a"], mode, e, i)
+                return self._vmem(micro["a"], mode, entry["slide"] + e, i)
             case ASrc.LANDING:
                 return rows[micro["a"] + (8 * (i // 4) + i % 4 if mode == Mode.TEMP else i)]
             case ASrc.STAGE if mode == Mode.STREAM:

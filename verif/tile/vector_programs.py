@@ -6,10 +6,10 @@ from hayate.rtl.contract.alu_ops import AluOp
 from hayate.rtl.contract.isa import ASrc, BSrc, Micro, Mode
 
 # Vector memory.
-X, C, S, SC = 0, 64, 96, 128
+X, C, S, SC = 0, 64, 96, 256  # behind SC: room for the scores of several rounds
 T = [192 + 8 * k for k in range(6)]
 RINV, ZINV, INVD, EPS, SCALE, ONE, GAIN, LNP = 240, 241, 242, 243, 244, 245, 246, 247
-VMEM_DEPTH = 256
+VMEM_DEPTH = 512
 # Stage buffer, words: an embedding row of 64 elements, two rows of rotary tables of 2 x 16 FP32.
 EMB, ROPE_C, ROPE_F = 0, 16, 32
 STAGE_DEPTH = 64

@@ -6,7 +6,7 @@ import numpy as np
 
 from hayate.rtl.contract.filters import COUNTS_BIT, DIGITS, INDEX_SHIFT, ROUND_BIT, TOP_K_MAX
 from hayate.rtl.contract.flits import FlitKind
-from hayate.rtl.contract.isa import STAGE_BIT, Op, PassWord, SendMode
+from hayate.rtl.contract.isa import CHANNELS, ROUNDS_AHEAD, STAGE_BIT, Op, PassWord, SendMode
 from hayate.rtl.contract.layout import gp_log2, local_slots, rounds
 from hayate.verif.tile.filter_golden import COUNTS, words
 from hayate.verif.tile.vector_golden import bits
@@ -28,7 +28,7 @@ class Step:
 def entry(op, **fields):
     blank = dict.fromkeys(
         ("chan", "count", "routine", "length", "n", "vec", "landing", "round", "sumscale", "s_in", "s_out", "send", "send_mode",
-         "send_addr", "lo", "hi", "row0", "quad0", "noise"), 0)
+         "send_addr", "lo", "hi", "row0", "quad0", "noise", "slide"), 0)
     return {"op": op, "vl": 8, **blank, **fields}
 
 
@@ -89,7 +89,7 @@ class Pass:
 
     def _send(self, mode=SendMode.LINEAR, **fields):
         lo = self.r.randrange(3)
-        where = {"send_addr": self.r.randrange(64), "lo": lo, "hi": lo + 1, "chan": self.r.randrange(8)}
+        where = {"send_addr": self.r.randrange(64), "lo": lo, "hi": lo + 1, "chan": self.r.randrange(CHANNELS)}
         return {"send": 1, "send_mode": mode, **where, **fields}
 
     def _sum(self, vec=0, J=0):
@@ -129,8 +129,11 @@ class Pass:
             self._add(run("rotated", HEAD_DIM, landing=1, round=j, s_out=2, **self._send(SendMode.QUERY)))
         self._add(run("scaled", 4 * r.randint(0, 3), landing=1, **self._send(vl=r.choice([4, 8]))))
         n = local_slots(self.hwm, self.tile["group_size"], self.tile["group_index"])
-        for J in range(rounds(self.positions, self.tile["group"], lanes)):
-            self._attend(n, {"vec": 1, "round": J})
+        for first in range(0, rounds(self.positions, self.tile["group"], lanes), ROUNDS_AHEAD):
+            chunk = range(first, min(first + ROUNDS_AHEAD, rounds(self.positions, self.tile["group"], lanes)))
+            for part in (self._score, self._weigh, self._output):
+                for J in chunk:
+                    part(n, {"vec": 1, "round": J})
         self._add(run("residual", width, landing=1, **self._send()))
         self._sum()
         self._norm()
@@ -156,7 +159,7 @@ class Pass:
         row0 = self.r.randrange(1, 1 << 19)
         self._add(run("temper", n, landing=1, row0=row0))
         self._add(entry(Op.SENDMAX, chan=5, hi=2))
-        self._wait(5, [{"kind": FlitKind.MAX, "lane": k, "data": int(bits(v))} for k, v in enumerate(self.values(self.lanes))], 1)
+        self._wait(5, [{"kind": FlitKind.MAX, "lane": k, "addr": 0, "data": int(bits(v))} for k, v in enumerate(self.values(self.lanes))], 1)
         self._add(run("floor", 1))
         for found in range(DIGITS if self.tile["top_k"] else 0):
             if found:
@@ -173,15 +176,21 @@ class Pass:
             self._add(entry(Op.SELECT))
         self._add(run("keep", n, noise=1, row0=row0))
 
-    def _attend(self, n, lanes):
-        r = self.r
-        self._add(run("scores", n, landing=1, vl=16, **lanes))
-        self._add(entry(Op.SENDMAX, chan=5, hi=2, **lanes))
-        found = [{"kind": FlitKind.MAX, "lane": lane, "data": int(bits(value))}
+    def _score(self, n, lanes):
+        r, J = self.r, lanes["round"] % ROUNDS_AHEAD
+        self._add(run("scores", n, landing=1, vl=16, slide=J * MAX_SLOTS, **lanes))
+        self._add(entry(Op.SENDMAX, chan=8 + J, hi=2, **lanes))
+        found = [{"kind": FlitKind.MAX, "lane": lane, "addr": J, "data": int(bits(value))}
                  for _ in range(3) for lane, value in enumerate(self.values(self.lanes))]
-        found += [{"kind": FlitKind.MAX, "lane": r.randrange(self.lanes), "data": zero << 31} for zero in r.sample([0, 1, 1], 3)]
-        self._wait(5, found, 2)
-        self._add(run("softmax", n, vl=r.choice([4, 16, 64]), s_out=-15, **lanes, **self._send(SendMode.SLOTS)))
+        found += [{"kind": FlitKind.MAX, "lane": r.randrange(self.lanes), "addr": J, "data": zero << 31} for zero in r.sample([0, 1, 1], 3)]
+        self._found = getattr(self, "_found", {}) | {J: found}
+
+    def _weigh(self, n, lanes):
+        r, J = self.r, lanes["round"] % ROUNDS_AHEAD
+        self._wait(8 + J, self._found[J], 2)
+        self._add(run("softmax", n, vl=r.choice([4, 16, 64]), s_out=-15, slide=J * MAX_SLOTS, **lanes, **self._send(SendMode.SLOTS)))
+
+    def _output(self, n, lanes):
         self._sum(vec=1, J=lanes["round"])
         self._add(run("recip", 1, **lanes))
         self._add(run("out", HEAD_DIM, landing=1, s_out=-2, **lanes, **self._send(SendMode.OUTPUT)))

@@ -29,7 +29,7 @@ def run_cycles(entry, micro, lanes, drawn=1):
         for op in routine:
             for i in range(size):
                 step = max(step + 1, issue)
-                issue = max([step + 1, *(written[a] + DEPENDENCE for a in _reads(op, e, i) if a in written)])
+                issue = max([step + 1, *(written[a] + DEPENDENCE for a in _reads(op, entry["slide"] + e, i) if a in written)])
                 if op["a_src"] == ASrc.SUM:
                     issue = step + 1 + lanes + NORM_LATENCY + 2
                 if op["b_src"] == BSrc.NOISE and entry["noise"]:
@@ -38,7 +38,7 @@ def run_cycles(entry, micro, lanes, drawn=1):
                     issue = max(issue, ready)
                     noise.append((ready, issue))
                 if op["d_vm"]:
-                    written[op["d"] + (i if op["d_mode"] else e + i)] = issue
+                    written[op["d"] + (i if op["d_mode"] else entry["slide"] + e + i)] = issue
         e += size
     return step + 1
 

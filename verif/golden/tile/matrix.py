@@ -25,7 +25,7 @@ class MatrixEngine:
     def gemv(self, i, desc):
         """Stream the selected block of `desc` past the activations; results are float32 [rows, lanes in play], scaled by 2**s_in."""
         s = self._state
-        region, at = s.offset(i.act, i.act_h, i.act_j)
+        region, at = s.offset(i.act, i.act_h, i.act_j, j=s.of_chunk if i.slot_words else None)
         lanes = s.lanes_in_play(i.vec)
         if desc.kind == "kcache":
             words = desc.words
@@ -36,6 +36,9 @@ class MatrixEngine:
         elif desc.kind == "vcache":
             words = -(-s.hwm // 4) if i.slot_words else desc.words
             rows = exact_dot(s.values(desc)[s.head][:, :4 * words], self._activations(region, at, words, lanes))
+        elif desc.kind == "ones":
+            words = -(-s.hwm // 4) if i.slot_words else desc.words
+            rows = exact_dot(np.ones((1, 4 * words), np.float16), self._activations(region, at, words, lanes))
         else:
             rows = self._weights(i, desc, region, at, lanes)
         s.landing.append(np.ldexp(rows, desc.s_in).T if desc.s_in else rows.T)

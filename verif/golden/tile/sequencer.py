@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from hayate.rtl.contract.isa import FORMATS, LoopCount, LoopReg, Op, When
+from hayate.rtl.contract.isa import FORMATS, ROUNDS_AHEAD, LoopCount, LoopReg, Op, When
 
 from .matrix import MatrixEngine
 from .state import TileState
@@ -61,8 +61,10 @@ class Tile:
             if op == Op.END:
                 break
             if op == Op.LOOP:
-                count = {LoopCount.IMM: i.count, LoopCount.HEADS: s._kv_heads, LoopCount.ROUNDS: s.rounds}[i.kind]
-                s.index[i.reg] = 0
+                first = s.index[LoopReg.CHUNK] * ROUNDS_AHEAD if i.kind == LoopCount.ROUNDS else 0
+                count = {LoopCount.IMM: i.count, LoopCount.HEADS: s._kv_heads, LoopCount.ROUNDS: min(ROUNDS_AHEAD, s.rounds - first),
+                         LoopCount.CHUNKS: -(-s.rounds // ROUNDS_AHEAD)}[i.kind]
+                s.index[i.reg] = first
                 loops[i.reg] = (pc + 1, count)
                 pc += 1 if count else i.skip
                 continue

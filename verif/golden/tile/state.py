@@ -7,7 +7,7 @@ import numpy as np
 
 from hayate.rtl.contract import layout
 from hayate.rtl.contract.image import evaluate
-from hayate.rtl.contract.isa import Energy, LoopReg
+from hayate.rtl.contract.isa import ROUNDS_AHEAD, Energy, LoopReg
 from hayate.rtl.contract.precision import Format
 
 #: Position of a slot that holds nothing of the text.
@@ -61,7 +61,8 @@ class TileState:
         symbols = {"": 1, "rows": model["hidden"], "heads": model["kv_heads"], "slots": slots, "slot_words": slots // 4, "quad0": 0,
                    "tokens": model["vocab"]}
         self._views = {r.name: (r.of, evaluate(r.shift, symbols)) for r in image.regions if r.of}
-        sizes = {r.name: (r.space, evaluate(r.size, symbols)) for r in image.regions if not r.of}
+        self._strides = {f"{r.name}.stride": evaluate(r.size, symbols) for r in image.regions if r.rounds}
+        sizes = {r.name: (r.space, evaluate(r.size, symbols) * (ROUNDS_AHEAD if r.rounds else 1)) for r in image.regions if not r.of}
         self.act = {n: np.zeros((size, lanes, 4), np.float16) for n, (space, size) in sizes.items() if space == "act"}
         self.stage = {n: np.zeros((size, lanes), np.uint64) for n, (space, size) in sizes.items() if space == "stage"}
         self.vmem = {n: np.zeros((size, lanes), np.float32) for n, (space, size) in sizes.items() if space == "vmem"}
@@ -105,7 +106,7 @@ class TileState:
             rows = model["head_dim"]
         else:
             rows = d.rows // d.blocks
-        return Operand(d.kind, d.tensor, d.words if d.kind != "vcache" else self.max_slots // 4, rows, d.s_in, d.s_out, d.name,
+        return Operand(d.kind, d.tensor, d.words if d.kind not in ("vcache", "ones") else self.max_slots // 4, rows, d.s_in, d.s_out, d.name,
                        d.planes, d.group, d.grids)
 
     def load_precision(self, table):
@@ -173,10 +174,19 @@ class TileState:
             return of, at + shift
         return region, at
 
-    def offset(self, ref, per_head=0, per_j=0):
-        """(region, word) of an activation or stage reference, moved by the loop registers."""
+    def stride(self, value):
+        """A number of words, or a reference to what the regions of attention rounds are apart."""
+        return self._strides[value[0]] if isinstance(value, tuple) else value
+
+    @property
+    def of_chunk(self):
+        """Which one of its chunk the attention round J is."""
+        return self.j % ROUNDS_AHEAD
+
+    def offset(self, ref, per_head=0, per_j=0, *, j=None):
+        """(region, word) of an activation or stage reference, moved by the loop registers; j: in place of J."""
         region, at = self.ref(ref)
-        return region, at + self.head * per_head + self.j * per_j
+        return region, at + self.head * per_head + (self.j if j is None else j) * self.stride(per_j)
 
     def lanes_in_play(self, vec):
         """Lanes from 0 on that hold something: positions, or attention vectors of round J."""

@@ -6,7 +6,7 @@ A routine's iterations do not depend on one another, so each micro-operation is 
 import numpy as np
 
 from hayate.rtl.contract.alu_ops import AluOp
-from hayate.rtl.contract.isa import ASrc, BSrc, Mode, Rows, SendMode
+from hayate.rtl.contract.isa import ROUNDS_AHEAD, ASrc, BSrc, Mode, Rows, SendMode
 
 from ..numerics import elementary, fp32, gumbel
 from ..numerics.exact import exact_sum, exact_sumsq
@@ -26,7 +26,7 @@ class VectorEngine:
         lanes = state.lanes
         self._temps = {}
         self._running_max = np.full(lanes, LOWEST)
-        self._maxreg = np.full(lanes, LOWEST)
+        self._maxreg = np.full((ROUNDS_AHEAD, lanes), LOWEST)
         self._floor = np.full(lanes, LOWEST)
         self._partial, self._collected = [], []
         self.logits, self.scores = [], []  # what d_log and d_arg were given, [elements, lanes] each time
@@ -44,7 +44,7 @@ class VectorEngine:
             if micro.op == AluOp.NOP:
                 continue  # fences order the RTL's pipeline; here nothing is in flight
             a = self._a(micro, i, desc, n, lanes, landing)
-            b = self._b(micro, n, lanes)
+            b = self._b(micro, i, n, lanes)
             read_max |= micro.b_src == BSrc.MAXREG
             y, saturated = self._alu(micro, -a if micro.neg_a else a, -b if micro.neg_b else b, desc.s_out)
             if micro.masked and hidden is not None:
@@ -60,7 +60,7 @@ class VectorEngine:
                 y = np.where(survivors(a, self._floor[:lanes] if s.min_p else None, s.top_k), y, np.float32(-np.inf))
             self._write(micro, i, y, n, lanes)
         if read_max:
-            self._maxreg[:] = LOWEST
+            self._maxreg[s.of_chunk] = LOWEST
 
     def _take_landing(self, rows, lanes):
         landing = self._state.landing.popleft() if rows else np.zeros((0, lanes), np.float32)
@@ -71,7 +71,7 @@ class VectorEngine:
     def _a(self, micro, i, desc, n, lanes, landing):
         s = self._state
         if micro.a_src == ASrc.VMEM:
-            return self._vmem(micro.a, micro.a_mode, n, lanes)
+            return self._vmem(micro.a, micro.a_mode, i, n, lanes)
         if micro.a_src == ASrc.LANDING:
             e = np.arange(n)
             return landing[micro.a + (8 * (e // 4) + e % 4 if micro.a_mode == Mode.TEMP else e)]
@@ -84,12 +84,13 @@ class VectorEngine:
         total = self._sum(lanes)
         return np.ldexp(total, 2 * desc.s_in)[None] if i.sumscale else total[None]
 
-    def _b(self, micro, n, lanes):
+    def _b(self, micro, i, n, lanes):
+        s = self._state
         if micro.b_src == BSrc.MAXREG:
-            return self._maxreg[None, :lanes]
+            return self._maxreg[None, s.of_chunk, :lanes]
         if micro.b_src == BSrc.NOISE:
             return self._noise(n, lanes)
-        return self._vmem(micro.b, micro.b_mode, n, lanes) if micro.op in _BINARY else np.float32(0)
+        return self._vmem(micro.b, micro.b_mode, i, n, lanes) if micro.op in _BINARY else np.float32(0)
 
     def _noise(self, n, lanes):
         """Of each row, which is a token here, at the position behind each lane's; 0 in lanes whose logits are not wanted."""
@@ -97,10 +98,16 @@ class VectorEngine:
         noise[:, s.wanted] = gumbel.noise(s.seed, s.positions[s.wanted] + 1, np.arange(n)[:, None])
         return noise
 
-    def _vmem(self, ref, mode, n, lanes):
+    def _stream(self, ref, i):
+        """(region, element) where a STREAM operand of RUN `i` begins."""
         region, at = self._state.ref(ref)
+        return region, at + self._state.of_chunk * self._state.stride(i.slide)
+
+    def _vmem(self, ref, mode, i, n, lanes):
         if mode == Mode.STREAM:
+            region, at = self._stream(ref, i)
             return self._state.vmem[region][at:at + n, :lanes]
+        region, at = self._state.ref(ref)
         if mode == Mode.SCALAR:
             return self._state.vmem[region][at:at + 1, :lanes]
         values = self._temps[region, at][:n]
@@ -120,7 +127,7 @@ class VectorEngine:
         s = self._state
         y = np.broadcast_to(y, (n, lanes)) if len(y) != n else y
         if micro.d_vm:
-            region, at = s.ref(micro.d)
+            region, at = s.ref(micro.d) if micro.d_mode else self._stream(micro.d, i)
             if micro.d_mode:
                 self._temps[region, at] = y
                 s.vmem[region][at:at + 1, :lanes] = y[:1]  # what a later SCALAR read sees: such RUNs have one element
@@ -155,6 +162,7 @@ class VectorEngine:
                 at = base + s.head * i.send_h + v // s.lanes * s.hdq
                 act[at:at + count, v % s.lanes] = quads[:, p]
         elif i.send_mode == SendMode.SLOTS:
+            base += s.of_chunk * s.stride(i.send_h)
             act[base:base + count, :lanes] = quads
         else:
             for lane in np.flatnonzero(s.active(lanes, True)):
@@ -167,7 +175,7 @@ class VectorEngine:
         self._collected, self._partial = self._partial, []
 
     def send_max(self):
-        self._maxreg = self._running_max
+        self._maxreg[self._state.of_chunk] = self._running_max
         self._running_max = np.full(self._state.lanes, LOWEST)
 
     def _sum(self, lanes):
