@@ -28,16 +28,11 @@ def _scaled(region="RINV", d=("T0", 0), **more):
     return _op(AluOp.MUL, b=(region, 0), b_mode=Mode.SCALAR, **more)
 
 
-def _send(a, **more):
-    """FP16 of `a`, sent."""
-    return _op(AluOp.F16, a=a, d_send=1, **more)
-
-
 def load(scaled):
     """Embedding row of this tile to the residual stream, and to everyone; `scaled`: by the embedding's exponent (EMBX)."""
-    stage = {"a": ("EMB", 0), "a_src": ASrc.STAGE, "a_mode": Mode.STREAM, "d": ("X", 0), "stream": True, "sync": 0}
+    stage = {"a": ("EMB", 0), "a_src": ASrc.STAGE, "a_mode": Mode.STREAM, "d": ("X", 0), "stream": True, "sync": 0, "d_send": 1, "d_square": 1}
     first = _op(AluOp.MUL, b=("EMBX", 0), b_mode=Mode.SCALAR, **stage) if scaled else _op(AluOp.MOV, **stage)
-    return [first, _send(("X", 0), a_mode=Mode.STREAM, d_square=1)]
+    return [first]
 
 
 def rope(head_dim):
@@ -74,14 +69,13 @@ def qk():
         _scaled(),
         _op(AluOp.MUL, a=("T0", 0), b=("CL", 0), b_mode=Mode.STREAM, d=("T1", 0)),
         _op(AluOp.MUL, a=("T0", 0), a_mode=Mode.SWAP, b=("SL", 0), b_mode=Mode.STREAM, d=("T2", 0), sync=0),
-        _op(AluOp.ADD, a=("T1", 0), b=("T2", 0), d=("T1", 0)),
-        _send(("T1", 0)),
+        _op(AluOp.ADD, a=("T1", 0), b=("T2", 0), d_send=1),
     ]
 
 
 def v():
     """Rows divided by the norm."""
-    return [_scaled(), _send(("T0", 0))]
+    return [_scaled(d=None, d_send=1)]
 
 
 def scores():
@@ -94,8 +88,7 @@ def softmax():
     stream = {"a_mode": Mode.STREAM}
     return [
         _op(AluOp.ADD, a=("SC", 0), b=0, b_src=BSrc.MAXREG, neg_b=1, d=("SC", 0), stream=True, masked=1, **stream),
-        _op(AluOp.EXP, a=("SC", 0), d=("SC", 0), stream=True, **stream),
-        _send(("SC", 0), masked=1, **stream),
+        _op(AluOp.EXP, a=("SC", 0), masked=1, d_send=1, **stream),
     ]
 
 
@@ -106,15 +99,12 @@ def recip():
 
 def out():
     """Attention output: the weighted sum of V divided by the sum of the weights."""
-    return [_scaled("ZINV"), _send(("T0", 0))]
+    return [_scaled("ZINV", d=None, d_send=1)]
 
 
 def resid():
     """Add to the residual stream and send it."""
-    return [
-        _op(AluOp.ADD, a=0, b=("X", 0), b_mode=Mode.STREAM, d=("X", 0), stream=True, sync=0, **LANDING),
-        _send(("X", 0), a_mode=Mode.STREAM, d_square=1),
-    ]
+    return [_op(AluOp.ADD, a=0, b=("X", 0), b_mode=Mode.STREAM, d=("X", 0), stream=True, sync=0, d_send=1, d_square=1, **LANDING)]
 
 
 def swiglu():
@@ -128,17 +118,13 @@ def swiglu():
         _op(AluOp.ADD, a=("T2", 0), d=("T2", 0), **one),
         _op(AluOp.RECIP, a=("T2", 0), d=("T2", 0)),
         _op(AluOp.MUL, a=("T0", 0), b=("T2", 0), d=("T2", 0)),
-        _op(AluOp.MUL, a=("T2", 0), b=("T1", 0), d=("T2", 0)),
-        _send(("T2", 0)),
+        _op(AluOp.MUL, a=("T2", 0), b=("T1", 0), d_send=1),
     ]
 
 
 def final():
     """The residual stream times the last norm's gain, for a head that shares the embedding."""
-    return [
-        _op(AluOp.MUL, a=("X", 0), a_mode=Mode.STREAM, b=("GAIN", 0), b_mode=Mode.STREAM, d=("T0", 0), sync=0),
-        _send(("T0", 0)),
-    ]
+    return [_op(AluOp.MUL, a=("X", 0), a_mode=Mode.STREAM, b=("GAIN", 0), b_mode=Mode.STREAM, sync=0, d_send=1)]
 
 
 def head():

@@ -43,7 +43,7 @@ def gemv_image(k, rows, group, formats=tuple(Format)):
                    planes="matrix", group=group),
     )
     micros = (
-        Micro(AluOp.F16, a=("INPUT", 0), a_src=ASrc.STAGE, a_mode=Mode.STREAM, d_send=1, sync=0),
+        Micro(AluOp.MOV, a=("INPUT", 0), a_src=ASrc.STAGE, a_mode=Mode.STREAM, d_send=1, sync=0),
         Micro(AluOp.MOV, a=0, a_src=ASrc.LANDING, a_mode=Mode.STREAM, d_log=1, d_arg=1, sync=0),
     )
     program = tuple(Instr(op, args) for op, args in [

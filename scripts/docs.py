@@ -54,7 +54,7 @@ FIELDS = {
     "base": "first word, the same address in every bank", "words": "64-bit words of a row",
     "block_stride": "words of a bank from block to block", "quad0": "global quad of the tile's first output quad within a block",
     "row0": "global index of the tile's first row (FETCH, logits)", "s_in": "signed; the normalizer multiplies the rounded sum by 2^s_in",
-    "s_out": "signed; F16 makes fp16(x · 2^-s_out)", "alt": "descriptor of the matrix's integer planes; 0: it has none",
+    "s_out": "signed; what is sent or summed is fp16(x · 2^-s_out)", "alt": "descriptor of the matrix's integer planes; 0: it has none",
     "pitch": "words from row group to row group in the hi plane", "lo_offset": "words from a block's hi plane to its lo plane",
     "fp16": "1: the matrix also has its FP16 copy", "grid_out": "governor: outputs count in units of 2^(grid − 48), rounded down",
     "grid_err": "the same for INT8 less INT4", "grid_half": "the same for FP16 less INT8",

@@ -22,8 +22,6 @@ class AluOp(IntEnum):
     """1 / √a"""
     MOV = 7
     """a"""
-    F16 = 8
-    """a · 2^-s as FP16 in the low half of the result; the high half is zero."""
 
 
 ALU_OP_BITS = 4

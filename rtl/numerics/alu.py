@@ -1,6 +1,6 @@
 """One lane of the vector unit's arithmetic."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -8,11 +8,10 @@ from hayate.rtl.contract.alu_ops import ALU_LATENCY, ALU_OP_BITS, AluOp
 from hayate.rtl.numerics.elementary import ELEMENTARY_LATENCY, Elementary, ElementaryFunction
 from hayate.rtl.numerics.fp32_add import FP32_ADD_LATENCY, Fp32Add, Fp32AddMode
 from hayate.rtl.numerics.fp32_mul import FP32_MUL_LATENCY, Fp32Mul
-from hayate.rtl.numerics.to_fp16 import TO_FP16_LATENCY, ToFp16
 
 __all__ = ["VectorAlu"]
 
-assert FP32_ADD_LATENCY == FP32_MUL_LATENCY == ELEMENTARY_LATENCY == TO_FP16_LATENCY + 2 == ALU_LATENCY - 1
+assert FP32_ADD_LATENCY == FP32_MUL_LATENCY == ELEMENTARY_LATENCY == ALU_LATENCY - 1
 
 _OPERATIONS = {
     # operation: (unit, its mode)
@@ -23,7 +22,6 @@ _OPERATIONS = {
     AluOp.EXP: ("elementary", ElementaryFunction.EXP),
     AluOp.RECIP: ("elementary", ElementaryFunction.RECIP),
     AluOp.RSQRT: ("elementary", ElementaryFunction.RSQRT),
-    AluOp.F16: ("to_fp16", 0),
 }
 
 
@@ -31,7 +29,7 @@ class VectorAlu(wiring.Component):
     """An FP32 operation a cycle, on one lane.
 
     `out_valid`, `y` and `sat` follow `valid` by ALU_LATENCY cycles whatever the operation; there is no backpressure.
-    Operands are finite, subnormals included; results are those of `Fp32Add`, `Fp32Mul`, `ToFp16` and `Elementary`,
+    Operands are finite, subnormals included; results are those of `Fp32Add`, `Fp32Mul` and `Elementary`,
     and never infinite or NaN. A unit's registers load only with an operation of its own in their stage, so idle units
     stand still. Reset clears the valid bits.
 
@@ -45,8 +43,6 @@ class VectorAlu(wiring.Component):
         Flip the sign of the operand first.
     a, b : In(32)
         FP32 operands.
-    s : In(signed(6))
-        Exponent to divide by; read by F16 only.
     out_valid, y, sat : Out(1), Out(32), Out(1)
         The result and whether it saturated; `y` and `sat` hold until the next one.
     """
@@ -57,7 +53,6 @@ class VectorAlu(wiring.Component):
     neg_b: In(1)
     a: In(32)
     b: In(32)
-    s: In(signed(6))
     out_valid: Out(1)
     y: Out(32)
     sat: Out(1)
@@ -67,8 +62,7 @@ class VectorAlu(wiring.Component):
         m.submodules.add = add = Fp32Add()
         m.submodules.mul = mul = Fp32Mul()
         m.submodules.elementary = elementary = Elementary()
-        m.submodules.to_fp16 = to_fp16 = ToFp16()
-        units = {"add": add, "mul": mul, "elementary": elementary, "to_fp16": to_fp16}
+        units = {"add": add, "mul": mul, "elementary": elementary}
 
         a, b = Signal(32), Signal(32)
         m.d.comb += [
@@ -77,7 +71,6 @@ class VectorAlu(wiring.Component):
             add.a.eq(a), add.b.eq(b),
             mul.a.eq(a), mul.b.eq(b),
             elementary.x.eq(a),
-            to_fp16.x.eq(a), to_fp16.s.eq(self.s),
         ]  # fmt: skip
         with m.Switch(self.op):
             for op, (unit, mode) in _OPERATIONS.items():
@@ -87,16 +80,6 @@ class VectorAlu(wiring.Component):
                         m.d.comb += add.mode.eq(mode)
                     elif unit == "elementary":
                         m.d.comb += elementary.mode.eq(mode)
-
-        # The conversion is two stages shorter than the others.
-        f16_ready, f16_valid, f16_sat = Signal(), Signal(), Signal()
-        f16_y = Signal(16)
-        m.d.sync += [f16_ready.eq(to_fp16.out_valid), f16_valid.eq(f16_ready)]
-        first_y, first_sat = Signal(16), Signal()
-        with m.If(to_fp16.out_valid):
-            m.d.sync += [first_y.eq(to_fp16.y), first_sat.eq(to_fp16.sat)]
-        with m.If(f16_ready):
-            m.d.sync += [f16_y.eq(first_y), f16_sat.eq(first_sat)]
 
         # At most one unit delivers in a cycle; none does for NOP.
         present = Signal(ALU_LATENCY)
@@ -109,5 +92,5 @@ class VectorAlu(wiring.Component):
             with m.Elif(elementary.out_valid):
                 m.d.sync += [self.y.eq(elementary.y), self.sat.eq(elementary.sat)]
             with m.Else():
-                m.d.sync += [self.y.eq(Mux(f16_valid, f16_y, 0)), self.sat.eq(f16_valid & f16_sat)]
+                m.d.sync += [self.y.eq(0), self.sat.eq(0)]
         return m

@@ -25,14 +25,14 @@ class Counters(wiring.Component):
     clear: In. All counters to 0; wins over a count in the same cycle.
     counting, running: In. cause: In(4), a Counter.
     useful: In, bank words read this cycle that the pass needs; useful_kv: In, they are K or V.
-    saturated: In(4), results saturated this cycle. corrected, uncorrectable, parity: In, one event each.
+    saturated: In(5), results saturated this cycle. corrected, uncorrectable, parity: In, one event each.
     select: In(4). value: Out(32).
     """
 
     def __init__(self, useful_bits):
         super().__init__({
             "clear": In(1), "counting": In(1), "running": In(1), "cause": In(4), "useful": In(useful_bits), "useful_kv": In(1),
-            "saturated": In(4), "corrected": In(1), "uncorrectable": In(1), "parity": In(1),
+            "saturated": In(5), "corrected": In(1), "uncorrectable": In(1), "parity": In(1),
             "select": In(4), "value": Out(COUNTER_BITS),
         })
 

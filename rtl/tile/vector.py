@@ -10,6 +10,7 @@ from ..contract.isa import ASrc, Op
 from ..contract.noise import SEED_BITS
 from ..numerics.alu import VectorAlu
 from ..numerics.reducer import REDUCER_LATENCY, Reducer
+from ..numerics.to_fp16 import TO_FP16_LATENCY, ToFp16
 from ..ring.flit import FLIT_STREAM, Flit
 from .argmax import ArgMax
 from .collect import Collect
@@ -25,6 +26,8 @@ from .sender import COUNTED, Sender
 from .stage import StageBuffer
 from .vector_memory import VectorMemory
 
+#: Cycles from the last result to complete sums.
+_SETTLED = TO_FP16_LATENCY + REDUCER_LATENCY
 _SENDS = {Op.SENDSUM: FlitKind.SUM, Op.SENDMAX: FlitKind.MAX, Op.SENDCAND: FlitKind.CAND, Op.SENDCOUNT: FlitKind.SUM}
 assert RESULT_LATENCY == 2 + KEEP_LATENCY, "what is kept shall meet the result"
 
@@ -54,7 +57,7 @@ class VectorEngine(wiring.Component):
     row_valid, row: In, `lanes` x FP32. A finished row; release: Out(8), landing rows freed this cycle.
     tx: Out, stream of Flit.
     trace_valid, trace_row(20), trace_mask(lanes), trace_values: Out. Logits of one row: wanted positions, `lanes` x FP32.
-    busy: Out. saturated: Out(4), results saturated (one cycle late). parity: Out, a strobe per cycle with a damaged word.
+    busy: Out. saturated: Out(5), results and conversions saturated (one cycle late). parity: Out, a strobe per cycle with a damaged word.
     """
 
     def __init__(self, lanes: int, vmem_depth: int, stage_depth: int, micro_depth: int, landing_depth: int, max_slots: int, *,
@@ -68,7 +71,7 @@ class VectorEngine(wiring.Component):
             "rx_valid": In(1), "rx": In(Flit), "row_valid": In(1), "row": In(32).array(lanes), "release": Out(8),
             "tx": Out(FLIT_STREAM),
             "trace_valid": Out(1), "trace_row": Out(20), "trace_mask": Out(lanes), "trace_values": Out(32).array(lanes),
-            "busy": Out(1), "saturated": Out(4), "parity": Out(1),
+            "busy": Out(1), "saturated": Out(5), "parity": Out(1),
         })
 
     def elaborate(self, platform):
@@ -112,7 +115,7 @@ class VectorEngine(wiring.Component):
         # Instructions.
         kind = Signal(3)
         job, look, clear = sender.job, Signal(), Signal()
-        settled = Signal(range(REDUCER_LATENCY + 1))  # cycles since the last result, up to the reducers' latency
+        settled = Signal(range(_SETTLED + 1))  # cycles since the last result, up to _SETTLED
         sends_words = Signal()
         m.d.comb += [
             lanes_of.look.eq(look), lanes_of.serve.eq(micro.begun), lanes_of.vec.eq(entry.vec), lanes_of.round.eq(entry.round),
@@ -144,7 +147,7 @@ class VectorEngine(wiring.Component):
                 ]
         with m.If(~micro.idle):
             m.d.sync += settled.eq(0)
-        with m.Elif(settled != REDUCER_LATENCY):
+        with m.Elif(settled != _SETTLED):
             m.d.sync += settled.eq(settled + 1)
 
         with m.FSM(name="walk") as walk:
@@ -176,7 +179,7 @@ class VectorEngine(wiring.Component):
                     with m.If(filters.selected):
                         m.next = "IDLE"
             with m.State("DRAIN"):
-                with m.If(micro.idle & (settled == REDUCER_LATENCY)):
+                with m.If(micro.idle & (settled == _SETTLED)):
                     m.d.comb += job.valid.eq(1)
                     with m.If(job.ready):
                         m.next = "SEND"
@@ -226,12 +229,12 @@ class VectorEngine(wiring.Component):
 
         # Whom a result counts for, and where it goes, travels beside the arithmetic.
         goals = ("d_send", "d_square", "d_sum", "d_max", "d_arg", "d_log", "d_floor", "filtered")
-        flight = data.StructLayout({**{name: 1 for name in goals}, "row": 20, "use": lanes})
+        flight = data.StructLayout({**{name: 1 for name in goals}, "row": 20, "use": lanes, "s": 6})
         entering, valid = Signal(flight), Signal()
         hidden = Signal(lanes)
         m.d.comb += [
             hidden.eq(Mux(element.masked, mask.hidden | (element.idx >= lanes_of.limit).replicate(lanes), 0)),
-            entering.use.eq(lanes_of.serving & ~hidden), entering.row.eq(element.row),
+            entering.use.eq(lanes_of.serving & ~hidden), entering.row.eq(element.row), entering.s.eq(element.s),
             *(entering[name].eq(element[name]) for name in goals),
             # What has no destination has no effect: the pass of a RUN without elements.
             valid.eq(micro.issue & (element.d_vm | Cat(element[name] for name in goals).any())),
@@ -246,7 +249,7 @@ class VectorEngine(wiring.Component):
             stages.append(content)
 
         # Stage 1: what comes out of the memories; stage 2: operands.
-        control = data.StructLayout({"op": 4, "neg_a": 1, "neg_b": 1, "s": 6})
+        control = data.StructLayout({"op": 4, "neg_a": 1, "neg_b": 1})
         s1, s2 = Signal(control, reset_less=True), Signal(control, reset_less=True)
         s1_source, s1_max, s1_noise, s1_clear = Signal(2), Signal(), Signal(), Signal()
         s1_round = Signal.like(collect.show_round)
@@ -255,14 +258,26 @@ class VectorEngine(wiring.Component):
             m.d.sync += s1_round.eq(element.round)
         m.d.comb += [collect.max_clear.eq(s1_clear), collect.show_round.eq(s1_round)]
         with m.If(valid):
-            m.d.sync += [*(s1[name].eq(element[name]) for name in ("op", "neg_a", "neg_b", "s")),
+            m.d.sync += [*(s1[name].eq(element[name]) for name in ("op", "neg_a", "neg_b")),
                          s1_source.eq(element.a_src), s1_max.eq(element.b_max), s1_noise.eq(element.b_noise)]
         with m.If(stages_valid[1]):
             m.d.sync += s2.eq(s1)
         out, out_valid = stages[-1], stages_valid[-1]
+        # What is sent or summed is rounded to FP16 behind the result.
+        rounds, rounded = Signal(), [Signal(data.StructLayout({"use": lanes, "send": 1, "add": 1, "square": 1}), name=f"r{k}_flight")
+                                     for k in range(TO_FP16_LATENCY + 1)]
+        m.d.comb += [
+            rounds.eq(out_valid & (out.d_send | out.d_square | out.d_sum)), rounded[0].use.eq(out.use),
+            rounded[0].send.eq(out_valid & out.d_send), rounded[0].add.eq(out_valid & (out.d_square | out.d_sum)),
+            rounded[0].square.eq(out.d_square),
+        ]
+        for now, later in zip(rounded, rounded[1:]):
+            m.d.sync += later.eq(now)
+        last = rounded[-1]
         saturations = []
         for k in range(lanes):
             m.submodules[f"alu_{k}"] = alu = VectorAlu()
+            m.submodules[f"to_fp16_{k}"] = to_fp16 = ToFp16()
             s1_row = Signal(32, name=f"s1_row_{k}", reset_less=True)
             s2_a, s2_b = Signal(32, name=f"s2_a_{k}", reset_less=True), Signal(32, name=f"s2_b_{k}", reset_less=True)
             with m.If(valid & (element.a_src == ASrc.LANDING)):
@@ -282,20 +297,20 @@ class VectorEngine(wiring.Component):
             result = Signal(32, name=f"result_{k}")
             m.d.comb += [
                 alu.valid.eq(stages_valid[2]), alu.op.eq(s2.op), alu.neg_a.eq(s2.neg_a), alu.neg_b.eq(s2.neg_b),
-                alu.a.eq(s2_a), alu.b.eq(s2_b), alu.s.eq(s2.s.as_signed()),
+                alu.a.eq(s2_a), alu.b.eq(s2_b),
                 result.eq(Mux(out.use[k], alu.y, 0)), vmem.write_data[k].eq(Mux(load_vmem, self.rx.data, result)),
-                sender.halves[k].eq(result), argmax.values[k].eq(alu.y), self.trace_values[k].eq(alu.y),
+                to_fp16.valid.eq(rounds), to_fp16.x.eq(result), to_fp16.s.eq(out.s.as_signed()),
+                sender.halves[k].eq(to_fp16.y), argmax.values[k].eq(alu.y), self.trace_values[k].eq(alu.y),
                 argmax.arg_valid[k].eq(out_valid & out.d_arg & (~out.filtered | filters.keep[k] if filters else 1)),
                 argmax.max_valid[k].eq(out_valid & out.d_max & out.use[k]),
-                reducers[k].valid.eq(out_valid & (out.d_square | out.d_sum) & out.use[k]), reducers[k].square.eq(out.d_square),
-                reducers[k].h.eq(result),
+                reducers[k].valid.eq(last.add & last.use[k]), reducers[k].square.eq(last.square), reducers[k].h.eq(to_fp16.y),
             ]
             if filters:
                 m.d.comb += [filters.z[k].eq(s2_a), filters.floor[k].eq(alu.y)]
-            saturations.append(out_valid & alu.sat & out.use[k])
+            saturations += [out_valid & alu.sat & out.use[k], to_fp16.out_valid & to_fp16.sat & last.use[k]]
         m.d.comb += [
             vmem.write.eq(micro.result | load_vmem), vmem.write_addr.eq(Mux(load_vmem, self.rx.addr, micro.result_addr)),
-            sender.half_valid.eq(out_valid & out.d_send), argmax.row.eq(out.row),
+            sender.half_valid.eq(last.send), argmax.row.eq(out.row),
             self.trace_valid.eq(out_valid & out.d_log), self.trace_row.eq(out.row), self.trace_mask.eq(wanted),
         ]
         if filters:

@@ -1,6 +1,6 @@
 """The program: jumps land where they should, every channel balances, every send stays inside its region."""
 
-from collections import Counter
+from collections import Counter, deque
 
 import pytest
 
@@ -8,7 +8,7 @@ from hayate.compiler import compile_model, place
 from hayate.rtl.contract.config import Config
 from hayate.rtl.contract.image import evaluate
 from hayate.rtl.contract.isa import BSrc, Cast, Csr, LoopCount, LoopReg, Op, Rows, SendMode, WaitKind, When
-from hayate.rtl.contract.layout import rounds
+from hayate.rtl.contract.layout import local_slots, rounds
 from hayate.verif.models.tiny import write_tiny_model
 
 CONFIG = dict(bank_depth=1 << 16, vmem_depth=1024, max_slots=52)
@@ -28,14 +28,16 @@ def walk(image, placement, tile, positions, want, choice=CHOICES[0]):
     sample, filters, top_k = choice
     csr = placement.tiles[tile].csr
     lanes = placement.config.lanes
-    counts = {LoopCount.HEADS: csr[Csr.LOCAL_HEADS], LoopCount.ROUNDS: rounds(positions, csr[Csr.GROUP], lanes)}
+    total, chunk = rounds(positions, csr[Csr.GROUP], lanes), 1 << csr[Csr.ROUNDS_LOG2]
     registers, stack, pc = dict.fromkeys(LoopReg, 0), [], 0
     while True:
         i = image.program[pc]
         if i.op == Op.LOOP:
-            count = i.count if i.kind == LoopCount.IMM else counts[i.kind]
-            registers[i.reg] = 0
-            stack.append((pc, count))
+            first = registers[LoopReg.CHUNK] * chunk if i.kind == LoopCount.ROUNDS else 0
+            count = {LoopCount.IMM: i.count, LoopCount.HEADS: csr[Csr.LOCAL_HEADS], LoopCount.ROUNDS: min(chunk, total - first),
+                     LoopCount.CHUNKS: -(-total // chunk)}[i.kind]
+            registers[i.reg] = first
+            stack.append((pc, first + count))
             pc += 1 if count else i.skip
         elif i.op == Op.ENDLOOP:
             start, count = stack.pop()
@@ -94,12 +96,15 @@ def test_every_channel_balances(image, untied, tiles, lanes, positions, want, ch
             reach = {Cast.ALL: range(tiles), Cast.GROUP: range(csr[Csr.GROUP_LO], csr[Csr.GROUP_HI] + 1), Cast.SELF: [t]}
             factor = {WaitKind.ONE: 1, WaitKind.ALL: tiles, WaitKind.GROUP: csr[Csr.GROUP_SIZE], WaitKind.LANES: positions,
                       WaitKind.ATTEND: csr[Csr.ATT_SENDERS] * rounds(positions, csr[Csr.GROUP], lanes)}
-            for i, _ in walk(model, placement, t, positions, want, choice):
+            for i, at in walk(model, placement, t, positions, want, choice):
+                if i.op not in (Op.M_WAIT, Op.V_WAIT, Op.SENDSUM, Op.SENDMAX, Op.SENDCOUNT, Op.RUN):
+                    continue
+                chan = i.chan + (at[LoopReg.J] % (1 << csr[Csr.ROUNDS_LOG2]) if i.by_round else 0)
                 if i.op in (Op.SENDSUM, Op.SENDMAX, Op.SENDCOUNT) or (i.op == Op.RUN and i.send):
-                    sent.update((to, i.chan) for to in reach[i.cast])
+                    sent.update((to, chan) for to in reach[i.cast])
                 elif i.op in (Op.M_WAIT, Op.V_WAIT):
-                    taken[t, i.chan] += i.count * factor[i.kind]
-                    assert engines.setdefault(i.chan, i.op) == i.op
+                    taken[t, chan] += i.count * factor[i.kind]
+                    assert engines.setdefault(chan, i.op) == i.op
         assert sent == taken
 
 
@@ -107,9 +112,8 @@ def fetches(image):
     return Counter(i.chan for i in image.program if i.op == Op.FETCH)
 
 
-def test_landing_rows_are_all_consumed(image):
-    """Each GEMV is followed by the one RUN that consumes its rows, over as many elements as it has rows; its logits by one of three."""
-    pending, samples = None, next(at for at, i in enumerate(image.program) if i.op == Op.SKIP and i.when == When.SAMPLES)
+def test_logits_go_to_one_of_three_routines(image):
+    samples = next(at for at, i in enumerate(image.program) if i.op == Op.SKIP and i.when == When.SAMPLES)
     head, *others = (image.program[samples + at] for at in (1, 4, 6))
     named = ("desc", "rows", "landing", "vl")
     assert all([getattr(head, f) for f in named] == [getattr(other, f) for f in named] for other in others)
@@ -117,20 +121,21 @@ def test_landing_rows_are_all_consumed(image):
         noise = [m.b_src for m in image.micros[i.routine:i.routine + i.length]].count(BSrc.NOISE)
         assert noise == i.noise
     assert [i.noise for i in (head, *others)] == [0, 1, 0]
-    for at, i in enumerate(image.program):
-        if at in (samples + 4, samples + 6):
-            continue
+
+
+@pytest.mark.parametrize("tiles, lanes, positions", [(1, 1, 1), (2, 2, 2), (4, 4, 3)])
+def test_landing_rows_are_all_consumed(image, tiles, lanes, positions):
+    """What GEMVs leave is taken in that order, each by the one RUN that names its matrix, over as many elements as it has rows."""
+    placement, left = place(image, Config(tiles=tiles, lanes=lanes, **CONFIG)), deque()
+    for i, at in walk(image, placement, 0, positions, want=True):
+        of = (getattr(i, "desc", None), at[LoopReg.LAYER], at[LoopReg.J]) if i.op in (Op.GEMV, Op.RUN) else None
         if i.op == Op.GEMV:
-            assert pending is None
-            pending = i
+            left.append((of, 1 if image.descriptors[i.desc].kind == "ones" else (i.dstep, i.rows)))
         elif i.op == Op.RUN and i.landing:
-            assert (pending.desc, pending.dstep, pending.rows) == (i.desc, i.dstep, i.rows)
-            first, length = i.routine, i.length
-            reads = [m for m in image.micros[first : first + length] if m.a_src == 1]
-            assert len(reads) == i.landing
-            assert i.vl * i.landing <= 16
-            pending = None
-    assert pending is None
+            assert left.popleft() == (of, i.count if i.rows == Rows.IMM else (i.dstep, i.rows))
+            reads = [m for m in image.micros[i.routine:i.routine + i.length] if m.a_src == 1]
+            assert len(reads) == i.landing and i.vl * i.landing <= 16
+    assert not left
 
 
 @pytest.mark.parametrize("tiles, lanes", [(1, 4), (2, 2), (5, 1), (4, 4)])
@@ -141,32 +146,46 @@ def test_addresses_stay_inside_their_regions(image, untied, tiles, lanes):
         for t in range(tiles):
             symbols = {"rows": 0, "heads": 0, "slots": 0, "slot_words": placement.slots // 4}
             csr, shares = placement.tiles[t].csr, placement.tiles[t].shares
+            values = {"PR.stride": placement.slots // 4, "SC.stride": max(
+                local_slots(placement.slots, p.csr[Csr.GROUP_SIZE], p.csr[Csr.GROUP_INDEX]) for p in placement.tiles)}
             symbols["heads"] = max(p.csr[Csr.LOCAL_HEADS] for p in placement.tiles)
+            symbols["slots"] = values["SC.stride"]
             heads, padded = csr[Csr.LOCAL_HEADS], hdq << csr[Csr.GP_LOG2]
+
+            def size(region, symbols=symbols, csr=csr):
+                return evaluate(region.size, symbols) << (csr[Csr.ROUNDS_LOG2] if region.rounds else 0)
+
             for i in model.program:
                 if i.op == Op.GEMV:
                     d = model.descriptors[i.desc]
                     words = placement.slots // 4 if i.slot_words else shares[d.name][1].words
                     j = (1 << csr[Csr.GP_LOG2]) - 1 if i.vec else 0
-                    last = i.act_h * (heads - 1) + i.act_j * j + words
-                    assert last <= evaluate(model.region(i.act[0]).size, symbols), i
+                    step = i.act_j
+                    if i.slot_words:
+                        j, step = min(j, (1 << csr[Csr.ROUNDS_LOG2]) - 1), values[i.act_j[0]]
+                    last = i.act_h * (heads - 1) + step * j + words
+                    assert last <= size(model.region(i.act[0])), i
+                elif i.op == Op.RUN and i.slide:
+                    local = local_slots(placement.slots, csr[Csr.GROUP_SIZE], csr[Csr.GROUP_INDEX])
+                    assert values[i.slide[0]] * ((1 << csr[Csr.ROUNDS_LOG2]) - 1) + local <= size(model.region("SC"))
+                    assert placement.regions[i.slide[0]] == values[i.slide[0]]
                 elif i.op == Op.RUN and i.send:
                     share = shares[model.descriptors[i.desc].name][1]
                     quads = share.rows // (4 * max(1, i.landing))
-                    last = i.send_h * (heads - 1) + share.quad0 + quads
+                    last = (0 if i.send_mode == SendMode.SLOTS else i.send_h) * (heads - 1) + share.quad0 + quads
                     if i.send_mode == SendMode.QUERY:
                         last += padded - hdq
                     elif i.send_mode == SendMode.SLOTS:
                         assert i.rows == Rows.SLOTS
-                        last = placement.slots // 4
+                        last = placement.slots // 4 + values[i.send_h[0]] * ((1 << csr[Csr.ROUNDS_LOG2]) - 1)
                     elif i.send_mode == SendMode.OUTPUT:
                         last = ((csr[Csr.HEAD0] + heads) * csr[Csr.GROUP] - 1) * hdq + share.quad0 + quads
-                    assert last <= evaluate(model.region(i.send_base[0]).size, symbols), i
+                    assert last <= size(model.region(i.send_base[0])), i
 
 
 def test_program_is_the_same_for_every_layer_count(tmp_path):
     deep = compile_model(write_tiny_model(tmp_path / "deep", layers=7))
-    assert len(deep.program) < 90
+    assert len(deep.program) < 100
     first, _ = deep.descriptor("layers.0.wdown")
     last, d = deep.descriptor("layers.6.wdown")
     run = next(i for i in deep.program if i.op == Op.RUN and i.desc == first)

@@ -12,29 +12,27 @@ from hayate.verif.numerics import fp32_lane as lane
 BENCH = Bench(lambda: VectorAlu())
 
 GOLDEN = {
-    AluOp.NOP: lambda a, b, s: (np.zeros(1, np.float32), np.zeros(1, bool)),
-    AluOp.MUL: lambda a, b, s: fp32.mul(a, b),
-    AluOp.ADD: lambda a, b, s: fp32.add(a, b),
-    AluOp.MAX: lambda a, b, s: fp32.maximum(a, b),
-    AluOp.EXP: lambda a, b, s: elementary.exp(a),
-    AluOp.RECIP: lambda a, b, s: elementary.recip(a),
-    AluOp.RSQRT: lambda a, b, s: elementary.rsqrt(a),
-    AluOp.MOV: lambda a, b, s: (a, np.zeros(1, bool)),
-    AluOp.F16: lambda a, b, s: fp32.to_fp16(a, s),
+    AluOp.NOP: lambda a, b: (np.zeros(1, np.float32), np.zeros(1, bool)),
+    AluOp.MUL: lambda a, b: fp32.mul(a, b),
+    AluOp.ADD: lambda a, b: fp32.add(a, b),
+    AluOp.MAX: lambda a, b: fp32.maximum(a, b),
+    AluOp.EXP: lambda a, b: elementary.exp(a),
+    AluOp.RECIP: lambda a, b: elementary.recip(a),
+    AluOp.RSQRT: lambda a, b: elementary.rsqrt(a),
+    AluOp.MOV: lambda a, b: (a, np.zeros(1, bool)),
 }
 
 
-def operation(op, a, b, *, neg_a=0, neg_b=0, s=0):
+def operation(op, a, b, *, neg_a=0, neg_b=0):
     x, y = lane.floats([a ^ neg_a << 31]), lane.floats([b ^ neg_b << 31])
-    result, saturated = GOLDEN[op](x, y, s)
-    inputs = {"op": int(op), "neg_a": neg_a, "neg_b": neg_b, "a": a, "b": b, "s": s & 63}
+    result, saturated = GOLDEN[op](x, y)
+    inputs = {"op": int(op), "neg_a": neg_a, "neg_b": neg_b, "a": a, "b": b}
     return inputs, {"y": int(lane.patterns(result)[0]), "sat": int(saturated[0])}
 
 
 def random_operations(generator, count):
     return [
-        operation(generator.choice(list(AluOp)), a, b, neg_a=generator.getrandbits(1), neg_b=generator.getrandbits(1),
-                  s=generator.randrange(-32, 32))
+        operation(generator.choice(list(AluOp)), a, b, neg_a=generator.getrandbits(1), neg_b=generator.getrandbits(1))
         for a, b in lane.pairs(generator, count)
     ]
 

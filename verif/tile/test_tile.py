@@ -223,7 +223,7 @@ WORDS, ROWS, AT, STAGE, SEND, S_OUT = 4, 6, 40, 5, 3, 2
 PROGRAM = [
     Instr(Op.FETCH, {"desc": 2, "index": FetchIndex.TOKEN, "stage": STAGE, "chan": 6}),
     Instr(Op.V_WAIT, {"chan": 6, "kind": WaitKind.LANES, "count": 1}),
-    Instr(Op.RUN, {"desc": 2, "routine": 1, "length": 2, "rows": Rows.IMM, "count": 4 * WORDS, "vl": 8, "send": 1, "send_base": SEND}),
+    Instr(Op.RUN, {"desc": 2, "routine": 1, "length": 1, "rows": Rows.IMM, "count": 4 * WORDS, "vl": 8, "send": 1, "send_base": SEND}),
     Instr(Op.SENDSUM, {"chan": 1}),
     Instr(Op.M_WAIT, {"chan": 0, "kind": WaitKind.ALL, "count": 1}),
     Instr(Op.V_WAIT, {"chan": 1, "kind": WaitKind.ALL, "count": 1}),
@@ -232,8 +232,7 @@ PROGRAM = [
     Instr(Op.END),
 ]
 MICROS = {
-    1: Micro(AluOp.MOV, a=STAGE, a_src=ASrc.STAGE, a_mode=Mode.STREAM, d=16, d_vm=1, d_mode=0, sync=0),
-    2: Micro(AluOp.F16, a=16, a_mode=Mode.STREAM, d_send=1, d_square=1),
+    1: Micro(AluOp.MOV, a=STAGE, a_src=ASrc.STAGE, a_mode=Mode.STREAM, d=16, d_vm=1, d_mode=0, sync=0, d_send=1, d_square=1),
     3: Micro(AluOp.MOV, a=0, a_src=ASrc.SUM, d=0, d_vm=1, sync=0),  # reading the sum empties it
 }
 

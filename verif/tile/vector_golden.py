@@ -34,8 +34,8 @@ def round_sum(acc, exponent):
     return np.float32(np.copysign(np.ldexp(float(kept), drop + ACC_LSB + exponent), acc))
 
 
-def compute(op, a, b, s):
-    """(result, saturated) of an operation on lanes; F16 gives float16."""
+def compute(op, a, b):
+    """(result, saturated) of an operation on lanes."""
     zero = np.zeros(a.shape, np.float32)
     match op:
         case AluOp.MUL:
@@ -52,8 +52,6 @@ def compute(op, a, b, s):
             return elementary.rsqrt(a)
         case AluOp.MOV:
             return a, zero != 0
-        case AluOp.F16:
-            return fp32.to_fp16(a, s)
         case _:
             return zero, zero != 0
 
@@ -209,20 +207,23 @@ class VectorGolden:
                 b = gumbel.noise(self.seed, positions + 1, np.full(self.lanes, entry["row0"] + e + i))
             case _:
                 b = self._vmem(micro["b"], micro["b_mode"], entry["slide"] + e, i)
-        y, saturated = compute(micro["op"], -a if micro["neg_a"] else a, -b if micro["neg_b"] else b, entry["s_out"])
+        y, saturated = compute(micro["op"], -a if micro["neg_a"] else a, -b if micro["neg_b"] else b)
         use = active & ~self._hidden(lanes, e + i) if micro["masked"] else active
         y = np.where(use, y, y.dtype.type(0))
         self.saturated += int((saturated & use).sum())
         if micro["d_vm"]:
             at = micro["d"] + (i if micro["d_mode"] else entry["slide"] + e + i)
-            self.vmem[:, at] = y if y.dtype == np.float32 else fp16.to_bits(y).astype(np.uint32).view(np.float32)
+            self.vmem[:, at] = y
         kept = self.filters.judge(a) if micro["filtered"] else np.ones(self.lanes, bool)
         if micro["d_floor"]:
             self.filters.set_floor(y)
+        half, overflows = fp32.to_fp16(y, entry["s_out"])
+        if micro["d_send"] or micro["d_square"] or micro["d_sum"]:
+            self.saturated += int((overflows & use).sum())
         if micro["d_send"]:
-            halves.append(fp16.to_bits(y))
+            halves.append(fp16.to_bits(half))
         if micro["d_square"] or micro["d_sum"]:
-            for k, value in enumerate(fp16.to_int(y)):
+            for k, value in enumerate(fp16.to_int(half)):
                 self.sums[k] += int(value) ** 2 if micro["d_square"] else int(value) << 24
         for k in np.flatnonzero(use):
             if micro["d_max"] and (y[k], not np.signbit(y[k])) > (self.largest[k], not np.signbit(self.largest[k])):

@@ -16,7 +16,7 @@ STAGE_DEPTH = 64
 HEAD_DIM = 16
 
 STREAM, TEMP, SCALAR, SWAP = Mode.STREAM, Mode.TEMP, Mode.SCALAR, Mode.SWAP
-MUL, ADD, EXP, RECIP, RSQRT, MOV, F16 = AluOp.MUL, AluOp.ADD, AluOp.EXP, AluOp.RECIP, AluOp.RSQRT, AluOp.MOV, AluOp.F16
+MUL, ADD, EXP, RECIP, RSQRT, MOV = AluOp.MUL, AluOp.ADD, AluOp.EXP, AluOp.RECIP, AluOp.RSQRT, AluOp.MOV
 
 
 def _op(op, a, b=None, to=None, **flags):
@@ -59,26 +59,26 @@ ROUTINES = {
         _op(MUL, _stage(ROPE_C + HEAD_DIM // 2, TEMP), _temp(0), _temp(2)), _op(MUL, _stage(ROPE_C, TEMP), _temp(1), _temp(3)),
         _op(ADD, _temp(2), _temp(3), (S, STREAM)),
     ],
-    "load": [_op(MOV, _stage(EMB, STREAM), to=(X, STREAM)), _op(F16, (X, STREAM), d_send=1, d_square=1)],
+    "load": [_op(MOV, _stage(EMB, STREAM), to=(X, STREAM), d_send=1, d_square=1)],
     "rms": [
         _op(MUL, _SUM, (INVD, SCALAR), _temp(0)), _op(ADD, _temp(0), (EPS, SCALAR), _temp(0)), _op(RSQRT, _temp(0), to=(RINV, STREAM)),
     ],
-    "rotated": [_op(MUL, _row(), (RINV, SCALAR), _temp(0)), *_ROTATE, _op(F16, _temp(0), d_send=1)],
-    "scaled": [_op(MUL, _row(), (RINV, SCALAR), _temp(0)), _op(F16, _temp(0), d_send=1)],
+    "rotated": [_op(MUL, _row(), (RINV, SCALAR), _temp(0)), *_ROTATE, _op(MOV, _temp(0), d_send=1)],
+    "scaled": [_op(MUL, _row(), (RINV, SCALAR), d_send=1)],
     "scores": [_op(MUL, _row(), (SCALE, SCALAR), (SC, STREAM), masked=1, d_max=1)],
     "softmax": [
-        _op(ADD, (SC, STREAM), "max", (SC, STREAM), neg_b=1, masked=1), _op(EXP, (SC, STREAM), to=(SC, STREAM), masked=1),
-        _op(F16, (SC, STREAM), masked=1, d_send=1, d_sum=1),
+        _op(ADD, (SC, STREAM), "max", (SC, STREAM), neg_b=1, masked=1),
+        _op(EXP, (SC, STREAM), masked=1, d_send=1, d_sum=1),
     ],
     "recip": [_op(RECIP, _SUM, to=(ZINV, STREAM))],
-    "out": [_op(MUL, _row(), (ZINV, SCALAR), _temp(0)), _op(F16, _temp(0), d_send=1)],
-    "residual": [_op(ADD, _row(), (X, STREAM), (X, STREAM)), _op(F16, (X, STREAM), d_send=1, d_square=1)],
+    "out": [_op(MUL, _row(), (ZINV, SCALAR), _temp(0), d_send=1)],
+    "residual": [_op(ADD, _row(), (X, STREAM), (X, STREAM), d_send=1, d_square=1)],
     "swiglu": [
         _op(MUL, _row(0, TEMP), (RINV, SCALAR), _temp(0)), _op(MUL, _row(4, TEMP), (RINV, SCALAR), _temp(1)),
         _op(EXP, _temp(0), to=_temp(2), neg_a=1), _op(ADD, _temp(2), (ONE, SCALAR), _temp(2)), _op(RECIP, _temp(2), to=_temp(2)),
-        _op(MUL, _temp(0), _temp(2), _temp(3)), _op(MUL, _temp(3), _temp(1), _temp(3)), _op(F16, _temp(3), d_send=1),
+        _op(MUL, _temp(0), _temp(2), _temp(3)), _op(MUL, _temp(3), _temp(1), d_send=1),
     ],
-    "final": [_op(MUL, (X, STREAM), (GAIN, SCALAR), _temp(0)), _op(F16, _temp(0), d_send=1)],
+    "final": [_op(MUL, (X, STREAM), (GAIN, SCALAR), d_send=1)],
     "head": [_op(MUL, _row(), (RINV, SCALAR), d_arg=1, d_log=1)],
     "sample": [
         _op(MUL, _row(), (RINV, SCALAR), _temp(0), d_log=1), _op(MUL, _temp(0), (SCALE, SCALAR), _temp(0)),

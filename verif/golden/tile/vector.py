@@ -46,19 +46,20 @@ class VectorEngine:
             a = self._a(micro, i, desc, n, lanes, landing)
             b = self._b(micro, i, n, lanes)
             read_max |= micro.b_src == BSrc.MAXREG
-            y, saturated = self._alu(micro, -a if micro.neg_a else a, -b if micro.neg_b else b, desc.s_out)
+            y, saturated = self._alu(micro, -a if micro.neg_a else a, -b if micro.neg_b else b)
+            active = s.active(lanes, i.vec)
             if micro.masked and hidden is not None:
                 if micro.d_max:
                     peak = np.where(hidden, LOWEST, y).max(axis=0, initial=LOWEST)
                     self._running_max[:lanes] = fp32.maximum(self._running_max[:lanes], peak)[0]
                 y = np.where(hidden, y.dtype.type(0), y)
                 saturated = saturated & ~hidden
-            s.saturated += int(np.count_nonzero(saturated & s.active(lanes, i.vec)))
+            s.saturated += int(np.count_nonzero(saturated & active))
             if micro.d_floor:
                 self._floor[:lanes] = y[0]
             if micro.filtered and micro.d_arg:
                 y = np.where(survivors(a, self._floor[:lanes] if s.min_p else None, s.top_k), y, np.float32(-np.inf))
-            self._write(micro, i, y, n, lanes)
+            self._write(micro, i, y, n, lanes, desc.s_out, active)
         if read_max:
             self._maxreg[s.of_chunk] = LOWEST
 
@@ -114,16 +115,15 @@ class VectorEngine:
         return values[np.arange(n) ^ 1] if mode == Mode.SWAP else values
 
     @staticmethod
-    def _alu(micro, a, b, s_out):
-        if micro.op == AluOp.F16:
-            return fp32.to_fp16(a, s_out)
+    def _alu(micro, a, b):
         if micro.op in _BINARY:
             return _BINARY[micro.op](*np.broadcast_arrays(a, b))
         if micro.op in _UNARY:
             return _UNARY[micro.op](a)
         return a, np.zeros(a.shape, bool)
 
-    def _write(self, micro, i, y, n, lanes):
+    def _write(self, micro, i, y, n, lanes, s_out, active):
+        """Results to their destinations. What is sent or summed is rounded to FP16, divided by 2**s_out; `active`: bool [lanes]."""
         s = self._state
         y = np.broadcast_to(y, (n, lanes)) if len(y) != n else y
         if micro.d_vm:
@@ -135,16 +135,20 @@ class VectorEngine:
                 s.vmem[region][at:at + n, :lanes] = y
         if micro.d_max and not micro.masked:
             self._running_max[:lanes] = fp32.maximum(self._running_max[:lanes], y.max(axis=0, initial=LOWEST))[0]
-        if micro.d_square:
-            self._partial.append((exact_sumsq, y))
-        if micro.d_sum:
-            self._partial.append((exact_sum, y))
         if micro.d_log:
             self.logits.append(y)
         if micro.d_arg:
             self.scores.append(y)
+        if not (micro.d_send or micro.d_square or micro.d_sum):
+            return
+        half, saturated = fp32.to_fp16(y, s_out)
+        s.saturated += int(np.count_nonzero(saturated & active))
+        if micro.d_square:
+            self._partial.append((exact_sumsq, half))
+        if micro.d_sum:
+            self._partial.append((exact_sum, half))
         if micro.d_send:
-            self._send(i, y.reshape(n // 4, 4, lanes).transpose(0, 2, 1), lanes)
+            self._send(i, half.reshape(n // 4, 4, lanes).transpose(0, 2, 1), lanes)
 
     def _send(self, i, quads, lanes):
         """float16 [quads, lanes, 4] into the activation buffer, by the RUN's SendMode."""
