@@ -30,7 +30,8 @@ def _scaled(region="RINV", d=("T0", 0), **more):
 
 def load(scaled):
     """Embedding row of this tile to the residual stream, and to everyone; `scaled`: by the embedding's exponent (EMBX)."""
-    stage = {"a": ("EMB", 0), "a_src": ASrc.STAGE, "a_mode": Mode.STREAM, "d": ("X", 0), "stream": True, "sync": 0, "d_send": 1, "d_square": 1}
+    stage = {"a": ("EMB", 0), "a_src": ASrc.STAGE, "a_mode": Mode.STREAM, "d": ("X", 0), "stream": True, "sync": 0,
+             "d_send": 1, "d_square": 1}
     first = _op(AluOp.MUL, b=("EMBX", 0), b_mode=Mode.SCALAR, **stage) if scaled else _op(AluOp.MOV, **stage)
     return [first]
 

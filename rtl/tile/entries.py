@@ -109,7 +109,8 @@ def vector_entry(m, entry, word, desc, tile, r):
             m.d.comb += entry.n.eq(desc.rows >> (run("landing") == 2))
     m.d.comb += [
         entry.op.eq(op), entry.count.eq(r.count), entry.routine.eq(run("routine")), entry.length.eq(run("length")),
-        entry.chan.eq(Mux(is_run, _channel(word, r, Op.RUN), Mux(op == Op.V_WAIT, _channel(word, r, Op.V_WAIT), _channel(word, r, *send_sum)))),
+        entry.chan.eq(Mux(is_run, _channel(word, r, Op.RUN), Mux(
+            op == Op.V_WAIT, _channel(word, r, Op.V_WAIT), _channel(word, r, *send_sum)))),
         entry.vl.eq(run("vl")), entry.landing.eq(run("landing")), entry.round.eq(r.round),
         entry.vec.eq(Mux(is_run, run("vec"), field(word, "vec", *send_sum))),
         entry.sumscale.eq(run("sumscale")), entry.s_in.eq(desc.s_in), entry.s_out.eq(desc.s_out),

@@ -88,7 +88,8 @@ async def random_routines(dut):
         routine = random_routine(r)
         await load(dut, routine)
         micro = {i: asdict(op) for i, op in enumerate(routine)}
-        this = entry(0, routine=0, length=len(routine), n=r.choice([0, 1, 2, 5, 8, 13]), vl=r.choice([1, 2, 3, 8, 16]), slide=r.choice([0, 3, 20]), round=r.randrange(9))
+        this = entry(0, routine=0, length=len(routine), n=r.choice([0, 1, 2, 5, 8, 13]), vl=r.choice([1, 2, 3, 8, 16]),
+                     slide=r.choice([0, 3, 20]), round=r.randrange(9))
         watch.issued.clear(), watch.results.clear()
         first, done = await go(dut, this)
         assert done - first + 1 == vector_timing.run_cycles(this, micro, 1), (this, routine)

@@ -46,7 +46,8 @@ def random_program(r):
     inner = some()
     middle = [*some(), Instr(Op.LOOP, {"reg": LoopReg.J, "kind": r.choice([0, 2]), "count": 2, "skip": len(inner) + 2}), *inner,
               Instr(Op.ENDLOOP, {"reg": LoopReg.J})]
-    chunks = [Instr(Op.LOOP, {"reg": LoopReg.CHUNK, "kind": 3, "skip": len(middle) + 2}), *middle, Instr(Op.ENDLOOP, {"reg": LoopReg.CHUNK})]
+    chunks = [Instr(Op.LOOP, {"reg": LoopReg.CHUNK, "kind": 3, "skip": len(middle) + 2}), *middle,
+              Instr(Op.ENDLOOP, {"reg": LoopReg.CHUNK})]
     middle = r.choice([middle, chunks])
     outer = [*some(), Instr(Op.LOOP, {"reg": LoopReg.HEAD, "kind": 1, "skip": len(middle) + 2}), *middle,
              Instr(Op.ENDLOOP, {"reg": LoopReg.HEAD})]

@@ -159,7 +159,8 @@ class Pass:
         row0 = self.r.randrange(1, 1 << 19)
         self._add(run("temper", n, landing=1, row0=row0))
         self._add(entry(Op.SENDMAX, chan=5, hi=2))
-        self._wait(5, [{"kind": FlitKind.MAX, "lane": k, "addr": 0, "data": int(bits(v))} for k, v in enumerate(self.values(self.lanes))], 1)
+        values = enumerate(self.values(self.lanes))
+        self._wait(5, [{"kind": FlitKind.MAX, "lane": k, "addr": 0, "data": int(bits(v))} for k, v in values], 1)
         self._add(run("floor", 1))
         for found in range(DIGITS if self.tile["top_k"] else 0):
             if found:

@@ -62,7 +62,8 @@ class TileState:
                    "tokens": model["vocab"]}
         self._views = {r.name: (r.of, evaluate(r.shift, symbols)) for r in image.regions if r.of}
         self._strides = {f"{r.name}.stride": evaluate(r.size, symbols) for r in image.regions if r.rounds}
-        sizes = {r.name: (r.space, evaluate(r.size, symbols) * (ROUNDS_AHEAD if r.rounds else 1)) for r in image.regions if not r.of}
+        sizes = {r.name: (r.space, evaluate(r.size, symbols) * (ROUNDS_AHEAD if r.rounds else 1))
+                 for r in image.regions if not r.of}
         self.act = {n: np.zeros((size, lanes, 4), np.float16) for n, (space, size) in sizes.items() if space == "act"}
         self.stage = {n: np.zeros((size, lanes), np.uint64) for n, (space, size) in sizes.items() if space == "stage"}
         self.vmem = {n: np.zeros((size, lanes), np.float32) for n, (space, size) in sizes.items() if space == "vmem"}
