@@ -107,8 +107,8 @@ class TileState:
             rows = model["head_dim"]
         else:
             rows = d.rows // d.blocks
-        return Operand(d.kind, d.tensor, d.words if d.kind not in ("vcache", "ones") else self.max_slots // 4, rows, d.s_in, d.s_out, d.name,
-                       d.planes, d.group, d.grids)
+        words = self.max_slots // 4 if d.kind in ("vcache", "ones") else d.words
+        return Operand(d.kind, d.tensor, words, rows, d.s_in, d.s_out, d.name, d.planes, d.group, d.grids)
 
     def load_precision(self, table):
         """Set the formats that `table` (descriptor name -> `Format`) names. ValueError where an image has no such copy."""
