@@ -32,7 +32,7 @@ from hayate.verif.bench import Bench, rng
 CONFIG = load_config("unit", ["tiles=1"])
 STOP = 7  # physical number; the tile's logical index is 0
 CAUSES = [c for c in Counter if c <= Counter.IDLE]
-BENCH = Bench(lambda: tile(CONFIG), sources=[macro_text()], timeout=900)
+BENCH = Bench(lambda: tile(CONFIG), sources=[macro_text()], optimize="-O0", timeout=900)
 
 
 class Ring:
