@@ -37,6 +37,8 @@ def random_instr(r, op):
             args[name] = r.randrange(min(LIMITS.get(name, 1 << width), 1 << width))
     if "rows" in args:
         args["rows"] = r.choice([0, 1] if op == Op.GEMV else [0, 1, 2])
+    if "kv" in args:
+        args["kv"] = int(r.random() < 0.2)
     return Instr(op, args)
 
 
@@ -72,9 +74,9 @@ def random_fields(r, layout_):
 
 
 def random_descriptors(r):
-    """Primary ones, half of them with planes, then planes."""
+    """Primary ones, most of them with planes, then planes."""
     primary = [random_fields(r, DESCRIPTOR) | {"rows": 4 * r.randrange(20), "s_in": r.randrange(-20, 20), "s_out": r.randrange(-20, 20),
-                                               "alt": r.choice([0, r.randrange(PRIMARY, 32)])} for _ in range(PRIMARY)]
+                                               "alt": r.choice([0, *[r.randrange(PRIMARY, 32)] * 3])} for _ in range(PRIMARY)]
     return primary + [random_fields(r, PLANES) for _ in range(PRIMARY, 32)]
 
 
@@ -139,7 +141,7 @@ async def run_programs(dut):
     r = rng("programs")
     matrix, vector = Sink(dut, "matrix"), Sink(dut, "vector")
     table, seen = {}, set()
-    for _ in range(15):
+    for _ in range(20):
         program, descriptors, tile = random_program(r), random_descriptors(r), random_tile(r)
         await load(dut, program, descriptors, tile)
         if not params().get("sampling", True):
