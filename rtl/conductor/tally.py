@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 
 class Tally(wiring.Component):
-    """Adds up verified passes. A strobe's effect shows 2 cycles later; a pass every 2 cycles at most.
+    """Adds up passes. The effect of `verified` shows 2 cycles later, that of other strobes 1; a verified pass every 2 cycles at most.
 
     Parameters
     ----------
@@ -16,7 +16,9 @@ class Tally(wiring.Component):
     -------
     clear: In, a generation begins. verified: In, strobe. count: In(4), nodes of the pass. emitted: In(4), tokens that it gave, 1 to
         `lanes`: the root's, and one for each accepted node. siblings: In(lanes), accepted nodes whose parent has an earlier child.
-    answered, issued: In, strobes: the last answer of a pass that will be verified; the START of any pass.
+    answered, issued: In, strobes: the last answer of a pass that will be verified; the START of any pass. drafting: In, with `issued`:
+        it only drafts.
+    passes, draft_passes: Out(32), issued ones, those that only draft apart.
     proposed, accepted, sibling_commits: Out(32). lengths: Out, `lanes` x 32, passes with 0, 1, ... accepted nodes.
     turn: Out(16), the most cycles from an `answered` to the next `issued`.
     """
@@ -25,7 +27,8 @@ class Tally(wiring.Component):
         self._lanes = lanes
         super().__init__({
             "clear": In(1), "verified": In(1), "count": In(4), "emitted": In(4), "siblings": In(lanes),
-            "answered": In(1), "issued": In(1), "turn": Out(16),
+            "answered": In(1), "issued": In(1), "drafting": In(1), "turn": Out(16),
+            "passes": Out(32), "draft_passes": Out(32),
             "proposed": Out(32), "accepted": Out(32), "sibling_commits": Out(32), "lengths": Out(32).array(lanes),
         })
 
@@ -44,8 +47,12 @@ class Tally(wiring.Component):
             m.d.sync += timed.eq(0)
             with m.If(timed & (cycles > self.turn)):
                 m.d.sync += self.turn.eq(cycles)
+            with m.If(self.drafting):
+                m.d.sync += self.draft_passes.eq(self.draft_passes + 1)
+            with m.Else():
+                m.d.sync += self.passes.eq(self.passes + 1)
         with m.If(self.clear):
-            m.d.sync += [timed.eq(0), self.turn.eq(0)]
+            m.d.sync += [timed.eq(0), self.turn.eq(0), self.passes.eq(0), self.draft_passes.eq(0)]
 
         with m.If(self.clear):
             m.d.sync += [c.eq(0) for c in (self.proposed, self.accepted, self.sibling_commits, *self.lengths)]

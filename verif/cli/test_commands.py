@@ -15,7 +15,7 @@ from hayate.rtl.contract.isa import Counter
 from hayate.rtl.emit import Emission
 from hayate.rtl_backend import RtlResult
 from hayate.verif.bench import tools
-from hayate.verif.golden.conductor.generate import Generation
+from hayate.verif.golden.conductor.loop import Generation
 from hayate.version import __version__
 
 COMMANDS = [["doctor"], ["config", "show"], ["elaborate"], ["compile"], ["calibrate"], ["bench", "quality"], ["bench", "precision"],

@@ -2,7 +2,6 @@
 and when the governor runs."""
 
 import random
-from dataclasses import dataclass, field
 
 import cocotb
 import numpy as np
@@ -14,9 +13,8 @@ from hayate.rtl.contract.isa import ENERGY_BIT, PRECISION_BIT, Energy, PassWord,
 from hayate.rtl.ring.flit import Flit
 from hayate.verif.bench import Bench, params, rng
 from hayate.verif.bench.drivers import Sink, clock, start
-from hayate.verif.golden.conductor.draft import Drafting, Nested, Ngram, Off, Tree
-from hayate.verif.golden.conductor.free_list import FreeList
-from hayate.verif.golden.conductor.tree import verify
+from hayate.verif.golden.conductor import loop
+from hayate.verif.golden.conductor.draft import Nested, Ngram, Off
 from hayate.verif.golden.conductor.utility import Utility
 
 RING_TILES, SLOTS = 3, 128
@@ -27,84 +25,45 @@ GOVERNED = Bench(BENCH.make, params=BENCH.params[:-1])
 END = 511
 
 
-@dataclass
-class Plan:
-    """Passes [(nodes, wanted, draft, commits before it)] with nodes (token, position, slot, ancestors), and what they come to."""
-
-    passes: list = field(default_factory=list)
-    tokens: list = field(default_factory=list)
-    drafting: Drafting = field(default_factory=Drafting)
-    prefills: int = 0
-    plans: list = field(default_factory=list)  # of the utility control: (nodes, shadow)
-
-
 class Choices:
-    """Stands in for the golden tile: what is chosen depends on the position alone, and in a draft pass differs now and then."""
+    """Stands in for the golden tile: what is chosen depends on the position alone, and in a draft pass differs now and then.
 
-    def __init__(self, chosen, drafted, plan):
-        self.chosen, self.drafted, self.plan, self.commits = chosen, drafted, plan, []
+    `passes`: [(nodes, wanted, draft, commits before it, high-water mark)] with nodes (token, position, slot, ancestors). `measured`: of
+    each, whether it measures and what counts.
+    """
 
-    def run_pass(self, tokens, positions, slots, *, hwm, wanted, ancestors, draft, commit):
-        self.plan.passes.append((list(zip(tokens, positions, slots, ancestors)), list(wanted), draft, self.commits, hwm))
-        self.commits = []
-        values = np.zeros((len(wanted), 512), np.float32)
-        self.choice = [(self.drafted if draft else self.chosen)[positions[w]] for w in wanted]
-        values[range(len(wanted)), self.choice] = 1
-        return values
+    def __init__(self, chosen, drafted):
+        self._chosen, self._drafted, self._commits = chosen, drafted, []
+        self.passes, self.measured = [], []
+
+    def run_pass(self, tokens, positions, slots, *, hwm, wanted, ancestors=None, draft=False, commit=True, measure=False, counted=()):
+        ancestors = ancestors or [(2 << i) - 1 for i in range(len(tokens))]
+        self._nodes = list(zip(tokens, map(int, positions), slots, ancestors))
+        self.passes.append((self._nodes, list(wanted), draft, self._commits, hwm))
+        self.measured.append((measure, measure * sum(1 << n for n in counted)))
+        self._commits = []
+        if commit:
+            self.commit(range(len(tokens)))
+        self._choices = [(self._drafted if draft else self._chosen)[positions[w]] for w in wanted]
+        return np.zeros((len(wanted), 0), np.float32)
 
     def choices(self):
-        return self.choice
+        return self._choices
+
+    def commit(self, nodes):
+        self._commits += [self._nodes[n][1:3] for n in nodes]
 
 
-def plan(prompt, lanes, chosen, drafted, limit, context, end, all_logits, drafter, nodes, branch, costs):
-    """`Plan` by the rules of the golden loop."""
-    utility = Utility(costs[0], costs[1] if drafter == Drafter.NESTED else 0) if costs else None
-    p = Plan()
-    tile, free = Choices(chosen, drafted, p), FreeList(lanes)
-    model = {Drafter.OFF: Off, Drafter.NGRAM: lambda: Ngram(branch, SLOTS), Drafter.NESTED: Nested}[drafter]()
-    for first in range(0, len(prompt), lanes):
-        part = prompt[first:first + lanes]
-        last = first + len(part) == len(prompt)
-        slots = [free.take() for _ in part]
-        wanted = list(range(len(part))) if all_logits else [len(part) - 1] if last else []
-        chain = [(t, first + i, slots[i], (2 << i) - 1) for i, t in enumerate(part)]
-        p.passes.append((chain, wanted, False, tile.commits, free.hwm))
-        tile.commits = [(position, slot) for _, position, slot, _ in chain]
-        p.prefills += 1
-    model.append(prompt)
-    model.settle()
+class Noted(Utility):
+    """Keeps its plans: (nodes, shadow)."""
 
-    def over(token, more):
-        length = len(p.tokens) + more
-        return length == limit or token == end or len(prompt) + length - 1 == context
+    def begin(self):
+        super().begin()
+        self.plans = []
 
-    emitted = [chosen[len(prompt) - 1]]
-    stop = over(emitted[0], 1)
-    while True:
-        p.tokens += emitted
-        model.append(emitted)
-        if stop:
-            return p
-        at = len(prompt) + len(p.tokens) - 1
-        tree = Tree(free, emitted[-1], at)
-        room = min(nodes, lanes - 1, context - 1 - at, limit - len(p.tokens) - 1)
-        planned, shadow = utility.plan(room) if utility and drafter != Drafter.OFF else (room, False)
-        guess = model.guess() if shadow else None
-        p.drafting.passes += model.grow(tree, planned, tile)
-        model.settle()
-        tree.run(tile, range(len(tree.nodes)))
-        path, emitted = verify(tree.nodes, [chosen[n.position] for n in tree.nodes], 0, over)
-        stop = over(emitted[-1], len(emitted))
-        if utility:
-            p.plans.append((planned, shadow))
-            utility.learn(tree.depth, len(path) - 1)
-            if guess is not None:
-                utility.score(guess == emitted[0])
-        p.drafting.note(tree.nodes, path)
-        tile.commits = [(tree.nodes[i].position, tree.slots[i]) for i in path]
-        for i, slot in enumerate(tree.slots):
-            if i not in path:
-                free.give(slot)
+    def plan(self, room):
+        self.plans.append(super().plan(room))
+        return self.plans[-1]
 
 
 async def tell(dut, **fields):
@@ -227,9 +186,12 @@ async def generation(dut, r, sinks, *, prompt, limit, context=100, end=None, all
     tx, sink = sinks
     model = Tiles(dut, r, tx, chosen, drafted, tiles, pause)
     served = cocotb.start_soon(model.serve())
-    p = plan(prompt, params()["lanes"], chosen, drafted, limit, context, END if end is not None else None, all_logits, drafter, nodes,
-             branch, costs)
-    passes, tokens = p.passes, p.tokens
+    golden = Choices(chosen, drafted)
+    proposer = {Drafter.OFF: Off, Drafter.NGRAM: lambda: Ngram(branch, SLOTS), Drafter.NESTED: Nested}[drafter]()
+    utility = Noted(costs[0], costs[1] if drafter == Drafter.NESTED else 0) if costs and drafter != Drafter.OFF else None
+    p = loop.run(golden, prompt, limit, lanes=params()["lanes"], context=context, drafter=proposer, utility=utility, nodes=nodes,
+                 end=(END,) if end is not None else (), all_logits=all_logits, measure=bool(matrices))
+    passes, tokens = golden.passes, p.tokens
     got = [t & 0xFFFFF for t in await sink.take(len(tokens))]
     await served
     await clock(dut, 2)
@@ -237,11 +199,9 @@ async def generation(dut, r, sinks, *, prompt, limit, context=100, end=None, all
     for n, (got, expected) in enumerate(zip(model.passes, passes)):
         assert got == expected, f"pass {n}"
     assert len(model.passes) == len(passes)
-    measured = [bool(matrices) and n < p.prefills for n in range(len(passes))]
-    last = [1 << len(one[0]) - 1 if n == p.prefills - 1 else 0 for n, one in enumerate(passes)]
-    assert model.energies == [(on, on * count) for on, count in zip(measured, last)]
+    assert model.energies == golden.measured
     assert model.draws == [seed, *[sample] * len(passes)]
-    prefills = p.prefills
+    prefills = -(-len(prompt) // params()["lanes"])
     # INT8 when sensitivity * ERR > OUT, with 2 * RING_TILES and RING_TILES of them.
     assert model.told == [(prefills, planes, 1 if 2 * sensitivity > 1 else 2) for planes, sensitivity in matrices]
     if governor:
@@ -259,7 +219,7 @@ async def generation(dut, r, sinks, *, prompt, limit, context=100, end=None, all
         p.drafting.proposed, p.drafting.accepted, p.drafting.siblings]
     assert [int(getattr(dut, f"lengths_{n}").value) for n in range(8)] == [p.drafting.lengths.get(n, 0) for n in range(8)]
     assert 0 < int(dut.prefill_cycles.value) <= int(dut.cycles.value)
-    return p
+    return p, utility.plans if utility else []
 
 
 @BENCH.test()
@@ -275,11 +235,11 @@ async def endings(dut):
     await start(dut)
     r, sinks = rng("endings"), (Sink(dut, "tx"), Sink(dut, "tokens"))
     prompt = [5, 6, 7]
-    assert len((await generation(dut, r, sinks, prompt=prompt, limit=30, end=6)).tokens) == 5, "cut at the end token, which is emitted"
+    assert len((await generation(dut, r, sinks, prompt=prompt, limit=30, end=6))[0].tokens) == 5, "cut at the end token, which is emitted"
     assert int(dut.full.value) == 0
-    assert len((await generation(dut, r, sinks, prompt=prompt, limit=30, context=8)).tokens) == 6, "cut at the end of the context"
+    assert len((await generation(dut, r, sinks, prompt=prompt, limit=30, context=8))[0].tokens) == 6, "cut at the end of the context"
     assert int(dut.full.value) == 1
-    assert len((await generation(dut, r, sinks, prompt=prompt, limit=4, all_logits=True, tiles=1)).tokens) == 4
+    assert len((await generation(dut, r, sinks, prompt=prompt, limit=4, all_logits=True, tiles=1))[0].tokens) == 4
 
 
 @BENCH.test()
@@ -307,10 +267,10 @@ async def drafting_that_does_not_pay_is_cut(dut):
     for n in range(8):
         step = r.choice([2, 60, 250])
         costs = [256 + step * k for k in range(8)], r.choice([20, 120])
-        p = await generation(dut, r, sinks, prompt=[r.getrandbits(9) for _ in range(5)], limit=70, costs=costs, tiles=1,
+        _, noted = await generation(dut, r, sinks, prompt=[r.getrandbits(9) for _ in range(5)], limit=70, costs=costs, tiles=1,
                              drafter=Drafter.NESTED if n % 4 == 3 else Drafter.NGRAM, period=r.choice([0, 2, 5]), branch=n % 2,
                              bits=r.choice([2, 9]))
-        plans.update(p.plans)
+        plans.update(noted)
     assert params()["lanes"] == 1 or plans >= {(0, True), (1, False), (params()["lanes"] - 1, False)}
 
 

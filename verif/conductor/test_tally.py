@@ -2,7 +2,7 @@
 
 from hayate.rtl.conductor.tally import Tally
 from hayate.verif.bench import Bench, params, rng
-from hayate.verif.bench.drivers import clock, start
+from hayate.verif.bench.drivers import clock, settle, start
 from hayate.verif.golden.conductor.draft import Drafting
 from hayate.verif.golden.conductor.tree import Node, siblings
 
@@ -50,13 +50,17 @@ async def the_longest_turn(dut):
     for _ in range(4):
         dut.clear.value = 1
         await clock(dut)
-        dut.clear.value, longest = 0, 0
+        dut.clear.value, longest, passes = 0, 0, [0, 0]
         for _ in range(12):
             for name, wait in (("answered", r.randint(1, 50)), ("issued", r.randint(1, 90)), ("issued", 1)):
-                getattr(dut, name).value = 1
+                drafting = r.getrandbits(1)
+                passes[drafting] += name == "issued"
+                getattr(dut, name).value, dut.drafting.value = 1, drafting
                 await clock(dut)
                 getattr(dut, name).value = 0
                 if name == "answered":
                     longest = max(longest, wait)
                 await clock(dut, wait - 1)
+        await settle()
         assert int(dut.turn.value) == longest
+        assert [int(dut.passes.value), int(dut.draft_passes.value)] == passes

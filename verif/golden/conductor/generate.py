@@ -1,6 +1,6 @@
-"""Golden token loop: prefill in passes of M positions, then decoding, greedy or sampled; a pass verifies what a drafter proposes."""
+"""Golden generation: a continuation, greedy or sampled, of a prompt by an image; or the logits of a text that is given."""
 
-from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
@@ -8,29 +8,10 @@ from hayate.rtl.contract.draft import BRANCH
 from hayate.rtl.contract.errors import HayateError
 
 from ..tile.sequencer import Tile
-from . import draft
-from .free_list import FreeList
+from . import draft, loop
 from .governor import QUALITY, Governor
 from .sample import inverse, log_share, require_filters, require_seed
-from .tree import verify
 from .utility import Utility
-
-
-@dataclass
-class Generation:
-    """What a generation produced: `tokens`, `logits` by absolute position (wanted, and part of the text), `passes` (not those that only
-    draft), `drafting` and `precision`.
-
-    `precision`: descriptor name of each weight matrix -> {"format": "fp16", "int8" or "int4", "out", "err", "half": its energies}.
-    """
-
-    prompt: list
-    tokens: list = field(default_factory=list)
-    logits: dict = field(default_factory=dict)
-    passes: int = 0
-    saturated: int = 0
-    precision: dict = field(default_factory=dict)
-    drafting: draft.Drafting = field(default_factory=draft.Drafting)
 
 
 def check_request(image, prompt, tokens, slots, lanes):
@@ -65,7 +46,7 @@ def generate(image, prompt, tokens, *, lanes=4, slots=None, end=(), all_logits=F
     min_p: with a temperature, tokens whose odds are below this share of the likeliest one's are left out. top_k: all but so many of the
     largest logits, 1 to 64, are. A text depends on model, prompt, formats, temperature, filters and seed alone.
 
-    Returns `Generation`. Raises HayateError for a request that does not fit.
+    Returns `loop.Generation`. Raises HayateError for a request that does not fit.
     """
     slots = slots or slots_for(image, lanes)
     prompt = [int(t) for t in prompt]
@@ -80,59 +61,9 @@ def generate(image, prompt, tokens, *, lanes=4, slots=None, end=(), all_logits=F
     tile.state.reset()
     tile.state.draw(scale if temperature else None, seed, log_share(min_p), top_k or 0)
     governor.begin(tile.state)
-    utility = Utility(costs[0], costs[1] if speculate == "nested" else 0) if costs else None
-    free = FreeList(lanes)
-    result = Generation(prompt)
-    for positions in _passes(0, len(prompt), lanes):
-        last = positions[-1] == len(prompt) - 1
-        wanted = range(len(positions)) if all_logits else [len(positions) - 1] if last else []
-        taken = [free.take() for _ in positions]
-        logits = tile.run_pass(prompt[positions[0]:positions[-1] + 1], positions, taken, hwm=free.hwm, wanted=wanted,
-                               measure=governor.measure, counted=[len(positions) - 1] if last else [])
-        result.passes += 1
-        result.logits.update((int(positions[w]), row) for w, row in zip(wanted, logits))
-    result.precision = governor.freeze(tile.state)
-    drafter.append(prompt)
-    drafter.settle()
-
-    def ends(token, more):
-        """Whether the text ends with `token`, the `more`-th that this pass emits."""
-        length = len(result.tokens) + more
-        return length == tokens or token in end or len(prompt) + length - 1 == context
-
-    def emit(chosen):
-        result.tokens += chosen
-        drafter.append(chosen)
-        for token in chosen:
-            if on_token:
-                on_token(token)
-
-    emitted = tile.choices()[-1:]
-    over = ends(emitted[0], 1)
-    emit(emitted)
-    while not over:
-        at = len(prompt) + len(result.tokens) - 1
-        tree = draft.Tree(free, emitted[-1], at)
-        room = min(lanes - 1 if nodes is None else min(nodes, lanes - 1), context - 1 - at, tokens - len(result.tokens) - 1)
-        planned, shadow = utility.plan(room) if utility and speculate != "off" else (room, False)
-        guess = drafter.guess() if shadow else None
-        result.drafting.passes += drafter.grow(tree, planned, tile)
-        drafter.settle()
-        logits = tree.run(tile, range(len(tree.nodes)))
-        path, emitted = verify(tree.nodes, tile.choices(), 0, ends)
-        over = ends(emitted[-1], len(emitted))
-        if utility:
-            utility.learn(tree.depth, len(path) - 1)
-            if guess is not None:
-                utility.score(guess == emitted[0])
-        tile.commit(path)
-        for i, slot in enumerate(tree.slots):
-            if i not in path:
-                free.give(slot)
-        result.passes += 1
-        result.drafting.note(tree.nodes, path)
-        result.logits.update((tree.nodes[i].position, logits[i]) for i in path)
-        emit(emitted)
+    utility = Utility(costs[0], costs[1] if speculate == "nested" else 0) if costs and speculate != "off" else None
+    result = loop.run(tile, prompt, tokens, lanes=lanes, context=context, drafter=drafter, utility=utility, nodes=nodes, end=end,
+                      all_logits=all_logits, on_token=on_token, measure=governor.measure, freeze=partial(governor.freeze, tile.state))
     result.saturated = tile.state.saturated
     return result
 
@@ -143,7 +74,7 @@ def teacher_force(image, tokens, *, lanes=64, slots=None, tile=None, prompt=None
     With prompt=64 and windows of 256 tokens this is the quality protocol, which scores what follows the prompt. Energies are those of a
     `generate` with that prompt: the matrix that makes the logits counts its last position only, though all logits are returned.
 
-    Returns (float32 [len(tokens), vocab] of logits, `Generation.precision`). Raises HayateError beyond the context.
+    Returns (float32 [len(tokens), vocab] of logits, `loop.Generation.precision`). Raises HayateError beyond the context.
     """
     slots = slots or slots_for(image, lanes)
     tokens = [int(t) for t in tokens]
@@ -158,7 +89,7 @@ def teacher_force(image, tokens, *, lanes=64, slots=None, tile=None, prompt=None
     governor.begin(tile.state)
 
     def feed(start, stop, measure):
-        for positions in _passes(start, stop, lanes):
+        for positions in loop.passes(start, stop, lanes):
             count = len(positions)
             yield tile.run_pass(tokens[positions[0]:positions[-1] + 1], positions, positions, hwm=positions[-1] + 1, wanted=range(count),
                                 measure=measure, counted=[count - 1] if positions[-1] == stop - 1 else [])
@@ -171,8 +102,3 @@ def teacher_force(image, tokens, *, lanes=64, slots=None, tile=None, prompt=None
 def slots_for(image, lanes):
     """KV slots for the whole context and M, in whole quads."""
     return -(-(image.model["context"] + lanes) // 4) * 4
-
-
-def _passes(start, stop, lanes):
-    """Positions of each pass that covers `start` to `stop`, at most `lanes` of them."""
-    return [np.arange(at, min(at + lanes, stop)) for at in range(start, stop, lanes)]

@@ -1,0 +1,92 @@
+"""What the conductor tells the tiles of a pass: the words of PASS flits, one node after the other."""
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from ..contract.flits import CONDUCTOR, FlitKind
+from ..contract.isa import PassWord
+from ..contract.noise import SEED_BITS
+from ..ring.flit import FLIT_STREAM
+from .nodes import Node
+
+#: every logical tile.
+LAST_TILE = CONDUCTOR - 1
+
+
+class Announcer(wiring.Component):
+    """Sends one of four messages while `go` is high, to the cycle in which `done` is:
+
+    BEGIN, FINISH: one flit. LANE: a LANE for each node, and START behind them. COMMIT: a COMMIT for each node in `kept`; nodes that are
+    not are let go of, a cycle each.
+
+    A flit is offered from the first cycle of `go` on, the next one in the cycle behind it; nothing is registered in front of `tx`. `done`
+    comes with the last flit's `ready`, or the last node let go of. `go` then falls, or another message begins in the next cycle. Reset
+    ends a message.
+
+    Parameters
+    ----------
+    lanes: M.
+
+    Members
+    -------
+    go: In, a level. message: In(3), a `PassWord` but START. done: Out. All of this, and all that follows, is constant from `go` to `done`,
+        but for `node` and `slot`, which follow `lane`, and `hold`.
+    count: In(4), nodes of the pass. lane: Out(3), a node; node: In(Node), that one. slot: In(16), what the node gets that has none yet.
+    place: Out, a strobe: node `lane` gets `slot`, as LANE says. give: Out, a strobe: its slot is free again.
+    kept: In(lanes). hold: In. The last node's turn in COMMIT does not come.
+    prompt, chosen, all_logits, auto, drafting, sample, hwm (16): In, of START. The pass is of the prompt; tokens are chosen from it: of
+        each node, or in a pass of the prompt or one that drafts, of the last. With `all_logits` logits are wanted of all of the prompt,
+        with `auto` its passes measure. seed: In(64), of BEGIN. started: Out, a strobe: START is taken.
+    tx: Out stream of Flit to the ring stop.
+    """
+
+    def __init__(self, lanes):
+        self._lanes = lanes
+        super().__init__({
+            "go": In(1), "message": In(3), "done": Out(1), "count": In(4), "lane": Out(3), "node": In(Node), "slot": In(16),
+            "place": Out(1), "give": Out(1), "kept": In(lanes), "hold": In(1),
+            "prompt": In(1), "chosen": In(1), "all_logits": In(1), "auto": In(1), "drafting": In(1), "sample": In(1), "hwm": In(16),
+            "seed": In(SEED_BITS), "started": Out(1), "tx": Out(FLIT_STREAM),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        node, flit = self.node, self.tx.payload
+        word, last, slot = Signal(3), Signal(3), Signal(16)
+        behind, walks, ends, step, kept = Signal(), Signal(), Signal(), Signal(), Signal()  # behind: all LANEs are sent
+        every, final, want, counted, measure = Signal(8), Signal(8), Signal(8), Signal(8), Signal()
+        m.d.comb += [
+            every.eq(Cat(self.count > n for n in range(8))), final.eq(Cat(self.count == n + 1 for n in range(8))),
+            measure.eq(self.auto & self.prompt), want.eq(every),
+        ]
+        with m.If(self.drafting | self.prompt & ~self.all_logits):
+            m.d.comb += want.eq(Mux(self.chosen, final, 0))
+        # The token's logits only: ALL_LOGITS is for a look at the machine, and must not change what it decides.
+        with m.If(measure & self.chosen):
+            m.d.comb += counted.eq(final)
+
+        m.d.comb += [
+            last.eq(self.count - 1), slot.eq(Mux(node.placed, node.slot, self.slot)),
+            word.eq(Mux(behind, PassWord.START, self.message)), walks.eq((word == PassWord.LANE) | (word == PassWord.COMMIT)),
+            flit.kind.eq(FlitKind.PASS), flit.hi.eq(LAST_TILE), flit.chan.eq(word), flit.lane.eq(self.lane),
+            flit.data.eq(Cat(node.token, node.position, slot, node.ancestors)), ends.eq(~walks | (self.lane == last)),
+            kept.eq(self.kept.bit_select(self.lane, 1)),
+        ]
+        with m.If(word == PassWord.START):
+            m.d.comb += flit.data.eq(
+                Cat(last, measure, self.drafting, self.sample, Const(0, 2), want, self.hwm, counted))
+        with m.Elif(word == PassWord.BEGIN):
+            m.d.comb += flit.data.eq(self.seed)
+
+        with m.If(word == PassWord.COMMIT):
+            free = ~(self.hold & (self.lane == last))
+            m.d.comb += [
+                self.tx.valid.eq(self.go & kept & free), step.eq(self.go & free & (~kept | self.tx.ready)), self.give.eq(step & ~kept),
+            ]
+        with m.Else():
+            m.d.comb += [self.tx.valid.eq(self.go), step.eq(self.go & self.tx.ready), self.place.eq(step & (word == PassWord.LANE))]
+        m.d.comb += [self.started.eq(step & behind), self.done.eq(step & ends & (word != PassWord.LANE))]
+        with m.If(step):
+            m.d.sync += [self.lane.eq(Mux(ends, 0, self.lane + 1)), behind.eq(ends & (word == PassWord.LANE))]
+        return m

@@ -1,0 +1,122 @@
+"""Plans the tree of the next pass and lets it grow: how many nodes, which, and whose choice they are."""
+
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from ..contract.config import MAX_LANES
+from ..contract.draft import COST_BITS, DRAFT_COST_BITS, FIRST_CHANCE, TABLE_LOG2, Drafter
+from .ngram import NgramDrafter
+from .utility import Utility
+
+TOKEN_BITS = 20
+
+
+class Planner(wiring.Component):
+    """Decides on the nodes behind the root of each pass.
+
+    A plan begins the cycle after `verified`, from `room` and, with `draft_control`, by `Utility`; `planning` is high until it is there,
+    from that cycle on. Drafters are of two kinds. NGRAM answers from its tables: where `grows`, nodes come once the tree has its root.
+    NESTED takes passes, in which weights are read as INT4 (`drafting`): each evaluates the chain so far, and what is chosen at its end
+    becomes a node, until there are as many as planned; then all are verified, and `drafting` is low.
+
+    While `grow` is high, `add` says that a node comes, one a cycle, and `grown` that it is the last one for now, or that there is none.
+    With a drafter that takes passes both are high in the first cycle. In its `shadow` a node of the tables is not added but compared with
+    what is then chosen, the first token that is appended with `emitted` 0; `Utility` hears of that instead of the pass.
+
+    Nothing holds the block back. Reset is a `clear`, but for the tables: a text begins with `clear`.
+
+    Parameters
+    ----------
+    lanes: M. With one lane there is nothing to plan. depth: positions of a text.
+
+    Members
+    -------
+    drafter: In(2), a `Drafter`. branch (3), as of `NgramDrafter`; draft_control; draft_cost (12), costs_0 and so on (16 each), as of
+        `Utility`: In. Constant from `clear` to the text's end.
+    clear: In, a strobe. append: In, a strobe; token (20), position (16): In, of the text, its prompt included. settle: In, a strobe, as
+        of `NgramDrafter`.
+    verified: In, a strobe: a pass has been verified, and its tokens are appended. With it: prompt: In, the pass was of the prompt;
+        over: In, no other comes; room: In(4), nodes that the next one may draft; depth: In(3), nodes of the longest chain behind the
+        root; emitted: In(4), tokens of the pass, which counts up behind each of them.
+    planning: Out. root: In, a strobe, not while planning: a tree has its root; count: In(4), its nodes so far.
+    grows, drafting: Out, see above; `grows` with `root`, `drafting` from the next cycle on.
+    grow: In, a level; choice: In(20), what a pass that drafts has chosen. add, grown: Out. token: Out(20), parent: Out(3), of a node.
+    first, more: Out(16), what `Utility` expects. fault: Out, as of `NgramDrafter`.
+    """
+
+    def __init__(self, *, lanes, depth):
+        self._lanes, self._depth = lanes, depth
+        super().__init__({
+            "drafter": In(2), "branch": In(3), "draft_control": In(1), "draft_cost": In(DRAFT_COST_BITS),
+            **{f"costs_{n}": In(COST_BITS) for n in range(MAX_LANES)},
+            "clear": In(1), "append": In(1), "token": In(TOKEN_BITS), "position": In(16), "settle": In(1),
+            "verified": In(1), "prompt": In(1), "over": In(1), "room": In(4), "depth": In(3), "emitted": In(4),
+            "planning": Out(1), "root": In(1), "count": In(4), "grows": Out(1), "drafting": Out(1),
+            "grow": In(1), "choice": In(TOKEN_BITS), "add": Out(1), "grown": Out(1), "node": Out(TOKEN_BITS), "parent": Out(3),
+            "first": Out(16, init=FIRST_CHANCE), "more": Out(16, init=FIRST_CHANCE), "fault": Out(1),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        if self._lanes == 1:
+            m.d.comb += [self.first.eq(FIRST_CHANCE), self.more.eq(FIRST_CHANCE)]
+            return m
+        m.submodules.utility = utility = Utility(self._lanes)
+        m.submodules.ngram = ngram = NgramDrafter(lanes=self._lanes, size_log2=TABLE_LOG2, depth=self._depth)
+        asked, planned = Signal(), Signal()  # the tree may be planned; how many nodes it has is known
+        room, shadow = Signal(4), Signal()
+        guessed, guess, right = Signal(), Signal(TOKEN_BITS), Signal()
+        tables, passes, wanted = Signal(), Signal(), Signal()
+        m.d.comb += [
+            tables.eq(self.drafter == Drafter.NGRAM), passes.eq(self.drafter == Drafter.NESTED),
+            wanted.eq(shadow | (room != 0)), self.grows.eq(tables & wanted), self.fault.eq(ngram.fault),
+            self.first.eq(utility.first), self.more.eq(utility.more),
+        ]
+
+        m.d.comb += [
+            utility.clear.eq(self.clear), utility.room.eq(room), utility.draft_cost.eq(self.draft_cost),
+            *(cost.eq(getattr(self, f"costs_{n}")) for n, cost in enumerate(utility.costs)),
+            utility.learn.eq(self.verified & ~self.prompt & ~guessed), utility.score.eq(self.verified & ~self.prompt & guessed),
+            utility.right.eq(right), utility.proposed.eq(self.depth), utility.accepted.eq(self.emitted - 1),
+            utility.plan.eq(self.planning & asked),
+        ]
+        m.d.sync += [asked.eq(self.verified & ~self.over), planned.eq(utility.done)]
+        with m.If(self.verified):
+            m.d.sync += [
+                room.eq(self.room), shadow.eq(0), guessed.eq(0),
+                self.planning.eq(self.draft_control & (self.drafter != Drafter.OFF) & ~self.over),
+            ]
+        with m.If(utility.done):
+            m.d.sync += [room.eq(utility.nodes), shadow.eq(utility.shadow), self.planning.eq(0)]
+
+        nothing = Signal()  # the tables have answered that there is none
+        m.d.comb += [
+            ngram.clear.eq(self.clear), ngram.append.eq(self.append), ngram.token.eq(self.token), ngram.position.eq(self.position),
+            ngram.settle.eq(self.settle), ngram.propose.eq((planned | asked & ~self.planning) & self.grows),
+            ngram.want.eq(Mux(shadow, 1, room)), ngram.branch.eq(self.branch), ngram.node.ready.eq(self.grow & ~self.drafting),
+        ]
+        with m.If(asked | ngram.none):
+            m.d.sync += nothing.eq(ngram.none)
+        with m.If(self.append & (self.emitted == 0)):
+            m.d.sync += right.eq(self.token == guess)
+
+        with m.If(self.root):
+            m.d.sync += self.drafting.eq(passes & (room != 0))
+        with m.If(self.drafting):
+            m.d.comb += [
+                self.add.eq(self.grow), self.grown.eq(self.grow), self.node.eq(self.choice), self.parent.eq(self.count - 1),
+            ]
+            with m.If(self.grow & (self.count == room)):
+                m.d.sync += self.drafting.eq(0)
+        with m.Else():
+            offered = ngram.node.payload
+            m.d.comb += [
+                self.add.eq(self.grow & ngram.node.valid & ~shadow), self.node.eq(offered.token), self.parent.eq(offered.parent),
+                self.grown.eq(self.grow & (nothing | ngram.none | ngram.node.valid & offered.last)),
+            ]
+            with m.If(self.grow & ngram.node.valid & shadow):
+                m.d.sync += [guessed.eq(1), guess.eq(offered.token)]
+        with m.If(self.clear):
+            m.d.sync += [self.planning.eq(0), self.drafting.eq(0), guessed.eq(0), shadow.eq(0), asked.eq(0), planned.eq(0)]
+        return m

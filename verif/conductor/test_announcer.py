@@ -1,0 +1,95 @@
+"""The announcer: every word of every message, its timing, and what it does with slots."""
+
+from hayate.rtl.conductor.announcer import LAST_TILE, Announcer
+from hayate.rtl.conductor.nodes import Node
+from hayate.rtl.contract.flits import FlitKind
+from hayate.rtl.contract.isa import PassWord
+from hayate.rtl.ring.flit import Flit
+from hayate.verif.bench import Bench, params, rng
+from hayate.verif.bench.drivers import clock, settle, start
+
+BENCH = Bench(lambda lanes: Announcer(lanes), params=[{"lanes": n} for n in (1, 4, 8)])
+
+
+def random_nodes(r, count):
+    return [dict(token=r.getrandbits(20), position=r.getrandbits(16), slot=r.getrandbits(16), parent=0, depth=0, ancestors=r.getrandbits(8),
+                 placed=r.getrandbits(1)) for _ in range(count)]
+
+
+async def message(dut, r, word, nodes, stall, hold=0, **fields):
+    """Have it sent; [(flit.chan, flit.lane, flit.data)], slots placed and given by lane, and cycles from `go` to `done`."""
+    dut.go.value, dut.message.value, dut.count.value = 1, int(word), len(nodes)
+    for name, value in fields.items():
+        getattr(dut, name).value = value
+    sent, placed, given, cycles = [], {}, [], 0
+    while True:
+        dut.tx__ready.value, dut.slot.value = int(r.random() >= stall), r.getrandbits(16)
+        dut.hold.value = int(cycles < hold)
+        await settle()
+        lane = int(dut.lane.value)
+        dut.node.value = Node.const(nodes[min(lane, len(nodes) - 1)]).as_bits()
+        await settle()
+        cycles += 1
+        flit = Flit.from_bits(int(dut.tx__payload.value))
+        taken = int(dut.tx__valid.value) and int(dut.tx__ready.value)
+        if taken:
+            assert (flit.kind, flit.lo, flit.hi, flit.addr) == (FlitKind.PASS, 0, LAST_TILE, 0)
+            sent.append((flit.chan, lane, flit.data))
+            if flit.chan in (PassWord.LANE, PassWord.COMMIT):
+                assert flit.lane == lane
+        if int(dut.place.value):
+            assert taken
+            placed[lane] = int(dut.slot.value)
+        if int(dut.give.value):
+            given.append(lane)
+        assert int(dut.started.value) == (taken and flit.chan == PassWord.START)
+        done = int(dut.done.value)
+        await clock(dut)
+        if done:
+            dut.go.value = 0
+            return sent, placed, given, cycles
+
+
+@BENCH.test()
+async def words_of_every_message(dut):
+    await start(dut)
+    r, lanes = rng("messages"), params()["lanes"]
+    for _ in range(60):
+        nodes, stall = random_nodes(r, r.randint(1, lanes)), r.choice([0, 0.5])
+        last = len(nodes) - 1
+        kind = r.choice(["one", "lanes", "commit"])
+        hold = r.choice([0, 20]) if kind == "commit" else 0
+        prompt, chosen, all_logits, auto, drafting, sample = (r.getrandbits(1) for _ in range(6))
+        chosen, drafting = chosen | ~prompt & 1, drafting & ~prompt
+        fields = dict(prompt=prompt, chosen=chosen, all_logits=all_logits, auto=auto, drafting=drafting, sample=sample,
+                      hwm=r.getrandbits(16), seed=r.getrandbits(64), kept=r.getrandbits(lanes))
+        word = {"one": r.choice([PassWord.BEGIN, PassWord.FINISH]), "lanes": PassWord.LANE, "commit": PassWord.COMMIT}[kind]
+        sent, placed, given, cycles = await message(dut, r, word, nodes, stall, hold, **fields)
+        if kind == "one":
+            assert len(sent) == 1 and sent[0][0] == word and not placed and not given
+            assert word == PassWord.FINISH or sent[0][2] == fields["seed"]
+            flits = 1
+        elif kind == "lanes":
+            *words, (chan, _, data) = sent
+            assert [w[:2] for w in words] == [(PassWord.LANE, n) for n in range(len(nodes))] and chan == PassWord.START
+            assert sorted(placed) == list(range(len(nodes))) and not given
+            for n, node in enumerate(nodes):
+                slot = node["slot"] if node["placed"] else placed[n]
+                assert words[n][2] == node["token"] | node["position"] << 20 | slot << 36 | node["ancestors"] << 52
+            every, final = (2 << last) - 1, 1 << last
+            want = (final if chosen else 0) if drafting or prompt and not all_logits else every
+            counted = final if auto and prompt and chosen else 0
+            assert data == last | (auto & prompt) << 3 | drafting << 4 | sample << 5 | want << 8 | fields["hwm"] << 16 | counted << 32
+            flits = len(nodes) + 1
+        else:
+            kept = [n for n in range(len(nodes)) if fields["kept"] >> n & 1]
+            assert [w[:2] for w in sent] == [(PassWord.COMMIT, n) for n in kept]
+            assert given == [n for n in range(len(nodes)) if n not in kept] and not placed
+            flits = len(nodes)
+            if hold:
+                assert cycles > hold
+                continue
+        assert cycles >= flits and (stall or cycles == flits), "a word a cycle"
+        await clock(dut, r.randrange(2))
+        await settle()
+        assert dut.go.value or not int(dut.tx__valid.value)

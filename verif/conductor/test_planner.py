@@ -1,0 +1,169 @@
+"""The planner against the golden loop's drafters: trees of texts that it is told of, guesses in shadow, and when it answers."""
+
+from hayate.rtl.conductor.planner import Planner
+from hayate.rtl.contract.draft import Drafter
+from hayate.verif.bench import Bench, params, rng
+from hayate.verif.bench.drivers import clock, settle, start
+from hayate.verif.golden.conductor.draft import Ngram
+from hayate.verif.golden.conductor.utility import Utility
+
+DEPTH = 128
+BENCH = Bench(lambda lanes: Planner(lanes=lanes, depth=DEPTH), params=[{"lanes": 4}, {"lanes": 8}, {"lanes": 2}])
+ALONE = Bench(lambda: Planner(lanes=1, depth=DEPTH))
+
+
+async def strobe(dut, name, **values):
+    for port, value in values.items():
+        getattr(dut, port).value = value
+    getattr(dut, name).value = 1
+    await clock(dut)
+    getattr(dut, name).value = 0
+
+
+class Told:
+    """Tells the planner of a text as the conductor does."""
+
+    def __init__(self, dut):
+        self.dut, self.position = dut, 0
+
+    async def append(self, tokens, prompt):
+        for n, token in enumerate(tokens):
+            await strobe(self.dut, "append", token=token, position=self.position, emitted=0 if prompt else n)
+            self.position += 1
+        self.dut.emitted.value = 0 if prompt else len(tokens)
+
+    async def plan(self, **values):
+        """Tell it of a verdict and wait for the plan."""
+        await strobe(self.dut, "verified", **values)
+        await settle()
+        while int(self.dut.planning.value):
+            await clock(self.dut)
+            await settle()
+        await strobe(self.dut, "root", count=1)
+        await settle()
+
+
+async def tables(dut):
+    """Nodes that come from the tables: [(token, parent)]."""
+    nodes = []
+    dut.grow.value = 1
+    while True:
+        await settle()
+        if int(dut.add.value):
+            nodes.append((int(dut.node.value), int(dut.parent.value)))
+        grown = int(dut.grown.value)
+        await clock(dut)
+        if grown:
+            dut.grow.value = 0
+            return nodes
+
+
+@BENCH.test()
+async def nodes_of_the_tables(dut):
+    """With and without control: as many as golden plans, those that golden proposes, and shadows that are scored as golden scores them."""
+    await start(dut)
+    r, lanes = rng("tables"), params()["lanes"]
+    shadows = drafted = 0
+    for text in range(8):
+        branch, control, prompt = r.randrange(3), text % 2, [r.randrange(3) for _ in range(6)]
+        costs = [256 + r.choice([20, 120, 250]) * n for n in range(8)]
+        dut.drafter.value, dut.branch.value, dut.draft_control.value, dut.draft_cost.value = int(Drafter.NGRAM), branch, control, 0
+        for n, cost in enumerate(costs):
+            getattr(dut, f"costs_{n}").value = cost
+        await strobe(dut, "clear")
+        golden, utility, told = Ngram(branch, DEPTH), Utility(costs), Told(dut)
+        golden.append(prompt)
+        await told.append(prompt, True)
+        await strobe(dut, "settle")
+        golden.settle()
+        await clock(dut, 700)
+        proposed = accepted = 0
+        first = 1
+        emitted = [r.randrange(3)]
+        while told.position < DEPTH - 8:
+            await told.append(emitted, False)
+            golden.append(emitted)
+            room = r.choice([0, *range(lanes)])
+            await told.plan(prompt=first, over=0, room=room, depth=proposed)
+            first = 0
+            nodes, shadow = utility.plan(room) if control else (room, False)
+            guess = golden.guess() if shadow else None
+            expected = golden._table.propose(nodes, branch) if nodes else []
+            assert int(dut.grows.value) == (nodes > 0 or shadow) and not int(dut.drafting.value)
+            if nodes or shadow:
+                assert await tables(dut) == expected
+            drafted += len(expected)
+            shadows += guess is not None
+            await strobe(dut, "settle")
+            golden.settle()
+            await clock(dut, 40)
+            # The pass behind it: a chain is accepted up to some node.
+            chain = [token for n, (token, parent) in enumerate(expected) if parent == n]
+            accepted = r.randint(0, len(chain))
+            proposed = depth(expected)
+            emitted = [*chain[:accepted], r.randrange(3)]
+            utility.learn(proposed, accepted)
+            if guess is not None:
+                utility.score(guess == emitted[0])
+        await told.append(emitted, False)
+        await strobe(dut, "verified", prompt=0, over=1, room=1, depth=proposed)
+        await clock(dut, 12)
+        await settle()
+        assert not int(dut.planning.value)
+        assert (int(dut.first.value), int(dut.more.value)) == (utility.first, utility.more)
+    assert drafted > 30 and shadows > 10
+
+
+def depth(nodes):
+    """Nodes of the longest chain of [(token, parent)]."""
+    depths = [0]
+    for _, parent in nodes:
+        depths.append(depths[parent] + 1)
+    return max(depths)
+
+
+@BENCH.test()
+async def nodes_of_passes(dut):
+    """A node for each answer, a pass more for each, in the cycle in which it is asked; then `drafting` is low."""
+    await start(dut)
+    r, lanes = rng("passes"), params()["lanes"]
+    dut.drafter.value = int(Drafter.NESTED)
+    await strobe(dut, "clear")
+    await clock(dut, 600)
+    for _ in range(20):
+        room = r.randrange(lanes)
+        await Told(dut).plan(prompt=0, over=0, room=room, depth=0, emitted=1)
+        assert not int(dut.grows.value)
+        for count in range(1, room + 1):
+            assert int(dut.drafting.value)
+            choice = r.getrandbits(20)
+            dut.grow.value, dut.count.value, dut.choice.value = 1, count, choice
+            await settle()
+            assert int(dut.add.value) and int(dut.grown.value)
+            assert (int(dut.node.value), int(dut.parent.value)) == (choice, count - 1)
+            await clock(dut)
+            dut.grow.value = 0
+            await settle()
+        assert not int(dut.drafting.value)
+
+
+@BENCH.test()
+async def nobody_drafts(dut):
+    await start(dut)
+    dut.drafter.value, dut.draft_control.value = int(Drafter.OFF), 1
+    await strobe(dut, "verified", room=1, over=0)
+    await settle()
+    assert not int(dut.planning.value)
+    await strobe(dut, "root", count=1)
+    await settle()
+    assert not int(dut.grows.value) and not int(dut.drafting.value)
+
+
+@ALONE.test()
+async def one_lane_has_nothing_to_plan(dut):
+    await start(dut)
+    for drafter in Drafter:
+        dut.drafter.value, dut.draft_control.value = int(drafter), 1
+        dut.verified.value, dut.root.value, dut.room.value, dut.grow.value = 1, 1, 1, 1
+        await settle()
+        assert not any(int(getattr(dut, name).value) for name in ("grows", "drafting", "planning", "add", "grown", "fault"))
