@@ -48,9 +48,9 @@ def pass_costs(image, lanes):
 def draft_cost(image, lanes):
     """Cost of a pass in which the model drafts for itself, in the unit of `pass_costs`, DRAFT_COST_BITS bits, at least 1.
 
-    Its weights are read as INT4, and it has lanes / 2 nodes, as such passes have on the average when they draft a chain of lanes - 1. The
-    ratio is to INT8: which format is in force is decided behind the prompt, text by text. Where that is FP16, a draft is cheaper than said
-    here, and the machine drafts too little; where it is INT4, drafting cannot gain, and what is lost is bounded by the difference.
+    Its weights are read as INT4, and it has one node. The ratio is to INT8: which format is in force is decided behind the prompt, text by
+    text. Where that is FP16, a draft is cheaper than said here, and the machine drafts too little; where it is INT4, drafting cannot gain,
+    and what is lost is bounded by the difference.
     """
-    words, unit = pass_words(image, lanes, max(1, lanes // 2), Format.INT4), pass_words(image, lanes, 1)
+    words, unit = pass_words(image, lanes, 1, Format.INT4), pass_words(image, lanes, 1)
     return max(1, min((COST_UNIT * words + unit // 2) // unit, (1 << DRAFT_COST_BITS) - 1))

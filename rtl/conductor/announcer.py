@@ -18,7 +18,8 @@ class Announcer(wiring.Component):
     """Sends one of four messages while `go` is high, to the cycle in which `done` is:
 
     BEGIN, FINISH: one flit. LANE: a LANE for each node, and START behind them. COMMIT: a COMMIT for each node in `kept`; nodes that are
-    not are let go of, a cycle each.
+    not are let go of, a cycle each. A pass that drafts has the newest node alone, as its position 0, and sees those before it, a chain, as
+    text: in front of its LANE comes a COMMIT for the node before it, unless it is the root.
 
     A flit is offered from the first cycle of `go` on, the next one in the cycle behind it; nothing is registered in front of `tx`. `done`
     comes with the last flit's `ready`, or the last node let go of. `go` then falls, or another message begins in the next cycle. Reset
@@ -36,7 +37,7 @@ class Announcer(wiring.Component):
     place: Out, a strobe: node `lane` gets `slot`, as LANE says. give: Out, a strobe: its slot is free again.
     kept: In(lanes). hold: In. The last node's turn in COMMIT does not come.
     prompt, chosen, all_logits, auto, drafting, sample, hwm (16): In, of START. The pass is of the prompt; tokens are chosen from it: of
-        each node, or in a pass of the prompt or one that drafts, of the last. With `all_logits` logits are wanted of all of the prompt,
+        each node, or in a pass of the prompt of the last. With `all_logits` logits are wanted of all of the prompt,
         with `auto` its passes measure. seed: In(64), of BEGIN. started: Out, a strobe: START is taken.
     tx: Out stream of Flit to the ring stop.
     """
@@ -55,12 +56,16 @@ class Announcer(wiring.Component):
         node, flit = self.node, self.tx.payload
         word, last, slot = Signal(3), Signal(3), Signal(16)
         behind, walks, ends, step, kept = Signal(), Signal(), Signal(), Signal(), Signal()  # behind: all LANEs are sent
+        alone, linked, link = Signal(), Signal(), Signal()  # the newest node's pass; the node before it is text, or is to become so now
+        at, count = Signal(3), Signal(4)  # node of a walk; positions of the pass
         every, final, want, counted, measure = Signal(8), Signal(8), Signal(8), Signal(8), Signal()
         m.d.comb += [
-            every.eq(Cat(self.count > n for n in range(8))), final.eq(Cat(self.count == n + 1 for n in range(8))),
+            alone.eq(self.drafting & (self.message == PassWord.LANE)), link.eq(alone & (last != 0) & ~linked & ~behind),
+            self.lane.eq(Mux(alone, last - link, at)), count.eq(Mux(alone, 1, self.count)),
+            every.eq(Cat(count > n for n in range(8))), final.eq(Cat(count == n + 1 for n in range(8))),
             measure.eq(self.auto & self.prompt), want.eq(every),
         ]
-        with m.If(self.drafting | self.prompt & ~self.all_logits):
+        with m.If(self.prompt & ~self.all_logits):
             m.d.comb += want.eq(Mux(self.chosen, final, 0))
         # The token's logits only: ALL_LOGITS is for a look at the machine, and must not change what it decides.
         with m.If(measure & self.chosen):
@@ -68,25 +73,28 @@ class Announcer(wiring.Component):
 
         m.d.comb += [
             last.eq(self.count - 1), slot.eq(Mux(node.placed, node.slot, self.slot)),
-            word.eq(Mux(behind, PassWord.START, self.message)), walks.eq((word == PassWord.LANE) | (word == PassWord.COMMIT)),
-            flit.kind.eq(FlitKind.PASS), flit.hi.eq(LAST_TILE), flit.chan.eq(word), flit.lane.eq(self.lane),
-            flit.data.eq(Cat(node.token, node.position, slot, node.ancestors)), ends.eq(~walks | (self.lane == last)),
+            word.eq(Mux(behind, PassWord.START, Mux(link, PassWord.COMMIT, self.message))),
+            walks.eq((word == PassWord.LANE) | (word == PassWord.COMMIT)),
+            flit.kind.eq(FlitKind.PASS), flit.hi.eq(LAST_TILE), flit.chan.eq(word), flit.lane.eq(Mux(alone, 0, at)),
+            flit.data.eq(Cat(node.token, node.position, slot, Mux(alone, 1, node.ancestors))), ends.eq(~walks | (self.lane == last)),
             kept.eq(self.kept.bit_select(self.lane, 1)),
         ]
         with m.If(word == PassWord.START):
             m.d.comb += flit.data.eq(
-                Cat(last, measure, self.drafting, self.sample, Const(0, 2), want, self.hwm, counted))
+                Cat(Mux(alone, 0, last), measure, self.drafting, self.sample, Const(0, 2), want, self.hwm, counted))
         with m.Elif(word == PassWord.BEGIN):
             m.d.comb += flit.data.eq(self.seed)
 
-        with m.If(word == PassWord.COMMIT):
+        with m.If((word == PassWord.COMMIT) & ~link):
             free = ~(self.hold & (self.lane == last))
             m.d.comb += [
                 self.tx.valid.eq(self.go & kept & free), step.eq(self.go & free & (~kept | self.tx.ready)), self.give.eq(step & ~kept),
             ]
         with m.Else():
             m.d.comb += [self.tx.valid.eq(self.go), step.eq(self.go & self.tx.ready), self.place.eq(step & (word == PassWord.LANE))]
+        with m.If(self.started | link & step):
+            m.d.sync += linked.eq(link)
         m.d.comb += [self.started.eq(step & behind), self.done.eq(step & ends & (word != PassWord.LANE))]
         with m.If(step):
-            m.d.sync += [self.lane.eq(Mux(ends, 0, self.lane + 1)), behind.eq(ends & (word == PassWord.LANE))]
+            m.d.sync += [at.eq(Mux(ends | alone, 0, at + 1)), behind.eq(ends & (word == PassWord.LANE))]
         return m

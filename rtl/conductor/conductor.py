@@ -139,7 +139,7 @@ class Conductor(wiring.Component):
         m.d.comb += [
             candidates.valid.eq(self.rx_valid & (self.rx.kind == FlitKind.CAND)), candidates.lane.eq(self.rx.lane),
             candidates.value.eq(self.rx.data[:32]), candidates.token_in.eq(self.rx.data[32:]),
-            candidates.select.eq(Mux(planner.drafting, last, verifier.select)),
+            candidates.select.eq(Mux(planner.drafting, 0, verifier.select)),
         ]
         with m.If(announcer.started):
             m.d.sync += synced.eq(0)

@@ -17,8 +17,8 @@ class Planner(wiring.Component):
 
     A plan begins the cycle after `verified`, from `room` and, with `draft_control`, by `Utility`; `planning` is high until it is there,
     from that cycle on. Drafters are of two kinds. NGRAM answers from its tables: where `grows`, nodes come once the tree has its root.
-    NESTED takes passes, in which weights are read as INT4 (`drafting`): each evaluates the chain so far, and what is chosen at its end
-    becomes a node, until there are as many as planned; then all are verified, and `drafting` is low.
+    NESTED takes passes, in which weights are read as INT4 (`drafting`): each evaluates the newest node, and what is chosen there
+    becomes the next, until there are as many as planned; then all are verified, and `drafting` is low.
 
     While `grow` is high, `add` says that a node comes, one a cycle, and `grown` that it is the last one for now, or that there is none.
     With a drafter that takes passes both are high in the first cycle. In its `shadow` a node of the tables is not added but compared with

@@ -36,7 +36,7 @@ async def message(dut, r, word, nodes, stall, hold=0, **fields):
             assert (flit.kind, flit.lo, flit.hi, flit.addr) == (FlitKind.PASS, 0, LAST_TILE, 0)
             sent.append((flit.chan, lane, flit.data))
             if flit.chan in (PassWord.LANE, PassWord.COMMIT):
-                assert flit.lane == lane
+                assert flit.lane == (0 if fields["drafting"] and word == PassWord.LANE else lane)
         if int(dut.place.value):
             assert taken
             placed[lane] = int(dut.slot.value)
@@ -54,13 +54,16 @@ async def message(dut, r, word, nodes, stall, hold=0, **fields):
 async def words_of_every_message(dut):
     await start(dut)
     r, lanes = rng("messages"), params()["lanes"]
-    for _ in range(60):
+    for round_ in range(60):
         nodes, stall = random_nodes(r, r.randint(1, lanes)), r.choice([0, 0.5])
+        for node in nodes[:-1]:
+            node["placed"] |= round_ % 2
         last = len(nodes) - 1
         kind = r.choice(["one", "lanes", "commit"])
         hold = r.choice([0, 20]) if kind == "commit" else 0
         prompt, chosen, all_logits, auto, drafting, sample = (r.getrandbits(1) for _ in range(6))
-        chosen, drafting = chosen | ~prompt & 1, drafting & ~prompt
+        chosen, drafting = chosen | 1 - prompt, drafting & 1 - prompt
+        drafting &= round_ % 2  # nodes in front of the newest have been evaluated
         fields = dict(prompt=prompt, chosen=chosen, all_logits=all_logits, auto=auto, drafting=drafting, sample=sample,
                       hwm=r.getrandbits(16), seed=r.getrandbits(64), kept=r.getrandbits(lanes))
         word = {"one": r.choice([PassWord.BEGIN, PassWord.FINISH]), "lanes": PassWord.LANE, "commit": PassWord.COMMIT}[kind]
@@ -71,16 +74,24 @@ async def words_of_every_message(dut):
             flits = 1
         elif kind == "lanes":
             *words, (chan, _, data) = sent
-            assert [w[:2] for w in words] == [(PassWord.LANE, n) for n in range(len(nodes))] and chan == PassWord.START
-            assert sorted(placed) == list(range(len(nodes))) and not given
-            for n, node in enumerate(nodes):
-                slot = node["slot"] if node["placed"] else placed[n]
-                assert words[n][2] == node["token"] | node["position"] << 20 | slot << 36 | node["ancestors"] << 52
-            every, final = (2 << last) - 1, 1 << last
-            want = (final if chosen else 0) if drafting or prompt and not all_logits else every
+            here = [last] if drafting else range(len(nodes))
+            links = [(PassWord.COMMIT, last - 1)] if drafting and last else []
+            assert [w[:2] for w in words] == [*links, *((PassWord.LANE, n) for n in here)] and chan == PassWord.START
+            assert sorted(placed) == list(here) and not given
+            if links:
+                before = nodes[last - 1]
+                assert words.pop(0)[2] >> 20 & 0xFFFFFFFF == before["position"] | before["slot"] << 16
+            for n, (_, _, got) in zip(here, words):
+                node = nodes[n]
+                slot, ancestors = node["slot"] if node["placed"] else placed[n], 1 if drafting else node["ancestors"]
+                assert got == node["token"] | node["position"] << 20 | slot << 36 | ancestors << 52
+            positions = len(here)
+            every, final = (1 << positions) - 1, 1 << positions - 1
+            want = (final if chosen else 0) if prompt and not all_logits else every
             counted = final if auto and prompt and chosen else 0
-            assert data == last | (auto & prompt) << 3 | drafting << 4 | sample << 5 | want << 8 | fields["hwm"] << 16 | counted << 32
-            flits = len(nodes) + 1
+            flags = (auto & prompt) << 3 | drafting << 4 | sample << 5
+            assert data == positions - 1 | flags | want << 8 | fields["hwm"] << 16 | counted << 32
+            flits = len(links) + positions + 1
         else:
             kept = [n for n in range(len(nodes)) if fields["kept"] >> n & 1]
             assert [w[:2] for w in sent] == [(PassWord.COMMIT, n) for n in kept]

@@ -37,10 +37,22 @@ class Tree:
         """Nodes of the longest chain behind the root."""
         return max(n.position for n in self.nodes) - self.nodes[0].position
 
-    def run(self, tile, wanted, draft=False):
-        """Evaluate all nodes in one pass; float32 [len(wanted), vocab]. Nothing is committed."""
-        return tile.run_pass([n.token for n in self.nodes], [n.position for n in self.nodes], self.slots, hwm=self._free.hwm, wanted=wanted,
-                             ancestors=ancestors(self.nodes), draft=draft, commit=False)
+    def run(self, tile):
+        """Evaluate all nodes in one pass; float32 [nodes, vocab]. Nothing is committed."""
+        return tile.run_pass([n.token for n in self.nodes], [n.position for n in self.nodes], self.slots, hwm=self._free.hwm,
+                             wanted=range(len(self.nodes)), ancestors=ancestors(self.nodes), commit=False)
+
+    def draft(self, tile):
+        """Evaluate the newest node alone, in a pass that drafts, as if all before it, a chain, were text. Returns what is chosen there.
+
+        So the slot of the node before it, which the pass before this one has filled, is committed. `run` takes all of this back: it
+        gives each slot to its node anew, and rewrites K and V.
+        """
+        if len(self.nodes) > 1:
+            tile.commit([0])
+        newest = self.nodes[-1]
+        tile.run_pass([newest.token], [newest.position], self.slots[-1:], hwm=self._free.hwm, wanted=[0], draft=True, commit=False)
+        return tile.choices()[0]
 
 
 @dataclass
@@ -105,13 +117,11 @@ class Ngram(Off):
 
 
 class Nested(Off):
-    """Proposes what the model chooses when its weights are read as INT4: each pass evaluates the chain so far and adds a node."""
+    """Proposes what the model chooses when its weights are read as INT4: each pass evaluates the newest node and adds one to the chain."""
 
     def grow(self, tree, room, tile):
         for _ in range(room):
-            last = len(tree.nodes) - 1
-            tree.run(tile, [last], draft=True)
-            tree.add(tile.choices()[0], last)
+            tree.add(tree.draft(tile), len(tree.nodes) - 1)
         return room
 
 

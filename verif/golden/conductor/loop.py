@@ -80,7 +80,7 @@ def run(tile, prompt, tokens, *, lanes, context, drafter, utility=None, nodes=No
         guess = drafter.guess() if shadow else None
         result.drafting.passes += drafter.grow(tree, planned, tile)
         drafter.settle()
-        logits = tree.run(tile, range(len(tree.nodes)))
+        logits = tree.run(tile)
         path, emitted = verify(tree.nodes, tile.choices(), 0, ends)
         over = ends(emitted[-1], len(emitted))
         if utility:

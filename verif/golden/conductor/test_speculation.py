@@ -7,7 +7,8 @@ import pytest
 
 from hayate import models, prompts
 from hayate.rtl.contract.draft import BRANCH
-from hayate.verif.golden.conductor.draft import DRAFTERS
+from hayate.verif.golden.conductor.draft import DRAFTERS, Tree
+from hayate.verif.golden.conductor.free_list import FreeList
 from hayate.verif.golden.conductor.generate import generate, slots_for
 from hayate.verif.golden.tile.sequencer import Tile
 
@@ -58,6 +59,23 @@ def test_a_slice():
             found.append(check("py-nano", prompt, 16, lanes, WAYS[(n + 2 * k) % len(WAYS)], ("fp16", "int8", "auto")[n % 3]))
     proposed, accepted, _ = total(found)
     assert 0 < accepted < proposed
+
+
+def test_nested_sees_what_a_whole_chain_would():
+    """A node drafted by evaluating the newest one alone is that which the whole chain, evaluated at once, would give."""
+    found, tile = image("py-nano")
+    tile = tile(8)
+    for prompt in prompts.load(4):
+        tile.state.reset()
+        tile.state.draw(None, 0)
+        free, text = FreeList(8), models.Text(found).encode(prompt)[:8]
+        tile.run_pass(text[:-1], range(len(text) - 1), [free.take() for _ in text[1:]], hwm=free.hwm, wanted=[])
+        tree = Tree(free, text[-1], len(text) - 1)
+        while len(tree.nodes) < 8:
+            tree.add(tree.draft(tile), len(tree.nodes) - 1)
+        chain = [(n.token, n.position, slot) for n, slot in zip(tree.nodes, tree.slots)]
+        tile.run_pass(*zip(*chain), hwm=free.hwm, wanted=range(8), draft=True, commit=False)
+        assert tile.choices()[:-1] == [n.token for n in tree.nodes[1:]]
 
 
 @pytest.mark.nightly
