@@ -74,3 +74,19 @@ def verify(
     from hayate import bench_verify as v
 
     v.run(model, config, tuple(overrides), tokens, precision, sim, json)
+
+
+@app.command()
+def adversary(
+    model: Annotated[str, typer.Option(help="Hugging Face directory, image file, or the name of a shipped model.")] = "py-mini",
+    config: Annotated[str, typer.Option(metavar="NAME|FILE.toml", help="Preset, or a .toml file of sizes.")] = "demo",
+    overrides: SetOption = [],  # noqa: B006
+    tokens: Annotated[int, typer.Option(help="Tokens to generate, at least 8.")] = 256,
+    precision: Annotated[str, typer.Option(help="auto, fp16, int8 or int4.")] = "int8",
+    sim: Annotated[str, typer.Option(help="Simulator: verilator or icarus.")] = "verilator",
+    json: JsonOption = "",
+):
+    """Cycles that drafters cost which are always wrong, and passes until they are switched off, on the simulated chip."""
+    from hayate import bench_adversary as a
+
+    a.run(model, config, tuple(overrides), tokens, precision, sim, json)

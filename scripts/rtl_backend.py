@@ -153,19 +153,19 @@ def requests(placement, prompt, tokens, end, all_logits, load, knob=None, draft=
     return np.array(rows, dtype=np.uint64), registers
 
 
-def draft_registers(lanes, speculate, nodes, branch, costs):
+def draft_registers(lanes, speculate, nodes, branch, costs, spoil=False):
     """Values of the registers that say how to draft; arguments as of golden's `generate`."""
     most, passes, own = lanes - 1, *(costs or ([0] * MAX_LANES, 0))
     words = {f"COSTS_{n}": passes[2 * n] | passes[2 * n + 1] << 16 for n in range(MAX_LANES // 2)}
     return words | {"DRAFT": Drafter[speculate.upper()] | min(most if nodes is None else nodes, most) << 4
-                    | (BRANCH.get(lanes, 0) if branch is None else branch) << 8 | bool(costs) << 12
+                    | (BRANCH.get(lanes, 0) if branch is None else branch) << 8 | bool(costs) << 12 | spoil << 13
                     | (own if speculate == "nested" else 0) << 16}
 
 
 def generate_rtl(image, config, prompt, tokens, *, sim="verilator", waves=None, wave_window=None, all_logits=False, end=(), load="file",
                  on_start=None, on_token=None, say=Steps(), root=None, timeout=None, precision="auto", quality=QUALITY,  # noqa: B008
-                 pins=None, speculate="off", nodes=None, branch=None, costs=None, temperature=0.0, seed=0, min_p=None, top_k=None,
-                 optimize="-O1"):
+                 pins=None, speculate="off", nodes=None, branch=None, costs=None, spoil=False, temperature=0.0, seed=0,
+                 min_p=None, top_k=None, optimize="-O1"):
     """Generate on the RTL.
 
     Parameters
@@ -176,8 +176,8 @@ def generate_rtl(image, config, prompt, tokens, *, sim="verilator", waves=None, 
     on_start: called when the model is loaded. on_token: called with each token as the host reads it. Both from another thread.
     say: `Steps` that shows the slow ones. root: folder of builds. timeout: seconds of wall clock for the simulation.
     precision: "auto", "fp16", "int8" or "int4". quality: of "auto", see `knob_of`. pins: name -> `Format` of matrices for which a fixed
-    precision is another one. speculate, nodes, branch, costs, temperature, seed, min_p, top_k: as for golden's
-    `generate`. optimize: as for `build`.
+    precision is another one. speculate, nodes, branch, costs, spoil, temperature, seed, min_p, top_k: as for
+    golden's `generate`. optimize: as for `build`.
 
     Returns `RtlResult`. Raises HayateError for what does not fit or is missing.
     """
@@ -193,7 +193,7 @@ def generate_rtl(image, config, prompt, tokens, *, sim="verilator", waves=None, 
     require_filters(temperature, min_p, top_k)
     require_sampling(config, temperature)
     require_drafter(image, speculate)
-    draft = draft_registers(config.lanes, speculate, nodes, branch, costs)
+    draft = draft_registers(config.lanes, speculate, nodes, branch, costs, spoil)
     knob = knob_of(quality) if measured else None
     if pins and precision == "auto":
         raise HayateError("--pin", "", "the chip's governor decides on every matrix", "give a fixed --precision beside it")

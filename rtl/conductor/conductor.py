@@ -22,6 +22,8 @@ from .tally import Tally
 from .verifier import Verifier
 
 COSTS = [f"costs_{n}" for n in range(MAX_LANES)]
+#: ports that are the planner's, too.
+PLANNING = ("drafter", "spoil", "branch", "draft_control", "draft_cost", *COSTS)
 
 
 class Conductor(wiring.Component):
@@ -51,7 +53,7 @@ class Conductor(wiring.Component):
     -------
     start, abort: In, commands. busy, done, full: Out; `done` stays until the next start, `full` tells that the context ended it.
     tiles (8), prompt_length, token_limit, context_limit (16 each), end_token (20), end_enable, all_logits, auto, matrices (16),
-        knob (32), drafter (2, a `Drafter`), draft_nodes (4, at most so many), branch (3, as of `NgramDrafter`), draft_control,
+        knob (32), drafter (2, a `Drafter`), draft_nodes (4, at most so many), spoil, branch (3), draft_control (as of `Planner`),
         draft_cost (12), costs_0 and so on (16 each, `costs` of `Utility`), sample, seed (64): In, constant while busy.
     prompt_write, prompt_addr (16), prompt_token (20): In. Writes the prompt buffer.
     matrix_write, matrix_addr (16), matrix_data (64): In. Writes the governor's table; as `load` of `Governor`, not while busy.
@@ -76,7 +78,7 @@ class Conductor(wiring.Component):
             "start": In(1), "abort": In(1), "busy": Out(1), "done": Out(1), "full": Out(1),
             "tiles": In(8), "prompt_length": In(POSITION_BITS), "token_limit": In(POSITION_BITS), "context_limit": In(POSITION_BITS),
             "end_token": In(TOKEN_BITS), "end_enable": In(1), "all_logits": In(1), "drafter": In(2), "draft_nodes": In(4), "branch": In(3),
-            "draft_control": In(1), "draft_cost": In(DRAFT_COST_BITS), **dict.fromkeys(COSTS, In(COST_BITS)),
+            "spoil": In(1), "draft_control": In(1), "draft_cost": In(DRAFT_COST_BITS), **dict.fromkeys(COSTS, In(COST_BITS)),
             "chance_first": Out(16), "chance_more": Out(16),
             "prompt_write": In(1), "prompt_addr": In(POSITION_BITS), "prompt_token": In(TOKEN_BITS),
             "tx": Out(FLIT_STREAM), "rx_valid": In(1), "rx": In(Flit), "tokens": Out(TOKEN_STREAM), "token_level": Out(16),
@@ -167,7 +169,7 @@ class Conductor(wiring.Component):
         with m.If(outlet.first):
             m.d.sync += self.prefill_cycles.eq(self.cycles)
         m.d.comb += [
-            *(getattr(planner, name).eq(getattr(self, name)) for name in ("drafter", "branch", "draft_control", "draft_cost", *COSTS)),
+            *(getattr(planner, name).eq(getattr(self, name)) for name in PLANNING),
             planner.clear.eq(slots.clear), planner.append.eq(feed | outlet.taken),
             planner.token.eq(Mux(feed, prompt.rd_data, outlet.emit.payload)), planner.position.eq(Mux(feed, position + filled, outlet.at)),
             planner.settle.eq(announcer.started), planner.verified.eq(verifier.done), planner.prompt.eq(prefill),

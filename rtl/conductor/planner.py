@@ -5,7 +5,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ..contract.config import MAX_LANES
-from ..contract.draft import COST_BITS, DRAFT_COST_BITS, FIRST_CHANCE, TABLE_LOG2, Drafter
+from ..contract.draft import COST_BITS, DRAFT_COST_BITS, FIRST_CHANCE, MORE_CHANCE, TABLE_LOG2, Drafter
 from .ngram import NgramDrafter
 from .utility import Utility
 
@@ -22,7 +22,9 @@ class Planner(wiring.Component):
 
     While `grow` is high, `add` says that a node comes, one a cycle, and `grown` that it is the last one for now, or that there is none.
     With a drafter that takes passes both are high in the first cycle. In its `shadow` a node of the tables is not added but compared with
-    what is then chosen, the first token that is appended with `emitted` 0; `Utility` hears of that instead of the pass.
+    what is then chosen, the first token that is appended with `emitted` 0; `Utility` hears of that instead of the pass. With `spoil` the
+    lowest bit of every token that is drafted, or compared, is turned over: a drafter that is right as good as never, to measure what the
+    control costs. Only where the drafter missed the choice by this bit is the node right.
 
     Nothing holds the block back. Reset is a `clear`, but for the tables: a text begins with `clear`.
 
@@ -32,7 +34,7 @@ class Planner(wiring.Component):
 
     Members
     -------
-    drafter: In(2), a `Drafter`. branch (3), as of `NgramDrafter`; draft_control; draft_cost (12), costs_0 and so on (16 each), as of
+    drafter: In(2), a `Drafter`. spoil; branch (3), as of `NgramDrafter`; draft_control; draft_cost (12), costs_0 and so on (16 each), as of
         `Utility`: In. Constant from `clear` to the text's end.
     clear: In, a strobe. append: In, a strobe; token (20), position (16): In, of the text, its prompt included. settle: In, a strobe, as
         of `NgramDrafter`.
@@ -48,19 +50,19 @@ class Planner(wiring.Component):
     def __init__(self, *, lanes, depth):
         self._lanes, self._depth = lanes, depth
         super().__init__({
-            "drafter": In(2), "branch": In(3), "draft_control": In(1), "draft_cost": In(DRAFT_COST_BITS),
+            "drafter": In(2), "spoil": In(1), "branch": In(3), "draft_control": In(1), "draft_cost": In(DRAFT_COST_BITS),
             **{f"costs_{n}": In(COST_BITS) for n in range(MAX_LANES)},
             "clear": In(1), "append": In(1), "token": In(TOKEN_BITS), "position": In(16), "settle": In(1),
             "verified": In(1), "prompt": In(1), "over": In(1), "room": In(4), "depth": In(3), "emitted": In(4),
             "planning": Out(1), "root": In(1), "count": In(4), "grows": Out(1), "drafting": Out(1),
             "grow": In(1), "choice": In(TOKEN_BITS), "add": Out(1), "grown": Out(1), "node": Out(TOKEN_BITS), "parent": Out(3),
-            "first": Out(16, init=FIRST_CHANCE), "more": Out(16, init=FIRST_CHANCE), "fault": Out(1),
+            "first": Out(16, init=FIRST_CHANCE), "more": Out(16, init=MORE_CHANCE), "fault": Out(1),
         })
 
     def elaborate(self, platform):
         m = Module()
         if self._lanes == 1:
-            m.d.comb += [self.first.eq(FIRST_CHANCE), self.more.eq(FIRST_CHANCE)]
+            m.d.comb += [self.first.eq(FIRST_CHANCE), self.more.eq(MORE_CHANCE)]
             return m
         m.submodules.utility = utility = Utility(self._lanes)
         m.submodules.ngram = ngram = NgramDrafter(lanes=self._lanes, size_log2=TABLE_LOG2, depth=self._depth)
@@ -105,18 +107,19 @@ class Planner(wiring.Component):
             m.d.sync += self.drafting.eq(passes & (room != 0))
         with m.If(self.drafting):
             m.d.comb += [
-                self.add.eq(self.grow), self.grown.eq(self.grow), self.node.eq(self.choice), self.parent.eq(self.count - 1),
+                self.add.eq(self.grow), self.grown.eq(self.grow), self.node.eq(self.choice ^ self.spoil), self.parent.eq(self.count - 1),
             ]
             with m.If(self.grow & (self.count == room)):
                 m.d.sync += self.drafting.eq(0)
         with m.Else():
             offered = ngram.node.payload
             m.d.comb += [
-                self.add.eq(self.grow & ngram.node.valid & ~shadow), self.node.eq(offered.token), self.parent.eq(offered.parent),
+                self.add.eq(self.grow & ngram.node.valid & ~shadow), self.node.eq(offered.token ^ self.spoil),
+                self.parent.eq(offered.parent),
                 self.grown.eq(self.grow & (nothing | ngram.none | ngram.node.valid & offered.last)),
             ]
             with m.If(self.grow & ngram.node.valid & shadow):
-                m.d.sync += [guessed.eq(1), guess.eq(offered.token)]
+                m.d.sync += [guessed.eq(1), guess.eq(self.node)]
         with m.If(self.clear):
             m.d.sync += [self.planning.eq(0), self.drafting.eq(0), guessed.eq(0), shadow.eq(0), asked.eq(0), planned.eq(0)]
         return m

@@ -12,6 +12,9 @@ from ..contract.draft import (
     DOUBT_SHIFT,
     DRAFT_COST_BITS,
     FIRST_CHANCE,
+    MORE_CHANCE,
+    OWN_CHANCE,
+    RETRY_MOST,
     RETRY_PASSES,
 )
 
@@ -25,7 +28,8 @@ class Utility(wiring.Component):
     a and b are the upper 8 bits of two chances of 16: that a node right behind the root is accepted, and that an accepted chain goes on by
     one more node. Of n nodes (256 + S_n) / 256 tokens are expected: S_n = t_1 + ... + t_n, t_1 = a, t_n = t_(n-1) * b >> 8. They cost
     C_n = costs[n] + n * draft_cost. Quotients are compared by their cross products, exactly. Where n comes out as 0, a drafter without
-    passes of its own (draft_cost 0) is to draft one node in `shadow`; one that has them drafts a node in each RETRY_PASSES-th such pass.
+    passes of its own (draft_cost 0) is to draft one node in `shadow`; one that has them drafts a node in the RETRY_PASSES-th such pass,
+    and then after twice as many each time, RETRY_MOST at most, until one is right.
 
     `done` is high room + 1 cycles after `plan`, for one cycle; the results show with it and hold until the next plan is begun. What was
     verified or scored moves the first chance by 1/8 of its way to 1 or 0 in 1 cycle. Then the second chance moves, by one step a cycle: up
@@ -34,8 +38,9 @@ class Utility(wiring.Component):
     at most `lanes` - 2 cycles behind the one after `learn` (M = 2: 1 cycle). Steps are rounded down.
 
     From a plan until `done`, nothing is learned or scored and no other plan is asked for. `learn` and `score` do not come together, nor
-    in the `lanes` cycles behind a `learn`. `clear` wins over everything, ends what is in progress and sets both chances to FIRST_CHANCE,
-    as reset does. Nothing holds the block back. One multiplier of 8 x 8 bits, two of 11 x 17.
+    in the `lanes` cycles behind a `learn`. `clear` wins over everything, ends what is in progress and sets the chances to FIRST_CHANCE,
+    OWN_CHANCE where draft_cost is not 0, and MORE_CHANCE; so does reset, as if draft_cost were 0.
+    Nothing holds the block back. One multiplier of 8 x 8 bits, two of 11 x 17.
 
     Parameters
     ----------
@@ -44,7 +49,7 @@ class Utility(wiring.Component):
     Members
     -------
     costs: In, `lanes` x 16, of a pass with 1, 2, ... nodes, not 0. draft_cost: In(12), of a pass that drafts a node; 0: the drafter has
-        none. room: In(4), most nodes, below `lanes`. All constant from `plan` until the cycle before `done`.
+        none. room: In(4), most nodes, below `lanes`. All constant from `plan` until the cycle before `done`, `draft_cost` from `clear` on.
     clear: In, a strobe: a generation begins. plan: In, a strobe. done: Out, a strobe. nodes: Out(3). shadow: Out. See above.
     learn: In, a strobe. proposed, accepted: In(4), nodes of a verified pass behind the root: in its longest chain, on the path. Nothing
         moves where none was proposed.
@@ -58,7 +63,7 @@ class Utility(wiring.Component):
             "costs": In(COST_BITS).array(lanes), "draft_cost": In(DRAFT_COST_BITS), "room": In(4),
             "clear": In(1), "plan": In(1), "done": Out(1), "nodes": Out(3), "shadow": Out(1),
             "learn": In(1), "proposed": In(4), "accepted": In(4), "score": In(1), "right": In(1),
-            "first": Out(CHANCE_BITS, init=FIRST_CHANCE), "more": Out(CHANCE_BITS, init=FIRST_CHANCE),
+            "first": Out(CHANCE_BITS, init=FIRST_CHANCE), "more": Out(CHANCE_BITS, init=MORE_CHANCE),
         })
 
     def elaborate(self, platform):
@@ -103,12 +108,15 @@ class Utility(wiring.Component):
                 n.eq(now_n + 1), tokens.eq(Mux(step0, 256, tokens) + now_term), term.eq((now_term * more[8:]) >> 8),
                 cost.eq(costs[now_n + 1] + now_drafts), drafts.eq(now_drafts + self.draft_cost),
             ]
-        idle, own, retry = Signal(range(RETRY_PASSES)), Signal(), Signal()
-        m.d.comb += own.eq(self.draft_cost != 0)
+        idle, own, retry, due = Signal(range(RETRY_MOST)), Signal(), Signal(), Signal()
+        pause = Signal(range(RETRY_MOST), init=RETRY_PASSES - 1)  # less 1
+        m.d.comb += [own.eq(self.draft_cost != 0), due.eq(idle == pause)]
+        with m.If(self.learn & (self.accepted != 0)):
+            m.d.sync += pause.eq(RETRY_PASSES - 1)
         with m.If(step0):
             m.d.sync += [
                 best.eq(0), best_tokens.eq(256), best_cost.eq(self.costs[0]), going.eq(self.room != 0), self.done.eq(self.room == 0),
-                retry.eq(own & (idle == RETRY_PASSES - 1) & (self.room != 0)), self.shadow.eq(~own & (self.room != 0)),
+                retry.eq(own & due & (self.room != 0)), self.shadow.eq(~own & (self.room != 0)),
             ]
         with m.Elif(going):
             m.d.sync += [going.eq(~last), self.done.eq(last)]
@@ -116,12 +124,17 @@ class Utility(wiring.Component):
                 m.d.sync += [best.eq(n), best_tokens.eq(tokens), best_cost.eq(cost), self.shadow.eq(0), retry.eq(0)]
         m.d.comb += self.nodes.eq(best | retry)
         with m.If(going & last):
-            m.d.sync += idle.eq(Mux(better | (best != 0) | ~own, 0, idle + 1))
+            some = better | (best != 0)
+            m.d.sync += idle.eq(Mux(some | ~own | due, 0, idle + 1))
+            with m.If(some):
+                m.d.sync += pause.eq(RETRY_PASSES - 1)
+            with m.Elif(own & due):
+                m.d.sync += pause.eq(pause | pause << 1 | 1)
 
         with m.If(self.clear):
             m.d.sync += [
-                first.eq(FIRST_CHANCE), more.eq(FIRST_CHANCE), idle.eq(0), ups.eq(0), down.eq(0), doubt.eq(0),
-                waiting.eq(0), going.eq(0), self.done.eq(0),
+                first.eq(Mux(own, OWN_CHANCE, FIRST_CHANCE)), more.eq(MORE_CHANCE), idle.eq(0),
+                pause.eq(RETRY_PASSES - 1), ups.eq(0), down.eq(0), doubt.eq(0), waiting.eq(0), going.eq(0), self.done.eq(0),
             ]
         return m
 

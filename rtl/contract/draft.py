@@ -20,11 +20,14 @@ BRANCH = {1: 0, 2: 0, 4: 0, 8: 1}
 #: utility control: a pass with one node costs COST_UNIT; bits of the cost of a pass with more nodes, and of a pass that drafts a node.
 COST_UNIT, COST_BITS, DRAFT_COST_BITS = 256, 16, 12
 
-#: chances have 16 bits, of which the upper 8 count. They begin at 0.9; each observation moves them 1/8 of the way to 0 or 1, and a chain
-#: of a single node that is accepted, which says little of a second one, moves that chance 1/64 of the way up.
+#: chances have 16 bits, of which the upper 8 count. That a first node is right begins at 1/2, of a drafter with passes of its own at 0.9,
+#: and that a chain goes on at 3/4: trees begin short, and one that is always wrong costs little. Each observation moves a chance 1/8 of
+#: the way to 0 or 1, and a chain of a single node that is accepted, which says little of a second one, moves that chance 1/64 of the way
+#: up.
 CHANCE_BITS = 16
-FIRST_CHANCE = 230 << 8
+FIRST_CHANCE, OWN_CHANCE, MORE_CHANCE = 128 << 8, 230 << 8, 192 << 8
 CHANCE_SHIFT, DOUBT_SHIFT = 3, 6
 
-#: a drafter with passes of its own that is switched off drafts one node in each so many passes.
-RETRY_PASSES = 32
+#: a drafter with passes of its own that is switched off drafts one node after so many passes, and after twice as many each time that this
+#: is wrong, up to the most.
+RETRY_PASSES, RETRY_MOST = 32, 128

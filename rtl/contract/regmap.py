@@ -91,6 +91,7 @@ REGISTERS = (
         ("NODES", 4, 4, "nodes to draft for a pass at most; more than M - 1 are M - 1"),
         ("BRANCH", 8, 3, "of these, for the n-gram tables' alternative"),
         ("CONTROL", 12, 1, "draft less, or nothing, where it does not pay by the table of costs"),
+        ("SPOIL", 13, 1, "turn the lowest bit of every drafted token over, so that drafts are wrong: to measure what that costs"),
         ("COST", 16, 12, "of a pass that drafts, in 1/256 of a pass with one node; 0 where the drafter takes none"))),
     Register(0x0A4, "DRAFT_PASSES", "ro", "passes that only drafted"),
     Register(0x0A8, "PROPOSED", "ro", "nodes that were drafted and verified"),

@@ -107,8 +107,9 @@ def test_py_mini(mini):
         cost, passes = cost + costs[nodes], [*passes, nodes]
         wrong.score(False) if shadow else wrong.learn(nodes, 0)
     print(f"off after {passes.index(0)} passes, {cost / 256**2 - 1:.2%} of 256 tokens lost")
-    assert passes[0] == 3 and passes.index(0) <= 16
+    assert passes[0] > 0 and passes.index(0) <= 16 and cost < 256**2 * 1.02
     right = Utility(costs)
-    for _ in range(50):
-        assert right.plan(3) == (3, False)
-        right.learn(3, 3)
+    for n in range(50):
+        nodes, _ = right.plan(3)
+        assert nodes == 3 or 0 < nodes and n < 3
+        right.learn(nodes, nodes)

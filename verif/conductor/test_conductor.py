@@ -2,6 +2,7 @@
 and when the governor runs."""
 
 import random
+from functools import partial
 
 import cocotb
 import numpy as np
@@ -148,7 +149,7 @@ class Tiles:
 
 async def generation(dut, r, sinks, *, prompt, limit, context=100, end=None, all_logits=False, tiles=3, matrices=(), drafter=Drafter.OFF,
                      nodes=7, branch=0, period=0, pause=0, costs=None,
-                     bits=9):
+                     bits=9, spoil=0):
     """Run one; `matrices`: entries (planes descriptor, sens_err) of the governor's table, which is off when there are none.
 
     period: after so many positions the choices repeat, but for one in eight. pause: cycles that the tiles take. bits: of a choice.
@@ -166,7 +167,7 @@ async def generation(dut, r, sinks, *, prompt, limit, context=100, end=None, all
     dut.prompt_write.value = 0
     dut.tiles.value, dut.prompt_length.value, dut.token_limit.value, dut.context_limit.value = tiles, len(prompt), limit, context
     dut.end_token.value, dut.end_enable.value, dut.all_logits.value = END, int(end is not None), int(all_logits)
-    dut.drafter.value, dut.draft_nodes.value, dut.branch.value = int(drafter), nodes, branch
+    dut.drafter.value, dut.draft_nodes.value, dut.branch.value, dut.spoil.value = int(drafter), nodes, branch, spoil
     dut.draft_control.value, dut.draft_cost.value = int(bool(costs)), costs[1] if costs and drafter == Drafter.NESTED else 0
     for n, cost in enumerate(costs[0] if costs else []):
         getattr(dut, f"costs_{n}").value = cost
@@ -187,7 +188,7 @@ async def generation(dut, r, sinks, *, prompt, limit, context=100, end=None, all
     model = Tiles(dut, r, tx, chosen, drafted, tiles, pause)
     served = cocotb.start_soon(model.serve())
     golden = Choices(chosen, drafted)
-    proposer = {Drafter.OFF: Off, Drafter.NGRAM: lambda: Ngram(branch, SLOTS), Drafter.NESTED: Nested}[drafter]()
+    proposer = {Drafter.OFF: Off, Drafter.NGRAM: partial(Ngram, branch, SLOTS), Drafter.NESTED: Nested}[drafter](spoil=spoil)
     utility = Noted(costs[0], costs[1] if drafter == Drafter.NESTED else 0) if costs and drafter != Drafter.OFF else None
     p = loop.run(golden, prompt, limit, lanes=params()["lanes"], context=context, drafter=proposer, utility=utility, nodes=nodes,
                  end=(END,) if end is not None else (), all_logits=all_logits, measure=bool(matrices))
@@ -269,7 +270,7 @@ async def drafting_that_does_not_pay_is_cut(dut):
         costs = [256 + step * k for k in range(8)], r.choice([20, 120])
         _, noted = await generation(dut, r, sinks, prompt=[r.getrandbits(9) for _ in range(5)], limit=70, costs=costs, tiles=1,
                              drafter=Drafter.NESTED if n % 4 == 3 else Drafter.NGRAM, period=r.choice([0, 2, 5]), branch=n % 2,
-                             bits=r.choice([2, 9]))
+                             spoil=n == 5, bits=r.choice([2, 9]))
         plans.update(noted)
     assert params()["lanes"] == 1 or plans >= {(0, True), (1, False), (params()["lanes"] - 1, False)}
 

@@ -83,11 +83,10 @@ async def generations(dut):
     await start(dut)
     r, lanes = rng("passes"), params()["lanes"]
     seen = set()
-    for generation in range(16):
+    for _ in range(16):
         draft_cost = r.choice([0, 0, 136, r.randrange(1, 300)])
         both = Both(dut, r, r.choice([COSTS, table(r)]), draft_cost)
-        if generation:
-            await both.begin()
+        await both.begin()
         nodes, shadow = await both.plan(r.randrange(lanes))
         for p in range(200):
             if p % 25 == 0:

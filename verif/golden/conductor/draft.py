@@ -1,6 +1,7 @@
 """Golden drafting: the tree of a pass as it grows, and the drafters that let it."""
 
 from dataclasses import dataclass, field
+from functools import partial
 
 from hayate.rtl.contract.draft import TABLE_LOG2, Drafter
 from hayate.rtl.contract.errors import HayateError
@@ -78,7 +79,14 @@ class Drafting:
 
 
 class Off:
-    """Proposes nothing; what every drafter is asked."""
+    """Proposes nothing; what every drafter is asked.
+
+    spoil: turn the lowest bit of every drafted token over, so that a right one becomes wrong: to measure what drafting in vain costs. A
+    node is still right where the drafter missed the choice by this bit.
+    """
+
+    def __init__(self, spoil=False):
+        self._spoil = int(spoil)
 
     def append(self, tokens):
         """The text goes on with `tokens`."""
@@ -94,7 +102,8 @@ class Off:
 class Ngram(Off):
     """Proposes what followed the last tokens before, see `NgramTable`. branch: nodes for the alternative."""
 
-    def __init__(self, branch, depth):
+    def __init__(self, branch, depth, spoil=False):
+        super().__init__(spoil)
         self._branch = branch
         self._table = NgramTable(TABLE_LOG2, depth)
 
@@ -107,13 +116,13 @@ class Ngram(Off):
 
     def grow(self, tree, room, tile):
         for token, parent in self._table.propose(room, self._branch) if room else ():
-            tree.add(token, parent)
+            tree.add(token ^ self._spoil, parent)
         return 0
 
     def guess(self):
         """The token that would be the only node, None where there is none."""
         proposed = self._table.propose(1, 0)
-        return proposed[0][0] if proposed else None
+        return proposed[0][0] ^ self._spoil if proposed else None
 
 
 class Nested(Off):
@@ -121,7 +130,7 @@ class Nested(Off):
 
     def grow(self, tree, room, tile):
         for _ in range(room):
-            tree.add(tree.draft(tile), len(tree.nodes) - 1)
+            tree.add(tree.draft(tile) ^ self._spoil, len(tree.nodes) - 1)
         return room
 
 
@@ -134,7 +143,7 @@ def require_drafter(image, speculate):
                           "compile the model again with --planes, or use ngram")
 
 
-def make(image, speculate, branch, depth):
-    """The drafter of a name in `DRAFTERS`. depth: positions of a text. Raises as `require_drafter`."""
+def make(image, speculate, branch, depth, spoil=False):
+    """The drafter of a name in `DRAFTERS`. depth: positions of a text. spoil: see `Off`. Raises as `require_drafter`."""
     require_drafter(image, speculate)
-    return {"off": Off, "ngram": lambda: Ngram(branch, depth), "nested": Nested}[speculate]()
+    return {"off": Off, "ngram": partial(Ngram, branch, depth), "nested": Nested}[speculate](spoil=spoil)

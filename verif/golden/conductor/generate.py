@@ -30,8 +30,8 @@ def check_request(image, prompt, tokens, slots, lanes):
 
 
 def generate(image, prompt, tokens, *, lanes=4, slots=None, end=(), all_logits=False, on_token=None, tile=None, precision="auto",
-             quality=QUALITY, pins=None, speculate="off", nodes=None, branch=None, costs=None, temperature=0.0, seed=0,
-             min_p=None, top_k=None):
+             quality=QUALITY, pins=None, speculate="off", nodes=None, branch=None, costs=None, spoil=False, temperature=0.0,
+             seed=0, min_p=None, top_k=None):
     """Continuation of `prompt` by at most `tokens` tokens, cut at an end token or at the end of the context.
 
     Parameters
@@ -42,6 +42,7 @@ def generate(image, prompt, tokens, *, lanes=4, slots=None, end=(), all_logits=F
     precision, quality, pins: see `Governor`. speculate: one of `draft.DRAFTERS`; tokens and logits do not depend on it. nodes: most nodes
     that are proposed for a pass (default: M - 1). branch: of those, for the n-gram drafter's alternative (default: `BRANCH` of M).
     costs: of passes, for `Utility`, a list and what a pass that drafts costs; without them as much is drafted as there is room for.
+    spoil: draft wrong tokens, to measure what that costs.
     temperature: 0 takes the best token; else a token's odds are those of softmax(logits / temperature), drawn by `seed`.
     min_p: with a temperature, tokens whose odds are below this share of the likeliest one's are left out. top_k: all but so many of the
     largest logits, 1 to 64, are. A text depends on model, prompt, formats, temperature, filters and seed alone.
@@ -56,7 +57,7 @@ def generate(image, prompt, tokens, *, lanes=4, slots=None, end=(), all_logits=F
     require_filters(temperature, min_p, top_k)
     governor = Governor(image, precision, quality, pins)
     context = min(image.model["context"], slots - lanes)
-    drafter = draft.make(image, speculate, BRANCH.get(lanes, 0) if branch is None else branch, context + 1)
+    drafter = draft.make(image, speculate, BRANCH.get(lanes, 0) if branch is None else branch, context + 1, spoil)
     tile = tile or Tile(image, lanes=lanes, slots=slots)
     tile.state.reset()
     tile.state.draw(scale if temperature else None, seed, log_share(min_p), top_k or 0)

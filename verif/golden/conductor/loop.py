@@ -12,7 +12,7 @@ from .tree import verify
 @dataclass
 class Generation:
     """What a generation produced: `tokens`, `logits` by absolute position (wanted, and part of the text), `passes` (not those that only
-    draft), `drafting` and `precision`.
+    draft), `drafting`, `plans` (nodes that each pass behind the prompt was to have behind its root) and `precision`.
 
     `precision`: descriptor name of each weight matrix -> {"format": "fp16", "int8" or "int4", "out", "err", "half": its energies}.
     """
@@ -24,6 +24,7 @@ class Generation:
     saturated: int = 0
     precision: dict = field(default_factory=dict)
     drafting: draft.Drafting = field(default_factory=draft.Drafting)
+    plans: list = field(default_factory=list)
 
 
 def passes(start, stop, lanes):
@@ -77,6 +78,7 @@ def run(tile, prompt, tokens, *, lanes, context, drafter, utility=None, nodes=No
         tree = draft.Tree(free, emitted[-1], at)
         room = min(lanes - 1 if nodes is None else min(nodes, lanes - 1), context - 1 - at, tokens - len(result.tokens) - 1)
         planned, shadow = utility.plan(room) if utility else (room, False)
+        result.plans.append(planned)
         guess = drafter.guess() if shadow else None
         result.drafting.passes += drafter.grow(tree, planned, tile)
         drafter.settle()

@@ -5,7 +5,7 @@ from fractions import Fraction
 
 import pytest
 
-from hayate.rtl.contract.draft import COST_UNIT, FIRST_CHANCE, RETRY_PASSES
+from hayate.rtl.contract.draft import COST_UNIT, FIRST_CHANCE, MORE_CHANCE, OWN_CHANCE, RETRY_MOST, RETRY_PASSES
 from hayate.verif.golden.conductor.utility import Utility, toward
 
 COSTS = [256, 269, 282, 294, 307, 320, 333, 346]  # 15 % more for four nodes
@@ -64,21 +64,22 @@ def test_chances_stay_within_their_bits(shift):
 
 def test_what_a_pass_teaches():
     up, down = (FIRST_CHANCE + ((1 << 16) - 1 - FIRST_CHANCE >> 3)), FIRST_CHANCE - (FIRST_CHANCE >> 3)
-    doubt = FIRST_CHANCE + ((1 << 16) - 1 - FIRST_CHANCE >> 6)
+    doubt, longer, shorter = (toward(MORE_CHANCE, right, shift) for right, shift in ((True, 6), (True, 3), (False, 3)))
     for proposed, accepted, first, more in [
-        (0, 0, FIRST_CHANCE, FIRST_CHANCE), (3, 0, down, FIRST_CHANCE), (1, 0, down, FIRST_CHANCE), (1, 1, up, doubt),
-        (2, 1, up, down), (2, 2, up, up), (3, 2, up, up - (up >> 3)), (7, 1, up, down),
+        (0, 0, FIRST_CHANCE, MORE_CHANCE), (3, 0, down, MORE_CHANCE), (1, 0, down, MORE_CHANCE), (1, 1, up, doubt),
+        (2, 1, up, shorter), (2, 2, up, longer), (3, 2, up, longer - (longer >> 3)), (7, 1, up, shorter),
     ]:
         utility = Utility(COSTS)
         utility.learn(proposed, accepted)
         assert (utility.first, utility.more) == (first, more), (proposed, accepted)
         utility.begin()
-        assert (utility.first, utility.more, utility.idle) == (FIRST_CHANCE, FIRST_CHANCE, 0)
+        assert (utility.first, utility.more, utility.idle) == (FIRST_CHANCE, MORE_CHANCE, 0)
     utility = Utility(COSTS)
     utility.score(True)
-    assert (utility.first, utility.more) == (up, FIRST_CHANCE)
+    assert (utility.first, utility.more) == (up, MORE_CHANCE)
     utility.score(False)
-    assert (utility.first, utility.more) == (up - (up >> 3), FIRST_CHANCE)
+    assert (utility.first, utility.more) == (up - (up >> 3), MORE_CHANCE)
+    assert Utility(COSTS, 1).first == OWN_CHANCE
 
 
 def test_chances_approach_what_happens():
@@ -129,21 +130,23 @@ def test_a_first_node_alone():
 
 
 def test_nested():
-    """One that drafts with passes of its own: off when it is wrong, then a node every 32 passes, and back when these are right."""
+    """One that drafts with passes of its own: off when it is wrong, then a node after 32 passes, 64, 128; and back when these are right."""
     chosen, cost = run(136, lambda p, k: False, 256)
     print(f"off after {chosen.index(0)} passes, {float(cost / 256 - 1):.2%} of the cycles lost")
     assert chosen[0] > 0 and chosen.index(0) <= 8
     tries = [p for p, nodes in enumerate(chosen) if nodes and p > chosen.index(0)]
-    assert tries == list(range(chosen.index(0) + RETRY_PASSES - 1, 256, RETRY_PASSES)) and {chosen[p] for p in tries} == {1}
-    assert cost < 256 * Fraction(104, 100)
-    chosen, _ = run(136, lambda p, k: p >= 256, 500)
-    assert chosen[255] == 0 and chosen[-1] == 3
+    first = chosen.index(0) + RETRY_PASSES - 1
+    assert tries == [first, first + 2 * RETRY_PASSES, first + 6 * RETRY_PASSES] and {chosen[p] for p in tries} == {1}
+    assert cost < 256 * Fraction(102, 100)
+    chosen, _ = run(136, lambda p, k: p >= 256, 600)
+    tries = [p for p, nodes in enumerate(chosen) if nodes and p > 256]
+    assert tries[0] == first + 6 * RETRY_PASSES + RETRY_MOST and tries[1] == tries[0] + RETRY_PASSES and chosen[-1] == 3
 
 
 @pytest.mark.parametrize("draft_cost", [0, 136])
 def test_one_that_is_always_right_drafts_all(draft_cost):
     chosen, _ = run(draft_cost, lambda p, k: True, 50)
-    assert set(chosen) == {3}
+    assert 0 < chosen[0] and set(chosen[40:]) == {3} and chosen == sorted(chosen)
 
 
 def test_misuse():

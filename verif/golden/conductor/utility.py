@@ -8,6 +8,9 @@ from hayate.rtl.contract.draft import (
     DOUBT_SHIFT,
     DRAFT_COST_BITS,
     FIRST_CHANCE,
+    MORE_CHANCE,
+    OWN_CHANCE,
+    RETRY_MOST,
     RETRY_PASSES,
 )
 
@@ -31,7 +34,8 @@ class Utility:
     costs: of a pass with 1, 2, ... 8 nodes, integers of 16 bits, the first one `COST_UNIT`; those beyond M are not looked at.
     draft_cost: of each pass that drafts a node, 12 bits. 0: the drafter takes no passes of its own.
 
-    Members: ``first``, ``more``: 16 bits each. ``idle``: plans that came to nothing since the last one that drafted.
+    Members: ``first``, ``more``: 16 bits each. ``idle``: plans that came to nothing since the last one that drafted. ``pause``: plans from
+    there to the next try of a drafter with passes of its own.
     """
 
     def __init__(self, costs, draft_cost=0):
@@ -43,16 +47,17 @@ class Utility:
         self.begin()
 
     def begin(self):
-        """A generation begins: trust the drafter."""
-        self.first = self.more = FIRST_CHANCE
-        self.idle = 0
+        """A generation begins: trust the drafter a little."""
+        self.first, self.more = OWN_CHANCE if self._draft_cost else FIRST_CHANCE, MORE_CHANCE
+        self.idle, self.pause = 0, RETRY_PASSES
 
     def plan(self, room):
         """(nodes, shadow) for the next pass: nodes to draft, at most `room`; whether to draft one that is not put into the pass.
 
         Where drafting does not pay, a drafter without passes of its own is asked for one node all the same, in shadow: the caller compares
-        it with the token that is then chosen and tells `score`. One with passes of its own drafts a node in every RETRY_PASSES-th such
-        pass. With `room` 0 it is (0, False), and nothing changes.
+        it with the token that is then chosen and tells `score`. One with passes of its own drafts a node in the RETRY_PASSES-th such
+        pass, and then after twice as many each time, RETRY_MOST at most, until one is right. With `room` 0 it is (0, False), and nothing
+        changes.
         """
         if not room:
             return 0, False
@@ -64,10 +69,13 @@ class Utility:
                 best, value, cost = n, total, now
             term = term * (self.more >> 8) >> 8
         if best or not self._draft_cost:
-            self.idle = 0
+            self.idle, self.pause = 0, RETRY_PASSES
             return best, not best
-        self.idle = (self.idle + 1) % RETRY_PASSES
-        return int(not self.idle), False
+        self.idle = (self.idle + 1) % self.pause
+        if self.idle:
+            return 0, False
+        self.pause = min(2 * self.pause, RETRY_MOST)
+        return 1, False
 
     def learn(self, proposed, accepted):
         """A pass was verified. proposed: nodes of its longest chain behind the root; accepted: nodes of the path behind the root.
@@ -79,6 +87,8 @@ class Utility:
         if not proposed:
             return
         self.first = toward(self.first, accepted > 0, CHANCE_SHIFT)
+        if accepted:
+            self.pause = RETRY_PASSES
         for _ in range(accepted - 1):
             self.more = toward(self.more, True, CHANCE_SHIFT)
         if 0 < accepted < proposed:

@@ -1,0 +1,31 @@
+"""`hayate bench adversary` on a small model: what drafters cost that are always wrong, and that they are switched off."""
+
+import json
+
+import pytest
+
+from hayate.bench_adversary import DRAFTERS
+
+
+def test_bench_adversary(builds, cli, tiny, work):
+    outcome = cli("bench", "adversary", "--model", tiny, "--config", "unit", "--tokens", "40", "--json", "a.json")
+    assert outcome.code == 0, outcome.err
+    result = json.loads((work / "a.json").read_text())
+    assert set(result) == {"off", "setup", *DRAFTERS}
+    assert result["setup"]["tokens"] == 40 and result["off"]["passes"] == 39
+    for name in DRAFTERS:
+        f = result[name]
+        assert f["accepted"] <= f["proposed"] and f["passes"] == 39 - f["accepted"]
+        assert f["cost"] == round(f["cycles"] / result["off"]["cycles"] - 1, 5) < 0.2
+        assert f["off_after"] <= 16 and f["tries"] <= 2
+    assert result["ngram"]["draft_passes"] == 0 < result["ngram"]["proposed"]
+    assert result["nested"]["draft_passes"] == result["nested"]["proposed"]
+
+
+@pytest.mark.parametrize("options, parts", [
+    (["--tokens", "7"], ["--tokens", "7 is not at least 8"]),
+    (["--tokens", "49"], ["prompt", "exceed the context of 48"]),
+    (["--precision", "fp8"], ["--precision", "'fp8' is no precision"]),
+])
+def test_refused(options, parts, refused, tiny):
+    refused("bench", "adversary", "--model", tiny, "--json", "a.json", *options, parts=parts)
