@@ -1,17 +1,32 @@
-"""Reduction of the tiles' candidates to one token per position."""
+"""Reduction of the tiles' candidates to one token per position, and to the two best of position 0."""
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from ..contract.draft import STEP_BITS, STEP_MOST, STEP_SHIFT
 from ..numerics.bits import sort_key
+
+CANDIDATE_CYCLES = 2  # from a candidate to `token`
+
+
+def steps(key):
+    """The number with a `sort_key` in steps: its magnitude times 2**STEP_SHIFT, rounded down, at most STEP_MOST; signed."""
+    magnitude = Mux(key[31], key[:31], ~key[:31])
+    exponent, significand = magnitude[23:], magnitude[23 - STEP_BITS + 1:23] | 1 << STEP_BITS - 1
+    least = 127 - STEP_SHIFT  # of the exponents that make a step
+    whole = (significand >> (least + STEP_BITS - 1 - exponent)[:4])[:STEP_BITS]
+    found = Mux(exponent < least, 0, Mux(exponent >= least + STEP_BITS, STEP_MOST, whole))
+    return Mux(key[31], found, -found)
 
 
 class Candidates(wiring.Component):
-    """Keeps, per position, the largest logit and its token; ties go to the lowest token, whatever order candidates arrive in.
+    """Keeps, per position, the largest score and its token; ties go to the lowest token, whatever order candidates arrive in. Of position
+    0 it keeps the next one, too.
 
-    A candidate is taken in the cycle of `valid`; one a cycle. `token` shows the best so far one cycle later, combinationally selected by
-    `select`. `clear` empties all positions and wins over a candidate in the same cycle.
+    A candidate is taken in the cycle of `valid`; one a cycle. `token` and `second` show it CANDIDATE_CYCLES = 2 later, and `margin` a cycle
+    behind them. `clear` empties all positions; it does not come in the cycle behind a candidate, and wins over one in the same cycle. Reset
+    is a clear.
 
     Parameters
     ----------
@@ -21,26 +36,44 @@ class Candidates(wiring.Component):
     -------
     clear, valid: In. lane: In(3). value: In(32), FP32, finite. token_in: In(20).
     select: In(3), a position. token: Out(20). present: Out, the position has had a candidate since `clear`.
+    second: Out(20), the second best token of position 0. margin: Out(16), by how many steps its score is below the best, see `steps`. Both
+        have a meaning once there were two candidates.
     """
 
     def __init__(self, lanes):
         self._lanes = lanes
         super().__init__({
             "clear": In(1), "valid": In(1), "lane": In(3), "value": In(32), "token_in": In(20),
-            "select": In(3), "token": Out(20), "present": Out(1),
+            "select": In(3), "token": Out(20), "present": Out(1), "second": Out(20), "margin": Out(STEP_BITS + 1),
         })
 
     def elaborate(self, platform):
         m = Module()
-        key = Signal(32)
-        m.d.comb += key.eq(sort_key(self.value))
+        s1_valid, s1_lane, s1_key, s1_token = Signal(), Signal(3), Signal(32), Signal(20)
+        m.d.sync += s1_valid.eq(self.valid & ~self.clear)
+        with m.If(self.valid):
+            m.d.sync += [s1_lane.eq(self.lane), s1_key.eq(sort_key(self.value)), s1_token.eq(self.token_in)]
+
+        def better(key, token):
+            return (s1_key > key) | (s1_key == key) & (s1_token < token)
+
         for lane in range(self._lanes):
             best, token, present = Signal(32, name=f"best_{lane}"), Signal(20, name=f"token_{lane}"), Signal(name=f"present_{lane}")
-            better = ~present | (key > best) | ((key == best) & (self.token_in < token))
+            takes, wins = Signal(name=f"takes_{lane}"), Signal(name=f"wins_{lane}")
+            m.d.comb += [takes.eq(s1_valid & (s1_lane == lane)), wins.eq(~present | better(best, token))]
             with m.If(self.clear):
                 m.d.sync += present.eq(0)
-            with m.Elif(self.valid & (self.lane == lane) & better):
-                m.d.sync += [best.eq(key), token.eq(self.token_in), present.eq(1)]
+            with m.Elif(takes & wins):
+                m.d.sync += [best.eq(s1_key), token.eq(s1_token), present.eq(1)]
             with m.If(self.select == lane):
                 m.d.comb += [self.token.eq(token), self.present.eq(present)]
+            if lane == 0:
+                next_best, known = Signal(32), Signal()
+                with m.If(self.clear):
+                    m.d.sync += known.eq(0)
+                with m.Elif(takes & wins):
+                    m.d.sync += [next_best.eq(best), self.second.eq(token), known.eq(present)]
+                with m.Elif(takes & (~known | better(next_best, self.second))):
+                    m.d.sync += [next_best.eq(s1_key), self.second.eq(s1_token), known.eq(1)]
+                m.d.sync += self.margin.eq(steps(best) - steps(next_best))
         return m

@@ -22,7 +22,6 @@ from .tally import Tally
 from .verifier import Verifier
 
 COSTS = [f"costs_{n}" for n in range(MAX_LANES)]
-#: ports that are the planner's, too.
 PLANNING = ("drafter", "spoil", "branch", "draft_control", "draft_cost", *COSTS)
 
 
@@ -151,6 +150,8 @@ class Conductor(wiring.Component):
             m.d.sync += abort.eq(1)
         with m.If(self.busy):
             m.d.sync += self.cycles.eq(self.cycles + 1)
+        with m.If(outlet.first):
+            m.d.sync += self.prefill_cycles.eq(self.cycles)
 
         # What is chosen from it, what the text takes and what comes next.
         wiring.connect(m, verifier.emit, outlet.emit)
@@ -165,16 +166,13 @@ class Conductor(wiring.Component):
               for name in ("token_limit", "context_limit", "end_token", "end_enable", "draft_nodes")),
             self.token_level.eq(outlet.level), self.full.eq(outlet.full),
             self.fault.eq(prompt.error | damage | outlet.fault | planner.fault),
-        ]
-        with m.If(outlet.first):
-            m.d.sync += self.prefill_cycles.eq(self.cycles)
-        m.d.comb += [
             *(getattr(planner, name).eq(getattr(self, name)) for name in PLANNING),
             planner.clear.eq(slots.clear), planner.append.eq(feed | outlet.taken),
             planner.token.eq(Mux(feed, prompt.rd_data, outlet.emit.payload)), planner.position.eq(Mux(feed, position + filled, outlet.at)),
             planner.settle.eq(announcer.started), planner.verified.eq(verifier.done), planner.prompt.eq(prefill),
             planner.over.eq(outlet.over), planner.room.eq(outlet.room), planner.depth.eq(nodes.depth), planner.emitted.eq(outlet.emitted),
             planner.count.eq(nodes.count), planner.choice.eq(candidates.token),
+            planner.second.eq(candidates.second), planner.margin.eq(candidates.margin),
             self.chance_first.eq(planner.first), self.chance_more.eq(planner.more),
             tally.clear.eq(slots.clear), tally.count.eq(nodes.count), tally.emitted.eq(outlet.emitted),
             tally.siblings.eq(verifier.siblings), tally.issued.eq(announcer.started), tally.drafting.eq(planner.drafting),

@@ -1,11 +1,11 @@
 """Plans the tree of the next pass and lets it grow: how many nodes, which, and whose choice they are."""
 
-from amaranth.hdl import Module, Mux, Signal
-from amaranth.lib import wiring
+from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..contract.config import MAX_LANES
-from ..contract.draft import COST_BITS, DRAFT_COST_BITS, FIRST_CHANCE, MORE_CHANCE, TABLE_LOG2, Drafter
+from ..contract.draft import COST_BITS, DRAFT_COST_BITS, FIRST_CHANCE, MORE_CHANCE, MOST_SECONDS, STEP_BITS, TABLE_LOG2, Drafter
 from .ngram import NgramDrafter
 from .utility import Utility
 
@@ -18,10 +18,13 @@ class Planner(wiring.Component):
     A plan begins the cycle after `verified`, from `room` and, with `draft_control`, by `Utility`; `planning` is high until it is there,
     from that cycle on. Drafters are of two kinds. NGRAM answers from its tables: where `grows`, nodes come once the tree has its root.
     NESTED takes passes, in which weights are read as INT4 (`drafting`): each evaluates the newest node, and what is chosen there
-    becomes the next, until there are as many as planned; then all are verified, and `drafting` is low.
+    becomes the next, until there are as many as planned, less min(branch,
+    MOST_SECONDS, half of the plan): siblings, the second best choices with the least margins, the nearest to the root first of equal ones.
+    Then all are verified, and `drafting` is low.
 
     While `grow` is high, `add` says that a node comes, one a cycle, and `grown` that it is the last one for now, or that there is none.
-    With a drafter that takes passes both are high in the first cycle. In its `shadow` a node of the tables is not added but compared with
+    With a drafter that takes passes both are high in the first cycle, where no siblings follow.
+    In its `shadow` a node of the tables is not added but compared with
     what is then chosen, the first token that is appended with `emitted` 0; `Utility` hears of that instead of the pass. With `spoil` the
     lowest bit of every token that is drafted, or compared, is turned over: a drafter that is right as good as never, to measure what the
     control costs. Only where the drafter missed the choice by this bit is the node right.
@@ -43,7 +46,8 @@ class Planner(wiring.Component):
         root; emitted: In(4), tokens of the pass, which counts up behind each of them.
     planning: Out. root: In, a strobe, not while planning: a tree has its root; count: In(4), its nodes so far.
     grows, drafting: Out, see above; `grows` with `root`, `drafting` from the next cycle on.
-    grow: In, a level; choice: In(20), what a pass that drafts has chosen. add, grown: Out. token: Out(20), parent: Out(3), of a node.
+    grow: In, a level; choice, second: In(20), margin: In(16), what a pass that drafts has chosen, as of `Candidates`. add, grown: Out.
+        node: Out(20), the token of one; parent: Out(3).
     first, more: Out(16), what `Utility` expects. fault: Out, as of `NgramDrafter`.
     """
 
@@ -55,7 +59,8 @@ class Planner(wiring.Component):
             "clear": In(1), "append": In(1), "token": In(TOKEN_BITS), "position": In(16), "settle": In(1),
             "verified": In(1), "prompt": In(1), "over": In(1), "room": In(4), "depth": In(3), "emitted": In(4),
             "planning": Out(1), "root": In(1), "count": In(4), "grows": Out(1), "drafting": Out(1),
-            "grow": In(1), "choice": In(TOKEN_BITS), "add": Out(1), "grown": Out(1), "node": Out(TOKEN_BITS), "parent": Out(3),
+            "grow": In(1), "choice": In(TOKEN_BITS), "second": In(TOKEN_BITS), "margin": In(STEP_BITS + 1),
+            "add": Out(1), "grown": Out(1), "node": Out(TOKEN_BITS), "parent": Out(3),
             "first": Out(16, init=FIRST_CHANCE), "more": Out(16, init=MORE_CHANCE), "fault": Out(1),
         })
 
@@ -106,11 +111,7 @@ class Planner(wiring.Component):
         with m.If(self.root):
             m.d.sync += self.drafting.eq(passes & (room != 0))
         with m.If(self.drafting):
-            m.d.comb += [
-                self.add.eq(self.grow), self.grown.eq(self.grow), self.node.eq(self.choice ^ self.spoil), self.parent.eq(self.count - 1),
-            ]
-            with m.If(self.grow & (self.count == room)):
-                m.d.sync += self.drafting.eq(0)
+            self._chosen(m, room)
         with m.Else():
             offered = ngram.node.payload
             m.d.comb += [
@@ -123,3 +124,40 @@ class Planner(wiring.Component):
         with m.If(self.clear):
             m.d.sync += [self.planning.eq(0), self.drafting.eq(0), guessed.eq(0), shadow.eq(0), asked.eq(0), planned.eq(0)]
         return m
+
+    def _chosen(self, m, room):
+        """While a drafter takes passes: the node that was chosen and, behind the last one of the chain, its siblings."""
+        branch, chain, left = Signal(range(MOST_SECONDS + 1)), Signal(4), Signal(range(MOST_SECONDS + 1))
+        m.d.comb += [branch.eq(least(self.branch, least(room >> 1, MOST_SECONDS))), chain.eq(room - branch)]
+        # The nearest ones so far, in order; of equal ones the earlier stays in front.
+        seconds = [Signal(data.StructLayout({"margin": STEP_BITS + 1, "token": TOKEN_BITS, "parent": 3}), name=f"second_{k}")
+                   for k in range(MOST_SECONDS)]
+        new = Signal(seconds[0].shape())
+        known = Signal(MOST_SECONDS)
+        stays = Cat(known[k] & (seconds[k].margin <= self.margin) for k in range(MOST_SECONDS))
+        m.d.comb += [new.margin.eq(self.margin), new.token.eq(self.second), new.parent.eq(self.count - 1), self.add.eq(self.grow)]
+        with m.If(left != 0):
+            m.d.comb += [
+                self.node.eq(seconds[0].token ^ self.spoil), self.parent.eq(seconds[0].parent), self.grown.eq(self.grow & (left == 1)),
+            ]
+            with m.If(self.grow):
+                m.d.sync += [left.eq(left - 1), *(a.eq(b) for a, b in zip(seconds, seconds[1:]))]
+        with m.Else():
+            m.d.comb += [
+                self.node.eq(self.choice ^ self.spoil), self.parent.eq(self.count - 1),
+                self.grown.eq(self.grow & ((self.count != chain) | (branch == 0))),
+            ]
+            with m.If(self.grow):
+                m.d.sync += known.eq(Mux(self.count == 1, 1, known << 1 | 1))
+                for k in range(MOST_SECONDS):
+                    with m.If((self.count == 1) | ~stays[k]):
+                        m.d.sync += seconds[k].eq(Mux((self.count != 1) & ~stays[k - 1], seconds[k - 1], new) if k else new)
+                with m.If(self.count == chain):
+                    m.d.sync += left.eq(branch)
+        with m.If(self.grown & ((left == 1) | (self.count == chain))):
+            m.d.sync += self.drafting.eq(0)
+
+
+def least(a, b):
+    """The lesser of two numbers."""
+    return Mux(a < b, a, b)

@@ -14,8 +14,14 @@ class Drafter(IntEnum):
 #: log2 of the entries of each n-gram table.
 TABLE_LOG2 = 9
 
-#: nodes that a pass of M spends on the alternative, where there is one; the others go to the first choice's chain.
+#: nodes that a pass of M spends on alternatives, where there are any; the others go to the first choice's chain.
 BRANCH = {1: 0, 2: 0, 4: 0, 8: 1}
+
+#: the most alternatives of a drafter that takes passes: second best tokens where they are nearest to the best. How near is told in steps of
+#: a score: its magnitude times 2**STEP_SHIFT, rounded down, at most STEP_MOST, with its sign.
+MOST_SECONDS = 2
+STEP_SHIFT, STEP_BITS = 4, 15
+STEP_MOST = (1 << STEP_BITS) - 1
 
 #: utility control: a pass with one node costs COST_UNIT; bits of the cost of a pass with more nodes, and of a pass that drafts a node.
 COST_UNIT, COST_BITS, DRAFT_COST_BITS = 256, 16, 12

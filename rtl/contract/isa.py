@@ -33,7 +33,7 @@ class Op(IntEnum):
     RUN = 9        # vector: repeat a routine over elements
     SENDSUM = 10   # vector: send this tile's exact partial sums, clear them
     SENDMAX = 11   # vector: send this tile's running maxima, clear them
-    SENDCAND = 12  # vector: send the best (logit, token) of each wanted position, clear them
+    SENDCAND = 12  # vector: send the best (logit, token) of each wanted position, in a draft pass the second best, too; clear them
     SENDCOUNT = 13  # vector: send this tile's counts for the threshold of top-k, of each wanted position, clear them
     SELECT = 14    # vector: take the next digit of each wanted position's threshold, from the counts collected
 

@@ -89,7 +89,7 @@ REGISTERS = (
     Register(0x0A0, "DRAFT", "rw", "drafting", (
         ("DRAFTER", 0, 2, "0 nobody, 1 n-gram tables, 2 the model read as INT4"),
         ("NODES", 4, 4, "nodes to draft for a pass at most; more than M - 1 are M - 1"),
-        ("BRANCH", 8, 3, "of these, for the n-gram tables' alternative"),
+        ("BRANCH", 8, 3, "of these, for alternatives: a chain of the n-gram tables, or second best tokens of the model read as INT4"),
         ("CONTROL", 12, 1, "draft less, or nothing, where it does not pay by the table of costs"),
         ("SPOIL", 13, 1, "turn the lowest bit of every drafted token over, so that drafts are wrong: to measure what that costs"),
         ("COST", 16, 12, "of a pass that drafts, in 1/256 of a pass with one node; 0 where the drafter takes none"))),

@@ -48,6 +48,7 @@ class Sender(wiring.Component):
         even, and one more.
     sums, maxima, best, rows: In, `lanes` x 96, 32, 32 and 20 bits. A sum's halves have `addr` 0 and 1; a maximum has the job's round modulo
         ROUNDS_AHEAD; a candidate is best | row << 32.
+    pair: In. Behind lane 0's candidate comes another with `addr` 1: second (32) | second_row (20) << 32, In.
     done: Out. busy: Out, a job or a flit is waiting.
     tx: Out, stream of Flit; src is left 0.
     """
@@ -59,7 +60,7 @@ class Sender(wiring.Component):
             "job": In(stream.Signature(job_layout(lanes))), "tile": In(TileState), "reserve": In(1), "credit": Out(1),
             "half_valid": In(1), "halves": In(16).array(lanes),
             "sums": In(ACC_WIDTH).array(lanes), "maxima": In(32).array(lanes), "best": In(32).array(lanes), "rows": In(20).array(lanes),
-            "done": Out(1), "busy": Out(1), "tx": Out(FLIT_STREAM),
+            "pair": In(1), "second": In(32), "second_row": In(20), "done": Out(1), "busy": Out(1), "tx": Out(FLIT_STREAM),
         })
 
     def elaborate(self, platform):
@@ -123,7 +124,7 @@ class Sender(wiring.Component):
         with m.If(finish):
             m.d.sync += started.eq(0)
         with m.If(emit):
-            with m.If((job.kind == FlitKind.SUM) & ~upper):
+            with m.If(((job.kind == FlitKind.SUM) | (job.kind == FlitKind.CAND) & self.pair & left[0]) & ~upper):
                 m.d.sync += upper.eq(1)
             with m.Else():
                 m.d.sync += [upper.eq(0), left.eq(rest)]
@@ -206,4 +207,7 @@ class Sender(wiring.Component):
                         m.d.comb += value.eq(self.maxima[k])
                     with m.Case(FlitKind.CAND):
                         m.d.comb += value.eq(Cat(self.best[k], self.rows[k]))
+                        if k == 0:
+                            with m.If(upper):
+                                m.d.comb += value.eq(Cat(self.second, self.second_row))
         return value

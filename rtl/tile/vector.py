@@ -205,6 +205,9 @@ class VectorEngine(wiring.Component):
                 reducer.clear.eq(clear_sums), sender.sums[k].eq(reducer.acc), sender.maxima[k].eq(argmax.maxima[k]),
                 sender.best[k].eq(argmax.best[k]), sender.rows[k].eq(argmax.rows[k]),
             ]
+        m.d.comb += [
+            sender.pair.eq(self.pass_state.draft), sender.second.eq(argmax.second), sender.second_row.eq(argmax.second_row),
+        ]
         m.d.sync += self.parity.eq(micro.parity | vmem.parity | stage.parity | mask.parity | (noise.parity if noise else 0))
         return m
 

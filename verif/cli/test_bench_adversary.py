@@ -25,7 +25,7 @@ def test_bench_adversary(builds, cli, tiny, work):
 @pytest.mark.parametrize("options, parts", [
     (["--tokens", "7"], ["--tokens", "7 is not at least 8"]),
     (["--tokens", "49"], ["prompt", "exceed the context of 48"]),
-    (["--precision", "fp8"], ["--precision", "'fp8' is no precision"]),
+    (["--tokens", "40", "--precision", "fp8"], ["--precision", "'fp8' is no precision"]),
 ])
 def test_refused(options, parts, refused, tiny):
     refused("bench", "adversary", "--model", tiny, "--json", "a.json", *options, parts=parts)

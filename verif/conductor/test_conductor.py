@@ -9,142 +9,19 @@ import numpy as np
 
 from hayate.rtl.conductor.conductor import Conductor
 from hayate.rtl.contract.draft import Drafter
-from hayate.rtl.contract.flits import CONDUCTOR, FlitKind
-from hayate.rtl.contract.isa import ENERGY_BIT, PRECISION_BIT, Energy, PassWord, Space
-from hayate.rtl.ring.flit import Flit
+from hayate.rtl.contract.isa import Energy
 from hayate.verif.bench import Bench, params, rng
 from hayate.verif.bench.drivers import Sink, clock, start
+from hayate.verif.conductor.stand_ins import RING_TILES, Choices, Noted, Tiles
 from hayate.verif.golden.conductor import loop
 from hayate.verif.golden.conductor.draft import Nested, Ngram, Off
-from hayate.verif.golden.conductor.utility import Utility
 
-RING_TILES, SLOTS = 3, 128
+SLOTS = 128
 BENCH = Bench(lambda lanes, max_matrices=8: Conductor(lanes=lanes, prompt_depth=16, max_slots=SLOTS, ring_tiles=RING_TILES,
                                                       max_matrices=max_matrices, sampling=max_matrices > 0),
               params=[{"lanes": 4}, {"lanes": 8}, {"lanes": 2}, {"lanes": 1}, {"lanes": 2, "max_matrices": 0}])
 GOVERNED = Bench(BENCH.make, params=BENCH.params[:-1])
 END = 511
-
-
-class Choices:
-    """Stands in for the golden tile: what is chosen depends on the position alone, and in a draft pass differs now and then.
-
-    `passes`: [(nodes, wanted, draft, commits before it, high-water mark)] with nodes (token, position, slot, ancestors). `measured`: of
-    each, whether it measures and what counts.
-    """
-
-    def __init__(self, chosen, drafted):
-        self._chosen, self._drafted, self._commits = chosen, drafted, []
-        self.passes, self.measured = [], []
-
-    def run_pass(self, tokens, positions, slots, *, hwm, wanted, ancestors=None, draft=False, commit=True, measure=False, counted=()):
-        ancestors = ancestors or [(2 << i) - 1 for i in range(len(tokens))]
-        self._nodes = list(zip(tokens, map(int, positions), slots, ancestors))
-        self.passes.append((self._nodes, list(wanted), draft, self._commits, hwm))
-        self.measured.append((measure, measure * sum(1 << n for n in counted)))
-        self._commits = []
-        if commit:
-            self.commit(range(len(tokens)))
-        self._choices = [(self._drafted if draft else self._chosen)[positions[w]] for w in wanted]
-        return np.zeros((len(wanted), 0), np.float32)
-
-    def choices(self):
-        return self._choices
-
-    def commit(self, nodes):
-        self._commits += [self._nodes[n][1:3] for n in nodes]
-
-
-class Noted(Utility):
-    """Keeps its plans: (nodes, shadow)."""
-
-    def begin(self):
-        super().begin()
-        self.plans = []
-
-    def plan(self, room):
-        self.plans.append(super().plan(room))
-        return self.plans[-1]
-
-
-async def tell(dut, **fields):
-    dut.rx_valid.value, dut.rx.value = 1, Flit.const(fields).as_bits()
-    await clock(dut)
-    dut.rx_valid.value = 0
-
-
-class Tiles:
-    """Model of the tiles: takes a pass's flits, answers with candidates whose best is `chosen[position]`, then SYNCs.
-
-    `passes`: as in `Plan`, and (measure, counted) of each in `energies`. `told`: (passes before it, planes descriptor, format). Every tile
-    answers every question about an energy, whether it takes part in passes or not: with its kind plus 1."""
-
-    def __init__(self, dut, r, sink, chosen, drafted, tiles, pause=0):
-        self.dut, self.r, self.sink, self.chosen, self.drafted, self.tiles, self.pause = dut, r, sink, chosen, drafted, tiles, pause
-        self.passes, self.energies, self.told = [], [], []
-        self.draws = []  # what passes say of sampling, the seed first
-
-    async def serve(self):
-        """Until FINISH."""
-        lanes, commits = {}, []
-        while True:
-            flit = Flit.from_bits((await self.sink.take(1))[0])
-            if flit.kind in (FlitKind.READ, FlitKind.LOAD):
-                assert (flit.lo, flit.hi) == (1, CONDUCTOR - 1)
-                await self.govern(flit)
-                continue
-            assert flit.kind == FlitKind.PASS and flit.lo == 0 and flit.hi == CONDUCTOR - 1
-            token, position, slot, ancestors = (flit.data >> at & (1 << width) - 1 for at, width in ((0, 20), (20, 16), (36, 16), (52, 8)))
-            if flit.chan == PassWord.FINISH:
-                return
-            if flit.chan == PassWord.BEGIN:
-                assert not self.draws and not self.passes
-                self.draws.append(flit.data)
-            if flit.chan == PassWord.COMMIT:
-                assert not lanes, "what a pass leaves is announced before the next one"
-                commits.append((position, slot))
-            elif flit.chan == PassWord.LANE:
-                lanes[flit.lane] = (token, position, slot, ancestors)
-            elif flit.chan == PassWord.START:
-                nodes = [lanes[i] for i in range((flit.data & 7) + 1)]
-                assert len(lanes) == len(nodes)
-                wanted = [i for i in range(8) if flit.data >> 8 + i & 1]
-                draft = bool(flit.data >> 4 & 1)
-                self.draws.append(flit.data >> 5 & 7)
-                self.passes.append((nodes, wanted, draft, commits, flit.data >> 16 & 0xFFFF))
-                self.energies.append((flit.data >> 3 & 1, flit.data >> 32))
-                lanes, commits = {}, []
-                await self.answer(nodes, wanted, self.drafted if draft else self.chosen)
-
-    async def govern(self, flit):
-        if flit.kind == FlitKind.LOAD:
-            assert flit.chan == Space.CSR and flit.addr >> PRECISION_BIT == 1
-            self.told.append((len(self.passes), flit.addr & 1023, flit.data))
-            return
-        assert flit.chan == Space.COUNTER and flit.addr >> ENERGY_BIT == 1
-        assert int(self.dut.prefill_cycles.value), "the first token is out"
-        for tile in range(RING_TILES):
-            await tell(self.dut, kind=FlitKind.READ, src=tile + 1, lo=CONDUCTOR, hi=CONDUCTOR, chan=Space.COUNTER, addr=flit.addr,
-                       data=1 + (flit.addr & 3))
-
-    async def answer(self, nodes, wanted, chosen):
-        positions = [position for _, position, _, _ in nodes]
-        flits = []
-        for tile in range(self.tiles):
-            for lane in wanted:
-                best = tile == positions[lane] % self.tiles
-                value = np.float32(9 if best else self.r.uniform(-9, 8))
-                token = chosen[positions[lane]] if best else self.r.getrandbits(9)
-                flits.append({"kind": FlitKind.CAND, "lo": CONDUCTOR, "hi": CONDUCTOR, "lane": lane,
-                              "data": int(value.view(np.uint32)) | token << 32})
-        self.r.shuffle(flits)
-        await clock(self.dut, self.pause)
-        for flit in flits:
-            await tell(self.dut, **flit)
-            await tell(self.dut, kind=FlitKind.SYNC, lo=0, hi=CONDUCTOR - 1, chan=self.r.randrange(8))  # other tiles' business
-        for _ in range(self.tiles):
-            await clock(self.dut, self.r.randrange(4))
-            await tell(self.dut, kind=FlitKind.SYNC, lo=CONDUCTOR, hi=CONDUCTOR)
 
 
 async def generation(dut, r, sinks, *, prompt, limit, context=100, end=None, all_logits=False, tiles=3, matrices=(), drafter=Drafter.OFF,
@@ -158,6 +35,7 @@ async def generation(dut, r, sinks, *, prompt, limit, context=100, end=None, all
     for at in range(period, 120 if period else 0):
         chosen[at] = chosen[at] if r.random() < 0.12 else chosen[at - period]
     drafted = [r.getrandbits(9) if r.random() < 0.3 else token for token in chosen]
+    seconds = [(r.choice([r.getrandbits(9), chosen[at]]), np.float32(r.uniform(-3, 8.9))) for at in range(120)]
     if end is not None:
         chosen = [token if token != END else 0 for token in chosen]
         chosen[end] = END
@@ -185,10 +63,11 @@ async def generation(dut, r, sinks, *, prompt, limit, context=100, end=None, all
     await clock(dut)
     dut.start.value = 0
     tx, sink = sinks
-    model = Tiles(dut, r, tx, chosen, drafted, tiles, pause)
+    model = Tiles(dut, r, tx, chosen, drafted, seconds, tiles, pause)
     served = cocotb.start_soon(model.serve())
-    golden = Choices(chosen, drafted)
-    proposer = {Drafter.OFF: Off, Drafter.NGRAM: partial(Ngram, branch, SLOTS), Drafter.NESTED: Nested}[drafter](spoil=spoil)
+    golden = Choices(chosen, drafted, seconds)
+    proposer = {Drafter.OFF: Off, Drafter.NGRAM: partial(Ngram, branch, SLOTS),
+                Drafter.NESTED: partial(Nested, branch)}[drafter](spoil=spoil)
     utility = Noted(costs[0], costs[1] if drafter == Drafter.NESTED else 0) if costs and drafter != Drafter.OFF else None
     p = loop.run(golden, prompt, limit, lanes=params()["lanes"], context=context, drafter=proposer, utility=utility, nodes=nodes,
                  end=(END,) if end is not None else (), all_logits=all_logits, measure=bool(matrices))
@@ -296,7 +175,7 @@ async def abort_ends_after_the_pass(dut):
     dut.start.value = 1
     await clock(dut)
     dut.start.value = 0
-    model = Tiles(dut, r, tx, [7] * 120, [7] * 120, 1)
+    model = Tiles(dut, r, tx, [7] * 120, [7] * 120, [], 1)
     served = cocotb.start_soon(model.serve())
     await sink.take(3)
     dut.abort.value = 1

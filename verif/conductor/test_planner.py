@@ -4,7 +4,7 @@ from hayate.rtl.conductor.planner import Planner
 from hayate.rtl.contract.draft import Drafter
 from hayate.verif.bench import Bench, params, rng
 from hayate.verif.bench.drivers import clock, settle, start
-from hayate.verif.golden.conductor.draft import Ngram
+from hayate.verif.golden.conductor.draft import Nested, Ngram
 from hayate.verif.golden.conductor.utility import Utility
 
 DEPTH = 128
@@ -122,29 +122,58 @@ def depth(nodes):
     return max(depths)
 
 
+class Answers:
+    """Stands in for golden tree and tile: what passes that draft choose, one after the other."""
+
+    def __init__(self, answers):
+        self.answers, self.nodes = answers, []
+
+    def draft(self, tile):
+        return self.answers[len(self.nodes)][0]
+
+    def second(self):
+        return self.answers[len(self.nodes) - 1][1:]
+
+    def add(self, token, parent):
+        self.nodes.append((token, parent))
+
+
 @BENCH.test()
 async def nodes_of_passes(dut):
-    """A node for each answer, a pass more for each, in the cycle in which it is asked; then `drafting` is low."""
+    """A node for each answer, a pass more for each, in the cycle in which it is asked; the last one's siblings behind it, one a cycle."""
     await start(dut)
     r, lanes = rng("passes"), params()["lanes"]
     dut.drafter.value = int(Drafter.NESTED)
     await strobe(dut, "clear")
     await clock(dut, 600)
-    for _ in range(20):
-        room = r.randrange(lanes)
+    siblings = 0
+    for _ in range(60):
+        room, branch, spoil = r.randrange(lanes), r.choice([0, 0, 1, 2, 7]), r.getrandbits(1)
+        answers = [(r.getrandbits(20), r.getrandbits(20), r.choice([0, 3, 3, 60000, r.getrandbits(16)])) for _ in range(room)]
+        golden = Answers(answers)
+        passes = Nested(branch, spoil=spoil).grow(golden, room, golden)
+        dut.branch.value, dut.spoil.value = branch, spoil
         await Told(dut).plan(prompt=0, over=0, room=room, depth=0, emitted=1)
         assert not int(dut.grows.value)
-        for count in range(1, room + 1):
+        nodes = []
+        for answer in answers[:passes]:
             assert int(dut.drafting.value)
-            choice = r.getrandbits(20)
-            dut.grow.value, dut.count.value, dut.choice.value = 1, count, choice
-            await settle()
-            assert int(dut.add.value) and int(dut.grown.value)
-            assert (int(dut.node.value), int(dut.parent.value)) == (choice, count - 1)
-            await clock(dut)
+            dut.choice.value, dut.second.value, dut.margin.value = answer
+            dut.grow.value, grown = 1, 0
+            while not grown:
+                dut.count.value = 1 + len(nodes)
+                await settle()
+                assert int(dut.add.value)
+                nodes.append((int(dut.node.value), int(dut.parent.value)))
+                grown = int(dut.grown.value)
+                await clock(dut)
             dut.grow.value = 0
             await settle()
+            await clock(dut, r.randrange(3))
+        assert nodes == golden.nodes and len(nodes) == room
         assert not int(dut.drafting.value)
+        siblings += room - passes
+    assert siblings > 10 or lanes == 2
 
 
 @BENCH.test()

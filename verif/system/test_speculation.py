@@ -20,8 +20,8 @@ WIDE = (1, 8, 2)
 #: Costs under which drafting is cut now and then.
 COSTS = [256, 280, 300, 330, 360, 390, 420, 450], 110
 #: (drafter, nodes, branch, whether drafting is controlled by cost)
-WAYS = [("ngram", None, None, False), ("ngram", None, 1, True), ("ngram", 2, 1, False), ("nested", None, None, False),
-        ("ngram", None, None, True), ("nested", None, None, True), ("nested", 1, None, False)]
+WAYS = [("ngram", None, None, False), ("ngram", None, 1, True), ("ngram", 2, 1, False), ("nested", None, 1, False),
+        ("ngram", None, None, True), ("nested", None, None, True), ("nested", 1, None, False), ("nested", None, None, False)]
 
 
 def name(machine):

@@ -27,6 +27,8 @@ class Jobs:
         self.jobs, self.sink = Source(dut, "job", pause=pause), Sink(dut, "tx", stall=stall)
         self.halves, self.done = [], 0
         counts = [("counts", 128)] if params().get("counts") else []
+        self.pair, self.second = r.getrandbits(1), (r.getrandbits(32), r.getrandbits(20))
+        dut.pair.value, (dut.second.value, dut.second_row.value) = self.pair, self.second
         for name, width in (("sums", 96), ("maxima", 32), ("best", 32), ("rows", 20), *counts):
             values = [r.getrandbits(width) for _ in range(self.lanes)]
             setattr(self, name, values)
@@ -53,6 +55,8 @@ class Jobs:
                 FlitKind.SUM: [(addr | h, total >> 64 * h & (1 << 64) - 1) for h in range(2)],
                 FlitKind.MAX: [(job["round"] % ROUNDS_AHEAD, self.maxima[k])], FlitKind.CAND: [(0, self.best[k] | self.rows[k] << 32)],
             }[job["kind"]]
+            if job["kind"] == FlitKind.CAND and self.pair and k == 0:
+                values.append((1, self.second[0] | self.second[1] << 32))
             for addr, word in values:
                 self.golden._send(job["kind"], cast, lane=k, addr=addr, data=word)
         self.golden._send(FlitKind.SYNC, cast)

@@ -40,9 +40,13 @@ async def trees_equal_golden(dut):
         *place, hwm, wanted = arguments
         golden.state.draw(scale if sample else None, seed, log_p, top_k)
         logits = golden.run_pass(*place, hwm=hwm, wanted=wanted, commit=False, **options)
-        found = {f["lane"]: (f["data"] & 0xFFFFFFFF, f["data"] >> 32) for f in flits if f["kind"] == FlitKind.CAND}
+        found, second = ({f["lane"]: (f["data"] & 0xFFFFFFFF, f["data"] >> 32) for f in flits
+                          if (f["kind"], f["addr"]) == (FlitKind.CAND, n)} for n in range(2))
         scores = np.concatenate(golden.vector.scores).T[wanted] if wanted else []
         assert found == {w: (int(row.view(np.uint32)[at]), at) for w, row, at in zip(wanted, scores, golden.choices() if wanted else [])}
+        pair = wanted and wanted[0] == 0 and options.get("draft")
+        at = golden.second()[0] if pair else 0
+        assert second == ({0: (int(scores[0].view(np.uint32)[at]), at)} if pair else {})
         assert not wanted or sample == (scores != logits).any()
         assert [[values[w] for _, _, values in rows] for w in wanted] == logits.view(np.uint32).tolist()
         rows.clear()

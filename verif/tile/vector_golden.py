@@ -75,7 +75,7 @@ class VectorGolden:
         self.rows = deque()
         self.collected, self.maxima = [0] * lanes, np.full((ROUNDS_AHEAD, lanes), LOWEST)
         self.sums, self.largest = [0] * lanes, np.full(lanes, LOWEST)
-        self.best = [None] * lanes
+        self.best, self.ranked = [None] * lanes, []  # ranked: lane 0's candidates
         self.levels = [0] * CHANNELS
         self.sent, self.trace, self.saturated = [], [], 0
         self.passes, self.seed = {"positions": 1, "want": 0, "hwm": 0}, 0
@@ -172,8 +172,11 @@ class VectorGolden:
                 for k in self._wanted():
                     value, row = self.best[k] or (LOWEST, NO_ROW)
                     self._send(FlitKind.CAND, cast, lane=k, data=int(bits(value)) | row << 32)
+                    if k == 0 and self.passes.get("draft"):
+                        value, row = sorted(self.ranked, key=lambda c: (-c[0], c[1]))[1] if len(self.ranked) > 1 else (LOWEST, NO_ROW)
+                        self._send(FlitKind.CAND, cast, lane=k, addr=1, data=int(bits(value)) | row << 32)
                 self._send(FlitKind.SYNC, cast)
-                self.best = [None] * self.lanes
+                self.best, self.ranked = [None] * self.lanes, []
 
     def _wanted(self):
         """Positions of the pass whose logits are wanted."""
@@ -228,6 +231,8 @@ class VectorGolden:
         for k in np.flatnonzero(use):
             if micro["d_max"] and (y[k], not np.signbit(y[k])) > (self.largest[k], not np.signbit(self.largest[k])):
                 self.largest[k] = y[k]
+            if micro["d_arg"] and kept[k] and k == 0:
+                self.ranked.append((y[k], entry["row0"] + e + i))
             if micro["d_arg"] and kept[k] and (self.best[k] is None or y[k] > self.best[k][0]):
                 self.best[k] = (y[k], entry["row0"] + e + i)
         if micro["d_log"]:

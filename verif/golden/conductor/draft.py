@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from functools import partial
 
-from hayate.rtl.contract.draft import TABLE_LOG2, Drafter
+from hayate.rtl.contract.draft import MOST_SECONDS, TABLE_LOG2, Drafter
 from hayate.rtl.contract.errors import HayateError
 
 from .ngram import NgramTable
@@ -126,12 +126,25 @@ class Ngram(Off):
 
 
 class Nested(Off):
-    """Proposes what the model chooses when its weights are read as INT4: each pass evaluates the newest node and adds one to the chain."""
+    """Proposes what the model chooses when its weights are read as INT4: each pass evaluates the newest node and adds one to the chain.
+
+    The last min(branch, MOST_SECONDS, room // 2) nodes are siblings: the second best tokens where they came nearest to the best ones, the
+    nearest first, of equally near ones that which is nearer to the root. They take no passes.
+    """
+
+    def __init__(self, branch, spoil=False):
+        super().__init__(spoil)
+        self._branch = branch
 
     def grow(self, tree, room, tile):
-        for _ in range(room):
-            tree.add(tree.draft(tile) ^ self._spoil, len(tree.nodes) - 1)
-        return room
+        branch, seconds = min(self._branch, MOST_SECONDS, room // 2), []
+        for newest in range(room - branch):
+            tree.add(tree.draft(tile) ^ self._spoil, newest)
+            token, margin = tile.second()
+            seconds.append((margin, newest, token))
+        for _, parent, token in sorted(seconds)[:branch]:
+            tree.add(token ^ self._spoil, parent)
+        return room - branch
 
 
 def require_drafter(image, speculate):
@@ -144,6 +157,9 @@ def require_drafter(image, speculate):
 
 
 def make(image, speculate, branch, depth, spoil=False):
-    """The drafter of a name in `DRAFTERS`. depth: positions of a text. spoil: see `Off`. Raises as `require_drafter`."""
+    """The drafter of a name in `DRAFTERS`. branch: nodes for alternatives. depth: positions of a text. spoil: see `Off`.
+
+    Raises as `require_drafter`.
+    """
     require_drafter(image, speculate)
-    return {"off": Off, "ngram": partial(Ngram, branch, depth), "nested": Nested}[speculate](spoil=spoil)
+    return {"off": Off, "ngram": partial(Ngram, branch, depth), "nested": partial(Nested, branch)}[speculate](spoil=spoil)

@@ -40,7 +40,7 @@ def generate(image, prompt, tokens, *, lanes=4, slots=None, end=(), all_logits=F
     end: ids that end the text (emitted, then stop). all_logits: keep the logits of every prompt position; the energies of the matrix that
     makes them count the last one all the same. on_token: called with each token id as it is chosen. tile: a `Tile` to reuse.
     precision, quality, pins: see `Governor`. speculate: one of `draft.DRAFTERS`; tokens and logits do not depend on it. nodes: most nodes
-    that are proposed for a pass (default: M - 1). branch: of those, for the n-gram drafter's alternative (default: `BRANCH` of M).
+    that are proposed for a pass (default: M - 1). branch: of those, for alternatives (default: `BRANCH` of M).
     costs: of passes, for `Utility`, a list and what a pass that drafts costs; without them as much is drafted as there is room for.
     spoil: draft wrong tokens, to measure what that costs.
     temperature: 0 takes the best token; else a token's odds are those of softmax(logits / temperature), drawn by `seed`.

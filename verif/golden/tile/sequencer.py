@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from hayate.rtl.contract.draft import STEP_MOST, STEP_SHIFT
 from hayate.rtl.contract.isa import FORMATS, ROUNDS_AHEAD, LoopCount, LoopReg, Op, When
 
 from .matrix import MatrixEngine
@@ -14,6 +15,11 @@ from .vector import VectorEngine
 def choose(scores):
     """Index of the largest of float32 [vocab]; ties, -0 and +0 among them, go to the lowest index."""
     return int(np.argmax(scores + np.float32(0)))
+
+
+def steps(score):
+    """A float32 score as a whole number: its magnitude times 2**STEP_SHIFT, rounded down, at most STEP_MOST, with its sign."""
+    return int(np.copysign(min(abs(float(score)) * (1 << STEP_SHIFT) // 1, STEP_MOST), score))
 
 
 class Tile:
@@ -93,6 +99,14 @@ class Tile:
         """Token chosen at each wanted position of the last pass: of the largest logit, or where it sampled of the largest z + noise that
         the filters keep."""
         return [choose(row) for row in np.concatenate(self.vector.scores).T[self.state.wanted]]
+
+    def second(self):
+        """(token, margin) of the first wanted position of the last pass: its second best, and how far it is below the best, in steps."""
+        scores = np.concatenate(self.vector.scores).T[self.state.wanted[0]]
+        best, others = choose(scores), scores.copy()
+        others[best] = -np.inf
+        token = choose(others)
+        return token, steps(scores[best]) - steps(scores[token])
 
     def commit(self, nodes):
         """Make positions of the last pass part of the text, by their indices in it; what the others wrote is never seen again."""

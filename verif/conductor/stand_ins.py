@@ -1,0 +1,141 @@
+"""What stands in for tiles in the conductor's bench: for the golden tile, and for those on the ring."""
+
+import numpy as np
+
+from hayate.rtl.contract.flits import CONDUCTOR, FlitKind
+from hayate.rtl.contract.isa import ENERGY_BIT, PRECISION_BIT, PassWord, Space
+from hayate.rtl.ring.flit import Flit
+from hayate.verif.bench.drivers import clock
+from hayate.verif.golden.conductor.utility import Utility
+from hayate.verif.golden.tile.sequencer import steps
+
+RING_TILES = 3
+BEST = np.float32(9)  # value of what is chosen
+
+
+class Choices:
+    """Stands in for the golden tile: what is chosen depends on the position alone, and in a draft pass differs now and then.
+
+    `passes`: [(nodes, wanted, draft, commits before it, high-water mark)] with nodes (token, position, slot, ancestors). `measured`: of
+    each, whether it measures and what counts.
+    """
+
+    def __init__(self, chosen, drafted, seconds):
+        self._chosen, self._drafted, self._seconds, self._commits = chosen, drafted, seconds, []
+        self.passes, self.measured = [], []
+
+    def run_pass(self, tokens, positions, slots, *, hwm, wanted, ancestors=None, draft=False, commit=True, measure=False, counted=()):
+        ancestors = ancestors or [(2 << i) - 1 for i in range(len(tokens))]
+        self._nodes = list(zip(tokens, map(int, positions), slots, ancestors))
+        self.passes.append((self._nodes, list(wanted), draft, self._commits, hwm))
+        self.measured.append((measure, measure * sum(1 << n for n in counted)))
+        self._commits = []
+        if commit:
+            self.commit(range(len(tokens)))
+        self._choices = [(self._drafted if draft else self._chosen)[positions[w]] for w in wanted]
+        return np.zeros((len(wanted), 0), np.float32)
+
+    def choices(self):
+        return self._choices
+
+    def second(self):
+        token, value = self._seconds[self._nodes[0][1]]
+        return token, steps(BEST) - steps(value)
+
+    def commit(self, nodes):
+        self._commits += [self._nodes[n][1:3] for n in nodes]
+
+
+class Noted(Utility):
+    """Keeps its plans: (nodes, shadow)."""
+
+    def begin(self):
+        super().begin()
+        self.plans = []
+
+    def plan(self, room):
+        self.plans.append(super().plan(room))
+        return self.plans[-1]
+
+
+async def tell(dut, **fields):
+    dut.rx_valid.value, dut.rx.value = 1, Flit.const(fields).as_bits()
+    await clock(dut)
+    dut.rx_valid.value = 0
+
+
+class Tiles:
+    """Model of the tiles: takes a pass's flits, answers with candidates whose best is `chosen[position]`, then SYNCs.
+
+    `passes`: as in `Plan`, and (measure, counted) of each in `energies`. `told`: (passes before it, planes descriptor, format). Every tile
+    answers every question about an energy, whether it takes part in passes or not: with its kind plus 1."""
+
+    def __init__(self, dut, r, sink, chosen, drafted, seconds, tiles, pause=0):
+        self.dut, self.r, self.sink, self.chosen, self.drafted, self.tiles, self.pause = dut, r, sink, chosen, drafted, tiles, pause
+        self.seconds = seconds  # of each position in a pass that drafts: (token, value)
+        self.passes, self.energies, self.told = [], [], []
+        self.draws = []  # what passes say of sampling, the seed first
+
+    async def serve(self):
+        """Until FINISH."""
+        lanes, commits = {}, []
+        while True:
+            flit = Flit.from_bits((await self.sink.take(1))[0])
+            if flit.kind in (FlitKind.READ, FlitKind.LOAD):
+                assert (flit.lo, flit.hi) == (1, CONDUCTOR - 1)
+                await self.govern(flit)
+                continue
+            assert flit.kind == FlitKind.PASS and flit.lo == 0 and flit.hi == CONDUCTOR - 1
+            token, position, slot, ancestors = (flit.data >> at & (1 << width) - 1 for at, width in ((0, 20), (20, 16), (36, 16), (52, 8)))
+            if flit.chan == PassWord.FINISH:
+                return
+            if flit.chan == PassWord.BEGIN:
+                assert not self.draws and not self.passes
+                self.draws.append(flit.data)
+            if flit.chan == PassWord.COMMIT:
+                assert not lanes, "what a pass leaves is announced before the next one"
+                commits.append((position, slot))
+            elif flit.chan == PassWord.LANE:
+                lanes[flit.lane] = (token, position, slot, ancestors)
+            elif flit.chan == PassWord.START:
+                nodes = [lanes[i] for i in range((flit.data & 7) + 1)]
+                assert len(lanes) == len(nodes)
+                wanted = [i for i in range(8) if flit.data >> 8 + i & 1]
+                draft = bool(flit.data >> 4 & 1)
+                self.draws.append(flit.data >> 5 & 7)
+                self.passes.append((nodes, wanted, draft, commits, flit.data >> 16 & 0xFFFF))
+                self.energies.append((flit.data >> 3 & 1, flit.data >> 32))
+                lanes, commits = {}, []
+                await self.answer(nodes, wanted, draft)
+
+    async def govern(self, flit):
+        if flit.kind == FlitKind.LOAD:
+            assert flit.chan == Space.CSR and flit.addr >> PRECISION_BIT == 1
+            self.told.append((len(self.passes), flit.addr & 1023, flit.data))
+            return
+        assert flit.chan == Space.COUNTER and flit.addr >> ENERGY_BIT == 1
+        assert int(self.dut.prefill_cycles.value), "the first token is out"
+        for tile in range(RING_TILES):
+            await tell(self.dut, kind=FlitKind.READ, src=tile + 1, lo=CONDUCTOR, hi=CONDUCTOR, chan=Space.COUNTER, addr=flit.addr,
+                       data=1 + (flit.addr & 3))
+
+    async def answer(self, nodes, wanted, draft):
+        """With a candidate of every tile for every wanted position, in a pass that drafts two of its only one."""
+        flits, chosen = [], self.drafted if draft else self.chosen
+        for lane in wanted:
+            position = nodes[lane][1]
+            best, most = [(chosen[position], BEST)], 8.0
+            if draft:
+                best.append(self.seconds[position])
+                most = float(best[1][1]) - 0.01
+            others = [(self.r.getrandbits(9), np.float32(self.r.uniform(-9, most))) for _ in range(self.tiles * (1 + draft) - len(best))]
+            flits += [{"kind": FlitKind.CAND, "lo": CONDUCTOR, "hi": CONDUCTOR, "lane": lane,
+                       "data": int(value.view(np.uint32)) | token << 32} for token, value in best + others]
+        self.r.shuffle(flits)
+        await clock(self.dut, self.pause)
+        for flit in flits:
+            await tell(self.dut, **flit)
+            await tell(self.dut, kind=FlitKind.SYNC, lo=0, hi=CONDUCTOR - 1, chan=self.r.randrange(8))  # other tiles' business
+        for _ in range(self.tiles):
+            await clock(self.dut, self.r.randrange(4))
+            await tell(self.dut, kind=FlitKind.SYNC, lo=CONDUCTOR, hi=CONDUCTOR)
