@@ -14,7 +14,7 @@ import numpy as np
 from hayate.compiler.place import place
 from hayate.compiler.usage import require_formats, require_sampling
 from hayate.rtl.contract.config import MAX_LANES
-from hayate.rtl.contract.draft import BRANCH, Drafter
+from hayate.rtl.contract.draft import Drafter, default_branch
 from hayate.rtl.contract.errors import HayateError
 from hayate.rtl.contract.isa import Counter, Csr, Energy, Space
 from hayate.rtl.contract.precision import Format
@@ -157,8 +157,9 @@ def draft_registers(lanes, speculate, nodes, branch, costs, spoil=False):
     """Values of the registers that say how to draft; arguments as of golden's `generate`."""
     most, passes, own = lanes - 1, *(costs or ([0] * MAX_LANES, 0))
     words = {f"COSTS_{n}": passes[2 * n] | passes[2 * n + 1] << 16 for n in range(MAX_LANES // 2)}
-    return words | {"DRAFT": Drafter[speculate.upper()] | min(most if nodes is None else nodes, most) << 4
-                    | (BRANCH.get(lanes, 0) if branch is None else branch) << 8 | bool(costs) << 12 | spoil << 13
+    drafter = Drafter[speculate.upper()]
+    return words | {"DRAFT": drafter | min(most if nodes is None else nodes, most) << 4
+                    | (default_branch(drafter, lanes) if branch is None else branch) << 8 | bool(costs) << 12 | spoil << 13
                     | (own if speculate == "nested" else 0) << 16}
 
 

@@ -17,6 +17,12 @@ TABLE_LOG2 = 9
 #: nodes that a pass of M spends on alternatives, where there are any; the others go to the first choice's chain.
 BRANCH = {1: 0, 2: 0, 4: 0, 8: 1}
 
+
+def default_branch(drafter, lanes):
+    """Nodes for alternatives where nobody says how many. A second best token earns less than its node costs, see docs/speculation.md."""
+    return BRANCH.get(lanes, 0) if drafter == Drafter.NGRAM else 0
+
+
 #: the most alternatives of a drafter that takes passes: second best tokens where they are nearest to the best. How near is told in steps of
 #: a score: its magnitude times 2**STEP_SHIFT, rounded down, at most STEP_MOST, with its sign.
 MOST_SECONDS = 2

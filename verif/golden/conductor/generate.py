@@ -4,7 +4,7 @@ from functools import partial
 
 import numpy as np
 
-from hayate.rtl.contract.draft import BRANCH
+from hayate.rtl.contract.draft import Drafter, default_branch
 from hayate.rtl.contract.errors import HayateError
 
 from ..tile.sequencer import Tile
@@ -40,7 +40,7 @@ def generate(image, prompt, tokens, *, lanes=4, slots=None, end=(), all_logits=F
     end: ids that end the text (emitted, then stop). all_logits: keep the logits of every prompt position; the energies of the matrix that
     makes them count the last one all the same. on_token: called with each token id as it is chosen. tile: a `Tile` to reuse.
     precision, quality, pins: see `Governor`. speculate: one of `draft.DRAFTERS`; tokens and logits do not depend on it. nodes: most nodes
-    that are proposed for a pass (default: M - 1). branch: of those, for alternatives (default: `BRANCH` of M).
+    that are proposed for a pass (default: M - 1). branch: of those, for alternatives (default: `default_branch`).
     costs: of passes, for `Utility`, a list and what a pass that drafts costs; without them as much is drafted as there is room for.
     spoil: draft wrong tokens, to measure what that costs.
     temperature: 0 takes the best token; else a token's odds are those of softmax(logits / temperature), drawn by `seed`.
@@ -57,7 +57,9 @@ def generate(image, prompt, tokens, *, lanes=4, slots=None, end=(), all_logits=F
     require_filters(temperature, min_p, top_k)
     governor = Governor(image, precision, quality, pins)
     context = min(image.model["context"], slots - lanes)
-    drafter = draft.make(image, speculate, BRANCH.get(lanes, 0) if branch is None else branch, context + 1, spoil)
+    draft.require_drafter(image, speculate)
+    branch = default_branch(Drafter[speculate.upper()], lanes) if branch is None else branch
+    drafter = draft.make(image, speculate, branch, context + 1, spoil)
     tile = tile or Tile(image, lanes=lanes, slots=slots)
     tile.state.reset()
     tile.state.draw(scale if temperature else None, seed, log_share(min_p), top_k or 0)
