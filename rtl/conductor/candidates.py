@@ -5,6 +5,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ..contract.draft import STEP_BITS, STEP_MOST, STEP_SHIFT
+from ..contract.isa import NO_ROW
 from ..numerics.bits import sort_key
 
 CANDIDATE_CYCLES = 2  # from a candidate to `token`
@@ -68,12 +69,14 @@ class Candidates(wiring.Component):
             with m.If(self.select == lane):
                 m.d.comb += [self.token.eq(token), self.present.eq(present)]
             if lane == 0:
-                next_best, known = Signal(32), Signal()
+                next_best, known, second = Signal(32), Signal(), Signal(20)
+                # A tile that has no other names no token; it must not become one, as nobody would have its embedding.
+                m.d.comb += self.second.eq(Mux(second == NO_ROW, 0, second))
                 with m.If(self.clear):
                     m.d.sync += known.eq(0)
                 with m.Elif(takes & wins):
-                    m.d.sync += [next_best.eq(best), self.second.eq(token), known.eq(present)]
-                with m.Elif(takes & (~known | better(next_best, self.second))):
-                    m.d.sync += [next_best.eq(s1_key), self.second.eq(s1_token), known.eq(1)]
+                    m.d.sync += [next_best.eq(best), second.eq(token), known.eq(present)]
+                with m.Elif(takes & (~known | better(next_best, second))):
+                    m.d.sync += [next_best.eq(s1_key), second.eq(s1_token), known.eq(1)]
                 m.d.sync += self.margin.eq(steps(best) - steps(next_best))
         return m

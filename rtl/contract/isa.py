@@ -262,6 +262,9 @@ class PassWord(IntEnum):
     COMMIT = 4  # data = position[35:20] | slot[51:36]: K and V of that slot now belong to the text, at that position
 
 
+#: row of a lane that has seen no logit; as a candidate it loses every tie, and no token has this number.
+NO_ROW = (1 << 20) - 1
+
 #: position of a KV slot that does not belong to the text (yet).
 NEVER = 0xFFFF
 

@@ -4,10 +4,8 @@ from amaranth.hdl import Cat, Const, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from ..contract.isa import NO_ROW
 from .collect import LOWEST, above
-
-#: Row of a lane that has seen no logit; it loses every tie.
-NO_ROW = (1 << 20) - 1
 
 
 class ArgMax(wiring.Component):

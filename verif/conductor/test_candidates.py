@@ -3,6 +3,7 @@
 import numpy as np
 
 from hayate.rtl.conductor.candidates import CANDIDATE_CYCLES, Candidates
+from hayate.rtl.contract.isa import NO_ROW
 from hayate.verif.bench import Bench, params, rng
 from hayate.verif.bench.drivers import clock, settle, start
 from hayate.verif.golden.tile.sequencer import steps
@@ -35,7 +36,7 @@ async def largest_wins_and_ties_go_low(dut):
         dut.clear.value = 1
         await clock(dut)
         dut.clear.value = 0
-        given = {lane: [(r.choice([r.choice(VALUES), number(r)]), r.getrandbits(20)) for _ in range(r.randrange(6))]
+        given = {lane: [(r.choice([r.choice(VALUES), number(r)]), r.choice([r.getrandbits(20), NO_ROW])) for _ in range(r.randrange(6))]
                  for lane in range(lanes)}
         flat = [(lane, *c) for lane, cs in given.items() for c in cs]
         r.shuffle(flat)
@@ -48,7 +49,7 @@ async def largest_wins_and_ties_go_low(dut):
         two = sorted(set(given[0]), key=lambda c: (-np.float32(c[0]), c[1]))[:2]
         if len(two) == 2 and len(set(given[0])) == len(given[0]):
             await settle()
-            assert int(dut.second.value) == two[1][1]
+            assert int(dut.second.value) == (two[1][1] if two[1][1] != NO_ROW else 0)
             assert int(dut.margin.value) == steps(np.float32(two[0][0])) - steps(np.float32(two[1][0]))
             seconds += 1
         for lane, candidates in given.items():

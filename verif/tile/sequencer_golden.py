@@ -86,8 +86,8 @@ def _entry(i, descriptors, tile, pass_, index, rounds, table):
     n = {Rows.DESC: d["rows"] // 2 if i.landing == 2 else d["rows"], Rows.SLOTS: slot_rows, Rows.IMM: i.count}[i.rows]
     return entry | {"slide": of_chunk * i.slide, "routine": i.routine, "length": i.length, "n": n, "vl": i.vl,
                     "landing": i.landing, "vec": i.vec, "round": j, "sumscale": i.sumscale, "s_in": d["s_in"] & 0xFF,
-                    "s_out": d["s_out"] & 0xFF, "send": i.send, "send_mode": i.send_mode, "send_addr": address, "row0": d["row0"], "quad0": d["quad0"],
-                    "noise": i.noise} | _cast(i, tile)
+                    "s_out": d["s_out"] & 0xFF, "send": i.send, "send_mode": i.send_mode, "send_addr": address, "row0": d["row0"],
+                    "quad0": d["quad0"], "noise": i.noise} | _cast(i, tile)
 
 
 def _planes(i, d, block, descriptors, pass_, table):

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from hayate.rtl.tile.argmax import NO_ROW, ArgMax
+from hayate.rtl.contract.isa import NO_ROW
+from hayate.rtl.tile.argmax import ArgMax
 from hayate.rtl.tile.collect import LOWEST
 from hayate.verif.bench import Bench, params, rng
 from hayate.verif.bench.drivers import clock, start

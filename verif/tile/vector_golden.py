@@ -8,13 +8,13 @@ from hayate.rtl.contract.alu_ops import AluOp
 from hayate.rtl.contract.constants import ACC_LSB, ACC_WIDTH
 from hayate.rtl.contract.filters import COUNTS_BIT, INDEX_SHIFT, ROUND_BIT
 from hayate.rtl.contract.flits import CONDUCTOR, FlitKind
-from hayate.rtl.contract.isa import CHANNELS, NEVER, ROUNDS_AHEAD, STAGE_BIT, ASrc, BSrc, Mode, Op, PassWord, SendMode
+from hayate.rtl.contract.isa import CHANNELS, NEVER, NO_ROW, ROUNDS_AHEAD, STAGE_BIT, ASrc, BSrc, Mode, Op, PassWord, SendMode
 from hayate.rtl.contract.layout import slot_home
 from hayate.verif.golden.numerics import elementary, fp16, fp32, gumbel
 from hayate.verif.tile.filter_golden import FilterGolden
 
 LOWEST = np.float32(np.finfo(np.float32).min)
-NO_ROW = (1 << 20) - 1
+
 TWO_OPERANDS = (AluOp.MUL, AluOp.ADD, AluOp.MAX)
 
 

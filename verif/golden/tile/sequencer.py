@@ -19,7 +19,7 @@ def choose(scores):
 
 def steps(score):
     """A float32 score as a whole number: its magnitude times 2**STEP_SHIFT, rounded down, at most STEP_MOST, with its sign."""
-    return int(np.copysign(min(abs(float(score)) * (1 << STEP_SHIFT) // 1, STEP_MOST), score))
+    return int(np.copysign(min(abs(float(score)) * (1 << STEP_SHIFT), STEP_MOST) // 1, score))
 
 
 class Tile:
@@ -101,12 +101,15 @@ class Tile:
         return [choose(row) for row in np.concatenate(self.vector.scores).T[self.state.wanted]]
 
     def second(self):
-        """(token, margin) of the first wanted position of the last pass: its second best, and how far it is below the best, in steps."""
+        """(token, margin) of the first wanted position of the last pass: its second best, and how far it is below the best, in steps.
+
+        Where the filters keep but one, token 0.
+        """
         scores = np.concatenate(self.vector.scores).T[self.state.wanted[0]]
         best, others = choose(scores), scores.copy()
         others[best] = -np.inf
         token = choose(others)
-        return token, steps(scores[best]) - steps(scores[token])
+        return token, steps(scores[best]) - steps(others[token])
 
     def commit(self, nodes):
         """Make positions of the last pass part of the text, by their indices in it; what the others wrote is never seen again."""
