@@ -43,7 +43,7 @@ async def running_extremes(dut):
             if k == 0:
                 _, (value, at) = ranked(seen)
                 assert (int(dut.second.value), int(dut.second_row.value)) == (bits(value), at)
-                seen = [] if clears[1] else [*seen, (np.float32(values[0]), row)] if arg else seen
+                seen = [] if clears[1] else [*seen, (np.float32(values[0]), row)] if arg & 1 else seen
             new = np.float32(values[k])
             if clears[0]:
                 maxima[k] = None
