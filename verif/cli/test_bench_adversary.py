@@ -1,6 +1,7 @@
 """`hayate bench adversary` on a small model: what drafters cost that are always wrong, and that they are switched off."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -20,6 +21,17 @@ def test_bench_adversary(builds, cli, tiny, work):
         assert f["off_after"] <= 16 and f["tries"] <= 2
     assert result["ngram"]["draft_passes"] == 0 < result["ngram"]["proposed"]
     assert result["nested"]["draft_passes"] == result["nested"]["proposed"]
+
+
+def test_the_guide_quotes_what_was_measured():
+    """And it is within bounds: 2 % of the cycles, off within 64 passes."""
+    docs = Path(__file__).resolve().parents[2] / "docs"
+    guide, found = (docs / "speculation.md").read_text(), json.loads((docs / "adversary.json").read_text())
+    assert found["setup"]["tokens"] >= 256
+    for name in DRAFTERS:
+        f = found[name]
+        assert f"| {f['cost']:.2%} | {f['off_after']} | {f['tries']} | {f['accepted']} of {f['proposed']} |" in guide
+        assert f["cost"] <= 0.02 and f["off_after"] <= 64
 
 
 @pytest.mark.parametrize("options, parts", [
