@@ -225,6 +225,11 @@ class Csr(IntEnum):
     ROUNDS_LOG2 = 12   # log2 of the attention rounds that this tile's buffers hold at once, at most log2 of ROUNDS_AHEAD
     TOP_K = 13         # sampling chooses from this many of the largest z, 1 to 64; 0: from all
     MIN_P = 14         # 1: and from those that are not below the floor
+    ENTRY = 15         # first instruction of a pass
+
+
+#: bit of an address in LOAD space CSR: the register is the second model's. TILE_INDEX and TILE_COUNT are the same for both.
+SECOND_BIT = 4
 
 
 #: bit of an address in LOAD space CSR: the bits below it are the index of a planes descriptor, the data is the `precision.Format` in which
@@ -254,9 +259,9 @@ class PassWord(IntEnum):
     """Kind of a PASS flit, in its `chan` field."""
 
     LANE = 0   # lane = position index; data = token[19:0] | position[35:20] | slot[51:36] | ancestors[59:52] (positions of this pass
-    #            that it sees, itself included)
-    START = 1  # data = positions - 1 [2:0] | measure [3] | draft [4] | sample [5] | wanted-logits mask[15:8] | high-water mark[31:16]
-    #            (slots in use, with this pass) | positions[39:32] whose energies count in a GEMV that says `wanted`
+    #            that it sees, itself included) | second [60]
+    START = 1  # data = positions - 1 [2:0] | measure [3] | draft [4] | sample [5] | second [6] | wanted-logits mask[15:8] |
+    #            high-water mark[31:16] (slots in use, with this pass) | positions[39:32] whose energies count in a GEMV that says `wanted`
     BEGIN = 2  # data = seed of the noise; a generation begins: counters are cleared and count
     FINISH = 3  # it has ended: counters stop
     COMMIT = 4  # data = position[35:20] | slot[51:36]: K and V of that slot now belong to the text, at that position

@@ -8,9 +8,9 @@ from amaranth.utils import ceil_log2
 from ..contract.isa import NEVER
 from ..memory.parity import ParityMemory
 from .divider import Divider
-from .queues import LaneState, PassState, TileState
+from .queues import GroupState, LaneState, PassState, TileState
 
-_Request = data.StructLayout({"pos": 16, "slot": 16, "lane": 3, "commit": 1})
+_Request = data.StructLayout({"pos": 16, "slot": 16, "lane": 3, "commit": 1, "second": 1})
 QUAD_BITS = 14
 
 
@@ -22,8 +22,12 @@ class SlotMask(wiring.Component):
     position `pos`. Notes take effect in order, QUAD_BITS + 3 cycles each, for the division by the number of tiles; two per lane can wait,
     the one at work included, and `busy` is high until the last is done.
 
+    A `note` with `second` says that lane `lane` of a pass of the second model is at position `slot`, where a slot is a position and is
+    striped over groups[1]. It changes nothing in the table.
+
     A read's answer comes one cycle later and holds: `hidden[k]` is high unless the slot belongs to the text at `position[k]` or before, or
-    is that of a lane in `ancestors[k]`. Reading a slot while notes are at work gives either. `parity` is high two cycles after a read of a
+    is that of a lane in `ancestors[k]`. While `in_second`, of the rows of the second model's cache, unless its slot is not above one of a
+    lane in `ancestors[k]`. Reading a slot while notes are at work gives either. `parity` is high two cycles after a read of a
     word that does not match its parity bit. Reset forgets what waits and the lanes' slots, not the table.
 
     Parameters
@@ -33,9 +37,10 @@ class SlotMask(wiring.Component):
 
     Members
     -------
-    note, commit, lane(3), slot(16), pos(16): In; pos is not looked at without `commit`, lane not with it.
-    group_size, group_index: In(8), constant while anything waits.
-    read, row: In. position: In, `lanes` x 16 bits. ancestors: In, `lanes` x `lanes` bits. hidden: Out(lanes).
+    note, commit, second, lane(3), slot(16), pos(16): In; pos is not looked at without `commit`, lane not with it. Never both.
+    groups: In, 2 x GroupState, of the two models, constant while anything waits.
+    in_second: In, constant while anything is read. read, row: In. position: In, `lanes` x 16 bits. ancestors: In, `lanes` x `lanes` bits.
+    hidden: Out(lanes).
     busy: Out. parity: Out, a strobe.
     """
 
@@ -44,7 +49,8 @@ class SlotMask(wiring.Component):
             raise ValueError(f"KV slots come in quads, not {max_slots}")
         self.lanes, self.max_slots, self._inject = lanes, max_slots, inject
         members = {
-            "note": In(1), "commit": In(1), "lane": In(3), "slot": In(16), "pos": In(16), "group_size": In(8), "group_index": In(8),
+            "note": In(1), "commit": In(1), "lane": In(3), "slot": In(16), "pos": In(16), "second": In(1),
+            "groups": In(GroupState).array(2), "in_second": In(1),
             "read": In(1), "row": In(ceil_log2(max_slots)), "position": In(16).array(lanes), "ancestors": In(lanes).array(lanes),
             "hidden": Out(lanes), "busy": Out(1), "parity": Out(1),
         }
@@ -58,10 +64,12 @@ class SlotMask(wiring.Component):
         m.submodules.waiting = waiting = fifo.SyncFIFO(width=_Request.size, depth=2 * self.lanes)
         m.submodules.divider = divider = Divider(QUAD_BITS, 8)
         m.submodules.table = table = ParityMemory(16, self.max_slots, inject=self._inject)
-        request = Signal(_Request)
+        request, group = Signal(_Request), Signal(GroupState)
         m.d.comb += [
-            waiting.w_en.eq(self.note), waiting.w_data.eq(Cat(self.pos, self.slot, self.lane, self.commit)), request.eq(waiting.r_data),
-            divider.numerator.eq(request.slot[2:]), divider.denominator.eq(self.group_size),
+            group.eq(Mux(request.second, self.groups[1].as_value(), self.groups[0].as_value())),
+            waiting.w_en.eq(self.note), waiting.w_data.eq(Cat(self.pos, self.slot, self.lane, self.commit, self.second)),
+            request.eq(waiting.r_data),
+            divider.numerator.eq(request.slot[2:]), divider.denominator.eq(group.size),
         ]
 
         dividing = Signal()
@@ -70,29 +78,35 @@ class SlotMask(wiring.Component):
             m.d.sync += dividing.eq(1)
         finish, here, place = Signal(), Signal(), Signal.like(self.row)
         m.d.comb += [
-            finish.eq(dividing & divider.done), waiting.r_en.eq(finish), here.eq(divider.remainder == self.group_index),
+            finish.eq(dividing & divider.done), waiting.r_en.eq(finish), here.eq(divider.remainder == group.index),
             place.eq(Cat(request.slot[:2], divider.quotient)),
         ]
         with m.If(finish):
             m.d.sync += dividing.eq(0)
         m.d.comb += [
-            table.wr_en.eq(finish & here), table.wr_addr.eq(place), table.wr_data.eq(Mux(request.commit, request.pos, NEVER)),
-            table.rd_en.eq(self.read), table.rd_addr.eq(self.row),
+            table.wr_en.eq(finish & here & ~request.second), table.wr_addr.eq(place),
+            table.wr_data.eq(Mux(request.commit, request.pos, NEVER)),
+            table.rd_en.eq(self.read & ~self.in_second), table.rd_addr.eq(self.row),
         ]
         if self._inject:
             m.d.comb += table.flip.eq(self.flip)
 
-        # Slots of the pass, in registers: a lane's is compared while the table is read.
+        # Slots of the pass, in registers: a lane's is compared while the table is read. Rows below `bound` hold slots up to the lane's own:
+        # where that is on another tile, the row of its quad here has all of them or none, by the two tiles' order in the group.
         of_lane = Signal(self.lanes)
+        before = Signal(3)
+        m.d.comb += before.eq(Mux(here, request.slot[:2] + 1, Mux(group.index < divider.remainder, 4, 0)))
         for k in lanes:
             mine, row = Signal(name=f"mine_{k}"), Signal.like(place, name=f"row_{k}")
+            bound = Signal(len(place) + 1, name=f"bound_{k}")
             with m.If(finish & ~request.commit & (request.lane == k)):
-                m.d.sync += [mine.eq(here), row.eq(place)]
+                m.d.sync += [mine.eq(here), row.eq(place), bound.eq(Cat(Const(0, 2), divider.quotient) + before)]
             with m.If(self.read):
-                m.d.sync += of_lane[k].eq(mine & (row == self.row))
+                m.d.sync += of_lane[k].eq(Mux(self.in_second, self.row < bound, mine & (row == self.row)))
         in_text = Signal(self.lanes)
         m.d.comb += [
-            *(in_text[k].eq((table.rd_data != NEVER) & (table.rd_data <= self.position[k])) for k in lanes),
+            *(in_text[k].eq((table.rd_data != NEVER) & (table.rd_data <= self.position[k]) & ~self.in_second)
+              for k in lanes),
             *(self.hidden[k].eq(~(in_text[k] | (of_lane & self.ancestors[k]).any())) for k in lanes),
         ]
         m.d.sync += self.parity.eq(table.error)

@@ -82,14 +82,18 @@ PassState = data.StructLayout({
     "counted": 8,     # positions whose energies count in a GEMV that says `wanted`
     "draft": 1,       # matrices with planes are read as INT4
     "sample": 1,      # tokens are sampled
+    "second": 1,      # of the second model
 })
 
 #: one position of the pass; `ancestors`: the positions of the pass that it sees, itself included.
 LaneState = data.StructLayout({"token": 20, "pos": 16, "slot": 16, "ancestors": 8})
 
-#: attention geometry, place of this tile and filters (from the CSRs), constant while a model is loaded.
+#: attention geometry, place of this tile and filters (from the CSRs), constant while a model is loaded; `entry`: its first instruction.
 TileState = data.StructLayout({
     "index": 8, "count": 8, "group_lo": 8, "group_hi": 8, "group_size": 8, "group_index": 8,
-    "heads": 8, "head0": 8, "att_senders": 8, "group": 5, "gp_log2": 3, "hdq": 6, "rounds_log2": 2,
+    "heads": 8, "head0": 8, "att_senders": 8, "group": 5, "gp_log2": 3, "hdq": 6, "rounds_log2": 2, "entry": 10,
     "top_k": 7, "min_p": 1,  # filters; 0 on a tile that does not sample
 })
+
+#: tiles that share a KV head, and this tile's place among them.
+GroupState = data.StructLayout({"size": 8, "index": 8})

@@ -1,25 +1,26 @@
 """Registers of a tile that flits write: its place among the tiles, and the pass that it runs."""
 
-from amaranth.hdl import Cat, Module, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ..contract.flits import FlitKind
-from ..contract.isa import PRECISION_BIT, Csr, PassWord, Space
+from ..contract.isa import PRECISION_BIT, SECOND_BIT, Csr, PassWord, Space
 from ..contract.noise import SEED_BITS
 from ..ring.flit import Flit
-from .queues import LaneState, PassState, TileState
+from .queues import GroupState, LaneState, PassState, TileState
 
 #: CSR -> field of `TileState`.
 CSR_FIELDS = {
     Csr.TILE_INDEX: "index", Csr.TILE_COUNT: "count", Csr.GROUP_LO: "group_lo", Csr.GROUP_HI: "group_hi",
     Csr.GROUP_SIZE: "group_size", Csr.GROUP_INDEX: "group_index", Csr.LOCAL_HEADS: "heads", Csr.HEAD0: "head0",
     Csr.ATT_SENDERS: "att_senders", Csr.GROUP: "group", Csr.GP_LOG2: "gp_log2", Csr.HDQ: "hdq",
-    Csr.ROUNDS_LOG2: "rounds_log2",
-    Csr.TOP_K: "top_k", Csr.MIN_P: "min_p",
+    Csr.ROUNDS_LOG2: "rounds_log2", Csr.TOP_K: "top_k", Csr.MIN_P: "min_p", Csr.ENTRY: "entry",
 }
 #: Those that are there only where passes may sample.
 OF_SAMPLING = (Csr.TOP_K, Csr.MIN_P)
+#: Those that both models have in common.
+COMMON = (Csr.TILE_INDEX, Csr.TILE_COUNT, *OF_SAMPLING)
 
 
 def store_wide(m, rx_valid, rx, memories):
@@ -49,10 +50,10 @@ class TileRegisters(wiring.Component):
     -------
     rx_valid, rx: In. Flits delivered to this tile.
     start: Out. The flit of this cycle is a START word.
-    pass_state: Out. positions, want, hwm, measure, counted, draft and sample of the last START word. seed: Out(64), of the last
-        BEGIN word.
+    pass_state: Out. positions, want, hwm, measure, counted, draft, sample and second of the last START word. seed: Out(64), of the
+        last BEGIN word.
     lanes_state: Out, one for each lane. The last LANE word of that position; those of other positions change nothing.
-    tile: Out. The CSRs.
+    tile: Out. The CSRs of the model that pass_state says. groups: Out, of the first and the second model.
     """
 
     def __init__(self, lanes, *, sampling=True):
@@ -60,7 +61,7 @@ class TileRegisters(wiring.Component):
         super().__init__({
             "rx_valid": In(1), "rx": In(Flit), "start": Out(1),
             "pass_state": Out(PassState), "lanes_state": Out(LaneState).array(lanes), "tile": Out(TileState),
-            "seed": Out(SEED_BITS),
+            "groups": Out(GroupState).array(2), "seed": Out(SEED_BITS),
         })
 
     def elaborate(self, platform):
@@ -72,12 +73,18 @@ class TileRegisters(wiring.Component):
             is_pass.eq(self.rx_valid & (rx.kind == FlitKind.PASS)),
             self.start.eq(is_pass & (rx.chan == PassWord.START)),
         ]
-        with m.If(is_csr):
-            with m.Switch(rx.addr[:4]):
-                for csr, name in CSR_FIELDS.items():
-                    if self._sampling or csr not in OF_SAMPLING:
-                        with m.Case(csr):
-                            m.d.sync += self.tile[name].eq(rx.data)
+        models = [Signal(TileState, name="first"), Signal(TileState, name="second")]
+        for n, model in enumerate(models):
+            m.d.comb += [self.groups[n].size.eq(model.group_size), self.groups[n].index.eq(model.group_index)]
+            with m.If(is_csr & (rx.addr[SECOND_BIT] == n)):
+                with m.Switch(rx.addr[:SECOND_BIT]):
+                    for csr, name in CSR_FIELDS.items():
+                        if (not n or csr not in COMMON) and (self._sampling or csr not in OF_SAMPLING):
+                            with m.Case(csr):
+                                m.d.sync += model[name].eq(rx.data)
+        for csr, name in CSR_FIELDS.items():
+            own = models[0][name]
+            m.d.comb += self.tile[name].eq(own if csr in COMMON else Mux(self.pass_state.second, models[1][name], own))
         with m.If(is_pass & (rx.chan == PassWord.LANE)):
             for lane in range(self._lanes):
                 with m.If(rx.lane == lane):
@@ -87,6 +94,7 @@ class TileRegisters(wiring.Component):
                 self.pass_state.positions.eq(rx.data[:3] + 1), self.pass_state.measure.eq(rx.data[3]),
                 self.pass_state.want.eq(rx.data[8:16]), self.pass_state.hwm.eq(rx.data[16:32]),
                 self.pass_state.counted.eq(rx.data[32:40]), self.pass_state.draft.eq(rx.data[4]),
+                self.pass_state.second.eq(rx.data[6]),
             ]
             if self._sampling:
                 m.d.sync += self.pass_state.sample.eq(rx.data[5])

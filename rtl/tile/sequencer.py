@@ -16,7 +16,7 @@ from ..ring.flit import Flit
 from .divider import Divider
 from .entries import Descriptor, Planes, field, matrix_entry, resolved_layout, vector_entry
 from .precision_table import FORMAT_BITS, PrecisionTable
-from .queues import LaneState, PassState, TileState, VectorEntry, matrix_entry_layout
+from .queues import GroupState, LaneState, PassState, TileState, VectorEntry, matrix_entry_layout
 from .registers import TileRegisters, store_wide
 
 QUEUE_DEPTH = 4
@@ -27,8 +27,9 @@ _ENGINE_OPS = (Op.M_WAIT, Op.GEMV, Op.FETCH, Op.KVW, Op.V_WAIT, Op.RUN, Op.SENDS
 class Sequencer(wiring.Component):
     """Program walker of a tile.
 
-    A pass begins with the START word and ends when the program reaches END and both engines are idle. An engine instruction takes 8
-    cycles here, a loop instruction 3; the two queues of 4 entries, and a register behind the vector engine's, hide that.
+    A pass begins with the START word, on its model's first instruction, and ends when the program reaches END and both engines are idle. An
+    engine instruction takes 8 cycles here, a loop instruction 3; the two queues of 4 entries, and a register behind the vector engine's,
+    hide that.
 
     If `nested`, a GEMV of weights whose descriptor names integer planes takes 10 cycles. It reads the precision table's format of them; a
     pass that measures takes the FP16 copy if there is one, else INT8, a draft pass INT4, without the table. K and V never have planes.
@@ -46,7 +47,7 @@ class Sequencer(wiring.Component):
     matrix, vector: Out streams of resolved instructions, in program order each: `matrix_entry_layout(nested, governor)`, VectorEntry.
     matrix_busy, vector_busy: In. The engine has work of its own (its queue here not counted).
     running: Out. A pass is in progress.
-    pass_state, lanes_state, tile, seed (64): Out. Constant while a pass runs.
+    pass_state, lanes_state, tile, seed (64): Out. Constant while a pass runs. groups: Out, see `TileRegisters`.
     parity: Out. One cycle per read of a damaged program word, descriptor or entry of the precision table, the cycle after it is seen.
     """
 
@@ -58,7 +59,8 @@ class Sequencer(wiring.Component):
             "rx_valid": In(1), "rx": In(Flit),
             "matrix": Out(stream.Signature(self._entry)), "vector": Out(stream.Signature(VectorEntry)),
             "matrix_busy": In(1), "vector_busy": In(1), "running": Out(1), "parity": Out(1), "seed": Out(SEED_BITS),
-            "pass_state": Out(PassState), "lanes_state": Out(LaneState).array(lanes), "tile": Out(TileState),
+            "pass_state": Out(PassState), "tile": Out(TileState), "lanes_state": Out(LaneState).array(lanes),
+            "groups": Out(GroupState).array(2),
         }
         if inject and nested:
             members["flip_table"] = In(FORMAT_BITS + 1)
@@ -157,7 +159,7 @@ class Sequencer(wiring.Component):
                     divider.denominator.eq(self.tile.group_size),
                 ]
                 m.d.sync += [
-                    pc.eq(0), self.running.eq(1), desc_index.eq(0), *(i.eq(0) for i in index),
+                    pc.eq(self.tile.entry), self.running.eq(1), desc_index.eq(0), *(i.eq(0) for i in index),
                     rounds.eq(((self.pass_state.positions << self.tile.gp_log2) + self._lanes - 1) >> lane_bits),
                 ]
                 m.next = "DIVIDE"
@@ -310,6 +312,7 @@ class Sequencer(wiring.Component):
         rx = self.rx
         m.d.comb += [
             registers.rx_valid.eq(self.rx_valid), registers.rx.eq(rx), self.pass_state.eq(registers.pass_state),
-            self.tile.eq(registers.tile), self.seed.eq(registers.seed), *(a.eq(b) for a, b in zip(self.lanes_state, registers.lanes_state)),
+            self.tile.eq(registers.tile), self.seed.eq(registers.seed),
+            *(a.eq(b) for name in ("lanes_state", "groups") for a, b in zip(getattr(self, name), getattr(registers, name))),
         ]
         store_wide(m, self.rx_valid, rx, {Space.PROGRAM: program, Space.DESC: descriptors})

@@ -99,6 +99,7 @@ class Tile(wiring.Component):
             m.d.comb += [engine.pass_state.eq(sequencer.pass_state), engine.tile.eq(sequencer.tile)]
             m.d.comb += [a.eq(b) for a, b in zip(engine.lanes_state, sequencer.lanes_state)]
         m.d.comb += [vector.row_valid.eq(matrix.row_valid), matrix.release.eq(vector.release), vector.seed.eq(sequencer.seed)]
+        m.d.comb += [a.eq(b) for a, b in zip(vector.groups, sequencer.groups)]
         m.d.comb += [a.eq(b) for a, b in zip(vector.row, matrix.row)]
 
         # Towards the ring: a reply, fetched rows, vector results. Each source keeps its order; none of them waits for another tile.

@@ -20,7 +20,7 @@ from .landing import LandingBuffer
 from .mask import LaneMap, SlotMask
 from .micro import RESULT_LATENCY, MicroSequencer
 from .noise import NoiseRows
-from .queues import LaneState, PassState, TileState, VectorEntry
+from .queues import GroupState, LaneState, PassState, TileState, VectorEntry
 from .semaphores import Semaphores
 from .sender import COUNTED, Sender
 from .stage import StageBuffer
@@ -51,7 +51,7 @@ class VectorEngine(wiring.Component):
     Members
     -------
     entry: In, stream of VectorEntry.
-    pass_state, lanes_state, tile, seed (64): In. Constant while busy.
+    pass_state, lanes_state, tile, seed (64): In. Constant while busy. groups: In, see `TileRegisters`.
     rx_valid, rx: In. Flits for this tile: DATA for the stage buffer, SUM, MAX, SYNC, PASS (slots of lanes and of the text), LOAD of MICRO
         and VMEM (while idle only); others are ignored.
     row_valid, row: In, `lanes` x FP32. A finished row; release: Out(8), landing rows freed this cycle.
@@ -68,6 +68,7 @@ class VectorEngine(wiring.Component):
         super().__init__({
             "entry": In(stream.Signature(VectorEntry)),
             "pass_state": In(PassState), "lanes_state": In(LaneState).array(lanes), "tile": In(TileState), "seed": In(SEED_BITS),
+            "groups": In(GroupState).array(2),
             "rx_valid": In(1), "rx": In(Flit), "row_valid": In(1), "row": In(32).array(lanes), "release": Out(8),
             "tx": Out(FLIT_STREAM),
             "trace_valid": Out(1), "trace_row": Out(20), "trace_mask": Out(lanes), "trace_values": Out(32).array(lanes),
@@ -107,7 +108,7 @@ class VectorEngine(wiring.Component):
             landing.row_valid.eq(self.row_valid), landing.drop.eq(micro.freed), landing.read.eq(micro.landing_read),
             landing.offset.eq(micro.landing_offset), micro.rows.eq(landing.count), self.release.eq(micro.freed),
             stage.read.eq(micro.stage_read), stage.read_addr.eq(micro.stage_addr),
-            mask.group_size.eq(self.tile.group_size), mask.group_index.eq(self.tile.group_index),
+            *(a.eq(b) for a, b in zip(mask.groups, self.groups)), mask.in_second.eq(self.pass_state.second),
             mask.read.eq(micro.mask_read), mask.row.eq(micro.idx),
             *(landing.row[k].eq(self.row[k]) for k in range(lanes)),
         ]

@@ -5,7 +5,7 @@ import pytest
 from hayate.rtl.contract.isa import NEVER
 from hayate.rtl.contract.layout import local_slots, slot_home
 from hayate.rtl.tile.mask import QUAD_BITS, LaneMap, SlotMask
-from hayate.rtl.tile.queues import LaneState, PassState, TileState
+from hayate.rtl.tile.queues import GroupState, LaneState, PassState, TileState
 from hayate.verif.bench import Bench, params, rng
 from hayate.verif.bench.drivers import clock, settle, start
 from hayate.verif.tile.vector_driver import packed
@@ -26,9 +26,21 @@ async def look_up(dut, row, vectors=()):
     return int(dut.hidden.value)
 
 
-async def tell(dut, notes):
-    """Notes (commit, lane, slot, position), one a cycle; waits until the last is done."""
-    dut.note.value = 1
+def grouped(dut, *groups):
+    """Set (size, index) of the group, of both models or of each."""
+    for n in range(2):
+        size, index = groups[n % len(groups)]
+        getattr(dut, f"groups__{n}").value = packed(GroupState, {"size": size, "index": index})
+
+
+async def begin(dut):
+    await start(dut)
+    grouped(dut, (1, 0))
+
+
+async def tell(dut, notes, second=0):
+    """Notes (commit, lane, slot, position), one a cycle; waits until the last is done. second: of the second model, no commits."""
+    dut.note.value, dut.second.value = 1, second
     for dut.commit.value, dut.lane.value, dut.slot.value, dut.pos.value in notes:
         await clock(dut)
     dut.note.value = 0
@@ -65,11 +77,11 @@ async def trees(dut):
     Rejected slots come back first. Every slot in use is compared with random nodes and positions; those of other tiles leave no trace.
     """
     r, lanes = rng(), params()["lanes"]
-    await start(dut, group_size=1)
+    await begin(dut)
     reused = seen = unseen = 0
     for size in (1, 2, 3, 5, 1):
         index = r.randrange(size)
-        dut.group_size.value, dut.group_index.value = size, index
+        grouped(dut, (size, index))
         text, free, used, root, notes = {}, [], 0, r.choice([0, 1000, NEVER - 60]), []
         while used + lanes <= SLOTS:
             nodes = random_tree(r, lanes)
@@ -97,9 +109,48 @@ async def trees(dut):
 
 
 @TABLE.test()
+async def second_model(dut):
+    """In passes of the second model a lane sees the slots up to that of a lane among its ancestors, in groups of its own. Such passes leave
+    no trace in the table, and what is in it means nothing to them.
+    """
+    r, lanes = rng(), params()["lanes"]
+    await begin(dut)
+    seen = unseen = 0
+    for _ in range(12):
+        sizes = [r.choice([1, 2, 3, 5]) for _ in range(2)]
+        places = [(size, r.randrange(size)) for size in sizes]
+        grouped(dut, *places)
+        text = {slot: r.randrange(1, 60) for slot in r.sample(range(SLOTS), 2 * lanes)}
+        for some in (list(text.items())[:lanes], list(text.items())[lanes:]):
+            await tell(dut, [(1, 0, slot, at) for slot, at in some])
+        last = r.randrange(lanes - 1, SLOTS)
+        own = range(last - lanes + 1, last + 1)  # as passes do that feed a text: a chain
+        await tell(dut, [(0, k, slot, r.getrandbits(16)) for k, slot in enumerate(own)], second=1)
+        dut.in_second.value = 1
+        size, index = places[1]
+        for slot in range(SLOTS):
+            home, row = slot_home(slot, size)
+            if home == index:
+                asked = [r.randrange(lanes) for _ in range(lanes)]
+                visible = [slot <= own[k] for k in asked]
+                vectors = [(r.getrandbits(16), r.choice([1 << k, (2 << k) - 1])) for k in asked]
+                assert await look_up(dut, row, vectors) == sum((not v) << k for k, v in enumerate(visible))
+                seen, unseen = seen + sum(visible), unseen + len(visible) - sum(visible)
+        dut.in_second.value = 0
+        size, index = places[0]
+        for slot, at in text.items():
+            home, row = slot_home(slot, size)
+            if home == index:
+                positions = [r.choice([at - 1, at]) for _ in range(lanes)]
+                hidden = await look_up(dut, row, [(p, 0) for p in positions])
+                assert hidden == sum((p < at) << k for k, p in enumerate(positions))
+    assert seen > 50 and unseen > 50
+
+
+@TABLE.test()
 async def order_and_reset(dut):
     """Notes take effect in order. Reset forgets what waits and whose the slots are, not the table."""
-    await start(dut, group_size=1)
+    await begin(dut)
     lanes = params()["lanes"]
     everyone, lane = (1 << lanes) - 1, lanes - 1
     own = [(7, 1 << lane)] * lanes
@@ -121,7 +172,7 @@ async def order_and_reset(dut):
 
 @TABLE.test()
 async def damage(dut):
-    await start(dut, group_size=1)
+    await begin(dut)
     for bit in (0, 15, 16):
         dut.flip.value = 1 << bit
         await tell(dut, [(1, 0, 9, 1234)])

@@ -1,10 +1,10 @@
 """The tile's registers against a dictionary, under random flits of every kind and space."""
 
 from hayate.rtl.contract.flits import FlitKind
-from hayate.rtl.contract.isa import PRECISION_BIT, Csr, PassWord, Space
+from hayate.rtl.contract.isa import PRECISION_BIT, SECOND_BIT, Csr, PassWord, Space
 from hayate.rtl.ring.flit import Flit
-from hayate.rtl.tile.queues import LaneState, PassState, TileState
-from hayate.rtl.tile.registers import CSR_FIELDS, OF_SAMPLING, TileRegisters
+from hayate.rtl.tile.queues import GroupState, LaneState, PassState, TileState
+from hayate.rtl.tile.registers import COMMON, CSR_FIELDS, OF_SAMPLING, TileRegisters
 from hayate.verif.bench import Bench, params, rng
 from hayate.verif.bench.drivers import clock, settle, start
 
@@ -20,26 +20,32 @@ def random_flit(r, lanes):
                            (r.choice(list(FlitKind)), r.randrange(8))])
     if r.random() < 0.5:  # no more positions than lanes
         data = data & ~7 | r.randrange(lanes)
-    return kind, chan, r.randrange(8), r.choice([0, 0, 1 << PRECISION_BIT]) | r.choice(list(Csr)), data
+    return kind, chan, r.randrange(8), r.choice([0, 0, 1 << PRECISION_BIT]) | r.randrange(2) << SECOND_BIT | r.choice(list(Csr)), data
 
 
 def apply(state, kind, chan, lane, addr, data):
-    tile, pass_, lanes, seed = state
+    models, pass_, lanes, seed = state
     sampling = params().get("sampling", True)
     if (kind, chan) == (FlitKind.LOAD, Space.CSR) and not addr >> PRECISION_BIT & 1:
-        name = CSR_FIELDS[addr]
-        tile[name] = data & (1 << TileState[name].width) - 1 if sampling or addr not in OF_SAMPLING else 0
+        csr, second = Csr(addr & (1 << SECOND_BIT) - 1), addr >> SECOND_BIT
+        name = CSR_FIELDS[csr]
+        if not second or csr not in COMMON:
+            models[second][name] = data & (1 << TileState[name].width) - 1 if sampling or csr not in OF_SAMPLING else 0
     elif (kind, chan) == (FlitKind.PASS, PassWord.LANE) and lane < len(lanes):
         lanes[lane] = {"token": data & 0xFFFFF, "pos": data >> 20 & 0xFFFF, "slot": data >> 36 & 0xFFFF, "ancestors": data >> 52 & 0xFF}
     elif (kind, chan) == (FlitKind.PASS, PassWord.START):
         pass_.update(positions=(data & 7) + 1, measure=data >> 3 & 1, want=data >> 8 & 0xFF, hwm=data >> 16 & 0xFFFF,
-                     counted=data >> 32 & 0xFF, draft=data >> 4 & 1, sample=data >> 5 & sampling)
+                     counted=data >> 32 & 0xFF, draft=data >> 4 & 1, sample=data >> 5 & sampling, second=data >> 6 & 1)
     elif (kind, chan) == (FlitKind.PASS, PassWord.BEGIN):
         seed[0] = data if sampling else 0
 
 
 def check(dut, state):
-    tile, pass_, lanes, seed = state
+    models, pass_, lanes, seed = state
+    tile = {**models[pass_.get("second", 0)], **{CSR_FIELDS[c]: models[0][CSR_FIELDS[c]] for c in COMMON if CSR_FIELDS[c] in models[0]}}
+    for n, model in enumerate(models):
+        group = {"size": model.get("group_size", 0), "index": model.get("group_index", 0)}
+        assert int(getattr(dut, f"groups__{n}").value) == GroupState.const(group).as_bits()
     assert int(dut.seed.value) == seed[0]
     assert int(dut.tile.value) == TileState.const(tile).as_bits()
     assert int(dut.pass_state.value) == PassState.const(pass_).as_bits()
@@ -51,7 +57,7 @@ def check(dut, state):
 async def random_flits(dut):
     await start(dut)
     r, lanes = rng("flits"), params()["lanes"]
-    state = {}, {}, [{} for _ in range(lanes)], [0]
+    state = ({}, {}), {}, [{} for _ in range(lanes)], [0]
     check(dut, state)
     for _ in range(1500):
         kind, chan, lane, addr, data = drawn = random_flit(r, lanes)
@@ -65,4 +71,4 @@ async def random_flits(dut):
         await clock(dut)
         await settle()
         check(dut, state)
-    assert set(state[0]) == set(CSR_FIELDS.values())
+    assert set(state[0][0]) == set(CSR_FIELDS.values()) == set(state[0][1]) | {CSR_FIELDS[c] for c in COMMON}

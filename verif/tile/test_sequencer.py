@@ -4,7 +4,22 @@ import cocotb
 
 from hayate.rtl.contract import layout
 from hayate.rtl.contract.flits import FlitKind
-from hayate.rtl.contract.isa import DESCRIPTOR, FORMATS, PLANES, PRECISION_BIT, Csr, Instr, LoopReg, Op, PassWord, Space, When, encode, pack
+from hayate.rtl.contract.isa import (
+    DESCRIPTOR,
+    FORMATS,
+    PLANES,
+    PRECISION_BIT,
+    SECOND_BIT,
+    Csr,
+    Instr,
+    LoopReg,
+    Op,
+    PassWord,
+    Space,
+    When,
+    encode,
+    pack,
+)
 from hayate.rtl.contract.precision import Format
 from hayate.rtl.ring.flit import Flit
 from hayate.rtl.tile.queues import PassState, TileState, VectorEntry, matrix_entry_layout
@@ -14,8 +29,9 @@ from hayate.verif.bench import Bench, params, rng
 from hayate.verif.bench.drivers import Sink, clock, start
 from hayate.verif.tile.sequencer_golden import entries
 
-BENCH = Bench(lambda lanes: Sequencer(lanes=lanes, program_depth=64, desc_depth=32, inject=True), params=[{"lanes": 4}, {"lanes": 1}])
-OPTIONS = Bench(lambda **options: Sequencer(**options, program_depth=64, desc_depth=32, inject=True), params=[
+DEPTH = 128
+BENCH = Bench(lambda lanes: Sequencer(lanes=lanes, program_depth=DEPTH, desc_depth=32, inject=True), params=[{"lanes": 4}, {"lanes": 1}])
+OPTIONS = Bench(lambda **options: Sequencer(**options, program_depth=DEPTH, desc_depth=32, inject=True), params=[
     {"lanes": 2, "nested": False, "governor": False, "sampling": False}, {"lanes": 1, "governor": False}])
 ENGINE_OPS = [Op.M_WAIT, Op.GEMV, Op.FETCH, Op.KVW, Op.V_WAIT, Op.RUN, Op.SENDSUM, Op.SENDMAX, Op.SENDCAND, Op.SENDCOUNT, Op.SELECT]
 LIMITS = {"desc": 8, "dstep": 6, "kind": 5, "block": 3, "cast": 3, "index": 3, "count": 9, "act": 1024, "act_h": 64, "act_j": 64,
@@ -65,7 +81,7 @@ def random_tile(r):
     return {"index": index, "count": tiles, "group_lo": a.group_lo, "group_hi": a.group_hi, "group_size": a.group_size,
             "group_index": a.group_index, "heads": r.choice([a.heads, 0]), "head0": a.head0, "att_senders": max(tiles, kv_heads),
             "group": group, "gp_log2": layout.gp_log2(group), "hdq": 4, "rounds_log2": r.randrange(3),
-            "top_k": r.choice([0, 0, 1, 64]), "min_p": r.randrange(2)}
+            "top_k": r.choice([0, 0, 1, 64]), "min_p": r.randrange(2), "entry": 0}
 
 
 def random_fields(r, layout_):
@@ -90,8 +106,8 @@ async def write_table(dut, table):
         await flit(dut, kind=FlitKind.LOAD, chan=Space.CSR, addr=1 << PRECISION_BIT | index, data=int(fmt))
 
 
-async def start_pass(dut, positions=1, want=0, hwm=1, measure=0, draft=0, sample=0):
-    data = positions - 1 | measure << 3 | draft << 4 | sample << 5 | want << 8 | hwm << 16
+async def start_pass(dut, positions=1, want=0, hwm=1, measure=0, draft=0, sample=0, second=0):
+    data = positions - 1 | measure << 3 | draft << 4 | sample << 5 | second << 6 | want << 8 | hwm << 16
     await flit(dut, kind=FlitKind.PASS, chan=PassWord.START, data=data)
     await clock(dut)
 
@@ -104,7 +120,8 @@ async def ended(dut):
     raise AssertionError("the pass does not end")
 
 
-async def load(dut, program, descriptors, tile):
+async def load(dut, program, descriptors, tile, second=None):
+    """Memories and registers; second: registers of the second model."""
     packed = [pack(PLANES if "pitch" in d else DESCRIPTOR, d) for d in descriptors]
     for space, words in ((Space.PROGRAM, [encode(i) for i in program]), (Space.DESC, packed)):
         for n, word in enumerate(words):
@@ -112,6 +129,8 @@ async def load(dut, program, descriptors, tile):
                 await flit(dut, kind=FlitKind.LOAD, chan=space, addr=2 * n + half, data=word >> 64 * half & (1 << 64) - 1)
     for csr in Csr:
         await flit(dut, kind=FlitKind.LOAD, chan=Space.CSR, addr=int(csr), data=tile[CSR_FIELDS[csr]])
+        if second:
+            await flit(dut, kind=FlitKind.LOAD, chan=Space.CSR, addr=int(csr) | 1 << SECOND_BIT, data=second[CSR_FIELDS[csr]])
 
 
 def check(got, want, layout_):
@@ -142,16 +161,21 @@ async def run_programs(dut):
     matrix, vector = Sink(dut, "matrix"), Sink(dut, "vector")
     table, seen = {}, set()
     for _ in range(20):
-        program, descriptors, tile = random_program(r), random_descriptors(r), random_tile(r)
-        await load(dut, program, descriptors, tile)
+        programs, descriptors, tiles = [random_program(r) for _ in range(2)], random_descriptors(r), [random_tile(r) for _ in range(2)]
+        while sum(map(len, programs)) > DEPTH:
+            programs[1] = random_program(r)
         if not params().get("sampling", True):
-            tile |= {"top_k": 0, "min_p": 0}
+            tiles[0] |= {"top_k": 0, "min_p": 0}
+        tiles[1] |= {name: tiles[0][name] for name in ("index", "count", "top_k", "min_p")} | {"entry": len(programs[0])}
+        await load(dut, programs[0] + programs[1], descriptors, *tiles)
         for measure, draft in r.choices([(0, 0), (0, 1), (1, 0)], k=4):
+            second = r.choice([0, 0, 1])
+            program, tile = programs[second], tiles[second]
             pass_ = {"positions": r.randrange(1, lanes + 1), "want": r.choice([0, 1]), "hwm": r.randrange(1, 200),
-                     "measure": measure, "draft": draft, "sample": r.choice([0, 1])}
+                     "measure": measure, "draft": draft, "sample": r.choice([0, 1]), "second": second}
             for lane in range(lanes):
                 token, pos, slot = r.getrandbits(20), r.getrandbits(16), r.getrandbits(16)
-                await flit(dut, kind=FlitKind.PASS, chan=PassWord.LANE, lane=lane, data=token | pos << 20 | slot << 36)
+                await flit(dut, kind=FlitKind.PASS, chan=PassWord.LANE, lane=lane, data=token | pos << 20 | slot << 36 | second << 60)
                 await flit(dut, kind=FlitKind.PASS, chan=PassWord.COMMIT, lane=lane, data=r.getrandbits(64))  # no business of this one
             await start_pass(dut, **pass_)
             known = descriptors if nested else [{**d, "alt": 0} for d in descriptors]

@@ -74,6 +74,16 @@ class Ring:
         want, count = (sum(1 << w for w in which) for which in (wanted, counted))
         self.control(PassWord.START, data=len(tokens) - 1 | measure << 3 | draft << 4 | sample << 5 | want << 8 | hwm << 16 | count << 32)
 
+    def start_second(self, tokens, positions, wanted, sample=0):
+        """A pass of the second model, in front of which come the COMMITs of the pass before it."""
+        for slot, position in self.accepted:
+            self.control(PassWord.COMMIT, data=position << 20 | slot << 36)
+        self.accepted = []
+        for lane, (token, position) in enumerate(zip(tokens, positions)):
+            self.control(PassWord.LANE, lane, token | position << 20 | position << 36 | 1 << 52 + lane | 1 << 60)
+        want = sum(1 << w for w in wanted)
+        self.control(PassWord.START, data=len(tokens) - 1 | sample << 5 | 1 << 6 | want << 8 | positions[-1] + 1 << 16)
+
     def commit(self, nodes):
         """Of the last pass, these positions become part of the text."""
         self.accepted = [self.nodes[n] for n in nodes]

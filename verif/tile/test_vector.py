@@ -62,10 +62,10 @@ async def prepare(dut, tile, **options):
 
 async def perform(driver, golden, this):
     """One pass on both."""
-    passes = {"positions": this.positions, "want": this.want, "hwm": this.hwm}
+    passes = {"positions": this.positions, "want": this.want, "hwm": this.hwm, "second": this.second}
     driver.set_pass(passes, this.states, this.tile)
     driver.dut.e__seed.value = golden.seed = this.seed
-    golden.begin(*passes.values(), this.states)
+    golden.begin(this.states, **passes)
     await driver.receive(this.begin, pause=0)
     for flit in this.begin:
         golden.receive(flit)
@@ -150,7 +150,7 @@ async def cycles(dut):
     passes = {"positions": lanes, "want": 1, "hwm": 32}
     states = [{"token": 0, "pos": 50, "slot": 0, "ancestors": 0}] * lanes
     driver.set_pass(passes, states, PLAIN)
-    golden.begin(*passes.values(), states)
+    golden.begin(states, **passes)
     send = {"send": 1, "hi": 0}
     stated = [
         # what a RUN occupies the engine for: elements x micro-operations + 2, and the waits for results
@@ -176,12 +176,12 @@ async def cycles(dut):
         assert await measure(driver, golden, this) == wanted, this
     for want in (1, (1 << lanes) - 1):  # a row of noise takes a cycle for each lane that a token is chosen for
         driver.set_pass({**passes, "want": want}, states, PLAIN)
-        golden.begin(lanes, want, 32, states)
+        golden.begin(states, lanes, want, 32)
         for n, vl in ((32, 8), (20, 5)):
             this = run("sample", n, landing=1, vl=vl, noise=1)
             assert await measure(driver, golden, this) == run_cycles(this, golden.micro, lanes, want.bit_count()), this
     driver.set_pass(passes, states, PLAIN)
-    golden.begin(*passes.values(), states)
+    golden.begin(states, **passes)
     others = [(name, rows, vl) for name, rows in (("rotated", 1), ("rope", 0), ("largest", 0)) for vl in (1, 2, 3, 5, 8)]
     for name, rows, vl in [("swiglu", 2, 4), *others]:
         this = run(name, 8, landing=rows, vl=vl, **(send if rows else {}))

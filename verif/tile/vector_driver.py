@@ -6,7 +6,7 @@ from cocotb.utils import get_sim_time
 
 from hayate.rtl.contract.flits import FLIT_FIELDS, FlitKind, pack_flit, unpack_flit
 from hayate.rtl.contract.isa import Space, encode_micro
-from hayate.rtl.tile.queues import LaneState, PassState, TileState, VectorEntry
+from hayate.rtl.tile.queues import GroupState, LaneState, PassState, TileState, VectorEntry
 from hayate.verif.bench.drivers import PERIOD, Sink, clock
 
 #: Cycles after which nothing of an entry that was taken is still to be read in collected sums or stage words.
@@ -79,6 +79,9 @@ class Driver:
 
     def set_pass(self, passes, lane_states, tile):
         self.dut.e__tile.value = packed(TileState, tile)
+        for n in range(2):
+            value = {"size": tile["group_size"], "index": tile["group_index"]}
+            getattr(self.dut, f"e__groups__{n}").value = packed(GroupState, value)
         self.dut.e__pass_state.value = packed(PassState, passes)
         for k in range(self.lanes):
             getattr(self.dut, f"e__lanes_state__{k}").value = packed(LaneState, lane_states[k])

@@ -72,18 +72,19 @@ class VectorGolden:
         self.stage = np.zeros((lanes, stage_depth), np.uint64)
         self.text = np.zeros(max_slots, np.int64)  # local row -> position in the text
         self.nodes = [None] * lanes  # local row of each lane's slot, where this tile holds it
+        self.slots = [-1] * lanes  # of each lane
         self.rows = deque()
         self.collected, self.maxima = [0] * lanes, np.full((ROUNDS_AHEAD, lanes), LOWEST)
         self.sums, self.largest = [0] * lanes, np.full(lanes, LOWEST)
         self.best, self.ranked = [None] * lanes, []  # ranked: lane 0's candidates
         self.levels = [0] * CHANNELS
         self.sent, self.trace, self.saturated = [], [], 0
-        self.passes, self.seed = {"positions": 1, "want": 0, "hwm": 0}, 0
+        self.passes, self.seed = {"positions": 1, "want": 0, "hwm": 0, "second": 0}, 0
         self.lane_states = [{"token": 0, "pos": 0, "slot": 0, "ancestors": 0} for _ in range(lanes)]
 
-    def begin(self, positions, want, hwm, lane_states):
+    def begin(self, lane_states, positions, want, hwm, second=0):
         """A pass; the slots of its lanes come as flits."""
-        self.passes, self.lane_states = {"positions": positions, "want": want, "hwm": hwm}, lane_states
+        self.passes, self.lane_states = {"positions": positions, "want": want, "hwm": hwm, "second": second}, lane_states
 
     def receive(self, flit):
         """A flit (dictionary) that the tile takes."""
@@ -108,10 +109,12 @@ class VectorGolden:
                 slot, pos = word >> 36 & 0xFFFF, word >> 20 & 0xFFFF
                 index, row = slot_home(slot, self.tile["group_size"])
                 here = index == self.tile["group_index"]
-                if here:
+                second = flit["chan"] == PassWord.LANE and word >> 60 & 1
+                if here and not second:
                     self.text[row] = pos if flit["chan"] == PassWord.COMMIT else NEVER
                 if flit["chan"] == PassWord.LANE:
                     self.nodes[lane] = row if here else None
+                    self.slots[lane] = slot
 
     # Lanes.
     def _lanes(self, entry):
@@ -127,6 +130,9 @@ class VectorGolden:
         slot = (row // 4 * self.tile["group_size"] + self.tile["group_index"]) * 4 + row % 4
         own = sum(1 << lane for lane, node in enumerate(self.nodes) if node == row)
         states = [self.lane_states[p % self.lanes] for p, _ in lanes]  # those that the pass does not have are not active
+        if self.passes["second"]:
+            sees = [max([at for k, at in enumerate(self.slots) if s["ancestors"] >> k & 1], default=-1) for s in states]
+            return np.array([slot >= self.passes["hwm"] or slot > last for last in sees])
         return np.array([slot >= self.passes["hwm"] or self.text[row] > s["pos"] and not own & s["ancestors"] for s in states])
 
     # Instructions.

@@ -58,6 +58,7 @@ class Pass:
         self.want = r.getrandbits(lanes)
         self.hwm = r.randint(1, MAX_SLOTS)
         self.seed = r.getrandbits(64)
+        self.second = int(r.random() < 0.3)  # of the second model, on a tile where both have the same geometry
         slots = r.sample(range(MAX_SLOTS), 2 * lanes)
         self.states = [{"token": r.getrandbits(20), "pos": r.randrange(80), "slot": s, "ancestors": r.getrandbits(lanes) | 1 << k}
                        for k, s in enumerate(slots[:lanes])]
@@ -65,7 +66,7 @@ class Pass:
             {"kind": FlitKind.PASS, "chan": PassWord.COMMIT, "data": r.randrange(80) << 20 | s << 36} for s in slots[lanes:]]
         self.begin += [
             {"kind": FlitKind.PASS, "chan": PassWord.LANE, "lane": k,
-             "data": s["token"] | s["pos"] << 20 | s["slot"] << 36 | s["ancestors"] << 52}
+             "data": s["token"] | s["pos"] << 20 | s["slot"] << 36 | s["ancestors"] << 52 | self.second << 60}
             for k, s in enumerate(self.states[: self.positions])]
         self.begin += [{"kind": FlitKind.PASS, "chan": PassWord.START}]
         self.steps = []
