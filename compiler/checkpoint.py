@@ -110,6 +110,11 @@ class Checkpoint:
                 raise HayateError(file.path, name, "biases are not supported", "use a model without attention and MLP biases")
 
 
+def same_tokens(a, b):
+    """Whether two tokenizers' JSON texts give every text the same ids, as far as both are there: they mean the same JSON."""
+    return a is None or b is None or json.loads(a) == json.loads(b)
+
+
 def _json(path, what):
     try:
         value = json.loads(path.read_text(encoding="utf-8"))

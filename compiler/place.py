@@ -10,13 +10,14 @@ from hayate.rtl.contract import isa
 from hayate.rtl.contract.config import Config
 from hayate.rtl.contract.errors import HayateError
 from hayate.rtl.contract.image import Image, evaluate
-from hayate.rtl.contract.isa import BANK_SHIFT, PRECISION_BIT, Csr, Space
+from hayate.rtl.contract.isa import BANK_SHIFT, PRECISION_BIT, SECOND_BIT, Csr, Space
 from hayate.rtl.contract.layout import gp_log2
 from hayate.rtl.contract.precision import Format, group_code
 
+from .link import allocate, parts, rounds_log2
 from .secded import hex_lines
-from .shares import Geometry, ones, stripe, stripe_planes
-from .usage import allocate, readable, require_fit, require_formats, rounds_log2
+from .shares import ones, stripe, stripe_planes
+from .usage import readable, require_fit, require_formats
 
 _HALF = (1 << 64) - 1
 
@@ -32,7 +33,7 @@ class Load(NamedTuple):
 
 @dataclass(frozen=True)
 class TilePlacement:
-    """Contents of one tile.
+    """Contents of one tile. What is the draft model's has its name behind `image.DRAFT`.
 
     Parameters
     ----------
@@ -42,7 +43,7 @@ class TilePlacement:
     planes: matrix name -> (index of its planes descriptor, base, `shares.PlanesShare`); these descriptors follow the image's own.
     banks: uint64 [banks, weight words]: what the weights take, from word 0 on.
     depth: words of every bank in use, KV cache included; it lies behind the weights and starts as zeros.
-    csr: `Csr` -> value.
+    csr: address in space CSR -> value.
     vmem: uint32 [n, 2]: address and FP32 bits of the vector memory's initial content.
     """
 
@@ -61,9 +62,9 @@ class TilePlacement:
 
 @dataclass(frozen=True)
 class Placement:
-    """An image on a configuration: `tiles` (`TilePlacement`), `regions` (name -> address, the same on every tile but for
-    views, which are left out), `slots` in use of the KV cache, `context`: positions a sequence may have, `precision`: `Format` in which
-    each matrix with planes is read at first, by name."""
+    """An image on a configuration: `tiles` (`TilePlacement`), `regions` (name -> address, the same on every tile but for views, which are
+    left out; the draft model's behind `image.DRAFT`), `slots` in use of the KV cache, `context`: positions a sequence may have,
+    `precision`: `Format` in which each matrix with planes is read at first, by name."""
 
     image: Image
     config: Config
@@ -121,11 +122,14 @@ def place(image, config, precision=None, filters=False):
     image = readable(image, config)
     table = _precision(image, precision or {})
     require_fit(image, config, filters)
-    geometry = Geometry.of(image.model, config)
-    ahead = rounds_log2(image, config, filters)
-    regions = allocate(image, geometry, ahead, filters)[0]
-    tiles = tuple(_tile(image, config, geometry, regions, ahead, t) for t in range(config.tiles))
-    return Placement(image, config, tiles, regions, geometry.slots, geometry.context, table)
+    both = parts(image, config)
+    table |= {p.prefix + name: fmt for p in both[1:] for name, fmt in _precision(p.image, {}).items()}
+    ahead = rounds_log2(both, config, filters)
+    regions = allocate(both, ahead, filters)[0]
+    tiles = tuple(_tile(both, config, regions, ahead, t) for t in range(config.tiles))
+    geometry = both[0].geometry
+    named = {p.prefix + name: at for p, found in zip(both, regions, strict=True) for name, at in found.items()}
+    return Placement(image, config, tiles, named, geometry.slots, geometry.context, table)
 
 
 def _precision(image, wanted):
@@ -138,58 +142,69 @@ def _precision(image, wanted):
     return {d.name: Format(wanted.get(d.name, formats[d.name][0])) for d in image.descriptors if d.planes}
 
 
-def _tile(image, config, geometry, regions, ahead, tile):
+def _tile(both, config, regions, ahead, tile):
+    """`TilePlacement` of the parts `both`; regions: of each, region -> address."""
     shares, planes, chunks, base = {}, {}, [np.zeros((config.banks, 0), np.uint64)], 0
-    share_of = {d.name: geometry.share(d, tile) for d in image.descriptors}
-    for d in (d for d in image.descriptors if d.tensor):
-        shares[d.name] = (base, share_of[d.name])
-        chunks.append(stripe(image.tensors[d.tensor], share_of[d.name], config.banks))
-        base += chunks[-1].shape[1]
-    for d in (d for d in image.descriptors if d.planes):
-        w8, scale = image.tensors[f"{d.planes}.w8"], image.tensors[f"{d.planes}.scale"]
-        planes[d.name] = (len(image.descriptors) + len(planes), base, geometry.planes(d, share_of[d.name]))
-        chunks.append(stripe_planes(w8, scale, d.group, share_of[d.name], config.banks))
-        base += chunks[-1].shape[1]
-    for d in (d for d in image.descriptors if d.kind == "ones"):
-        shares[d.name] = (base, share_of[d.name])
-        chunks.append(ones(share_of[d.name], config.banks))
-        base += chunks[-1].shape[1]
-    for d in (d for d in image.descriptors if not d.tensor and d.kind != "ones"):
-        share = share_of[d.name]
-        shares[d.name] = (base if d.kind in ("kcache", "vcache") else None, share)
-        base += share.blocks * share.stride
-    descriptors = _descriptors(image, config, shares, planes)
-    quad0 = geometry.quads(tile)[0]
-    addresses = dict(regions)
-    for r in image.regions:
-        if r.of:
-            addresses[r.name] = regions[r.of] + evaluate(r.shift, {**geometry.symbols(), "quad0": quad0})
-
-    def resolve(value):
-        return addresses[value[0]] + value[1] if isinstance(value, tuple) else value
-
+    every = [(p, d, p.prefix + d.name, p.geometry.share(d, tile)) for p in both for d in p.image.descriptors]
+    for p, d, name, share in every:
+        if d.tensor:
+            shares[name] = (base, share)
+            chunks.append(stripe(p.image.tensors[d.tensor], share, config.banks))
+            base += chunks[-1].shape[1]
+    for p, d, name, share in every:
+        if d.planes:
+            w8, scale = p.image.tensors[f"{d.planes}.w8"], p.image.tensors[f"{d.planes}.scale"]
+            planes[name] = (len(every) + len(planes), base, p.geometry.planes(d, share))
+            chunks.append(stripe_planes(w8, scale, d.group, share, config.banks))
+            base += chunks[-1].shape[1]
+    for _, d, name, share in every:
+        if d.kind == "ones":
+            shares[name] = (base, share)
+            chunks.append(ones(share, config.banks))
+            base += chunks[-1].shape[1]
+    for _, d, name, share in every:
+        if not d.tensor and d.kind != "ones":
+            shares[name] = (base if d.kind in ("kcache", "vcache") else None, share)
+            base += share.blocks * share.stride
+    program, micros, vmem, csr = [], [], [], {}
     with _fitting("program", config, "a smaller model"):
-        program = tuple(isa.encode(i, resolve) for i in image.program)
-        micros = tuple(isa.encode_micro(m, resolve) for m in image.micros)
-    return TilePlacement(tile, tile + 1, descriptors, program, micros, shares, planes, np.concatenate(chunks, axis=1), base,
-                         _csr(geometry, ahead, tile), _vmem(image, geometry, addresses, tile))
+        for p, found in zip(both, regions, strict=True):
+            addresses = _with_views(p, found, tile)
+
+            def resolve(value, addresses=addresses):
+                return addresses[value[0]] + value[1] if isinstance(value, tuple) else value
+
+            program += [isa.encode(i, resolve) for i in p.program()]
+            micros += [isa.encode_micro(m, resolve) for m in p.image.micros]
+            vmem.append(_vmem(p.image, p.geometry, addresses, tile))
+            csr |= {register | bool(p.prefix) << SECOND_BIT: value for register, value in _csr(p, ahead, tile).items()}
+    return TilePlacement(tile, tile + 1, _descriptors(every, config, shares, planes), tuple(program), tuple(micros), shares, planes,
+                         np.concatenate(chunks, axis=1), base, csr, np.concatenate(vmem))
 
 
-def _descriptors(image, config, shares, planes):
-    """Encoded descriptors: the image's, then those of the planes."""
+def _with_views(part, addresses, tile):
+    """Region -> address on a tile, views among them."""
+    quad0 = part.geometry.quads(tile)[0]
+    views = {r.name: addresses[r.of] + evaluate(r.shift, {**part.geometry.symbols(), "quad0": quad0}) for r in part.image.regions if r.of}
+    return addresses | views
+
+
+def _descriptors(every, config, shares, planes):
+    """Encoded descriptors: the models' own, then those of the planes."""
     words = []
-    for d in image.descriptors:
-        base, s = shares[d.name]
+    for _, d, name, _ in every:
+        base, s = shares[name]
         values = {"base": base or 0, "words": s.words, "rows": s.rows, "block_stride": s.stride, "quad0": s.quad0, "row0": s.row0,
-                  "s_in": d.s_in, "s_out": d.s_out, "alt": planes[d.name][0] if d.planes else 0}
-        with _fitting(d.name, config, "more tiles or a smaller model"):
+                  "s_in": d.s_in, "s_out": d.s_out, "alt": planes[name][0] if d.planes else 0}
+        with _fitting(name, config, "more tiles or a smaller model"):
             words.append(isa.pack(isa.DESCRIPTOR, values))
-    for d in (d for d in image.descriptors if d.planes):
-        _, base, p = planes[d.name]
-        values = {"base": base, "pitch": p.pitch, "block_stride": p.stride, "lo_offset": p.lo_offset, "group": group_code(d.group),
-                  "fp16": int(bool(d.tensor)), **dict(zip(("grid_out", "grid_err", "grid_half"), d.grids, strict=True))}
-        with _fitting(f"{d.name} (planes)", config, "more tiles or a smaller model"):
-            words.append(isa.pack(isa.PLANES, values))
+    for _, d, name, _ in every:
+        if d.planes:
+            _, base, p = planes[name]
+            values = {"base": base, "pitch": p.pitch, "block_stride": p.stride, "lo_offset": p.lo_offset, "group": group_code(d.group),
+                      "fp16": int(bool(d.tensor)), **dict(zip(("grid_out", "grid_err", "grid_half"), d.grids, strict=True))}
+            with _fitting(f"{name} (planes)", config, "more tiles or a smaller model"):
+                words.append(isa.pack(isa.PLANES, values))
     return tuple(words)
 
 
@@ -208,13 +223,14 @@ class _fitting:
                               self.remedy) from None
 
 
-def _csr(geometry, ahead, tile):
+def _csr(part, ahead, tile):
+    geometry = part.geometry
     att = geometry.attention[tile]
     group = geometry.heads // geometry.kv_heads
     return {Csr.TILE_INDEX: tile, Csr.TILE_COUNT: geometry.tiles, Csr.GROUP_LO: att.group_lo, Csr.GROUP_HI: att.group_hi,
             Csr.GROUP_SIZE: att.group_size, Csr.GROUP_INDEX: att.group_index, Csr.LOCAL_HEADS: att.heads, Csr.HEAD0: att.head0,
             Csr.ATT_SENDERS: sum(a.heads for a in geometry.attention), Csr.GROUP: group, Csr.GP_LOG2: gp_log2(group),
-            Csr.HDQ: geometry.head_dim // 4, Csr.ROUNDS_LOG2: ahead, Csr.TOP_K: 0, Csr.MIN_P: 0}
+            Csr.HDQ: geometry.head_dim // 4, Csr.ROUNDS_LOG2: part.ahead(ahead), Csr.TOP_K: 0, Csr.MIN_P: 0, Csr.ENTRY: part.entry}
 
 
 def _vmem(image, geometry, addresses, tile):

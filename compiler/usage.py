@@ -4,17 +4,13 @@ from dataclasses import dataclass, replace
 
 from hayate.rtl.contract.config import Config
 from hayate.rtl.contract.errors import HayateError
-from hayate.rtl.contract.image import evaluate
-from hayate.rtl.contract.isa import ROUNDS_AHEAD
-from hayate.rtl.contract.layout import gp_log2
 from hayate.rtl.contract.precision import Format
 
-from .shares import Geometry
+from .link import MEMORIES, allocate, parts, rounds_log2
 
 UNITS = {"bank_depth": "words in every bank", "act_depth": "words of activation buffer", "stage_depth": "words of stage buffer",
          "vmem_depth": "words of vector memory", "program_depth": "instructions", "micro_depth": "micro-operations",
          "desc_depth": "descriptors"}
-SPACES = {"act": "act_depth", "stage": "stage_depth", "vmem": "vmem_depth"}
 
 
 @dataclass(frozen=True)
@@ -34,7 +30,8 @@ def readable(image, config):
     """What a configuration can read of an image: the image itself, or where `formats` is fp16 one without integer planes."""
     if config.nested:
         return image
-    return replace(image, descriptors=tuple(replace(d, planes="", group=0) if d.planes and d.tensor else d for d in image.descriptors))
+    return replace(image, draft=image.draft and readable(image.draft, config), descriptors=tuple(
+        replace(d, planes="", group=0) if d.planes and d.tensor else d for d in image.descriptors))
 
 
 def require_formats(image, config, precision=None):
@@ -55,7 +52,7 @@ def require_formats(image, config, precision=None):
     if integer and not config.nested:
         raise HayateError(source, "formats", f"'fp16' reads no integer planes, which {integer[0]} needs",
                           "--set formats=nested, or --precision fp16")
-    alone = [d.name for d in planes if not d.tensor]
+    alone = [d.name for d in planes + [d for d in (image.draft.descriptors if image.draft else ()) if d.planes] if not d.tensor]
     if alone and not config.nested:
         raise HayateError(source, "formats", f"'fp16' reads no integer planes, and the image has {alone[0]} in no other format",
                           "--set formats=nested, or compile the model with --fp16 all")
@@ -68,39 +65,14 @@ def require_sampling(config, temperature):
                           "--set sampling=1, or --temperature 0")
 
 
-def rounds_log2(image, config, filters=False):
-    """log2 of the attention rounds that the buffers of a configuration hold at once: as many as there are in a pass, if they fit."""
-    geometry = Geometry.of(image.model, config)
-    most = min(gp_log2(geometry.heads // geometry.kv_heads), ROUNDS_AHEAD.bit_length() - 1)
-    fits = [n for n in range(most + 1)
-            if all(words <= getattr(config, SPACES[space]) for space, words in allocate(image, geometry, n, filters)[1].items())]
-    return max(fits, default=0)
-
-
-def allocate(image, geometry, rounds_log2, filters=False):
-    """(reference -> value, space -> words taken): regions in order, views left out.
-
-    Values are addresses, and for regions with `rounds` the stride of one (see `image.Region`). filters: as of `Geometry.symbols`.
-    """
-    symbols = geometry.symbols(filters)
-    addresses, used = {}, dict.fromkeys(SPACES, 0)
-    for r in image.regions:
-        if not r.of:
-            size = evaluate(r.size, symbols)
-            addresses[r.name] = used[r.space]
-            if r.rounds:
-                addresses[f"{r.name}.stride"] = size
-            used[r.space] += size << (rounds_log2 if r.rounds else 0)
-    return addresses, used
-
-
 def usage(image, config, filters=False):
     """List of `Use`, one per memory; `bank_depth` is that of the fullest tile. filters: as of `Geometry.symbols`."""
-    image, geometry = readable(image, config), Geometry.of(image.model, config)
-    words = [sum(sum(geometry.words(d, t)) for d in image.descriptors) for t in range(config.tiles)]
-    used = allocate(image, geometry, rounds_log2(image, config, filters), filters)[1]
-    need = {"bank_depth": max(words), **{SPACES[space]: n for space, n in used.items()}, "program_depth": len(image.program),
-            "micro_depth": len(image.micros), "desc_depth": len(image.descriptors) + sum(bool(d.planes) for d in image.descriptors)}
+    both = parts(readable(image, config), config)
+    words = [sum(sum(p.geometry.words(d, t)) for p in both for d in p.image.descriptors) for t in range(config.tiles)]
+    used = allocate(both, rounds_log2(both, config, filters), filters)[1]
+    need = {"bank_depth": max(words), **{MEMORIES[space]: n for space, n in used.items()},
+            "program_depth": sum(len(p.image.program) for p in both), "micro_depth": sum(len(p.image.micros) for p in both),
+            "desc_depth": sum(1 + bool(d.planes) for p in both for d in p.image.descriptors)}
     return [Use(name, n, getattr(config, name)) for name, n in need.items()]
 
 
@@ -118,10 +90,11 @@ def require_fit(image, config, filters=False):
         except HayateError:
             more = "tiles" if u.field in ("bank_depth", "vmem_depth") else None
             remedy.append(f"more {more} (--set {more}={2 * config.tiles})" if more else "a smaller model")
+    name = image.model["name"] + (f" with its draft model {image.draft.model['name']}" if image.draft else "")
     alone = filters and not any(u.field != "vmem_depth" for u in missing) and all(u.fits for u in usage(image, config))
     why = " with --min-p or --top-k" if alone else ""
     raise HayateError(f"configuration {config.name}", missing[0].field,
-                      f"the model {image.model['name']} does not fit{why}: {what}", " ".join(remedy))
+                      f"the model {name} does not fit{why}: {what}", " ".join(remedy))
 
 
 def _round(use):

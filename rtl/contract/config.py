@@ -54,8 +54,8 @@ class Config:
     act_depth: int = 256
     stage_depth: int = 128
     vmem_depth: int = 512
-    program_depth: int = 128
-    micro_depth: int = 128
+    program_depth: int = 256
+    micro_depth: int = 256
     desc_depth: int = 128
     landing_depth: int = 32
     max_slots: int = 64
@@ -119,8 +119,8 @@ PRESETS = {
     # Smallest machine that exercises every path: two tiles, so the ring gathers; two banks; two lanes.
     "unit": Config(name="unit", tiles=2, banks=2, bank_depth=4096, lanes=2, act_depth=256, vmem_depth=512, max_slots=64,
                    prompt_depth=64),
-    # Deep enough for py-mini in FP16 and as integers, plus 256 positions of KV, on any two of its tiles.
-    "demo": Config(name="demo", tiles=4, banks=4, bank_depth=51200, lanes=4, act_depth=512, vmem_depth=1024, max_slots=260,
+    # Deep enough for py-mini in FP16 and as integers and py-pico beside it, plus 256 positions of KV, on any two of its tiles.
+    "demo": Config(name="demo", tiles=4, banks=4, bank_depth=54272, lanes=4, act_depth=512, vmem_depth=1024, max_slots=260,
                    prompt_depth=256),
 }
 

@@ -21,6 +21,7 @@ from .tensorfile import TensorFile, write_tensors
 FORMAT = "hayate-image"
 VERSION = 4
 TOKENIZER = "tokenizer.json"  # tensor (uint8) that holds the tokenizer's JSON text
+DRAFT = "draft."  # what the names of a draft model's tensors begin with in a file
 
 #: Kinds of descriptor: how the loader splits a matrix over tiles (`layout` has the arithmetic).
 #:   rows    rows in quads over all tiles; a last quad may be partial
@@ -37,6 +38,9 @@ KINDS = ("rows", "pairs", "q", "kv", "kcache", "vcache", "vector", "ones")
 #: K rows, words of a V row (all slots), the first head-dimension quad the tile owns, and its rows of the output matrix (0 where nothing
 #: that is sampled will be filtered). Largest over the tiles, except `quad0`.
 SYMBOLS = ("", "rows", "heads", "slots", "slot_words", "quad0", "tokens")
+
+#: What of an image is stored as JSON, beside its draft model.
+PARTS = ("model", "program", "micros", "routines", "descriptors", "regions", "constants", "notes")
 
 SPACES = ("act", "stage", "vmem")  # activation buffer and stage buffer in 64-bit words, vector memory in FP32 words
 
@@ -115,6 +119,7 @@ class Image:
     micros: `Micro`, the routines one after the other; `routines`: name -> (first, length).
     tensors: name -> array; see `Descriptor`, `Constant`; `TOKENIZER` where the model has one.
     notes: what the compiler wants to tell (exponents chosen, weights flushed).
+    draft: `Image` of the model that drafts for this one, None without; numbers and names in it are its own, as if it stood alone.
     """
 
     model: dict
@@ -126,6 +131,7 @@ class Image:
     constants: tuple
     tensors: dict
     notes: dict = field(default_factory=dict)
+    draft: "Image | None" = None
 
     @property
     def tokenizer_json(self):
@@ -156,13 +162,12 @@ class Image:
 
     def save(self, path):
         """Write the image to `path`; equal images give equal bytes, and a failure leaves no partial file."""
-        body = {"model": self.model, "program": [[i.op.name, i.args] for i in self.program],
-                "micros": [_micro_to_dict(m) for m in self.micros], "routines": self.routines,
-                "descriptors": [dataclasses.asdict(d) for d in self.descriptors],
-                "regions": [dataclasses.asdict(r) for r in self.regions],
-                "constants": [dataclasses.asdict(c) for c in self.constants], "notes": self.notes}
-        write_tensors(path, self.tensors, {"format": FORMAT, "version": str(VERSION), "contract": contract_hash(),
-                                           **{k: json.dumps(v, separators=(",", ":")) for k, v in body.items()}})
+        body, tensors = _body(self), self.tensors
+        if self.draft:
+            body["draft"] = _body(self.draft)
+            tensors = {**tensors, **{DRAFT + name: value for name, value in self.draft.tensors.items()}}
+        write_tensors(path, tensors, {"format": FORMAT, "version": str(VERSION), "contract": contract_hash(),
+                                      **{k: json.dumps(v, separators=(",", ":")) for k, v in body.items()}})
 
     @classmethod
     def load(cls, path):
@@ -181,22 +186,45 @@ class Image:
         for name in file.names:
             if file.dtype(name) not in ("F16", "F32", "U8", "I8"):
                 raise HayateError(path, name, f"type {file.dtype(name)} does not belong in an image", "compile the model again")
+        tensors = {name: file.tensor(name) for name in file.names}
         part = ""
         try:
-            parts = {}
-            for part in ("model", "program", "micros", "routines", "descriptors", "regions", "constants", "notes"):
-                parts[part] = _READ.get(part, lambda v: v)(json.loads(meta[part]))
+            written = {}
+            for part in (*PARTS, *(("draft",) if "draft" in meta else ())):
+                written[part] = json.loads(meta[part])
+            body, draft = {}, written.pop("draft", None)
+            for part in PARTS:
+                body[part] = _READ.get(part, lambda v: v)(written[part])
+            if draft is not None:
+                part = "draft"
+                draft = cls(**{k: _READ.get(k, lambda v: v)(draft[k]) for k in PARTS},
+                            tensors={n.removeprefix(DRAFT): t for n, t in tensors.items() if n.startswith(DRAFT)})
+                tensors = {n: t for n, t in tensors.items() if not n.startswith(DRAFT)}
         except (KeyError, ValueError, TypeError) as e:
             raise HayateError(path, part, f"damaged ({e})", "compile the model again") from None
-        image = cls(**parts, tensors={name: file.tensor(name) for name in file.names})
-        for d in image.descriptors:
-            if d.tensor and (d.tensor not in image.tensors or image.tensors[d.tensor].ndim != 2
-                             or image.tensors[d.tensor].shape[0] != d.rows
-                             or image.tensors[d.tensor].shape[1] * image.tensors[d.tensor].itemsize != 8 * d.words):
-                raise HayateError(path, d.tensor, f"does not hold {d.rows} rows of {d.words} words", "compile the model again")
-            if d.planes:
-                _check_planes(path, image.tensors, d)
+        image = cls(**body, tensors=tensors, draft=draft)
+        for one in (image, draft) if draft else (image,):
+            _check_tensors(path, one)
         return image
+
+
+def _body(image):
+    """All of an image but its tensors and its draft model, as JSON."""
+    return {"model": image.model, "program": [[i.op.name, i.args] for i in image.program],
+            "micros": [_micro_to_dict(m) for m in image.micros], "routines": image.routines,
+            "descriptors": [dataclasses.asdict(d) for d in image.descriptors], "regions": [dataclasses.asdict(r) for r in image.regions],
+            "constants": [dataclasses.asdict(c) for c in image.constants], "notes": image.notes}
+
+
+def _check_tensors(path, image):
+    """Raise HayateError unless every tensor that a descriptor names is there, of the right type and shape."""
+    for d in image.descriptors:
+        if d.tensor and (d.tensor not in image.tensors or image.tensors[d.tensor].ndim != 2
+                         or image.tensors[d.tensor].shape[0] != d.rows
+                         or image.tensors[d.tensor].shape[1] * image.tensors[d.tensor].itemsize != 8 * d.words):
+            raise HayateError(path, d.tensor, f"does not hold {d.rows} rows of {d.words} words", "compile the model again")
+        if d.planes:
+            _check_planes(path, image.tensors, d)
 
 
 def _check_planes(path, tensors, d):

@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from hayate.compiler import compile_model
+from hayate.compiler.link import pair
 from hayate.rtl.contract.precision import Format
 from hayate.verif.golden.conductor.generate import generate
 from hayate.verif.models.tiny import write_tiny_model
@@ -62,6 +63,19 @@ def image(tied=True, context=48, copies="both"):
             Path(folder) / ("tied" if tied else "untied"), hidden=24, layers=2, heads=6, kv_heads=2, head_dim=8, ff=40, vocab=50,
             context=context, seed=27 if tied else 9, tied=tied)
         return uneven(compile_model(path, **COPIES[copies]), copies == "odd")
+
+
+@cache
+def drafted(tied=True, context=48, copies="both", draft="small"):
+    """`image` with a draft model: one of other sizes ("small"), whose one KV head several tiles share, or another copy of itself ("same"),
+    which is always right while all is read in its best copies."""
+    target = image(tied, context, copies)
+    if draft == "same":
+        return pair(target, target)
+    with TemporaryDirectory() as folder:
+        path = write_tiny_model(Path(folder) / "small", hidden=20, layers=1, heads=3, kv_heads=1, head_dim=16, ff=28, vocab=50,
+                                context=context + 9, seed=4, tied=not tied)
+        return pair(target, compile_model(path, planes=False))
 
 
 @cache

@@ -30,7 +30,7 @@ def config(tiles, lanes, banks):
     """A machine as small as its sizes allow; the largest one of the cover is the preset `demo`."""
     if (tiles, lanes, banks) == COVER[-1]:
         return load_config("demo")
-    depth = max(4096, 8192 // (tiles * banks))  # one bank alone must hold the whole model
+    depth = max(4096, 16384 // (tiles * banks))  # one bank alone must hold the whole model, and two of them a draft model beside it
     return load_config("unit", [f"tiles={tiles}", f"lanes={lanes}", f"banks={banks}", f"bank_depth={depth}"])
 
 
