@@ -55,6 +55,7 @@ class Shape:
 SHAPES = {
     "py-mini": Shape(dim=128, layers=5, heads=8, kv_heads=2, ff=384, rate=3e-3),
     "py-nano": Shape(dim=96, layers=2, heads=6, kv_heads=2, ff=288, rate=5e-3),
+    "py-pico": Shape(dim=32, layers=2, heads=4, kv_heads=2, ff=160, rate=8e-3),
 }
 
 

@@ -12,7 +12,7 @@ from hayate.verif.golden.tile.sequencer import Tile
 from hayate.verif.models.reference import Reference, kl
 
 WINDOW, WINDOWS = 256, 8  # 2,048 tokens
-MODELS = ("py-nano", "py-mini")
+MODELS = ("py-nano", "py-mini", "py-pico")
 
 
 def windows(image):
