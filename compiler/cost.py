@@ -10,8 +10,10 @@ attention round has a latency and reads K and V of the text so far. What the vec
 to fill half of the context. Weights count as INT8 where there are planes, as what the governor chooses lies on both sides of it.
 """
 
+from dataclasses import replace
+
 from hayate.rtl.contract.config import MAX_LANES, PRESETS
-from hayate.rtl.contract.draft import COST_BITS, COST_UNIT, DRAFT_COST_BITS
+from hayate.rtl.contract.draft import COST_BITS, COST_UNIT, DRAFT_COST_BITS, Drafter
 from hayate.rtl.contract.layout import gp_log2, rounds
 from hayate.rtl.contract.precision import Format, stream_words
 
@@ -22,8 +24,12 @@ SHOWN = (2, 3)      # part of a node's activation flits that no reading of weigh
 
 
 def weight_words(image, fmt):
-    """Words of all weight matrices that a GEMV of the program reads, in `fmt` where a matrix has planes, else as FP16."""
-    return sum(d.rows * stream_words(4 * d.words, d.group or 1, fmt if d.planes else Format.FP16) for d in image.weight_matrices().values())
+    """Words of the weight matrices that a GEMV of the program reads, in `fmt` (None: the best copy) where they have planes, else FP16."""
+    def of(d):
+        best = Format.FP16 if d.tensor else Format.INT8
+        return (best if fmt is None else fmt) if d.planes else Format.FP16
+
+    return sum(d.rows * stream_words(4 * d.words, d.group or 1, of(d)) for d in image.weight_matrices().values())
 
 
 def pass_words(image, lanes, nodes, fmt=Format.INT8):
@@ -52,5 +58,21 @@ def draft_cost(image, lanes):
     text. Where that is FP16, a draft is cheaper than said here, and the machine drafts too little; where it is INT4, drafting cannot gain,
     and what is lost is bounded by the difference.
     """
-    words, unit = pass_words(image, lanes, 1, Format.INT4), pass_words(image, lanes, 1)
+    return _draft_unit(pass_words(image, lanes, 1, Format.INT4), image, lanes)
+
+
+def model_cost(image, lanes):
+    """`draft_cost` of a pass of the image's draft model: one node, weights in their best copies."""
+    own = replace(image.draft, model={**image.draft.model, "context": image.model["context"]})
+    return _draft_unit(pass_words(own, lanes, 1, None), image, lanes)
+
+
+def _draft_unit(words, image, lanes):
+    unit = pass_words(image, lanes, 1)
     return max(1, min((COST_UNIT * words + unit // 2) // unit, (1 << DRAFT_COST_BITS) - 1))
+
+
+def costs(image, lanes, drafter):
+    """Costs for drafting by `drafter` (a `Drafter`) under control: (`pass_costs`, what a node costs that it drafts)."""
+    own = {Drafter.NESTED: draft_cost, Drafter.DRAFT: model_cost}
+    return pass_costs(image, lanes), own[drafter](image, lanes) if drafter in own else 0

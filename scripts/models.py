@@ -13,8 +13,8 @@ def shipped():
     return sorted(p.parent.name for p in SHIPPED.glob("*/config.json"))
 
 
-def find(model):
-    """Path of a model directory or image file; a bare name may be one of the shipped models. Raises HayateError."""
+def find(model, option="--model"):
+    """Path of a model directory or image file; a bare name may be one of the shipped models. Raises HayateError that names `option`."""
     try:
         for path in (Path(model), SHIPPED / model) if model else ():
             if path.exists():
@@ -22,18 +22,35 @@ def find(model):
     except (OSError, ValueError):  # no file can have such a name
         pass
     names = ", ".join(shipped())
-    raise HayateError("--model", "", f"no model at {model!r}", "give a Hugging Face directory or a compiled image"
+    raise HayateError(option, "", f"no model at {model!r}", "give a Hugging Face directory or a compiled image"
                       + (f", or one of the shipped: {names}" if names else ""))
 
 
-def load(model):
-    """`Image` of a Hugging Face directory (compiled on the way) or of an image file. Raises HayateError."""
+def load(model, draft=""):
+    """`Image` of a Hugging Face directory (compiled on the way) or of an image file. Raises HayateError.
+
+    draft: the same for a model that drafts for it, in place of one that an image file may hold.
+    """
     path = find(model)
     if path.is_dir():
         from hayate.compiler import compile_model
 
-        return compile_model(path)
-    return Image.load(path)
+        image = compile_model(path)
+    else:
+        image = Image.load(path)
+    return with_draft(image, draft)
+
+
+def with_draft(image, draft):
+    """`image` with the draft model that a user names; as it is where `draft` is "". Raises HayateError."""
+    if not draft:
+        return image
+    from hayate.compiler import compile_model
+    from hayate.compiler.link import pair
+
+    path = find(draft, "--draft")
+    # FP16 alone: so little weight is read in no time, and nothing chooses a format for it.
+    return pair(image, compile_model(path, planes=False) if path.is_dir() else Image.load(path))
 
 
 class Text:

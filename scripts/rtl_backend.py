@@ -160,7 +160,7 @@ def draft_registers(lanes, speculate, nodes, branch, costs, spoil=False):
     drafter = Drafter[speculate.upper()]
     return words | {"DRAFT": drafter | min(most if nodes is None else nodes, most) << 4
                     | (default_branch(drafter, lanes) if branch is None else branch) << 8 | bool(costs) << 12 | spoil << 13
-                    | (own if speculate == "nested" else 0) << 16}
+                    | (own if drafter.takes_passes else 0) << 16}
 
 
 def generate_rtl(image, config, prompt, tokens, *, sim="verilator", waves=None, wave_window=None, all_logits=False, end=(), load="file",

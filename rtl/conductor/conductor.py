@@ -125,12 +125,13 @@ class Conductor(wiring.Component):
 
         # Flits to the tiles, and what they send back.
         m.d.comb += [
-            announcer.count.eq(nodes.count), nodes.lane.eq(announcer.lane), announcer.node.eq(nodes.node), announcer.slot.eq(slots.slot),
-            slots.take.eq(announcer.place & ~nodes.node.placed), nodes.place.eq(slots.take), nodes.slot.eq(slots.slot),
-            slots.give.eq(announcer.give), slots.given.eq(nodes.node.slot),
-            announcer.kept.eq(self.kept), announcer.hold.eq(planner.planning),
-            announcer.prompt.eq(prefill), announcer.chosen.eq(~prefill | last_prefill), announcer.all_logits.eq(self.all_logits),
-            announcer.drafting.eq(planner.drafting), announcer.hwm.eq(slots.hwm),
+            announcer.count.eq(Mux(planner.feeds, planner.fed_count, nodes.count)), announcer.kept.eq(self.kept),
+            nodes.lane.eq(announcer.lane), announcer.node.eq(nodes.node), announcer.slot.eq(slots.slot), nodes.place.eq(slots.take),
+            slots.take.eq(announcer.place & ~nodes.node.placed), nodes.slot.eq(slots.slot), slots.give.eq(announcer.give),
+            slots.given.eq(nodes.node.slot), announcer.hold.eq(planner.planning), announcer.prompt.eq(prefill),
+            announcer.chosen.eq(Mux(planner.feeds, planner.caught_up, ~prefill | last_prefill)), announcer.second.eq(planner.feeds),
+            announcer.drafting.eq(planner.drafting), announcer.hwm.eq(Mux(planner.feeds, planner.fed, slots.hwm)),
+            announcer.all_logits.eq(self.all_logits),
             self.tx.valid.eq(announcer.tx.valid), self.tx.payload.eq(announcer.tx.payload), announcer.tx.ready.eq(self.tx.ready),
         ]
         if governor:
@@ -140,7 +141,7 @@ class Conductor(wiring.Component):
         m.d.comb += [
             candidates.valid.eq(self.rx_valid & (self.rx.kind == FlitKind.CAND)), candidates.lane.eq(self.rx.lane),
             candidates.value.eq(self.rx.data[:32]), candidates.token_in.eq(self.rx.data[32:]),
-            candidates.select.eq(Mux(planner.drafting, 0, verifier.select)),
+            candidates.select.eq(Mux(planner.feeds, (planner.fed_count - 1)[:3], Mux(planner.drafting, 0, verifier.select))),
         ]
         with m.If(announcer.started):
             m.d.sync += synced.eq(0)
@@ -155,6 +156,7 @@ class Conductor(wiring.Component):
 
         # What is chosen from it, what the text takes and what comes next.
         wiring.connect(m, verifier.emit, outlet.emit)
+        wiring.connect(m, planner.word, announcer.word)
         wiring.connect(m, outlet.tokens, wiring.flipped(self.tokens))
         m.d.comb += [
             *(v.eq(n) for v, n in zip(verifier.tokens, nodes.tokens)), *(v.eq(n) for v, n in zip(verifier.parents, nodes.parents)),
@@ -172,13 +174,12 @@ class Conductor(wiring.Component):
             planner.settle.eq(announcer.started), planner.verified.eq(verifier.done), planner.prompt.eq(prefill),
             planner.over.eq(outlet.over), planner.room.eq(outlet.room), planner.depth.eq(nodes.depth), planner.emitted.eq(outlet.emitted),
             planner.count.eq(nodes.count), planner.choice.eq(candidates.token),
-            planner.second.eq(candidates.second), planner.margin.eq(candidates.margin),
-            self.chance_first.eq(planner.first), self.chance_more.eq(planner.more),
-            tally.clear.eq(slots.clear), tally.count.eq(nodes.count), tally.emitted.eq(outlet.emitted),
+            planner.second.eq(candidates.second), planner.margin.eq(candidates.margin), self.chance_first.eq(planner.first),
+            self.chance_more.eq(planner.more), tally.clear.eq(slots.clear), tally.count.eq(nodes.count), tally.emitted.eq(outlet.emitted),
             tally.siblings.eq(verifier.siblings), tally.issued.eq(announcer.started), tally.drafting.eq(planner.drafting),
-            tally.verified.eq(verifier.done & ~prefill),
-            self.passes.eq(tally.passes), self.draft_passes.eq(tally.draft_passes), self.turn.eq(tally.turn),
-            self.proposed.eq(tally.proposed), self.accepted.eq(tally.accepted), self.siblings.eq(tally.sibling_commits),
+            tally.verified.eq(verifier.done & ~prefill), self.passes.eq(tally.passes), self.draft_passes.eq(tally.draft_passes),
+            self.turn.eq(tally.turn), self.proposed.eq(tally.proposed), self.accepted.eq(tally.accepted),
+            self.siblings.eq(tally.sibling_commits),
             *(getattr(self, f"lengths_{n}").eq(passes) for n, passes in enumerate(tally.lengths)),
             *(a.eq(b) for a, b in zip(self.positions, nodes.positions)),
             nodes.token.eq(prompt.rd_data), nodes.parent.eq(last), nodes.position.eq(position),
@@ -235,9 +236,7 @@ class Conductor(wiring.Component):
                     m.next = "ANNOUNCE"
             # ... or, behind the last token, what is drafted.
             with m.State("GROW"):
-                m.d.comb += [
-                    planner.grow.eq(1), nodes.add.eq(planner.add), nodes.token.eq(planner.node), nodes.parent.eq(planner.parent),
-                ]
+                m.d.comb += [planner.grow.eq(1), nodes.add.eq(planner.add), nodes.token.eq(planner.node), nodes.parent.eq(planner.parent)]
                 with m.If(planner.grown):
                     m.next = "ANNOUNCE"
 

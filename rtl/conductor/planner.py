@@ -1,15 +1,15 @@
 """Plans the tree of the next pass and lets it grow: how many nodes, which, and whose choice they are."""
 
 from amaranth.hdl import Cat, Module, Mux, Signal
-from amaranth.lib import data, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..contract.config import MAX_LANES
 from ..contract.draft import COST_BITS, DRAFT_COST_BITS, FIRST_CHANCE, MORE_CHANCE, MOST_SECONDS, STEP_BITS, TABLE_LOG2, Drafter
+from .feeder import FED, Feeder
 from .ngram import NgramDrafter
+from .outlet import TOKEN_BITS
 from .utility import Utility
-
-TOKEN_BITS = 20
 
 
 class Planner(wiring.Component):
@@ -18,16 +18,17 @@ class Planner(wiring.Component):
     A plan begins the cycle after `verified`, from `room` and, with `draft_control`, by `Utility`; `planning` is high until it is there,
     from that cycle on. Drafters are of two kinds. NGRAM answers from its tables: where `grows`, nodes come once the tree has its root.
     NESTED takes passes, in which weights are read as INT4 (`drafting`): each evaluates the newest node, and what is chosen there
-    becomes the next, until there are as many as planned, less min(branch,
-    MOST_SECONDS, half of the plan): siblings, the second best choices with the least margins, the nearest to the root first of equal ones.
-    Then all are verified, and `drafting` is low.
+    becomes the next, until there are as many as planned, less min(branch, MOST_SECONDS, half of the plan): siblings, the second best
+    choices with the least margins, the nearest to the root first of equal ones. Then all are verified, and `drafting` is low. DRAFT does
+    the same without siblings, but its passes are the second model's (`feeds`), over positions that `Feeder` offers as `word`s; those before
+    the last one (`caught_up`) bring no node.
 
     While `grow` is high, `add` says that a node comes, one a cycle, and `grown` that it is the last one for now, or that there is none.
-    With a drafter that takes passes both are high in the first cycle, where no siblings follow.
-    In its `shadow` a node of the tables is not added but compared with
-    what is then chosen, the first token that is appended with `emitted` 0; `Utility` hears of that instead of the pass. With `spoil` the
-    lowest bit of every token that is drafted, or compared, is turned over: a drafter that is right as good as never, to measure what the
-    control costs. Only where the drafter missed the choice by this bit is the node right.
+    With a drafter that takes passes `grown` is high in the first cycle, where no siblings follow, and `add` where the pass brings a node.
+    In its `shadow` a node of the tables is not added but compared with what is then chosen, the first token that is appended with
+    `emitted` 0; `Utility` hears of that instead of the pass. With `spoil` the lowest bit of every token that is drafted, or compared, is
+    turned over: a drafter that is right as good as never, to measure what the control costs. Only where the drafter missed the choice by
+    this bit is the node right.
 
     Nothing holds the block back. Reset is a `clear`, but for the tables: a text begins with `clear`.
 
@@ -45,10 +46,11 @@ class Planner(wiring.Component):
         over: In, no other comes; room: In(4), nodes that the next one may draft; depth: In(3), nodes of the longest chain behind the
         root; emitted: In(4), tokens of the pass, which counts up behind each of them.
     planning: Out. root: In, a strobe, not while planning: a tree has its root; count: In(4), its nodes so far.
-    grows, drafting: Out, see above; `grows` with `root`, `drafting` from the next cycle on.
+    grows, drafting, feeds: Out, see above; `grows` with `root`, the others from the next cycle on. word: Out stream of FED, fed (16),
+        fed_count (4): Out, as of `Feeder`. caught_up: Out, behind a pass's words: it is the last one before a node.
     grow: In, a level; choice, second: In(20), margin: In(16), what a pass that drafts has chosen, as of `Candidates`. add, grown: Out.
         node: Out(20), the token of one; parent: Out(3).
-    first, more: Out(16), what `Utility` expects. fault: Out, as of `NgramDrafter`.
+    first, more: Out(16), what `Utility` expects. fault: Out, as of `NgramDrafter` and `Feeder`.
     """
 
     def __init__(self, *, lanes, depth):
@@ -58,7 +60,8 @@ class Planner(wiring.Component):
             **{f"costs_{n}": In(COST_BITS) for n in range(MAX_LANES)},
             "clear": In(1), "append": In(1), "token": In(TOKEN_BITS), "position": In(16), "settle": In(1),
             "verified": In(1), "prompt": In(1), "over": In(1), "room": In(4), "depth": In(3), "emitted": In(4),
-            "planning": Out(1), "root": In(1), "count": In(4), "grows": Out(1), "drafting": Out(1),
+            "planning": Out(1), "root": In(1), "count": In(4), "grows": Out(1), "drafting": Out(1), "feeds": Out(1),
+            "word": Out(stream.Signature(FED)), "fed": Out(16), "fed_count": Out(4), "caught_up": Out(1),
             "grow": In(1), "choice": In(TOKEN_BITS), "second": In(TOKEN_BITS), "margin": In(STEP_BITS + 1),
             "add": Out(1), "grown": Out(1), "node": Out(TOKEN_BITS), "parent": Out(3),
             "first": Out(16, init=FIRST_CHANCE), "more": Out(16, init=MORE_CHANCE), "fault": Out(1),
@@ -71,13 +74,14 @@ class Planner(wiring.Component):
             return m
         m.submodules.utility = utility = Utility(self._lanes)
         m.submodules.ngram = ngram = NgramDrafter(lanes=self._lanes, size_log2=TABLE_LOG2, depth=self._depth)
+        m.submodules.feeder = feeder = Feeder(lanes=self._lanes, depth=self._depth)
         asked, planned = Signal(), Signal()  # the tree may be planned; how many nodes it has is known
         room, shadow = Signal(4), Signal()
         guessed, guess, right = Signal(), Signal(TOKEN_BITS), Signal()
         tables, passes, wanted = Signal(), Signal(), Signal()
         m.d.comb += [
-            tables.eq(self.drafter == Drafter.NGRAM), passes.eq(self.drafter == Drafter.NESTED),
-            wanted.eq(shadow | (room != 0)), self.grows.eq(tables & wanted), self.fault.eq(ngram.fault),
+            tables.eq(self.drafter == Drafter.NGRAM), passes.eq((self.drafter == Drafter.NESTED) | (self.drafter == Drafter.DRAFT)),
+            wanted.eq(shadow | (room != 0)), self.grows.eq(tables & wanted), self.fault.eq(ngram.fault | feeder.fault),
             self.first.eq(utility.first), self.more.eq(utility.more),
         ]
 
@@ -108,10 +112,25 @@ class Planner(wiring.Component):
         with m.If(self.append & (self.emitted == 0)):
             m.d.sync += right.eq(self.token == guess)
 
+        # The second model's cache is to hold the text and the nodes of the chain; the last token of the text is its root.
+        newest, goal = Signal(16), Signal(16)
+        with m.If(self.append):
+            m.d.sync += newest.eq(self.position)
+        m.d.comb += [
+            self.feeds.eq(self.drafting & (self.drafter == Drafter.DRAFT)), self.caught_up.eq(feeder.fed == goal),
+            feeder.clear.eq(self.clear), feeder.append.eq(self.append), feeder.draft.eq(self.feeds & self.add),
+            feeder.token.eq(Mux(self.append, self.token, self.node)), feeder.position.eq(Mux(self.append, self.position, goal)),
+            feeder.goal.eq(goal), self.fed.eq(feeder.fed), self.fed_count.eq(feeder.count),
+            self.word.valid.eq(feeder.word.valid), self.word.payload.eq(feeder.word.payload), feeder.word.ready.eq(self.word.ready),
+        ]
+        with m.If(feeder.draft):
+            m.d.sync += goal.eq(goal + 1)
         with m.If(self.root):
-            m.d.sync += self.drafting.eq(passes & (room != 0))
+            m.d.sync += [self.drafting.eq(passes & (room != 0)), feeder.root.eq(newest), goal.eq(newest + 1)]
+            m.d.comb += feeder.start.eq((self.drafter == Drafter.DRAFT) & (room != 0))
         with m.If(self.drafting):
-            self._chosen(m, room)
+            finished = self._chosen(m, room)
+            m.d.comb += feeder.start.eq(self.grow & self.feeds & ~finished)
         with m.Else():
             offered = ngram.node.payload
             m.d.comb += [
@@ -128,14 +147,18 @@ class Planner(wiring.Component):
     def _chosen(self, m, room):
         """While a drafter takes passes: the node that was chosen and, behind the last one of the chain, its siblings."""
         branch, chain, left = Signal(range(MOST_SECONDS + 1)), Signal(4), Signal(range(MOST_SECONDS + 1))
-        m.d.comb += [branch.eq(least(self.branch, least(room >> 1, MOST_SECONDS))), chain.eq(room - branch)]
+        brings, finished = ~self.feeds | self.caught_up, Signal()
+        m.d.comb += [
+            branch.eq(Mux(self.feeds, 0, least(self.branch, least(room >> 1, MOST_SECONDS)))), chain.eq(room - branch),
+            finished.eq(self.grown & ((left == 1) | (self.count == chain) & brings)),
+        ]
         # The nearest ones so far, in order; of equal ones the earlier stays in front.
         seconds = [Signal(data.StructLayout({"margin": STEP_BITS + 1, "token": TOKEN_BITS, "parent": 3}), name=f"second_{k}")
                    for k in range(MOST_SECONDS)]
         new = Signal(seconds[0].shape())
         known = Signal(MOST_SECONDS)
         stays = Cat(known[k] & (seconds[k].margin <= self.margin) for k in range(MOST_SECONDS))
-        m.d.comb += [new.margin.eq(self.margin), new.token.eq(self.second), new.parent.eq(self.count - 1), self.add.eq(self.grow)]
+        m.d.comb += [new.margin.eq(self.margin), new.token.eq(self.second), new.parent.eq(self.count - 1), self.add.eq(self.grow & brings)]
         with m.If(left != 0):
             m.d.comb += [
                 self.node.eq(seconds[0].token ^ self.spoil), self.parent.eq(seconds[0].parent), self.grown.eq(self.grow & (left == 1)),
@@ -154,8 +177,9 @@ class Planner(wiring.Component):
                         m.d.sync += seconds[k].eq(Mux((self.count != 1) & ~stays[k - 1], seconds[k - 1], new) if k else new)
                 with m.If(self.count == chain):
                     m.d.sync += left.eq(branch)
-        with m.If(self.grown & ((left == 1) | (self.count == chain))):
+        with m.If(finished):
             m.d.sync += self.drafting.eq(0)
+        return finished
 
 
 def least(a, b):

@@ -9,6 +9,12 @@ class Drafter(IntEnum):
     OFF = 0     # nobody: one token a pass
     NGRAM = 1   # tables of what followed the last 3, 2 and 1 tokens, in prompt and output
     NESTED = 2  # the model itself, its weights read as INT4
+    DRAFT = 3   # a second, smaller model with weights and a KV cache of its own
+
+    @property
+    def takes_passes(self):
+        """Whether a node that it drafts takes a pass."""
+        return self in (Drafter.NESTED, Drafter.DRAFT)
 
 
 #: log2 of the entries of each n-gram table.

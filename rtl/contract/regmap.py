@@ -87,7 +87,7 @@ REGISTERS = (
     Register(0x090, "GOVERNOR_HIGH", "ro", "high half of the energy"),
     Register(0x094, "GOVERNOR_CYCLES", "ro", "cycles that the governor took in the generation, between the prompt and the pass after it"),
     Register(0x0A0, "DRAFT", "rw", "drafting", (
-        ("DRAFTER", 0, 2, "0 nobody, 1 n-gram tables, 2 the model read as INT4"),
+        ("DRAFTER", 0, 2, "0 nobody, 1 n-gram tables, 2 the model read as INT4, 3 the second model"),
         ("NODES", 4, 4, "nodes to draft for a pass at most; more than M - 1 are M - 1"),
         ("BRANCH", 8, 3, "of these, for alternatives: a chain of the n-gram tables, or second best tokens of the model read as INT4"),
         ("CONTROL", 12, 1, "draft less, or nothing, where it does not pay by the table of costs"),

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from hayate.compiler import compile_model
-from hayate.compiler.cost import LAYER_CYCLES, ROUND_CYCLES, draft_cost, pass_costs, pass_words, weight_words
+from hayate.compiler.cost import LAYER_CYCLES, ROUND_CYCLES, costs, draft_cost, model_cost, pass_costs, pass_words, weight_words
+from hayate.compiler.link import pair
+from hayate.rtl.contract.draft import Drafter
 from hayate.rtl.contract.layout import rounds
 from hayate.rtl.contract.precision import Format, stream_words
 from hayate.verif.golden.conductor.utility import Utility
@@ -80,6 +82,26 @@ def test_what_makes_nodes_dear(image):
     assert pass_costs(heavy, 4)[3] < base[3]
     assert draft_cost(heavy, 4) < draft_cost(image, 4)  # reading INT4 saves more where weights are what takes time
     assert draft_cost(heavy, 4) / 256 == pytest.approx(weight_words(heavy, Format.INT4) / weight_words(heavy, Format.INT8), rel=0.1)
+
+
+def test_a_draft_model(image, tmp_path):
+    """Costs what a pass of its own with one node does, in units of the target's; weights in the copies that it has, best ones first."""
+    folder = write_tiny_model(tmp_path, hidden=16, layers=1, heads=2, kv_heads=1, context=500)
+    plain, unit = compile_model(folder, planes=False), pass_words(image, 4, 1)
+    both = pair(image, plain)
+    words = weight_words(plain, Format.FP16) + pass_words(at(plain, context=48), 4, 1) - weight_words(plain, Format.INT8)
+    assert model_cost(both, 4) == round(256 * words / unit) < 256
+    for options, fmt in (({}, Format.FP16), ({"fp16": "none"}, Format.INT8)):
+        other = compile_model(folder, **options)
+        assert weight_words(other, None) >= weight_words(other, fmt) and model_cost(pair(image, other), 4) <= model_cost(both, 4)
+    assert weight_words(compile_model(folder), None) == weight_words(plain, None)
+
+
+def test_costs_of_each_drafter(image):
+    both = pair(image, image)
+    own = {Drafter.OFF: 0, Drafter.NGRAM: 0, Drafter.NESTED: draft_cost(both, 4), Drafter.DRAFT: model_cost(both, 4)}
+    assert {drafter: costs(both, 4, drafter) for drafter in Drafter} == {d: (pass_costs(both, 4), cost) for d, cost in own.items()}
+    assert all(bool(cost) == drafter.takes_passes for drafter, cost in own.items())
 
 
 def test_near_what_was_measured(mini):

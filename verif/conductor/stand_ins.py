@@ -1,5 +1,7 @@
 """What stands in for tiles in the conductor's bench: for the golden tile, and for those on the ring."""
 
+from types import SimpleNamespace
+
 import numpy as np
 
 from hayate.rtl.contract.flits import CONDUCTOR, FlitKind
@@ -10,6 +12,7 @@ from hayate.verif.golden.conductor.utility import Utility
 from hayate.verif.golden.tile.sequencer import steps
 
 RING_TILES = 3
+SECOND = "second"  # instead of whether a pass drafts: it is the second model's
 BEST = np.float32(9)  # value of what is chosen
 
 
@@ -27,9 +30,8 @@ class Choices:
     def run_pass(self, tokens, positions, slots, *, hwm, wanted, ancestors=None, draft=False, commit=True, measure=False, counted=()):
         ancestors = ancestors or [(2 << i) - 1 for i in range(len(tokens))]
         self._nodes = list(zip(tokens, map(int, positions), slots, ancestors))
-        self.passes.append((self._nodes, list(wanted), draft, self._commits, hwm))
+        self.passes.append((self._nodes, list(wanted), draft, self.commits(), hwm))
         self.measured.append((measure, measure * sum(1 << n for n in counted)))
-        self._commits = []
         if commit:
             self.commit(range(len(tokens)))
         self._choices = [(self._drafted if draft else self._chosen)[positions[w]] for w in wanted]
@@ -44,6 +46,28 @@ class Choices:
 
     def commit(self, nodes):
         self._commits += [self._nodes[n][1:3] for n in nodes]
+
+    def commits(self):
+        """What the next pass announces."""
+        told, self._commits = self._commits, []
+        return told
+
+
+class Second:
+    """Stands in for the golden tile of the second model, whose slots are positions; its passes stand among those of `first`."""
+
+    def __init__(self, first, drafted, lanes):
+        self._first, self._drafted = first, drafted
+        self.state = SimpleNamespace(lanes=lanes, saturated=0, reset=lambda: None, draw=lambda scale, seed: None)
+
+    def run_pass(self, tokens, positions, slots, *, hwm, wanted):
+        nodes = [(token, at, slot, 1 << lane) for lane, (token, at, slot) in enumerate(zip(tokens, positions, slots))]
+        self._first.passes.append((nodes, list(wanted), SECOND, self._first.commits(), hwm))
+        self._first.measured.append((0, 0))
+        self._choices = [self._drafted[positions[w]] for w in wanted]
+
+    def choices(self):
+        return self._choices
 
 
 class Noted(Utility):
@@ -78,7 +102,7 @@ class Tiles:
 
     async def serve(self):
         """Until FINISH."""
-        lanes, commits = {}, []
+        lanes, commits, second = {}, [], set()
         while True:
             flit = Flit.from_bits((await self.sink.take(1))[0])
             if flit.kind in (FlitKind.READ, FlitKind.LOAD):
@@ -97,15 +121,17 @@ class Tiles:
                 commits.append((position, slot))
             elif flit.chan == PassWord.LANE:
                 lanes[flit.lane] = (token, position, slot, ancestors)
+                second.add(flit.data >> 60 & 1)
             elif flit.chan == PassWord.START:
                 nodes = [lanes[i] for i in range((flit.data & 7) + 1)]
                 assert len(lanes) == len(nodes)
                 wanted = [i for i in range(8) if flit.data >> 8 + i & 1]
-                draft = bool(flit.data >> 4 & 1)
-                self.draws.append(flit.data >> 5 & 7)
+                draft = SECOND if flit.data >> 6 & 1 else bool(flit.data >> 4 & 1)
+                assert second == {draft == SECOND} and not (draft == SECOND and flit.data >> 3 & 3)
+                self.draws.append(flit.data >> 5 & 5)
                 self.passes.append((nodes, wanted, draft, commits, flit.data >> 16 & 0xFFFF))
                 self.energies.append((flit.data >> 3 & 1, flit.data >> 32))
-                lanes, commits = {}, []
+                lanes, commits, second = {}, [], set()
                 await self.answer(nodes, wanted, draft)
 
     async def govern(self, flit):
@@ -125,10 +151,11 @@ class Tiles:
         for lane in wanted:
             position = nodes[lane][1]
             best, most = [(chosen[position], BEST)], 8.0
-            if draft:
+            if draft is True:
                 best.append(self.seconds[position])
                 most = float(best[1][1]) - 0.01
-            others = [(self.r.getrandbits(9), np.float32(self.r.uniform(-9, most))) for _ in range(self.tiles * (1 + draft) - len(best))]
+            count = self.tiles * (2 if draft is True else 1) - len(best)
+            others = [(self.r.getrandbits(9), np.float32(self.r.uniform(-9, most))) for _ in range(count)]
             flits += [{"kind": FlitKind.CAND, "lo": CONDUCTOR, "hi": CONDUCTOR, "lane": lane,
                        "data": int(value.view(np.uint32)) | token << 32} for token, value in best + others]
         self.r.shuffle(flits)

@@ -1,6 +1,7 @@
 """The announcer: every word of every message, its timing, and what it does with slots."""
 
 from hayate.rtl.conductor.announcer import LAST_TILE, Announcer
+from hayate.rtl.conductor.feeder import FED
 from hayate.rtl.conductor.nodes import Node
 from hayate.rtl.contract.flits import FlitKind
 from hayate.rtl.contract.isa import PassWord
@@ -16,8 +17,9 @@ def random_nodes(r, count):
                  placed=r.getrandbits(1)) for _ in range(count)]
 
 
-async def message(dut, r, word, nodes, stall, hold=0, **fields):
-    """Have it sent; [(flit.chan, flit.lane, flit.data)], slots placed and given by lane, and cycles from `go` to `done`."""
+async def message(dut, r, word, nodes, stall, hold=0, late=0.0, **fields):
+    """late: how often a word of the second model is not there yet.
+    Have it sent; [(flit.chan, flit.lane, flit.data)], slots placed and given by lane, and cycles from `go` to `done`."""
     dut.go.value, dut.message.value, dut.count.value = 1, int(word), len(nodes)
     for name, value in fields.items():
         getattr(dut, name).value = value
@@ -27,7 +29,10 @@ async def message(dut, r, word, nodes, stall, hold=0, **fields):
         dut.hold.value = int(cycles < hold)
         await settle()
         lane = int(dut.lane.value)
-        dut.node.value = Node.const(nodes[min(lane, len(nodes) - 1)]).as_bits()
+        node = nodes[min(lane, len(nodes) - 1)]
+        dut.node.value = Node.const(node).as_bits()
+        offered = {"token": node["token"], "position": node["position"], "lane": lane, "last": int(lane == len(nodes) - 1)}
+        dut.word__payload.value, dut.word__valid.value = FED.const(offered).as_bits(), int(r.random() >= late)
         await settle()
         cycles += 1
         flit = Flit.from_bits(int(dut.tx__payload.value))
@@ -36,18 +41,40 @@ async def message(dut, r, word, nodes, stall, hold=0, **fields):
             assert (flit.kind, flit.lo, flit.hi, flit.addr) == (FlitKind.PASS, 0, LAST_TILE, 0)
             sent.append((flit.chan, lane, flit.data))
             if flit.chan in (PassWord.LANE, PassWord.COMMIT):
-                assert flit.lane == (0 if fields["drafting"] and word == PassWord.LANE else lane)
+                assert flit.lane == (0 if fields["drafting"] and not fields.get("second") and word == PassWord.LANE else lane)
         if int(dut.place.value):
             assert taken
             placed[lane] = int(dut.slot.value)
         if int(dut.give.value):
             given.append(lane)
+        fed = fields.get("second") and taken and flit.chan == PassWord.LANE
+        assert not fields.get("second") or int(dut.word__ready.value) == fed, "a word goes with its flit"
         assert int(dut.started.value) == (taken and flit.chan == PassWord.START)
         done = int(dut.done.value)
         await clock(dut)
         if done:
             dut.go.value = 0
             return sent, placed, given, cycles
+
+
+@BENCH.test()
+async def passes_of_the_second_model(dut):
+    """LANEs say the positions that are offered, as slots too; logits are wanted of the last, if at all; nodes and slots stay."""
+    await start(dut)
+    r, lanes = rng("second"), params()["lanes"]
+    for _ in range(40):
+        nodes, chosen, sample, hwm = random_nodes(r, r.randint(1, lanes)), r.getrandbits(1), r.getrandbits(1), r.getrandbits(16)
+        late, stall = r.choice([0, 0.5]), r.choice([0, 0.5])
+        fields = dict(second=1, drafting=1, prompt=0, chosen=chosen, all_logits=0, auto=r.getrandbits(1), sample=sample, hwm=hwm)
+        sent, placed, given, cycles = await message(dut, r, PassWord.LANE, nodes, stall, late=late, **fields)
+        *words, (chan, _, data) = sent
+        assert not placed and not given
+        assert words == [(PassWord.LANE, n, node["token"] | node["position"] << 20 | node["position"] << 36 | 1 << 52 + n | 1 << 60)
+                         for n, node in enumerate(nodes)]
+        last = len(nodes) - 1
+        assert (chan, data) == (PassWord.START, last | sample << 5 | 1 << 6 | (chosen << last) << 8 | hwm << 16)
+        assert stall or late or cycles == len(nodes) + 1
+        await clock(dut, r.randrange(2))
 
 
 @BENCH.test()

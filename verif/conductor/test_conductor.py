@@ -12,9 +12,9 @@ from hayate.rtl.contract.draft import Drafter
 from hayate.rtl.contract.isa import Energy
 from hayate.verif.bench import Bench, params, rng
 from hayate.verif.bench.drivers import Sink, clock, start
-from hayate.verif.conductor.stand_ins import RING_TILES, Choices, Noted, Tiles
+from hayate.verif.conductor.stand_ins import RING_TILES, Choices, Noted, Second, Tiles
 from hayate.verif.golden.conductor import loop
-from hayate.verif.golden.conductor.draft import Nested, Ngram, Off
+from hayate.verif.golden.conductor.draft import Model, Nested, Ngram, Off
 
 SLOTS = 128
 BENCH = Bench(lambda lanes, max_matrices=8: Conductor(lanes=lanes, prompt_depth=16, max_slots=SLOTS, ring_tiles=RING_TILES,
@@ -46,7 +46,7 @@ async def generation(dut, r, sinks, *, prompt, limit, context=100, end=None, all
     dut.tiles.value, dut.prompt_length.value, dut.token_limit.value, dut.context_limit.value = tiles, len(prompt), limit, context
     dut.end_token.value, dut.end_enable.value, dut.all_logits.value = END, int(end is not None), int(all_logits)
     dut.drafter.value, dut.draft_nodes.value, dut.branch.value, dut.spoil.value = int(drafter), nodes, branch, spoil
-    dut.draft_control.value, dut.draft_cost.value = int(bool(costs)), costs[1] if costs and drafter == Drafter.NESTED else 0
+    dut.draft_control.value, dut.draft_cost.value = int(bool(costs)), costs[1] if costs and drafter.takes_passes else 0
     for n, cost in enumerate(costs[0] if costs else []):
         getattr(dut, f"costs_{n}").value = cost
     governor = params().get("max_matrices", 8) > 0
@@ -66,9 +66,9 @@ async def generation(dut, r, sinks, *, prompt, limit, context=100, end=None, all
     model = Tiles(dut, r, tx, chosen, drafted, seconds, tiles, pause)
     served = cocotb.start_soon(model.serve())
     golden = Choices(chosen, drafted, seconds)
-    proposer = {Drafter.OFF: Off, Drafter.NGRAM: partial(Ngram, branch, SLOTS),
-                Drafter.NESTED: partial(Nested, branch)}[drafter](spoil=spoil)
-    utility = Noted(costs[0], costs[1] if drafter == Drafter.NESTED else 0) if costs and drafter != Drafter.OFF else None
+    proposer = {Drafter.OFF: Off, Drafter.NGRAM: partial(Ngram, branch, SLOTS), Drafter.NESTED: partial(Nested, branch),
+                Drafter.DRAFT: partial(Model, Second(golden, drafted, params()["lanes"]), None, 0)}[drafter](spoil=spoil)
+    utility = Noted(costs[0], costs[1] if drafter.takes_passes else 0) if costs and drafter != Drafter.OFF else None
     p = loop.run(golden, prompt, limit, lanes=params()["lanes"], context=context, drafter=proposer, utility=utility, nodes=nodes,
                  end=(END,) if end is not None else (), all_logits=all_logits, measure=bool(matrices))
     passes, tokens = golden.passes, p.tokens
@@ -128,9 +128,8 @@ async def drafted_generations(dut):
     await start(dut)
     r, sinks = rng("drafts"), (Sink(dut, "tx"), Sink(dut, "tokens"))
     accepted = 0
-    for _ in range(8):
+    for drafter in [Drafter.NGRAM, Drafter.NGRAM, Drafter.NESTED, Drafter.DRAFT] * 3:
         prompt = [r.getrandbits(9) for _ in range(r.randrange(1, 10))]
-        drafter = r.choice([Drafter.NGRAM, Drafter.NGRAM, Drafter.NESTED])
         await generation(dut, r, sinks, prompt=prompt, limit=r.randrange(1, 60), context=r.choice([100, 40, len(prompt) + 3]),
                          end=r.choice([None, 60, 20]), tiles=r.randrange(1, 4), drafter=drafter, nodes=r.choice([1, 3, 7, 15]),
                          branch=r.randrange(3), period=r.choice([1, 3, 7, 12]))
@@ -144,12 +143,12 @@ async def drafting_that_does_not_pay_is_cut(dut):
     await start(dut)
     r, sinks = rng("utility"), (Sink(dut, "tx"), Sink(dut, "tokens"))
     plans = set()
-    for n in range(8):
+    for n in range(11):
+        drafter = Drafter.DRAFT if n > 7 else Drafter.NESTED if n % 4 == 3 else Drafter.NGRAM
         step = r.choice([2, 60, 250])
         costs = [256 + step * k for k in range(8)], r.choice([20, 120])
         _, noted = await generation(dut, r, sinks, prompt=[r.getrandbits(9) for _ in range(5)], limit=70, costs=costs, tiles=1,
-                             drafter=Drafter.NESTED if n % 4 == 3 else Drafter.NGRAM, period=r.choice([0, 2, 5]), branch=n % 2,
-                             spoil=n == 5, bits=r.choice([2, 9]))
+                                    drafter=drafter, period=r.choice([0, 2, 5]), branch=n % 2, spoil=n in (5, 10), bits=r.choice([2, 9]))
         plans.update(noted)
     assert params()["lanes"] == 1 or plans >= {(0, True), (1, False), (params()["lanes"] - 1, False)}
 

@@ -1,9 +1,10 @@
 """The planner against the golden loop's drafters: trees of texts that it is told of, guesses in shadow, and when it answers."""
 
+from hayate.rtl.conductor.feeder import FED
 from hayate.rtl.conductor.planner import Planner
 from hayate.rtl.contract.draft import Drafter
 from hayate.verif.bench import Bench, params, rng
-from hayate.verif.bench.drivers import clock, settle, start
+from hayate.verif.bench.drivers import Sink, clock, settle, start
 from hayate.verif.golden.conductor.draft import Nested, Ngram
 from hayate.verif.golden.conductor.utility import Utility
 
@@ -174,6 +175,57 @@ async def nodes_of_passes(dut):
         assert not int(dut.drafting.value)
         siblings += room - passes
     assert siblings > 10 or lanes == 2
+
+
+@BENCH.test()
+async def nodes_of_the_second_model(dut):
+    """Passes over what its cache lacks, in the order of positions, and a node behind the last of them; the next pass is of that node alone.
+
+    What is emitted agrees with the drafts up to some node, and the next tree's first pass begins where it does not.
+    """
+    await start(dut)
+    r, lanes = rng("second"), params()["lanes"]
+    sink = Sink(dut, "word")
+    dut.drafter.value, dut.draft_control.value = int(Drafter.DRAFT), 0
+    behind = set()
+    for _ in range(4):
+        await strobe(dut, "clear")
+        told, held = Told(dut), []
+        text = [r.randrange(3) for _ in range(r.randint(1, 9))]
+        await told.append(text, True)
+        emitted = [r.randrange(3)]
+        while len(text) + len(emitted) + lanes < DEPTH:
+            await told.append(emitted, False)
+            text += emitted
+            kept = next((n for n, (a, b) in enumerate(zip(held, text)) if a != b), len(held))
+            behind.add(len(held) - kept)
+            held = held[:kept]
+            room = r.choice([0, lanes - 1, r.randrange(lanes)])
+            await told.plan(prompt=0, over=0, room=room, depth=0)
+            assert not int(dut.grows.value) and int(dut.drafting.value) == int(dut.feeds.value) == (room > 0)
+            chain = []
+            while len(chain) < room:
+                part = (text + chain)[len(held):][:lanes]
+                words = [FED.from_bits(bits) for bits in await sink.take(len(part))]
+                assert [(w.token, w.position) for w in words] == [(token, len(held) + n) for n, token in enumerate(part)] and words[-1].last
+                await clock(dut)
+                held += part
+                done = len(held) == len(text) + len(chain)
+                assert (int(dut.fed.value), int(dut.fed_count.value), int(dut.caught_up.value)) == (len(held), len(part), done)
+                choice = r.randrange(3)
+                dut.grow.value, dut.count.value, dut.choice.value = 1, len(chain) + 1, choice
+                await settle()
+                assert int(dut.grown.value) and int(dut.add.value) == done
+                if done:
+                    assert (int(dut.node.value), int(dut.parent.value)) == (choice, len(chain))
+                    chain.append(choice)
+                await clock(dut)
+                dut.grow.value = 0
+                await settle()
+            assert not int(dut.drafting.value) and not int(dut.feeds.value)
+            right = r.randint(0, len(chain))
+            emitted = [*chain[:right], (chain[right] + 1) % 3 if right < len(chain) else r.randrange(3)]
+    assert len(behind) >= min(lanes - 1, 3)
 
 
 @BENCH.test()

@@ -10,7 +10,7 @@ import pytest
 from hayate.generate import matches
 from hayate.verif.golden.conductor.draft import DRAFTERS, Drafting
 from hayate.verif.golden.conductor.generate import generate
-from hayate.verif.system.checks import SETTINGS, difference, image
+from hayate.verif.system.checks import SETTINGS, difference, drafted, image
 from hayate.verif.system.test_invariance import AXES, COVER, config
 
 #: Prompts after which the small models repeat themselves, and one after which they do not.
@@ -21,26 +21,27 @@ WIDE = (1, 8, 2)
 COSTS = [256, 280, 300, 330, 360, 390, 420, 450], 110
 #: (drafter, nodes, branch, whether drafting is controlled by cost)
 WAYS = [("ngram", None, None, False), ("ngram", None, 1, True), ("ngram", 2, 1, False), ("nested", None, 1, False),
-        ("ngram", None, None, True), ("nested", None, None, True), ("nested", 1, None, False), ("nested", None, None, False)]
+        ("ngram", None, None, True), ("nested", None, None, True), ("nested", 1, None, False), ("nested", None, None, False),
+        ("draft", None, None, True), ("draft", None, None, False)]
 
 
 def name(machine):
     return "-".join(map(str, machine))
 
 
-def check(run, machine, tied, setting, prompt, speculate, nodes, branch, control, **options):
-    """The chip's result, equal to golden's with the same drafter, whose text is golden's without one."""
+def check(run, machine, tied, setting, prompt, speculate, nodes, branch, control, draft="small", **options):
+    """The chip's result, equal to golden's with the same drafter, whose text is golden's without one. draft: as of `checks.drafted`."""
     copies, choice = SETTINGS[setting]
-    model, lanes = image(tied, copies=copies), machine[1]
+    model, lanes = drafted(tied, copies=copies, draft=draft) if speculate == "draft" else image(tied, copies=copies), machine[1]
     pins = dict(choice.get("pins", ()))
     common = {"all_logits": True, **{k: v for k, v in choice.items() if k != "pins"}, **options}
     how = {"speculate": speculate, "nodes": nodes, "branch": branch, "costs": COSTS if control else None}
     plain = generate(model, list(prompt), TOKENS, lanes=4, pins=pins, **common)
-    drafted = generate(model, list(prompt), TOKENS, lanes=lanes, pins=pins, **how, **common)
-    assert difference(replace(drafted, drafting=plain.drafting), plain) == ""
+    expected = generate(model, list(prompt), TOKENS, lanes=lanes, pins=pins, **how, **common)
+    assert difference(replace(expected, drafting=plain.drafting), plain) == ""
     result = run(model, config(*machine), prompt, TOKENS, pins=choice.get("pins", ()), **how, **common)
-    assert difference(result, drafted) == "", f"{setting}, tied: {tied}, {how}"
-    assert matches(result, drafted) and result.passes == drafted.passes
+    assert difference(result, expected) == "", f"{setting}, tied: {tied}, {how}"
+    assert matches(result, expected) and result.passes == expected.passes
     return result
 
 
@@ -54,6 +55,20 @@ def test_drafters_in_turn(run, machine):
     setting = ("auto", "int8", "auto, low quality", "fp16")[n % 4]
     result = check(run, machine, bool(n % 2), setting, PROMPTS[n % len(PROMPTS)], *WAYS[n])
     assert result.drafting.proposed > 0
+
+
+#: Machines on which tiles share the draft model's KV head, the target's too or not, or all is on one; and the draft model of each.
+PAIRS = [((1, 2, 4), "same"), ((2, 4, 4), "small"), ((4, 4, 4), "same")]
+
+
+@pytest.mark.parametrize(("machine", "draft"), PAIRS, ids=str)
+def test_draft_models(run, machine, draft):
+    """Greedy and sampled, prompts and texts fed behind the target, rejected drafts fed again."""
+    for prompt, options in [(PROMPTS[1], {}), (PROMPTS[0], {"temperature": 0.7, "seed": 11})]:
+        setting = "int8" if draft == "same" else "auto"
+        d = check(run, machine, True, setting, prompt, "draft", None, None, False, draft, **options).drafting
+        assert d.passes > d.proposed > 0
+        assert draft == "small" or 0 < d.accepted
 
 
 @pytest.mark.nightly

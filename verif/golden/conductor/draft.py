@@ -6,6 +6,7 @@ from functools import partial
 from hayate.rtl.contract.draft import MOST_SECONDS, TABLE_LOG2, Drafter
 from hayate.rtl.contract.errors import HayateError
 
+from ..tile.sequencer import Tile
 from .ngram import NgramTable
 from .tree import Node, ancestors, siblings
 
@@ -82,8 +83,10 @@ class Off:
     """Proposes nothing; what every drafter is asked.
 
     spoil: turn the lowest bit of every drafted token over, so that a right one becomes wrong: to measure what drafting in vain costs. A
-    node is still right where the drafter missed the choice by this bit.
+    node is still right where the drafter missed the choice by this bit. saturated: overflows of its own passes on a model of its own.
     """
+
+    saturated = 0
 
     def __init__(self, spoil=False):
         self._spoil = int(spoil)
@@ -147,6 +150,55 @@ class Nested(Off):
         return room - branch
 
 
+class Model(Off):
+    """Proposes what a second model chooses, one node after the other; it has a KV cache of its own, where a slot is a position.
+
+    Before it drafts it is fed the text as far as its cache does not hold it, in passes of M positions; then each node takes a pass. What
+    `fed` counts as held is the longest part of the text's beginning that was fed: drafted tokens that the text did not take do not count.
+
+    Parameters
+    ----------
+    tile: `Tile` of the second model, with a slot for each position of a text. scale, seed: as of `TileState.draw`; passes sample like the
+    target's, with the same noise.
+    """
+
+    def __init__(self, tile, scale, seed, spoil=False):
+        super().__init__(spoil)
+        self._tile, self._text, self._held = tile, [], []
+        self._lanes = tile.state.lanes
+        tile.state.reset()
+        tile.state.draw(scale, seed)
+        self._before = tile.state.saturated
+
+    @property
+    def saturated(self):
+        return self._tile.state.saturated - self._before
+
+    def append(self, tokens):
+        self._text += tokens
+
+    def grow(self, tree, room, tile):
+        if not room:
+            return 0
+        fed = next((at for at, (a, b) in enumerate(zip(self._held, self._text)) if a != b), min(len(self._held), len(self._text)))
+        passes = 0
+        while fed < len(self._text):
+            passes, fed = passes + 1, self._feed(fed, self._text[fed:fed + self._lanes])
+        tree.add(self._tile.choices()[0] ^ self._spoil, 0)
+        for _ in range(room - 1):
+            last = tree.nodes[-1]
+            passes, fed = passes + 1, self._feed(last.position, [last.token])
+            tree.add(self._tile.choices()[0] ^ self._spoil, len(tree.nodes) - 1)
+        return passes
+
+    def _feed(self, at, tokens):
+        """One pass over `tokens`, which stand at positions from `at` on. Returns the position behind them."""
+        end = at + len(tokens)
+        self._tile.run_pass(tokens, range(at, end), range(at, end), hwm=end, wanted=[len(tokens) - 1] if end >= len(self._text) else [])
+        self._held[at:] = tokens
+        return end
+
+
 def require_drafter(image, speculate):
     """Raise HayateError where `speculate` is not in `DRAFTERS`, or the image has nothing that it could read."""
     if speculate not in DRAFTERS:
@@ -154,12 +206,17 @@ def require_drafter(image, speculate):
     if speculate == "nested" and not any(d.planes for d in image.weight_matrices().values()):
         raise HayateError("--speculate", "nested", "needs INT8/INT4 planes, and the image has none",
                           "compile the model again with --planes, or use ngram")
+    if speculate == "draft" and image.draft is None:
+        raise HayateError("--speculate", "draft", "needs a draft model, and the image has none", "give one with --draft, or use ngram")
 
 
-def make(image, speculate, branch, depth, spoil=False):
-    """The drafter of a name in `DRAFTERS`. branch: nodes for alternatives. depth: positions of a text. spoil: see `Off`.
+def make(image, speculate, branch, *, lanes, context, scale=None, seed=0, spoil=False):
+    """The drafter of a name in `DRAFTERS`.
 
-    Raises as `require_drafter`.
+    branch: nodes for alternatives. lanes: M. context: positions that a text may have. scale, seed: of passes that sample, see `Model`.
+    spoil: see `Off`. Raises as `require_drafter`.
     """
     require_drafter(image, speculate)
-    return {"off": Off, "ngram": partial(Ngram, branch, depth), "nested": partial(Nested, branch)}[speculate](spoil=spoil)
+    make_model = lambda spoil: Model(Tile(image.draft, lanes=lanes, slots=-(-context // 4) * 4), scale, seed, spoil)  # noqa: E731
+    return {"off": Off, "ngram": partial(Ngram, branch, context + 1), "nested": partial(Nested, branch),
+            "draft": make_model}[speculate](spoil=spoil)

@@ -59,15 +59,17 @@ def generate(image, prompt, tokens, *, lanes=4, slots=None, end=(), all_logits=F
     context = min(image.model["context"], slots - lanes)
     draft.require_drafter(image, speculate)
     branch = default_branch(Drafter[speculate.upper()], lanes) if branch is None else branch
-    drafter = draft.make(image, speculate, branch, context + 1, spoil)
+    drafter = draft.make(image, speculate, branch, lanes=lanes, context=context, scale=scale if temperature else None, seed=seed,
+                         spoil=spoil)
     tile = tile or Tile(image, lanes=lanes, slots=slots)
     tile.state.reset()
     tile.state.draw(scale if temperature else None, seed, log_share(min_p), top_k or 0)
     governor.begin(tile.state)
-    utility = Utility(costs[0], costs[1] if speculate == "nested" else 0) if costs and speculate != "off" else None
+    own = costs[1] if costs and Drafter[speculate.upper()].takes_passes else 0
+    utility = Utility(costs[0], own) if costs and speculate != "off" else None
     result = loop.run(tile, prompt, tokens, lanes=lanes, context=context, drafter=drafter, utility=utility, nodes=nodes, end=end,
                       all_logits=all_logits, on_token=on_token, measure=governor.measure, freeze=partial(governor.freeze, tile.state))
-    result.saturated = tile.state.saturated
+    result.saturated = tile.state.saturated + drafter.saturated
     return result
 
 

@@ -14,30 +14,33 @@ from hayate.verif.golden.tile.sequencer import Tile
 
 LANES = (2, 4, 8)
 #: Drafter, nodes and branch, where they are not the defaults.
-WAYS = [("ngram", None, 0), ("ngram", None, 1), ("ngram", 1, 0), ("nested", None, None), ("nested", None, 1), ("nested", 1, None)]
+WAYS = [("ngram", None, 0), ("ngram", None, 1), ("ngram", 1, 0), ("nested", None, None), ("nested", None, 1), ("nested", 1, None),
+        ("draft", None, 0), ("draft", 1, None)]
+SAMPLED = {"temperature": 0.8, "seed": 7}
 
 
 @cache
 def image(model):
-    """`Image` of a shipped model, and a function: its `Tile` of so many lanes, made once."""
-    found = models.load(model)
+    """`Image` of a shipped model, with py-pico to draft for it, and a function: its `Tile` of so many lanes, made once."""
+    found = models.load(model, "py-pico")
     return found, cache(lambda lanes: Tile(found, lanes=lanes, slots=slots_for(found, lanes)))
 
 
 @cache
-def plain(model, prompt, tokens, precision):
+def plain(model, prompt, tokens, precision, sampled=False):
     """Generation without speculation, one position a pass."""
     found, tile = image(model)
-    return generate(found, models.Text(found).encode(prompt), tokens, lanes=1, tile=tile(1), precision=precision)
+    return generate(found, models.Text(found).encode(prompt), tokens, lanes=1, tile=tile(1), precision=precision,
+                    **(SAMPLED if sampled else {}))
 
 
-def check(model, prompt, tokens, lanes, way, precision="fp16"):
+def check(model, prompt, tokens, lanes, way, precision="fp16", sampled=False):
     """`Drafting` of a generation that equals the one without speculation."""
     speculate, nodes, branch = way
     found, tile = image(model)
-    reference = plain(model, prompt, tokens, precision)
+    reference = plain(model, prompt, tokens, precision, sampled)
     result = generate(found, reference.prompt, tokens, lanes=lanes, tile=tile(lanes), precision=precision, speculate=speculate, nodes=nodes,
-                      branch=branch)
+                      branch=branch, **(SAMPLED if sampled else {}))
     assert result.tokens == reference.tokens, (prompt, lanes, way)
     assert result.logits.keys() == reference.logits.keys()
     for position, row in reference.logits.items():
@@ -57,6 +60,9 @@ def test_a_slice():
     for n, prompt in enumerate(prompts.load(4)):
         for k, lanes in enumerate(LANES):
             found.append(check("py-nano", prompt, 16, lanes, WAYS[(n + 2 * k) % len(WAYS)], ("fp16", "int8", "auto")[n % 3]))
+    for n, (prompt, lanes) in enumerate(zip(prompts.load(6), 2 * LANES)):
+        found.append(check("py-nano", prompt, 16, lanes, ("draft", None, None), ("auto", "fp16")[n % 2], sampled=n >= 3))
+        assert found[-1].passes > found[-1].proposed, "the prompt is fed too"
     proposed, accepted, _ = total(found)
     assert 0 < accepted < proposed
 
@@ -83,7 +89,13 @@ def test_nested_sees_what_a_whole_chain_would():
 @pytest.mark.parametrize("lanes", LANES)
 @pytest.mark.parametrize("precision", ["fp16", "int8"])
 def test_every_prompt(precision, lanes, way):
-    found = [check("py-mini", prompt, 64, lanes, way, precision) for prompt in prompts.load()]
+    texts = prompts.load()
+    found = [check("py-mini", prompt, 64, lanes, way, precision) for prompt in texts]
+    if way[0] == "draft":
+        found += [check("py-mini", prompt, 64, lanes, way, precision, sampled=True) for prompt in texts]
+        for some, kind in ((found[:len(texts)], "greedy"), (found[len(texts):], "sampled")):
+            passes = sum(sum(d.lengths.values()) for d in some)
+            print(f"{precision}, M = {lanes}, {kind}: {1 + sum(d.accepted for d in some) / passes:.2f} tokens a pass")
     proposed, accepted, siblings = total(found)
     assert 0 < accepted < proposed
     assert siblings == 0 or way[2]
