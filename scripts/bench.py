@@ -45,6 +45,7 @@ def precision(
 @app.command()
 def speculation(
     model: Annotated[str, typer.Option(help="Hugging Face directory, image file, or the name of a shipped model.")] = "py-mini",
+    draft: Annotated[str, typer.Option(help="Model that drafts for it, the same kinds.")] = "py-pico",
     config: Annotated[str, typer.Option(metavar="NAME|FILE.toml", help="Preset, or a .toml file of sizes.")] = "demo",
     overrides: SetOption = [],  # noqa: B006
     prompts: Annotated[int, typer.Option(help="How many of the 32 shipped prompts.")] = 16,
@@ -57,7 +58,7 @@ def speculation(
     """Tokens a pass and decode speed-up of every drafter over one token a pass, on the simulated chip."""
     from hayate import bench_speculation as s
 
-    s.run(model, config, tuple(overrides), prompts, tokens, precision, jobs, sim, json)
+    s.run(model, draft, config, tuple(overrides), prompts, tokens, precision, jobs, sim, json)
 
 
 @app.command()

@@ -30,6 +30,7 @@ DRAFTERS = {
     "ngram": {"speculate": "ngram", "branch": 0},
     "ngram_tree": {"speculate": "ngram", "branch": 1},
     "nested": {"speculate": "nested"},
+    "draft": {"speculate": "draft"},
 }
 TOKENS = 8  # at least, so that there is something to draft from
 LOOP = 8  # tokens at the end, and two rounds of it, that a loop must have
@@ -90,7 +91,7 @@ def scores(rows):
     return found
 
 
-def run(model, config, overrides, count, tokens, precisions, jobs, sim, json):
+def run(model, draft, config, overrides, count, tokens, precisions, jobs, sim, json):
     """Measure, print the tables and write the JSON: {drafter: scores} of FP16, those of other precisions under their name, `setup`."""
     chosen = [part.strip() for part in precisions.split(",")]
     for name in chosen:
@@ -106,22 +107,23 @@ def run(model, config, overrides, count, tokens, precisions, jobs, sim, json):
     people = console(json)
     say = Steps(people)
     with say(f"compiling {model}"):
-        image = models.load(model)
+        image = models.load(model, draft)
     ids = [models.Text(image).encode(text) for text in texts]
     for prompt in ids:
         check_request(image, [*prompt, *[0] * tokens], tokens, Geometry.of(image.model, sizes).slots, sizes.lanes)
     for name in chosen:
         Governor(image, name)
         require_formats(image, sizes, name)
-    require_drafter(image, "nested")
+    for name in DRAFTERS.values():
+        require_drafter(image, name["speculate"])
     from .rtl_backend import build
 
     build(sizes, sim=sim, say=say)  # before several want it
     tasks = [(prompt, name) for name in chosen for prompt in ids]
     with say(f"{len(tasks)} prompts, {len(DRAFTERS)} drafters"):
         rows = _shared(tasks, jobs, say.note, image, sizes, tokens, sim)
-    result = {"setup": {"model": image.model["name"], "config": sizes.name, "lanes": sizes.lanes, "prompts": count, "tokens": tokens,
-                        "positions": max(map(len, ids)) + tokens}}
+    result = {"setup": {"model": image.model["name"], "draft": image.draft.model["name"], "config": sizes.name, "lanes": sizes.lanes,
+                        "prompts": count, "tokens": tokens, "positions": max(map(len, ids)) + tokens}}
     for at, name in enumerate(chosen):
         found = scores(rows[at * count:(at + 1) * count])
         result |= found if name == "fp16" else {name: found}

@@ -23,6 +23,8 @@ ConfigArgument = Annotated[str, typer.Argument(metavar="NAME|FILE.toml", help=SI
 ConfigOption = Annotated[str, typer.Option("--config", metavar="NAME|FILE.toml", help=SIZES)]
 SetOption = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", show_default="none",
                                               help="Override one size; may be repeated.")]
+DraftOption = Annotated[str, typer.Option("--draft", metavar="MODEL", show_default="none",
+                                          help="Model with the same tokenizer that drafts for it: a folder, an image or a shipped one.")]
 JsonOption = Annotated[str, typer.Option("--json", metavar="FILE", show_default="not written",
                                          help="Write the result as JSON; - is standard output.")]
 
@@ -83,13 +85,14 @@ def compile_(
                                       "the most fragile ones. The embedding always keeps it.")] = "all",
     calibration: Annotated[bool, typer.Option("--calibration/--no-calibration", help="Use the calibration.json in the model's folder, if "
                                               "there is one; it is for one size of group.")] = True,
+    draft: DraftOption = "",
     json: JsonOption = "",
 ):
     """Compile a checkpoint to an image, and report where a configuration would place it."""
     from hayate import show
 
     show.compile_(model, output, config, set_, json, planes=planes, group=group, fp16=int(fp16) if fp16.isdecimal() else fp16,
-                  calibration=None if calibration else False)
+                  calibration=None if calibration else False, draft=draft)
 
 
 @app.command()
@@ -130,8 +133,10 @@ def generate(
     pin: Annotated[list[str], typer.Option("--pin", metavar="MATRIX=FORMAT", show_default="none",
                                              help="Another precision for one matrix, beside a fixed --precision; may be repeated.")
                    ] = [],  # noqa: B006
-    speculate: Annotated[str, typer.Option(metavar="off|ngram|nested", help="Who drafts tokens for a pass to verify: nobody, n-gram tables "
-                                           "of prompt and output, or the model read as INT4. The text does not depend on it.")] = "ngram",
+    speculate: Annotated[str, typer.Option(metavar="off|ngram|nested|draft", help="Who drafts tokens for a pass to verify: nobody, n-gram "
+                                           "tables of prompt and output, the model read as INT4, or a draft model (--draft, or the "
+                                           "image's). The text does not depend on it.")] = "ngram",
+    draft: DraftOption = "",
     draft_control: Annotated[bool, typer.Option("--draft-control/--no-draft-control", help="Draft what pays by a table of costs, or as "
                                                 "much as a pass has room for.")] = True,
     temperature: Annotated[float, typer.Option(help="0: the best token each time. Else tokens are drawn with the odds of softmax(logits / "
@@ -149,9 +154,8 @@ def generate(
 
     request = Request(prompt=prompt, prompt_ids=prompt_ids, model=model, tokens=tokens, backend=backend, config=config,
                       overrides=tuple(set_), sim=sim, waves=waves, wave_window=wave_window, ignore_eos=ignore_eos, check=check,
-                      precision=precision, quality=quality, pins=tuple(pin), speculate=speculate,
-                      control=draft_control, temperature=temperature, seed=seed,
-                      min_p=min_p, top_k=top_k)
+                      precision=precision, quality=quality, pins=tuple(pin), speculate=speculate, draft=draft,
+                      control=draft_control, temperature=temperature, seed=seed, min_p=min_p, top_k=top_k)
     raise typer.Exit(run(request, json))
 
 

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from hayate.compiler.cost import draft_cost, pass_costs
+from hayate.compiler.cost import costs
 from hayate.compiler.shares import Geometry
 from hayate.compiler.usage import require_formats, require_sampling
 from hayate.rtl.contract.config import load_config
+from hayate.rtl.contract.draft import Drafter
 from hayate.rtl.contract.errors import HayateError
 from hayate.rtl.contract.precision import Format
 from hayate.verif.golden.conductor.draft import DRAFTERS, require_drafter
@@ -47,6 +48,7 @@ class Request:
     quality: float = QUALITY
     pins: tuple = ()
     speculate: str = "ngram"
+    draft: str = ""
     nodes: int | None = None
     branch: int | None = None
     control: bool = True
@@ -82,6 +84,8 @@ def _check_options(request, json):
     _choice("--precision", request.precision, PRECISIONS)
     knob_of(request.quality)
     _choice("--speculate", request.speculate, DRAFTERS)
+    if request.draft and request.speculate != "draft":
+        raise HayateError("--draft", "", f"--speculate {request.speculate} has no use for a draft model", "add --speculate draft")
     inverse(request.temperature)
     require_seed(request.seed)
     require_filters(request.temperature, request.min_p, request.top_k)
@@ -179,7 +183,7 @@ def generate(request, json=""):
     prompt = _prompt_ids(request)
     path = models.find(request.model)
     with say(f"{'compiling' if path.is_dir() else 'reading'} {request.model}"):
-        image = models.load(path)
+        image = models.load(path, request.draft)
     text = models.Text(image)
     prompt = text.encode(request.prompt) if prompt is None else prompt
     check_request(image, prompt, request.tokens, Geometry.of(image.model, config).slots, config.lanes)
@@ -187,7 +191,7 @@ def generate(request, json=""):
     Governor(image, **choice)  # before anything slow: says what the image lacks
     require_drafter(image, request.speculate)
     options = {**choice, "speculate": request.speculate, "nodes": request.nodes, "branch": request.branch,
-               "costs": (pass_costs(image, config.lanes), draft_cost(image, config.lanes)) if request.control else None,
+               "costs": costs(image, config.lanes, Drafter[request.speculate.upper()]) if request.control else None,
                "temperature": request.temperature, "seed": request.seed, "min_p": request.min_p, "top_k": request.top_k}
     require_sampling(config, request.temperature)
     for precision in (choice["precision"], choice["pins"]):

@@ -26,8 +26,9 @@ def config(source, overrides, json):
     console(json).print(table)
 
 
-def compile_(model, output, source, overrides, json, **options):
-    """Compile a model directory to an image file, and print the placement report for a configuration.
+def compile_(model, output, source, overrides, json, draft="", **options):
+    """Compile a model directory to an image file, with the model `draft` (a name, "" for none) to draft for it, and print the placement
+    report for a configuration.
 
     `options` go to `compile_model`. A model that does not fit the configuration leaves its report on the screen and no image. Raises
     HayateError.
@@ -42,7 +43,7 @@ def compile_(model, output, source, overrides, json, **options):
         raise HayateError(path, "", "not a model directory", "give the Hugging Face directory that holds config.json")
     require_writable(output, "-o")
     require_writable(json, "--json")
-    image = compile_model(path, **options)
+    image = models.with_draft(compile_model(path, **options), draft)
     found = report(image, c)
     people = console(json)
     people.print(render(found))

@@ -90,8 +90,8 @@ def test_passes_are_found_in_the_cycles_of_the_tokens():
 @pytest.mark.nightly
 def test_bench_speculation(builds, cli, tiny, work, monkeypatch):
     monkeypatch.setattr(prompts, "load", lambda count: ["abab:"][:count])
-    outcome = cli("bench", "speculation", "--model", tiny, "--config", "unit", "--prompts", "1", "--tokens", "12", "--jobs", "1",
-                  "--precision", "fp16,int8", "--json", "s.json")
+    outcome = cli("bench", "speculation", "--model", tiny, "--draft", tiny, "--config", "unit", "--prompts", "1", "--tokens", "12",
+                  "--jobs", "1", "--precision", "fp16,int8", "--json", "s.json")
     assert outcome.code == 0, outcome.err
     result = json.loads((work / "s.json").read_text())
     assert set(result) == {"setup", "int8", *DRAFTERS} and set(result["int8"]) == set(DRAFTERS)
@@ -104,6 +104,7 @@ def test_bench_speculation(builds, cli, tiny, work, monkeypatch):
             assert s["looping"]["prompts"] + s["other"]["prompts"] == len(s["speedups"]) == 1
             assert s["speedup"] == round(part["off"]["cycles"] / s["cycles"], 4)
         assert part["nested"]["draft_passes"] == part["nested"]["proposed"] > 0
+        assert part["draft"]["draft_passes"] > part["draft"]["proposed"] > 0
     assert "2 of 2: int8, speed-up ngram" in outcome.out
 
 
@@ -123,6 +124,7 @@ REFUSED = {
     "precision": (["speculation", "--precision", "fp16,fp8"], ["--precision", "'fp16,fp8' is no list of precisions"]),
     "precision twice": (["speculation", "--precision", "fp16,fp16"], ["--precision", "is no list of precisions"]),
     "too long": (["speculation", "--tokens", "40"], ["prompt", "exceed the context of 48"]),
+    "draft": (["speculation", "--draft", "py-pico"], ["--draft py-pico", "tokenizer", "has 512 tokens, tiny 64"]),
     "verify: precision": (["verify", "--precision", "auto"], ["--precision", "'auto' is not known"]),
     "verify: too long": (["verify", "--tokens", "40"], ["prompt", "exceed the context of 48"]),
 }
@@ -131,7 +133,8 @@ REFUSED = {
 @pytest.mark.parametrize("case", REFUSED)
 def test_refused(case, refused, tiny):
     (command, *options), parts = REFUSED[case]
-    refused("bench", command, "--model", tiny, "--json", "r.json", *options, parts=parts)
+    draft = ["--draft", tiny] if command == "speculation" and "--draft" not in options else []
+    refused("bench", command, "--model", tiny, *draft, "--json", "r.json", *options, parts=parts)
 
 
 def test_the_guide_quotes_what_was_measured():

@@ -35,6 +35,10 @@ GENERATE = {
     "too cold": (["x", "--temperature", "1e-40"], ["--temperature", "1e-40 is so low", "use 0 for the best token"]),
     "seed too large": (["x", "--seed", str(1 << 64)], ["--seed", "18446744073709551616 does not fit 64 bits", "use 0 to"]),
     "seed negative": (["x", "--seed", "-1"], ["--seed", "-1 does not fit"]),
+    "draft for nobody": (["x", "--draft", "py-pico"], ["--draft", "--speculate ngram has no use", "add --speculate draft"]),
+    "no draft": (["x", "--speculate", "draft"], ["--speculate", "draft", "the image has none", "--draft"]),
+    "draft nowhere": (["x", "--speculate", "draft", "--draft", "nowhere"], ["--draft", "no model at 'nowhere'", "py-pico"]),
+    "draft of other tokens": (["x", "--speculate", "draft", "--draft", "py-pico"], ["--draft py-pico: tokenizer: has 512 tokens, tiny 64"]),
     "no noise": (["x", "--set", "sampling=0", "--temperature", "0.8"], ["sampling", "--temperature 0.8 needs", "--set sampling=1"]),
     "min-p of 0": (["x", "--temperature", "1", "--min-p", "0"], ["--min-p", "0 is no share", "more than 0 and at most 1"]),
     "min-p above 1": (["x", "--temperature", "1", "--min-p", "1.5"], ["--min-p", "1.5 is no share"]),
@@ -77,6 +81,8 @@ def test_no_such_model(model, refused):
 
 
 COMPILE = {
+    "draft nowhere": (["--draft", "nowhere"], ["--draft", "no model at 'nowhere'"]),
+    "draft of other tokens": (["--draft", "py-nano"], ["--draft py-nano", "has 512 tokens, tiny 64", "the same tokenizer"]),
     "nowhere": (["-o", "file/m.hayate"], ["file/m.hayate", "not a folder", "-o"]),
     "a folder": (["-o", "folder"], ["folder", "is a folder", "-o"]),
     "no json": (["--json", "file/r.json"], ["file/r.json", "not a folder", "--json"]),
