@@ -113,21 +113,22 @@ def test_numbers_move(both):
 
 def test_regions_overlay_but_for_constants(both):
     first, second = both_parts = parts(both, Config(name="test", tiles=1, **SIZES))
-    (here, there), used = allocate(both_parts)
+    (here, there), used = allocate(both_parts, 1)
     assert here["XA"] == there["XA"] == 0 and here["EMB"] == there["EMB"] == 0
 
     def taken(part, addresses, constants):
         names = {c.region for c in part.image.constants}
-        return [set(range(addresses[r.name], addresses[r.name] + evaluate(r.size, part.geometry.symbols())))
+        symbols = part.geometry.symbols()
+        return [set(range(addresses[r.name], addresses[r.name] + (evaluate(r.size, symbols) << (part.ahead(1) if r.rounds else 0))))
                 for r in part.image.regions if r.space == "vmem" and not r.of and (r.name in names) == constants]
 
-    kept = taken(first, here, True) + [words for words in taken(second, there, True) if words != {here["INVT"]}]
+    kept = taken(first, here, True) + [words for words in taken(second, there, True) if words not in [{here[name]} for name in SHARED]]
     assert sum(map(len, kept)) == len(set().union(*kept)), "constants of both have places of their own"
     assert all(here[name] == there[name] for name in SHARED)
     for part, addresses in ((first, here), (second, there)):
         working = taken(part, addresses, False)
         assert sum(map(len, working)) == len(set().union(*working)) and not set().union(*working) & set().union(*kept)
-    alone = [allocate((part,))[1] for part in both_parts]
+    alone = [allocate((part,), 1)[1] for part in both_parts]
     assert all(used[space] == max(one[space] for one in alone) for space in ("act", "stage"))
     assert used["vmem"] < sum(one["vmem"] for one in alone)
 
