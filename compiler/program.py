@@ -9,7 +9,7 @@ from hayate.rtl.contract.layout import gp_log2
 from .routines import VL
 
 # Channels. Each is waited on by one engine only: sums, maxima and fetched rows by the vector engine, the others by the matrix engine.
-GATHER, SUMS, QUERY, KEY, VALUE, FETCHED = range(6)
+GATHER, SUMS, QUERY, KEY, VALUE, FETCHED, ANGLES = range(7)
 PROB, MAXIMA = 8, 8 + ROUNDS_AHEAD  # of the first round; those of the next ones follow
 
 
@@ -81,10 +81,11 @@ def build(shape, index, dstep, routines):
 
     for name, which, stage in [("emb", FetchIndex.TOKEN, "EMB"), ("rope_coarse", FetchIndex.POS_HI, "ROPEC"),
                                ("rope_fine", FetchIndex.POS_LO, "ROPEF")]:
-        p.emit(Op.FETCH, desc=index[name], index=which, stage=(stage, 0), chan=FETCHED)
-    p.wait(Op.V_WAIT, FETCHED, WaitKind.LANES, 3)
+        p.emit(Op.FETCH, desc=index[name], index=which, stage=(stage, 0), chan=FETCHED if name == "emb" else ANGLES)
+    p.wait(Op.V_WAIT, FETCHED, WaitKind.LANES)
     p.run("load", "load", rows=Rows.DESC, send_base="XA", **everyone)
     p.emit(Op.SENDSUM, chan=SUMS, cast=Cast.ALL)
+    p.wait(Op.V_WAIT, ANGLES, WaitKind.LANES, 2)
     p.run("rope", "load", rows=Rows.IMM, count=shape.head_dim)
 
     with p.loop(LoopReg.LAYER, LoopCount.IMM, shape.layers):

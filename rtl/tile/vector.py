@@ -37,11 +37,11 @@ class VectorEngine(wiring.Component):
 
     V_WAIT takes one cycle once its channel holds enough. A RUN of N = elements x micro-operations takes N + 2 cycles without waits (what
     may wait is said at `MicroSequencer`; a micro-operation that reads the collected sums waits lanes + NORM_LATENCY + 2 cycles; one that
-    reads noise waits for its row, see `NoiseRows`, which begins with the RUN), and its
-    last results follow DEPENDENCE cycles later, under whatever comes next. The SEND instructions wait for all results and for everything
-    sent before. Flits leave in program order. Elements that `masked` hides, and inactive lanes, give 0 to vector memory and words and
-    nothing to sums, maxima and `saturated`. Received flits are never refused. Reset abandons work and clears sums, maxima and channels, not
-    the memories.
+    reads noise waits for its row, see `NoiseRows`, which begins with the RUN), and its last results follow DEPENDENCE cycles later, under
+    whatever comes next. The SEND instructions wait for all results, those that send sums for the reducers, too, and for everything sent
+    before. Flits leave in program order. Elements that `masked` hides, and inactive lanes, give 0 to vector memory and words and nothing to
+    sums, maxima and `saturated`. Received flits are never refused. Reset abandons work and clears sums, maxima and channels, not the
+    memories.
 
     Parameters
     ----------
@@ -180,7 +180,7 @@ class VectorEngine(wiring.Component):
                     with m.If(filters.selected):
                         m.next = "IDLE"
             with m.State("DRAIN"):
-                with m.If(micro.idle & (settled == _SETTLED)):
+                with m.If(micro.idle & ((settled == _SETTLED) | (kind != FlitKind.SUM))):
                     m.d.comb += job.valid.eq(1)
                     with m.If(job.ready):
                         m.next = "SEND"
