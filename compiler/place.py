@@ -230,7 +230,8 @@ def _csr(part, ahead, tile):
     return {Csr.TILE_INDEX: tile, Csr.TILE_COUNT: geometry.tiles, Csr.GROUP_LO: att.group_lo, Csr.GROUP_HI: att.group_hi,
             Csr.GROUP_SIZE: att.group_size, Csr.GROUP_INDEX: att.group_index, Csr.LOCAL_HEADS: att.heads, Csr.HEAD0: att.head0,
             Csr.ATT_SENDERS: sum(a.heads for a in geometry.attention), Csr.GROUP: group, Csr.GP_LOG2: gp_log2(group),
-            Csr.HDQ: geometry.head_dim // 4, Csr.ROUNDS_LOG2: part.ahead(ahead), Csr.TOP_K: 0, Csr.MIN_P: 0, Csr.ENTRY: part.entry}
+            Csr.HDQ: geometry.head_dim // 4, Csr.ROUNDS_LOG2: part.ahead(ahead), Csr.TOP_K: 0, Csr.MIN_P: 0, Csr.ENTRY: part.entry,
+            Csr.GROUP_END: (att.group_hi if tile == att.group_lo else tile - 1) + 1}
 
 
 def _vmem(image, geometry, addresses, tile):

@@ -21,6 +21,7 @@ class FlitKind(IntEnum):
 FLIT_FIELDS = {
     "kind": 3,  # a FlitKind
     "src": 8,  # physical number of the stop that injected it; the stop fills it in
+    "end": 8,  # physical number of the stop that takes it off the ring; 0: the one that injected it
     "lo": 8,  # first and
     "hi": 8,  # last logical tile index that takes it, both inclusive
     "chan": 4,  # what it belongs to, within its kind

@@ -226,10 +226,11 @@ class Csr(IntEnum):
     TOP_K = 13         # sampling chooses from this many of the largest z, 1 to 64; 0: from all
     MIN_P = 14         # 1: and from those that are not below the floor
     ENTRY = 15         # first instruction of a pass
+    GROUP_END = 16     # ring stop that a flit of this tile comes to last of its group's others; in a group of one, its own
 
 
 #: bit of an address in LOAD space CSR: the register is the second model's. TILE_INDEX and TILE_COUNT are the same for both.
-SECOND_BIT = 4
+SECOND_BIT = 5
 
 
 #: bit of an address in LOAD space CSR: the bits below it are the index of a planes descriptor, the data is the `precision.Format` in which

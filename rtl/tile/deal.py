@@ -21,7 +21,7 @@ def deal(m, engine, micro, stage, mask, collect, semaphores, filters):
         stage.write.eq(valid & (rx.kind == FlitKind.DATA) & rx.addr[STAGE_BIT]),
         stage.write_lane.eq(rx.lane), stage.write_addr.eq(rx.addr), stage.write_data.eq(rx.data),
         mask.note.eq(valid & (rx.kind == FlitKind.PASS) & ((rx.chan == PassWord.LANE) | mask.commit)),
-        mask.second.eq((rx.chan == PassWord.LANE) & rx.data[60]),
+        mask.second.eq((rx.chan == PassWord.LANE) & rx.data[60] if engine.lanes > 1 else 0),
         mask.commit.eq(rx.chan == PassWord.COMMIT), mask.lane.eq(rx.lane), mask.pos.eq(rx.data[20:36]), mask.slot.eq(rx.data[36:52]),
         is_sum.eq(valid & (rx.kind == FlitKind.SUM)), collect.sum_valid.eq(is_sum & ~counts),
         collect.max_valid.eq(valid & (rx.kind == FlitKind.MAX)),

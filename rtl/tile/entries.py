@@ -97,9 +97,9 @@ def vector_entry(m, entry, word, desc, tile, r):
         with m.Case(Cast.ALL):
             m.d.comb += [entry.lo.eq(0), entry.hi.eq(tile.count - 1)]
         with m.Case(Cast.GROUP):
-            m.d.comb += [entry.lo.eq(tile.group_lo), entry.hi.eq(tile.group_hi)]
+            m.d.comb += [entry.lo.eq(tile.group_lo), entry.hi.eq(tile.group_hi), entry.end.eq(tile.group_end)]
         with m.Default():
-            m.d.comb += [entry.lo.eq(tile.index), entry.hi.eq(tile.index)]
+            m.d.comb += [entry.lo.eq(tile.index), entry.hi.eq(tile.index), entry.end.eq(Mux(tile.group_size == 1, tile.group_end, 0))]
     with m.Switch(run("rows")):
         with m.Case(Rows.SLOTS):
             m.d.comb += entry.n.eq(r.slot_rows)

@@ -67,6 +67,7 @@ VectorEntry = data.StructLayout({
     "send_addr": 12,  # LINEAR, QUERY: base + HEAD*send_h + quad0; SLOTS: base + group_index; OUTPUT: base + (head0+HEAD)*G*hdq + quad0
     "lo": 8,          # range of logical tiles
     "hi": 8,
+    "end": 8,         # ring stop where the flits end, see `flits`
     "row0": 20,       # global row of element 0 (logits)
     "quad0": 14,      # global quad of element 0 (stage reads)
     "noise": 1,       # the routine reads NOISE, once
@@ -91,7 +92,7 @@ LaneState = data.StructLayout({"token": 20, "pos": 16, "slot": 16, "ancestors": 
 #: attention geometry, place of this tile and filters (from the CSRs), constant while a model is loaded; `entry`: its first instruction.
 TileState = data.StructLayout({
     "index": 8, "count": 8, "group_lo": 8, "group_hi": 8, "group_size": 8, "group_index": 8,
-    "heads": 8, "head0": 8, "att_senders": 8, "group": 5, "gp_log2": 3, "hdq": 6, "rounds_log2": 2, "entry": 10,
+    "heads": 8, "head0": 8, "att_senders": 8, "group": 5, "gp_log2": 3, "hdq": 6, "rounds_log2": 2, "entry": 10, "group_end": 8,
     "top_k": 7, "min_p": 1,  # filters; 0 on a tile that does not sample
 })
 

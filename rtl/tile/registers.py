@@ -15,7 +15,7 @@ CSR_FIELDS = {
     Csr.TILE_INDEX: "index", Csr.TILE_COUNT: "count", Csr.GROUP_LO: "group_lo", Csr.GROUP_HI: "group_hi",
     Csr.GROUP_SIZE: "group_size", Csr.GROUP_INDEX: "group_index", Csr.LOCAL_HEADS: "heads", Csr.HEAD0: "head0",
     Csr.ATT_SENDERS: "att_senders", Csr.GROUP: "group", Csr.GP_LOG2: "gp_log2", Csr.HDQ: "hdq",
-    Csr.ROUNDS_LOG2: "rounds_log2", Csr.TOP_K: "top_k", Csr.MIN_P: "min_p", Csr.ENTRY: "entry",
+    Csr.ROUNDS_LOG2: "rounds_log2", Csr.TOP_K: "top_k", Csr.MIN_P: "min_p", Csr.ENTRY: "entry", Csr.GROUP_END: "group_end",
 }
 #: Those that are there only where passes may sample.
 OF_SAMPLING = (Csr.TOP_K, Csr.MIN_P)
@@ -44,7 +44,8 @@ class TileRegisters(wiring.Component):
 
     Parameters
     ----------
-    lanes: M. sampling: passes may sample; without it `sample`, `seed` and the filters stay 0.
+    lanes: M; with one nothing can be drafted, so `draft` and `second` stay 0, and synthesis leaves out what serves them.
+    sampling: passes may sample; without it `sample`, `seed` and the filters stay 0.
 
     Members
     -------
@@ -93,9 +94,10 @@ class TileRegisters(wiring.Component):
             m.d.sync += [
                 self.pass_state.positions.eq(rx.data[:3] + 1), self.pass_state.measure.eq(rx.data[3]),
                 self.pass_state.want.eq(rx.data[8:16]), self.pass_state.hwm.eq(rx.data[16:32]),
-                self.pass_state.counted.eq(rx.data[32:40]), self.pass_state.draft.eq(rx.data[4]),
-                self.pass_state.second.eq(rx.data[6]),
+                self.pass_state.counted.eq(rx.data[32:40]),
             ]
+            if self._lanes > 1:
+                m.d.sync += [self.pass_state.draft.eq(rx.data[4]), self.pass_state.second.eq(rx.data[6])]
             if self._sampling:
                 m.d.sync += self.pass_state.sample.eq(rx.data[5])
         if self._sampling:

@@ -1,7 +1,7 @@
 """Counting semaphores of an engine's channels: how many contributions have arrived and not been waited for yet."""
 
-from amaranth.hdl import Array, Module, Mux, Signal
-from amaranth.lib import wiring
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..contract.isa import CHANNELS
@@ -13,14 +13,15 @@ LEVEL_BITS = 12
 class Semaphores(wiring.Component):
     """One counter per channel, raised by `post` and lowered by `take`.
 
-    A post is counted from the next cycle on. `enough` is combinational: the level of `chan` is at least `count`. `take` subtracts `count`
-    from it at the end of the cycle and is allowed only while `enough` is high; a post to the same channel in that cycle is not lost. A
-    level wraps at 2**LEVEL_BITS. Reset clears all levels. Nothing toggles while neither input strobes.
+    A post is counted from the next cycle on. `enough` is combinational: the level of `chan` is at least `count`, and nothing is posted in
+    this cycle, as the levels are in a memory that is written at one place a cycle. `take` subtracts `count` from the level at the end of
+    the cycle and is allowed only while `enough` is high. A level wraps at 2**LEVEL_BITS. Reset clears all levels. Nothing toggles while
+    neither input strobes.
 
     Members
     -------
     post, post_chan: In. One contribution to a channel has arrived.
-    chan, count: In. Channel in question and the contributions asked of it (0 is always satisfied).
+    chan, count: In. Channel in question and the contributions asked of it.
     enough: Out. take: In.
     """
 
@@ -33,12 +34,19 @@ class Semaphores(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        levels = Array(Signal(LEVEL_BITS, name=f"level_{c}") for c in range(CHANNELS))
+        m.submodules.levels = levels = memory.Memory(shape=LEVEL_BITS, depth=CHANNELS, init=[])
+        write, raised, asked = levels.write_port(), levels.read_port(domain="comb"), levels.read_port(domain="comb")
+        there = Signal(CHANNELS)  # channels that were written since reset; the others read as 0
+
+        def level(read):
+            return Mux(there.bit_select(read.addr, 1), read.data, 0)
+
         left = Signal(17)
-        m.d.comb += [left.eq(levels[self.chan] - self.count), self.enough.eq(~left[-1])]
-        for c in range(CHANNELS):
-            up, down = Signal(name=f"up_{c}"), Signal(name=f"down_{c}")
-            m.d.comb += [up.eq(self.post & (self.post_chan == c)), down.eq(self.take & (self.chan == c))]
-            with m.If(up | down):
-                m.d.sync += levels[c].eq(Mux(down, left[:LEVEL_BITS], levels[c]) + up)
+        m.d.comb += [
+            raised.addr.eq(self.post_chan), asked.addr.eq(self.chan), left.eq(level(asked) - self.count),
+            self.enough.eq(~left[-1] & ~self.post), write.en.eq(self.post | self.take),
+            write.addr.eq(Mux(self.post, self.post_chan, self.chan)), write.data.eq(Mux(self.post, level(raised) + 1, left)),
+        ]
+        with m.If(write.en):
+            m.d.sync += there.bit_select(write.addr, 1).eq(1)
         return m

@@ -21,7 +21,7 @@ COUNTED = 1
 def job_layout(lanes):
     """One instruction's worth of flits: the words of a RUN (`kind` DATA), or one value per lane (SUM, MAX, CAND), and a SYNC."""
     return data.StructLayout({
-        "kind": 3, "mode": 2, "addr": 12, "lo": 8, "hi": 8, "chan": 4, "quads": 14, "round": 8, "active": lanes,
+        "kind": 3, "mode": 2, "addr": 12, "lo": 8, "hi": 8, "end": 8, "chan": 4, "quads": 14, "round": 8, "active": lanes,
     })
 
 
@@ -140,7 +140,7 @@ class Sender(wiring.Component):
         # Two registers: what and where, then the address. A third one takes the flit that comes while `tx` is refused, so that nothing
         # in front of it depends on the ring in this cycle.
         s1_valid, s1_sync = Signal(), Signal()
-        s1_head = Signal(data.StructLayout({"kind": 3, "lo": 8, "hi": 8, "chan": 4}))
+        s1_head = Signal(data.StructLayout({"kind": 3, "lo": 8, "hi": 8, "end": 8, "chan": 4}))
         s1_addr, s1_factor, s1_lane, s1_data = Signal(12), Signal(8), Signal(3), Signal(64)
         spare_valid, spare, made = Signal(), Signal(Flit, reset_less=True), Signal(Flit)
         m.d.comb += s1_free.eq(~s1_valid | ~spare_valid)
@@ -148,13 +148,13 @@ class Sender(wiring.Component):
             m.d.sync += s1_valid.eq(emit | finish)
         with m.If(emit | finish):
             m.d.sync += [
-                s1_sync.eq(finish), s1_head.kind.eq(job.kind), s1_head.lo.eq(job.lo), s1_head.hi.eq(job.hi), s1_head.chan.eq(job.chan),
+                s1_sync.eq(finish), *(s1_head[name].eq(job[name]) for name in ("kind", "lo", "hi", "end", "chan")),
                 s1_addr.eq(Mux(finish, 0, s1["addr"])), s1_factor.eq(Mux(finish, 0, s1["factor"])),
                 s1_lane.eq(Mux(finish, 0, s1["lane"])), s1_data.eq(Mux(finish, 0, value)),
             ]
         m.d.comb += [
-            made.kind.eq(Mux(s1_sync, FlitKind.SYNC, s1_head.kind)), made.lo.eq(s1_head.lo), made.hi.eq(s1_head.hi),
-            made.chan.eq(s1_head.chan), made.lane.eq(s1_lane), made.data.eq(s1_data),
+            *(made[name].eq(s1_head[name]) for name in ("lo", "hi", "end", "chan")), made.lane.eq(s1_lane), made.data.eq(s1_data),
+            made.kind.eq(Mux(s1_sync, FlitKind.SYNC, s1_head.kind)),
             made.addr.eq((s1_addr + s1_factor * self.tile.hdq)[:12]),
         ]
         with m.If(~self.tx.valid | self.tx.ready):

@@ -127,7 +127,7 @@ class VectorEngine(wiring.Component):
             semaphores.chan.eq(entry.chan), semaphores.count.eq(entry.count),
             sends_words.eq((entry.op == Op.RUN) & entry.send), job.payload.kind.eq(Mux(entry.op == Op.RUN, FlitKind.DATA, kind)),
             job.payload.mode.eq(entry.send_mode), job.payload.addr.eq(entry.send_addr), job.payload.lo.eq(entry.lo),
-            job.payload.hi.eq(entry.hi), job.payload.chan.eq(entry.chan), job.payload.quads.eq(entry.n >> 2),
+            job.payload.hi.eq(entry.hi), job.payload.chan.eq(entry.chan), job.payload.end.eq(entry.end), job.payload.quads.eq(entry.n >> 2),
             job.payload.round.eq(entry.round), job.payload.active.eq(lanes_of.active),
             micro.proceed.eq((~sends_words | job.ready) & ~(entry.vec & mask.busy)),
         ]
@@ -138,7 +138,7 @@ class VectorEngine(wiring.Component):
         wanted = Signal(lanes)
         m.d.comb += wanted.eq(Cat(self.pass_state.want[k] & (self.pass_state.positions > k) for k in range(lanes)))
         with m.If(entry.op == Op.SENDCAND):
-            m.d.comb += [job.payload.active.eq(wanted), job.payload.lo.eq(CONDUCTOR), job.payload.hi.eq(CONDUCTOR)]
+            m.d.comb += [job.payload.active.eq(wanted), job.payload.lo.eq(CONDUCTOR), job.payload.hi.eq(CONDUCTOR), job.payload.end.eq(0)]
         if self._sampling:
             m.d.comb += [noise.want.eq(wanted), filters.want.eq(wanted)]
             with m.If(entry.op == Op.SENDCOUNT):

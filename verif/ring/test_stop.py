@@ -44,10 +44,10 @@ STOP = Bench(RingStop)
 RING = Bench(Ring, params=[{"stops": 1, "depth": 4}, {"stops": 2, "depth": 8}, {"stops": 5, "depth": 4}])
 
 
-def random_flits(generator, count, sources):
+def random_flits(generator, count, sources, ends=(0,)):
     for _ in range(count):
         word = generator.getrandbits(FLIT_BITS)
-        yield pack_flit(**{**unpack_flit(word), "src": generator.choice(sources)})
+        yield pack_flit(**{**unpack_flit(word), "src": generator.choice(sources), "end": generator.choice(ends)})
 
 
 def by_source(flits):
@@ -75,16 +75,21 @@ async def forwards_copies_and_removes_under_random_pauses(dut):
     sources = [Source(dut, name) for name in ("ring_in", "inject")]
     sinks = [Sink(dut, name) for name in ("ring_out", "deliver")]
     for pause, stall in ((0, 0), (0.5, 0.1), (0.1, 0.7), (0.4, 0.4)):
-        passing = list(random_flits(generator, 300, (*OTHERS, ME)))
-        mine = list(random_flits(generator, 150, (0, ME, 255)))
+        passing = list(random_flits(generator, 300, (*OTHERS, ME), (0, 0, ME, 8)))
+        mine = list(random_flits(generator, 150, (0, ME, 255), (0, 0, ME, 8)))
         for source, sink in zip(sources, sinks):
             source.pause, sink.stall = pause, stall
         sources[0].put(*passing)
         sources[1].put(*mine)
-        expected = [f for f in passing if unpack_flit(f)["src"] != ME]
-        expected += [pack_flit(**{**unpack_flit(f), "src": ME}) for f in mine]
+        expected = [f for f in passing if ME not in (unpack_flit(f)["src"], unpack_flit(f)["end"])]
+        mine = [pack_flit(**{**unpack_flit(f), "src": ME}) for f in mine]
+        near = [f for f in mine if unpack_flit(f)["end"]]
+        expected += [f for f in mine if unpack_flit(f)["end"] != ME]
         out = await sinks[0].take(len(expected))
-        assert await sinks[1].take(len(passing)) == passing
+        delivered = await sinks[1].take(len(passing) + len(near))
+        assert sorted(delivered) == sorted(passing + near)
+        assert [f for f in delivered if f not in near] == [f for f in passing if f not in near]
+        assert [f for f in delivered if f in near] == near
         assert by_source(out) == by_source(expected)
         await clock(dut, 20)
         assert not sinks[0].data and not sinks[1].data
@@ -100,6 +105,9 @@ async def every_way_takes_one_cycle(dut):
         ("ring_in", foreign, {"ring_out", "deliver"}),
         ("ring_in", mine, {"deliver"}),
         ("inject", pack_flit(src=3, data=18), {"ring_out"}),
+        ("ring_in", pack_flit(src=3, end=ME, data=19), {"deliver"}),
+        ("inject", pack_flit(src=3, end=7, data=20), {"ring_out", "deliver"}),
+        ("inject", pack_flit(src=3, end=ME, data=21), {"deliver"}),
     ):
         await drive(dut, **{f"{port}__valid": 1, f"{port}__payload": flit})
         assert int(getattr(dut, f"{port}__ready").value)
@@ -111,7 +119,7 @@ async def every_way_takes_one_cycle(dut):
                 assert int(getattr(dut, f"{name}__valid").value) == expected, (port, name, cycle)
                 if expected:
                     payload = int(getattr(dut, f"{name}__payload").value)
-                    assert payload == (mine if port == "inject" else flit)
+                    assert payload == (pack_flit(**{**unpack_flit(flit), "src": ME}) if port == "inject" else flit)
 
 
 @STOP.test()
@@ -172,14 +180,15 @@ async def delivers_everything_everywhere_in_order(dut):
     stops = range(params()["stops"])
     checker = RingChecker(number(i) for i in stops)
     generator = rng("traffic")
+    ends = (0, *(number(i) for i in stops))
     for i in stops:
         source = Source(dut, f"inject_{i}", pause=generator.choice((0, 0.3, 0.8)))
-        for flit in random_flits(generator, 200, range(256)):
+        for flit in random_flits(generator, 200, range(256), ends):
             checker.injected(number(i), flit)
             source.put(flit)
     sinks = [Sink(dut, f"deliver_{i}", stall=generator.choice((0, 0.3, 0.6))) for i in stops]
     for i, sink in enumerate(sinks):
-        for flit in await sink.take(200 * len(stops)):
+        for flit in await sink.take(checker.pending_at(number(i))):
             checker.delivered(number(i), flit)
     checker.finish()
     await clock(dut, 50)
@@ -199,7 +208,7 @@ async def a_ring_filled_to_the_brim_drains(dut):
     async def cycle(ready, sending):
         moved = 0
         for i in stops:
-            flit = pack_flit(lane=sent[i] % 8, data=sent[i])
+            flit = pack_flit(lane=sent[i] % 8, data=sent[i], end=(0, number((i + sent[i]) % len(stops)))[sent[i] % 3 == 2])
             getattr(dut, f"inject_{i}__payload").value = flit
             getattr(dut, f"inject_{i}__valid").value = int(sending)
             getattr(dut, f"deliver_{i}__ready").value = int(ready[i])
@@ -250,7 +259,7 @@ def test_depths_that_cannot_work_are_refused(depth):
 
 
 def test_the_struct_is_the_contract():
-    assert Flit.size == FLIT_BITS == 121
+    assert Flit.size == FLIT_BITS == 130
     for name, width in FLIT_FIELDS.items():
         value = (1 << width) - 1
         assert Flit.const({name: value}).as_bits() == pack_flit(**{name: value})
@@ -262,8 +271,8 @@ def test_fields_that_do_not_fit_are_refused():
         pack_flit(lane=8)
     with pytest.raises(KeyError, match="no flit field"):
         pack_flit(tile=1)
-    with pytest.raises(ValueError, match="a flit has 121 bits"):
-        unpack_flit(1 << 121)
+    with pytest.raises(ValueError, match="a flit has 130 bits"):
+        unpack_flit(1 << 130)
 
 
 def test_the_checker_notices_what_it_is_for():

@@ -110,4 +110,5 @@ def _planes(i, d, block, descriptors, pass_, table):
 
 def _cast(i, tile):
     lo, hi = {Cast.ALL: (0, tile["count"] - 1), Cast.GROUP: (tile["group_lo"], tile["group_hi"]), Cast.SELF: (tile["index"],) * 2}[i.cast]
-    return {"lo": lo, "hi": hi}
+    near = i.cast == Cast.GROUP or i.cast == Cast.SELF and tile["group_size"] == 1
+    return {"lo": lo, "hi": hi, "end": tile["group_end"] if near else 0}

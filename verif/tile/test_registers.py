@@ -25,7 +25,7 @@ def random_flit(r, lanes):
 
 def apply(state, kind, chan, lane, addr, data):
     models, pass_, lanes, seed = state
-    sampling = params().get("sampling", True)
+    sampling, drafts = params().get("sampling", True), params()["lanes"] > 1
     if (kind, chan) == (FlitKind.LOAD, Space.CSR) and not addr >> PRECISION_BIT & 1:
         csr, second = Csr(addr & (1 << SECOND_BIT) - 1), addr >> SECOND_BIT
         name = CSR_FIELDS[csr]
@@ -35,7 +35,7 @@ def apply(state, kind, chan, lane, addr, data):
         lanes[lane] = {"token": data & 0xFFFFF, "pos": data >> 20 & 0xFFFF, "slot": data >> 36 & 0xFFFF, "ancestors": data >> 52 & 0xFF}
     elif (kind, chan) == (FlitKind.PASS, PassWord.START):
         pass_.update(positions=(data & 7) + 1, measure=data >> 3 & 1, want=data >> 8 & 0xFF, hwm=data >> 16 & 0xFFFF,
-                     counted=data >> 32 & 0xFF, draft=data >> 4 & 1, sample=data >> 5 & sampling, second=data >> 6 & 1)
+                     counted=data >> 32 & 0xFF, draft=data >> 4 & drafts, sample=data >> 5 & sampling, second=data >> 6 & drafts)
     elif (kind, chan) == (FlitKind.PASS, PassWord.BEGIN):
         seed[0] = data if sampling else 0
 
@@ -59,7 +59,7 @@ async def random_flits(dut):
     r, lanes = rng("flits"), params()["lanes"]
     state = ({}, {}), {}, [{} for _ in range(lanes)], [0]
     check(dut, state)
-    for _ in range(1500):
+    for _ in range(3000):
         kind, chan, lane, addr, data = drawn = random_flit(r, lanes)
         valid = r.random() < 0.8
         dut.rx_valid.value = int(valid)

@@ -37,11 +37,12 @@ class Jobs:
 
     def put(self, **fields):
         lo = self.r.randrange(200)
-        job = {"mode": 0, "addr": self.r.randrange(1 << 10), "lo": lo, "hi": lo + 1, "chan": self.r.randrange(CHANNELS), "quads": 0,
+        job = {"mode": 0, "addr": self.r.randrange(1 << 10), "lo": lo, "hi": lo + 1, "end": self.r.choice([0, 7]),
+               "chan": self.r.randrange(CHANNELS), "quads": 0,
                "round": self.r.randrange(8), "active": self.r.getrandbits(self.lanes), **fields}
         self.jobs.put(packed(job_layout(self.lanes), job))
         active = np.array([job["active"] >> k & 1 for k in range(self.lanes)], bool)
-        cast = {name: job[name] for name in ("lo", "hi", "chan")}
+        cast = {name: job[name] for name in ("lo", "hi", "end", "chan")}
         if job["kind"] == FlitKind.DATA:
             halves = [np.array([self.r.getrandbits(16) for _ in range(self.lanes)], np.uint16) for _ in range(4 * job["quads"])]
             self.halves += halves

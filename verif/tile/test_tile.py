@@ -8,6 +8,8 @@ from hayate.rtl.contract.flits import CONDUCTOR, FlitKind, pack_flit, unpack_fli
 from hayate.rtl.contract.isa import (
     BANK_SHIFT,
     DESCRIPTOR,
+    PRECISION_BIT,
+    SECOND_BIT,
     STAGE_BIT,
     ASrc,
     Counter,
@@ -55,6 +57,11 @@ class Ring:
 
     def load(self, space, addr, data, stop=STOP):
         self.send(kind=FlitKind.LOAD, lo=stop, hi=stop, chan=space, addr=addr, data=data)
+
+    def record(self, record):
+        """A record of the loader, for a tile that is not at the ring stop where the loader takes it to be."""
+        of_stop = record.space == Space.CSR and record.addr & (1 << SECOND_BIT) - 1 == Csr.GROUP_END and record.addr < 1 << PRECISION_BIT
+        self.load(record.space, record.addr, STOP if of_stop else record.data)
 
     def load_wide(self, space, index, word):
         for half in range(2):
@@ -134,7 +141,7 @@ def load_model(ring, config=CONFIG, filters=False):
 
     placement = place(image(), config, filters=filters)
     for record in placement.loads(kv=False):
-        ring.load(record.space, record.addr, record.data)
+        ring.record(record)
     return image(), placement
 
 

@@ -22,7 +22,7 @@ async def two_models_equal_golden(dut):
     image = drafted(copies="fp16")
     placement = place(image, CONFIG)
     for record in placement.loads(kv=False):
-        ring.load(record.space, record.addr, record.data)
+        ring.record(record)
     await ring.source.drained()
     first = Golden(image, lanes=CONFIG.lanes, slots=placement.slots)
     second = Golden(image.draft, lanes=CONFIG.lanes, slots=-(-placement.context // 4) * 4)

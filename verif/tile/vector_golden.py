@@ -145,7 +145,7 @@ class VectorGolden:
     def execute(self, entry):
         lanes = self._lanes(entry)
         active = [k for k, (_, a) in enumerate(lanes) if a]
-        cast = {"lo": entry["lo"], "hi": entry["hi"], "chan": entry["chan"]}
+        cast = {name: entry[name] for name in ("lo", "hi", "end", "chan")}
         match entry["op"]:
             case Op.V_WAIT:
                 assert self.ready(entry)
@@ -174,7 +174,7 @@ class VectorGolden:
             case Op.SELECT:
                 self.filters.select(self._wanted())
             case Op.SENDCAND:
-                cast |= {"lo": CONDUCTOR, "hi": CONDUCTOR}
+                cast |= {"lo": CONDUCTOR, "hi": CONDUCTOR, "end": 0}
                 for k in self._wanted():
                     value, row = self.best[k] or (LOWEST, NO_ROW)
                     self._send(FlitKind.CAND, cast, lane=k, data=int(bits(value)) | row << 32)
@@ -268,7 +268,7 @@ class VectorGolden:
 
     def _words(self, entry, halves, lanes, active):
         gp, hdq = self.tile["gp_log2"], self.tile["hdq"]
-        cast = {"lo": entry["lo"], "hi": entry["hi"], "chan": entry["chan"]}
+        cast = {name: entry[name] for name in ("lo", "hi", "end", "chan")}
         for q in range(len(halves) // 4):
             for k in np.flatnonzero(active):
                 lane, addr, k = int(k), entry["send_addr"] + q, int(k)

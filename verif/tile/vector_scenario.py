@@ -28,7 +28,7 @@ class Step:
 def entry(op, **fields):
     blank = dict.fromkeys(
         ("chan", "count", "routine", "length", "n", "vec", "landing", "round", "sumscale", "s_in", "s_out", "send", "send_mode",
-         "send_addr", "lo", "hi", "row0", "quad0", "noise", "slide"), 0)
+         "send_addr", "lo", "hi", "end", "row0", "quad0", "noise", "slide"), 0)
     return {"op": op, "vl": 8, **blank, **fields}
 
 
@@ -58,7 +58,7 @@ class Pass:
         self.want = r.getrandbits(lanes)
         self.hwm = r.randint(1, MAX_SLOTS)
         self.seed = r.getrandbits(64)
-        self.second = int(r.random() < 0.3)  # of the second model, on a tile where both have the same geometry
+        self.second = int(lanes > 1 and r.random() < 0.3)  # of the second model, on a tile where both have the same geometry
         slots = r.sample(range(MAX_SLOTS), 2 * lanes)
         self.states = [{"token": r.getrandbits(20), "pos": r.randrange(80), "slot": s, "ancestors": r.getrandbits(lanes) | 1 << k}
                        for k, s in enumerate(slots[:lanes])]
@@ -90,7 +90,8 @@ class Pass:
 
     def _send(self, mode=SendMode.LINEAR, **fields):
         lo = self.r.randrange(3)
-        where = {"send_addr": self.r.randrange(64), "lo": lo, "hi": lo + 1, "chan": self.r.randrange(CHANNELS)}
+        where = {"send_addr": self.r.randrange(64), "lo": lo, "hi": lo + 1, "end": self.r.choice([0, 9]),
+                 "chan": self.r.randrange(CHANNELS)}
         return {"send": 1, "send_mode": mode, **where, **fields}
 
     def _sum(self, vec=0, J=0):

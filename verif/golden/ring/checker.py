@@ -1,4 +1,4 @@
-"""Order-free reference of the ring: every flit is delivered once at every stop, those of one source in order."""
+"""Order-free reference of the ring: every flit is delivered once at every stop on its way, those of one source in order."""
 
 from collections import deque
 
@@ -12,8 +12,9 @@ class RingError(AssertionError):
 class RingChecker:
     """Follows a ring of the given stops from outside.
 
-    Call `injected` when a stop has taken a flit from its tile and `delivered` when it has handed one over, in the order of time, and
-    `finish` when all is quiet. Nothing is assumed about how long anything takes or how different sources interleave.
+    `stops` come in the order of the ring; a flit's `end` is 0 or one of them. Call `injected` when a stop has taken a flit from its tile
+    and `delivered` when it has handed one over, in the order of time, and `finish` when all is quiet. Nothing is assumed about how long
+    anything takes or how different sources interleave.
     """
 
     def __init__(self, stops):
@@ -22,11 +23,20 @@ class RingChecker:
             raise ValueError(f"stops: numbers must differ, got {self.stops}")
         #: (source, stop) → flits that still have to be delivered there
         self.waiting = {(source, stop): deque() for source in self.stops for stop in self.stops}
+        #: the same for flits with an end, at their source: they need not keep behind the others there
+        self.near = {stop: deque() for stop in self.stops}
 
     def injected(self, stop: int, flit: int):
         """The stop took ``flit``, an integer as `pack_flit` makes it; its ``src`` does not matter."""
-        word = pack_flit(**{**unpack_flit(flit), "src": stop})
-        for receiver in self.stops:
+        fields = {**unpack_flit(flit), "src": stop}
+        word, end, at = pack_flit(**fields), fields["end"], self.stops.index(stop)
+        around = [*self.stops[at + 1:], *self.stops[:at]]
+        if not end:
+            self.waiting[stop, stop].append(word)
+        else:
+            self.near[stop].append(word)
+            around = around[:around.index(end) + 1] if end != stop else []
+        for receiver in around:
             self.waiting[stop, receiver].append(word)
 
     def delivered(self, stop: int, flit: int):
@@ -34,7 +44,7 @@ class RingChecker:
         source = unpack_flit(flit)["src"]
         if source not in self.stops:
             raise RingError(f"stop {stop} delivered a flit of stop {source}, which is not on the ring")
-        queue = self.waiting[source, stop]
+        queue = self.near[stop] if source == stop and unpack_flit(flit)["end"] else self.waiting[source, stop]
         if not queue:
             raise RingError(f"stop {stop} delivered {unpack_flit(flit)}, but nothing of stop {source} was on its way")
         expected = queue.popleft()
@@ -44,10 +54,14 @@ class RingChecker:
     @property
     def pending(self) -> int:
         """Deliveries still to come, over all stops."""
-        return sum(len(queue) for queue in self.waiting.values())
+        return sum(len(queue) for queue in (*self.waiting.values(), *self.near.values()))
+
+    def pending_at(self, stop: int) -> int:
+        """Deliveries still to come at one stop."""
+        return sum(len(queue) for (_, receiver), queue in self.waiting.items() if receiver == stop) + len(self.near[stop])
 
     def finish(self):
         """RingError when something was injected and not delivered everywhere."""
-        lost = {key: len(queue) for key, queue in self.waiting.items() if queue}
+        lost = {key: len(queue) for key, queue in [*self.waiting.items(), *self.near.items()] if queue}
         if lost:
             raise RingError(f"not delivered, by (source, stop): {lost}")
