@@ -16,7 +16,7 @@ from hayate.precision_picture import finish
 ROOT = Path(__file__).resolve().parent.parent
 FOUND = ROOT / "docs" / "speculation.json"
 PICTURE = ROOT / "docs" / "speculation.svg"
-NAMES = {"ngram": "n-gram chain", "ngram_tree": "n-gram tree", "nested": "nested INT4"}
+NAMES = {"ngram": "n-gram chain", "ngram_tree": "n-gram tree", "nested": "nested INT4", "draft": "py-pico"}
 #: accepted nodes -> colour: Okabe and Ito's, which colour-blind readers tell apart.
 COLOURS = ("#f0e442", "#56b4e9", "#0072b2", "#cc79a7", "#009e73", "#e69f00", "#d55e00", "#8c959f")
 
