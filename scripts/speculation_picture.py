@@ -47,7 +47,7 @@ def describe(found):
     """Alternative text: what the picture shows, in numbers."""
     lines = []
     for precision, part in panels(found).items():
-        for name in NAMES:
+        for name in (name for name in NAMES if name in part):
             s = part[name]
             counts = ", ".join(f"{count} with {n}" for n, count in enumerate(s["accepted_lengths"]))
             lines.append(f"{precision.upper()}, {NAMES[name]}: speed-up {s['speedup']:.2f}, passes by accepted nodes: {counts}.")
@@ -62,7 +62,7 @@ def draw(found, path):
     matplotlib.rcParams.update({"svg.hashsalt": "hayate", "svg.fonttype": "none", "font.family": "sans-serif", "font.size": 9})
     from matplotlib import pyplot
 
-    bars = [(precision, name, part[name]) for precision, part in panels(found).items() for name in NAMES]
+    bars = [(precision, name, part[name]) for precision, part in panels(found).items() for name in NAMES if name in part]
     count = len(panels(found))
     figure = pyplot.figure(figsize=(7.6, 0.9 + 0.33 * len(bars) + 0.3 * count))
     axes = figure.add_axes((0.2, 0.02, 0.5, 0.96))

@@ -8,6 +8,7 @@ import pytest
 from hayate.bench_adversary import DRAFTERS
 
 
+@pytest.mark.nightly
 def test_bench_adversary(builds, cli, tiny, work):
     outcome = cli("bench", "adversary", "--model", tiny, "--config", "unit", "--tokens", "40", "--json", "a.json")
     assert outcome.code == 0, outcome.err

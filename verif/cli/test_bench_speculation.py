@@ -108,6 +108,7 @@ def test_bench_speculation(builds, cli, tiny, work, monkeypatch):
     assert "2 of 2: int8, speed-up ngram" in outcome.out
 
 
+@pytest.mark.nightly
 def test_bench_verify(builds, cli, tiny, work, monkeypatch):
     monkeypatch.setattr(bench_verify, "TEXT", "abab")
     outcome = cli("bench", "verify", "--model", tiny, "--config", "unit", "--tokens", "32", "--precision", "int4", "--json", "v.json")
