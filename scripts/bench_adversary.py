@@ -11,7 +11,6 @@ from rich.table import Table
 from hayate.compiler.cost import draft_cost, pass_costs
 from hayate.compiler.shares import Geometry
 from hayate.compiler.usage import require_formats
-from hayate.rtl.contract.config import load_config
 from hayate.rtl.contract.errors import HayateError
 from hayate.verif.golden.conductor.draft import require_drafter
 from hayate.verif.golden.conductor.generate import check_request
@@ -19,8 +18,9 @@ from hayate.verif.golden.conductor.generate import generate as golden
 from hayate.verif.golden.conductor.governor import Governor
 
 from . import models, prompts
-from .output import require_writable, write_json
-from .progress import Steps, console
+from .bench_setup import opened
+from .output import write_json
+from .progress import Steps
 
 DRAFTERS = ("ngram", "nested")
 TOKENS = 8  # at least, so that there is something to draft
@@ -62,12 +62,7 @@ def run(model, config, overrides, tokens, precision, sim, json):
     """Measure with a prompt of one token, print the table and write the JSON: what `measure` returns, and `setup`. Raises HayateError."""
     if tokens < TOKENS:
         raise HayateError("--tokens", "", f"{tokens} is not at least {TOKENS}", "leave the option out for its default")
-    require_writable(json, "--json")
-    sizes = load_config(config, overrides)
-    people = console(json)
-    say = Steps(people)
-    with say(f"compiling {model}"):
-        image = models.load(model)
+    image, sizes, people, say = opened(model, config, overrides, json)
     prompt = models.Text(image).encode(prompts.load(1)[0])[:1]
     check_request(image, [*prompt, *[0] * (tokens - 1)], tokens, Geometry.of(image.model, sizes).slots, sizes.lanes)
     Governor(image, precision)

@@ -7,13 +7,13 @@ had N positions. Its cycles are those from the first token of the pass before to
 from rich.table import Table
 
 from hayate.compiler.shares import Geometry
-from hayate.rtl.contract.config import load_config
 from hayate.rtl.contract.errors import HayateError
 from hayate.verif.golden.conductor.generate import check_request
 
 from . import models
-from .output import require_writable, write_json
-from .progress import Steps, console
+from .bench_setup import opened
+from .output import write_json
+from .progress import Steps
 
 TEXT = "def main(sys.argv[0], vars, vars, vars, vars,"
 TOKENS = 24
@@ -70,12 +70,7 @@ def run(model, config, overrides, tokens, precisions, sim, json):
     for name in names:
         if name not in ("fp16", "int8", "int4"):
             raise HayateError("--precision", "", f"{name!r} is not known", "use some of fp16,int8,int4")
-    require_writable(json, "--json")
-    sizes = load_config(config, overrides)
-    people = console(json)
-    say = Steps(people)
-    with say(f"compiling {model}"):
-        image = models.load(model)
+    image, sizes, people, say = opened(model, config, overrides, json)
     prompt = models.Text(image).encode(TEXT)
     check_request(image, [*prompt, *[0] * tokens], tokens, Geometry.of(image.model, sizes).slots, sizes.lanes)
     found = {name: measure(image, sizes, prompt, tokens, name, sim, say) for name in names}

@@ -182,3 +182,12 @@ class Sink(_Stream):
             if valid and ready:
                 self.data.append(value)
                 self._news.set()
+
+
+async def strobe(dut, name: str, **values):
+    """Set ports to `values`, and hold input `name` high for a cycle."""
+    for port, value in values.items():
+        getattr(dut, port).value = value
+    getattr(dut, name).value = 1
+    await clock(dut)
+    getattr(dut, name).value = 0

@@ -2,18 +2,10 @@
 
 from hayate.rtl.conductor.nodes import Node, Nodes
 from hayate.verif.bench import Bench, params, rng
-from hayate.verif.bench.drivers import clock, settle, start
+from hayate.verif.bench.drivers import settle, start, strobe
 from hayate.verif.golden.conductor import tree
 
 BENCH = Bench(lambda lanes: Nodes(lanes), params=[{"lanes": n} for n in (1, 2, 4, 8)])
-
-
-async def strobe(dut, name, **values):
-    for port, value in values.items():
-        getattr(dut, port).value = value
-    getattr(dut, name).value = 1
-    await clock(dut)
-    getattr(dut, name).value = 0
 
 
 async def shown(dut, lane):

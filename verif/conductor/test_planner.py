@@ -4,21 +4,13 @@ from hayate.rtl.conductor.feeder import FED
 from hayate.rtl.conductor.planner import Planner
 from hayate.rtl.contract.draft import Drafter
 from hayate.verif.bench import Bench, params, rng
-from hayate.verif.bench.drivers import Sink, clock, settle, start
+from hayate.verif.bench.drivers import Sink, clock, settle, start, strobe
 from hayate.verif.golden.conductor.draft import Nested, Ngram
 from hayate.verif.golden.conductor.utility import Utility
 
 DEPTH = 128
 BENCH = Bench(lambda lanes: Planner(lanes=lanes, depth=DEPTH), params=[{"lanes": 4}, {"lanes": 8}, {"lanes": 2}])
 ALONE = Bench(lambda: Planner(lanes=1, depth=DEPTH))
-
-
-async def strobe(dut, name, **values):
-    for port, value in values.items():
-        getattr(dut, port).value = value
-    getattr(dut, name).value = 1
-    await clock(dut)
-    getattr(dut, name).value = 0
 
 
 class Told:

@@ -70,6 +70,7 @@ class Pass:
             for k, s in enumerate(self.states[: self.positions])]
         self.begin += [{"kind": FlitKind.PASS, "chan": PassWord.START}]
         self.steps = []
+        self._maxima = {}  # flits that bring those of a round
         self._program()
 
     # Pieces.
@@ -186,11 +187,11 @@ class Pass:
         found = [{"kind": FlitKind.MAX, "lane": lane, "addr": J, "data": int(bits(value))}
                  for _ in range(3) for lane, value in enumerate(self.values(self.lanes))]
         found += [{"kind": FlitKind.MAX, "lane": r.randrange(self.lanes), "addr": J, "data": zero << 31} for zero in r.sample([0, 1, 1], 3)]
-        self._found = getattr(self, "_found", {}) | {J: found}
+        self._maxima[J] = found
 
     def _weigh(self, n, lanes):
         r, J = self.r, lanes["round"] % ROUNDS_AHEAD
-        self._wait(8 + J, self._found[J], 2)
+        self._wait(8 + J, self._maxima[J], 2)
         self._add(run("softmax", n, vl=r.choice([4, 16, 64]), s_out=-15, slide=J * MAX_SLOTS, **lanes, **self._send(SendMode.SLOTS)))
 
     def _output(self, n, lanes):
