@@ -25,6 +25,7 @@ from hayate.verif.golden.conductor.sample import inverse, log_share, require_fil
 
 from .progress import Steps
 
+SMALL = 16  # tiles x banks x lanes of a machine that is compiled without optimization
 CAUSES = [c.name.lower() for c in Counter if c <= Counter.IDLE]
 
 
@@ -88,14 +89,15 @@ def chip_text(config, root, say):
     return cache.text(make, key=f"chip {config.to_dict()}", files=files, root=root)
 
 
-def build(config, *, sim="verilator", waves="", say=Steps(), root=None, optimize="-O1"):  # noqa: B008
+def build(config, *, sim="verilator", waves="", say=Steps(), root=None, optimize=None):  # noqa: B008
     """The simulation of a configuration, found in the cache or built.
 
     Parameters
     ----------
     waves: "fst" or "vcd" for one that can record (Verilator falls back to VCD where FST's headers are missing).
     say: `Steps` that shows the slow ones. root: folder of all builds, `build/sim` unless given.
-    optimize: g++'s flag for the design. -O0 compiles in 60 % of the time of -O1 and simulates 60 % as fast.
+    optimize: g++'s flag for the design; None: -O1, and -O0 for machines of few PEs. -O0 compiles in 60 % of the time of -O1 and simulates
+        60 % as fast; a small machine is fast enough, and its compilation is most of the time that it takes.
 
     Returns a `runner.Build`. Raises HayateError when a tool is missing, BuildError when it refuses the design.
     """
@@ -108,6 +110,7 @@ def build(config, *, sim="verilator", waves="", say=Steps(), root=None, optimize
     from hayate.verif.system.sim_top import sim_top
 
     tools.find(sim)
+    optimize = optimize or ("-O0" if config.tiles * config.banks * config.lanes <= SMALL else "-O1")
     root = runner.default_root() if root is None else Path(root)
     chip = chip_text(config, root / "text", say)
     top = ("`define HAYATE_WAVES\n" if waves else "") + sim_top(config, ports(chip, "hayate"))
@@ -166,7 +169,7 @@ def draft_registers(lanes, speculate, nodes, branch, costs, spoil=False):
 def generate_rtl(image, config, prompt, tokens, *, sim="verilator", waves=None, wave_window=None, all_logits=False, end=(), load="file",
                  on_start=None, on_token=None, say=Steps(), root=None, timeout=None, precision="auto", quality=QUALITY,  # noqa: B008
                  pins=None, speculate="off", nodes=None, branch=None, costs=None, spoil=False, temperature=0.0, seed=0,
-                 min_p=None, top_k=None, optimize="-O1"):
+                 min_p=None, top_k=None, optimize=None):
     """Generate on the RTL.
 
     Parameters

@@ -22,7 +22,7 @@ def run(pytestconfig):
     root = pytestconfig.rootpath / "build" / "sim"
 
     def generation(model, config, prompt=PROMPT, tokens=6, pins=(), **options):
-        optimize = "-O1" if config == load_config(config.name) else "-O0"
+        optimize = None if config == load_config(config.name) else "-O0"
         return generate_rtl(model, config, list(prompt), tokens, root=root, timeout=PATIENCE, pins=dict(pins), optimize=optimize,
                             **{"all_logits": True, **options})
 
