@@ -12,6 +12,7 @@ from ..contract.noise import SEED_BITS
 from ..memory.parity import ParityMemory
 from ..ring.flit import FLIT_STREAM, Flit
 from .announcer import Announcer
+from .base import BASE_WRITES
 from .candidates import Candidates
 from .free_list import FreeList
 from .governor import Governor
@@ -22,7 +23,7 @@ from .tally import Tally
 from .verifier import Verifier
 
 COSTS = [f"costs_{n}" for n in range(MAX_LANES)]
-PLANNING = ("drafter", "spoil", "branch", "draft_control", "draft_cost", *COSTS)
+PLANNING = ("drafter", "spoil", "branch", "base", "draft_control", "draft_cost", *COSTS)
 
 
 class Conductor(wiring.Component):
@@ -52,9 +53,10 @@ class Conductor(wiring.Component):
     -------
     start, abort: In, commands. busy, done, full: Out; `done` stays until the next start, `full` tells that the context ended it.
     tiles (8), prompt_length, token_limit, context_limit (16 each), end_token (20), end_enable, all_logits, auto, matrices (16),
-        knob (32), drafter (2, a `Drafter`), draft_nodes (4, at most so many), spoil, branch (3), draft_control (as of `Planner`),
+        knob (32), drafter (2, a `Drafter`), draft_nodes (4, at most so many), spoil, branch (3), base, draft_control (as of `Planner`),
         draft_cost (12), costs_0 and so on (16 each, `costs` of `Utility`), sample, seed (64): In, constant while busy.
     prompt_write, prompt_addr (16), prompt_token (20): In. Writes the prompt buffer.
+    base_write, base_addr (13), base_data (32): In. Writes the drafter's base table, not while busy; a machine of one lane has none.
     matrix_write, matrix_addr (16), matrix_data (64): In. Writes the governor's table; as `load` of `Governor`, not while busy.
     look, look_matrix (10), look_kind (2): In. result: Out(64). As of `Governor`.
     tx: Out stream of Flit to the ring stop. rx_valid, rx: In, delivered flits; never refused.
@@ -77,9 +79,10 @@ class Conductor(wiring.Component):
             "start": In(1), "abort": In(1), "busy": Out(1), "done": Out(1), "full": Out(1),
             "tiles": In(8), "prompt_length": In(POSITION_BITS), "token_limit": In(POSITION_BITS), "context_limit": In(POSITION_BITS),
             "end_token": In(TOKEN_BITS), "end_enable": In(1), "all_logits": In(1), "drafter": In(2), "draft_nodes": In(4), "branch": In(3),
-            "spoil": In(1), "draft_control": In(1), "draft_cost": In(DRAFT_COST_BITS), **dict.fromkeys(COSTS, In(COST_BITS)),
+            "spoil": In(1), "base": In(1), "draft_control": In(1), "draft_cost": In(DRAFT_COST_BITS), **dict.fromkeys(COSTS, In(COST_BITS)),
             "chance_first": Out(16), "chance_more": Out(16),
             "prompt_write": In(1), "prompt_addr": In(POSITION_BITS), "prompt_token": In(TOKEN_BITS),
+            **{name: In(width) for name, width in BASE_WRITES.items()},
             "tx": Out(FLIT_STREAM), "rx_valid": In(1), "rx": In(Flit), "tokens": Out(TOKEN_STREAM), "token_level": Out(16),
             "fault": Out(1), "cycles": Out(32), "prefill_cycles": Out(32), "passes": Out(32), "draft_passes": Out(32),
             "proposed": Out(32), "accepted": Out(32), "siblings": Out(32), "turn": Out(16),
@@ -168,7 +171,7 @@ class Conductor(wiring.Component):
               for name in ("token_limit", "context_limit", "end_token", "end_enable", "draft_nodes")),
             self.token_level.eq(outlet.level), self.full.eq(outlet.full),
             self.fault.eq(prompt.error | damage | outlet.fault | planner.fault),
-            *(getattr(planner, name).eq(getattr(self, name)) for name in PLANNING),
+            *(getattr(planner, name).eq(getattr(self, name)) for name in (*PLANNING, *BASE_WRITES)),
             planner.clear.eq(slots.clear), planner.append.eq(feed | outlet.taken),
             planner.token.eq(Mux(feed, prompt.rd_data, outlet.emit.payload)), planner.position.eq(Mux(feed, position + filled, outlet.at)),
             planner.settle.eq(announcer.started), planner.verified.eq(verifier.done), planner.prompt.eq(prefill),

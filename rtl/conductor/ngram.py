@@ -1,21 +1,15 @@
 """The n-gram drafter: proposes a token tree from what followed the last tokens earlier in the same text."""
 
-from functools import reduce
-from operator import xor
-
-from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for
 
 from ..memory.parity import ParityMemory
+from .base import BASE_WRITES, BaseTable
+from .hash import MAX_SIZE_LOG2, TAG_BITS, TOKEN_BITS, keys
 
 ORDERS = 3
-TOKEN_BITS = 20
-TAG_BITS = 8
-MAX_SIZE_LOG2 = TOKEN_BITS - TAG_BITS
-#: for the newest token of a context, the one before it, and so on: the rotations of it that are XORed together.
-ROTATIONS = ((0, 4, 17), (5, 12), (2, 6, 13))
 
 #: a node of the tree: its parent is a lower node, 0 is the root; `last` says that none follows.
 NODE = data.StructLayout({"token": TOKEN_BITS, "parent": 3, "last": 1})
@@ -25,17 +19,6 @@ SETTLE_CYCLES = 4  # of a position
 FIRST_NODE = 4  # cycles from `propose` to the first node
 
 
-def keys(window, size_log2):
-    """Per order, shortest first: index and tag of the last tokens; `window` is the last three, newest first."""
-    word = Const(0, TOKEN_BITS)
-    found = []
-    for token, rotations in zip(window, ROTATIONS):
-        word = word ^ reduce(xor, (token.rotate_left(by) for by in rotations))
-        low = word[:MAX_SIZE_LOG2]
-        found.append((reduce(xor, (low[i:i + size_log2] for i in range(0, MAX_SIZE_LOG2, size_log2))), word[MAX_SIZE_LOG2:]))
-    return found
-
-
 class NgramDrafter(wiring.Component):
     """Keeps a text's tokens and, per order 1 to 3, a direct-mapped table of what followed the last tokens; proposes from them.
 
@@ -43,7 +26,8 @@ class NgramDrafter(wiring.Component):
     that cycle and nothing later, SETTLE_CYCLES = 4 a position, all orders at once, and 2 more. `clear` empties the tables, a word
     a cycle, once the insertion of a position or the proposal that is under way has ended.
 
-    A proposal's first node comes FIRST_NODE = 4 cycles after `propose`, then one a cycle while they are taken; `none` comes after 3. A
+    A proposal's first node comes FIRST_NODE = 4 cycles after `propose`, then one a cycle while they are taken, of the base table's one
+    every second cycle; `none` comes after 3. A
     `propose` while `busy` waits, and its time counts from the first cycle without. It may come in the cycle after the last `append`.
     Nothing is appended from `propose` to its last node or `none`. `settle` comes at any time but between `propose` and its first node or
     `none`. Reset forgets what is under way, not what the memories hold: a text begins with `clear`.
@@ -56,6 +40,8 @@ class NgramDrafter(wiring.Component):
     Members
     -------
     clear: In, strobe; a text begins. append: In, strobe, never refused; token (20), position (16): In; positions count up from 0.
+    base: In, the base table may be asked; constant while a text is written. base_write, base_addr (13), base_data (32): In, `load` of
+        `BaseTable`, not while a text is written.
     propose: In, strobe; want (4): nodes, at most M - 1; branch (3): nodes of the alternate's chain, if there is one.
     node: Out stream of NODE. none: Out, strobe: there is no node.
     settle: In, strobe. settling: Out, from the next cycle until all is inserted. busy: Out, settling, or `clear` is not yet done.
@@ -72,6 +58,7 @@ class NgramDrafter(wiring.Component):
             "clear": In(1), "append": In(1), "token": In(TOKEN_BITS), "position": In(16),
             "propose": In(1), "want": In(4), "branch": In(3), "node": Out(NODE_STREAM), "none": Out(1),
             "settle": In(1), "settling": Out(1), "busy": Out(1), "fault": Out(1),
+            "base": In(1), **{name: In(width) for name, width in BASE_WRITES.items()},
         }
         if inject:
             members["flip"] = In(1)
@@ -86,7 +73,8 @@ class NgramDrafter(wiring.Component):
         for k in range(1, ORDERS + 1):
             m.submodules[f"table_{k}"] = table = ParityMemory(entry_layout.size, 1 << self._size_log2, inject=self._inject)
             tables.append(table)
-        m.d.sync += self.fault.eq(history.error | Cat(table.error for table in tables).any())
+        m.submodules.base = base = BaseTable()
+        m.d.sync += self.fault.eq(history.error | base.fault | Cat(table.error for table in tables).any())
         if self._inject:
             m.d.comb += [memory.flip.eq(self.flip) for memory in (history, *tables)]
 
@@ -142,8 +130,11 @@ class NgramDrafter(wiring.Component):
 
         # The longest order that hits is the primary; the alternate is the first that differs. Of two hits the later one here counts.
         primary, alternate, forked = Signal(place), Signal(place), Signal()
+        speaks, known, word = Signal(), Signal(), Signal(TOKEN_BITS)  # the base table instead, its first token, then its next one
         for k, entry in enumerate(s3_entry):
             differs = Signal(name=f"differs_{k + 1}")
+            if k == 0:
+                m.d.comb += differs.eq(speaks & (entry.token != word))
             for longer in range(k + 1, ORDERS):
                 with m.If(s3_hit[longer]):
                     m.d.comb += differs.eq(entry.token != s3_entry[longer].token)
@@ -166,15 +157,30 @@ class NgramDrafter(wiring.Component):
             self.node.payload.token.eq(history.rd_data), self.node.payload.parent.eq(parent), self.node.payload.last.eq(index == nodes),
         ]
         here = Signal(place)
-        m.d.comb += [here.eq(Mux(choose, primary, Mux(turn, s4_alternate, cursor))), start.eq(Mux(choose | turn, here, home))]
+        begins, said = Signal(), Signal()  # a chain begins; the base table's node is taken, and another follows
+        m.d.comb += [
+            begins.eq(choose | turn), here.eq(Mux(choose, primary, Mux(turn, s4_alternate, cursor))), start.eq(Mux(begins, here, home)),
+        ]
         with m.If(step):
             m.d.comb += history.rd_addr.eq(here)
-            m.d.sync += [
-                home.eq(start), cursor.eq(Mux(here == newest, start, here + 1)),
-                index.eq(Mux(choose, 1, index + 1)), parent.eq(Mux(choose | turn, 0, index)),
-            ]
+            m.d.sync += [home.eq(start), cursor.eq(Mux(here == newest, start, here + 1))]
+        with m.If(choose | step | said):
+            m.d.sync += [index.eq(Mux(choose, 1, index + 1)), parent.eq(Mux(begins, 0, index))]
         with m.If(choose):
             m.d.sync += [s4_alternate.eq(alternate), trunk.eq(Mux(forked, split, nodes))]
+
+        # The base table's chain: while a node is offered, the table has said what comes behind it.
+        saying, asking, ends = Signal(), Signal(), Signal()
+        m.d.comb += [
+            base.load.eq(self.base_write), base.load_addr.eq(self.base_addr), base.load_data.eq(self.base_data),
+            base.newer.eq(Mux(take | saying, base.token, recent[0])), base.pair.eq(take | saying | (count > 1)),
+            base.older.eq(Mux(saying, word, Mux(take, recent[0], recent[1]))), base.look.eq(look | choose | asking),
+            ends.eq((index == trunk) | ~base.hit), speaks.eq(self.base & known & ~s3_hit[1:].any()),
+        ]
+        with m.If(take):
+            m.d.sync += known.eq(base.hit)
+        with m.If(take | said):
+            m.d.sync += word.eq(base.token)
 
         m.d.comb += self.busy.eq(dirty | sweeping | self.settling)
         with m.FSM(name="work"):
@@ -219,12 +225,30 @@ class NgramDrafter(wiring.Component):
                 m.next = "CHOOSE"
             with m.State("CHOOSE"):
                 m.d.comb += choose.eq(1)
-                with m.If(s3_hit.any() & (nodes != 0)):
+                with m.If(speaks & (nodes != 0)):
+                    m.next = "SAY"
+                with m.Elif(s3_hit.any() & (nodes != 0)):
                     m.d.comb += step.eq(1)
                     m.next = "OFFER"
                 with m.Else():
                     m.d.comb += self.none.eq(1)
                     m.next = "IDLE"
+            with m.State("SAY"):
+                last = ends & (trunk == nodes)
+                m.d.comb += [
+                    saying.eq(1), self.node.valid.eq(1), self.node.payload.token.eq(word), self.node.payload.last.eq(last), turn.eq(ends),
+                ]
+                with m.If(self.node.ready):
+                    m.d.comb += [said.eq(~ends), step.eq(ends & ~last)]
+                    m.next = "ASK"
+                    with m.If(ends):  # the alternate keeps its length
+                        m.d.sync += [trunk.eq(index), nodes.eq(nodes - trunk + index)]
+                        m.next = "OFFER"
+                    with m.If(last):
+                        m.next = "IDLE"
+            with m.State("ASK"):
+                m.d.comb += asking.eq(1)
+                m.next = "SAY"
             with m.State("OFFER"):
                 m.d.comb += self.node.valid.eq(1)
                 with m.If(self.node.ready):

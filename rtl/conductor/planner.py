@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..contract.config import MAX_LANES
 from ..contract.draft import COST_BITS, DRAFT_COST_BITS, FIRST_CHANCE, MORE_CHANCE, MOST_SECONDS, STEP_BITS, TABLE_LOG2, Drafter
+from .base import BASE_WRITES
 from .feeder import FED, Feeder
 from .ngram import NgramDrafter
 from .outlet import TOKEN_BITS
@@ -38,8 +39,8 @@ class Planner(wiring.Component):
 
     Members
     -------
-    drafter: In(2), a `Drafter`. spoil; branch (3), as of `NgramDrafter`; draft_control; draft_cost (12), costs_0 and so on (16 each), as of
-        `Utility`: In. Constant from `clear` to the text's end.
+    drafter: In(2), a `Drafter`. spoil; branch (3), base, as of `NgramDrafter`; draft_control; draft_cost (12), costs_0 and so on (16
+        each), as of `Utility`: In. Constant from `clear` to the text's end.
     clear: In, a strobe. append: In, a strobe; token (20), position (16): In, of the text, its prompt included. settle: In, a strobe, as
         of `NgramDrafter`.
     verified: In, a strobe: a pass has been verified, and its tokens are appended. With it: prompt: In, the pass was of the prompt;
@@ -50,13 +51,14 @@ class Planner(wiring.Component):
         fed_count (4): Out, as of `Feeder`. caught_up: Out, behind a pass's words: it is the last one before a node.
     grow: In, a level; choice, second: In(20), margin: In(16), what a pass that drafts has chosen, as of `Candidates`. add, grown: Out.
         node: Out(20), the token of one; parent: Out(3).
+    base_write, base_addr (13), base_data (32): In, as of `NgramDrafter`.
     first, more: Out(16), what `Utility` expects. fault: Out, as of `NgramDrafter` and `Feeder`.
     """
 
     def __init__(self, *, lanes, depth):
         self._lanes, self._depth = lanes, depth
         super().__init__({
-            "drafter": In(2), "spoil": In(1), "branch": In(3), "draft_control": In(1), "draft_cost": In(DRAFT_COST_BITS),
+            "drafter": In(2), "spoil": In(1), "branch": In(3), "base": In(1), "draft_control": In(1), "draft_cost": In(DRAFT_COST_BITS),
             **{f"costs_{n}": In(COST_BITS) for n in range(MAX_LANES)},
             "clear": In(1), "append": In(1), "token": In(TOKEN_BITS), "position": In(16), "settle": In(1),
             "verified": In(1), "prompt": In(1), "over": In(1), "room": In(4), "depth": In(3), "emitted": In(4),
@@ -64,6 +66,7 @@ class Planner(wiring.Component):
             "word": Out(stream.Signature(FED)), "fed": Out(16), "fed_count": Out(4), "caught_up": Out(1),
             "grow": In(1), "choice": In(TOKEN_BITS), "second": In(TOKEN_BITS), "margin": In(STEP_BITS + 1),
             "add": Out(1), "grown": Out(1), "node": Out(TOKEN_BITS), "parent": Out(3),
+            **{name: In(width) for name, width in BASE_WRITES.items()},
             "first": Out(16, init=FIRST_CHANCE), "more": Out(16, init=MORE_CHANCE), "fault": Out(1),
         })
 
@@ -104,6 +107,7 @@ class Planner(wiring.Component):
         nothing = Signal()  # the tables have answered that there is none
         m.d.comb += [
             ngram.clear.eq(self.clear), ngram.append.eq(self.append), ngram.token.eq(self.token), ngram.position.eq(self.position),
+            *(getattr(ngram, name).eq(getattr(self, name)) for name in ("base", *BASE_WRITES)),
             ngram.settle.eq(self.settle), ngram.propose.eq((planned | asked & ~self.planning) & self.grows),
             ngram.want.eq(Mux(shadow, 1, room)), ngram.branch.eq(self.branch), ngram.node.ready.eq(self.grow & ~self.drafting),
         ]

@@ -20,6 +20,13 @@ class Drafter(IntEnum):
 #: log2 of the entries of each n-gram table.
 TABLE_LOG2 = 9
 
+BASE_LOG2 = (9, 12)  # log2 of the entries of the base tables for contexts of one token and of two
+
+#: an entry of a base table, from bit 0 on: field -> width. Its address in LOAD space NGRAM is the index, in the table of one token with
+#: bit BASE_ONE_BIT set. Of one token, the index is its low bits and the tag the others; of two, both are those of the n-gram tables.
+BASE_ENTRY = {"token": 20, "tag": 20 - BASE_LOG2[0], "valid": 1}
+BASE_ONE_BIT = BASE_LOG2[1]
+
 #: nodes that a pass of M spends on alternatives, where there are any; the others go to the first choice's chain.
 BRANCH = {1: 0, 2: 0, 4: 0, 8: 1}
 

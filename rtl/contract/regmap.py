@@ -6,7 +6,7 @@ from enum import IntEnum
 from .config import MAX_LANES
 
 IDENT = 0x48595445  # "HYTE"
-VERSION = 3
+VERSION = 4
 
 AXIL_ADDR_BITS = 12
 AXI_ADDR_BITS = 40
@@ -92,6 +92,7 @@ REGISTERS = (
         ("BRANCH", 8, 3, "of these, for alternatives: a chain of the n-gram tables, or second best tokens of the model read as INT4"),
         ("CONTROL", 12, 1, "draft less, or nothing, where it does not pay by the table of costs"),
         ("SPOIL", 13, 1, "turn the lowest bit of every drafted token over, so that drafts are wrong: to measure what that costs"),
+        ("BASE", 14, 1, "the n-gram tables may ask the base table where they know nothing of the last two tokens"),
         ("COST", 16, 12, "of a pass that drafts, in 1/256 of a pass with one node; 0 where the drafter takes none"))),
     Register(0x0A4, "DRAFT_PASSES", "ro", "passes that only drafted"),
     Register(0x0A8, "PROPOSED", "ro", "nodes that were drafted and verified"),
@@ -113,7 +114,7 @@ BY_NAME = {r.name: r for r in REGISTERS}
 #: AXI4 load window: 64-bit beats, little-endian. Address = tile << 32 | space << 27 | addr << 3.
 LOAD_TILE_SHIFT = 32
 LOAD_SPACE_SHIFT = 27
-LOAD_SPACE_BITS = 3
+LOAD_SPACE_BITS = 4
 LOAD_ALL_TILES = 255
 
 
@@ -123,8 +124,9 @@ class LoadSpace(IntEnum):
     #: addr = 2*matrix + half, low half first: planes descriptor [9:0] | has an FP16 copy [10]; then sensitivities ERR [31:0] | HALF [63:32]
     GOVERNOR = 6
     PROMPT = 7  # addr = position in the prompt, data = token
+    NGRAM = 8  # the drafter's base table: addr and data as of `draft.BASE_ENTRY`
 
 
 def load_address(tile, space, addr):
-    """Byte address in the load window. `tile` is physical, or LOAD_ALL_TILES; any for PROMPT and GOVERNOR."""
+    """Byte address in the load window. `tile` is physical, or LOAD_ALL_TILES; any for the conductor's spaces."""
     return tile << LOAD_TILE_SHIFT | int(space) << LOAD_SPACE_SHIFT | addr << 3

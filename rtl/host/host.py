@@ -4,6 +4,7 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
+from ..contract.draft import BASE_ONE_BIT
 from ..contract.flits import CONDUCTOR, FlitKind
 from ..contract.isa import ENERGY_BIT, Space
 from .axi import Axi4, AxiLite
@@ -11,7 +12,8 @@ from .loader import FLIT_STREAM, Flit, Loader
 from .registers import FROM_CONDUCTOR, TO_CONDUCTOR, Registers, Token, present
 
 #: Ports from `Loader` to the conductor's memories.
-LOCAL_WRITES = {"prompt_write": 1, "prompt_addr": 16, "prompt_token": 20, "matrix_write": 1, "matrix_addr": 16, "matrix_data": 64}
+LOCAL_WRITES = {"prompt_write": 1, "prompt_addr": 16, "prompt_token": 20, "base_write": 1, "base_addr": BASE_ONE_BIT + 1, "base_data": 32,
+                "matrix_write": 1, "matrix_addr": 16, "matrix_data": 64}
 
 
 class HostPort(wiring.Component):
@@ -30,7 +32,8 @@ class HostPort(wiring.Component):
     -------
     s_axil: In(AxiLite). s_axi: In(Axi4). irq: Out, level. fault: In, a rising edge is one memory error.
     tx: Out stream of Flit. rx_valid, rx: In, delivered flits; never refused.
-    prompt_write, prompt_addr, prompt_token, matrix_write, matrix_addr, matrix_data: Out, as of `Loader`. tokens: In stream of Token.
+    prompt_write, prompt_addr, prompt_token, base_write, base_addr, base_data, matrix_write, matrix_addr, matrix_data: Out, as of
+    `Loader`. tokens: In stream of Token.
     and the ports of TO_CONDUCTOR (Out) and FROM_CONDUCTOR (In); those that are `present`.
     """
 

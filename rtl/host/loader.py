@@ -4,6 +4,7 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..contract.draft import BASE_LOG2, BASE_ONE_BIT
 from ..contract.flits import CONDUCTOR, FLIT_FIELDS, FlitKind
 from ..contract.regmap import LOAD_ALL_TILES, LOAD_SPACE_BITS, LOAD_SPACE_SHIFT, LOAD_TILE_SHIFT, LoadSpace
 from .axi import Axi4, Burst, Response
@@ -22,14 +23,14 @@ class Loader(wiring.Component):
     """AXI4 subordinate whose address space is the load window of `hayate.rtl.contract.regmap`.
 
     Each beat of a write burst becomes one LOAD flit, or, in space PROMPT, one write of the prompt buffer, or, in space GOVERNOR, one half
-    of an entry in the governor's table, both of which are called local here. INCR bursts count up within
-    the space, FIXED ones stay; WLAST ends a burst (AWLEN is not looked at). One beat a cycle as long as the ring takes the flits, and 3
+    of an entry in the governor's table, or, in space NGRAM, an entry of the drafter's base table; these are called local here. INCR bursts
+    count up within the space, FIXED ones stay; WLAST ends a burst (AWLEN is not looked at). One beat a cycle as long as the ring takes the flits, and 3
     cycles without one between bursts. A flit is offered, and a local word written, the cycle after its beat. The response comes after
     the ring has taken the burst's last flit, so whatever the host does next reaches the tiles behind it. Reset drops a burst in progress.
 
     Refused with SLVERR, as a whole: a burst that is neither INCR nor FIXED, whose size is not 8 bytes, whose address is not a multiple of 8
     bytes, names a space that cannot be written or a tile that is not there, or has a bit set that means nothing. Refused from that beat to
-    the end of the burst: a beat with a strobe low, or beyond prompt buffer or table. Refused beats are taken from the bus and go nowhere.
+    the end of the burst: a beat with a strobe low, or beyond the buffer or table. Refused beats are taken from the bus and go nowhere.
     Reads are answered with SLVERR and zeros on every beat. Attributes (lock, cache, protection) are not looked at.
 
     Parameters
@@ -42,6 +43,7 @@ class Loader(wiring.Component):
     bus: In(Axi4). tx: Out stream of Flit; its `data` changes only when a beat has been taken.
     hold: In, no beat is taken while it is high.
     prompt_write, prompt_addr (16), prompt_token (20): Out, `prompt_write` high for a cycle per token.
+    base_write, base_addr (13), base_data (32): Out, `base_write` high for a cycle per entry.
     matrix_write, matrix_addr (16), matrix_data (64): Out, `matrix_write` high for a cycle per half.
     """
 
@@ -52,6 +54,7 @@ class Loader(wiring.Component):
         super().__init__({
             "bus": In(Axi4()), "tx": Out(FLIT_STREAM), "hold": In(1),
             "prompt_write": Out(1), "prompt_addr": Out(16), "prompt_token": Out(20),
+            "base_write": Out(1), "base_addr": Out(BASE_ONE_BIT + 1), "base_data": Out(32),
             **({"matrix_write": Out(1), "matrix_addr": Out(16), "matrix_data": Out(64)} if matrices else {}),
         })
 
@@ -69,23 +72,24 @@ class Loader(wiring.Component):
             "zero": LOAD_TILE_SHIFT - LOAD_SPACE_SHIFT - space_bits, "tile": len(bus.awaddr) - LOAD_TILE_SHIFT,
         })
         asked = Signal(window)
-        to_all, to_prompt, to_matrix, refused = Signal(), Signal(), Signal(), Signal()
+        to_all, to_prompt, to_base, to_matrix, refused = Signal(), Signal(), Signal(), Signal(), Signal()
         m.d.comb += [
             asked.eq(bus.awaddr), to_all.eq(asked.tile == LOAD_ALL_TILES), to_prompt.eq(asked.space == LoadSpace.PROMPT),
-            to_matrix.eq(asked.space == LoadSpace.GOVERNOR),
+            to_matrix.eq(asked.space == LoadSpace.GOVERNOR), to_base.eq(asked.space == LoadSpace.NGRAM),
             refused.eq(
                 (asked.byte != 0) | (asked.zero != 0) | (bus.awsize != BEAT_BITS)
                 | ((bus.awburst != Burst.INCR) & (bus.awburst != Burst.FIXED))
                 | (to_matrix if not self._matrices else 0)
-                | ((asked.tile >= self._tiles) & ~to_all & ~to_prompt & ~to_matrix)
+                | (asked.space > int(max(LoadSpace)))
+                | ((asked.tile >= self._tiles) & ~to_all & ~to_prompt & ~to_base & ~to_matrix)
             ),
         ]
 
         # The burst in progress.
-        counts_up, prompt, matrix, bad = Signal(), Signal(), Signal(), Signal()
+        counts_up, prompt, base, matrix, bad = Signal(), Signal(), Signal(), Signal(), Signal()
         addr = Signal(addr_bits)  # of the next beat
         bad_beat = Signal()
-        beyond = prompt & (addr >= self._prompt_depth)
+        beyond = prompt & (addr >= self._prompt_depth) | base & (addr >= (1 << BASE_ONE_BIT) + (1 << BASE_LOG2[0]))
         if self._matrices:
             beyond |= matrix & (addr >= 2 * self._matrices)
         m.d.comb += bad_beat.eq(bad | ~bus.wstrb.all() | beyond)
@@ -94,8 +98,9 @@ class Loader(wiring.Component):
         flit = Signal(Flit)
         m.d.comb += [
             tx.payload.eq(flit), tx.payload.kind.eq(FlitKind.LOAD), self.prompt_addr.eq(flit.addr), self.prompt_token.eq(flit.data),
+            self.base_addr.eq(flit.addr), self.base_data.eq(flit.data),
         ]
-        m.d.sync += self.prompt_write.eq(0)
+        m.d.sync += [self.prompt_write.eq(0), self.base_write.eq(0)]
         if self._matrices:
             m.d.comb += [self.matrix_addr.eq(flit.addr), self.matrix_data.eq(flit.data)]
             m.d.sync += self.matrix_write.eq(0)
@@ -108,7 +113,7 @@ class Loader(wiring.Component):
                     stop = (asked.tile + 1)[:8]
                     m.d.sync += [
                         bus.bid.eq(bus.awid), addr.eq(asked.addr), counts_up.eq(bus.awburst == Burst.INCR),
-                        prompt.eq(to_prompt), matrix.eq(to_matrix), bad.eq(refused),
+                        prompt.eq(to_prompt), base.eq(to_base), matrix.eq(to_matrix), bad.eq(refused),
                         flit.chan.eq(asked.space), flit.lo.eq(Mux(to_all, 1, stop)), flit.hi.eq(Mux(to_all, MAX_TILES, stop)),
                     ]
                     m.next = "DATA"
@@ -116,7 +121,8 @@ class Loader(wiring.Component):
                 with m.If(bus.wvalid & bus.wready):
                     m.d.sync += [
                         bad.eq(bad_beat), addr.eq(addr + counts_up), flit.addr.eq(addr), flit.data.eq(bus.wdata),
-                        tx.valid.eq(~bad_beat & ~prompt & ~matrix), self.prompt_write.eq(~bad_beat & prompt),
+                        tx.valid.eq(~bad_beat & ~prompt & ~base & ~matrix), self.prompt_write.eq(~bad_beat & prompt),
+                        self.base_write.eq(~bad_beat & base),
                     ]
                     if self._matrices:
                         m.d.sync += self.matrix_write.eq(~bad_beat & matrix)

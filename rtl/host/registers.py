@@ -20,7 +20,7 @@ CounterSelect = data.StructLayout({"counter": 4, "tile": 8})
 TO_CONDUCTOR = {
     "start": 1, "abort": 1, "tiles": 8, "prompt_length": 16, "token_limit": 16, "context_limit": 16,
     "end_token": TOKEN_BITS, "end_enable": 1, "all_logits": 1, "auto": 1, "matrices": 16, "knob": 32,
-    "look": 1, "look_matrix": 10, "look_kind": 2, "drafter": 2, "draft_nodes": 4, "branch": 3, "spoil": 1,
+    "look": 1, "look_matrix": 10, "look_kind": 2, "drafter": 2, "draft_nodes": 4, "branch": 3, "spoil": 1, "base": 1,
     "sample": 1, "seed": 64, "draft_control": 1, "draft_cost": 12, **{f"costs_{n}": 16 for n in range(MAX_LANES)},
 }
 
@@ -87,7 +87,7 @@ class Registers(wiring.Component):
     -------
     bus: In(AxiLite). irq: Out, level: IRQ_STATUS & IRQ_ENABLE is not 0.
     start, abort, tiles, prompt_length, token_limit, context_limit, end_token, end_enable, all_logits, auto, matrices, knob, look,
-        look_matrix, look_kind, drafter, draft_nodes, branch, spoil, sample, seed, draft_control, draft_cost, costs_0 and so on: Out,
+        look_matrix, look_kind, drafter, draft_nodes, branch, spoil, base, sample, seed, draft_control, draft_cost, costs_0 and so on: Out,
         see TO_CONDUCTOR.
     busy, done, full, cycles, prefill_cycles, passes, token_level (entries in the token FIFO), governor_cycles, result, draft_passes,
         proposed, accepted, siblings, turn, chance_first, chance_more, lengths_0 and so on: In, see FROM_CONDUCTOR.
@@ -171,7 +171,7 @@ class Registers(wiring.Component):
         m.d.comb += [
             self.drafter.eq(stored["DRAFT", "DRAFTER"]), self.draft_nodes.eq(stored["DRAFT", "NODES"]),
             self.branch.eq(stored["DRAFT", "BRANCH"]), self.spoil.eq(stored["DRAFT", "SPOIL"]),
-            self.draft_control.eq(stored["DRAFT", "CONTROL"]),
+            self.base.eq(stored["DRAFT", "BASE"]), self.draft_control.eq(stored["DRAFT", "CONTROL"]),
             self.draft_cost.eq(stored["DRAFT", "COST"]),
             *(getattr(self, f"costs_{2 * n + odd}").eq(stored[f"COSTS_{n}", half])
               for n in range(MAX_LANES // 2) for odd, half in enumerate(("LOW", "HIGH"))),

@@ -6,7 +6,7 @@ import pytest
 from hayate.rtl.conductor.ngram import FIRST_NODE, NODE, SETTLE_CYCLES, NgramDrafter
 from hayate.verif.bench import Bench, params, rng
 from hayate.verif.bench.drivers import Sink, clock, settle, start
-from hayate.verif.golden.conductor.ngram import NgramTable
+from hayate.verif.golden.conductor.ngram import BaseTable, NgramTable
 from hayate.verif.golden.conductor.test_ngram import text
 
 DEPTH = 300
@@ -18,9 +18,10 @@ FAULTS = Bench(lambda: NgramDrafter(lanes=4, size_log2=4, depth=64, inject=True)
 class Text:
     """The same text in the drafter and in the golden tables."""
 
-    def __init__(self, dut, r):
+    def __init__(self, dut, r, base=None):
         self.dut, self.r = dut, r
-        self.golden = NgramTable(params()["size"], DEPTH)
+        self.golden = NgramTable(params()["size"], DEPTH, base)
+        dut.base.value = base is not None
 
     async def strobe(self, name, gap=0.0):
         await strobe(self.dut, name)
@@ -111,6 +112,36 @@ async def trees_equal_the_golden_tables(dut):
     assert not int(dut.fault.value) and not sink.data
 
 
+async def load(dut, base):
+    for dut.base_addr.value, dut.base_data.value in base.words():
+        dut.base_write.value = 1
+        await clock(dut)
+    dut.base_write.value = 0
+
+
+@BENCH.test()
+async def the_base_table_speaks_where_the_text_is_new(dut):
+    """Chains of it that run dry, alternates behind them, and the text's own where it knows two tokens."""
+    await start(dut)
+    r, lanes = rng("base"), params()["lanes"]
+    sink = Sink(dut, "node", stall=0.3)
+    trees, forks, short = 0, 0, 0
+    for vocabulary in (3, 12, 60):
+        tokens = text(r, 120, vocabulary)
+        known = sorted(set(tokens))
+        base = BaseTable([(r.choice([-1, *known]), r.choice(known), r.choice(known)) for _ in range(r.choice([1, 3]) * vocabulary)])
+        await strobe(dut, "clear")
+        await load(dut, base)
+        now = Text(dut, r, base)
+        for token in tokens:
+            await now.append(token, settled=r.random() < 0.5)
+            want = r.randrange(lanes)
+            tree = await now.propose(sink, want, r.randrange(8), settled=r.choice([None, "early", "late"]))
+            trees, forks = trees + bool(tree), forks + (sum(parent == 0 for _, parent in tree) == 2)
+            short += 0 < len(tree) < want
+    assert trees > 30 and (lanes == 2 or forks > 5 and short > 2)
+
+
 @BENCH.test()
 async def loops_of_every_period_and_branch(dut):
     """All tree shapes, around the wrap behind the last token."""
@@ -166,6 +197,22 @@ async def time_is_as_stated(dut):
         await clock(dut)
     await settle()
     assert not int(dut.node__valid.value)
+    # Nodes of the base table.
+    await until(lambda: not int(dut.busy.value))
+    base = BaseTable([(-1, token, token + 1) for token in range(100, 110)])
+    await load(dut, base)
+    dut.base.value = 1
+    await now.append(100)
+    await strobe(dut, "propose")
+    assert await until(lambda: int(dut.node__valid.value)) == FIRST_NODE - 1
+    for parent in range(most):
+        await settle()
+        node = NODE.from_bits(int(dut.node__payload.value))
+        assert int(dut.node__valid.value) and (node.token, node.last) == (101 + parent, parent == most - 1)
+        await clock(dut)
+        await settle()
+        assert not int(dut.node__valid.value)
+        await clock(dut)
     # A proposal that waits for the tables counts from the end of `busy`.
     await now.settle()
     await clock(dut)

@@ -124,13 +124,15 @@ async def a_generation_as_a_driver_runs_it(dut):
     host, loader, _ = await begin(dut)
     feed = Source(dut, "feed", pause=0.8)
     generator = rng("tokens")
-    written, entries = [], []
+    written, contexts, entries = [], [], []
 
     async def watch():
         while True:
             await clock(dut)
             if int(dut.prompt_write.value):
                 written.append((int(dut.prompt_addr.value), int(dut.prompt_token.value)))
+            if int(dut.base_write.value):
+                contexts.append((int(dut.base_addr.value), int(dut.base_data.value)))
             if int(dut.matrix_write.value):
                 entries.append((int(dut.matrix_addr.value), int(dut.matrix_data.value)))
 
@@ -145,6 +147,9 @@ async def a_generation_as_a_driver_runs_it(dut):
     data = generator.randbytes(64)
     assert (await loader.write(load_address(0, LoadSpace.GOVERNOR, 8), data)).resp == 0
     assert entries == [(8 + i, int.from_bytes(data[8 * i:8 * i + 8], "little")) for i in range(8)] and len(written) == 9
+    data = generator.randbytes(16)
+    assert (await loader.write(load_address(0, LoadSpace.NGRAM, 4096), data)).resp == 0
+    assert contexts == [(4096 + i, int.from_bytes(data[8 * i:8 * i + 4], "little")) for i in range(2)]
     for name, value in {"TILES": 4, "PROMPT_LENGTH": 9, "TOKEN_LIMIT": 40, "CONTEXT": 256, "IRQ_ENABLE": 1}.items():
         await host.write(name, value)
     await host.write("CONTROL", 1)

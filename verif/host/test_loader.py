@@ -4,6 +4,7 @@ import gc
 
 import pytest
 
+from hayate.rtl.contract.draft import BASE_ENTRY, BASE_LOG2
 from hayate.rtl.contract.flits import FLIT_BITS, FlitKind, pack_flit
 from hayate.rtl.contract.isa import Space
 from hayate.rtl.contract.regmap import LOAD_ALL_TILES, LoadSpace, load_address
@@ -15,6 +16,8 @@ PLAIN = Bench(Loader, params=[{"tiles": 5, "prompt_depth": 100, "matrices": 0}])
 
 OKAY, SLVERR = 0, 2
 FIXED, INCR, WRAP = 0, 1, 2
+BASE = sum(1 << bits for bits in BASE_LOG2)  # entries of the base table
+WIDTHS = {LoadSpace.PROMPT: 20, LoadSpace.GOVERNOR: 64, LoadSpace.NGRAM: sum(BASE_ENTRY.values())}
 
 
 def small(parameters) -> bool:
@@ -23,9 +26,9 @@ def small(parameters) -> bool:
 
 def expected(address, data, *, burst=INCR, size=3, bad_beats=(), tiles=MAX_TILES, prompt_depth=1 << 16, matrices=1 << 15):
     """Flits, local writes and response of one burst of 64-bit beats; `bad_beats` have a strobe low."""
-    tile, space, addr = address >> 32, address >> 27 & 7, address >> 3 & 0xFFFFFF
-    limit = {LoadSpace.PROMPT: prompt_depth, LoadSpace.GOVERNOR: 2 * matrices}.get(space)
-    if address & 7 or address >> 30 & 3 or size != 3 or burst not in (FIXED, INCR):
+    tile, space, addr = address >> 32, address >> 27 & 15, address >> 3 & 0xFFFFFF
+    limit = {LoadSpace.PROMPT: prompt_depth, LoadSpace.GOVERNOR: 2 * matrices, LoadSpace.NGRAM: BASE}.get(space)
+    if address & 7 or address >> 31 & 1 or space > max(LoadSpace) or size != 3 or burst not in (FIXED, INCR):
         return [], [], SLVERR
     if limit is None and tile >= tiles and tile != LOAD_ALL_TILES:
         return [], [], SLVERR
@@ -36,7 +39,7 @@ def expected(address, data, *, burst=INCR, size=3, bad_beats=(), tiles=MAX_TILES
         if beat in bad_beats or limit is not None and addr >= limit:
             return flits, writes, SLVERR
         if limit is not None:
-            writes.append((space, addr, word & 0xFFFFF if space == LoadSpace.PROMPT else word))
+            writes.append((space, addr, word & (1 << WIDTHS[space]) - 1))
         else:
             flits.append(pack_flit(kind=FlitKind.LOAD, lo=lo, hi=hi, chan=space, addr=addr, data=word))
         addr = (addr + (burst == INCR)) & 0xFFFFFF
@@ -44,7 +47,7 @@ def expected(address, data, *, burst=INCR, size=3, bad_beats=(), tiles=MAX_TILES
 
 
 class Local:
-    """Records the writes of the prompt buffer and of the governor's table."""
+    """Records the writes of the prompt buffer, the base table and the governor's table."""
 
     def __init__(self, dut):
         import cocotb
@@ -57,6 +60,8 @@ class Local:
                 await RisingEdge(dut.clk)
                 if int(dut.prompt_write.value):
                     self.data.append((LoadSpace.PROMPT, int(dut.prompt_addr.value), int(dut.prompt_token.value)))
+                if int(dut.base_write.value):
+                    self.data.append((LoadSpace.NGRAM, int(dut.base_addr.value), int(dut.base_data.value)))
                 if params().get("matrices", 1) and int(dut.matrix_write.value):
                     self.data.append((LoadSpace.GOVERNOR, int(dut.matrix_addr.value), int(dut.matrix_data.value)))
 
@@ -99,7 +104,7 @@ async def bursts_become_flits(dut):
         tile = generator.choice([0, 1, 4, LOAD_ALL_TILES] + ([] if made else [200, MAX_TILES - 1]))
         space = generator.choice([*range(6), *LoadSpace])
         beats = generator.choice([1, 1, 2, 3, generator.randint(1, 40)])
-        limit = {LoadSpace.PROMPT: 100, LoadSpace.GOVERNOR: 60}.get(space, 1 << 24)
+        limit = {LoadSpace.PROMPT: 100, LoadSpace.GOVERNOR: 60, LoadSpace.NGRAM: BASE}.get(space, 1 << 24)
         address = load_address(tile, space, generator.randrange(limit - beats))
         burst = generator.choice([INCR, INCR, FIXED])
         data = generator.randbytes(8 * beats)

@@ -1,5 +1,7 @@
 """Golden n-gram drafter: a token tree proposed from what followed the last tokens earlier in the same text."""
 
+from hayate.rtl.contract.draft import BASE_ENTRY, BASE_LOG2, BASE_ONE_BIT
+
 ORDERS = (3, 2, 1)  # tokens of context, longest first
 TOKEN_BITS = 20
 TAG_BITS = 8
@@ -30,6 +32,50 @@ def key(context, size_log2):
     return index, word >> MAX_SIZE_LOG2
 
 
+def base_key(context):
+    """(index, tag) of a context of one or two tokens, oldest first, in its base table."""
+    if len(context) == 1:
+        return context[0] & (1 << BASE_LOG2[0]) - 1, context[0] >> BASE_LOG2[0]
+    return key(context, BASE_LOG2[1])
+
+
+class BaseTable:
+    """What mostly follows one token and two in texts of the model's kind: two direct-mapped tables that do not change.
+
+    Parameters
+    ----------
+    rows: int [n, 3], (older, newer, token), older -1 in a context of one token. The first row that comes to an entry keeps it.
+    """
+
+    def __init__(self, rows):
+        self._tables = ({}, {})  # contexts of one token, of two: index -> (tag, token)
+        for older, newer, token in rows:
+            context = [int(newer)] if older < 0 else [int(older), int(newer)]
+            index, tag = base_key(context)
+            self._tables[len(context) - 1].setdefault(index, (tag, int(token)))
+
+    def look(self, text):
+        """The token that follows the last two of `text`, else the one that follows the last; None where neither is known."""
+        for k in (2, 1):
+            if len(text) >= k:
+                index, tag = base_key(text[-k:])
+                found, token = self._tables[k - 1].get(index, (None, 0))
+                if found == tag:
+                    return token
+        return None
+
+    def words(self):
+        """[(address, data)] of every entry, those without a context too, for LOAD space NGRAM."""
+        tag, valid = BASE_ENTRY["token"], BASE_ENTRY["token"] + BASE_ENTRY["tag"]
+        found = []
+        for table, bits, first in zip(self._tables, BASE_LOG2, (1 << BASE_ONE_BIT, 0)):
+            entries = [(0, 0)] * (1 << bits)
+            for index, entry in table.items():
+                entries[index] = (entry[0] | 1 << valid - tag, entry[1])
+            found += [(first + index, top << tag | token) for index, (top, token) in enumerate(entries)]
+        return found
+
+
 class NgramTable:
     """History of one generation and, for each order k, a direct-mapped table of what followed the last k tokens.
 
@@ -38,13 +84,13 @@ class NgramTable:
 
     Parameters
     ----------
-    size_log2: log2 of a table's entries, 1 to 12. depth: positions of the history.
+    size_log2: log2 of a table's entries, 1 to 12. depth: positions of the history. base: `BaseTable`, None: do without.
     """
 
-    def __init__(self, size_log2, depth):
+    def __init__(self, size_log2, depth, base=None):
         if not 1 <= size_log2 <= MAX_SIZE_LOG2:
             raise ValueError(f"a table has 2 to {1 << MAX_SIZE_LOG2} entries, not 2**{size_log2}")
-        self._size_log2, self._depth = size_log2, depth
+        self._size_log2, self._depth, self._base = size_log2, depth, base
         self.history = []
         self._tables = {k: {} for k in ORDERS}  # index -> (tag, latest, alt)
         self._settled = 0  # positions that are in the tables
@@ -81,11 +127,22 @@ class NgramTable:
         first that exists of: `alt` of that entry; then for each shorter order that hits, longest first, its `latest` if the token there is
         not the primary's first, else its `alt`. The last min(branch, nodes - 1) nodes are the alternate's, a chain of its own below node 0,
         unless there is no alternate. A chain is h[p], h[p + 1], ...; behind the last token of the history it goes on at p.
+
+        Where neither three tokens nor two hit, the primary chain is what the base table says, token by token, as far as it knows one; the
+        alternate is then that of order 1 as above.
         """
         hits = [entry for entry in map(self._look, ORDERS) if entry]
+        h = self.history
+        if nodes and self._base and not any(map(self._look, ORDERS[:2])) and (token := self._base.look(h)) is not None:
+            alternate = next((latest if h[latest] != token else alt for latest, alt in hits), 0)
+            branch, tree, text = min(branch, nodes - 1) if alternate else 0, [], h[-2:]
+            while token is not None and len(tree) < nodes - branch:
+                tree.append((token, len(tree)))
+                text = [*text, token]
+                token = self._base.look(text)
+            return tree + self._chain(alternate, branch, len(tree) + 1)
         if not hits or not nodes:
             return []
-        h = self.history
         (primary, alternate), *shorter = hits
         for latest, alt in shorter:
             alternate = alternate or (latest if h[latest] != h[primary] else alt)

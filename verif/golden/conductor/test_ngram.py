@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from hayate.verif.golden.conductor.ngram import MAX_SIZE_LOG2, ORDERS, NgramTable, key, rotate
+from hayate.verif.golden.conductor.ngram import MAX_SIZE_LOG2, ORDERS, BaseTable, NgramTable, base_key, key, rotate
 
 
 def text(r, length, vocabulary):
@@ -94,6 +94,37 @@ def test_the_alternate_is_what_came_before():
     assert table.propose(2, 7) == [(9, 0), (7, 0)]
     assert table.propose(1, 7) == [(9, 0)]
     assert table.propose(0, 0) == []
+
+
+def test_the_base_table_speaks_where_two_tokens_are_new():
+    table = NgramTable(9, 64, BaseTable([(-1, 3, 4), (3, 4, 5), (-1, 4, 9), (4, 5, 6), (8, 3, 7), (3, 4, 1)]))
+    for token in [3]:
+        table.append(token)
+    assert table.propose(3, 1) == [(4, 0), (5, 1), (6, 2)]
+    assert table.propose(7, 1) == [(4, 0), (5, 1), (6, 2)]  # nothing is known behind 6
+    for token in [2, 8, 3]:
+        table.append(token)
+    table.settle()
+    assert table.propose(4, 1) == [(7, 0), (2, 0)]  # two tokens before one; the alternate is what followed 3, and keeps its length
+    table.append(2)
+    assert table.propose(4, 2) == [(8, 0), (3, 1), (2, 2), (8, 3)]  # what followed 2 in the text: the base table knows nothing
+    for token in [8, 3, 3]:
+        table.append(token)
+    table.settle()
+    for token in [2, 8]:
+        table.append(token)
+    assert table.propose(2, 0) == [(3, 0), (3, 1)]  # the text itself knows what follows 2, 8
+
+
+def test_base_rows_keep_their_entries():
+    rows = [(1, 2, 3), (1, 2, 4), (-1, 2, 5), (-1, 2 + 512, 6)]
+    table = BaseTable(rows)
+    assert table.look([1, 2]) == 3 and table.look([2]) == table.look([7, 2]) == 5
+    assert table.look([514]) is None and table.look([9]) is None
+    words = dict(table.words())
+    assert len(words) == 4096 + 512 and sorted(words) == list(range(4608))
+    index, tag = base_key([1, 2])
+    assert {a: w for a, w in words.items() if w} == {4096 + 2: 1 << 31 | 5, index: 1 << 31 | tag << 20 | 3}
 
 
 def test_keys_do_not_crowd():

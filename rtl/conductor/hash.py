@@ -1,0 +1,23 @@
+"""Where the n-gram drafter's tables keep a context: index and tag, by XOR of rotated tokens."""
+
+from functools import reduce
+from operator import xor
+
+from amaranth.hdl import Const
+
+TOKEN_BITS = 20
+TAG_BITS = 8
+MAX_SIZE_LOG2 = TOKEN_BITS - TAG_BITS
+#: for the newest token of a context, the one before it, and so on: the rotations of it that are XORed together.
+ROTATIONS = ((0, 4, 17), (5, 12), (2, 6, 13))
+
+
+def keys(window, size_log2):
+    """Per order, shortest first: index and tag of the last tokens; `window` is the last ones, up to three, newest first."""
+    word = Const(0, TOKEN_BITS)
+    found = []
+    for token, rotations in zip(window, ROTATIONS):
+        word = word ^ reduce(xor, (token.rotate_left(by) for by in rotations))
+        low = word[:MAX_SIZE_LOG2]
+        found.append((reduce(xor, (low[i:i + size_log2] for i in range(0, MAX_SIZE_LOG2, size_log2))), word[MAX_SIZE_LOG2:]))
+    return found
