@@ -7,7 +7,7 @@ hold something from pass to pass: the constants.
 from dataclasses import dataclass, replace
 
 from hayate.rtl.contract.errors import HayateError
-from hayate.rtl.contract.image import DRAFT, TOKENIZER, Image, evaluate
+from hayate.rtl.contract.image import DRAFT, NGRAMS, TOKENIZER, Image, evaluate
 from hayate.rtl.contract.isa import FORMATS, ROUNDS_AHEAD
 from hayate.rtl.contract.layout import ceil_div, gp_log2
 
@@ -47,7 +47,7 @@ class Part:
 
 
 def pair(image, draft):
-    """`image` with `draft` as the model that drafts for it, without a tokenizer of its own.
+    """`image` with `draft` as the model that drafts for it, without a tokenizer or a base table of n-grams of its own.
 
     Raises HayateError naming the field of `draft` with which it cannot: it must know the same tokens, and a context as long.
     """
@@ -59,7 +59,8 @@ def pair(image, draft):
     if draft.model["context"] < image.model["context"]:
         raise HayateError(name, "max_position_embeddings", f"{draft.model['context']} positions, {image.model['name']} has "
                           f"{image.model['context']}", "give a model with a context as long")
-    return replace(image, draft=replace(draft, draft=None, tensors={k: t for k, t in draft.tensors.items() if k != TOKENIZER}))
+    tensors = {name: tensor for name, tensor in draft.tensors.items() if name not in (TOKENIZER, NGRAMS)}
+    return replace(image, draft=replace(draft, draft=None, tensors=tensors))
 
 
 def parts(image, config):

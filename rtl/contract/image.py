@@ -13,14 +13,16 @@ from functools import lru_cache
 
 import numpy as np
 
-from . import alu_ops, constants, filters, isa, layout, noise, precision
+from . import alu_ops, constants, draft, filters, isa, layout, noise, precision
 from .alu_ops import AluOp
 from .errors import HayateError
+from .image_checks import check_ngrams, check_tensors
 from .tensorfile import TensorFile, write_tensors
 
 FORMAT = "hayate-image"
-VERSION = 4
+VERSION = 5
 TOKENIZER = "tokenizer.json"  # tensor (uint8) that holds the tokenizer's JSON text
+NGRAMS = "ngrams"  # tensor (int32 [n, 3]) with the rows of the n-gram drafter's base table
 DRAFT = "draft."  # what the names of a draft model's tensors begin with in a file
 
 #: Kinds of descriptor: how the loader splits a matrix over tiles (`layout` has the arithmetic).
@@ -117,7 +119,7 @@ class Image:
     program: `Instr`; addresses may be ``("region", offset)``, `routine` is an index into `micros`, `desc` into `descriptors`.
         LOOP `skip` and SKIP `offset` are relative to their own instruction: target = index + value.
     micros: `Micro`, the routines one after the other; `routines`: name -> (first, length).
-    tensors: name -> array; see `Descriptor`, `Constant`; `TOKENIZER` where the model has one.
+    tensors: name -> array; see `Descriptor`, `Constant`; `TOKENIZER` and `NGRAMS` where the model has one.
     notes: what the compiler wants to tell (exponents chosen, weights flushed).
     draft: `Image` of the model that drafts for this one, None without; numbers and names in it are its own, as if it stood alone.
     """
@@ -137,6 +139,15 @@ class Image:
     def tokenizer_json(self):
         """Text of the tokenizer, None when the image has none."""
         return bytes(self.tensors[TOKENIZER]).decode() if TOKENIZER in self.tensors else None
+
+    @property
+    def ngrams(self):
+        """Rows of the n-gram drafter's base table, int32 [n, 3]: older and newer token of a context, and the token to propose behind it.
+
+        older is -1 in contexts of one token. The most valuable rows come first, and of two with one place in the table the first counts.
+        n = 0 where the model has none.
+        """
+        return self.tensors.get(NGRAMS, np.zeros((0, 3), np.int32))
 
     def descriptor(self, name):
         """(index, `Descriptor`) of that name; KeyError when there is none."""
@@ -184,7 +195,7 @@ class Image:
             raise HayateError(path, "contract", f"made for contract {str(meta.get('contract'))[:12]}, this machine has "
                               f"{contract_hash()[:12]}", "compile the model again")
         for name in file.names:
-            if file.dtype(name) not in ("F16", "F32", "U8", "I8"):
+            if file.dtype(name) not in ("F16", "F32", "U8", "I8", "I32"):
                 raise HayateError(path, name, f"type {file.dtype(name)} does not belong in an image", "compile the model again")
         tensors = {name: file.tensor(name) for name in file.names}
         part = ""
@@ -204,7 +215,8 @@ class Image:
             raise HayateError(path, part, f"damaged ({e})", "compile the model again") from None
         image = cls(**body, tensors=tensors, draft=draft)
         for one in (image, draft) if draft else (image,):
-            _check_tensors(path, one)
+            check_tensors(path, one)
+            check_ngrams(path, NGRAMS, one.ngrams, one.model)
         return image
 
 
@@ -214,28 +226,6 @@ def _body(image):
             "micros": [_micro_to_dict(m) for m in image.micros], "routines": image.routines,
             "descriptors": [dataclasses.asdict(d) for d in image.descriptors], "regions": [dataclasses.asdict(r) for r in image.regions],
             "constants": [dataclasses.asdict(c) for c in image.constants], "notes": image.notes}
-
-
-def _check_tensors(path, image):
-    """Raise HayateError unless every tensor that a descriptor names is there, of the right type and shape."""
-    for d in image.descriptors:
-        if d.tensor and (d.tensor not in image.tensors or image.tensors[d.tensor].ndim != 2
-                         or image.tensors[d.tensor].shape[0] != d.rows
-                         or image.tensors[d.tensor].shape[1] * image.tensors[d.tensor].itemsize != 8 * d.words):
-            raise HayateError(path, d.tensor, f"does not hold {d.rows} rows of {d.words} words", "compile the model again")
-        if d.planes:
-            _check_planes(path, image.tensors, d)
-
-
-def _check_planes(path, tensors, d):
-    """Raise HayateError unless the tensors of a descriptor's planes are there, of the right type and shape."""
-    if d.group not in precision.GROUPS:
-        raise HayateError(path, d.name, f"its planes have groups of {d.group}", "compile the model again")
-    k = 4 * d.words
-    for name, dtype, columns in ((f"{d.planes}.w8", np.int8, k), (f"{d.planes}.scale", np.float16, layout.ceil_div(k, d.group))):
-        if name not in tensors or tensors[name].dtype != dtype or tensors[name].shape != (d.rows, columns):
-            raise HayateError(path, name, f"does not hold {d.rows} rows of {columns} {np.dtype(dtype).name} values",
-                              "compile the model again")
 
 
 def _ref(value):
@@ -273,6 +263,7 @@ def contract_hash():
                if name.isupper() and isinstance(value, (int, float))}
     dump = {"enums": enums, "numbers": numbers, "formats": {op.name: f for op, f in isa.FORMATS.items()}, "micro": isa.MICRO,
             "descriptor": isa.DESCRIPTOR, "planes": isa.PLANES, "kinds": KINDS, "symbols": SYMBOLS, "spaces": SPACES,
+            "base": draft.BASE_LOG2,
             "fields": [[f.name for f in dataclasses.fields(c)] for c in (Image, Descriptor, Region, Constant)]}
     return hashlib.sha256(json.dumps(dump, sort_keys=True).encode()).hexdigest()
 

@@ -11,7 +11,7 @@ from hayate.compiler import compile_model
 from hayate.rtl.contract import image as image_module
 from hayate.rtl.contract import tensorfile
 from hayate.rtl.contract.errors import HayateError
-from hayate.rtl.contract.image import VERSION, Image, contract_hash
+from hayate.rtl.contract.image import NGRAMS, VERSION, Image, contract_hash
 from hayate.verif.models.tiny import write_tiny_model
 
 
@@ -53,14 +53,43 @@ def test_tokenizer_is_optional(tmp_path):
     assert compile_model(folder).tokenizer_json is None
 
 
+def test_ngrams_are_optional_and_come_back(image, tmp_path):
+    assert image.ngrams.shape == (0, 3) and image.ngrams.dtype == np.int32 and NGRAMS not in image.tensors
+    rows = np.array([[3, 63, 0], [0, 0, 7], [-1, 5, 63]], np.int32)
+    dataclasses.replace(image, tensors=image.tensors | {NGRAMS: rows}).save(tmp_path / "a.img")
+    again = Image.load(tmp_path / "a.img").ngrams
+    assert again.dtype == np.int32 and again.tolist() == rows.tolist()
+
+
+@pytest.mark.parametrize(
+    "rows, message",
+    [
+        (np.zeros((4, 2), np.int32), r"holds int32 values of shape \[4, 2\], not rows of 3 int32 values; compile the model again"),
+        (np.zeros(3, np.int32), r"holds int32 values of shape \[3\]"),
+        (np.zeros((1, 3), np.float32), r"holds float32 values of shape \[1, 3\]"),
+        (np.array([[1, 2, 64]], np.int32), "holds tokens outside the vocabulary of 64; compile the model again"),
+        (np.array([[64, 2, 1]], np.int32), "holds tokens outside the vocabulary"),
+        (np.array([[-2, 2, 1]], np.int32), "holds tokens outside the vocabulary"),
+        (np.array([[0, -1, 1]], np.int32), "holds tokens outside the vocabulary"),
+        (np.array([[0, 1, -1]], np.int32), "holds tokens outside the vocabulary"),
+    ],
+)
+def test_damaged_ngrams_are_refused(image, tmp_path, rows, message):
+    dataclasses.replace(image, tensors=image.tensors | {NGRAMS: rows}).save(tmp_path / "a.img")
+    with pytest.raises(HayateError, match=f"a.img: ngrams: {message}"):
+        Image.load(tmp_path / "a.img")
+
+
 def test_contract_hash_follows_the_contract(monkeypatch):
     before = contract_hash()
-    monkeypatch.setitem(image_module.isa.MICRO, "op", (0, 5))
-    contract_hash.cache_clear()
-    changed = contract_hash()
-    monkeypatch.undo()
-    contract_hash.cache_clear()
-    assert changed != before == contract_hash()
+    for change in (lambda: monkeypatch.setitem(image_module.isa.MICRO, "op", (0, 5)),
+                   lambda: monkeypatch.setattr(image_module.draft, "BASE_LOG2", (9, 11))):
+        change()
+        contract_hash.cache_clear()
+        changed = contract_hash()
+        monkeypatch.undo()
+        contract_hash.cache_clear()
+        assert changed != before == contract_hash()
 
 
 def _edit_metadata(path, **changes):

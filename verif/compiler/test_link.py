@@ -13,7 +13,7 @@ from hayate.compiler.link import SHARED, allocate, pair, parts
 from hayate.rtl.contract import isa
 from hayate.rtl.contract.config import Config
 from hayate.rtl.contract.errors import HayateError
-from hayate.rtl.contract.image import DRAFT, TOKENIZER, Image, evaluate
+from hayate.rtl.contract.image import DRAFT, NGRAMS, TOKENIZER, Image, evaluate
 from hayate.rtl.contract.isa import PRECISION_BIT, SECOND_BIT, Csr, Op
 from hayate.rtl.contract.precision import Format
 from hayate.verif.models.tiny import write_tiny_model
@@ -46,6 +46,12 @@ def test_round_trip(both, tmp_path):
         assert one.tensors.keys() == two.tensors.keys()
         assert all(two.tensors[name].tobytes() == tensor.tobytes() for name, tensor in one.tensors.items())
     assert TOKENIZER in again.tensors and TOKENIZER not in again.draft.tensors and again.draft.draft is None
+
+
+def test_only_the_models_own_base_table_counts(image, draft):
+    one, two = ({NGRAMS: np.array([[-1, 1, token]], np.int32)} for token in (2, 3))
+    whole = pair(dataclasses.replace(image, tensors=image.tensors | one), dataclasses.replace(draft, tensors=draft.tensors | two))
+    assert whole.ngrams.tolist() == [[-1, 1, 2]] and len(whole.draft.ngrams) == 0
 
 
 @pytest.mark.parametrize("change, message", [
