@@ -2,13 +2,14 @@
 
 import dataclasses
 
-from hayate.rtl.contract.image import TOKENIZER, Image, embed_text
+from hayate.rtl.contract.image import NGRAMS, TOKENIZER, Image, embed_text
 
 from . import plan as planning
 from . import program, routines
 from .calibrate import load_calibration
 from .checkpoint import Checkpoint
 from .copies import ALL, Options
+from .ngrams import load_ngrams
 
 
 def compile_model(path, exponents=None, *, planes=True, group=32, fp16=ALL, calibration=None):
@@ -16,7 +17,8 @@ def compile_model(path, exponents=None, *, planes=True, group=32, fp16=ALL, cali
 
     Parameters
     ----------
-    path: folder with config.json, *.safetensors and, for text prompts, tokenizer.json.
+    path: folder with config.json, *.safetensors and, for text prompts, tokenizer.json; `ngrams.NAME` in it is the n-gram drafter's base
+        table.
     exponents: static exponents of activations, see `plan.build`; default 0 everywhere.
     planes, group, fp16: which copies of each matrix the image holds, see `copies.Options`.
     calibration: what `calibrate.calibrate` found; None: from the file in the folder, where there is one; False: do without.
@@ -30,12 +32,15 @@ def compile_model(path, exponents=None, *, planes=True, group=32, fp16=ALL, cali
     options = dataclasses.replace(options, calibration=None if calibration is False else calibration)
     checkpoint.refuse_biases()
     shape = checkpoint.shape
+    ngrams = load_ngrams(path, shape.vocab, checkpoint.tokenizer)
     plan = planning.build(checkpoint, exponents or {}, options)
     embedding_exponent = plan.notes["emb"]["exponent"]
     micros, table = routines.build(shape.head_dim, tied=shape.tied, scaled=embedding_exponent != 0)
     tensors = dict(plan.tensors)
     if checkpoint.tokenizer is not None:
         tensors[TOKENIZER] = embed_text(checkpoint.tokenizer)
+    if len(ngrams):
+        tensors[NGRAMS] = ngrams
     return Image(
         model={**dataclasses.asdict(shape), "eos": list(shape.eos), "source": checkpoint.source},
         program=program.build(shape, plan.index, plan.dstep, table),
