@@ -13,17 +13,15 @@ import numpy as np
 
 from hayate.compiler.place import place
 from hayate.compiler.usage import require_formats, require_sampling
-from hayate.rtl.contract.config import MAX_LANES
-from hayate.rtl.contract.draft import Drafter, default_branch
 from hayate.rtl.contract.errors import HayateError
-from hayate.rtl.contract.isa import Counter, Csr, Energy, Space
+from hayate.rtl.contract.isa import Counter, Energy
 from hayate.rtl.contract.precision import Format
-from hayate.rtl.contract.regmap import LOAD_ALL_TILES, LoadSpace, load_address
 from hayate.verif.golden.conductor.draft import Drafting, require_drafter
 from hayate.verif.golden.conductor.governor import QUALITY, Governor, knob_of, table
 from hayate.verif.golden.conductor.sample import inverse, log_share, require_filters, require_seed
 
 from .progress import Steps
+from .rtl_request import draft_registers, governed, requests
 
 SMALL = 16  # tiles x banks x lanes of a machine that is compiled without optimization
 CAUSES = [c.name.lower() for c in Counter if c <= Counter.IDLE]
@@ -121,51 +119,6 @@ def build(config, *, sim="verilator", waves="", say=Steps(), root=None, optimize
                             optimize="-O0" if waves else optimize, root=root)
 
 
-def governed(placement):
-    """Matrices that the governor decides on, in the order of its table: [(index of the planes descriptor, `Descriptor`)]."""
-    planes = placement.tiles[0].planes
-    return [(planes[d.name][0], d) for d in placement.image.descriptors if d.name in planes]
-
-
-def requests(placement, prompt, tokens, end, all_logits, load, knob=None, draft=None, scale=None, seed=0, log_p=None, top_k=0):
-    """(load words uint64 [n, 2], register values) of a generation.
-
-    knob: the governor's, None where the precision is fixed. draft: values of the registers that say how to draft. scale: float32 that
-    logits are multiplied by, None where nothing is sampled. seed: of the noise. log_p, top_k: of the filters, as of golden's `draw`.
-    """
-    rows = [(load_address(LOAD_ALL_TILES, LoadSpace.PROMPT, at), token) for at, token in enumerate(prompt)]
-    for record in placement.loads():
-        if load == "axi" or record.space != Space.BANK:
-            rows.append((load_address(record.stop - 1, record.space, record.addr), record.data))
-    registers = {"TILES": len(placement.tiles), "PROMPT_LENGTH": len(prompt), "TOKEN_LIMIT": tokens, "CONTEXT": placement.context,
-                 "END_TOKEN": (end[0] | 1 << 31) if end else 0, "OPTIONS": int(all_logits), **(draft or {})}
-    if knob is not None:
-        matrices = governed(placement)
-        for i, (index, d) in enumerate(matrices):
-            err, half = d.sensitivities
-            for part, word in enumerate((index | bool(d.tensor) << 10, err | half << 32)):
-                rows.append((load_address(LOAD_ALL_TILES, LoadSpace.GOVERNOR, 2 * i + part), word))
-        registers |= {"MATRICES": len(matrices), "QUALITY": knob, "OPTIONS": registers["OPTIONS"] | 2}
-    if scale is not None:
-        rows.append((load_address(LOAD_ALL_TILES, Space.VMEM, placement.regions["INVT"]), int(scale.view(np.uint32))))
-        rows += [(load_address(LOAD_ALL_TILES, Space.CSR, csr), value)
-                 for csr, value in ((Csr.TOP_K, top_k), (Csr.MIN_P, log_p is not None))]
-        if log_p is not None:
-            rows.append((load_address(LOAD_ALL_TILES, Space.VMEM, placement.regions["LNP"]), int(log_p.view(np.uint32))))
-        registers |= {"SEED_LOW": seed & 0xFFFFFFFF, "SEED_HIGH": seed >> 32, "OPTIONS": registers["OPTIONS"] | 4}
-    return np.array(rows, dtype=np.uint64), registers
-
-
-def draft_registers(lanes, speculate, nodes, branch, costs, spoil=False):
-    """Values of the registers that say how to draft; arguments as of golden's `generate`."""
-    most, passes, own = lanes - 1, *(costs or ([0] * MAX_LANES, 0))
-    words = {f"COSTS_{n}": passes[2 * n] | passes[2 * n + 1] << 16 for n in range(MAX_LANES // 2)}
-    drafter = Drafter[speculate.upper()]
-    return words | {"DRAFT": drafter | min(most if nodes is None else nodes, most) << 4
-                    | (default_branch(drafter, lanes) if branch is None else branch) << 8 | bool(costs) << 12 | spoil << 13
-                    | (own if drafter.takes_passes else 0) << 16}
-
-
 def generate_rtl(image, config, prompt, tokens, *, sim="verilator", waves=None, wave_window=None, all_logits=False, end=(), load="file",
                  on_start=None, on_token=None, say=Steps(), root=None, timeout=None, precision="auto", quality=QUALITY,  # noqa: B008
                  pins=None, speculate="off", nodes=None, branch=None, costs=None, spoil=False, temperature=0.0, seed=0,
@@ -197,7 +150,8 @@ def generate_rtl(image, config, prompt, tokens, *, sim="verilator", waves=None, 
     require_filters(temperature, min_p, top_k)
     require_sampling(config, temperature)
     require_drafter(image, speculate)
-    draft = draft_registers(config.lanes, speculate, nodes, branch, costs, spoil)
+    base = speculate == "ngram" and len(image.ngrams) > 0
+    draft = draft_registers(config.lanes, speculate, nodes, branch, costs, spoil, base)
     knob = knob_of(quality) if measured else None
     if pins and precision == "auto":
         raise HayateError("--pin", "", "the chip's governor decides on every matrix", "give a fixed --precision beside it")

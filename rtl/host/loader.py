@@ -24,9 +24,10 @@ class Loader(wiring.Component):
 
     Each beat of a write burst becomes one LOAD flit, or, in space PROMPT, one write of the prompt buffer, or, in space GOVERNOR, one half
     of an entry in the governor's table, or, in space NGRAM, an entry of the drafter's base table; these are called local here. INCR bursts
-    count up within the space, FIXED ones stay; WLAST ends a burst (AWLEN is not looked at). One beat a cycle as long as the ring takes the flits, and 3
-    cycles without one between bursts. A flit is offered, and a local word written, the cycle after its beat. The response comes after
-    the ring has taken the burst's last flit, so whatever the host does next reaches the tiles behind it. Reset drops a burst in progress.
+    count up within the space, FIXED ones stay; WLAST ends a burst (AWLEN is not looked at). One beat a cycle as long as the ring takes the
+    flits, and 3 cycles without one between bursts. A flit is offered, and a local word written, the cycle after its beat. The response
+    comes after the ring has taken the burst's last flit, so whatever the host does next reaches the tiles behind it. Reset drops a burst in
+    progress.
 
     Refused with SLVERR, as a whole: a burst that is neither INCR nor FIXED, whose size is not 8 bytes, whose address is not a multiple of 8
     bytes, names a space that cannot be written or a tile that is not there, or has a bit set that means nothing. Refused from that beat to

@@ -7,7 +7,7 @@ from hayate.rtl.contract.draft import MOST_SECONDS, TABLE_LOG2, Drafter
 from hayate.rtl.contract.errors import HayateError
 
 from ..tile.sequencer import Tile
-from .ngram import NgramTable
+from .ngram import BaseTable, NgramTable
 from .tree import Node, ancestors, siblings
 
 DRAFTERS = tuple(d.name.lower() for d in Drafter)
@@ -103,12 +103,12 @@ class Off:
 
 
 class Ngram(Off):
-    """Proposes what followed the last tokens before, see `NgramTable`. branch: nodes for the alternative."""
+    """Proposes what followed the last tokens before, see `NgramTable`. branch: nodes for the alternative. rows: of the `BaseTable`."""
 
-    def __init__(self, branch, depth, spoil=False):
+    def __init__(self, branch, depth, rows=(), spoil=False):
         super().__init__(spoil)
         self._branch = branch
-        self._table = NgramTable(TABLE_LOG2, depth)
+        self._table = NgramTable(TABLE_LOG2, depth, BaseTable(rows) if len(rows) else None)
 
     def append(self, tokens):
         for token in tokens:
@@ -218,5 +218,5 @@ def make(image, speculate, branch, *, lanes, context, scale=None, seed=0, spoil=
     """
     require_drafter(image, speculate)
     make_model = lambda spoil: Model(Tile(image.draft, lanes=lanes, slots=-(-context // 4) * 4), scale, seed, spoil)  # noqa: E731
-    return {"off": Off, "ngram": partial(Ngram, branch, context + 1), "nested": partial(Nested, branch),
+    return {"off": Off, "ngram": partial(Ngram, branch, context + 1, image.ngrams), "nested": partial(Nested, branch),
             "draft": make_model}[speculate](spoil=spoil)

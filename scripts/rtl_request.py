@@ -1,0 +1,59 @@
+"""What a driver writes to the chip for a generation: words of the load window and values of registers."""
+
+import numpy as np
+
+from hayate.rtl.contract.config import MAX_LANES
+from hayate.rtl.contract.draft import Drafter, default_branch
+from hayate.rtl.contract.isa import Csr, Space
+from hayate.rtl.contract.regmap import BY_NAME, LOAD_ALL_TILES, LoadSpace, load_address
+from hayate.verif.golden.conductor.ngram import BaseTable
+
+BASE_BIT = next(low for name, low, *_ in BY_NAME["DRAFT"].fields if name == "BASE")
+
+
+def governed(placement):
+    """Matrices that the governor decides on, in the order of its table: [(index of the planes descriptor, `Descriptor`)]."""
+    planes = placement.tiles[0].planes
+    return [(planes[d.name][0], d) for d in placement.image.descriptors if d.name in planes]
+
+
+def requests(placement, prompt, tokens, end, all_logits, load, knob=None, draft=None, scale=None, seed=0, log_p=None, top_k=0):
+    """(load words uint64 [n, 2], register values) of a generation.
+
+    knob: the governor's, None where the precision is fixed. draft: values of the registers that say how to draft. scale: float32 that
+    logits are multiplied by, None where nothing is sampled. seed: of the noise. log_p, top_k: of the filters, as of golden's `draw`.
+    """
+    rows = [(load_address(LOAD_ALL_TILES, LoadSpace.PROMPT, at), token) for at, token in enumerate(prompt)]
+    for record in placement.loads():
+        if load == "axi" or record.space != Space.BANK:
+            rows.append((load_address(record.stop - 1, record.space, record.addr), record.data))
+    registers = {"TILES": len(placement.tiles), "PROMPT_LENGTH": len(prompt), "TOKEN_LIMIT": tokens, "CONTEXT": placement.context,
+                 "END_TOKEN": (end[0] | 1 << 31) if end else 0, "OPTIONS": int(all_logits), **(draft or {})}
+    if registers.get("DRAFT", 0) >> BASE_BIT & 1:
+        rows += [(load_address(0, LoadSpace.NGRAM, at), word) for at, word in BaseTable(placement.image.ngrams).words()]
+    if knob is not None:
+        matrices = governed(placement)
+        for i, (index, d) in enumerate(matrices):
+            err, half = d.sensitivities
+            for part, word in enumerate((index | bool(d.tensor) << 10, err | half << 32)):
+                rows.append((load_address(LOAD_ALL_TILES, LoadSpace.GOVERNOR, 2 * i + part), word))
+        registers |= {"MATRICES": len(matrices), "QUALITY": knob, "OPTIONS": registers["OPTIONS"] | 2}
+    if scale is not None:
+        rows.append((load_address(LOAD_ALL_TILES, Space.VMEM, placement.regions["INVT"]), int(scale.view(np.uint32))))
+        rows += [(load_address(LOAD_ALL_TILES, Space.CSR, csr), value)
+                 for csr, value in ((Csr.TOP_K, top_k), (Csr.MIN_P, log_p is not None))]
+        if log_p is not None:
+            rows.append((load_address(LOAD_ALL_TILES, Space.VMEM, placement.regions["LNP"]), int(log_p.view(np.uint32))))
+        registers |= {"SEED_LOW": seed & 0xFFFFFFFF, "SEED_HIGH": seed >> 32, "OPTIONS": registers["OPTIONS"] | 4}
+    return np.array(rows, dtype=np.uint64), registers
+
+
+def draft_registers(lanes, speculate, nodes, branch, costs, spoil=False, base=False):
+    """Values of the registers that say how to draft; arguments as of golden's `generate`. base: the base table is loaded."""
+    most, passes, own = lanes - 1, *(costs or ([0] * MAX_LANES, 0))
+    words = {f"COSTS_{n}": passes[2 * n] | passes[2 * n + 1] << 16 for n in range(MAX_LANES // 2)}
+    drafter = Drafter[speculate.upper()]
+    return words | {"DRAFT": drafter | min(most if nodes is None else nodes, most) << 4
+                    | (default_branch(drafter, lanes) if branch is None else branch) << 8 | bool(costs) << 12 | spoil << 13
+                    | base << BASE_BIT
+                    | (own if drafter.takes_passes else 0) << 16}
