@@ -8,8 +8,11 @@ import pytest
 
 from hayate.compiler import compile_model
 from hayate.compiler import ngrams as n
+from hayate.models import SHIPPED
+from hayate.rtl.contract.draft import BASE_LOG2
 from hayate.rtl.contract.errors import HayateError
 from hayate.rtl.contract.image import NGRAMS, Image
+from hayate.verif.golden.conductor.ngram import base_key
 from hayate.verif.models.tiny import tokenizer_json, write_tiny_model
 
 
@@ -53,6 +56,19 @@ def test_the_first_row_of_a_slot_fits():
     seen = []
     n.fit(rows, 99, lambda context: seen.append(context) or len(seen))
     assert seen == [[0, 4], [0, 8], [0, 5], [9], [0, 6]]
+
+
+@pytest.mark.parametrize("model", ["py-mini", "py-nano"])
+def test_shipped_tables_belong_to_their_models_and_fit(model):
+    folder = SHIPPED / model
+    rows = n.load_ngrams(folder, 512, (folder / "tokenizer.json").read_text()).tolist()
+    contexts = [[token for token in row[:2] if token >= 0] for row in rows]
+    for tokens, size_log2 in enumerate(BASE_LOG2, 1):
+        slots = [base_key(context)[0] for context in contexts if len(context) == tokens]
+        assert len(slots) == len(set(slots)) > 0.6 * (1 << size_log2), "each has its own"
+    assert [len(context) for context in contexts] == sorted(map(len, contexts), reverse=True), "contexts of two come first"
+    content = (folder / n.NAME).read_text()
+    assert json.loads(content)["source"].endswith("standard library, training side, 200 whole files") and len(content) < 80_000
 
 
 ROWS = [[3, 63, 0], [0, 0, 7], [-1, 5, 63]]
