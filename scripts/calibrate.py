@@ -13,8 +13,6 @@ from . import corpus, models
 from .output import require_writable, write_json
 from .progress import Steps, console
 
-OVERLAP = 200  # characters: that many in a row of the held-out text are no coincidence
-
 
 def run(model, text, tokens, group, output):
     """Write the calibration of the model folder `model`; see `cli`. Raises HayateError."""
@@ -32,7 +30,7 @@ def run(model, text, tokens, group, output):
     tokenizer = models.Text(SimpleNamespace(tokenizer_json=checkpoint.tokenizer))
     windows = split(tokenizer.encode(content), tokens, checkpoint.shape.context)
     evaluation = corpus.heldout()
-    require_disjoint(content, evaluation, text or "the standard library")
+    corpus.require_disjoint(content, evaluation, text or "the standard library", "calibrate on another text")
     source = {"source": str(text) if text else corpus.training_source(), "sha256": corpus.digest(content),
               "heldout_sha256": corpus.digest(evaluation)}
     people = console("-")
@@ -44,15 +42,6 @@ def run(model, text, tokens, group, output):
     write_json(document(checkpoint, windows, group, found, source), output)
     people.print(table(found))
     print(output)
-
-
-def require_disjoint(text, evaluation, name):
-    """Raise HayateError when a stretch of `OVERLAP` characters of `text` also occurs in the text that quality is measured on."""
-    known = {evaluation[i:i + OVERLAP] for i in range(len(evaluation) - OVERLAP + 1)}
-    for at in range(len(text) - OVERLAP + 1):
-        if text[at:at + OVERLAP] in known:
-            raise HayateError(name, f"character {at}", f"{OVERLAP} characters in a row are also in {corpus.HELDOUT.name}, on which "
-                              "quality is measured", "calibrate on another text")
 
 
 def table(found):

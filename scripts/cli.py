@@ -112,6 +112,21 @@ def calibrate(
 
 
 @app.command()
+def ngrams(
+    model: Annotated[str, typer.Argument(help="Hugging Face directory, or the name of a shipped model.")],
+    text: Annotated[Path | None, typer.Option(metavar="FILE", show_default="the standard library's training side",
+                                                help="Text to count in, unlike what quality is measured on.")] = None,
+    files: Annotated[int, typer.Option(help="Files of the standard library to count in, at most; not with --text.")] = 200,
+    output: Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", show_default="ngrams.json in the model's folder",
+                                                  help="File to write; compiling reads the default one.")] = None,
+):
+    """Count which token most often follows one and two others in a text, for the n-gram drafter."""
+    from hayate.ngrams import run
+
+    run(model, text, files, output)
+
+
+@app.command()
 def generate(
     prompt: Annotated[str, typer.Argument(show_default="none; --prompt-ids instead", help="Text to continue.")] = "",
     model: Annotated[str, typer.Option(help="Hugging Face directory, image file, or the name of a shipped model.")] = "py-nano",

@@ -11,6 +11,7 @@ from .models import SHIPPED
 
 HELDOUT = SHIPPED / "heldout" / "heldout.txt"
 PART = 1200  # characters of one file, so that few tokens come from many files
+OVERLAP = 200  # characters: that many in a row of the held-out text are no coincidence
 
 
 def digest(text):
@@ -32,9 +33,34 @@ def read(path):
         raise HayateError(path, "", f"not a readable text ({reason})", "give a UTF-8 text file") from None
 
 
-def training_source():
-    """What `training_side` is, in words."""
-    return f"Python {platform.python_version()} standard library, training side, {PART} characters of each file"
+def require_disjoint(text, evaluation, name, remedy):
+    """Raise HayateError when a stretch of `OVERLAP` characters of `text` also occurs in the text that quality is measured on."""
+    known = {evaluation[i:i + OVERLAP] for i in range(len(evaluation) - OVERLAP + 1)}
+    for at in range(len(text) - OVERLAP + 1):
+        if text[at:at + OVERLAP] in known:
+            raise HayateError(name, f"character {at}", f"{OVERLAP} characters in a row are also in {HELDOUT.name}, on which "
+                              "quality is measured", remedy)
+
+
+def training_source(what=f"{PART} characters of each file"):
+    """What `training_side` is, in words; or another part of that side, `what`."""
+    return f"Python {platform.python_version()} standard library, training side, {what}"
+
+
+def training_files(count):
+    """Texts of `count` whole files of this Python's standard library, or as many as there are, all on the training side of the split.
+
+    They are the files with the smallest hashes of their paths, without those that are empty or not UTF-8. The same Python version gives the
+    same texts.
+    """
+    files, texts = stdlib_text.files(), []
+    for name in sorted((name for name in files if not stdlib_text.held_out(name)), key=stdlib_text.path_hash):
+        if len(texts) == count:
+            break
+        text = stdlib_text.text(files[name])
+        if text.strip() and "\ufffd" not in text:
+            texts.append(text)
+    return texts
 
 
 def training_side(count=64):

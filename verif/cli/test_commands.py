@@ -18,8 +18,8 @@ from hayate.verif.bench import tools
 from hayate.verif.golden.conductor.loop import Generation
 from hayate.version import __version__
 
-COMMANDS = [["doctor"], ["config", "show"], ["elaborate"], ["compile"], ["calibrate"], ["bench", "quality"], ["bench", "precision"],
-            ["generate"], ["demo"]]
+COMMANDS = [["doctor"], ["config", "show"], ["elaborate"], ["compile"], ["calibrate"], ["ngrams"], ["bench", "quality"],
+            ["bench", "precision"], ["generate"], ["demo"]]
 
 
 def test_version(cli):
