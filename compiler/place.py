@@ -194,18 +194,23 @@ def _descriptors(every, config, shares, planes):
     words = []
     for _, d, name, _ in every:
         base, s = shares[name]
-        values = {"base": base or 0, "words": s.words, "rows": s.rows, "block_stride": s.stride, "quad0": s.quad0, "row0": s.row0,
+        values = {"base": base or 0, "words": s.words, "rows": s.rows, "block_stride": _between(s), "quad0": s.quad0, "row0": s.row0,
                   "s_in": d.s_in, "s_out": d.s_out, "alt": planes[name][0] if d.planes else 0}
         with _fitting(name, config, "more tiles or a smaller model"):
             words.append(isa.pack(isa.DESCRIPTOR, values))
     for _, d, name, _ in every:
         if d.planes:
             _, base, p = planes[name]
-            values = {"base": base, "pitch": p.pitch, "block_stride": p.stride, "lo_offset": p.lo_offset, "group": group_code(d.group),
+            values = {"base": base, "pitch": p.pitch, "block_stride": _between(p), "lo_offset": p.lo_offset, "group": group_code(d.group),
                       "fp16": int(bool(d.tensor)), **dict(zip(("grid_out", "grid_err", "grid_half"), d.grids, strict=True))}
             with _fitting(f"{name} (planes)", config, "more tiles or a smaller model"):
                 words.append(isa.pack(isa.PLANES, values))
     return tuple(words)
+
+
+def _between(share):
+    """Words from block to block, as a descriptor has them: none where a single block, perhaps larger than the field can say, is all."""
+    return share.stride if share.blocks > 1 else 0
 
 
 class _fitting:

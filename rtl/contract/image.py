@@ -19,7 +19,7 @@ from .errors import HayateError
 from .tensorfile import TensorFile, write_tensors
 
 FORMAT = "hayate-image"
-VERSION = 4
+VERSION = 5
 TOKENIZER = "tokenizer.json"  # tensor (uint8) that holds the tokenizer's JSON text
 DRAFT = "draft."  # what the names of a draft model's tensors begin with in a file
 
