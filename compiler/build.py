@@ -29,8 +29,12 @@ def compile_model(path, exponents=None, *, planes=True, group=32, fp16=ALL, cali
         calibration = load_calibration(path, group, checkpoint.source)
     options = dataclasses.replace(options, calibration=None if calibration is False else calibration)
     checkpoint.refuse_biases()
+    return assemble(checkpoint, planning.build(checkpoint, exponents or {}, options))
+
+
+def assemble(checkpoint, plan):
+    """`Image` of a plan; of the checkpoint it looks at `shape`, `tokenizer` and `source`."""
     shape = checkpoint.shape
-    plan = planning.build(checkpoint, exponents or {}, options)
     embedding_exponent = plan.notes["emb"]["exponent"]
     micros, table = routines.build(shape.head_dim, tied=shape.tied, scaled=embedding_exponent != 0)
     tensors = dict(plan.tensors)
