@@ -21,6 +21,9 @@ STRIDE_BITS = 18
 LOOP_REGISTERS = 4
 #: Rounds of attention that may be under way at once: maxima are kept apart, and channels waited on, by round modulo this number.
 ROUNDS_AHEAD = 4
+#: Instructions that wait behind the one in progress at an engine, those in its queue and, at the matrix engine, two more.
+QUEUE_DEPTH = 4
+MATRIX_AHEAD = QUEUE_DEPTH + 2
 
 
 class Op(IntEnum):

@@ -11,6 +11,7 @@ from amaranth.utils import ceil_log2
 from ..contract.isa import (
     ACT_BITS,
     BANK_BITS,
+    QUEUE_DEPTH,
     ROUNDS_AHEAD,
     ROW_BITS,
     STRIDE_BITS,
@@ -31,8 +32,6 @@ from .entries import Descriptor, Planes, field, matrix_entry, resolved_layout, v
 from .precision_table import FORMAT_BITS, PrecisionTable
 from .queues import GroupState, LaneState, PassState, TileState, VectorEntry, matrix_entry_layout
 from .registers import TileRegisters, store_wide
-
-QUEUE_DEPTH = 4
 
 _ENGINE_OPS = (Op.M_WAIT, Op.GEMV, Op.FETCH, Op.KVW, Op.V_WAIT, Op.RUN, Op.SENDSUM, Op.SENDMAX, Op.SENDCAND, Op.SENDCOUNT, Op.SELECT)
 
