@@ -10,11 +10,11 @@ from hayate.progress import Steps
 from hayate.rtl.contract.errors import HayateError
 from hayate.rtl.contract.layout import attention
 from hayate.verif.system.conftest import PATIENCE
-from hayate.verif.system.layer import measure, pass_flits, ratios
+from hayate.verif.system.layer import measure, pass_flits
 from hayate.verif.system.mirror import MirroredRing, group_of
 
 WIDTHS = (1, 2, 3, 4)
-CYCLES, RATIO = 0.003, 0.003  # how far a mirror may be off
+SKEW = 40  # cycles of a pass that a mirror may be off for each tile: those far round the ring see a flit later, and answer later
 
 
 def both(pytestconfig, tiles, kv_heads, **sizes):
@@ -27,30 +27,29 @@ def both(pytestconfig, tiles, kv_heads, **sizes):
             for real in (None, range(tiles))]
 
 
-def close(mirrored, real):
+def close(tiles, mirrored, real):
     for n in WIDTHS:
         a, b = mirrored[n], real[n]
-        assert abs(a["cycles"] / b["cycles"] - 1) <= CYCLES, (n, a["cycles"], b["cycles"])
-        assert abs(ratios(mirrored)[str(n)] - ratios(real)[str(n)]) <= RATIO
+        assert abs(a["cycles"] - b["cycles"]) <= SKEW * tiles, (n, a["cycles"], b["cycles"])
         for same in ("weight", "kv_read", "kv_write", "useful_weight", "useful_kv"):
             assert a["counters"][same] == b["counters"][same]
 
 
 def test_a_mirror_takes_the_cycles_of_a_machine(pytestconfig):
     """Two tiles that share a KV head."""
-    close(*both(pytestconfig, 2, 1))
+    close(2, *both(pytestconfig, 2, 1))
 
 
 def test_more_rows_of_v_than_the_landing_buffer_holds(pytestconfig):
     """Rounds of attention go by twos then, and the pass comes to its end."""
     assert 4 * 64 // 4 // 2 + 1 > machine(CASES["tiny"], 64)[1].landing_depth
-    close(*both(pytestconfig, 2, 1, head_dim=64))
+    close(2, *both(pytestconfig, 2, 1, head_dim=64))
 
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("tiles, kv_heads", [(4, 2), (4, 4), (8, 4)])
 def test_larger_mirrors_take_the_cycles_of_machines(pytestconfig, tiles, kv_heads):
-    close(*both(pytestconfig, tiles, kv_heads))
+    close(tiles, *both(pytestconfig, tiles, kv_heads))
 
 
 @pytest.mark.parametrize("kv_heads, tiles", [(8, 16), (4, 4), (2, 6)])
