@@ -31,9 +31,13 @@ def compile_model(path, exponents=None, *, planes=True, group=32, fp16=ALL, cali
         calibration = load_calibration(path, group, checkpoint.source)
     options = dataclasses.replace(options, calibration=None if calibration is False else calibration)
     checkpoint.refuse_biases()
+    ngrams = load_ngrams(path, checkpoint.shape.vocab, checkpoint.tokenizer)
+    return assemble(checkpoint, planning.build(checkpoint, exponents or {}, options), ngrams)
+
+
+def assemble(checkpoint, plan, ngrams=()):
+    """`Image` of a plan; of the checkpoint it looks at `shape`, `tokenizer` and `source`. ngrams: as of `Image.ngrams`."""
     shape = checkpoint.shape
-    ngrams = load_ngrams(path, shape.vocab, checkpoint.tokenizer)
-    plan = planning.build(checkpoint, exponents or {}, options)
     embedding_exponent = plan.notes["emb"]["exponent"]
     micros, table = routines.build(shape.head_dim, tied=shape.tied, scaled=embedding_exponent != 0)
     tensors = dict(plan.tensors)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from hayate.rtl.contract.errors import HayateError
 from hayate.rtl.contract.image import DRAFT, NGRAMS, TOKENIZER, Image, evaluate
-from hayate.rtl.contract.isa import FORMATS, ROUNDS_AHEAD
+from hayate.rtl.contract.isa import FORMATS, MATRIX_AHEAD, ROUNDS_AHEAD
 from hayate.rtl.contract.layout import ceil_div, gp_log2
 
 from .checkpoint import same_tokens
@@ -74,13 +74,30 @@ def parts(image, config):
 
 
 def rounds_log2(parts, config, filters=False):
-    """log2 of the attention rounds that a configuration's buffers hold at once: as many as a pass has, if they fit.
+    """log2 of the attention rounds that a configuration's buffers hold at once, see `lands` too: as many as a pass has, if they fit.
 
     filters: as of `Geometry.symbols`. A model that has fewer in a pass takes fewer, see `Part.ahead`.
     """
     fits = [n for n in range(ROUNDS_AHEAD.bit_length())
-            if all(words <= getattr(config, MEMORIES[space]) for space, words in allocate(parts, n, filters)[1].items())]
+            if all(words <= getattr(config, MEMORIES[space]) for space, words in allocate(parts, n, filters)[1].items())
+            and all(lands(1 << part.ahead(n), part.geometry.dims, config.landing_depth) for part in parts)]
     return max(fits, default=0)
+
+
+def lands(rounds, dims, landing):
+    """Whether a chunk of attention rounds comes to its end, with `dims` rows of V on a tile and a landing buffer of so many rows.
+
+    The vector engine takes each round's row of Σ and rows of V only when the sequencer has come behind the last round. Until then rows that
+    the landing buffer has no room for hold the matrix engine up, and what follows must find room in front of it: M_WAIT and two GEMVs a
+    round.
+    """
+    rows = 0
+    for this in range(rounds):
+        for behind, more in ((1, 1), (0, dims)):
+            rows += more
+            if rows > landing:
+                return behind + 3 * (rounds - 1 - this) <= MATRIX_AHEAD
+    return True
 
 
 def allocate(parts, rounds_log2, filters=False):

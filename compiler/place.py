@@ -108,12 +108,13 @@ class Placement:
         return paths
 
 
-def place(image, config, precision=None, filters=False):
+def place(image, config, precision=None, filters=False, *, tiles=None, weights=True):
     """`Placement` of `image` on `config`.
 
     precision: matrix name -> `Format` in which it is read; others, all with None, are read in their best copy: FP16, else INT8. Where the
     configuration reads FP16 only, planes are left out. filters: what is sampled may be filtered; the vector memory then has room for z of
-    each of a tile's tokens.
+    each of a tile's tokens. tiles: logical numbers of those to place, all unless given. weights: without them, `TilePlacement.banks` has no
+    words, and tensors of matrices are not looked at.
 
     Raises HayateError naming the configuration field when something does not fit: what, by how much, and the remedy; naming the matrix
     for a precision that it does not have; naming `formats` for one that the configuration is not built for.
@@ -126,7 +127,7 @@ def place(image, config, precision=None, filters=False):
     table |= {p.prefix + name: fmt for p in both[1:] for name, fmt in _precision(p.image, {}).items()}
     ahead = rounds_log2(both, config, filters)
     regions = allocate(both, ahead, filters)[0]
-    tiles = tuple(_tile(both, config, regions, ahead, t) for t in range(config.tiles))
+    tiles = tuple(_tile(both, config, regions, ahead, t, weights) for t in (range(config.tiles) if tiles is None else tiles))
     geometry = both[0].geometry
     named = {p.prefix + name: at for p, found in zip(both, regions, strict=True) for name, at in found.items()}
     return Placement(image, config, tiles, named, geometry.slots, geometry.context, table)
@@ -142,26 +143,29 @@ def _precision(image, wanted):
     return {d.name: Format(wanted.get(d.name, formats[d.name][0])) for d in image.descriptors if d.planes}
 
 
-def _tile(both, config, regions, ahead, tile):
-    """`TilePlacement` of the parts `both`; regions: of each, region -> address."""
+def _tile(both, config, regions, ahead, tile, weights):
+    """`TilePlacement` of the parts `both`; regions: of each, region -> address; weights: with the contents of the banks."""
     shares, planes, chunks, base = {}, {}, [np.zeros((config.banks, 0), np.uint64)], 0
     every = [(p, d, p.prefix + d.name, p.geometry.share(d, tile)) for p in both for d in p.image.descriptors]
     for p, d, name, share in every:
         if d.tensor:
             shares[name] = (base, share)
-            chunks.append(stripe(p.image.tensors[d.tensor], share, config.banks))
-            base += chunks[-1].shape[1]
+            base += share.blocks * share.stride
+            if weights:
+                chunks.append(stripe(p.image.tensors[d.tensor], share, config.banks))
     for p, d, name, share in every:
         if d.planes:
-            w8, scale = p.image.tensors[f"{d.planes}.w8"], p.image.tensors[f"{d.planes}.scale"]
             planes[name] = (len(every) + len(planes), base, p.geometry.planes(d, share))
-            chunks.append(stripe_planes(w8, scale, d.group, share, config.banks))
-            base += chunks[-1].shape[1]
+            base += planes[name][2].blocks * planes[name][2].stride
+            if weights:
+                w8, scale = p.image.tensors[f"{d.planes}.w8"], p.image.tensors[f"{d.planes}.scale"]
+                chunks.append(stripe_planes(w8, scale, d.group, share, config.banks))
     for _, d, name, share in every:
         if d.kind == "ones":
             shares[name] = (base, share)
-            chunks.append(ones(share, config.banks))
-            base += chunks[-1].shape[1]
+            base += share.stride
+            if weights:
+                chunks.append(ones(share, config.banks))
     for _, d, name, share in every:
         if not d.tensor and d.kind != "ones":
             shares[name] = (base if d.kind in ("kcache", "vcache") else None, share)
@@ -194,18 +198,23 @@ def _descriptors(every, config, shares, planes):
     words = []
     for _, d, name, _ in every:
         base, s = shares[name]
-        values = {"base": base or 0, "words": s.words, "rows": s.rows, "block_stride": s.stride, "quad0": s.quad0, "row0": s.row0,
+        values = {"base": base or 0, "words": s.words, "rows": s.rows, "block_stride": _between(s), "quad0": s.quad0, "row0": s.row0,
                   "s_in": d.s_in, "s_out": d.s_out, "alt": planes[name][0] if d.planes else 0}
         with _fitting(name, config, "more tiles or a smaller model"):
             words.append(isa.pack(isa.DESCRIPTOR, values))
     for _, d, name, _ in every:
         if d.planes:
             _, base, p = planes[name]
-            values = {"base": base, "pitch": p.pitch, "block_stride": p.stride, "lo_offset": p.lo_offset, "group": group_code(d.group),
+            values = {"base": base, "pitch": p.pitch, "block_stride": _between(p), "lo_offset": p.lo_offset, "group": group_code(d.group),
                       "fp16": int(bool(d.tensor)), **dict(zip(("grid_out", "grid_err", "grid_half"), d.grids, strict=True))}
             with _fitting(f"{name} (planes)", config, "more tiles or a smaller model"):
                 words.append(isa.pack(isa.PLANES, values))
     return tuple(words)
+
+
+def _between(share):
+    """Words from block to block, as a descriptor has them: none where a single block, perhaps larger than the field can say, is all."""
+    return share.stride if share.blocks > 1 else 0
 
 
 class _fitting:

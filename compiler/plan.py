@@ -77,13 +77,13 @@ class Plan:
             del self.tensors[name]
 
 
-def build(checkpoint, exponents, options=Options()):  # noqa: B008
-    """`Plan` of a checkpoint.
+def build(checkpoint, exponents, options=Options(), kind=Plan):  # noqa: B008
+    """`Plan` of a checkpoint, or a `kind` of it.
 
     exponents: static exponents of the activations, default 0: ``(layer, name)`` -> S for `EXPONENTS`, ``name`` for xf and xg.
     options: `copies.Options`. Raises HayateError.
     """
-    shape, plan = checkpoint.shape, Plan(checkpoint.path, options)
+    shape, plan = checkpoint.shape, kind(checkpoint.path, options)
 
     def s(name, layer=None):
         if name == "xa" and layer == shape.layers:

@@ -67,6 +67,11 @@ class Geometry:
         att = self.attention[tile]
         return split(self.head_dim // 4, att.group_size, att.group_index)
 
+    @property
+    def dims(self):
+        """Rows of V of a KV head on a tile, the largest of all tiles."""
+        return max(4 * (b - a) for a, b in map(self.quads, range(self.tiles)))
+
     def rows(self, tile, rows):
         """(start, stop) of the tile's rows when `rows` are split in quads over all tiles."""
         start, stop = split(ceil_div(rows, 4), self.tiles, tile)

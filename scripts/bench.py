@@ -78,6 +78,19 @@ def verify(
 
 
 @app.command()
+def layer(
+    shape: Annotated[str, typer.Option(help="Layer to measure: llama-3-70b on 16 tiles of 16 banks, or tiny on 2 of 4.")] = "llama-3-70b",
+    context: Annotated[int, typer.Option(help="Positions of the text, those of the pass included; a multiple of 16.")] = 256,
+    precision: Annotated[str, typer.Option(metavar="P,P", help="Formats of the weights: of fp16 and int8.")] = "fp16",
+    json: JsonOption = "",
+):
+    """Cycles of a pass with N positions over one with one, on one simulated tile of a machine that holds a layer of a large model."""
+    from hayate import bench_layer as b
+
+    b.run(shape, context, precision, json)
+
+
+@app.command()
 def adversary(
     model: Annotated[str, typer.Option(help="Hugging Face directory, image file, or the name of a shipped model.")] = "py-mini",
     config: Annotated[str, typer.Option(metavar="NAME|FILE.toml", help="Preset, or a .toml file of sizes.")] = "demo",

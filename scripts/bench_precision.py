@@ -14,7 +14,7 @@ from hayate.rtl.contract.alu_ops import AluOp
 from hayate.rtl.contract.config import load_config
 from hayate.rtl.contract.errors import HayateError
 from hayate.rtl.contract.image import Constant, Descriptor, Image, Region
-from hayate.rtl.contract.isa import ASrc, Cast, FetchIndex, Instr, Micro, Mode, Op, Rows, WaitKind
+from hayate.rtl.contract.isa import BANK_BITS, ASrc, Cast, FetchIndex, Instr, Micro, Mode, Op, Rows, WaitKind
 from hayate.rtl.contract.precision import GROUPS, Format, hi_pitch, plane_words, stream_words
 from hayate.verif.golden.conductor.generate import generate as golden
 
@@ -24,8 +24,8 @@ from .progress import Steps, console
 
 FETCHED, GATHER = 6, 0
 SEED = 1
-ACT_MAX = 1 << 12  # words of an activation buffer
-BANK_MAX = 1 << 18  # words of a bank
+STAGE_MAX = 1 << 12  # words of a stage buffer
+BANK_MAX = 1 << BANK_BITS  # words of a bank
 
 
 def gemv_image(k, rows, group, formats=tuple(Format)):
@@ -77,8 +77,8 @@ def report(config, k, rows, group, sim, json):
     """Measure, print the table and write the JSON {fp16, int8, int4: cycles}. Raises HayateError."""
     if group not in GROUPS:
         raise HayateError("--group", "", f"{group} is not supported", f"use {', '.join(map(str, GROUPS))}")
-    if k % 4 or not 4 <= k <= 4 * ACT_MAX:
-        raise HayateError("--k", "", f"{k} is not a multiple of 4 from 4 to {4 * ACT_MAX}", "use 4096")
+    if k % 4 or not 4 <= k <= 4 * STAGE_MAX:
+        raise HayateError("--k", "", f"{k} is not a multiple of 4 from 4 to {4 * STAGE_MAX}", "use 4096")
     if rows < 1:
         raise HayateError("--rows", "", f"{rows} is not at least 1", "use 64")
     require_writable(json, "--json")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import HayateError
+from .isa import ACT_BITS, BANK_BITS
 
 MAX_LANES = 8
 MAX_TILES = 64
@@ -79,8 +80,9 @@ class Config:
         require("banks", self.banks <= MAX_BANKS and not self.banks & (self.banks - 1), f"use a power of two up to {MAX_BANKS}")
         require("bank_width", self.bank_width == 64, "only 64-bit words are built")
         require("lanes", self.lanes <= MAX_LANES and not self.lanes & (self.lanes - 1), f"use a power of two up to {MAX_LANES}")
-        require("bank_depth", self.bank_depth <= 1 << 18, "use at most 262144 words")
-        require("act_depth", 16 <= self.act_depth <= 1 << 12 and self.act_depth % 8 == 0, "use a multiple of 8 from 16 to 4096 words")
+        require("bank_depth", self.bank_depth <= 1 << BANK_BITS, f"use at most {1 << BANK_BITS} words")
+        require("act_depth", 16 <= self.act_depth <= 1 << ACT_BITS and self.act_depth % 8 == 0,
+                f"use a multiple of 8 from 16 to {1 << ACT_BITS} words")
         require("vmem_depth", self.vmem_depth <= 1 << 12, "use at most 4096 words")
         require("stage_depth", self.stage_depth <= 1 << 12, "use at most 4096 words")
         require("program_depth", self.program_depth <= 1 << 10, "use at most 1024 entries")

@@ -26,7 +26,7 @@ FLIT_FIELDS = {
     "hi": 8,  # last logical tile index that takes it, both inclusive
     "chan": 4,  # what it belongs to, within its kind
     "lane": 3,  # position of the pass it belongs to
-    "addr": 24,
+    "addr": 25,
     "data": 64,
 }
 

@@ -13,9 +13,17 @@ INSTRUCTION_BITS = 128
 MICRO_BITS = 64
 DESCRIPTOR_BITS = 128
 CHANNELS = 16
+#: Widths in bits: of a word's address in a bank, of one in an activation buffer, of a row's words, of the words from block to block.
+BANK_BITS = 20
+ACT_BITS = 14
+ROW_BITS = 13
+STRIDE_BITS = 18
 LOOP_REGISTERS = 4
 #: Rounds of attention that may be under way at once: maxima are kept apart, and channels waited on, by round modulo this number.
 ROUNDS_AHEAD = 4
+#: Instructions that wait behind the one in progress at an engine, those in its queue and, at the matrix engine, two more.
+QUEUE_DEPTH = 4
+MATRIX_AHEAD = QUEUE_DEPTH + 2
 
 
 class Op(IntEnum):
@@ -150,12 +158,12 @@ for _ops, _pairs in [
     ((Op.ENDLOOP,), (("reg", 2),)),
     ((Op.SKIP,), (("offset", 8), ("when", 3))),
     ((Op.M_WAIT, Op.V_WAIT), (("chan", 4), ("kind", 3), ("count", 8), ("by_round", 1))),
-    ((Op.GEMV,), (("desc", 10), ("dstep", 5), ("block", 2), ("group", 5), ("act", 12), ("act_h", 10), ("act_j", 10),
+    ((Op.GEMV,), (("desc", 10), ("dstep", 5), ("block", 2), ("group", 5), ("act", ACT_BITS), ("act_h", 10), ("act_j", 10),
                   ("slot_words", 1), ("rows", 2), ("vec", 1), ("kv", 1), ("wanted", 1), ("aside", 1))),
     ((Op.FETCH,), (("desc", 10), ("index", 2), ("stage", 12), ("chan", 4))),
-    ((Op.KVW,), (("desc", 10), ("dstep", 5), ("value", 1), ("act", 12), ("act_h", 10))),
+    ((Op.KVW,), (("desc", 10), ("dstep", 5), ("value", 1), ("act", ACT_BITS), ("act_h", 10))),
     ((Op.RUN,), (("desc", 10), ("dstep", 5), ("routine", 10), ("length", 6), ("rows", 2), ("count", 10), ("vl", 7),
-                 ("landing", 2), ("vec", 1), ("sumscale", 1), ("send", 1), ("send_mode", 2), ("send_base", 12),
+                 ("landing", 2), ("vec", 1), ("sumscale", 1), ("send", 1), ("send_mode", 2), ("send_base", ACT_BITS),
                  ("send_h", 10), ("group", 5), ("chan", 4), ("cast", 2), ("noise", 1), ("by_round", 1), ("slide", 12))),
     ((Op.SENDSUM, Op.SENDMAX, Op.SENDCOUNT), (("chan", 4), ("cast", 2), ("vec", 1), ("by_round", 1))),
 ]:
@@ -180,10 +188,10 @@ assert _width <= MICRO_BITS
 
 #: descriptor of a matrix in this tile (written by the loader; the image holds only the global shape).
 DESCRIPTOR, _width = _layout(
-    ("base", 20),          # first word, same address in every bank
-    ("words", 12),         # 64-bit words per row
+    ("base", BANK_BITS),   # first word, same address in every bank
+    ("words", ROW_BITS),   # 64-bit words per row
     ("rows", 16),          # local rows of one block; row r: bank r % B, address base + (r // B)*words
-    ("block_stride", 20),  # words from block to block in a bank
+    ("block_stride", STRIDE_BITS),  # words from block to block in a bank; 0 where there is one
     ("quad0", 14),         # global quad index of the tile's first output quad within the block
     ("row0", 20),          # global index of the tile's first row (FETCH and logits)
     ("s_in", 8),           # signed: the normalizer multiplies the rounded sum by 2**s_in
@@ -194,10 +202,10 @@ assert _width <= DESCRIPTOR_BITS
 
 #: descriptor of a matrix's integer planes, in the same memory (`precision` has the layout). Rows, K and exponent are the matrix's.
 PLANES, _width = _layout(
-    ("base", 20),          # first word of block 0's hi plane
+    ("base", BANK_BITS),   # first word of block 0's hi plane
     ("pitch", 12),         # words from row group to row group in the hi plane
-    ("block_stride", 20),  # words from block to block
-    ("lo_offset", 20),     # words from a block's hi plane to its lo plane
+    ("block_stride", STRIDE_BITS),  # words from block to block; 0 where there is one
+    ("lo_offset", BANK_BITS),  # words from a block's hi plane to its lo plane
     ("group", 2),          # `precision.group_code`
     ("fp16", 1),           # the matrix also has its FP16 copy
     ("grid_out", 7),       # governor: outputs count in units of 2**grid of the accumulator's last bit, ...
@@ -250,10 +258,10 @@ class Space(IntEnum):
     COUNTER = 6  # READ only: addr = Counter
 
 
-BANK_SHIFT = 18
+BANK_SHIFT = BANK_BITS
 
 #: bit of a DATA flit's `addr`: the word goes to the stage buffer instead of the activation buffer.
-STAGE_BIT = 23
+STAGE_BIT = 24
 
 
 class PassWord(IntEnum):

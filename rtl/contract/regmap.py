@@ -111,9 +111,9 @@ REGISTERS = (
 
 BY_NAME = {r.name: r for r in REGISTERS}
 
-#: AXI4 load window: 64-bit beats, little-endian. Address = tile << 32 | space << 27 | addr << 3.
+#: AXI4 load window: 64-bit beats, little-endian. Address = tile << 32 | space << 28 | addr << 3.
 LOAD_TILE_SHIFT = 32
-LOAD_SPACE_SHIFT = 27
+LOAD_SPACE_SHIFT = 28
 LOAD_SPACE_BITS = 4
 LOAD_ALL_TILES = 255
 

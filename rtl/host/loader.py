@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..contract.draft import BASE_LOG2, BASE_ONE_BIT
 from ..contract.flits import CONDUCTOR, FLIT_FIELDS, FlitKind
-from ..contract.regmap import LOAD_ALL_TILES, LOAD_SPACE_BITS, LOAD_SPACE_SHIFT, LOAD_TILE_SHIFT, LoadSpace
+from ..contract.regmap import LOAD_ALL_TILES, LOAD_SPACE_BITS, LOAD_TILE_SHIFT, LoadSpace
 from .axi import Axi4, Burst, Response
 
 #: the same structure as the ring's, from the same table.
@@ -70,7 +70,7 @@ class Loader(wiring.Component):
         space_bits, addr_bits = LOAD_SPACE_BITS, FLIT_FIELDS["addr"]
         window = data.StructLayout({
             "byte": BEAT_BITS, "addr": addr_bits, "space": space_bits,
-            "zero": LOAD_TILE_SHIFT - LOAD_SPACE_SHIFT - space_bits, "tile": len(bus.awaddr) - LOAD_TILE_SHIFT,
+            "tile": len(bus.awaddr) - LOAD_TILE_SHIFT,
         })
         asked = Signal(window)
         to_all, to_prompt, to_base, to_matrix, refused = Signal(), Signal(), Signal(), Signal(), Signal()
@@ -78,7 +78,7 @@ class Loader(wiring.Component):
             asked.eq(bus.awaddr), to_all.eq(asked.tile == LOAD_ALL_TILES), to_prompt.eq(asked.space == LoadSpace.PROMPT),
             to_matrix.eq(asked.space == LoadSpace.GOVERNOR), to_base.eq(asked.space == LoadSpace.NGRAM),
             refused.eq(
-                (asked.byte != 0) | (asked.zero != 0) | (bus.awsize != BEAT_BITS)
+                (asked.byte != 0) | (bus.awsize != BEAT_BITS)
                 | ((bus.awburst != Burst.INCR) & (bus.awburst != Burst.FIXED))
                 | (to_matrix if not self._matrices else 0)
                 | (asked.space > int(max(LoadSpace)))

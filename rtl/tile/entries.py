@@ -3,7 +3,7 @@
 from amaranth.hdl import Mux, Signal
 from amaranth.lib import data
 
-from ..contract.isa import DESCRIPTOR, FORMATS, PLANES, Cast, Op, Rows
+from ..contract.isa import ACT_BITS, BANK_BITS, DESCRIPTOR, FORMATS, PLANES, ROW_BITS, Cast, Op, Rows
 from ..contract.precision import Format
 
 #: the descriptors as structures of signals.
@@ -12,10 +12,10 @@ Planes = data.StructLayout({name: width for name, (_, width) in PLANES.items()})
 
 #: what the sequencer has resolved for an instruction when it pushes the entry.
 _RESOLVED = {
-    "address": 12,      # send address of a RUN, activation address of the others
+    "address": ACT_BITS,     # send address of a RUN, activation address of the others
     "count": 16,        # of a wait
-    "base": 20,         # first word of the block that the primary descriptor names
-    "words": 12, "rows": 16, "s_in": 8,  # of the primary descriptor
+    "base": BANK_BITS,        # first word of the block that the primary descriptor names
+    "words": ROW_BITS, "rows": 16, "s_in": 8,  # of the primary descriptor
     "round": 8,         # loop register J
     "of_chunk": 2,      # and which round of its chunk that is
     "slide": 12,        # of a RUN
@@ -28,7 +28,7 @@ _RESOLVED_NESTED = {
     "measure": 1,
     "format": 2,
     "planes": 10,       # index of the planes descriptor
-    "hi_base": 20, "lo_base": 20,
+    "hi_base": BANK_BITS, "lo_base": BANK_BITS,
 }
 
 

@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from ..contract.flits import FlitKind
-from ..contract.isa import ROPE_FINE_BITS, STAGE_BIT, FetchIndex
+from ..contract.isa import BANK_BITS, ROPE_FINE_BITS, ROW_BITS, STAGE_BIT, FetchIndex
 from ..memory.bank import BANK_LATENCY
 from ..ring.flit import FLIT_STREAM
 from .queues import BaseEntry, LaneState
@@ -42,7 +42,7 @@ class Fetcher(wiring.Component):
         super().__init__({
             "start": In(1), "entry": In(BaseEntry), "positions": In(4), "lanes_state": In(LaneState).array(lanes), "last_tile": In(8),
             "active": Out(1), "ending": Out(1), "busy": Out(1),
-            "read": Out(1), "read_mask": Out(banks), "addr": Out(20), "words": In(data.ArrayLayout(64, banks)),
+            "read": Out(1), "read_mask": Out(banks), "addr": Out(BANK_BITS), "words": In(data.ArrayLayout(64, banks)),
             "tx": Out(FLIT_STREAM),
         })
 
@@ -57,8 +57,8 @@ class Fetcher(wiring.Component):
         index = Signal(20)
         distance = Signal(22)  # of the row from the first one here
         place = distance[:16]
-        product = Signal(20)
-        left = Signal(12)
+        product = Signal(BANK_BITS)
+        left = Signal(ROW_BITS)
         tag = Signal(tag_layout)
         here, requested = Signal(), Signal()
         credits = Signal(range(FIFO_DEPTH + 1), init=FIFO_DEPTH)

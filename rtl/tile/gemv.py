@@ -5,6 +5,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
+from ..contract.isa import ACT_BITS, BANK_BITS, ROW_BITS
 from ..contract.precision import Format
 from .queues import matrix_entry_layout
 
@@ -42,7 +43,8 @@ class GemvIssue(wiring.Component):
     fire: Out. A word goes out. first, last: Out. It begins or ends its rows; the integer words of a `dual` entry go on with the FP16 sum.
     wait_landing, wait_drain: Out. Why an active cycle has no word; never both.
     mask: Out(banks). Banks with a valid row (the last group may be short); row count ones from bit 0 up.
-    addr: Out(20), bank address. act: Out(12), activation address, of the first of four words with `wide`. s_in: Out(8). kv: Out(1).
+    addr: Out(BANK_BITS), bank address. act: Out(ACT_BITS), activation address, of the first of four words with `wide`. s_in: Out(8).
+    kv: Out(1).
     useful: Out. Banks whose row is below the entry's `live`; 0 for the words that a `dual` entry reads on top of the FP16 ones.
 
     Only with `nested`:
@@ -67,7 +69,7 @@ class GemvIssue(wiring.Component):
             "load": In(1), "entry": In(matrix_entry_layout(nested, governor)), "freed": In(8),
             "active": Out(1), "ending": Out(1), "fire": Out(1), "first": Out(1), "last": Out(1),
             "wait_landing": Out(1), "wait_drain": Out(1), "mask": Out(banks),
-            "addr": Out(20), "act": Out(12), "s_in": Out(8), "kv": Out(1), "useful": Out(range(banks + 1)),
+            "addr": Out(BANK_BITS), "act": Out(ACT_BITS), "s_in": Out(8), "kv": Out(1), "useful": Out(range(banks + 1)),
         }
         if nested:
             members |= {"nibbles": Out(1), "scales": Out(1), "low": Out(1), "select": Out(2), "wide": Out(1), "left": Out(4)}
@@ -153,11 +155,11 @@ class GemvIssue(wiring.Component):
     def _walk_fp16(self, m):
         """The word of this cycle, and from it the next one's."""
         entry, word_is_last = self.entry, self._word_is_last
-        length, words, act_base, row_addr = Signal(12), Signal(12), Signal(12), Signal(20)
-        left = Signal(12)  # words of the row after this one
+        length, words, act_base, row_addr = Signal(ROW_BITS), Signal(ROW_BITS), Signal(ACT_BITS), Signal(BANK_BITS)
+        left = Signal(ROW_BITS)  # words of the row after this one
         with m.If(self.fire):
             with m.If(word_is_last):
-                after = Signal(20)
+                after = Signal(BANK_BITS)
                 m.d.comb += after.eq(row_addr + words)
                 m.d.sync += [
                     self.addr.eq(after), row_addr.eq(after), self.act.eq(act_base), self.first.eq(1),
@@ -181,18 +183,18 @@ class GemvIssue(wiring.Component):
         # Of the entry.
         both = Signal()  # nibbles of both planes
         code = Signal(2)  # the group size's
-        length, last_word, act_base = Signal(12), Signal(12), Signal(12)
+        length, last_word, act_base = Signal(ROW_BITS), Signal(ROW_BITS), Signal(ACT_BITS)
         # Where the words lie: those of the hi plane and FP16 words in rows, the lo plane's all in one piece.
-        row_addr, pitch = Signal(20), Signal(12)  # of the words that are being read
-        other_addr, other_pitch = Signal(20), Signal(12)  # `dual`: of those that come next
-        behind, after, start = Signal(20), Signal(20), Signal(20)
-        hi_addr, lo_addr = Signal(20), Signal(20)  # next word of the hi plane, while one of the lo plane is read; next one of the lo plane
+        row_addr, pitch = Signal(BANK_BITS), Signal(ROW_BITS)  # of the words that are being read
+        other_addr, other_pitch = Signal(BANK_BITS), Signal(ROW_BITS)  # `dual`: of those that come next
+        behind, after, start = (Signal(BANK_BITS, name=name) for name in ("behind", "after", "start"))
+        hi_addr, lo_addr = Signal(BANK_BITS), Signal(BANK_BITS)  # next word of the hi plane, while one of the lo plane is read; of that
         m.d.comb += [behind.eq(self.addr + 1), after.eq(row_addr + pitch), start.eq(Mux(dual, other_addr, after))]
 
-        left = Signal(12)  # words of the row after this one; hi words where the row is of nibbles
+        left = Signal(ROW_BITS)  # words of the row after this one; hi words where the row is of nibbles
         chunk = Signal(5)  # hi word since the scale word
         chunk_ends, odd = Signal(), Signal()
-        quads = Signal(12)  # activation words from the aligned 8 of this one on
+        quads = Signal(ROW_BITS)  # activation words from the aligned 8 of this one on
         m.d.comb += [
             chunk_ends.eq((chunk[:3] == 7) & (chunk[3] | (code == 0)) & (chunk[4] | ~code[1])),
             self.select.eq(Mux(code[1], chunk[3:], Mux(code[0], chunk[2:4], chunk[1:3]))),
@@ -246,7 +248,7 @@ class GemvIssue(wiring.Component):
                 m.d.sync += [self.addr.eq(behind), self.act.eq(self.act + 1), left.eq(left - 1), word_is_last.eq(left == 1)]
 
         with m.If(self.load):
-            end, integers = Signal(12), Signal()
+            end, integers = Signal(ROW_BITS), Signal()
             is_dual = entry.dual if self.governor else Const(0)
             m.d.comb += [end.eq(entry.length - 1), integers.eq((entry.format != Format.FP16) & ~is_dual)]
             m.d.sync += begin(integers, Const(0), entry.length, end, entry.act)

@@ -5,6 +5,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
+from ..contract.isa import ACT_BITS, BANK_BITS, ROW_BITS
 from ..memory.bank import BANK_LATENCY
 from .queues import BaseEntry, LaneState, TileState
 from .slot_homes import SlotHomes
@@ -50,10 +51,10 @@ class KvWriter(wiring.Component):
         super().__init__({
             "start": In(1), "entry": In(BaseEntry), "positions": In(4), "lanes_state": In(LaneState).array(lanes),
             "tile": In(TileState), "active": Out(1), "ending": Out(1),
-            "act_read": Out(1), "act": Out(12), "read": Out(1), "read_mask": Out(banks), "addr": Out(20),
+            "act_read": Out(1), "act": Out(ACT_BITS), "read": Out(1), "read_mask": Out(banks), "addr": Out(BANK_BITS),
             "acts": In(data.ArrayLayout(64, lanes)), "old": In(data.ArrayLayout(64, banks)),
-            "load": In(1), "load_bank": In(5), "load_addr": In(20), "load_data": In(64),
-            "write": Out(1), "write_mask": Out(banks), "write_addr": Out(20), "write_data": Out(data.ArrayLayout(64, banks)),
+            "load": In(1), "load_bank": In(5), "load_addr": In(BANK_BITS), "load_data": In(64),
+            "write": Out(1), "write_mask": Out(banks), "write_addr": Out(BANK_BITS), "write_data": Out(data.ArrayLayout(64, banks)),
         })
 
     def elaborate(self, platform):
@@ -67,7 +68,7 @@ class KvWriter(wiring.Component):
 
     def _request_layout(self):
         return data.StructLayout({
-            "addr": 20, "mask": self.banks, "value": 1, "field": 2,
+            "addr": BANK_BITS, "mask": self.banks, "value": 1, "field": 2,
             "turn": ceil_log2(max(4 // self.banks, 2)),  # which elements of the word, where there are fewer banks than elements
             "lane": ceil_log2(max(self.lanes, 2)),
         })
@@ -81,8 +82,8 @@ class KvWriter(wiring.Component):
         last_lane = (lane + 1) == self.positions
 
         row = Signal(16)  # row group of the slot
-        product, offset = Signal(20), Signal(20)
-        left = Signal(14)
+        product, offset = Signal(BANK_BITS), Signal(BANK_BITS)
+        left = Signal(max(14, ROW_BITS))
         merging = Signal()  # second cycle of a turn: the bank cycle of an earlier turn's write
         finished = Signal()  # no request is under way
         request = Signal(self._request_layout())

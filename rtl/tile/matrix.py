@@ -7,7 +7,7 @@ from amaranth.utils import ceil_log2
 
 from ..contract.constants import ACC_WIDTH
 from ..contract.flits import FlitKind
-from ..contract.isa import BANK_SHIFT, STAGE_BIT, Counter, Op, Space
+from ..contract.isa import BANK_BITS, BANK_SHIFT, STAGE_BIT, Counter, Op, Space
 from ..contract.secded import codeword_bits
 from ..memory.bank import BANK_LATENCY, Bank
 from ..ring.flit import FLIT_STREAM, Flit
@@ -72,8 +72,8 @@ class MatrixEngine(wiring.Component):
 
     def __init__(self, *, banks, lanes, bank_depth, act_depth, max_slots, landing_depth, nested=True, governor=False,
                  inject=False):
-        if bank_depth > 1 << BANK_SHIFT:
-            raise ValueError(f"a bank has at most {1 << BANK_SHIFT} words, not {bank_depth}")
+        if bank_depth > 1 << BANK_BITS:
+            raise ValueError(f"a bank has at most {1 << BANK_BITS} words, not {bank_depth}")
         self._banks, self._lanes, self._bank_depth, self._act_depth = banks, lanes, bank_depth, act_depth
         self._max_slots, self._landing_depth, self._inject = max_slots, landing_depth, inject
         self._nested, self._governor, self._entry = nested, governor, matrix_entry_layout(nested, governor)
@@ -194,7 +194,7 @@ class MatrixEngine(wiring.Component):
         s1_en, s1_we = Signal(banks), Signal()
         s1_addr = Signal(address_bits, reset_less=True)
         s1_data = Signal(data.ArrayLayout(64, banks), reset_less=True)
-        en, addr = Signal(banks), Signal(20)
+        en, addr = Signal(banks), Signal(BANK_BITS)
         m.d.comb += [
             en.eq(Mux(kv.write, kv.write_mask, Mux(kv.read, kv.read_mask, Mux(fetch.read, fetch.read_mask, Mux(gemv.fire, gemv.mask, 0))))),
             addr.eq(Mux(kv.write, kv.write_addr, Mux(kv.active, kv.addr, Mux(fetch.active, fetch.addr, gemv.addr)))),

@@ -2,17 +2,19 @@
 
 from amaranth.lib import data
 
+from ..contract.isa import ACT_BITS, BANK_BITS, ROW_BITS
+
 #: fields of every matrix entry. `length`: words streamed per row group; `words`: words from row group to row group.
 _MATRIX = {
     "op": 4,          # Op.M_WAIT, GEMV, FETCH or KVW
     "chan": 4,        # M_WAIT, FETCH
     "count": 16,      # M_WAIT: SYNC flits to consume
-    "base": 20,       # first word of the block
-    "words": 12,
-    "length": 12,
+    "base": BANK_BITS,       # first word of the block
+    "words": ROW_BITS,
+    "length": ROW_BITS,
     "rows": 16,       # rows streamed (GEMV), rows of the matrix here (FETCH), local dims (KVW of V)
     "live": 16,       # rows that count as useful (GEMV; 0 when the block was already read in this pass, or is no part of the model)
-    "act": 12,        # activation buffer address
+    "act": ACT_BITS,       # activation buffer address
     "s_in": 8,         # two's complement
     "kv": 1,          # counts as KV, not as weight
     "value": 1,       # KVW: 0 K, 1 V
@@ -24,14 +26,14 @@ _MATRIX = {
 _NESTED = {
     "format": 2,      # the `Format` in which it is read; `words` is then the pitch of the hi plane, `length` still counts FP16 words
     "group": 2,       # `precision.group_code`
-    "lo_base": 20,    # first word of the block's lo plane
+    "lo_base": BANK_BITS,    # first word of the block's lo plane
 }
 #: governor.
 _GOVERNOR = {
     "measure": 1,     # read the best copy, and add energies up; with `dual` the planes are read behind each FP16 row group
     "dual": 1,        # FP16 and planes: `base` and `words` are those of the FP16 copy, `hi_base` and `pitch` those of the planes
-    "hi_base": 20,
-    "pitch": 12,
+    "hi_base": BANK_BITS,
+    "pitch": ROW_BITS,
     "wanted": 1,      # energies of wanted positions only
     "planes": 10,     # index of the planes descriptor
     "grid_out": 7, "grid_err": 7, "grid_half": 7,
@@ -64,7 +66,8 @@ VectorEntry = data.StructLayout({
     "s_out": 8,       # two's complement
     "send": 1,
     "send_mode": 2,
-    "send_addr": 12,  # LINEAR, QUERY: base + HEAD*send_h + quad0; SLOTS: base + group_index; OUTPUT: base + (head0+HEAD)*G*hdq + quad0
+    # LINEAR, QUERY: base + HEAD*send_h + quad0; SLOTS: base + group_index; OUTPUT: base + (head0+HEAD)*G*hdq + quad0
+    "send_addr": ACT_BITS,
     "lo": 8,          # range of logical tiles
     "hi": 8,
     "end": 8,         # ring stop where the flits end, see `flits`

@@ -7,7 +7,7 @@ from amaranth.utils import ceil_log2
 
 from ..contract.constants import ACC_WIDTH
 from ..contract.flits import FlitKind
-from ..contract.isa import ROUNDS_AHEAD, SendMode
+from ..contract.isa import ACT_BITS, ROUNDS_AHEAD, SendMode
 from ..ring.flit import FLIT_STREAM, Flit
 from .queues import TileState
 
@@ -21,7 +21,7 @@ COUNTED = 1
 def job_layout(lanes):
     """One instruction's worth of flits: the words of a RUN (`kind` DATA), or one value per lane (SUM, MAX, CAND), and a SYNC."""
     return data.StructLayout({
-        "kind": 3, "mode": 2, "addr": 12, "lo": 8, "hi": 8, "end": 8, "chan": 4, "quads": 14, "round": 8, "active": lanes,
+        "kind": 3, "mode": 2, "addr": ACT_BITS, "lo": 8, "hi": 8, "end": 8, "chan": 4, "quads": 14, "round": 8, "active": lanes,
     })
 
 
@@ -102,7 +102,7 @@ class Sender(wiring.Component):
         # Walk: choose what goes next.
         started, upper = Signal(), Signal()
         left = Signal(lanes)
-        quads_left, offset = Signal(14), Signal(12)
+        quads_left, offset = Signal(14), Signal(ACT_BITS)
         rest = Signal(lanes)
         is_data, more, emit, skip, finish = Signal(), Signal(), Signal(), Signal(), Signal()
         lane_number, lane_last = Signal(3), Signal()
@@ -141,7 +141,7 @@ class Sender(wiring.Component):
         # in front of it depends on the ring in this cycle.
         s1_valid, s1_sync = Signal(), Signal()
         s1_head = Signal(data.StructLayout({"kind": 3, "lo": 8, "hi": 8, "end": 8, "chan": 4}))
-        s1_addr, s1_factor, s1_lane, s1_data = Signal(12), Signal(8), Signal(3), Signal(64)
+        s1_addr, s1_factor, s1_lane, s1_data = Signal(ACT_BITS), Signal(8), Signal(3), Signal(64)
         spare_valid, spare, made = Signal(), Signal(Flit, reset_less=True), Signal(Flit)
         m.d.comb += s1_free.eq(~s1_valid | ~spare_valid)
         with m.If(s1_free):
@@ -155,7 +155,7 @@ class Sender(wiring.Component):
         m.d.comb += [
             *(made[name].eq(s1_head[name]) for name in ("lo", "hi", "end", "chan")), made.lane.eq(s1_lane), made.data.eq(s1_data),
             made.kind.eq(Mux(s1_sync, FlitKind.SYNC, s1_head.kind)),
-            made.addr.eq((s1_addr + s1_factor * self.tile.hdq)[:12]),
+            made.addr.eq((s1_addr + s1_factor * self.tile.hdq)[:ACT_BITS]),
         ]
         with m.If(~self.tx.valid | self.tx.ready):
             m.d.sync += [self.tx.valid.eq(spare_valid | s1_valid), spare_valid.eq(0)]
@@ -171,7 +171,7 @@ class Sender(wiring.Component):
     def _place(self, m, job, lane, offset, upper, is_data):
         """Lane, address and factor of the head dimension that a flit goes to, by the job's mode."""
         gp, shift = self.tile.gp_log2, ceil_log2(self.lanes)
-        out = {"lane": Signal(3, name="to_lane"), "addr": Signal(12, name="to_addr"), "factor": Signal(8, name="to_factor")}
+        out = {"lane": Signal(3, name="to_lane"), "addr": Signal(ACT_BITS, name="to_addr"), "factor": Signal(8, name="to_factor")}
         vector = Signal(8 + shift)
         mask = Signal(8)
         m.d.comb += [mask.eq(~(Const(0xFF, 8) << gp)), out["lane"].eq(lane), out["addr"].eq(Mux(is_data, offset, upper))]

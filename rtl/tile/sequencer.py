@@ -8,7 +8,21 @@ from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from ..contract.isa import ROUNDS_AHEAD, Block, LoopCount, LoopReg, Op, SendMode, Space, WaitKind
+from ..contract.isa import (
+    ACT_BITS,
+    BANK_BITS,
+    QUEUE_DEPTH,
+    ROUNDS_AHEAD,
+    ROW_BITS,
+    STRIDE_BITS,
+    Block,
+    LoopCount,
+    LoopReg,
+    Op,
+    SendMode,
+    Space,
+    WaitKind,
+)
 from ..contract.noise import SEED_BITS
 from ..contract.precision import Format
 from ..memory.parity import ParityMemory
@@ -18,8 +32,6 @@ from .entries import Descriptor, Planes, field, matrix_entry, resolved_layout, v
 from .precision_table import FORMAT_BITS, PrecisionTable
 from .queues import GroupState, LaneState, PassState, TileState, VectorEntry, matrix_entry_layout
 from .registers import TileRegisters, store_wide
-
-QUEUE_DEPTH = 4
 
 _ENGINE_OPS = (Op.M_WAIT, Op.GEMV, Op.FETCH, Op.KVW, Op.V_WAIT, Op.RUN, Op.SENDSUM, Op.SENDMAX, Op.SENDCAND, Op.SENDCOUNT, Op.SELECT)
 
@@ -107,8 +119,8 @@ class Sequencer(wiring.Component):
         att_total = Signal(16)
         slot_rows, live_slots = Signal(16), Signal(16)
 
-        # One multiplier, fed from registers, used step after step: one DSP block. A block stride takes 18 bits, as bank addresses do.
-        mul_a, mul_b, product = Signal(16), Signal(18), Signal(24)
+        # One multiplier, fed from registers, used step after step: one DSP block. Block strides are its widest factor.
+        mul_a, mul_b, product = Signal(16), Signal(STRIDE_BITS), Signal(24)
         m.d.comb += product.eq(mul_a * mul_b)
 
         op = word[:4]
@@ -116,8 +128,8 @@ class Sequencer(wiring.Component):
         desc_index = Signal(10)
         m.d.comb += [desc.as_value().eq(descriptors.rd_data), program.rd_addr.eq(pc), descriptors.rd_addr.eq(desc_index)]
         block = Signal(16)
-        address, base, count_product = Signal(12), Signal(20), Signal(16)
-        words, matrix_rows, s_in, quad0 = Signal(12), Signal(16), Signal(8), Signal(12)  # of the primary descriptor
+        address, base, count_product = Signal(ACT_BITS), Signal(BANK_BITS), Signal(16)
+        words, matrix_rows, s_in, quad0 = Signal(ROW_BITS), Signal(16), Signal(8), Signal(ACT_BITS)  # of the primary descriptor
 
         is_matrix = Signal()
         m.d.comb += is_matrix.eq((op == Op.GEMV) | (op == Op.FETCH) | (op == Op.KVW) | (op == Op.M_WAIT))
@@ -135,7 +147,8 @@ class Sequencer(wiring.Component):
         m.d.sync += self.parity.eq(program.error | descriptors.error | damage)
         if self._nested:
             integer, measure, draft = Signal(), Signal(), self.pass_state.draft  # a GEMV with planes; the pass measures; drafts
-            lo_start, hi_base, lo_base, fmt = Signal(20), Signal(20), Signal(20), Signal(FORMAT_BITS)
+            lo_start, hi_base, lo_base = (Signal(BANK_BITS, name=name) for name in ("lo_start", "hi_base", "lo_base"))
+            fmt = Signal(FORMAT_BITS)
             m.submodules.precision_table = table = PrecisionTable(self._desc_depth, inject=self._inject)
             m.d.comb += [
                 table.rx_valid.eq(self.rx_valid), table.rx.eq(self.rx), table.index.eq(desc_index), damage.eq(table.error),

@@ -180,7 +180,7 @@ class VectorEngine(wiring.Component):
                     with m.If(filters.selected):
                         m.next = "IDLE"
             with m.State("DRAIN"):
-                with m.If(micro.idle & ((settled == _SETTLED) | (kind != FlitKind.SUM))):
+                with m.If(micro.idle & Mux(kind == FlitKind.SUM, settled == _SETTLED, settled != 0)):
                     m.d.comb += job.valid.eq(1)
                     with m.If(job.ready):
                         m.next = "SEND"
@@ -304,19 +304,26 @@ class VectorEngine(wiring.Component):
                 alu.a.eq(s2_a), alu.b.eq(s2_b),
                 result.eq(Mux(out.use[k], alu.y, 0)), vmem.write_data[k].eq(Mux(load_vmem, self.rx.data, result)),
                 to_fp16.valid.eq(rounds), to_fp16.x.eq(result), to_fp16.s.eq(out.s.as_signed()),
-                sender.halves[k].eq(to_fp16.y), argmax.values[k].eq(alu.y), self.trace_values[k].eq(alu.y),
-                argmax.arg_valid[k].eq(out_valid & out.d_arg & (~out.filtered | filters.keep[k] if filters else 1)),
-                argmax.max_valid[k].eq(out_valid & out.d_max & out.use[k]),
+                sender.halves[k].eq(to_fp16.y), self.trace_values[k].eq(alu.y),
                 reducers[k].valid.eq(last.add & last.use[k]), reducers[k].square.eq(last.square), reducers[k].h.eq(to_fp16.y),
             ]
+            # A cycle behind the result: the comparison takes as long as what rounds a result.
+            m.d.sync += [
+                argmax.arg_valid[k].eq(out_valid & out.d_arg & (~out.filtered | filters.keep[k] if filters else 1)),
+                argmax.max_valid[k].eq(out_valid & out.d_max & out.use[k]),
+            ]
+            with m.If(out_valid & (out.d_arg | out.d_max)):
+                m.d.sync += argmax.values[k].eq(alu.y)
             if filters:
                 m.d.comb += [filters.z[k].eq(s2_a), filters.floor[k].eq(alu.y)]
             saturations += [out_valid & alu.sat & out.use[k], to_fp16.out_valid & to_fp16.sat & last.use[k]]
         m.d.comb += [
             vmem.write.eq(micro.result | load_vmem), vmem.write_addr.eq(Mux(load_vmem, self.rx.addr, micro.result_addr)),
-            sender.half_valid.eq(last.send), argmax.row.eq(out.row),
+            sender.half_valid.eq(last.send),
             self.trace_valid.eq(out_valid & out.d_log), self.trace_row.eq(out.row), self.trace_mask.eq(wanted),
         ]
         if filters:
             m.d.comb += [filters.z_valid.eq(stages_valid[2] & stages[2].filtered), filters.floor_valid.eq(out_valid & out.d_floor)]
+        with m.If(out_valid & out.d_arg):
+            m.d.sync += argmax.row.eq(out.row)
         m.d.sync += self.saturated.eq(sum(saturations[1:], saturations[0]))

@@ -99,7 +99,7 @@ BENCH = {
     "group": (["--group", "48"], ["--group", "48 is not supported", "32, 64, 128"]),
     "rows": (["--rows", "0"], ["--rows", "0 is not at least 1"]),
     "rows negative": (["--rows", "-2"], ["--rows", "-2 is not at least 1"]),
-    "rows beyond a bank": (["--rows", "10000000"], ["--rows", "10000000 rows of 4096 take", "at most 262144", "use at most 169"]),
+    "rows beyond a bank": (["--rows", "10000000"], ["--rows", "10000000 rows of 4096 take", "at most 1048576", "use at most 6"]),
     "sim": (["--sim", "vcs"], ["--sim", "vcs", "verilator or icarus"]),
     "preset": (["--config", "uint"], ["--config", "'uint'", "did you mean 'unit'"]),
     "json nowhere": (["--json", "file/r.json"], ["file/r.json", "not a folder", "--json"]),

@@ -18,7 +18,7 @@ from hayate.rtl.contract.config import PRESETS, Config
 from hayate.rtl.contract.errors import HayateError
 from hayate.rtl.contract.isa import BANK_SHIFT, DESCRIPTOR, PLANES, PRECISION_BIT, Csr, Space
 from hayate.rtl.contract.layout import local_slots, slot_home
-from hayate.rtl.contract.precision import Format
+from hayate.rtl.contract.precision import Format, plane_words
 from hayate.verif.golden.memory.secded import encode, from_bits, to_bits
 from hayate.verif.models.tiny import write_tiny_model
 
@@ -104,13 +104,16 @@ def test_nothing_overlaps(number, config):
                 np.testing.assert_array_equal(t.banks[0, f["base"] : f["base"] + f["words"]].view(np.float16), np.float16(1))
                 assert not t.banks[1:, f["base"] : f["base"] + f["words"]].any()
             if d.tensor or not d.planes:
-                assert f["block_stride"] == groups * f["words"]
-                taken[f["base"] : f["base"] + blocks * f["block_stride"]] += 1
+                size = groups * f["words"]
+                assert f["block_stride"] == (size if blocks > 1 else 0)
+                taken[f["base"] : f["base"] + blocks * size] += 1
             assert bool(d.planes) == (f["alt"] >= len(image.descriptors))
             if d.planes:
                 p = decode(t.descriptors[f["alt"]], PLANES)
                 assert p["lo_offset"] == groups * p["pitch"]
-                taken[p["base"] : p["base"] + blocks * p["block_stride"]] += 1
+                size = p["lo_offset"] + groups * plane_words(4 * f["words"])
+                assert p["block_stride"] == (size if blocks > 1 else 0)
+                taken[p["base"] : p["base"] + blocks * size] += 1
         assert (taken == 1).all()
         assert t.banks.shape[1] <= t.depth <= config.bank_depth
 

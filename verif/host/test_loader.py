@@ -5,9 +5,9 @@ import gc
 import pytest
 
 from hayate.rtl.contract.draft import BASE_ENTRY, BASE_LOG2
-from hayate.rtl.contract.flits import FLIT_BITS, FlitKind, pack_flit
+from hayate.rtl.contract.flits import FLIT_BITS, FLIT_FIELDS, FlitKind, pack_flit
 from hayate.rtl.contract.isa import Space
-from hayate.rtl.contract.regmap import LOAD_ALL_TILES, LoadSpace, load_address
+from hayate.rtl.contract.regmap import LOAD_ALL_TILES, LOAD_SPACE_SHIFT, LoadSpace, load_address
 from hayate.rtl.host.loader import MAX_TILES, Flit, Loader
 from hayate.verif.bench import Bench, params, rng
 
@@ -15,6 +15,7 @@ BENCH = Bench(Loader, params=[{"tiles": 5, "prompt_depth": 100, "matrices": 30},
 PLAIN = Bench(Loader, params=[{"tiles": 5, "prompt_depth": 100, "matrices": 0}])
 
 OKAY, SLVERR = 0, 2
+ADDRESSES = 1 << FLIT_FIELDS["addr"]  # of a space
 FIXED, INCR, WRAP = 0, 1, 2
 BASE = sum(1 << bits for bits in BASE_LOG2)  # entries of the base table
 WIDTHS = {LoadSpace.PROMPT: 20, LoadSpace.GOVERNOR: 64, LoadSpace.NGRAM: sum(BASE_ENTRY.values())}
@@ -26,9 +27,9 @@ def small(parameters) -> bool:
 
 def expected(address, data, *, burst=INCR, size=3, bad_beats=(), tiles=MAX_TILES, prompt_depth=1 << 16, matrices=1 << 15):
     """Flits, local writes and response of one burst of 64-bit beats; `bad_beats` have a strobe low."""
-    tile, space, addr = address >> 32, address >> 27 & 15, address >> 3 & 0xFFFFFF
+    tile, space, addr = address >> 32, address >> LOAD_SPACE_SHIFT & 15, address >> 3 & ADDRESSES - 1
     limit = {LoadSpace.PROMPT: prompt_depth, LoadSpace.GOVERNOR: 2 * matrices, LoadSpace.NGRAM: BASE}.get(space)
-    if address & 7 or address >> 31 & 1 or space > max(LoadSpace) or size != 3 or burst not in (FIXED, INCR):
+    if address & 7 or space > max(LoadSpace) or size != 3 or burst not in (FIXED, INCR):
         return [], [], SLVERR
     if limit is None and tile >= tiles and tile != LOAD_ALL_TILES:
         return [], [], SLVERR
@@ -42,7 +43,7 @@ def expected(address, data, *, burst=INCR, size=3, bad_beats=(), tiles=MAX_TILES
             writes.append((space, addr, word & (1 << WIDTHS[space]) - 1))
         else:
             flits.append(pack_flit(kind=FlitKind.LOAD, lo=lo, hi=hi, chan=space, addr=addr, data=word))
-        addr = (addr + (burst == INCR)) & 0xFFFFFF
+        addr = (addr + (burst == INCR)) % ADDRESSES
     return flits, writes, OKAY
 
 
@@ -104,7 +105,7 @@ async def bursts_become_flits(dut):
         tile = generator.choice([0, 1, 4, LOAD_ALL_TILES] + ([] if made else [200, MAX_TILES - 1]))
         space = generator.choice([*range(6), *LoadSpace])
         beats = generator.choice([1, 1, 2, 3, generator.randint(1, 40)])
-        limit = {LoadSpace.PROMPT: 100, LoadSpace.GOVERNOR: 60, LoadSpace.NGRAM: BASE}.get(space, 1 << 24)
+        limit = {LoadSpace.PROMPT: 100, LoadSpace.GOVERNOR: 60, LoadSpace.NGRAM: BASE}.get(space, ADDRESSES)
         address = load_address(tile, space, generator.randrange(limit - beats))
         burst = generator.choice([INCR, INCR, FIXED])
         data = generator.randbytes(8 * beats)
@@ -165,7 +166,7 @@ async def refused_bursts_leave_no_trace(dut):
     cases = [(good + byte, {}) for byte in range(1, 8)]
     cases += [(good, {"size": size}) for size in range(3)]
     cases += [(good, {"burst": WRAP})]
-    cases += [(load_address(0, LoadSpace.GOVERNOR, 60), {}), (good | 1 << 30, {}), (good | 1 << 31, {})]
+    cases += [(load_address(0, LoadSpace.GOVERNOR, 60), {}), (good | 1 << 31, {})]
     cases += [(load_address(tile, Space.BANK, 0), {}) for tile in (5, 128, 254)]
     cases += [(load_address(0, LoadSpace.PROMPT, 100), {}), (load_address(0, LoadSpace.PROMPT, 1 << 16), {})]
     generator.shuffle(cases)

@@ -138,5 +138,5 @@ async def flipped_bits_are_seen(dut):
 def test_bank_depth_is_checked():
     from hayate.rtl.tile.matrix import MatrixEngine
 
-    with pytest.raises(ValueError, match="a bank has at most 262144 words, not 262145"):
-        MatrixEngine(banks=1, lanes=1, bank_depth=262145, act_depth=64, max_slots=16, landing_depth=32)
+    with pytest.raises(ValueError, match="a bank has at most 1048576 words, not 1048577"):
+        MatrixEngine(banks=1, lanes=1, bank_depth=1048577, act_depth=64, max_slots=16, landing_depth=32)

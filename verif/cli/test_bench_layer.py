@@ -1,0 +1,43 @@
+"""`hayate bench layer` on a layer that is small, and what the guide says of the large one."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+
+
+@pytest.mark.nightly
+def test_bench_layer(builds, cli, work):
+    outcome = cli("bench", "layer", "--shape", "tiny", "--context", "64", "--precision", "fp16,int8", "--json", "l.json")
+    assert outcome.code == 0, outcome.err
+    result = json.loads((work / "l.json").read_text())
+    assert set(result) == {"ratio_tiny", "cycles", "causes", "int8", "setup"} and set(result["int8"]) == {"ratio_tiny", "cycles", "causes"}
+    for rows in (result, result["int8"]):
+        cycles = rows["cycles"]
+        assert rows["ratio_tiny"] == {n: round(cycles[n] / cycles["1"], 4) for n in "1234"}
+        assert cycles["1"] < cycles["2"] < cycles["3"] < cycles["4"]
+        assert {n: row["weight"] for n, row in rows["causes"].items()} == dict.fromkeys("1234", rows["causes"]["1"]["weight"])
+    assert result["int8"]["cycles"]["1"] < result["cycles"]["1"]
+
+
+@pytest.mark.parametrize("options, parts", [
+    (["--shape", "llama"], ["--shape", "'llama' is not known", "llama-3-70b"]),
+    (["--precision", "int4"], ["--precision", "'int4' is not known", "fp16,int8"]),
+    (["--context", "100"], ["--context", "100 is not a multiple of 16", "use 256"]),
+    (["--json", "nowhere/"], ["--json"]),
+])
+def test_bench_layer_refuses(options, parts, refused, work):
+    (work / "nowhere").mkdir()
+    refused("bench", "layer", *options, parts=parts)
+
+
+def test_the_guide_quotes_what_was_measured():
+    """And a pass with four positions costs at most 5 % more than one with one."""
+    guide, found = (DOCS / "speculation.md").read_text(), json.loads((DOCS / "layer.json").read_text())
+    assert (found["setup"]["shape"], found["setup"]["context"]) == ("llama-3-70b", 256)
+    for n in "1234":
+        cells = [f"{rows['cycles'][n]:,} | {rows['ratio_70b'][n]:.4f}" for rows in (found, found["int8"])]
+        assert f"| {n} | {' | '.join(cells)} |" in guide
+    assert all(ratio <= 1.05 for ratio in found["ratio_70b"].values())

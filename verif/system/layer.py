@@ -1,0 +1,104 @@
+"""Cycles of whole passes of a layer on simulated RTL: all tiles of a small machine, or one of a large one and its mirror (`mirror`).
+
+Cycles do not depend on data, but for rows that are fetched and passes that filter. So the weights are zeros, as the banks hold from the
+start, and so are K and V of the context: no prompt is run, its slots are put into the text by COMMIT words.
+"""
+
+import json
+import tempfile
+from pathlib import Path
+
+from hayate.compiler.place import place
+from hayate.rtl.contract.errors import HayateError
+from hayate.rtl.contract.flits import CONDUCTOR, FlitKind, pack_flit
+from hayate.rtl.contract.isa import Op, PassWord
+from hayate.rtl.contract.precision import Format
+
+GAP = 64  # cycles from one COMMIT to the next, in which a tile finds out where the slot lies
+
+
+def control(word, lane=0, data=0):
+    """A PASS flit for all tiles."""
+    return pack_flit(kind=FlitKind.PASS, hi=CONDUCTOR - 1, chan=word, lane=lane, data=data)
+
+
+def loads(placement):
+    """LOAD flits of the tiles placed, bank contents left out."""
+    return [pack_flit(kind=FlitKind.LOAD, lo=r.stop, hi=r.stop, chan=r.space, addr=r.addr, data=r.data) for r in placement.loads(kv=False)]
+
+
+def pass_flits(vocab, context, first, positions):
+    """PASS flits of a pass of so many `positions`, a chain from absolute position `first` on, in the slots of the same number.
+
+    Tokens are the last ones of the vocabulary, and the pass ends within `context`: the last tile holds the rows of all that is fetched.
+    """
+    if first + positions > context:
+        raise ValueError(f"{positions} positions from {first} on do not fit a context of {context}")
+    lanes = [control(PassWord.LANE, n, vocab - 1 - n | at << 20 | at << 36 | (2 << n) - 1 << 52)
+             for n, at in enumerate(range(first, first + positions))]
+    return [*lanes, control(PassWord.START, data=positions - 1 | (1 << positions) - 1 << 8 | first + positions << 16)]
+
+
+def build(image, config, *, real, say, root=None, optimize="-O1"):
+    """The simulation of a machine whose tiles `real` are in RTL, found in the cache or built: a `runner.Build`. Raises HayateError."""
+    from hayate import rtl
+    from hayate.rtl.memory.bank import macro_text
+    from hayate.rtl.package import tile
+    from hayate.verif.bench import cache, runner, tools
+    from hayate.verif.bench.convert import verilog
+
+    from .mirror import TILE, MirroredRing
+
+    tools.find("verilator")
+    root = runner.default_root() if root is None else Path(root)
+    folder = Path(rtl.__file__).parent
+    files = sorted(p for p in folder.rglob("*") if p.suffix in (".py", ".v"))
+    with say("elaborating a tile"):
+        text = cache.text(lambda: verilog(tile(config), TILE), key=f"tile {config.to_dict()}", files=files, root=root / "text")
+    fetched = {i.chan for i in image.program if i.op == Op.FETCH}
+    with say("building the simulation"):
+        return runner.build(MirroredRing(config.tiles, image.model["kv_heads"], real, fetched), name="ring", sources=(macro_text(), text),
+                            optimize=optimize, root=root)
+
+
+def measure(image, config, *, context, widths, real=None, say, root=None, timeout=None, optimize="-O1"):
+    """{N: {"cycles", "counters"}} of one pass for each N of `widths`, on one machine, one after the other.
+
+    Parameters
+    ----------
+    image: without a draft model; only its sizes and program count (`outline.outline`).
+    context: positions of the model, the largest of `widths` included; the pass sees those before its own.
+    real: logical numbers of the tiles in RTL; the last one alone unless given.
+    say: `Steps`. root: folder of all builds. timeout: seconds of wall clock. optimize: g++'s flag.
+
+    cycles: from the START flit at the conductor's ring stop until the last tile's SYNC behind its candidates is there. counters: of the
+    last tile, by `Counter`'s name, over pass and the few cycles around it. Raises HayateError where the model does not fit;
+    AssertionError when more flits waited at a twin than there is room for, or a memory error was seen.
+    """
+    from hayate.verif.bench import runner
+
+    last = config.tiles - 1
+    real = (last,) if real is None else tuple(real)
+    formats = {d.name: Format.INT8 for d in image.descriptors if d.planes and not d.tensor}
+    placement = place(image, config, formats, tiles=real, weights=False)
+    if context > placement.context:
+        raise HayateError("--context", "", f"{context} positions, and the machine has room for {placement.context}", "use fewer")
+    built = build(image, config, real=real, say=say, root=root, optimize=optimize)
+    first = context - max(widths)
+    request = {"loads": loads(placement), "gap": GAP,
+               "commits": [control(PassWord.COMMIT, data=at << 20 | at << 36) for at in range(first)],
+               "passes": [pass_flits(image.model["vocab"], context, first, n) for n in widths], "tiles": config.tiles}
+    with tempfile.TemporaryDirectory(prefix="hayate-") as folder, say(f"simulating passes of {', '.join(map(str, widths))} positions"):
+        folder = Path(folder)
+        (folder / "request.json").write_text(json.dumps(request))
+        runner.run(built, "hayate.verif.system.layer_run", directory=folder / "run", log=folder / "log", timeout=timeout,
+                   env={"HAYATE_REQUEST": str(folder / "request.json")})
+        result = json.loads((folder / "run" / "result.json").read_text())
+    if result["fault"] or result["waiting"] >= result["room"]:
+        raise AssertionError(f"memory error: {result['fault']}, flits that waited at a twin: {result['waiting']}")
+    return dict(zip(widths, result["passes"], strict=True))
+
+
+def ratios(found):
+    """{N: cycles over those of one position, 4 digits} of what `measure` returns."""
+    return {str(n): round(row["cycles"] / found[1]["cycles"], 4) for n, row in found.items()}
