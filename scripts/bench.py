@@ -49,16 +49,19 @@ def speculation(
     config: Annotated[str, typer.Option(metavar="NAME|FILE.toml", help="Preset, or a .toml file of sizes.")] = "demo",
     overrides: SetOption = [],  # noqa: B006
     prompts: Annotated[int, typer.Option(help="How many of the 32 shipped prompts.")] = 16,
-    tokens: Annotated[int, typer.Option(help="Tokens to generate for each, at least 8.")] = 24,
+    tokens: Annotated[int, typer.Option(help="Tokens to generate for each, at least 8.")] = 48,
     precision: Annotated[str, typer.Option(metavar="P,P", help="Precisions: of fp16, int8, int4 and auto.")] = "fp16,int8",
+    temperature: Annotated[str, typer.Option(metavar="T,T", help="Temperatures; 0 is greedy.")] = "0,0.8",
+    drafter: Annotated[str, typer.Option(metavar="D,D", help="Drafters: of ngram, ngram_tree, nested and draft.")] =
+        "ngram,ngram_tree,nested,draft",
     jobs: Annotated[int, typer.Option(help="Simulations at a time.")] = 2,
     sim: Annotated[str, typer.Option(help="Simulator: verilator or icarus.")] = "verilator",
     json: JsonOption = "",
 ):
-    """Tokens a pass and decode speed-up of every drafter over one token a pass, on the simulated chip."""
+    """Tokens a pass and decode speed-up of drafters over one token a pass, on the simulated chip. All of it takes hours; ask for a part."""
     from hayate import bench_speculation as s
 
-    s.run(model, draft, config, tuple(overrides), prompts, tokens, precision, jobs, sim, json)
+    s.run(model, draft, config, tuple(overrides), prompts, tokens, precision, temperature, drafter, jobs, sim, json)
 
 
 @app.command()

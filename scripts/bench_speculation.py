@@ -1,7 +1,7 @@
 """`hayate bench speculation`: decode cycles with each drafter and without, on the simulated chip, for the same tokens and logits.
 
-The shipped prompts, read and continued greedily. Cycles are those from the first token to the end, a drafting model's own passes among
-them. Outputs that end in a loop are easy to guess, so they are also reported apart from the others.
+The shipped prompts, read and continued greedily or sampled. Cycles are those from the first token to the end, a drafting model's own
+passes among them. Outputs that end in a loop are easy to guess, so they are also reported apart from the others.
 """
 
 import signal
@@ -12,12 +12,13 @@ import numpy as np
 from rich.table import Table
 
 from hayate.compiler.shares import Geometry
-from hayate.compiler.usage import require_formats
+from hayate.compiler.usage import require_formats, require_sampling
 from hayate.rtl.contract.config import load_config
 from hayate.rtl.contract.errors import HayateError
 from hayate.verif.golden.conductor.draft import require_drafter
 from hayate.verif.golden.conductor.generate import check_request
 from hayate.verif.golden.conductor.governor import PRECISIONS, Governor
+from hayate.verif.golden.conductor.sample import inverse
 
 from . import models, prompts
 from .output import require_writable, write_json
@@ -32,6 +33,7 @@ DRAFTERS = {
     "nested": {"speculate": "nested"},
     "draft": {"speculate": "draft"},
 }
+SEED = 1  # of what is sampled
 TOKENS = 8  # at least, so that there is something to draft from
 LOOP = 8  # tokens at the end, and two rounds of it, that a loop must have
 
@@ -45,13 +47,14 @@ def loops(tokens):
     return False
 
 
-def measure(image, config, prompt, tokens, precision, sim="verilator", root=None, drafters=DRAFTERS):
+def measure(image, config, prompt, tokens, precision, temperature=0.0, sim="verilator", root=None, drafters=DRAFTERS):
     """{drafter: what a generation took}, plain numbers. AssertionError where a drafter changes tokens or logits."""
     from .rtl_backend import generate_rtl
 
     found, plain = {}, None
     for name in drafters:
-        result = generate_rtl(image, config, prompt, tokens, sim=sim, precision=precision, root=root, **DRAFTERS[name])
+        result = generate_rtl(image, config, prompt, tokens, sim=sim, precision=precision, temperature=temperature, seed=SEED, root=root,
+                              **DRAFTERS[name])
         if result.fault:
             raise AssertionError(f"{name}: the chip reported a memory fault")
         plain = plain or result
@@ -62,7 +65,7 @@ def measure(image, config, prompt, tokens, precision, sim="verilator", root=None
         found[name] = {"cycles": result.cycles - result.prefill, "tokens": len(result.tokens) - 1,
                        "passes": result.passes - -(-len(prompt) // config.lanes), "proposed": d.proposed, "accepted": d.accepted,
                        "sibling_commits": d.siblings, "draft_passes": d.passes,
-                       "lengths": [d.lengths.get(n, 0) for n in range(config.lanes)], "loops": loops(result.tokens)}
+                       "turn": result.turn, "lengths": [d.lengths.get(n, 0) for n in range(config.lanes)], "loops": loops(result.tokens)}
     return found
 
 
@@ -84,19 +87,38 @@ def scores(rows):
         parts = {"looping": [row for row in rows if row["off"]["loops"]], "other": [row for row in rows if not row["off"]["loops"]]}
         found[name] = {
             **s, **sums, "speedup_over_tokens_per_pass": round(s["speedup"] / s["tokens_per_pass"], 4),
-            "cycles": sum(r["cycles"] for r in own), "accepted_lengths": [sum(n) for n in zip(*(r["lengths"] for r in own))],
+            "cycles": sum(r["cycles"] for r in own), "turn": max(r["turn"] for r in own),
+            "accepted_lengths": [sum(n) for n in zip(*(r["lengths"] for r in own))],
             **{part: {"prompts": len(some), **(total(some, name) if some else {})} for part, some in parts.items()},
             "speedups": [round(row["off"]["cycles"] / row[name]["cycles"], 4) for row in rows],
         }
     return found
 
 
-def run(model, draft, config, overrides, count, tokens, precisions, jobs, sim, json):
-    """Measure, print the tables and write the JSON: {drafter: scores} of FP16, those of other precisions under their name, `setup`."""
-    chosen = [part.strip() for part in precisions.split(",")]
-    for name in chosen:
-        if name not in PRECISIONS or chosen.count(name) > 1:
-            raise HayateError("--precision", "", f"{precisions!r} is no list of precisions", f"use some of {','.join(PRECISIONS)}")
+def listed(option, text, allowed):
+    """The parts of a list such as "a,b", each of them allowed and there once. Raises HayateError naming the option."""
+    parts = [part.strip() for part in text.split(",")]
+    for part in parts:
+        if part not in allowed or parts.count(part) > 1:
+            raise HayateError(option, "", f"{text!r} is no list of {option[2:]}s", f"use some of {','.join(allowed)}")
+    return parts
+
+
+def title(precision, temperature):
+    """Where the JSON has the scores of a precision and a temperature: "" at the top, for FP16 and greedy."""
+    return "_".join([precision] * (precision != "fp16") + [f"t{temperature:g}"] * (temperature != 0))
+
+
+def run(model, draft, config, overrides, count, tokens, precisions, temperatures, drafters, jobs, sim, json):
+    """Measure, print the tables and write the JSON: {drafter: scores} of FP16, greedy, and others under their `title`; `setup`."""
+    chosen = listed("--precision", precisions, PRECISIONS)
+    drafters = ["off", *listed("--drafter", drafters, [name for name in DRAFTERS if name != "off"])]
+    try:
+        scales = [float(part) for part in temperatures.split(",")]
+    except ValueError:
+        raise HayateError("--temperature", "", f"{temperatures!r} is no list of numbers", "write 0,0.8") from None
+    for scale in scales:
+        inverse(scale)
     if jobs < 1:
         raise HayateError("--jobs", "", f"{jobs} is not at least 1", "leave the option out for its default")
     if tokens < TOKENS:
@@ -114,20 +136,23 @@ def run(model, draft, config, overrides, count, tokens, precisions, jobs, sim, j
     for name in chosen:
         Governor(image, name)
         require_formats(image, sizes, name)
-    for name in DRAFTERS.values():
-        require_drafter(image, name["speculate"])
+    for name in drafters:
+        require_drafter(image, DRAFTERS[name]["speculate"])
+    for scale in scales:
+        require_sampling(sizes, scale)
     from .rtl_backend import build
 
     build(sizes, sim=sim, say=say)  # before several want it
-    tasks = [(prompt, name) for name in chosen for prompt in ids]
-    with say(f"{len(tasks)} prompts, {len(DRAFTERS)} drafters"):
-        rows = _shared(tasks, jobs, say.note, image, sizes, tokens, sim)
+    modes = [(name, scale) for scale in scales for name in chosen]
+    tasks = [(prompt, *mode) for mode in modes for prompt in ids]
+    with say(f"{len(tasks)} texts, {len(drafters)} drafters"):
+        rows = _shared(tasks, jobs, say.note, image, sizes, tokens, sim, drafters)
     result = {"setup": {"model": image.model["name"], "draft": image.draft.model["name"], "config": sizes.name, "lanes": sizes.lanes,
                         "prompts": count, "tokens": tokens, "positions": max(map(len, ids)) + tokens}}
-    for at, name in enumerate(chosen):
+    for at, mode in enumerate(modes):
         found = scores(rows[at * count:(at + 1) * count])
-        result |= found if name == "fp16" else {name: found}
-        people.print(table(name, found))
+        result |= {title(*mode): found} if title(*mode) else found
+        people.print(table(f"{mode[0]}, temperature {mode[1]:g}", found))
     if json:
         write_json(result, json)
 
@@ -145,13 +170,14 @@ def table(precision, found):
 
 
 def _shared(tasks, jobs, note, *common):
-    """`measure` of every (prompt, precision), in processes that share them where `jobs` is above 1."""
+    """`measure` of every (prompt, precision, temperature), in processes that share them where `jobs` is above 1."""
     def noted(results):
         rows = []
-        for (_, precision), row in zip(tasks, results):
+        for (_, precision, temperature), row in zip(tasks, results):
             rows.append(row)
             steps = ", ".join(f"{name} {row['off']['cycles'] / r['cycles']:.2f}" for name, r in row.items() if name != "off")
-            note(f"{len(rows)} of {len(tasks)}: {precision}, speed-up {steps}{', loops' if row['off']['loops'] else ''}")
+            mode = f"{precision}, T = {temperature:g}" if temperature else precision
+            note(f"{len(rows)} of {len(tasks)}: {mode}, speed-up {steps}{', loops' if row['off']['loops'] else ''}")
         return rows
 
     _common.update(common=(*common, Path.cwd() / "build" / "sim"))
@@ -170,5 +196,5 @@ def _begin(common):
 
 
 def _task(task):
-    (prompt, precision), (image, config, tokens, sim, root) = task, _common["common"]
-    return measure(image, config, prompt, tokens, precision, sim, root)
+    (prompt, precision, temperature), (image, config, tokens, sim, drafters, root) = task, _common["common"]
+    return measure(image, config, prompt, tokens, precision, temperature, sim, root, drafters)

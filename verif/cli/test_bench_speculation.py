@@ -53,7 +53,7 @@ def test_a_text_without_colons_gives_no_prompts():
 
 def row(cycles, passes, loops, **more):
     return {"cycles": cycles, "tokens": 12, "passes": passes, "proposed": 9, "accepted": 12 - passes, "sibling_commits": 1,
-            "draft_passes": 0, "lengths": [passes, 0], "loops": loops, **more}
+            "draft_passes": 0, "turn": passes, "lengths": [passes, 0], "loops": loops, **more}
 
 
 def test_scores_are_sums_over_the_prompts():
@@ -64,7 +64,7 @@ def test_scores_are_sums_over_the_prompts():
     assert (s["proposed"], s["accepted"], s["sibling_commits"]) == (18, 12, 2)
     assert s["looping"] == {"prompts": 1, "tokens_per_pass": 3.0, "speedup": 2.5}
     assert s["other"] == {"prompts": 1, "tokens_per_pass": 1.5, "speedup": 1.2}
-    assert s["speedups"] == [2.5, 1.2] and s["accepted_lengths"] == [12, 0]
+    assert s["turn"] == 8 and s["speedups"] == [2.5, 1.2] and s["accepted_lengths"] == [12, 0]
     assert scores([{"off": row(10, 12, True)}])["off"]["other"] == {"prompts": 0}
 
 
@@ -91,11 +91,11 @@ def test_passes_are_found_in_the_cycles_of_the_tokens():
 def test_bench_speculation(builds, cli, tiny, work, monkeypatch):
     monkeypatch.setattr(prompts, "load", lambda count: ["abab:"][:count])
     outcome = cli("bench", "speculation", "--model", tiny, "--draft", tiny, "--config", "unit", "--prompts", "1", "--tokens", "12",
-                  "--jobs", "1", "--precision", "fp16,int8", "--json", "s.json")
+                  "--jobs", "1", "--precision", "fp16,int8", "--temperature", "0,0.8", "--json", "s.json")
     assert outcome.code == 0, outcome.err
     result = json.loads((work / "s.json").read_text())
-    assert set(result) == {"setup", "int8", *DRAFTERS} and set(result["int8"]) == set(DRAFTERS)
-    for part in (result, result["int8"]):
+    assert set(result) == {"setup", "int8", "t0.8", "int8_t0.8", *DRAFTERS} and set(result["int8"]) == set(result["t0.8"]) == set(DRAFTERS)
+    for part in (result, result["int8"], result["int8_t0.8"]):
         assert part["off"]["tokens_per_pass"] == part["off"]["speedup"] == 1 and part["off"]["proposed"] == 0
         for name in DRAFTERS:
             s = part[name]
@@ -105,7 +105,7 @@ def test_bench_speculation(builds, cli, tiny, work, monkeypatch):
             assert s["speedup"] == round(part["off"]["cycles"] / s["cycles"], 4)
         assert part["nested"]["draft_passes"] == part["nested"]["proposed"] > 0
         assert part["draft"]["draft_passes"] > part["draft"]["proposed"] > 0
-    assert "2 of 2: int8, speed-up ngram" in outcome.out
+    assert "2 of 4: int8, speed-up ngram" in outcome.out and "4 of 4: int8, T = 0.8, speed-up ngram" in outcome.out
 
 
 @pytest.mark.nightly
@@ -124,6 +124,9 @@ REFUSED = {
     "jobs": (["speculation", "--jobs", "0"], ["--jobs", "0 is not at least 1"]),
     "precision": (["speculation", "--precision", "fp16,fp8"], ["--precision", "'fp16,fp8' is no list of precisions"]),
     "precision twice": (["speculation", "--precision", "fp16,fp16"], ["--precision", "is no list of precisions"]),
+    "temperature": (["speculation", "--temperature", "0,hot"], ["--temperature", "'0,hot' is no list of numbers"]),
+    "temperature below 0": (["speculation", "--temperature", "-1"], ["--temperature", "-1 is no temperature"]),
+    "drafter": (["speculation", "--drafter", "ngram,off"], ["--drafter", "'ngram,off' is no list of drafters", "ngram_tree"]),
     "too long": (["speculation", "--tokens", "40"], ["prompt", "exceed the context of 48"]),
     "draft": (["speculation", "--draft", "py-pico"], ["--draft py-pico", "tokenizer", "has 512 tokens, tiny 64"]),
     "verify: precision": (["verify", "--precision", "auto"], ["--precision", "'auto' is not known"]),

@@ -9,6 +9,7 @@ import numpy as np
 
 from hayate.compiler import compile_model
 from hayate.compiler.link import pair
+from hayate.rtl.contract.image import NGRAMS
 from hayate.rtl.contract.precision import Format
 from hayate.verif.golden.conductor.generate import generate
 from hayate.verif.models.tiny import write_tiny_model
@@ -56,13 +57,19 @@ def uneven(image, odd):
 def image(tied=True, context=48, copies="both"):
     """A model with three query heads to a KV head, and sizes that no number of tiles, banks or lanes divides evenly.
 
-    copies: one of `COPIES`; in "odd", some matrices have planes alone, some FP16 alone, and two so fine grids that energies saturate.
+    The tied one has a base table for the n-gram drafter. copies: one of `COPIES`; in "odd", some matrices have planes alone, some FP16 alone, and two so fine grids that energies saturate.
     """
     with TemporaryDirectory() as folder:
         path = write_tiny_model(
             Path(folder) / ("tied" if tied else "untied"), hidden=24, layers=2, heads=6, kv_heads=2, head_dim=8, ff=40, vocab=50,
             context=context, seed=27 if tied else 9, tied=tied)
-        return uneven(compile_model(path, **COPIES[copies]), copies == "odd")
+        made = uneven(compile_model(path, **COPIES[copies]), copies == "odd")
+    if not tied:
+        return made
+    # Mostly nonsense, and so mostly rejected; some contexts are not there.
+    random = np.random.default_rng(5)
+    rows = [(older, newer, random.integers(50)) for older, newer in random.integers((-1, 0), (50, 50), (300, 2))]
+    return replace(made, tensors={**made.tensors, NGRAMS: np.array(rows, np.int32)})
 
 
 @cache
