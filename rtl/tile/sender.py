@@ -13,6 +13,8 @@ from .queues import TileState
 
 #: Quads that may wait for the ring, reserved ones included; the natural depth of a distributed RAM.
 QUADS = 16
+#: flits that wait for the ring.
+FLITS = 4
 JOBS = 4
 #: Mode of a SUM job whose values are the filters' counts.
 COUNTED = 1
@@ -137,13 +139,15 @@ class Sender(wiring.Component):
         s1 = self._place(m, job, lane_number, offset, upper, is_data)
         value = self._value(m, job, left, upper, words)
 
-        # Two registers: what and where, then the address. A third one takes the flit that comes while `tx` is refused, so that nothing
-        # in front of it depends on the ring in this cycle.
+        # A register, what and where; then, with the address, a queue: whether the ring takes a flit is known late in a cycle, and so moves
+        # nothing but the queue's pointer.
         s1_valid, s1_sync = Signal(), Signal()
         s1_head = Signal(data.StructLayout({"kind": 3, "lo": 8, "hi": 8, "end": 8, "chan": 4}))
         s1_addr, s1_factor, s1_lane, s1_data = Signal(ACT_BITS), Signal(8), Signal(3), Signal(64)
-        spare_valid, spare, made = Signal(), Signal(Flit, reset_less=True), Signal(Flit)
-        m.d.comb += s1_free.eq(~s1_valid | ~spare_valid)
+        made, oldest, newest, level = Signal(Flit), Signal(range(FLITS)), Signal(range(FLITS)), Signal(range(FLITS + 1))
+        m.submodules.flits = flits = memory.Memory(shape=Flit, depth=FLITS, init=[])
+        write, read = flits.write_port(), flits.read_port(domain="comb")
+        m.d.comb += s1_free.eq(~s1_valid | (level != FLITS))
         with m.If(s1_free):
             m.d.sync += s1_valid.eq(emit | finish)
         with m.If(emit | finish):
@@ -157,15 +161,12 @@ class Sender(wiring.Component):
             made.kind.eq(Mux(s1_sync, FlitKind.SYNC, s1_head.kind)),
             made.addr.eq((s1_addr + s1_factor * self.tile.hdq)[:ACT_BITS]),
         ]
-        with m.If(~self.tx.valid | self.tx.ready):
-            m.d.sync += [self.tx.valid.eq(spare_valid | s1_valid), spare_valid.eq(0)]
-            with m.If(spare_valid | s1_valid):
-                m.d.sync += self.tx.payload.eq(Mux(spare_valid, spare, made))
-        with m.Elif(~spare_valid):
-            m.d.sync += spare_valid.eq(s1_valid)
-        with m.If(~spare_valid & s1_valid):
-            m.d.sync += spare.eq(made)
-        m.d.comb += self.busy.eq(jobs.r_rdy | s1_valid | spare_valid | self.tx.valid)
+        put, get = s1_valid & (level != FLITS), self.tx.valid & self.tx.ready
+        m.d.comb += [
+            write.en.eq(put), write.addr.eq(newest), write.data.eq(made), read.addr.eq(oldest), self.tx.payload.eq(read.data),
+            self.tx.valid.eq(level != 0), self.busy.eq(jobs.r_rdy | s1_valid | (level != 0)),
+        ]
+        m.d.sync += [newest.eq(newest + put), oldest.eq(oldest + get), level.eq(level + put - get)]
         return m
 
     def _place(self, m, job, lane, offset, upper, is_data):

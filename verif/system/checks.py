@@ -57,7 +57,8 @@ def uneven(image, odd):
 def image(tied=True, context=48, copies="both"):
     """A model with three query heads to a KV head, and sizes that no number of tiles, banks or lanes divides evenly.
 
-    The tied one has a base table for the n-gram drafter. copies: one of `COPIES`; in "odd", some matrices have planes alone, some FP16 alone, and two so fine grids that energies saturate.
+    The tied one has a base table for the n-gram drafter. copies: one of `COPIES`; in "odd", some matrices have planes alone, some FP16
+    alone, and two so fine grids that energies saturate.
     """
     with TemporaryDirectory() as folder:
         path = write_tiny_model(
