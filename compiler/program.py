@@ -106,16 +106,15 @@ def build(shape, index, dstep, routines):
         p.run("resid", "wdown", landing=1, send_base="XA", **everyone)
         p.emit(Op.SENDSUM, chan=SUMS, cast=Cast.ALL)
 
-    _norm(p, "xf")
-    skip = p.emit(Op.SKIP)
-    if shape.tied:
+    if shape.tied:  # needs no norm yet, so it shares the ring's time with the sums
+        p.emit(Op.SKIP, when=When.NO_LOGITS, offset=2)
         p.run("final", "xg", send_base="XB", **everyone)
+    _norm(p, "xf")
+    skip = p.emit(Op.SKIP, when=When.NO_LOGITS)
+    if shape.tied:
         p.wait(Op.M_WAIT, GATHER, WaitKind.ALL)
-        p.gemv("emb", "XB", wanted=1)
-        logits = "emb"
-    else:
-        p.gemv("head", "XA", wanted=1)
-        logits = "head"
+    act, logits = ("XB", "emb") if shape.tied else ("XA", "head")
+    p.gemv(logits, act, wanted=1)
     _choose(p, logits)
     p.arrive(skip)
     p.emit(Op.SENDCAND)

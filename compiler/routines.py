@@ -8,8 +8,8 @@ from hayate.rtl.contract.alu_ops import AluOp
 from hayate.rtl.contract.isa import ASrc, BSrc, Micro, Mode
 
 #: Elements of one iteration of each routine; a temporary region holds this many.
-VL = {"load": 16, "rope": 16, "rms": 1, "qk": 16, "v": 16, "scores": 16, "softmax": 64, "recip": 1, "out": 16, "resid": 4,
-      "swiglu": 8, "final": 16, "head": 16, "sample": 16, "temper": 16, "floor": 1, "count": 64, "keep": 16}
+VL = {"load": 16, "rope": 16, "rms": 1, "qk": 16, "v": 4, "scores": 4, "softmax": 12, "recip": 1, "out": 4, "resid": 4,
+      "swiglu": 8, "final": 16, "head": 4, "sample": 16, "temper": 16, "floor": 1, "count": 64, "keep": 16}
 TEMPS = 16  # largest iteration of a routine that uses T0 to T3
 
 LANDING = {"a_src": ASrc.LANDING, "a_mode": Mode.STREAM}

@@ -50,6 +50,7 @@ class Sender(wiring.Component):
         even, and one more.
     sums, maxima, best, rows: In, `lanes` x 96, 32, 32 and 20 bits. A sum's halves have `addr` 0 and 1; a maximum has the job's round modulo
         ROUNDS_AHEAD; a candidate is best | row << 32.
+    maxima_valid: In. A job that sends maxima waits for it, and takes it to stay until `done`.
     pair: In. Behind lane 0's candidate comes another with `addr` 1: second (32) | second_row (20) << 32, In.
     done: Out. busy: Out, a job or a flit is waiting.
     tx: Out, stream of Flit; src is left 0.
@@ -61,7 +62,8 @@ class Sender(wiring.Component):
             **({"counts": In(128).array(lanes)} if counts else {}),
             "job": In(stream.Signature(job_layout(lanes))), "tile": In(TileState), "reserve": In(1), "credit": Out(1),
             "half_valid": In(1), "halves": In(16).array(lanes),
-            "sums": In(ACC_WIDTH).array(lanes), "maxima": In(32).array(lanes), "best": In(32).array(lanes), "rows": In(20).array(lanes),
+            "sums": In(ACC_WIDTH).array(lanes), "maxima": In(32).array(lanes), "maxima_valid": In(1),
+            "best": In(32).array(lanes), "rows": In(20).array(lanes),
             "pair": In(1), "second": In(32), "second_row": In(20), "done": Out(1), "busy": Out(1), "tx": Out(FLIT_STREAM),
         })
 
@@ -121,7 +123,7 @@ class Sender(wiring.Component):
             pop.eq(skip | (emit & is_data & lane_last)),
             jobs.r_en.eq(finish), self.done.eq(finish & ~is_data),
         ]
-        with m.If(jobs.r_rdy & ~started):
+        with m.If(jobs.r_rdy & ~started & ((job.kind != FlitKind.MAX) | self.maxima_valid)):
             m.d.sync += [started.eq(1), left.eq(job.active), quads_left.eq(job.quads), offset.eq(job.addr), upper.eq(0)]
         with m.If(finish):
             m.d.sync += started.eq(0)

@@ -39,9 +39,10 @@ class VectorEngine(wiring.Component):
     may wait is said at `MicroSequencer`; a micro-operation that reads the collected sums waits lanes + NORM_LATENCY + 2 cycles; one that
     reads noise waits for its row, see `NoiseRows`, which begins with the RUN), and its last results follow DEPENDENCE cycles later, under
     whatever comes next. The SEND instructions wait for all results, those that send sums for the reducers, too, and for everything sent
-    before. Flits leave in program order. Elements that `masked` hides, and inactive lanes, give 0 to vector memory and words and nothing to
-    sums, maxima and `saturated`. Received flits are never refused. Reset abandons work and clears sums, maxima and channels, not the
-    memories.
+    before; SENDMAX waits only until all elements are issued and the SENDMAX before it is through, and its maxima are set aside behind the
+    last result while other instructions follow. Flits leave in program order. Elements that `masked` hides, and inactive lanes, give 0 to
+    vector memory and words and nothing to sums, maxima and `saturated`. Received flits are never refused. Reset abandons work and clears
+    sums, maxima and channels, not the memories.
 
     Parameters
     ----------
@@ -116,6 +117,19 @@ class VectorEngine(wiring.Component):
         # Instructions.
         kind = Signal(3)
         job, look, clear = sender.job, Signal(), Signal()
+        # Maxima follow the results of earlier RUNs through the pipeline, and are set aside when the last of these is in.
+        maxima_asked, maxima_owed, maxima_on_way = Signal(), Signal(), Signal(RESULT_LATENCY + 1)
+        issued = Signal()  # all elements were, a cycle ago; from a register, as `pending` has a long way to go already
+        maxima_in = maxima_on_way[-1]
+        m.d.sync += [issued.eq(~micro.pending), maxima_on_way.eq(Cat(maxima_asked, maxima_on_way[:-1]))]
+        with m.If(maxima_in):
+            m.d.sync += sender.maxima_valid.eq(1)
+        with m.Elif(sender.done):
+            m.d.sync += sender.maxima_valid.eq(0)
+        with m.If(maxima_asked):
+            m.d.sync += maxima_owed.eq(1)
+        with m.Elif(sender.done):
+            m.d.sync += maxima_owed.eq(0)
         settled = Signal(range(_SETTLED + 1))  # cycles since the last result, up to _SETTLED
         sends_words = Signal()
         m.d.comb += [
@@ -165,6 +179,8 @@ class VectorEngine(wiring.Component):
                             with m.Elif(entry.op == Op.SELECT):
                                 m.d.comb += filters.select.eq(1)
                                 m.next = "SELECT"
+                        with m.Elif(entry.op == Op.SENDMAX):
+                            m.next = "MAXIMA"
                         with m.Else():
                             m.next = "DRAIN"
             with m.State("RUN"):
@@ -179,8 +195,13 @@ class VectorEngine(wiring.Component):
                     m.d.comb += self.entry.ready.eq(filters.selected)
                     with m.If(filters.selected):
                         m.next = "IDLE"
+            with m.State("MAXIMA"):
+                with m.If(issued & ~maxima_owed):
+                    m.d.comb += [job.valid.eq(1), maxima_asked.eq(job.ready), self.entry.ready.eq(job.ready)]
+                    with m.If(job.ready):
+                        m.next = "IDLE"
             with m.State("DRAIN"):
-                with m.If(micro.idle & Mux(kind == FlitKind.SUM, settled == _SETTLED, settled != 0)):
+                with m.If(micro.idle & ~maxima_owed & Mux(kind == FlitKind.SUM, settled == _SETTLED, settled != 0)):
                     m.d.comb += job.valid.eq(1)
                     with m.If(job.ready):
                         m.next = "SEND"
@@ -194,16 +215,18 @@ class VectorEngine(wiring.Component):
                        load_vmem)
         # A cycle late: the next results are further away, and whether the ring took the last value is known late in a cycle.
         clear_sums = Signal()
+        m.d.comb += argmax.max_clear.eq(maxima_in)
         m.d.sync += [
-            argmax.max_clear.eq(clear & (kind == FlitKind.MAX)), argmax.arg_clear.eq(clear & (kind == FlitKind.CAND)),
-            clear_sums.eq(clear & (entry.op == Op.SENDSUM)),
+            argmax.arg_clear.eq(clear & (kind == FlitKind.CAND)), clear_sums.eq(clear & (entry.op == Op.SENDSUM)),
         ]
         if filters:
             m.d.sync += filters.clear.eq(clear & (entry.op == Op.SENDCOUNT))
             m.d.comb += [a.eq(b) for a, b in zip(sender.counts, filters.words)]
         for k, reducer in enumerate(reducers):
+            with m.If(maxima_in):
+                m.d.sync += sender.maxima[k].eq(argmax.maxima[k])
             m.d.comb += [
-                reducer.clear.eq(clear_sums), sender.sums[k].eq(reducer.acc), sender.maxima[k].eq(argmax.maxima[k]),
+                reducer.clear.eq(clear_sums), sender.sums[k].eq(reducer.acc),
                 sender.best[k].eq(argmax.best[k]), sender.rows[k].eq(argmax.rows[k]),
             ]
         m.d.comb += [

@@ -28,6 +28,7 @@ class Jobs:
         self.halves, self.done = [], 0
         counts = [("counts", 128)] if params().get("counts") else []
         self.pair, self.second = r.getrandbits(1), (r.getrandbits(32), r.getrandbits(20))
+        dut.maxima_valid.value = 1
         dut.pair.value, (dut.second.value, dut.second_row.value) = self.pair, self.second
         for name, width in (("sums", 96), ("maxima", 32), ("best", 32), ("rows", 20), *counts):
             values = [r.getrandbits(width) for _ in range(self.lanes)]
@@ -100,14 +101,20 @@ async def random_jobs(dut):
         J = r.randrange(bench.tile["group"] if mode == SendMode.QUERY else -(-vectors // bench.lanes))
         even = {"addr": 2 * r.randrange(1 << 11)} if kind == FlitKind.SUM and mode == COUNTED else {}
         bench.put(kind=kind, mode=mode, quads=r.choice([0, 1, 2, 5, 30]), round=J, **even)
-    dones = []
+    dones = [0]
 
     async def count():
         while True:
             await clock(dut)
             dones.append(int(dut.done.value))
 
+    async def maxima():
+        while True:
+            dut.maxima_valid.value = int(not dones[-1] and (int(dut.maxima_valid.value) or r.random() < 0.1))
+            await clock(dut)
+
     cocotb.start_soon(count())
+    cocotb.start_soon(maxima())
     await bench.feed()
     await bench.compare()
     assert sum(dones) == bench.done > 5
