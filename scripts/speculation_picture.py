@@ -8,6 +8,7 @@ It draws what `hayate bench speculation` wrote, and prints the tables of docs/sp
 """
 
 import json
+import re
 from pathlib import Path
 
 from hayate.markdown import table
@@ -15,6 +16,7 @@ from hayate.precision_picture import finish
 
 ROOT = Path(__file__).resolve().parent.parent
 FOUND = ROOT / "docs" / "speculation.json"
+NGRAM = ROOT / "docs" / "ngram.json"  # more prompts and tokens, with that drafter alone
 PICTURE = ROOT / "docs" / "speculation.svg"
 NAMES = {"ngram": "n-gram chain", "ngram_tree": "n-gram tree", "nested": "nested INT4", "draft": "py-pico"}
 #: accepted nodes -> colour: Okabe and Ito's, which colour-blind readers tell apart.
@@ -22,8 +24,10 @@ COLOURS = ("#f0e442", "#56b4e9", "#0072b2", "#cc79a7", "#009e73", "#e69f00", "#d
 
 
 def panels(found):
-    """{precision: {drafter: scores}} of what the bench wrote."""
-    return {name: part for name, part in {"fp16": found, "int8": found.get("int8", {})}.items() if "off" in part}
+    """{precision, and temperature unless greedy: {drafter: scores}} of what the bench wrote."""
+    parts = {"fp16": found, **{name.replace("_t", ", T = "): part for name, part in found.items() if name.startswith("int")},
+             **{f"fp16, T = {name[1:]}": part for name, part in found.items() if re.fullmatch(r"t[\d.]+", name)}}
+    return {name: part for name, part in parts.items() if "off" in part}
 
 
 def rows(part):
@@ -93,7 +97,7 @@ def draw(found, path):
 def main():
     found = json.loads(FOUND.read_text())
     draw(found, PICTURE)
-    for precision, part in panels(found).items():
+    for precision, part in [*panels(found).items(), *panels(json.loads(NGRAM.read_text())).items()]:
         print(f"{precision}\n\n{text(part)}\n")
 
 

@@ -146,8 +146,9 @@ def test_the_guide_quotes_what_was_measured():
     found = json.loads((ROOT / "docs" / "verify.json").read_text())
     for n, ratio in found["ratio_demo"].items():
         assert re.search(rf"^\| {n} \| [\d,]+ \| {ratio:.3f} \|$", guide, re.MULTILINE)
-    for part in speculation_picture.panels(json.loads(speculation_picture.FOUND.read_text())).values():
-        assert speculation_picture.text(part) in guide
+    for file in (speculation_picture.FOUND, speculation_picture.NGRAM):
+        for part in speculation_picture.panels(json.loads(file.read_text())).values():
+            assert speculation_picture.text(part) in guide
 
 
 def test_the_picture_shows_what_was_measured():
