@@ -119,8 +119,9 @@ class VectorEngine(wiring.Component):
         job, look, clear = sender.job, Signal(), Signal()
         # Maxima follow the results of earlier RUNs through the pipeline, and are set aside when the last of these is in.
         maxima_asked, maxima_owed, maxima_on_way = Signal(), Signal(), Signal(RESULT_LATENCY)
+        issued = Signal()  # all elements were, a cycle ago; from a register, as `pending` has a long way to go already
         maxima_in = maxima_on_way[-1]
-        m.d.sync += maxima_on_way.eq(Cat(maxima_asked, maxima_on_way[:-1]))
+        m.d.sync += [issued.eq(~micro.pending), maxima_on_way.eq(Cat(maxima_asked, maxima_on_way[:-1]))]
         with m.If(maxima_in):
             m.d.sync += sender.maxima_valid.eq(1)
         with m.Elif(sender.done):
@@ -195,7 +196,7 @@ class VectorEngine(wiring.Component):
                     with m.If(filters.selected):
                         m.next = "IDLE"
             with m.State("MAXIMA"):
-                with m.If(~micro.pending & ~maxima_owed):  # all elements so far have been issued
+                with m.If(issued & ~maxima_owed):
                     m.d.comb += [job.valid.eq(1), maxima_asked.eq(job.ready), self.entry.ready.eq(job.ready)]
                     with m.If(job.ready):
                         m.next = "IDLE"
