@@ -72,9 +72,9 @@ class Sender(wiring.Component):
         lanes = self.lanes
         layout = job_layout(lanes)
         m.submodules.jobs = jobs = fifo.SyncFIFO(width=layout.size, depth=JOBS)
-        job = Signal(layout)
+        first, job = Signal(layout), Signal(layout)  # the oldest one, and from its first cycle on a copy: the queue's output comes late
         m.d.comb += [
-            jobs.w_data.eq(self.job.payload), jobs.w_en.eq(self.job.valid), self.job.ready.eq(jobs.w_rdy), job.eq(jobs.r_data),
+            jobs.w_data.eq(self.job.payload), jobs.w_en.eq(self.job.valid), self.job.ready.eq(jobs.w_rdy), first.eq(jobs.r_data),
         ]
 
         # Quads: written half by half, so no packing register is needed.
@@ -123,8 +123,10 @@ class Sender(wiring.Component):
             pop.eq(skip | (emit & is_data & lane_last)),
             jobs.r_en.eq(finish), self.done.eq(finish & ~is_data),
         ]
-        with m.If(jobs.r_rdy & ~started & ((job.kind != FlitKind.MAX) | self.maxima_valid)):
-            m.d.sync += [started.eq(1), left.eq(job.active), quads_left.eq(job.quads), offset.eq(job.addr), upper.eq(0)]
+        with m.If(jobs.r_rdy & ~started):
+            m.d.sync += [job.eq(first), left.eq(first.active), quads_left.eq(first.quads), offset.eq(first.addr), upper.eq(0)]
+            with m.If((first.kind != FlitKind.MAX) | self.maxima_valid):
+                m.d.sync += started.eq(1)
         with m.If(finish):
             m.d.sync += started.eq(0)
         with m.If(emit):
