@@ -54,6 +54,8 @@ def speculation(
     temperature: Annotated[str, typer.Option(metavar="T,T", help="Temperatures; 0 is greedy.")] = "0,0.8",
     drafter: Annotated[str, typer.Option(metavar="D,D", help="Drafters: of ngram, ngram_tree, nested and draft.")] =
         "ngram,ngram_tree,nested,draft",
+    control: Annotated[bool, typer.Option("--draft-control/--no-draft-control",
+                                          help="Draft less where it does not pay; without it, as much as there is room for.")] = True,
     jobs: Annotated[int, typer.Option(help="Simulations at a time.")] = 2,
     sim: Annotated[str, typer.Option(help="Simulator: verilator or icarus.")] = "verilator",
     json: JsonOption = "",
@@ -61,7 +63,7 @@ def speculation(
     """Tokens a pass and decode speed-up of drafters over one token a pass, on the simulated chip. All of it takes hours; ask for a part."""
     from hayate import bench_speculation as s
 
-    s.run(model, draft, config, tuple(overrides), prompts, tokens, precision, temperature, drafter, jobs, sim, json)
+    s.run(model, draft, config, tuple(overrides), prompts, tokens, precision, temperature, drafter, control, jobs, sim, json)
 
 
 @app.command()

@@ -11,9 +11,11 @@ from pathlib import Path
 import numpy as np
 from rich.table import Table
 
+from hayate.compiler.cost import costs
 from hayate.compiler.shares import Geometry
 from hayate.compiler.usage import require_formats, require_sampling
 from hayate.rtl.contract.config import load_config
+from hayate.rtl.contract.draft import Drafter
 from hayate.rtl.contract.errors import HayateError
 from hayate.verif.golden.conductor.draft import require_drafter
 from hayate.verif.golden.conductor.generate import check_request
@@ -47,14 +49,19 @@ def loops(tokens):
     return False
 
 
-def measure(image, config, prompt, tokens, precision, temperature=0.0, sim="verilator", root=None, drafters=DRAFTERS):
-    """{drafter: what a generation took}, plain numbers. AssertionError where a drafter changes tokens or logits."""
+def measure(image, config, prompt, tokens, precision, temperature=0.0, control=True, sim="verilator", root=None, drafters=DRAFTERS):
+    """{drafter: what a generation took}, plain numbers. control: weigh the nodes of each pass by the image's costs, as `generate` does.
+
+    AssertionError where a drafter changes tokens or logits.
+    """
     from .rtl_backend import generate_rtl
 
     found, plain = {}, None
     for name in drafters:
-        result = generate_rtl(image, config, prompt, tokens, sim=sim, precision=precision, temperature=temperature, seed=SEED, root=root,
-                              **DRAFTERS[name])
+        drafter = Drafter[DRAFTERS[name]["speculate"].upper()]
+        table = costs(image, config.lanes, drafter) if control and drafter != Drafter.OFF else None
+        result = generate_rtl(image, config, prompt, tokens, costs=table, sim=sim, precision=precision, temperature=temperature, seed=SEED,
+                              root=root, **DRAFTERS[name])
         if result.fault:
             raise AssertionError(f"{name}: the chip reported a memory fault")
         plain = plain or result
@@ -109,7 +116,7 @@ def title(precision, temperature):
     return "_".join([precision] * (precision != "fp16") + [f"t{temperature:g}"] * (temperature != 0))
 
 
-def run(model, draft, config, overrides, count, tokens, precisions, temperatures, drafters, jobs, sim, json):
+def run(model, draft, config, overrides, count, tokens, precisions, temperatures, drafters, control, jobs, sim, json):
     """Measure, print the tables and write the JSON: {drafter: scores} of FP16, greedy, and others under their `title`; `setup`."""
     chosen = listed("--precision", precisions, PRECISIONS)
     drafters = ["off", *listed("--drafter", drafters, [name for name in DRAFTERS if name != "off"])]
@@ -146,9 +153,9 @@ def run(model, draft, config, overrides, count, tokens, precisions, temperatures
     modes = [(name, scale) for scale in scales for name in chosen]
     tasks = [(prompt, *mode) for mode in modes for prompt in ids]
     with say(f"{len(tasks)} texts, {len(drafters)} drafters"):
-        rows = _shared(tasks, jobs, say.note, image, sizes, tokens, sim, drafters)
+        rows = _shared(tasks, jobs, say.note, image, sizes, tokens, sim, drafters, control)
     result = {"setup": {"model": image.model["name"], "draft": image.draft.model["name"], "config": sizes.name, "lanes": sizes.lanes,
-                        "prompts": count, "tokens": tokens, "positions": max(map(len, ids)) + tokens}}
+                        "prompts": count, "tokens": tokens, "positions": max(map(len, ids)) + tokens, "control": control}}
     for at, mode in enumerate(modes):
         found = scores(rows[at * count:(at + 1) * count])
         result |= {title(*mode): found} if title(*mode) else found
@@ -196,5 +203,5 @@ def _begin(common):
 
 
 def _task(task):
-    (prompt, precision, temperature), (image, config, tokens, sim, drafters, root) = task, _common["common"]
-    return measure(image, config, prompt, tokens, precision, temperature, sim, root, drafters)
+    (prompt, precision, temperature), (image, config, tokens, sim, drafters, control, root) = task, _common["common"]
+    return measure(image, config, prompt, tokens, precision, temperature, control, sim, root, drafters)

@@ -160,9 +160,8 @@ def load_window():
     spaces = {**{s: comments(isa.Space)[s.name] for s in isa.Space if s != isa.Space.COUNTER},
               **{s: comments(regmap.LoadSpace)[s.name] for s in regmap.LoadSpace}}
     fields = [(bits(regmap.LOAD_TILE_SHIFT, regmap.AXI_ADDR_BITS - regmap.LOAD_TILE_SHIFT), "tile",
-               f"physical tile; {regmap.LOAD_ALL_TILES}: all of them; any for PROMPT and GOVERNOR"),
-              (bits(regmap.LOAD_SPACE_SHIFT + 3, regmap.LOAD_TILE_SHIFT - regmap.LOAD_SPACE_SHIFT - 3), "–", "0"),
-              (bits(regmap.LOAD_SPACE_SHIFT, 3), "space", "see below"),
+               f"physical tile; {regmap.LOAD_ALL_TILES}: all of them; any for the spaces of the conductor"),
+              (bits(regmap.LOAD_SPACE_SHIFT, regmap.LOAD_SPACE_BITS), "space", "see below"),
               (bits(3, regmap.LOAD_SPACE_SHIFT - 3), "addr", "address in the space"),
               ("2:0", "–", "0: beats are whole 64-bit words")]
     return (table(("address bits", "field", "meaning"), fields) + "\n\n"
