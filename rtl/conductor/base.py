@@ -10,9 +10,6 @@ from .hash import TOKEN_BITS, keys
 
 ENTRY = data.StructLayout(BASE_ENTRY)
 
-#: Ports that fill the table, under the names that all blocks around it give them -> bits.
-BASE_WRITES = {"base_write": 1, "base_addr": BASE_ONE_BIT + 1, "base_data": ENTRY.size}
-
 
 class BaseTable(wiring.Component):
     """Two direct-mapped tables that do not change while a text is written, for contexts of two tokens and of one.

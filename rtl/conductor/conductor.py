@@ -5,14 +5,13 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ..contract.config import MAX_LANES
-from ..contract.draft import COST_BITS, DRAFT_COST_BITS
+from ..contract.draft import BASE_WRITES, COST_BITS, DRAFT_COST_BITS
 from ..contract.flits import CONDUCTOR, FlitKind
 from ..contract.isa import PassWord
 from ..contract.noise import SEED_BITS
 from ..memory.parity import ParityMemory
 from ..ring.flit import FLIT_STREAM, Flit
 from .announcer import Announcer
-from .base import BASE_WRITES
 from .candidates import Candidates
 from .free_list import FreeList
 from .governor import Governor

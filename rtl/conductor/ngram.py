@@ -5,8 +5,9 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for
 
+from ..contract.draft import BASE_WRITES
 from ..memory.parity import ParityMemory
-from .base import BASE_WRITES, BaseTable
+from .base import BaseTable
 from .hash import MAX_SIZE_LOG2, TAG_BITS, TOKEN_BITS, keys
 
 ORDERS = 3

@@ -5,8 +5,17 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..contract.config import MAX_LANES
-from ..contract.draft import COST_BITS, DRAFT_COST_BITS, FIRST_CHANCE, MORE_CHANCE, MOST_SECONDS, STEP_BITS, TABLE_LOG2, Drafter
-from .base import BASE_WRITES
+from ..contract.draft import (
+    BASE_WRITES,
+    COST_BITS,
+    DRAFT_COST_BITS,
+    FIRST_CHANCE,
+    MORE_CHANCE,
+    MOST_SECONDS,
+    STEP_BITS,
+    TABLE_LOG2,
+    Drafter,
+)
 from .feeder import FED, Feeder
 from .ngram import NgramDrafter
 from .outlet import TOKEN_BITS

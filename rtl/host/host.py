@@ -4,7 +4,7 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
-from ..contract.draft import BASE_ONE_BIT
+from ..contract.draft import BASE_WRITES
 from ..contract.flits import CONDUCTOR, FlitKind
 from ..contract.isa import ENERGY_BIT, Space
 from .axi import Axi4, AxiLite
@@ -12,7 +12,7 @@ from .loader import FLIT_STREAM, Flit, Loader
 from .registers import FROM_CONDUCTOR, TO_CONDUCTOR, Registers, Token, present
 
 #: Ports from `Loader` to the conductor's memories.
-LOCAL_WRITES = {"prompt_write": 1, "prompt_addr": 16, "prompt_token": 20, "base_write": 1, "base_addr": BASE_ONE_BIT + 1, "base_data": 32,
+LOCAL_WRITES = {"prompt_write": 1, "prompt_addr": 16, "prompt_token": 20, **BASE_WRITES,
                 "matrix_write": 1, "matrix_addr": 16, "matrix_data": 64}
 
 

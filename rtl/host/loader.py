@@ -4,7 +4,7 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..contract.draft import BASE_LOG2, BASE_ONE_BIT
+from ..contract.draft import BASE_LOG2, BASE_ONE_BIT, BASE_WRITES
 from ..contract.flits import CONDUCTOR, FLIT_FIELDS, FlitKind
 from ..contract.regmap import LOAD_ALL_TILES, LOAD_SPACE_BITS, LOAD_TILE_SHIFT, LoadSpace
 from .axi import Axi4, Burst, Response
@@ -55,7 +55,7 @@ class Loader(wiring.Component):
         super().__init__({
             "bus": In(Axi4()), "tx": Out(FLIT_STREAM), "hold": In(1),
             "prompt_write": Out(1), "prompt_addr": Out(16), "prompt_token": Out(20),
-            "base_write": Out(1), "base_addr": Out(BASE_ONE_BIT + 1), "base_data": Out(32),
+            **{name: Out(width) for name, width in BASE_WRITES.items()},
             **({"matrix_write": Out(1), "matrix_addr": Out(16), "matrix_data": Out(64)} if matrices else {}),
         })
 

@@ -191,3 +191,16 @@ async def strobe(dut, name: str, **values):
     getattr(dut, name).value = 1
     await clock(dut)
     getattr(dut, name).value = 0
+
+
+def record(dut, name: str) -> list[int]:
+    """Values of a port at every rising edge from now on: a list that grows."""
+    seen, port = [], getattr(dut, name)
+
+    async def watch():
+        while True:
+            await clock(dut)
+            seen.append(int(port.value))
+
+    cocotb.start_soon(watch())
+    return seen

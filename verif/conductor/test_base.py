@@ -1,10 +1,8 @@
 """The base table against the golden one: contexts that collide, are not there, or have only one token."""
 
-import cocotb
-
 from hayate.rtl.conductor.base import BaseTable
 from hayate.verif.bench import Bench, rng
-from hayate.verif.bench.drivers import clock, settle, start
+from hayate.verif.bench.drivers import clock, record, settle, start
 from hayate.verif.golden.conductor import ngram
 
 BENCH = Bench(BaseTable)
@@ -63,14 +61,7 @@ async def nothing_is_known_at_first(dut):
 @FAULTS.test()
 async def damage_is_told(dut):
     await start(dut)
-    seen = []
-
-    async def watch():
-        while True:
-            await clock(dut)
-            seen.append(int(dut.fault.value))
-
-    cocotb.start_soon(watch())
+    seen = record(dut, "fault")
     for flip, context in ((0, [3]), (1, [3]), (1, [4, 3])):
         dut.flip.value = flip
         await load(dut, [word for word in ngram.BaseTable([(-1 if len(context) == 1 else 4, 3, 9)]).words() if word[1]])

@@ -1,11 +1,10 @@
 """The n-gram drafter against the golden tables: repetitive texts, collisions, every tree shape, any timing a conductor may choose."""
 
-import cocotb
 import pytest
 
 from hayate.rtl.conductor.ngram import FIRST_NODE, NODE, SETTLE_CYCLES, NgramDrafter
 from hayate.verif.bench import Bench, params, rng
-from hayate.verif.bench.drivers import Sink, clock, settle, start
+from hayate.verif.bench.drivers import Sink, clock, record, settle, start
 from hayate.verif.golden.conductor.ngram import BaseTable, NgramTable
 from hayate.verif.golden.conductor.test_ngram import text
 
@@ -269,14 +268,7 @@ async def contexts_do_not_reach_into_the_text_before(dut):
 async def damage_is_told(dut):
     """In history and tables; good words raise nothing."""
     await start(dut)
-    seen = []
-
-    async def watch():
-        while True:
-            await clock(dut)
-            seen.append(int(dut.fault.value))
-
-    cocotb.start_soon(watch())
+    seen = record(dut, "fault")
     for where in ("nowhere", "history", "tables"):
         await strobe(dut, "clear")
         await clock(dut, 20)
