@@ -85,7 +85,9 @@ def test_refuses_what_only_shows_in_the_tokens(cli, model, work):
 @pytest.mark.parametrize("name", ["py-mini", "py-nano"])
 def test_shipped_tables_are_what_the_command_writes(name, cli, work):
     shipped = (SHIPPED / name / "ngrams.json").read_bytes()
-    if json.loads(shipped)["source"] != corpus.training_source("200 whole files"):
-        pytest.skip("another version of Python")
     assert cli("ngrams", name, "-o", "n.json").code == 0
-    assert (work / "n.json").read_bytes() == shipped
+    made, kept = (work / "n.json").read_bytes(), json.loads(shipped)
+    found = json.loads(made)
+    assert found["source"] == corpus.training_source("200 whole files") and found["tokenizer"] == kept["tokenizer"]
+    # Another Python has another library, so another text.
+    assert made == shipped or found["source"] != kept["source"]
