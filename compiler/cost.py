@@ -4,10 +4,10 @@ The table belongs to the image and M, not to the machine: the sequence of passes
 nothing measured while it runs may enter, and neither may its sizes. It is counted for the preset `demo`, in words that all of its banks
 read, one a cycle each; a machine of other proportions drafts a little too much or too little, which costs time and changes no token.
 
-A pass streams the weights once, whatever its nodes, and each layer has a latency. Each node sends its activations round the ring, one flit
-a cycle (some of them while weights are read, which hides them), and its softmax numerators, a flit for four slots of a query head. Each
-attention round has a latency and reads K and V of the text so far. What the vector unit does to them is hidden by the ring. Texts are taken
-to fill half of the context. Weights count as INT8 where there are planes, as what the governor chooses lies on both sides of it.
+A pass streams the weights once, whatever its nodes, and each layer has a latency. Rows too short for the vector unit wait for it.
+Each node sends its activations round the ring, one flit a cycle, and its softmax numerators, a flit for four slots of a query head; each
+attention round reads K and V of the text so far. Some of that hides behind weights, or behind each other. Texts are taken to fill half of
+the context. Weights count as INT8 where there are planes, as what the governor chooses lies on both sides of it.
 """
 
 from dataclasses import replace
@@ -18,18 +18,21 @@ from hayate.rtl.contract.layout import gp_log2, rounds
 from hayate.rtl.contract.precision import Format, stream_words
 
 NOMINAL = PRESETS["demo"]
-LAYER_CYCLES = 440  # in which a layer's weights wait for ring and vector unit, attention aside
-ROUND_CYCLES = 100  # the same of an attention round
-SHOWN = (2, 3)      # part of a node's activation flits that no reading of weights hides; measured, as the two above, see `test_cost.py`
+# Measured, see `test_cost.py`:
+LAYER_CYCLES = 420     # in which a layer's weights wait for ring and vector unit
+ROW_WORDS = 14         # of a row at least, where its matrix has fewer
+SHOWN = (4, 9)         # part of a node's activation flits that no reading of weights hides
+MORE_SHOWN = (2, 3)    # part of what attention takes for further nodes and rounds that it does not hide itself
 
 
-def weight_words(image, fmt):
-    """Words of the weight matrices that a GEMV of the program reads, in `fmt` (None: the best copy) where they have planes, else FP16."""
+def weight_words(image, fmt, least=0):
+    """Words of the weight matrices that a GEMV of the program reads, in `fmt` (None: the best copy) where they have planes, else FP16.
+    A row counts as `least` words if it has fewer."""
     def of(d):
         best = Format.FP16 if d.tensor else Format.INT8
         return (best if fmt is None else fmt) if d.planes else Format.FP16
 
-    return sum(d.rows * stream_words(4 * d.words, d.group or 1, of(d)) for d in image.weight_matrices().values())
+    return sum(d.rows * max(least, stream_words(4 * d.words, d.group or 1, of(d))) for d in image.weight_matrices().values())
 
 
 def pass_words(image, lanes, nodes, fmt=Format.INT8):
@@ -37,11 +40,11 @@ def pass_words(image, lanes, nodes, fmt=Format.INT8):
     m, every = image.model, NOMINAL.tiles * NOMINAL.banks
     quads, slots, group = m["head_dim"] // 4, m["context"] // 2, m["heads"] // m["kv_heads"]
     activations = 2 * m["hidden"] // 4 + m["intermediate"] // 4 + 2 * (m["heads"] + m["kv_heads"]) * quads
-    numerators = (m["kv_heads"] << gp_log2(group)) * slots // 4
-    node = activations * SHOWN[0] // SHOWN[1] + numerators
-    attention = every * ROUND_CYCLES + m["kv_heads"] * 2 * quads * slots
-    layer = every * (LAYER_CYCLES + nodes * node) + rounds(nodes, group, lanes) * attention
-    return weight_words(image, fmt) + m["layers"] * layer
+    numerators, kv = (m["kv_heads"] << gp_log2(group)) * slots // 4, m["kv_heads"] * 2 * quads * slots
+    one, all_nodes = (n * every * numerators + rounds(n, group, lanes) * kv for n in (1, nodes))
+    attention = one + (all_nodes - one) * MORE_SHOWN[0] // MORE_SHOWN[1]
+    layer = every * (LAYER_CYCLES + nodes * activations * SHOWN[0] // SHOWN[1]) + attention
+    return weight_words(image, fmt, ROW_WORDS) + m["layers"] * layer
 
 
 def pass_costs(image, lanes):

@@ -17,7 +17,7 @@ from .progress import Steps
 
 TEXT = "def main(sys.argv[0], vars, vars, vars, vars,"
 TOKENS = 24
-MOST = 4  # positions of a pass
+WIDTHS = (1, 2, 3, 4, 8)  # positions of a pass
 GAP = 256  # cycles; tokens of one pass come closer together than that, passes take longer
 
 
@@ -34,24 +34,27 @@ def passes(result, prompt):
     return [(prompt + at - 1, size, cycle - before) for (before, *_), (cycle, at, size) in zip(groups, groups[1:])]
 
 
+def full(found):
+    """{N: [(position of the root, cycles)]} of the passes of N positions that were all right; `found`: N -> `passes`."""
+    return {n: [(root, cycles) for root, size, cycles in rows if size == n] for n, rows in found.items()}
+
+
 def ratios(found):
     """{N: mean cycles of the passes of N positions over those of one position with the same roots}; `found`: N -> `passes`."""
-    single = {root: cycles for root, _, cycles in found[1]}
-    result = {}
-    for n, rows in found.items():
-        full = [(cycles, single[root]) for root, size, cycles in rows if size == n]
-        if not full:
+    single, result = {root: cycles for root, _, cycles in found[1]}, {}
+    for n, rows in full(found).items():
+        if not rows:
             raise HayateError("--model", "", f"no pass was filled with {n} positions", "use a model that repeats itself, such as py-mini")
-        result[str(n)] = round(sum(own for own, _ in full) / sum(one for _, one in full), 4)
+        result[str(n)] = round(sum(own for _, own in rows) / sum(single[root] for root, _ in rows), 4)
     return result
 
 
 def measure(image, config, prompt, tokens, precision, sim="verilator", say=None, root=None):
-    """N -> `passes` for N from 1 to what a pass holds, all with the same tokens."""
+    """N -> `passes` for those of `WIDTHS` that a pass holds, all with the same tokens."""
     from .rtl_backend import generate_rtl
 
     found, plain = {}, None
-    for n in range(1, min(config.lanes, MOST) + 1):
+    for n in [n for n in WIDTHS if n <= config.lanes]:
         drafter = {"speculate": "ngram", "nodes": n - 1, "branch": 0} if n > 1 else {"speculate": "off"}
         result = generate_rtl(image, config, prompt, tokens, sim=sim, precision=precision, say=say or Steps(), root=root, **drafter)
         plain = plain or result.tokens
@@ -62,7 +65,8 @@ def measure(image, config, prompt, tokens, precision, sim="verilator", say=None,
 
 
 def run(model, config, overrides, tokens, precisions, sim, json):
-    """Measure, print the table and write the JSON: {ratio_demo: {N: ratio}} of the first precision, that of others under their name.
+    """Measure, print the table and write the JSON: {ratio_demo: {N: ratio}, passes: {N: [[position of the root, cycles]]}} of the first
+    precision, those of others under their name.
 
     Raises HayateError.
     """
@@ -75,16 +79,16 @@ def run(model, config, overrides, tokens, precisions, sim, json):
     check_request(image, [*prompt, *[0] * tokens], tokens, Geometry.of(image.model, sizes).slots, sizes.lanes)
     found = {name: measure(image, sizes, prompt, tokens, name, sim, say) for name in names}
     out = Table("positions of a pass", *(f"{name}: cycles (simulated)" for name in names), box=None)
-    for n in found[names[0]]:
+    scores = {name: {"ratio_demo": ratios(rows), "passes": {str(n): own for n, own in full(rows).items()}} for name, rows in found.items()}
+    for n in scores[names[0]]["passes"]:
         cells = []
-        for name in names:
-            full = [cycles for _, size, cycles in found[name][n] if size == n]
-            cells.append(f"{sum(full) / max(len(full), 1):,.0f}, x {ratios(found[name])[str(n)]:.3f}")
-        out.add_row(str(n), *cells)
+        for score in scores.values():
+            cycles = [own for _, own in score["passes"][n]]
+            cells.append(f"{sum(cycles) / len(cycles):,.0f}, x {score['ratio_demo'][n]:.3f}")
+        out.add_row(n, *cells)
     people.print(out)
     if json:
         first, *others = names
         setup = {"model": image.model["name"], "config": sizes.name, "precision": first, "prompt": len(prompt), "tokens": tokens,
                  "positions": len(prompt) + tokens}
-        write_json({"ratio_demo": ratios(found[first]), **{name: {"ratio_demo": ratios(found[name])} for name in others}, "setup": setup},
-                   json)
+        write_json({**scores[first], **{name: scores[name] for name in others}, "setup": setup}, json)
