@@ -36,8 +36,11 @@ class Announcer(wiring.Component):
     Members
     -------
     go: In, a level. message: In(3), a `PassWord` but START. done: Out. All of this, and all that follows, is constant from `go` to `done`,
-        but for `node` and `slot`, which follow `lane`, `hold`, and with `second` for `count`, `hwm` and `chosen`, which START finds right.
-    count: In(4), nodes of the pass. lane: Out(3), a node; node: In(Node), that one. slot: In(16), what the node gets that has none yet.
+        but for `node` and `slot`, which follow `lane`, `hold`, `more` with `count`, and with `second` for `count`, `hwm` and `chosen`,
+        which START finds right.
+    count: In(4), nodes of the pass. more: In. Others may come while this is high, from LANE on: `count` rises, and falls no more until
+        `done`. A LANE waits for its node, and START until none may come. lane: Out(3), a node; node: In(Node), that one. slot: In(16),
+        what the node gets that has none yet.
     place: Out, a strobe: node `lane` gets `slot`, as LANE says. give: Out, a strobe: its slot is free again.
     kept: In(lanes). hold: In. The last node's turn in COMMIT does not come.
     prompt, chosen, all_logits, auto, drafting, sample, hwm (16): In, of START. The pass is of the prompt; tokens are chosen from it: of
@@ -49,7 +52,7 @@ class Announcer(wiring.Component):
     def __init__(self, lanes):
         self._lanes = lanes
         super().__init__({
-            "go": In(1), "message": In(3), "done": Out(1), "count": In(4), "lane": Out(3), "node": In(Node), "slot": In(16),
+            "go": In(1), "message": In(3), "done": Out(1), "count": In(4), "lane": Out(3), "node": In(Node), "slot": In(16), "more": In(1),
             "place": Out(1), "give": Out(1), "kept": In(lanes), "hold": In(1),
             "prompt": In(1), "chosen": In(1), "all_logits": In(1), "auto": In(1), "drafting": In(1), "sample": In(1), "hwm": In(16),
             "seed": In(SEED_BITS), "second": In(1), "word": In(stream.Signature(FED)), "started": Out(1), "tx": Out(FLIT_STREAM),
@@ -61,10 +64,13 @@ class Announcer(wiring.Component):
         word, last, slot = Signal(3), Signal(3), Signal(16)
         behind, walks, ends, step, kept = Signal(), Signal(), Signal(), Signal(), Signal()  # behind: all LANEs are sent
         alone, linked, link = Signal(), Signal(), Signal()  # the newest node's pass; the node before it is text, or is to become so now
-        at, count, fed = Signal(3), Signal(4), Signal()  # node of a walk; positions of the pass; a word takes the place of a node
+        at, count, fed = Signal(4), Signal(4), Signal()  # node of a walk; positions of the pass; a word takes the place of a node
+        grows, short = Signal(), Signal()  # others may come behind the last node; its LANE is sent, and there is no other
         every, final, want, counted, measure = Signal(8), Signal(8), Signal(8), Signal(8), Signal()
         m.d.comb += [
             alone.eq(self.drafting & ~self.second & (self.message == PassWord.LANE)), link.eq(alone & (last != 0) & ~linked & ~behind),
+            grows.eq(self.more & ~alone & ~self.second & (self.message == PassWord.LANE)),
+            short.eq((self.message == PassWord.LANE) & ~alone & ~self.second & (at == self.count)),
             self.lane.eq(Mux(alone, last - link, at)), count.eq(Mux(alone, 1, self.count)),
             every.eq(Cat(count > n for n in range(8))), final.eq(Cat(count == n + 1 for n in range(8))),
             measure.eq(self.auto & self.prompt), want.eq(every),
@@ -77,10 +83,12 @@ class Announcer(wiring.Component):
 
         m.d.comb += [
             last.eq(self.count - 1), slot.eq(Mux(node.placed, node.slot, self.slot)),
-            word.eq(Mux(behind, PassWord.START, Mux(link, PassWord.COMMIT, self.message))), fed.eq(self.second & (word == PassWord.LANE)),
+            word.eq(Mux(behind | short, PassWord.START, Mux(link, PassWord.COMMIT, self.message))),
+            fed.eq(self.second & (word == PassWord.LANE)),
             walks.eq((word == PassWord.LANE) | (word == PassWord.COMMIT)),
             flit.kind.eq(FlitKind.PASS), flit.hi.eq(LAST_TILE), flit.chan.eq(word), flit.lane.eq(Mux(alone, 0, at)),
-            flit.data.eq(Cat(node.token, node.position, slot, Mux(alone, 1, node.ancestors))), ends.eq(~walks | (self.lane == last)),
+            flit.data.eq(Cat(node.token, node.position, slot, Mux(alone, 1, node.ancestors))),
+            ends.eq(~walks | (self.lane == last) & ~grows),
             kept.eq(self.kept.bit_select(self.lane, 1)),
         ]
         with m.If(word == PassWord.START):
@@ -102,12 +110,12 @@ class Announcer(wiring.Component):
             ]
         with m.Else():
             m.d.comb += [
-                self.tx.valid.eq(self.go & (self.word.valid | ~fed)), step.eq(self.tx.valid & self.tx.ready),
+                self.tx.valid.eq(self.go & (self.word.valid | ~fed) & ~(short & self.more)), step.eq(self.tx.valid & self.tx.ready),
                 self.place.eq(step & (word == PassWord.LANE) & ~fed),
             ]
         with m.If(self.started | link & step):
             m.d.sync += linked.eq(link)
-        m.d.comb += [self.started.eq(step & behind), self.done.eq(step & ends & (word != PassWord.LANE))]
+        m.d.comb += [self.started.eq(step & (word == PassWord.START)), self.done.eq(step & ends & (word != PassWord.LANE))]
         with m.If(step):
             m.d.sync += [at.eq(Mux(ends | alone, 0, at + 1)), behind.eq(ends & (word == PassWord.LANE))]
         return m

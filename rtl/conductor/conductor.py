@@ -189,6 +189,7 @@ class Conductor(wiring.Component):
 
         # Between passes. What waits for a node's slot, the ring or a drafter holds the loop; nothing else takes more than a cycle.
         due = Signal()  # the governor must run
+        growing = Signal()  # the tables may bring nodes yet; those that are there are announced already
 
         def say(word, then):
             """Send a message of the announcer, then go on to a state."""
@@ -204,10 +205,13 @@ class Conductor(wiring.Component):
                     m.next = "GOVERN"
 
         def announce():
-            """Go on to the next pass, by way of its nodes where there are any to come."""
+            """Go on to the next pass."""
+            m.d.sync += growing.eq(planner.grows)
             m.next = "ANNOUNCE"
-            with m.If(planner.grows):
-                m.next = "GROW"
+
+        def grow():
+            """Let a node come, if there is one."""
+            m.d.comb += [planner.grow.eq(1), nodes.add.eq(planner.add), nodes.token.eq(planner.node), nodes.parent.eq(planner.parent)]
 
         m.d.sync += self.verdict.eq(0)
         with m.FSM(name="loop"):
@@ -216,6 +220,7 @@ class Conductor(wiring.Component):
                     m.d.comb += slots.clear.eq(1)
                     m.d.sync += [
                         self.busy.eq(1), self.done.eq(0), abort.eq(0), position.eq(0), self.cycles.eq(0), self.prefill_cycles.eq(0),
+                        growing.eq(0),
                     ]
                     if governor:
                         m.d.sync += [self.governor_cycles.eq(0), due.eq(self.auto)]
@@ -236,15 +241,19 @@ class Conductor(wiring.Component):
                 m.next = "READ"
                 with m.If(filled + 1 == count):
                     m.next = "ANNOUNCE"
-            # ... or, behind the last token, what is drafted.
+            # ... or, behind the last token, what is drafted: by a pass before this one ...
             with m.State("GROW"):
-                m.d.comb += [planner.grow.eq(1), nodes.add.eq(planner.add), nodes.token.eq(planner.node), nodes.parent.eq(planner.parent)]
+                grow()
                 with m.If(planner.grown):
                     m.next = "ANNOUNCE"
 
+            # ... or by the tables, while the nodes before are being announced.
             with m.State("ANNOUNCE"):
-                m.d.comb += candidates.clear.eq(1)
+                m.d.comb += [candidates.clear.eq(1), announcer.more.eq(growing)]
                 say(PassWord.LANE, "WAIT")
+                with m.If(growing):
+                    grow()
+                    m.d.sync += growing.eq(~planner.grown)
             with m.State("WAIT"):
                 m.d.comb += outlet.begins.eq(1)
                 with m.If(synced == self.tiles):

@@ -12,7 +12,8 @@ class Nodes(wiring.Component):
     """Registers of up to M nodes.
 
     `root` begins a tree, `add` appends a node whose position is its parent's plus 1, `place` gives node `lane` its slot. What a strobe
-    changes shows in the next cycle; one strobe a cycle. `node` shows node `lane` within the cycle. Reset empties the tree.
+    changes shows in the next cycle; one strobe a cycle, but that `place` may come with `add`. `node` shows node `lane` within the
+    cycle. Reset empties the tree.
 
     Parameters
     ----------

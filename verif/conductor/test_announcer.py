@@ -17,10 +17,12 @@ def random_nodes(r, count):
                  placed=r.getrandbits(1)) for _ in range(count)]
 
 
-async def message(dut, r, word, nodes, stall, hold=0, late=0.0, **fields):
-    """late: how often a word of the second model is not there yet.
+async def message(dut, r, word, nodes, stall, hold=0, late=0.0, comes=None, **fields):
+    """late: how often a word of the second model is not there yet. comes: how often a node behind the first comes, or it is told that
+    there is none behind the last; None: all are there.
     Have it sent; [(flit.chan, flit.lane, flit.data)], slots placed and given by lane, and cycles from `go` to `done`."""
-    dut.go.value, dut.message.value, dut.count.value = 1, int(word), len(nodes)
+    there = len(nodes) if comes is None else 1
+    dut.go.value, dut.message.value, dut.count.value, dut.more.value = 1, int(word), there, int(comes is not None)
     for name, value in fields.items():
         getattr(dut, name).value = value
     sent, placed, given, cycles = [], {}, [], 0
@@ -50,8 +52,15 @@ async def message(dut, r, word, nodes, stall, hold=0, late=0.0, **fields):
         fed = fields.get("second") and taken and flit.chan == PassWord.LANE
         assert not fields.get("second") or int(dut.word__ready.value) == fed, "a word goes with its flit"
         assert int(dut.started.value) == (taken and flit.chan == PassWord.START)
+        assert not (taken and flit.chan == PassWord.START and int(dut.more.value)), "a pass begins when it is whole"
+        assert not (taken and flit.chan == PassWord.LANE) or fields.get("second") or lane < there
         done = int(dut.done.value)
         await clock(dut)
+        if comes is not None and int(dut.more.value) and r.random() < comes:
+            # the last node, and word that it is the last, come together or one after the other
+            whole = there == len(nodes)
+            there = min(there + 1, len(nodes))
+            dut.count.value, dut.more.value = there, int(not (whole or there == len(nodes) and r.getrandbits(1)))
         if done:
             dut.go.value = 0
             return sent, placed, given, cycles
@@ -94,7 +103,8 @@ async def words_of_every_message(dut):
         fields = dict(prompt=prompt, chosen=chosen, all_logits=all_logits, auto=auto, drafting=drafting, sample=sample,
                       hwm=r.getrandbits(16), seed=r.getrandbits(64), kept=r.getrandbits(lanes))
         word = {"one": r.choice([PassWord.BEGIN, PassWord.FINISH]), "lanes": PassWord.LANE, "commit": PassWord.COMMIT}[kind]
-        sent, placed, given, cycles = await message(dut, r, word, nodes, stall, hold, **fields)
+        comes = r.choice([0.2, 0.5, 1, None]) if kind == "lanes" and not drafting else None
+        sent, placed, given, cycles = await message(dut, r, word, nodes, stall, hold, comes=comes, **fields)
         if kind == "one":
             assert len(sent) == 1 and sent[0][0] == word and not placed and not given
             assert word == PassWord.FINISH or sent[0][2] == fields["seed"]
@@ -127,7 +137,7 @@ async def words_of_every_message(dut):
             if hold:
                 assert cycles > hold
                 continue
-        assert cycles >= flits and (stall or cycles == flits), "a word a cycle"
+        assert cycles >= flits and (stall or comes not in (1, None) or cycles <= flits + (comes == 1)), "a word a cycle"
         await clock(dut, r.randrange(2))
         await settle()
         assert dut.go.value or not int(dut.tx__valid.value)

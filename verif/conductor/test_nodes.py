@@ -28,7 +28,12 @@ async def grows_as_the_golden_tree(dut):
                 await strobe(dut, "place", lane=n - 1, slot=slots[n - 1])
             parent = r.randrange(n)
             nodes.append(tree.Node(r.getrandbits(20), nodes[parent].position + 1, parent))
+            with_it = r.randrange(n) if r.random() < 0.3 else None  # a slot for one that is there, at the same time
+            if with_it is not None:
+                slots[with_it] = r.getrandbits(16)
+                dut.place.value, dut.lane.value, dut.slot.value = 1, with_it, slots[with_it]
             await strobe(dut, "add", token=nodes[-1].token, parent=parent, position=r.getrandbits(16))
+            dut.place.value = 0
         for n in r.sample(range(len(nodes)), r.randint(0, len(nodes))):
             slots[n] = r.getrandbits(16)
             await strobe(dut, "place", lane=n, slot=slots[n])
