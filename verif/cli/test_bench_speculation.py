@@ -91,7 +91,7 @@ def test_passes_are_found_in_the_cycles_of_the_tokens():
 def test_bench_speculation(builds, cli, tiny, work, monkeypatch):
     monkeypatch.setattr(prompts, "load", lambda count: ["abab:"][:count])
     outcome = cli("bench", "speculation", "--model", tiny, "--draft", tiny, "--config", "unit", "--prompts", "1", "--tokens", "12",
-                  "--jobs", "1", "--precision", "fp16,int8", "--temperature", "0,0.8", "--json", "s.json")
+                  "--jobs", "1", "--precision", "fp16,int8", "--temperature", "0,0.8", "--no-draft-control", "--json", "s.json")
     assert outcome.code == 0, outcome.err
     result = json.loads((work / "s.json").read_text())
     assert set(result) == {"setup", "int8", "t0.8", "int8_t0.8", *DRAFTERS} and set(result["int8"]) == set(result["t0.8"]) == set(DRAFTERS)
