@@ -83,6 +83,7 @@ def test_the_table_is_one(image, lanes, shape):
 def test_what_makes_nodes_dear(image):
     base = pass_costs(image, 4)
     assert pass_costs(at(image, context=4096), 4)[3] > base[3]
+
     def with_weights(**scale):
         return dataclasses.replace(image, descriptors=tuple(
             dataclasses.replace(d, **{key: by * getattr(d, key) for key, by in scale.items()}) for d in image.descriptors))

@@ -27,7 +27,8 @@ def test_py_mini(lanes, nodes, branch, temperature):
         verified = sum(d.lengths.values())
         tokens, passes, siblings = tokens + verified + d.accepted, passes + verified, siblings + d.siblings
         nearest = d.proposed // verified  # few passes have another number of nodes; between two the table is taken as straight
-        cost += verified * costs[nearest] + (d.proposed - nearest * verified) * (costs[min(nearest + 1, lanes - 1)] - costs[nearest]) + d.passes * draft
+        above = costs[min(nearest + 1, lanes - 1)]
+        cost += verified * costs[nearest] + (d.proposed - nearest * verified) * (above - costs[nearest]) + d.passes * draft
     print(f"M = {lanes}, {nodes} nodes, {branch} siblings, T = {temperature}: {tokens / passes:.2f} tokens a pass, "
           f"{siblings} siblings accepted in {passes} passes, speed by the table {256 * tokens / cost:.3f}")
     assert round(tokens / passes, 2) == FOUND[lanes, nodes, branch][temperature > 0]
