@@ -62,15 +62,14 @@ class Announcer(wiring.Component):
         m = Module()
         node, flit = self.node, self.tx.payload
         word, last, slot = Signal(3), Signal(3), Signal(16)
-        behind, walks, ends, step, kept = Signal(), Signal(), Signal(), Signal(), Signal()  # behind: all LANEs are sent
+        behind, walks, ends, step, kept = Signal(), Signal(), Signal(), Signal(), Signal()  # behind: START is due, but where `plain`
         alone, linked, link = Signal(), Signal(), Signal()  # the newest node's pass; the node before it is text, or is to become so now
         at, count, fed = Signal(4), Signal(4), Signal()  # node of a walk; positions of the pass; a word takes the place of a node
-        grows, short = Signal(), Signal()  # others may come behind the last node; its LANE is sent, and there is no other
+        plain, short = Signal(), Signal()  # LANEs of all nodes; those that are there are sent
         every, final, want, counted, measure = Signal(8), Signal(8), Signal(8), Signal(8), Signal()
         m.d.comb += [
             alone.eq(self.drafting & ~self.second & (self.message == PassWord.LANE)), link.eq(alone & (last != 0) & ~linked & ~behind),
-            grows.eq(self.more & ~alone & ~self.second & (self.message == PassWord.LANE)),
-            short.eq((self.message == PassWord.LANE) & ~alone & ~self.second & (at == self.count)),
+            plain.eq((self.message == PassWord.LANE) & ~alone & ~self.second), short.eq(plain & (at == self.count)),
             self.lane.eq(Mux(alone, last - link, at)), count.eq(Mux(alone, 1, self.count)),
             every.eq(Cat(count > n for n in range(8))), final.eq(Cat(count == n + 1 for n in range(8))),
             measure.eq(self.auto & self.prompt), want.eq(every),
@@ -88,7 +87,7 @@ class Announcer(wiring.Component):
             walks.eq((word == PassWord.LANE) | (word == PassWord.COMMIT)),
             flit.kind.eq(FlitKind.PASS), flit.hi.eq(LAST_TILE), flit.chan.eq(word), flit.lane.eq(Mux(alone, 0, at)),
             flit.data.eq(Cat(node.token, node.position, slot, Mux(alone, 1, node.ancestors))),
-            ends.eq(~walks | (self.lane == last) & ~grows),
+            ends.eq(~walks | (self.lane == last) & ~plain),
             kept.eq(self.kept.bit_select(self.lane, 1)),
         ]
         with m.If(word == PassWord.START):
