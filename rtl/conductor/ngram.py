@@ -28,7 +28,8 @@ class NgramDrafter(wiring.Component):
     a cycle, once the insertion of a position or the proposal that is under way has ended.
 
     A proposal's first node comes FIRST_NODE = 4 cycles after `propose`, then one a cycle while they are taken, of the base table's one
-    every second cycle; `none` comes after 3. A
+    every second cycle; `none` comes after 3. How many nodes are wanted need not be known by then: until `sure`, a node is offered when
+    another one of its chain is sure to follow, which may be some cycles later, and `none` waits. A
     `propose` while `busy` waits, and its time counts from the first cycle without. It may come in the cycle after the last `append`.
     Nothing is appended from `propose` to its last node or `none`. `settle` comes at any time but between `propose` and its first node or
     `none`. Reset forgets what is under way, not what the memories hold: a text begins with `clear`.
@@ -43,7 +44,9 @@ class NgramDrafter(wiring.Component):
     clear: In, strobe; a text begins. append: In, strobe, never refused; token (20), position (16): In; positions count up from 0.
     base: In, the base table may be asked; constant while a text is written. base_write, base_addr (13), base_data (32): In, `load` of
         `BaseTable`, not while a text is written.
-    propose: In, strobe; want (4): nodes, at most M - 1; branch (3): nodes of the alternate's chain, if there is one.
+    propose: In, strobe. Behind it: sure: In, it is known how many nodes are wanted; want: In(4), nodes, at most M - 1, before `sure` at
+        least so many; branch: In(3), nodes of the alternate's chain, if there is one. `want` does not fall, and from `sure` on all stay as
+        they are. They are looked at from the third cycle behind `propose` until the last node or `none`.
     node: Out stream of NODE. none: Out, strobe: there is no node.
     settle: In, strobe. settling: Out, from the next cycle until all is inserted. busy: Out, settling, or `clear` is not yet done.
     fault: Out. A damaged word was read, for one cycle.
@@ -57,7 +60,7 @@ class NgramDrafter(wiring.Component):
         self._lanes, self._size_log2, self._depth, self._inject = lanes, size_log2, depth, inject
         members = {
             "clear": In(1), "append": In(1), "token": In(TOKEN_BITS), "position": In(16),
-            "propose": In(1), "want": In(4), "branch": In(3), "node": Out(NODE_STREAM), "none": Out(1),
+            "propose": In(1), "want": In(4), "sure": In(1), "branch": In(3), "node": Out(NODE_STREAM), "none": Out(1),
             "settle": In(1), "settling": Out(1), "busy": Out(1), "fault": Out(1),
             "base": In(1), **{name: In(width) for name, width in BASE_WRITES.items()},
         }
@@ -147,11 +150,19 @@ class NgramDrafter(wiring.Component):
         # The chains.
         nodes = Signal(range(self._lanes))
         split, trunk = Signal.like(nodes), Signal.like(nodes)  # nodes of the primary's chain if there is an alternate, and in fact
+        cut = Signal.like(nodes)  # nodes that the base table's chain lacks
+        s4_forked = Signal()
+        m.d.comb += [
+            split.eq(Mux(self.branch < self.want, self.want - self.branch, 1)), trunk.eq(Mux(s4_forked, split, self.want) - cut),
+            nodes.eq(self.want - cut),
+        ]
         with m.If(self.propose):
-            m.d.sync += [nodes.eq(self.want), split.eq(Mux(self.branch < self.want, self.want - self.branch, 1)), waiting.eq(1)]
+            m.d.sync += waiting.eq(1)
         index, parent = Signal.like(nodes), Signal.like(nodes)
         s4_alternate = Signal(place)
-        choose, step, turn = Signal(), Signal(), Signal()
+        choosing, choose, step, turn = Signal(), Signal(), Signal(), Signal()
+        certain = Signal()  # of the node at `index` it is known that it is wanted, and what follows it
+        m.d.comb += certain.eq(self.sure | (index < trunk))
         cursor, home, start = Signal(place), Signal(place), Signal(place)
         m.d.comb += [
             turn.eq(index == trunk), history.rd_en.eq(look & inserting | step), history.rd_addr.eq(at),
@@ -168,14 +179,14 @@ class NgramDrafter(wiring.Component):
         with m.If(choose | step | said):
             m.d.sync += [index.eq(Mux(choose, 1, index + 1)), parent.eq(Mux(begins, 0, index))]
         with m.If(choose):
-            m.d.sync += [s4_alternate.eq(alternate), trunk.eq(Mux(forked, split, nodes))]
+            m.d.sync += [s4_alternate.eq(alternate), s4_forked.eq(forked), cut.eq(0)]
 
         # The base table's chain: while a node is offered, the table has said what comes behind it.
         saying, asking, ends = Signal(), Signal(), Signal()
         m.d.comb += [
             base.load.eq(self.base_write), base.load_addr.eq(self.base_addr), base.load_data.eq(self.base_data),
-            base.newer.eq(Mux(take | saying, base.token, recent[0])), base.pair.eq(take | saying | (count > 1)),
-            base.older.eq(Mux(saying, word, Mux(take, recent[0], recent[1]))), base.look.eq(look | choose | asking),
+            base.newer.eq(Mux(take | choosing | saying, base.token, recent[0])), base.pair.eq(take | choosing | saying | (count > 1)),
+            base.older.eq(Mux(saying, word, Mux(take | choosing, recent[0], recent[1]))), base.look.eq(look | choose | asking),
             ends.eq((index == trunk) | ~base.hit), speaks.eq(self.base & known & ~s3_hit[1:].any()),
         ]
         with m.If(take):
@@ -225,25 +236,26 @@ class NgramDrafter(wiring.Component):
                 m.d.comb += take.eq(1)
                 m.next = "CHOOSE"
             with m.State("CHOOSE"):
-                m.d.comb += choose.eq(1)
-                with m.If(speaks & (nodes != 0)):
+                m.d.comb += [choosing.eq(1), choose.eq(self.sure | (self.want != 0))]
+                with m.If(choose & speaks & (self.want != 0)):
                     m.next = "SAY"
-                with m.Elif(s3_hit.any() & (nodes != 0)):
+                with m.Elif(choose & s3_hit.any() & (self.want != 0)):
                     m.d.comb += step.eq(1)
                     m.next = "OFFER"
-                with m.Else():
+                with m.Elif(self.sure):
                     m.d.comb += self.none.eq(1)
                     m.next = "IDLE"
             with m.State("SAY"):
                 last = ends & (trunk == nodes)
                 m.d.comb += [
-                    saying.eq(1), self.node.valid.eq(1), self.node.payload.token.eq(word), self.node.payload.last.eq(last), turn.eq(ends),
+                    saying.eq(1), self.node.valid.eq(self.sure | certain & base.hit), self.node.payload.token.eq(word),
+                    self.node.payload.last.eq(last), turn.eq(ends),
                 ]
-                with m.If(self.node.ready):
+                with m.If(self.node.valid & self.node.ready):
                     m.d.comb += [said.eq(~ends), step.eq(ends & ~last)]
                     m.next = "ASK"
                     with m.If(ends):  # the alternate keeps its length
-                        m.d.sync += [trunk.eq(index), nodes.eq(nodes - trunk + index)]
+                        m.d.sync += cut.eq(trunk - index)
                         m.next = "OFFER"
                     with m.If(last):
                         m.next = "IDLE"
@@ -251,8 +263,8 @@ class NgramDrafter(wiring.Component):
                 m.d.comb += asking.eq(1)
                 m.next = "SAY"
             with m.State("OFFER"):
-                m.d.comb += self.node.valid.eq(1)
-                with m.If(self.node.ready):
+                m.d.comb += self.node.valid.eq(certain)
+                with m.If(certain & self.node.ready):
                     m.d.comb += step.eq(~self.node.payload.last)
                     m.next = "OFFER"
                     with m.If(self.node.payload.last):

@@ -25,13 +25,13 @@ from .utility import Utility
 class Planner(wiring.Component):
     """Decides on the nodes behind the root of each pass.
 
-    A plan begins the cycle after `verified`, from `room` and, with `draft_control`, by `Utility`; `planning` is high until it is there,
-    from that cycle on. Drafters are of two kinds. NGRAM answers from its tables: where `grows`, nodes come once the tree has its root.
-    NESTED takes passes, in which weights are read as INT4 (`drafting`): each evaluates the newest node, and what is chosen there
-    becomes the next, until there are as many as planned, less min(branch, MOST_SECONDS, half of the plan): siblings, the second best
-    choices with the least margins, the nearest to the root first of equal ones. Then all are verified, and `drafting` is low. DRAFT does
-    the same without siblings, but its passes are the second model's (`feeds`), over positions that `Feeder` offers as `word`s; those before
-    the last one (`caught_up`) bring no node.
+    A plan begins the cycle after `verified`, from `room` and, with `draft_control`, by `Utility`. Drafters are of two kinds. NGRAM answers
+    from its tables: where `grows`, nodes come once the tree has its root, each as soon as it is sure to be in the plan. The others take
+    passes, for which the plan must be there: until it is, from the cycle after `verified` on, `planning` is high. NESTED has weights read
+    as INT4 (`drafting`): each pass evaluates the newest node, and what is chosen there becomes the next, until there are as many as
+    planned, less min(branch, MOST_SECONDS, half of the plan): siblings, the second best choices with the least margins, the nearest to the
+    root first of equal ones. Then all are verified, and `drafting` is low. DRAFT does the same without siblings, but its passes are the
+    second model's (`feeds`), over positions that `Feeder` offers as `word`s; those before the last one (`caught_up`) bring no node.
 
     While `grow` is high, `add` says that a node comes, one a cycle, and `grown` that it is the last one for now, or that there is none.
     With a drafter that takes passes `grown` is high in the first cycle, where no siblings follow, and `add` where the pass brings a node.
@@ -52,9 +52,9 @@ class Planner(wiring.Component):
         each), as of `Utility`: In. Constant from `clear` to the text's end.
     clear: In, a strobe. append: In, a strobe; token (20), position (16): In, of the text, its prompt included. settle: In, a strobe, as
         of `NgramDrafter`.
-    verified: In, a strobe: a pass has been verified, and its tokens are appended. With it: prompt: In, the pass was of the prompt;
-        over: In, no other comes; room: In(4), nodes that the next one may draft; depth: In(3), nodes of the longest chain behind the
-        root; emitted: In(4), tokens of the pass, which counts up behind each of them.
+    verified: In, a strobe: a pass has been verified, and its tokens are appended. With it, and with each `append`: prompt: In, the pass is
+        of the prompt; emitted: In(4), tokens of the pass before this cycle. With it: over: In, no other comes; room: In(4), nodes that the
+        next one may draft; depth: In(3), nodes of the longest chain behind the root.
     planning: Out. root: In, a strobe, not while planning: a tree has its root; count: In(4), its nodes so far.
     grows, drafting, feeds: Out, see above; `grows` with `root`, the others from the next cycle on. word: Out stream of FED, fed (16),
         fed_count (4): Out, as of `Feeder`. caught_up: Out, behind a pass's words: it is the last one before a node.
@@ -87,38 +87,39 @@ class Planner(wiring.Component):
         m.submodules.utility = utility = Utility(self._lanes)
         m.submodules.ngram = ngram = NgramDrafter(lanes=self._lanes, size_log2=TABLE_LOG2, depth=self._depth)
         m.submodules.feeder = feeder = Feeder(lanes=self._lanes, depth=self._depth)
-        asked, planned = Signal(), Signal()  # the tree may be planned; how many nodes it has is known
+        asked, weighs = Signal(), Signal()  # the tree may be planned; how many nodes it has is not known yet
         room, shadow = Signal(4), Signal()
         guessed, guess, right = Signal(), Signal(TOKEN_BITS), Signal()
         tables, passes, wanted = Signal(), Signal(), Signal()
         m.d.comb += [
             tables.eq(self.drafter == Drafter.NGRAM), passes.eq((self.drafter == Drafter.NESTED) | (self.drafter == Drafter.DRAFT)),
-            wanted.eq(shadow | (room != 0)), self.grows.eq(tables & wanted), self.fault.eq(ngram.fault | feeder.fault),
-            self.first.eq(utility.first), self.more.eq(utility.more),
+            wanted.eq(shadow | (room != 0)), self.grows.eq(tables & wanted), self.planning.eq(passes & weighs),
+            self.fault.eq(ngram.fault | feeder.fault), self.first.eq(utility.first), self.more.eq(utility.more),
         ]
 
         m.d.comb += [
             utility.clear.eq(self.clear), utility.room.eq(room), utility.draft_cost.eq(self.draft_cost),
             *(cost.eq(getattr(self, f"costs_{n}")) for n, cost in enumerate(utility.costs)),
+            utility.rise.eq(self.append & ~self.prompt & (self.emitted > 1)),
             utility.learn.eq(self.verified & ~self.prompt & ~guessed), utility.score.eq(self.verified & ~self.prompt & guessed),
             utility.right.eq(right), utility.proposed.eq(self.depth), utility.accepted.eq(self.emitted - 1),
-            utility.plan.eq(self.planning & asked),
+            utility.plan.eq(weighs & asked),
         ]
-        m.d.sync += [asked.eq(self.verified & ~self.over), planned.eq(utility.done)]
+        m.d.sync += asked.eq(self.verified & ~self.over)
         with m.If(self.verified):
             m.d.sync += [
                 room.eq(self.room), shadow.eq(0), guessed.eq(0),
-                self.planning.eq(self.draft_control & (self.drafter != Drafter.OFF) & ~self.over),
+                weighs.eq(self.draft_control & (self.drafter != Drafter.OFF) & ~self.over),
             ]
         with m.If(utility.done):
-            m.d.sync += [room.eq(utility.nodes), shadow.eq(utility.shadow), self.planning.eq(0)]
+            m.d.sync += [room.eq(utility.nodes), shadow.eq(utility.shadow), weighs.eq(0)]
 
         nothing = Signal()  # the tables have answered that there is none
         m.d.comb += [
             ngram.clear.eq(self.clear), ngram.append.eq(self.append), ngram.token.eq(self.token), ngram.position.eq(self.position),
             *(getattr(ngram, name).eq(getattr(self, name)) for name in ("base", *BASE_WRITES)),
-            ngram.settle.eq(self.settle), ngram.propose.eq((planned | asked & ~self.planning) & self.grows),
-            ngram.want.eq(Mux(shadow, 1, room)), ngram.branch.eq(self.branch), ngram.node.ready.eq(self.grow & ~self.drafting),
+            ngram.settle.eq(self.settle), ngram.propose.eq(asked & self.grows), ngram.branch.eq(self.branch), ngram.sure.eq(~weighs),
+            ngram.want.eq(Mux(weighs, utility.nodes, Mux(shadow, 1, room))), ngram.node.ready.eq(self.grow & ~self.drafting),
         ]
         with m.If(asked | ngram.none):
             m.d.sync += nothing.eq(ngram.none)
@@ -154,7 +155,7 @@ class Planner(wiring.Component):
             with m.If(self.grow & ngram.node.valid & shadow):
                 m.d.sync += [guessed.eq(1), guess.eq(self.node)]
         with m.If(self.clear):
-            m.d.sync += [self.planning.eq(0), self.drafting.eq(0), guessed.eq(0), shadow.eq(0), asked.eq(0), planned.eq(0)]
+            m.d.sync += [weighs.eq(0), self.drafting.eq(0), guessed.eq(0), shadow.eq(0), asked.eq(0)]
         return m
 
     def _chosen(self, m, room):

@@ -31,15 +31,17 @@ class Utility(wiring.Component):
     passes of its own (draft_cost 0) is to draft one node in `shadow`; one that has them drafts a node in the RETRY_PASSES-th such pass,
     and then after twice as many each time, RETRY_MOST at most, until one is right.
 
-    `done` is high room + 1 cycles after `plan`, for one cycle; the results show with it and hold until the next plan is begun. What was
-    verified or scored moves the first chance by 1/8 of its way to 1 or 0 in 1 cycle. Then the second chance moves, by one step a cycle: up
-    by 1/8 for each accepted node behind the first; down by 1/8 where the chain broke behind an accepted node; up by 1/64 where a chain of
-    one node was accepted. A plan may come with `learn` or `score` or at any time behind them, and begins when all steps are done; that is
-    at most `lanes` - 2 cycles behind the one after `learn` (M = 2: 1 cycle). Steps are rounded down.
+    `done` is high room + 1 cycles after `plan`, for one cycle; the results show with it and hold until the next plan. From the cycle
+    behind `plan` to `done` `nodes` rises: it is never more than what will come out. What was verified or scored moves the first chance
+    by 1/8 of its way to 1 or 0. The second chance goes up by 1/8 with each `rise`, while the pass is being verified; behind `learn`, down
+    by 1/8 where the chain broke behind an accepted node, or up by 1/64 where a chain of one node was accepted. A plan may come with `learn`
+    or `score` or at any time behind them, and begins when this has been done: in the cycle behind them, or where the second chance moves
+    in the one behind that. Steps are rounded down.
 
-    From a plan until `done`, nothing is learned or scored and no other plan is asked for. `learn` and `score` do not come together, nor
-    in the `lanes` cycles behind a `learn`. `clear` wins over everything, ends what is in progress and sets the chances to FIRST_CHANCE,
-    OWN_CHANCE where draft_cost is not 0, and MORE_CHANCE; so does reset, as if draft_cost were 0.
+    From a plan until `done`, nothing is learned or scored and no other plan is asked for. `learn`, `score` and `rise` do not come in the
+    2 cycles behind a `learn`, nor `learn` and `score` together; `rise` may come with `learn`. `clear` wins over everything, ends what is in
+    progress and sets the chances to FIRST_CHANCE, OWN_CHANCE where draft_cost is not 0, and MORE_CHANCE; so does reset, as if draft_cost
+    were 0.
     Nothing holds the block back. One multiplier of 8 x 8 bits, two of 11 x 17.
 
     Parameters
@@ -51,8 +53,8 @@ class Utility(wiring.Component):
     costs: In, `lanes` x 16, of a pass with 1, 2, ... nodes, not 0. draft_cost: In(12), of a pass that drafts a node; 0: the drafter has
         none. room: In(4), most nodes, below `lanes`. All constant from `plan` until the cycle before `done`, `draft_cost` from `clear` on.
     clear: In, a strobe: a generation begins. plan: In, a strobe. done: Out, a strobe. nodes: Out(3). shadow: Out. See above.
-    learn: In, a strobe. proposed, accepted: In(4), nodes of a verified pass behind the root: in its longest chain, on the path. Nothing
-        moves where none was proposed.
+    rise: In, a strobe: a node behind the first has been accepted. learn: In, a strobe. proposed, accepted: In(4), nodes of a verified
+        pass behind the root: in its longest chain, on the path. Nothing moves where none was proposed.
     score: In, a strobe. right: In. Whether the node drafted in shadow had the token that was chosen.
     first, more: Out(16). The two chances, in 1/65536.
     """
@@ -62,7 +64,7 @@ class Utility(wiring.Component):
         super().__init__({
             "costs": In(COST_BITS).array(lanes), "draft_cost": In(DRAFT_COST_BITS), "room": In(4),
             "clear": In(1), "plan": In(1), "done": Out(1), "nodes": Out(3), "shadow": Out(1),
-            "learn": In(1), "proposed": In(4), "accepted": In(4), "score": In(1), "right": In(1),
+            "rise": In(1), "learn": In(1), "proposed": In(4), "accepted": In(4), "score": In(1), "right": In(1),
             "first": Out(CHANCE_BITS, init=FIRST_CHANCE), "more": Out(CHANCE_BITS, init=MORE_CHANCE),
         })
 
@@ -71,20 +73,19 @@ class Utility(wiring.Component):
         first, more = self.first, self.more
 
         # What passes teach.
-        ups, down, doubt = Signal(3), Signal(), Signal()  # steps of `more` that are still to come
+        down, doubt = Signal(), Signal()  # steps of `more` that are still to come
         with m.If(self.score | self.learn & (self.proposed != 0)):
             m.d.sync += first.eq(toward(first, Mux(self.score, self.right, self.accepted != 0), CHANCE_SHIFT))
-        with m.If(self.learn):
-            m.d.sync += [
-                ups.eq(Mux(self.accepted == 0, 0, self.accepted - 1)),
-                down.eq((self.accepted != 0) & (self.accepted < self.proposed)), doubt.eq((self.accepted == 1) & (self.proposed == 1)),
-            ]
-        with m.Elif(ups != 0):
-            m.d.sync += [more.eq(toward(more, 1, CHANCE_SHIFT)), ups.eq(ups - 1)]
+        m.d.sync += [
+            down.eq(self.learn & (self.accepted != 0) & (self.accepted < self.proposed)),
+            doubt.eq(self.learn & (self.accepted == 1) & (self.proposed == 1)),
+        ]
+        with m.If(self.rise):
+            m.d.sync += more.eq(toward(more, 1, CHANCE_SHIFT))
         with m.Elif(down):
-            m.d.sync += [more.eq(toward(more, 0, CHANCE_SHIFT)), down.eq(0)]
+            m.d.sync += more.eq(toward(more, 0, CHANCE_SHIFT))
         with m.Elif(doubt):
-            m.d.sync += [more.eq(toward(more, 1, DOUBT_SHIFT)), doubt.eq(0)]
+            m.d.sync += more.eq(toward(more, 1, DOUBT_SHIFT))
 
         # Plan: in step n, n is compared with the best of those below, and what step n + 1 compares is made. Step 0 only makes.
         waiting, going, step0 = Signal(), Signal(), Signal()
@@ -94,7 +95,7 @@ class Utility(wiring.Component):
         best_tokens, best_cost = Signal(VALUE_BITS), Signal(TOTAL_COST_BITS)
         last, better = Signal(), Signal()
         m.d.comb += [
-            step0.eq((self.plan | waiting) & ~(self.learn | self.score | (ups != 0) | down | doubt)),
+            step0.eq((self.plan | waiting) & ~(self.learn | self.score | down | doubt)),
             last.eq(n == self.room), better.eq(tokens * best_cost > best_tokens * cost),
         ]
         costs = Array([*self.costs, *[0] * (MAX_LANES + 1 - self._lanes)])
@@ -113,6 +114,8 @@ class Utility(wiring.Component):
         m.d.comb += [own.eq(self.draft_cost != 0), due.eq(idle == pause)]
         with m.If(self.learn & (self.accepted != 0)):
             m.d.sync += pause.eq(RETRY_PASSES - 1)
+        with m.If(self.plan):
+            m.d.sync += [best.eq(0), retry.eq(0)]
         with m.If(step0):
             m.d.sync += [
                 best.eq(0), best_tokens.eq(256), best_cost.eq(self.costs[0]), going.eq(self.room != 0), self.done.eq(self.room == 0),
@@ -134,7 +137,7 @@ class Utility(wiring.Component):
         with m.If(self.clear):
             m.d.sync += [
                 first.eq(Mux(own, OWN_CHANCE, FIRST_CHANCE)), more.eq(MORE_CHANCE), idle.eq(0),
-                pause.eq(RETRY_PASSES - 1), ups.eq(0), down.eq(0), doubt.eq(0), waiting.eq(0), going.eq(0), self.done.eq(0),
+                pause.eq(RETRY_PASSES - 1), down.eq(0), doubt.eq(0), waiting.eq(0), going.eq(0), self.done.eq(0),
             ]
         return m
 

@@ -3,6 +3,7 @@ and when the governor runs."""
 
 import random
 from functools import partial
+from itertools import product
 
 import cocotb
 import numpy as np
@@ -15,6 +16,7 @@ from hayate.verif.bench.drivers import Sink, clock, start
 from hayate.verif.conductor.stand_ins import RING_TILES, Choices, Noted, Second, Tiles
 from hayate.verif.golden.conductor import loop
 from hayate.verif.golden.conductor.draft import Model, Nested, Ngram, Off
+from hayate.verif.golden.conductor.ngram import BaseTable
 
 SLOTS = 128
 BENCH = Bench(lambda lanes, max_matrices=8: Conductor(lanes=lanes, prompt_depth=16, max_slots=SLOTS, ring_tiles=RING_TILES,
@@ -25,17 +27,24 @@ END = 511
 
 
 async def generation(dut, r, sinks, *, prompt, limit, context=100, end=None, all_logits=False, tiles=3, matrices=(), drafter=Drafter.OFF,
-                     nodes=7, branch=0, period=0, pause=0, costs=None,
-                     bits=9, spoil=0):
+                     nodes=7, branch=0, period=0, pause=0, costs=None, bits=9, spoil=0, base=False):
     """Run one; `matrices`: entries (planes descriptor, sens_err) of the governor's table, which is off when there are none.
 
     period: after so many positions the choices repeat, but for one in eight. pause: cycles that the tiles take. bits: of a choice.
+    base: the drafter has a base table, of most of the choices.
     """
     chosen = [r.getrandbits(bits) for _ in range(120)]
     for at in range(period, 120 if period else 0):
         chosen[at] = chosen[at] if r.random() < 0.12 else chosen[at - period]
     drafted = [r.getrandbits(9) if r.random() < 0.3 else token for token in chosen]
     seconds = [(r.choice([r.getrandbits(9), chosen[at]]), np.float32(r.uniform(-3, 8.9))) for at in range(120)]
+    rows = []
+    if base:
+        rows = [(-1, *pair) for pair in zip(chosen, chosen[1:]) if r.random() < 0.9]
+        for dut.base_addr.value, dut.base_data.value in BaseTable(rows).words():
+            dut.base_write.value = 1
+            await clock(dut)
+        dut.base_write.value = 0
     if end is not None:
         chosen = [token if token != END else 0 for token in chosen]
         chosen[end] = END
@@ -46,6 +55,7 @@ async def generation(dut, r, sinks, *, prompt, limit, context=100, end=None, all
     dut.tiles.value, dut.prompt_length.value, dut.token_limit.value, dut.context_limit.value = tiles, len(prompt), limit, context
     dut.end_token.value, dut.end_enable.value, dut.all_logits.value = END, int(end is not None), int(all_logits)
     dut.drafter.value, dut.draft_nodes.value, dut.branch.value, dut.spoil.value = int(drafter), nodes, branch, spoil
+    dut.base.value = int(bool(rows))
     dut.draft_control.value, dut.draft_cost.value = int(bool(costs)), costs[1] if costs and drafter.takes_passes else 0
     for n, cost in enumerate(costs[0] if costs else []):
         getattr(dut, f"costs_{n}").value = cost
@@ -66,7 +76,7 @@ async def generation(dut, r, sinks, *, prompt, limit, context=100, end=None, all
     model = Tiles(dut, r, tx, chosen, drafted, seconds, tiles, pause)
     served = cocotb.start_soon(model.serve())
     golden = Choices(chosen, drafted, seconds)
-    proposer = {Drafter.OFF: Off, Drafter.NGRAM: partial(Ngram, branch, SLOTS), Drafter.NESTED: partial(Nested, branch),
+    proposer = {Drafter.OFF: Off, Drafter.NGRAM: partial(Ngram, branch, SLOTS, rows), Drafter.NESTED: partial(Nested, branch),
                 Drafter.DRAFT: partial(Model, Second(golden, drafted, params()["lanes"]), None, 0)}[drafter](spoil=spoil)
     utility = Noted(costs[0], costs[1] if drafter.takes_passes else 0) if costs and drafter != Drafter.OFF else None
     p = loop.run(golden, prompt, limit, lanes=params()["lanes"], context=context, drafter=proposer, utility=utility, nodes=nodes,
@@ -155,14 +165,20 @@ async def drafting_that_does_not_pay_is_cut(dut):
 
 @BENCH.test()
 async def a_verdict_turns_into_a_pass_quickly(dut):
-    """With the tables' drafts START comes at most 4 M + 1 cycles (11 for M = 1, 2) behind the last answer, M + 1 of them for the verdict,
-    when nothing holds the ring or the tokens, and passes take longer than the tables' learning.
+    """With the tables' drafts START comes at most 3 M + 2 cycles behind the last answer, 4 M with the base table's, and 11 where M is 1 or
+    2, when nothing holds the ring or the tokens, and passes take longer than the tables' learning; M + 1 of these cycles at most are the
+    verdict's. Whether control has to plan, and what it plans, is no matter.
     """
     await start(dut)
-    r, sinks = rng("turns"), (Sink(dut, "tx", stall=0), Sink(dut, "tokens", stall=0))
-    await generation(dut, r, sinks, prompt=[1, 2, 3], limit=80, drafter=Drafter.NGRAM, branch=1, period=5, pause=64)
-    assert params()["lanes"] == 1 or int(dut.accepted.value) > 10
-    assert 0 < int(dut.turn.value) <= max(11, 4 * params()["lanes"] + 1)
+    r, sinks, lanes = rng("turns"), (Sink(dut, "tx", stall=0), Sink(dut, "tokens", stall=0)), params()["lanes"]
+    seen = set()
+    for n, (base, step) in enumerate(product((False, True), (None, 1, 30, 120))):
+        costs = ([256 + step * k for k in range(8)], 0) if step else None
+        p, _ = await generation(dut, r, sinks, prompt=[1, 2, 3], limit=80, drafter=Drafter.NGRAM, branch=n % 2, pause=64, costs=costs,
+                                period=0 if base else 5, base=base)
+        seen.update(p.drafting.lengths)
+        assert 0 < int(dut.turn.value) <= max(11, 4 * lanes if base else 3 * lanes + 2)
+    assert seen == set(range(lanes))
 
 
 @BENCH.test()

@@ -1,5 +1,6 @@
 """The n-gram drafter against the golden tables: repetitive texts, collisions, every tree shape, any timing a conductor may choose."""
 
+import cocotb
 import pytest
 
 from hayate.rtl.conductor.ngram import FIRST_NODE, NODE, SETTLE_CYCLES, NgramDrafter
@@ -52,9 +53,9 @@ class Text:
     async def propose(self, sink, want, branch, *, settled=None):
         """The tree. `settled`: "early" has `settle` come with a node still to be taken, where there is one; "late" behind the last."""
         dut, expected = self.dut, self.golden.propose(want, branch)
-        dut.want.value, dut.branch.value = want, branch
+        self.noise()
         await self.strobe("propose")
-        dut.want.value, dut.branch.value = self.r.getrandbits(4), self.r.getrandbits(3)
+        known = cocotb.start_soon(self.reveal(want, branch))
         await settle()
         while not int(dut.none.value) and not int(dut.node__valid.value):
             await clock(dut)
@@ -67,9 +68,29 @@ class Text:
         got = [NODE.from_bits(x) for x in await sink.take(len(expected))]
         assert [(n.token, n.parent) for n in got] == expected
         assert [n.last for n in got] == [k == len(got) - 1 for k in range(len(got))]
+        await known
+        self.noise()
         if settled == "late":
             await self.settle()
         return expected
+
+    def noise(self):
+        """What is wanted, where nobody looks at it."""
+        self.dut.want.value, self.dut.sure.value, self.dut.branch.value = (self.r.getrandbits(bits) for bits in (4, 1, 3))
+
+    async def reveal(self, want, branch):
+        """Drive what is wanted behind `propose`: known at once, or bit by bit."""
+        dut, r = self.dut, self.r
+        for _ in range(r.randrange(3)):
+            self.noise()
+            await clock(dut)
+        least, pace = 0, r.choice([0, 0.1, 0.5, 1])
+        dut.branch.value = branch
+        while pace and r.random() < 0.9:
+            dut.want.value, dut.sure.value = least, 0
+            await clock(dut)
+            least += least < want and r.random() < pace
+        dut.want.value, dut.sure.value = want, 1
 
 
 async def strobe(dut, name):
@@ -163,7 +184,7 @@ async def time_is_as_stated(dut):
     await start(dut)
     size, most = params()["size"], params()["lanes"] - 1
     now = Text(dut, rng("time"))
-    dut.node__ready.value = 1
+    dut.node__ready.value = dut.sure.value = 1
 
     async def until(done):
         """Cycles from now on, with what was driven before, until `done()`."""
@@ -279,7 +300,7 @@ async def damage_is_told(dut):
         dut.flip.value = int(where == "tables")
         await strobe(dut, "settle")
         await clock(dut, 6 * SETTLE_CYCLES + 5)
-        dut.flip.value, dut.want.value, dut.node__ready.value = 0, 1, 1
+        dut.flip.value, dut.want.value, dut.sure.value, dut.node__ready.value = 0, 1, 1, 1
         await strobe(dut, "propose")
         await clock(dut, FIRST_NODE + 4)
         assert any(seen) == (where != "nowhere"), where

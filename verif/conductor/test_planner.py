@@ -21,12 +21,12 @@ class Told:
 
     async def append(self, tokens, prompt):
         for n, token in enumerate(tokens):
-            await strobe(self.dut, "append", token=token, position=self.position, emitted=0 if prompt else n)
+            await strobe(self.dut, "append", token=token, position=self.position, emitted=0 if prompt else n, prompt=int(prompt))
             self.position += 1
         self.dut.emitted.value = 0 if prompt else len(tokens)
 
     async def plan(self, **values):
-        """Tell it of a verdict and wait for the plan."""
+        """Tell it of a verdict and wait until the next tree may begin."""
         await strobe(self.dut, "verified", **values)
         await settle()
         while int(self.dut.planning.value):

@@ -23,7 +23,8 @@ class Both:
 
     async def cycle(self, **strobes):
         """One cycle with these inputs; what belongs to no strobe is random."""
-        for name, bits in {"clear": 0, "plan": 0, "learn": 0, "score": 0, "proposed": 4, "accepted": 4, "right": 1, **strobes}.items():
+        for name, bits in {"clear": 0, "plan": 0, "rise": 0, "learn": 0, "score": 0, "proposed": 4, "accepted": 4, "right": 1,
+                           **strobes}.items():
             getattr(self.dut, name).value = strobes.get(name, self.r.getrandbits(bits) if bits else 0)
         await clock(self.dut)
         self.steps = max(0, self.steps - 1)
@@ -39,9 +40,13 @@ class Both:
 
     async def learn(self, proposed, accepted, **others):
         self.golden.learn(proposed, accepted)
-        self.steps = 2 + max(accepted - 1, 0) + (0 < accepted < proposed or accepted == proposed == 1)
-        await self.cycle(learn=1, proposed=proposed, accepted=accepted, **others)
-        assert self.steps <= max(self.lanes - 1, 2)
+        with_it = self.r.randrange(2) if accepted > 1 else 0
+        for _ in range(accepted - 1 - with_it):
+            await self.rest(self.r.choice([0, 0, 0, 1, 3]))
+            await self.cycle(rise=1)
+        await self.rest(self.r.choice([0, 0, 0, 1]))
+        self.steps = 2 + (0 < accepted < proposed or accepted == proposed == 1)
+        await self.cycle(rise=with_it, learn=1, proposed=proposed, accepted=accepted, **others)
 
     async def score(self, right, **others):
         self.golden.score(right)
@@ -51,9 +56,12 @@ class Both:
     async def planned(self, room):
         """Of a plan whose strobe was in the cycle before: wait for it as long as promised, compare."""
         expected = self.golden.plan(room)
+        most = 0
         for left in reversed(range(self.steps + room + 1)):
             await settle()
             assert int(self.dut.done.value) == (left == 0)
+            assert most <= int(self.dut.nodes.value) <= expected[0]
+            most = int(self.dut.nodes.value)
             if left:
                 await self.cycle()
         assert (int(self.dut.nodes.value), int(self.dut.shadow.value)) == expected
