@@ -3,7 +3,8 @@
 One tile of the machine is simulated in RTL, the ring's stops are too, and what the other tiles send is a copy of what this one does
 (`hayate.verif.system.mirror` says what that assumes). The model has one layer, and a vocabulary so small that the output matrix is a row or
 less for each bank; its weights are zeros, since cycles do not depend on them. A pass is a whole one: the embedding goes round the ring
-ahead of the layer, and a token is chosen behind it.
+ahead of the layer, and a token is chosen behind it. What a model of two layers takes more is the layer's own; it is measured too, in
+formats of which the machine holds two.
 """
 
 from dataclasses import dataclass, replace
@@ -46,20 +47,29 @@ CASES = {
 }
 
 
+def outlines(shape, precision):
+    """Images of the shape with one layer and with two."""
+    return [outline(replace(shape, layers=layers), integer=precision == "int8") for layers in (1, 2)]
+
+
 def machine(case, context):
-    """(`Shape`, `Config`) of a case at a context; unless the case says how deep banks are, they hold the model in FP16, and so in INT8."""
+    """(`Shape`, `Config`) of a case at a context; unless the case says how deep banks are, they hold one layer in FP16 or two in INT8."""
     shape = replace(case.shape, context=context)
     slots = -(-(context + MOST) // 4) * 4
     config = Config(**{"bank_depth": ROOM, **case.sizes}, name=shape.name, lanes=MOST, max_slots=slots, formats="nested", sampling=0)
     if "bank_depth" in case.sizes:
         return shape, config
-    need = next(u.need for u in usage(outline(shape), config) if u.field == "bank_depth")
+    images = outlines(shape, "fp16")[0], outlines(shape, "int8")[1]
+    need = max(u.need for image in images for u in usage(image, config) if u.field == "bank_depth")
     return shape, replace(config, bank_depth=-(-need // ROOM) * ROOM)
 
 
 def run(name, context, precisions, json):
     """Measure, print the table and write the JSON {ratio_LABEL: {N: ratio}, cycles: {N: cycles}, causes: {N: {cause: cycles}}} of the first
-    precision, the same of others under their name, and `setup`. Raises HayateError."""
+    precision, the same of others under their name, and `setup`; where two layers fit, ratio_LABEL_alone and alone, cycles of the second.
+
+    Raises HayateError.
+    """
     from hayate.verif.system import layer
 
     names = [part.strip() for part in precisions.split(",")]
@@ -73,17 +83,24 @@ def run(name, context, precisions, json):
     require_writable(json, "--json")
     people, case = console(json), CASES[name]
     shape, config = machine(case, context)
-    found = {}
+    say, widths = Steps(people), range(1, MOST + 1)
+    rows = {}
     for precision in names:
-        image = outline(shape, integer=precision == "int8")
-        found[precision] = layer.measure(image, config, context=context, widths=range(1, MOST + 1), say=Steps(people))
-    table = Table("positions of a pass", *(f"{p}: cycles (simulated)" for p in names), box=None)
-    for n in range(1, MOST + 1):
-        table.add_row(str(n), *(f"{found[p][n]['cycles']:,}, x {layer.ratios(found[p])[str(n)]:.4f}" for p in names))
+        one, two = outlines(shape, precision)
+        found = layer.measure(one, config, context=context, widths=widths, say=say)
+        rows[precision] = {f"ratio_{case.label}": layer.ratios(found), "cycles": {str(n): row["cycles"] for n, row in found.items()},
+                           "causes": {str(n): row["counters"] for n, row in found.items()}}
+        if all(u.fits for u in usage(two, config)):
+            more = layer.measure(two, config, context=context, widths=widths, say=say)
+            alone = {n: {"cycles": row["cycles"] - found[n]["cycles"]} for n, row in more.items()}
+            rows[precision] |= {f"ratio_{case.label}_alone": layer.ratios(alone), "alone": {str(n): a["cycles"] for n, a in alone.items()}}
+    columns = [(p, what) for p, found in rows.items() for what in ("cycles", "alone") if what in found]
+    titles = {"cycles": "a pass", "alone": "the layer alone"}
+    table = Table("positions of a pass", *(f"{p}, {titles[what]}: cycles (simulated)" for p, what in columns), box=None)
+    for n in map(str, widths):
+        table.add_row(n, *(f"{rows[p][what][n]:,}, x {rows[p][what][n] / rows[p][what]['1']:.4f}" for p, what in columns))
     people.print(table)
     if json:
-        rows = {p: {f"ratio_{case.label}": layer.ratios(found[p]), "cycles": {str(n): row["cycles"] for n, row in found[p].items()},
-                    "causes": {str(n): row["counters"] for n, row in found[p].items()}} for p in names}
         first, *others = names
         setup = {"shape": name, "precision": first, "context": context, "config": config.to_dict()}
         write_json({**rows[first], **{p: rows[p] for p in others}, "setup": setup}, json)

@@ -13,11 +13,15 @@ def test_bench_layer(builds, cli, work):
     outcome = cli("bench", "layer", "--shape", "tiny", "--context", "64", "--precision", "fp16,int8", "--json", "l.json")
     assert outcome.code == 0, outcome.err
     result = json.loads((work / "l.json").read_text())
-    assert set(result) == {"ratio_tiny", "cycles", "causes", "int8", "setup"} and set(result["int8"]) == {"ratio_tiny", "cycles", "causes"}
+    kinds = {"ratio_tiny", "ratio_tiny_alone", "cycles", "causes", "alone"}
+    assert set(result) == {*kinds, "int8", "setup"} and set(result["int8"]) == kinds
     for rows in (result, result["int8"]):
         cycles = rows["cycles"]
         assert rows["ratio_tiny"] == {n: round(cycles[n] / cycles["1"], 4) for n in "1234"}
         assert cycles["1"] < cycles["2"] < cycles["3"] < cycles["4"]
+        alone = rows["alone"]
+        assert rows["ratio_tiny_alone"] == {n: round(alone[n] / alone["1"], 4) for n in "1234"}
+        assert 0 < alone["1"] < alone["4"] and all(alone[n] < cycles[n] for n in "1234")
         assert {n: row["weight"] for n, row in rows["causes"].items()} == dict.fromkeys("1234", rows["causes"]["1"]["weight"])
     assert result["int8"]["cycles"]["1"] < result["cycles"]["1"]
 
@@ -39,5 +43,6 @@ def test_the_guide_quotes_what_was_measured():
     assert (found["setup"]["shape"], found["setup"]["context"]) == ("llama-3-70b", 256)
     for n in "1234":
         cells = [f"{rows['cycles'][n]:,} | {rows['ratio_70b'][n]:.4f}" for rows in (found, found["int8"])]
+        cells.append(f"{found['int8']['alone'][n]:,} | {found['int8']['ratio_70b_alone'][n]:.4f}")
         assert f"| {n} | {' | '.join(cells)} |" in guide
-    assert all(ratio <= 1.05 for ratio in found["ratio_70b"].values())
+    assert all(ratio <= 1.05 for ratios in (found["ratio_70b"], found["int8"]["ratio_70b_alone"]) for ratio in ratios.values())
