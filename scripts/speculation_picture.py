@@ -17,6 +17,7 @@ from hayate.precision_picture import finish
 ROOT = Path(__file__).resolve().parent.parent
 FOUND = ROOT / "docs" / "speculation.json"
 NGRAM = ROOT / "docs" / "ngram.json"  # more prompts and tokens, with that drafter alone
+WIDE = ROOT / "docs" / "wide.json"  # 8 positions a pass
 PICTURE = ROOT / "docs" / "speculation.svg"
 NAMES = {"ngram": "n-gram chain", "ngram_tree": "n-gram tree", "nested": "nested INT4", "draft": "py-pico"}
 #: accepted nodes -> colour: Okabe and Ito's, which colour-blind readers tell apart.
@@ -97,7 +98,7 @@ def draw(found, path):
 def main():
     found = json.loads(FOUND.read_text())
     draw(found, PICTURE)
-    for precision, part in [*panels(found).items(), *panels(json.loads(NGRAM.read_text())).items()]:
+    for precision, part in [item for file in (FOUND, NGRAM, WIDE) for item in panels(json.loads(file.read_text())).items()]:
         print(f"{precision}\n\n{text(part)}\n")
 
 

@@ -31,7 +31,7 @@ BASE_ONE_BIT = BASE_LOG2[1]
 BASE_WRITES = {"base_write": 1, "base_addr": BASE_ONE_BIT + 1, "base_data": sum(BASE_ENTRY.values())}
 
 #: nodes that a pass of M spends on alternatives, where there are any; the others go to the first choice's chain.
-BRANCH = {1: 0, 2: 0, 4: 0, 8: 1}
+BRANCH = {1: 0, 2: 0, 4: 1, 8: 1}
 
 
 def default_branch(drafter, lanes):

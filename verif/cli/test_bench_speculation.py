@@ -148,7 +148,7 @@ def test_the_guide_quotes_what_was_measured():
     found = json.loads((ROOT / "docs" / "verify.json").read_text())
     for n, ratio in found["ratio_demo"].items():
         assert re.search(rf"^\| {n} \| [\d,]+ \| {ratio:.3f} \|$", guide, re.MULTILINE)
-    for file in (speculation_picture.FOUND, speculation_picture.NGRAM):
+    for file in (speculation_picture.FOUND, speculation_picture.NGRAM, speculation_picture.WIDE):
         for part in speculation_picture.panels(json.loads(file.read_text())).values():
             assert speculation_picture.text(part) in guide
 
