@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from hayate.rtl.contract.errors import HayateError
 from hayate.rtl.contract.image import NGRAMS, TOKENIZER, Image, embed_text
 
 from . import plan as planning
@@ -27,10 +28,14 @@ def compile_model(path, exponents=None, *, planes=True, group=32, fp16=ALL, cali
     """
     options = Options(planes, group, fp16)
     checkpoint = Checkpoint(path)
-    if planes and calibration is None:
-        calibration = load_calibration(path, group, checkpoint.source)
-    options = dataclasses.replace(options, calibration=None if calibration is False else calibration)
     checkpoint.refuse_biases()
+    if planes and calibration is None:
+        try:
+            calibration = load_calibration(path, group, checkpoint.source)
+        except HayateError:  # weights that are damaged were not calibrated either; then it is them to name
+            planning.build(checkpoint, exponents or {}, options)
+            raise
+    options = dataclasses.replace(options, calibration=None if calibration is False else calibration)
     ngrams = load_ngrams(path, checkpoint.shape.vocab, checkpoint.tokenizer)
     return assemble(checkpoint, planning.build(checkpoint, exponents or {}, options), ngrams)
 

@@ -4,8 +4,10 @@ import json
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from hayate.compiler import calibrate as c
+from hayate.compiler.build import compile_model
 from hayate.compiler.checkpoint import Checkpoint
 from hayate.compiler.forward import Forward, divergence, log_softmax, mxint8
 from hayate.corpus import training_side
@@ -161,6 +163,20 @@ def test_refuses_files_that_do_not_belong(case, tmp_path):
     with pytest.raises(HayateError) as refused:
         c.load_calibration(folder, 32)
     assert [p for p in [c.NAME, *parts] if p not in str(refused.value)] == []
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_damaged_weights_are_named_before_the_calibration_they_do_not_belong_to(damaged, tmp_path):
+    folder = write_tiny_model(tmp_path / "tiny")
+    write(folder)
+    weights = load_file(folder / "model.safetensors")
+    name = next(name for name in weights if name.endswith("down_proj.weight"))
+    weights[name].flat[3] = np.nan if damaged else 0.25
+    save_file(weights, folder / "model.safetensors")
+    with pytest.raises(HayateError) as refused:
+        compile_model(folder)
+    assert (name in str(refused.value) and "nan" in str(refused.value)) == damaged
+    assert ("made for the checkpoint" in str(refused.value)) != damaged
 
 
 def test_refuses_what_is_no_json(tmp_path):
