@@ -29,10 +29,10 @@ class NgramDrafter(wiring.Component):
 
     A proposal's first node comes FIRST_NODE = 4 cycles after `propose`, then one a cycle while they are taken, of the base table's one
     every second cycle; `none` comes after 3. How many nodes are wanted need not be known by then: until `sure`, a node is offered when
-    another one of its chain is sure to follow, which may be some cycles later, and `none` waits. A
-    `propose` while `busy` waits, and its time counts from the first cycle without. It may come in the cycle after the last `append`.
-    Nothing is appended from `propose` to its last node or `none`. `settle` comes at any time but between `propose` and its first node or
-    `none`. Reset forgets what is under way, not what the memories hold: a text begins with `clear`.
+    another one of its chain is sure to follow, which may be some cycles later, and `none` waits. A `propose` while `busy` waits, and its
+    time counts from the first cycle without. It may come in the cycle after the last `append`. Nothing is appended from `propose` to its
+    last node or `none`. `settle` comes at any time but between `propose` and its first node or `none`. Reset forgets what is under way, not
+    what the memories hold: a text begins with `clear`.
 
     Parameters
     ----------
@@ -237,9 +237,9 @@ class NgramDrafter(wiring.Component):
                 m.next = "CHOOSE"
             with m.State("CHOOSE"):
                 m.d.comb += [choosing.eq(1), choose.eq(self.sure | (self.want != 0))]
-                with m.If(choose & speaks & (self.want != 0)):
+                with m.If(speaks & (self.want != 0)):
                     m.next = "SAY"
-                with m.Elif(choose & s3_hit.any() & (self.want != 0)):
+                with m.Elif(s3_hit.any() & (self.want != 0)):
                     m.d.comb += step.eq(1)
                     m.next = "OFFER"
                 with m.Elif(self.sure):
