@@ -1,9 +1,9 @@
 """The shipped prompts, and `hayate bench speculation` and `hayate bench verify` on a small model."""
 
 import json
-import re
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
+from statistics import mean
 
 import pytest
 
@@ -147,7 +147,8 @@ def test_the_guide_quotes_what_was_measured():
     guide = (ROOT / "docs" / "speculation.md").read_text()
     found = json.loads((ROOT / "docs" / "verify.json").read_text())
     for n, ratio in found["ratio_demo"].items():
-        assert re.search(rf"^\| {n} \| [\d,]+ \| {ratio:.3f} \|$", guide, re.MULTILINE)
+        cycles = mean(cycles for _, cycles in found["passes"][n])
+        assert f"\n| {n} | {cycles:,.0f} | {ratio:.3f} |\n" in guide
     for file in (speculation_picture.FOUND, speculation_picture.NGRAM, speculation_picture.WIDE):
         for part in speculation_picture.panels(json.loads(file.read_text())).values():
             assert speculation_picture.text(part) in guide
