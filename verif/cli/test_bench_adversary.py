@@ -19,7 +19,8 @@ def test_bench_adversary(builds, cli, tiny, work):
         f = result[name]
         assert f["accepted"] <= f["proposed"] and f["passes"] == 39 - f["accepted"]
         assert f["cost"] == round(f["cycles"] / result["off"]["cycles"] - 1, 5) < 0.2
-        assert f["off_after"] <= 16 and f["tries"] <= 2
+        # The cheaper a further position, the longer the chance of one takes to fall below its cost; on `unit`, longer than on `demo`.
+        assert f["off_after"] is not None and f["off_after"] <= 32 and f["tries"] <= 2
     assert result["ngram"]["draft_passes"] == 0 < result["ngram"]["proposed"]
     assert result["nested"]["draft_passes"] == result["nested"]["proposed"]
 
