@@ -9,7 +9,7 @@ from hayate.rtl.contract.layout import gp_log2
 from .routines import VL
 
 # Channels. Each is waited on by one engine only: sums, maxima and fetched rows by the vector engine, the others by the matrix engine.
-GATHER, SUMS, QUERY, KEY, VALUE, FETCHED, ANGLES = range(7)
+GATHER, SUMS, QUERY, KEY, VALUE, FETCHED, ANGLES, FINAL = range(8)
 PROB, MAXIMA = 8, 8 + ROUNDS_AHEAD  # of the first round; those of the next ones follow
 
 
@@ -108,11 +108,11 @@ def build(shape, index, dstep, routines):
 
     if shape.tied:  # needs no norm yet, so it shares the ring's time with the sums
         p.emit(Op.SKIP, when=When.NO_LOGITS, offset=2)
-        p.run("final", "xg", send_base="XB", **everyone)
+        p.run("final", "xg", send_base="XB", chan=FINAL, cast=Cast.ALL)
     _norm(p, "xf")
     skip = p.emit(Op.SKIP, when=When.NO_LOGITS)
     if shape.tied:
-        p.wait(Op.M_WAIT, GATHER, WaitKind.ALL)
+        p.wait(Op.M_WAIT, FINAL, WaitKind.ALL)
     act, logits = ("XB", "emb") if shape.tied else ("XA", "head")
     p.gemv(logits, act, wanted=1)
     _choose(p, logits)

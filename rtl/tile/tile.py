@@ -98,7 +98,10 @@ class Tile(wiring.Component):
         for engine in (matrix, vector):
             m.d.comb += [engine.pass_state.eq(sequencer.pass_state), engine.tile.eq(sequencer.tile)]
             m.d.comb += [a.eq(b) for a, b in zip(engine.lanes_state, sequencer.lanes_state)]
-        m.d.comb += [vector.row_valid.eq(matrix.row_valid), matrix.release.eq(vector.release), vector.seed.eq(sequencer.seed)]
+        m.d.comb += [
+            vector.row_valid.eq(matrix.row_valid), vector.no_rows.eq(matrix.no_rows), matrix.release.eq(vector.release),
+            vector.seed.eq(sequencer.seed),
+        ]
         m.d.comb += [a.eq(b) for a, b in zip(vector.groups, sequencer.groups)]
         m.d.comb += [a.eq(b) for a, b in zip(vector.row, matrix.row)]
 

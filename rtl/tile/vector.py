@@ -36,13 +36,14 @@ class VectorEngine(wiring.Component):
     """Executes V_WAIT, RUN, SENDSUM, SENDMAX, SENDCAND, SENDCOUNT and SELECT in order, `lanes` elements of a micro-operation per cycle.
 
     V_WAIT takes one cycle once its channel holds enough. A RUN of N = elements x micro-operations takes N + 2 cycles without waits (what
-    may wait is said at `MicroSequencer`; a micro-operation that reads the collected sums waits lanes + NORM_LATENCY + 2 cycles; one that
-    reads noise waits for its row, see `NoiseRows`, which begins with the RUN), and its last results follow DEPENDENCE cycles later, under
-    whatever comes next. The SEND instructions wait for all results, those that send sums for the reducers, too, and for everything sent
-    before; SENDMAX waits only until all elements are issued and the SENDMAX before it is through, and its maxima are set aside behind the
-    last result while other instructions follow. Flits leave in program order. Elements that `masked` hides, and inactive lanes, give 0 to
-    vector memory and words and nothing to sums, maxima and `saturated`. Received flits are never refused. Reset abandons work and clears
-    sums, maxima and channels, not the memories.
+    may wait is said at `MicroSequencer`; one without elements that takes landing rows waits for the turn of its GEMV; a micro-operation
+    that reads the collected sums waits lanes + NORM_LATENCY + 2 cycles; one that reads noise waits for its row, see `NoiseRows`, which
+    begins with the RUN), and its last results follow DEPENDENCE cycles later, under whatever comes next. The SEND
+    instructions wait for all results, those that send sums for the reducers, too, and for everything sent before; SENDMAX waits only until
+    all elements are issued and the SENDMAX before it is through, and its maxima are set aside behind the last result while other
+    instructions follow. Flits leave in program order. Elements that `masked` hides, and inactive lanes, give 0 to vector memory and words
+    and nothing to sums, maxima and `saturated`. Received flits are never refused. Reset abandons work and clears sums, maxima and channels,
+    not the memories.
 
     Parameters
     ----------
@@ -55,7 +56,8 @@ class VectorEngine(wiring.Component):
     pass_state, lanes_state, tile, seed (64): In. Constant while busy. groups: In, see `TileRegisters`.
     rx_valid, rx: In. Flits for this tile: DATA for the stage buffer, SUM, MAX, SYNC, PASS (slots of lanes and of the text), LOAD of MICRO
         and VMEM (while idle only); others are ignored.
-    row_valid, row: In, `lanes` x FP32. A finished row; release: Out(8), landing rows freed this cycle.
+    row_valid, row: In, `lanes` x FP32. A finished row; release: Out(8), landing rows freed this cycle. no_rows: In, a GEMV of no rows has
+        had its turn.
     tx: Out, stream of Flit.
     trace_valid, trace_row(20), trace_mask(lanes), trace_values: Out. Logits of one row: wanted positions, `lanes` x FP32.
     busy: Out. saturated: Out(5), results and conversions saturated (one cycle late). parity: Out, a strobe per cycle with a damaged word.
@@ -70,7 +72,7 @@ class VectorEngine(wiring.Component):
             "entry": In(stream.Signature(VectorEntry)),
             "pass_state": In(PassState), "lanes_state": In(LaneState).array(lanes), "tile": In(TileState), "seed": In(SEED_BITS),
             "groups": In(GroupState).array(2),
-            "rx_valid": In(1), "rx": In(Flit), "row_valid": In(1), "row": In(32).array(lanes), "release": Out(8),
+            "rx_valid": In(1), "rx": In(Flit), "row_valid": In(1), "row": In(32).array(lanes), "no_rows": In(1), "release": Out(8),
             "tx": Out(FLIT_STREAM),
             "trace_valid": Out(1), "trace_row": Out(20), "trace_mask": Out(lanes), "trace_values": Out(32).array(lanes),
             "busy": Out(1), "saturated": Out(5), "parity": Out(1),
@@ -131,7 +133,7 @@ class VectorEngine(wiring.Component):
         with m.Elif(sender.done):
             m.d.sync += maxima_owed.eq(0)
         settled = Signal(range(_SETTLED + 1))  # cycles since the last result, up to _SETTLED
-        sends_words = Signal()
+        sends_words, rowless = Signal(), Signal()
         m.d.comb += [
             lanes_of.look.eq(look), lanes_of.serve.eq(micro.begun), lanes_of.vec.eq(entry.vec), lanes_of.round.eq(entry.round),
             lanes_of.n.eq(entry.n), lanes_of.pass_state.eq(self.pass_state), lanes_of.tile.eq(self.tile),
@@ -143,7 +145,10 @@ class VectorEngine(wiring.Component):
             job.payload.mode.eq(entry.send_mode), job.payload.addr.eq(entry.send_addr), job.payload.lo.eq(entry.lo),
             job.payload.hi.eq(entry.hi), job.payload.chan.eq(entry.chan), job.payload.end.eq(entry.end), job.payload.quads.eq(entry.n >> 2),
             job.payload.round.eq(entry.round), job.payload.active.eq(lanes_of.active),
-            micro.proceed.eq((~sends_words | job.ready) & ~(entry.vec & mask.busy)),
+            micro.proceed.eq((~sends_words | job.ready) & ~(entry.vec & mask.busy) & (~rowless | landing.no_rows_left)),
+            # Else a tile without rows would not wait for what its GEMV waits for, and its SYNC could count as one of the phase before.
+            rowless.eq((entry.landing != 0) & (entry.n == 0)),
+            landing.no_rows.eq(self.no_rows), landing.no_rows_drop.eq(micro.begun & rowless),
         ]
         with m.Switch(entry.op):
             for op, flit in _SENDS.items():

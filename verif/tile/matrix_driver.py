@@ -97,7 +97,7 @@ class Driver:
 
     Parameters of `begin`: `pause` and `stall` as in `Source` and `Sink`; `hold` is the probability that a cycle releases no landing row
     (1.0: none ever). Of each cycle since `begin`: `causes` has what `cause` showed in it, `rows` and `row_cycles` the rows that came and
-    when, `taken` when an entry was taken, `synced` when a SYNC was shown.
+    when, `no_rows` when a GEMV of no rows had its turn, `taken` when an entry was taken, `synced` when a SYNC was shown.
     """
 
     @classmethod
@@ -113,6 +113,7 @@ class Driver:
         self.nested = nested(params())
         self.governor, self.energies, self.energy_cycles, self.free = params().get("governor", False), [], [], BANK_DEPTH
         self.cycle, self.causes, self.rows, self.row_cycles, self.flits_in = 0, [], [], [], []
+        self.no_rows = []
         self.useful, self.strobes, self.waiting, self.taken, self.synced = Tally(), Tally(), 0, [], []
         self._random = rng("surroundings")
         await start(dut)
@@ -157,6 +158,8 @@ class Driver:
             self.useful[int(dut.e__useful_kv.value)] += int(dut.e__useful.value)
             for name, handle in strobes.items():
                 self.strobes[name] += int(handle.value)
+            if int(dut.e__no_rows.value):
+                self.no_rows.append(self.cycle)
             if int(dut.e__row_valid.value):
                 self.rows.append([int(handle.value) for handle in row])
                 self.row_cycles.append(self.cycle)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hayate.rtl.tile.landing import LandingBuffer
+from hayate.rtl.tile.landing import NO_ROWS_MOST, LandingBuffer
 from hayate.verif.bench import Bench, params, rng
 from hayate.verif.bench.drivers import clock, start
 
@@ -13,7 +13,7 @@ BENCH = Bench(LandingBuffer, params=[{"lanes": 1, "depth": 32}, {"lanes": 2, "de
 async def random_rows(dut):
     r, (lanes, depth) = rng(), params().values()
     await start(dut)
-    waiting, shown, most = [], None, 0
+    waiting, shown, most, without, fullest = [], None, 0, 0, 0
     for _ in range(1500):
         push = len(waiting) < depth and r.random() < 0.7
         row = [r.getrandbits(32) for _ in range(lanes)]
@@ -25,15 +25,19 @@ async def random_rows(dut):
         dut.read.value, dut.offset.value = read, offset
         drop = r.randint(0, len(waiting)) if r.random() < 0.2 else 0
         dut.drop.value = drop
+        bare, bare_drop = without < NO_ROWS_MOST and r.random() < 0.4, without > 0 and r.random() < 0.3
+        dut.no_rows.value, dut.no_rows_drop.value = bare, bare_drop
         await clock(dut)
-        assert int(dut.count.value) == len(waiting)
+        assert int(dut.count.value) == len(waiting) and int(dut.no_rows_left.value) == (without > 0)
+        without += bare - bare_drop
+        fullest = max(fullest, without)
         if shown is not None:
             assert [int(getattr(dut, f"data__{k}").value) for k in range(lanes)] == shown
         shown = waiting[offset] if read else shown
         del waiting[:drop]
         waiting += [row] if push else []
         most = max(most, len(waiting))
-    assert most == depth
+    assert most == depth and fullest == NO_ROWS_MOST
 
 
 @pytest.mark.parametrize("depth", [1, 12])

@@ -2,8 +2,9 @@
 
 import pytest
 
-from hayate.rtl.contract.isa import Op
+from hayate.rtl.contract.isa import Counter, Op
 from hayate.verif.bench import Bench, rng
+from hayate.verif.bench.drivers import clock
 from hayate.verif.tile.matrix_driver import ACT_DEPTH, SIZES, SLOTS, Driver, engine, entry_bits, macro, nested, positions, word
 from hayate.verif.tile.matrix_golden import Pass
 from hayate.verif.tile.planes import any_read, load_matrices
@@ -61,6 +62,26 @@ async def nothing_to_do_gives_nothing(dut):
     await driver.quiet()
     some = {"op": Op.GEMV, "base": 2, "words": 2, "length": 2, "rows": 3, "live": 3}
     await driver.execute([{**some, "rows": 0}, some, {**some, "length": 0}, {**some, "rows": 0, "length": 0}, some])
+    assert len(driver.no_rows) == 2
+
+
+@BENCH.test()
+async def a_gemv_without_rows_has_its_turn(dut):
+    """It is told of behind the waits before it, and when the words of the GEMVs before it are all on their way."""
+    random = rng()
+    driver = await Driver.begin(dut, hold=0, pause=0)
+    driver.fill(random, 16)
+    await driver.quiet()
+    some = {"op": Op.GEMV, "base": 2, "words": 10, "length": 10, "rows": 2 * driver.banks, "live": 0}
+    wait, none = {"op": Op.M_WAIT, "chan": 3, "count": 2}, {**some, "rows": 0}
+    driver.source.put(*(entry_bits(e) for e in (some, none, wait, none, some)))
+    driver.sync(3)
+    await clock(dut, 100)
+    last_word = max(at for at, cause in enumerate(driver.causes) if cause == Counter.WEIGHT) - 1
+    assert len(driver.no_rows) == 1 and driver.no_rows[0] > last_word and len(driver.rows) == 2 * driver.banks
+    driver.sync(3)
+    await driver.idle()
+    assert len(driver.no_rows) == 2 and driver.no_rows[1] > driver.synced[1] and len(driver.rows) == 4 * driver.banks
 
 
 @BENCH.test()
@@ -101,8 +122,6 @@ async def random_programs(dut):
 @FAULTS.test()
 async def flipped_bits_are_seen(dut):
     """One flip in a bank is put right, two are reported; a flip in the activation buffer is reported, when read and only then."""
-    from hayate.verif.bench.drivers import clock
-
     random = rng()
     driver = await Driver.begin(dut, hold=0.1)
     driver.fill(random, 16)

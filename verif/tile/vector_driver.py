@@ -9,6 +9,8 @@ from hayate.rtl.contract.isa import Space, encode_micro
 from hayate.rtl.tile.queues import GroupState, LaneState, PassState, TileState, VectorEntry
 from hayate.verif.bench.drivers import PERIOD, Sink, clock
 
+#: Among rows: a GEMV that has none.
+NO_ROWS = None
 #: Cycles after which nothing of an entry that was taken is still to be read in collected sums or stage words.
 APART = 40
 
@@ -28,7 +30,10 @@ def packed(layout, values):
 
 
 class Driver:
-    """Everything around the engine. `pause` is the chance per cycle that a source is idle, `stall` that the ring refuses."""
+    """Everything around the engine. `pause` is the chance per cycle that a source is idle, `stall` that the ring refuses.
+
+    `rows`: what the matrix engine is about to hand over, NO_ROWS among it.
+    """
 
     def __init__(self, dut, rng, *, lanes, landing_depth, pause=0.25, stall=0.25):
         self.dut, self.rng, self.lanes, self.pause = dut, rng, lanes, pause
@@ -53,9 +58,12 @@ class Driver:
     async def _push_rows(self):
         dut = self.dut
         while True:
-            go = self.rows and self.room and self.rng.random() >= self.pause
-            dut.e__row_valid.value = int(bool(go))
-            if go:
+            go = bool(self.rows and self.room) and self.rng.random() >= self.pause
+            bare = go and self.rows[0] is NO_ROWS
+            dut.e__row_valid.value, dut.e__no_rows.value = go and not bare, bare
+            if bare:
+                self.rows.pop(0)
+            elif go:
                 self.room -= 1
                 for k, value in enumerate(self.rows.pop(0)):
                     getattr(dut, f"e__row__{k}").value = int(value.view("uint32"))

@@ -1,0 +1,157 @@
+"""Models of random shapes on machines of every kind equal the golden model, tiles that own no row of some matrix among them.
+
+A tile may own no row of the residual stream, of a KV head, of the logits, of the feed-forward network or of a draft model's matrices, and
+still takes part in every exchange. Shapes and requests are drawn by seed (`--seed`), and hypothesis shrinks those that fail.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import strategies as st
+
+from hayate.compiler import compile_model
+from hayate.compiler.link import pair
+from hayate.rtl.contract.config import load_config
+from hayate.rtl.contract.layout import attention, split
+from hayate.verif.golden.conductor.draft import DRAFTERS
+from hayate.verif.golden.conductor.generate import generate
+from hayate.verif.models.tiny import write_tiny_model
+from hayate.verif.system.checks import difference
+
+#: (tiles, lanes, banks). With the first ones, `make test`'s, most shapes leave tiles without rows.
+QUICK = [(12, 1, 1), (3, 4, 2)]
+MACHINES = [(2, 2, 2), (2, 1, 8), (4, 2, 1), (5, 2, 2), (6, 4, 2), (7, 1, 2), (8, 2, 2), (9, 4, 1), (11, 2, 4), (16, 1, 2), (24, 2, 1), (1, 8, 4)]
+CONTEXT, VOCAB = 28, 40
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Sizes of a model: `write_tiny_model`'s."""
+
+    hidden: int
+    layers: int
+    kv_heads: int
+    group: int
+    head_dim: int
+    ff: int
+    vocab: int
+    tied: bool
+    seed: int
+
+    def rowless(self, tiles):
+        """Which of a model's matrices some of so many tiles have no row of."""
+        quads = {"residual": self.hidden // 4, "swiglu": self.ff // 4, "logits": -(-self.vocab // 4)}
+        found = {name for name, n in quads.items() if any(len(range(*split(n, tiles, t))) == 0 for t in range(tiles))}
+        heads = [attention(self.kv_heads, tiles, t) for t in range(tiles)]
+        alone = any(len(range(*split(self.head_dim // 4, a.group_size, a.group_index))) == 0 for a in heads)
+        return found | ({"head"} if alone else set())
+
+
+def quads(most):
+    """Multiples of 4 from 4 on, small ones more often than large ones."""
+    return st.integers(1, most).map(lambda n: 4 * n)
+
+
+def shapes(vocab=None):
+    return st.builds(
+        Shape, hidden=quads(9), layers=st.integers(1, 2), kv_heads=st.integers(1, 3), group=st.integers(1, 3), head_dim=quads(4),
+        ff=quads(9), vocab=st.integers(2, VOCAB) if vocab is None else st.just(vocab), tied=st.booleans(), seed=st.integers(0, 3))
+
+
+@cache
+def image(shape, planes=True):
+    with TemporaryDirectory() as folder:
+        path = write_tiny_model(
+            Path(folder) / "model", hidden=shape.hidden, layers=shape.layers, heads=shape.kv_heads * shape.group, kv_heads=shape.kv_heads,
+            head_dim=shape.head_dim, ff=shape.ff, vocab=shape.vocab, context=CONTEXT, seed=shape.seed, tied=shape.tied)
+        return compile_model(path, planes=planes)
+
+
+@st.composite
+def requests(draw):
+    """(image, prompt, tokens, options of `generate`)."""
+    shape = draw(shapes())
+    model, speculate = image(shape), draw(st.sampled_from(DRAFTERS))
+    if speculate == "draft":
+        model = pair(model, image(draw(shapes(shape.vocab)), planes=False))
+    prompt = draw(st.lists(st.integers(0, shape.vocab - 1), min_size=1, max_size=9))
+    options = {"precision": draw(st.sampled_from(("auto", "fp16", "int8", "int4"))), "speculate": speculate}
+    if draw(st.booleans()):
+        options |= {"temperature": 0.9, "seed": draw(st.integers(0, 3)), "min_p": draw(st.sampled_from((None, 0.02))),
+                    "top_k": draw(st.sampled_from((None, 1, 5)))}
+    return shape, model, prompt, draw(st.integers(1, CONTEXT - len(prompt))), options
+
+
+def machine(tiles, lanes, banks):
+    """A machine whose memories hold any of the shapes, with its draft model, on any number of tiles."""
+    return load_config("unit", [
+        f"tiles={tiles}", f"lanes={lanes}", f"banks={banks}", "bank_depth=16384", "act_depth=1024", "stage_depth=256", "vmem_depth=2048",
+        "program_depth=512", "micro_depth=512", "desc_depth=256"])
+
+
+def name(sizes):
+    return "-".join(map(str, sizes))
+
+
+def compare(run, sizes, examples, number):
+    """So many random shapes and requests on one machine. Returns the kinds of matrices that some tile had no row of."""
+    seen, config = set(), machine(*sizes)
+
+    @seed(number)
+    @settings(max_examples=examples, deadline=None, database=None, derandomize=False, print_blob=False,
+              phases=(Phase.generate, Phase.shrink), suppress_health_check=list(HealthCheck))
+    @given(requests())
+    def check(request):
+        shape, model, prompt, tokens, options = request
+        seen.update(shape.rowless(config.tiles))
+        expected = generate(model, prompt, tokens, lanes=config.lanes, all_logits=True, **options)
+        found = run(model, config, prompt, tokens, **options)
+        assert not found.fault and difference(found, expected) == "", f"{shape}, {prompt}, {tokens} tokens, {options}"
+
+    check()
+    return seen
+
+
+@pytest.mark.parametrize("sizes", QUICK, ids=name)
+def test_random_shapes(run, pytestconfig, sizes):
+    compare(run, sizes, 8, pytestconfig.getoption("--seed"))
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("sizes", MACHINES, ids=name)
+def test_many_random_shapes(run, pytestconfig, sizes):
+    seen = compare(run, sizes, 20, pytestconfig.getoption("--seed"))
+    assert sizes[0] < 8 or seen == {"residual", "swiglu", "logits", "head"}, "the shapes leave no tile without rows"
+
+
+SMALL = Shape(hidden=20, layers=2, kv_heads=2, group=2, head_dim=8, ff=28, vocab=37, tied=True, seed=1)
+ONE_QUAD = Shape(hidden=4, layers=1, kv_heads=1, group=1, head_dim=4, ff=8, vocab=8, tied=False, seed=0)
+
+
+def agree(run, tiles, shape, **options):
+    model, prompt = image(shape), [1, 2, 3, 1, 2]
+    many, one = (run(model, machine(t, 1, 1), prompt, 6, **options) for t in (tiles, 1))
+    assert difference(many, one) == "" and not many.fault
+    assert difference(one, generate(model, prompt, 6, lanes=1, all_logits=True, **options)) == ""
+
+
+@pytest.mark.parametrize("shape", [SMALL, ONE_QUAD], ids=["small", "one-quad"])
+def test_twelve_tiles_are_as_one(run, shape):
+    agree(run, QUICK[0][0], shape)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("shape", [SMALL, ONE_QUAD], ids=["small", "one-quad"])
+def test_sixty_four_tiles_are_as_one(run, shape):
+    for options in ({}, {"precision": "int4"}, {"temperature": 0.8, "seed": 5, "top_k": 3}):
+        agree(run, 64, shape, **options)
+
+
+def test_the_shapes_leave_tiles_without_rows():
+    assert SMALL.rowless(12) == {"residual", "swiglu", "logits", "head"} and SMALL.rowless(1) == set()
+    assert ONE_QUAD.rowless(2) == {"residual", "head"} and np.ndim(image(ONE_QUAD).tensors) == 0
