@@ -145,6 +145,8 @@ def _precision(image, wanted):
 
 def _tile(both, config, regions, ahead, tile, weights):
     """`TilePlacement` of the parts `both`; regions: of each, region -> address; weights: with the contents of the banks."""
+    with _fitting("registers", config, "more tiles or a smaller model"):
+        csr = {register | bool(p.prefix) << SECOND_BIT: value for p in both for register, value in _csr(p, ahead, tile).items()}
     shares, planes, chunks, base = {}, {}, [np.zeros((config.banks, 0), np.uint64)], 0
     every = [(p, d, p.prefix + d.name, p.geometry.share(d, tile)) for p in both for d in p.image.descriptors]
     for p, d, name, share in every:
@@ -170,7 +172,7 @@ def _tile(both, config, regions, ahead, tile, weights):
         if not d.tensor and d.kind != "ones":
             shares[name] = (base if d.kind in ("kcache", "vcache") else None, share)
             base += share.blocks * share.stride
-    program, micros, vmem, csr = [], [], [], {}
+    program, micros, vmem = [], [], []
     with _fitting("program", config, "a smaller model"):
         for p, found in zip(both, regions, strict=True):
             addresses = _with_views(p, found, tile)
@@ -181,7 +183,6 @@ def _tile(both, config, regions, ahead, tile, weights):
             program += [isa.encode(i, resolve) for i in p.program()]
             micros += [isa.encode_micro(m, resolve) for m in p.image.micros]
             vmem.append(_vmem(p.image, p.geometry, addresses, tile))
-            csr |= {register | bool(p.prefix) << SECOND_BIT: value for register, value in _csr(p, ahead, tile).items()}
     return TilePlacement(tile, tile + 1, _descriptors(every, config, shares, planes), tuple(program), tuple(micros), shares, planes,
                          np.concatenate(chunks, axis=1), base, csr, np.concatenate(vmem))
 
@@ -233,14 +234,19 @@ class _fitting:
 
 
 def _csr(part, ahead, tile):
+    """`Csr` -> value. Raises ValueError for one that its register does not hold."""
     geometry = part.geometry
     att = geometry.attention[tile]
     group = geometry.heads // geometry.kv_heads
-    return {Csr.TILE_INDEX: tile, Csr.TILE_COUNT: geometry.tiles, Csr.GROUP_LO: att.group_lo, Csr.GROUP_HI: att.group_hi,
-            Csr.GROUP_SIZE: att.group_size, Csr.GROUP_INDEX: att.group_index, Csr.LOCAL_HEADS: att.heads, Csr.HEAD0: att.head0,
-            Csr.ATT_SENDERS: sum(a.heads for a in geometry.attention), Csr.GROUP: group, Csr.GP_LOG2: gp_log2(group),
-            Csr.HDQ: geometry.head_dim // 4, Csr.ROUNDS_LOG2: part.ahead(ahead), Csr.TOP_K: 0, Csr.MIN_P: 0, Csr.ENTRY: part.entry,
-            Csr.GROUP_END: (att.group_hi if tile == att.group_lo else tile - 1) + 1}
+    values = {Csr.TILE_INDEX: tile, Csr.TILE_COUNT: geometry.tiles, Csr.GROUP_LO: att.group_lo, Csr.GROUP_HI: att.group_hi,
+              Csr.GROUP_SIZE: att.group_size, Csr.GROUP_INDEX: att.group_index, Csr.LOCAL_HEADS: att.heads, Csr.HEAD0: att.head0,
+              Csr.ATT_SENDERS: sum(a.heads for a in geometry.attention), Csr.GROUP: group, Csr.GP_LOG2: gp_log2(group),
+              Csr.HDQ: geometry.head_dim // 4, Csr.ROUNDS_LOG2: part.ahead(ahead), Csr.TOP_K: 0, Csr.MIN_P: 0, Csr.ENTRY: part.entry,
+              Csr.GROUP_END: (att.group_hi if tile == att.group_lo else tile - 1) + 1}
+    for register, value in values.items():
+        if value >> isa.CSR_BITS[register]:
+            raise ValueError(f"register {register.name}: {value} does not fit {isa.CSR_BITS[register]} bits")
+    return values
 
 
 def _vmem(image, geometry, addresses, tile):

@@ -237,6 +237,9 @@ class Csr(IntEnum):
     GROUP_END = 16     # ring stop that a flit of this tile comes to last of its group's others; in a group of one, its own
 
 
+#: Bits that each of them holds.
+CSR_BITS = {c: 8 for c in Csr} | {Csr.GROUP: 5, Csr.GP_LOG2: 3, Csr.HDQ: 6, Csr.ROUNDS_LOG2: 2, Csr.TOP_K: 7, Csr.MIN_P: 1, Csr.ENTRY: 10}
+
 #: bit of an address in LOAD space CSR: the register is the second model's. TILE_INDEX and TILE_COUNT are the same for both.
 SECOND_BIT = 5
 

@@ -256,6 +256,15 @@ def test_fields_too_narrow_for_the_model_are_named(image):
         place(type(image)(**{**vars(image), "descriptors": wide}), PRESETS["demo"])
 
 
+def test_more_heads_than_a_register_holds_are_refused(tmp_path):
+    """Not taken modulo what a tile can count."""
+    sizes = dict(hidden=8, layers=1, heads=300, kv_heads=300, head_dim=4, ff=8, vocab=8, context=4)
+    many = compile_model(write_tiny_model(tmp_path / "many", **sizes))
+    large = Config(tiles=1, banks=2, bank_depth=1 << 17, max_slots=64, vmem_depth=1 << 12, act_depth=1 << 14)
+    with pytest.raises(HayateError, match="the model is too large for the encoding: register LOCAL_HEADS: 300 does not fit 8 bits"):
+        place(many, large)
+
+
 @pytest.mark.parametrize("tiles", [1, 3])
 def test_filters_take_a_word_for_each_token(image, tiles):
     """Region Z, behind all others, and only where what is sampled may be filtered."""

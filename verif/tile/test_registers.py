@@ -1,7 +1,7 @@
 """The tile's registers against a dictionary, under random flits of every kind and space."""
 
 from hayate.rtl.contract.flits import FlitKind
-from hayate.rtl.contract.isa import PRECISION_BIT, SECOND_BIT, Csr, PassWord, Space
+from hayate.rtl.contract.isa import CSR_BITS, PRECISION_BIT, SECOND_BIT, Csr, PassWord, Space
 from hayate.rtl.ring.flit import Flit
 from hayate.rtl.tile.queues import GroupState, LaneState, PassState, TileState
 from hayate.rtl.tile.registers import COMMON, CSR_FIELDS, OF_SAMPLING, TileRegisters
@@ -51,6 +51,10 @@ def check(dut, state):
     assert int(dut.pass_state.value) == PassState.const(pass_).as_bits()
     for n, lane in enumerate(lanes):
         assert int(getattr(dut, f"lanes_state__{n}").value) == LaneState.const(lane).as_bits()
+
+
+def test_the_contract_knows_the_widths():
+    assert {CSR_FIELDS[c]: bits for c, bits in CSR_BITS.items()} == {name: TileState[name].width for name in CSR_FIELDS.values()}
 
 
 @BENCH.test()
