@@ -12,7 +12,7 @@ from hayate.compiler.shares import Geometry
 from hayate.compiler.usage import require_formats, require_sampling
 from hayate.rtl.contract.config import load_config
 from hayate.rtl.contract.draft import Drafter
-from hayate.rtl.contract.errors import HayateError
+from hayate.rtl.contract.errors import HayateError, nearest
 from hayate.rtl.contract.precision import Format
 from hayate.verif.golden.conductor.draft import DRAFTERS, require_drafter
 from hayate.verif.golden.conductor.generate import check_request
@@ -60,7 +60,9 @@ class Request:
 
 def _choice(option, value, allowed):
     if value not in allowed:
-        raise HayateError(option, "", f"{value!r} is not known", f"use one of: {', '.join(allowed)}")
+        near = nearest(value, allowed, cutoff=0.6)
+        raise HayateError(option, "", f"{value!r} is not known", (f"did you mean {near}? Else " if near else "")
+                          + f"use one of: {', '.join(allowed)}")
 
 
 def _pins(request):

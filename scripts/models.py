@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from hayate.rtl.contract.errors import HayateError
+from hayate.rtl.contract.errors import HayateError, nearest
 from hayate.rtl.contract.image import Image
 
 SHIPPED = Path(__file__).resolve().parent.parent / "models"
@@ -22,8 +22,9 @@ def find(model, option="--model"):
     except (OSError, ValueError):  # no file can have such a name
         pass
     names = ", ".join(shipped())
-    raise HayateError(option, "", f"no model at {model!r}", "give a Hugging Face directory or a compiled image"
-                      + (f", or one of the shipped: {names}" if names else ""))
+    near = nearest(str(model).rpartition("/")[2], shipped(), cutoff=0.6)
+    raise HayateError(option, "", f"no model at {model!r}", (f"did you mean {near}? Else " if near else "")
+                      + "give a Hugging Face directory or a compiled image" + (f", or one of the shipped: {names}" if names else ""))
 
 
 def load(model, draft=""):

@@ -1,12 +1,11 @@
 """The machine's configuration: one frozen, validated object shared by RTL, compiler, golden model and estimator."""
 
 import dataclasses
-import difflib
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-from .errors import HayateError
+from .errors import HayateError, nearest
 from .isa import ACT_BITS, BANK_BITS
 
 MAX_LANES = 8
@@ -129,11 +128,6 @@ PRESETS = {
 FIELDS = [f.name for f in dataclasses.fields(Config)]
 
 
-def _nearest(name, names):
-    near = difflib.get_close_matches(str(name), list(names), n=1, cutoff=0.0)
-    return near[0] if near else ""
-
-
 def load_config(source="demo", overrides=()):
     """Configuration from a preset name or a .toml file, with ``key=value`` overrides applied in order.
 
@@ -155,10 +149,10 @@ def load_config(source="demo", overrides=()):
         preset = base.pop("preset", None)
         if preset is not None:
             if not isinstance(preset, str) or preset not in PRESETS:
-                raise HayateError(path, "preset", f"unknown preset {preset!r}", f"did you mean {_nearest(preset, PRESETS)!r}?")
+                raise HayateError(path, "preset", f"unknown preset {preset!r}", f"did you mean {nearest(preset, PRESETS)!r}?")
             base = {**PRESETS[preset].to_dict(), **base}
     else:
-        raise HayateError("--config", "", f"unknown preset {str(source)!r}", f"did you mean {_nearest(source, PRESETS)!r}? "
+        raise HayateError("--config", "", f"unknown preset {str(source)!r}", f"did you mean {nearest(source, PRESETS)!r}? "
                           f"(presets: {', '.join(PRESETS)}, or a file ending in .toml)")
     for item in overrides:
         key, eq, value = item.partition("=")
@@ -173,5 +167,5 @@ def load_config(source="demo", overrides=()):
             base[key] = value
     for key in base:
         if key not in FIELDS:
-            raise HayateError(f"configuration {base.get('name', source)}", key, "unknown key", f"did you mean {_nearest(key, FIELDS)!r}?")
+            raise HayateError(f"configuration {base.get('name', source)}", key, "unknown key", f"did you mean {nearest(key, FIELDS)!r}?")
     return Config(**base)

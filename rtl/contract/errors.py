@@ -1,4 +1,6 @@
-"""The one exception for input that a user can put right."""
+"""The one exception for input that a user can put right, and the nearest name for a misspelt one."""
+
+import difflib
 
 
 class HayateError(Exception):
@@ -24,3 +26,10 @@ class HayateError(Exception):
         self.remedy = remedy
         place = f"{self.source}: {field}" if field else self.source
         super().__init__(f"{place}: {what}; {remedy}" if remedy else f"{place}: {what}")
+
+
+def nearest(name, names, cutoff=0.0):
+    """The one of `names` that is most like `name`, whatever the case; "" where none comes up to `cutoff`, 0 to 1."""
+    by_lower = {str(n).lower(): n for n in names}
+    near = difflib.get_close_matches(str(name).lower(), list(by_lower), n=1, cutoff=cutoff)
+    return by_lower[near[0]] if near else ""

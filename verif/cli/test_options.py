@@ -8,6 +8,7 @@ LONG = "a" * 60
 
 GENERATE = {
     "backend": (["x", "--backend", "gpu"], ["--backend", "'gpu'", "rtl, golden"]),
+    "backend misspelt": (["x", "--backend", "Gloden"], ["--backend", "'Gloden'", "did you mean golden?", "rtl, golden"]),
     "sim": (["x", "--sim", "vcs"], ["--sim", "'vcs'", "verilator, icarus"]),
     "no prompt": ([], ["prompt", "empty"]),
     "empty prompt": ([""], ["prompt", "empty"]),
@@ -78,6 +79,18 @@ def test_generate(case, refused, tiny, occupied):
 @pytest.mark.parametrize("model", ["nowhere", "", "a/b", "\0", "x" * 5000])
 def test_no_such_model(model, refused):
     refused("generate", "x", "--model", model, parts=["--model", "no model at", "py-nano"])
+
+
+@pytest.mark.parametrize(
+    "typed, meant", [("py-nanp", "py-nano"), ("models/py-nanp", "py-nano"), ("PY-Mini", "py-mini"), ("pypico", "py-pico")]
+)
+def test_a_misspelt_model(typed, meant, refused):
+    for command in (["generate", "x", "--model"], ["compile"], ["bench", "quality", "--model"]):
+        refused(*command, typed, parts=[f"no model at {typed!r}; did you mean {meant}?"])
+
+
+def test_no_far_fetched_model(refused):
+    assert "did you mean" not in refused("generate", "x", "--model", "nowhere", parts=["no model at"]).err
 
 
 COMPILE = {

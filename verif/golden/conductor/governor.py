@@ -3,9 +3,7 @@
 The rules are in `decide` and `knob_of`; both are integers, so that hardware and model agree to the bit.
 """
 
-import difflib
-
-from hayate.rtl.contract.errors import HayateError
+from hayate.rtl.contract.errors import HayateError, nearest
 from hayate.rtl.contract.isa import Energy
 from hayate.rtl.contract.precision import KNOB_BITS, KNOB_FRACTION, Format
 
@@ -73,8 +71,8 @@ class Governor:
         self._knob, self._pins = knob_of(quality), dict(pins or {})
         for name, fmt in self._pins.items():
             if name not in self._matrices:
-                near, = difflib.get_close_matches(name, self._matrices, n=1, cutoff=0.0)
-                raise HayateError("--pin", name, "the image has no weight matrix of this name", f"did you mean {near!r}?")
+                raise HayateError("--pin", name, "the image has no weight matrix of this name",
+                                  f"did you mean {nearest(name, self._matrices)!r}?")
             _check(self._matrices[name], fmt, "--pin")
         self.measure = precision == "auto" and any(d.planes for d in self._matrices.values())
         self._fixed = None if precision == "auto" else table(image, precision)
