@@ -5,13 +5,13 @@ to INT8, INT8 for that to FP16), per byte that the promotion costs, over its rel
 measured ratio estimates what a byte spent here saves on other text.
 """
 
-import json
 from pathlib import Path
 
 import numpy as np
 
 from hayate.rtl.contract.constants import ACC_LSB
 from hayate.rtl.contract.errors import HayateError
+from hayate.rtl.contract.jsonfile import read_json
 from hayate.rtl.contract.precision import Format, stream_words
 
 from .checkpoint import Checkpoint
@@ -157,11 +157,9 @@ def load_calibration(folder, group=None, source=None):
     """
     path = Path(folder) / NAME
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = read_json(path, AGAIN)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as e:
-        raise HayateError(path, "", f"not a readable JSON file ({e})", AGAIN) from None
     try:
         model, made_for, matrices = found["model"], found["group"], found["matrices"]
         good = all(_integers(m["sensitivities"], 2, SENS_MAX) and _integers(m["grids"], 3, GRID_MAX) for m in matrices.values())

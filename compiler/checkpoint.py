@@ -1,18 +1,22 @@
 """Reads a Hugging Face directory: its configuration, validated, and its tensors, shape by shape."""
 
 import hashlib
-import json
+import reprlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from hayate.rtl.contract.errors import HayateError
+from hayate.rtl.contract.jsonfile import parse_json, read_json
 from hayate.rtl.contract.tensorfile import TensorFile
 
 FAMILIES = ("llama",)
 HEAD_DIM_MAX = 252  # what the register HDQ holds
 GROUP_MAX = 31  # what the field `group` of an instruction holds
+
+_said = reprlib.Repr()  # of values in messages: of a readable length whatever the file holds
+_said.maxstring = _said.maxother = 80
 
 
 @dataclass(frozen=True)
@@ -112,16 +116,14 @@ class Checkpoint:
 
 def same_tokens(a, b):
     """Whether two tokenizers' JSON texts give every text the same ids, as far as both are there: they mean the same JSON."""
-    return a is None or b is None or json.loads(a) == json.loads(b)
+    return a is None or b is None or parse_json(a) == parse_json(b)
 
 
 def _json(path, what):
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = read_json(path, "fetch it again")
     except FileNotFoundError:
         raise HayateError(path, "", f"no {what} there", "give a folder with config.json and *.safetensors") from None
-    except (OSError, UnicodeDecodeError, ValueError) as e:
-        raise HayateError(path, "", f"not a readable JSON file ({e})", "fetch it again") from None
     if not isinstance(value, dict):
         raise HayateError(path, "", "does not hold a JSON object", "fetch it again")
     return value
@@ -134,29 +136,29 @@ def _shape(config, path):
         if value is None:
             raise HayateError(path, key, "is missing", "use the model's own config.json")
         if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-            raise HayateError(path, key, f"{value!r} is not an integer from {low} to {high}", "use the model's own config.json")
+            raise HayateError(path, key, f"{_said.repr(value)} is not an integer from {low} to {high}", "use the model's own config.json")
         return value
 
     def number(key, default, low, high):
         value = config.get(key, default)
         if not isinstance(value, (int, float)) or isinstance(value, bool) or not low < value < high:
-            raise HayateError(path, key, f"{value!r} is not a number between {low} and {high}", "use the model's own config.json")
+            raise HayateError(path, key, f"{_said.repr(value)} is not a number between {low} and {high}", "use the model's own config.json")
         return float(value)
 
     def refuse(key, allowed, remedy):
         if config.get(key, allowed[0]) not in allowed:
-            raise HayateError(path, key, f"{config[key]!r} is not supported", remedy)
+            raise HayateError(path, key, f"{_said.repr(config[key])} is not supported", remedy)
 
     family = config.get("model_type")
     if family not in FAMILIES:
-        raise HayateError(path, "model_type", f"{family!r} is not supported", f"supported families: {', '.join(FAMILIES)}")
+        raise HayateError(path, "model_type", f"{_said.repr(family)} is not supported", f"supported families: {', '.join(FAMILIES)}")
     refuse("hidden_act", ("silu", "swish"), "use a model with SwiGLU")
     refuse("attention_bias", (False, None), "use a model without attention biases")
     refuse("mlp_bias", (False, None), "use a model without MLP biases")
     refuse("quantization_config", (None,), "give the unquantized checkpoint")
     refuse("pretraining_tp", (1, None), "merge the checkpoint's tensor-parallel parts")
     if config.get("sliding_window") is not None and config.get("use_sliding_window", True):
-        raise HayateError(path, "sliding_window", f"{config['sliding_window']!r} is not supported",
+        raise HayateError(path, "sliding_window", f"{_said.repr(config['sliding_window'])} is not supported",
                           "use a model with full attention (sliding_window null)")
     theta = number("rope_theta", 10000.0, 1.0, 1e12)
     for key in ("rope_scaling", "rope_parameters"):
@@ -188,10 +190,11 @@ def _shape(config, path):
     vocab = get("vocab_size")
     for key, ids in (("eos_token_id", eos), ("bos_token_id", [config["bos_token_id"]] if config.get("bos_token_id") is not None else [])):
         if not all(isinstance(i, int) and 0 <= i < vocab for i in ids):
-            raise HayateError(path, key, f"{config[key]!r} is not in the vocabulary of {vocab}", "use the model's own config.json")
+            raise HayateError(path, key, f"{_said.repr(config[key])} is not in the vocabulary of {vocab}",
+                              "use the model's own config.json")
     tied = config.get("tie_word_embeddings", False)
     if not isinstance(tied, bool):
-        raise HayateError(path, "tie_word_embeddings", f"{tied!r} is not true or false", "use the model's own config.json")
+        raise HayateError(path, "tie_word_embeddings", f"{_said.repr(tied)} is not true or false", "use the model's own config.json")
     return Shape(name=path.resolve().parent.name, hidden=hidden, layers=get("num_hidden_layers", high=255), heads=heads,
                  kv_heads=kv_heads, head_dim=head_dim, intermediate=intermediate, vocab=vocab,
                  context=get("max_position_embeddings", high=1 << 16), eos=tuple(eos), bos=config.get("bos_token_id"),

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from hayate.rtl.contract.errors import HayateError
+from hayate.rtl.contract.jsonfile import read_json
 
 NAME = "ngrams.json"  # beside the checkpoint's config.json
 TOKEN_BITS = 20  # three tokens of so many bits fit an int64
@@ -90,11 +91,9 @@ def load_ngrams(folder, vocab, tokenizer=None):
     """
     path = Path(folder) / NAME
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = read_json(path, AGAIN)
     except FileNotFoundError:
         return np.zeros((0, 3), np.int32)
-    except (OSError, ValueError) as e:
-        raise HayateError(path, "", f"not a readable JSON file ({e})", AGAIN) from None
     try:
         made_for, rows = found["tokenizer"], found["rows"]
         good = isinstance(made_for, str) and isinstance(rows, list) and all(map(_is_row, rows))

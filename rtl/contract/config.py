@@ -143,7 +143,7 @@ def load_config(source="demo", overrides=()):
         except FileNotFoundError:
             raise HayateError(path, "", "no such configuration file",
                               f"give a preset ({', '.join(PRESETS)}) or an existing .toml") from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as e:
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError, RecursionError) as e:
             raise HayateError(path, "", f"not a readable TOML file ({e})", "write lines like tiles = 4") from None
         base.setdefault("name", path.stem)
         preset = base.pop("preset", None)

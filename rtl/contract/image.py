@@ -17,6 +17,7 @@ from . import alu_ops, constants, draft, filters, isa, layout, noise, precision
 from .alu_ops import AluOp
 from .errors import HayateError
 from .image_checks import check_ngrams, check_tensors
+from .jsonfile import parse_json
 from .tensorfile import TensorFile, write_tensors
 
 FORMAT = "hayate-image"
@@ -202,7 +203,7 @@ class Image:
         try:
             written = {}
             for part in (*PARTS, *(("draft",) if "draft" in meta else ())):
-                written[part] = json.loads(meta[part])
+                written[part] = parse_json(meta[part])
             body, draft = {}, written.pop("draft", None)
             for part in PARTS:
                 body[part] = _READ.get(part, lambda v: v)(written[part])
@@ -211,7 +212,7 @@ class Image:
                 draft = cls(**{k: _READ.get(k, lambda v: v)(draft[k]) for k in PARTS},
                             tensors={n.removeprefix(DRAFT): t for n, t in tensors.items() if n.startswith(DRAFT)})
                 tensors = {n: t for n, t in tensors.items() if not n.startswith(DRAFT)}
-        except (KeyError, ValueError, TypeError) as e:
+        except (KeyError, ValueError, TypeError, AttributeError) as e:
             raise HayateError(path, part, f"damaged ({e})", "compile the model again") from None
         image = cls(**body, tensors=tensors, draft=draft)
         for one in (image, draft) if draft else (image,):

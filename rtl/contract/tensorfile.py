@@ -5,6 +5,7 @@ Format: https://github.com/huggingface/safetensors. An 8-byte little-endian head
 """
 
 import json
+import math
 import os
 import tempfile
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from .errors import HayateError
+from .jsonfile import parse_json
 
 DTYPES = {"F16": np.dtype("<f2"), "F32": np.dtype("<f4"), "F64": np.dtype("<f8"), "U8": np.dtype("u1"), "BOOL": np.dtype("?"),
           "I8": np.dtype("i1"), "U16": np.dtype("<u2"), "I16": np.dtype("<i2"), "U32": np.dtype("<u4"), "I32": np.dtype("<i4"),
@@ -47,13 +49,15 @@ class TensorFile:
         except OSError as e:
             raise HayateError(path, "", f"cannot be read ({e.strerror})", remedy) from None
         try:
-            header = json.loads(raw)
+            header = parse_json(raw)
             self.metadata = header.pop("__metadata__", {})
             self._entries = {}
             for name, entry in header.items():
                 begin, end = (int(n) for n in entry["data_offsets"])
                 self._entries[name] = (str(entry["dtype"]), tuple(int(n) for n in entry["shape"]), begin, end)
-        except (ValueError, KeyError, TypeError, AttributeError, UnicodeDecodeError):
+                if min(begin, *self._entries[name][1], end) < 0:
+                    raise ValueError(name)
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
             raise HayateError(path, "", f"not a {what}", remedy) from None
         need = 8 + length + max((e[3] for e in self._entries.values()), default=0)
         if need > size:
@@ -77,7 +81,7 @@ class TensorFile:
         dtype, shape, begin, end = self._entries[name]
         if dtype not in DTYPES:
             raise HayateError(self.path, name, f"type {dtype} is not supported", "convert it to F16, BF16 or F32")
-        if not 0 <= begin <= end or end - begin != int(np.prod(shape, dtype=np.int64)) * DTYPES[dtype].itemsize:
+        if not 0 <= begin <= end or end - begin != math.prod(shape) * DTYPES[dtype].itemsize:
             raise HayateError(self.path, name, f"{end - begin} bytes do not hold shape {list(shape)} of {dtype}", "fetch or write it again")
         array = np.frombuffer(self._data[begin:end].tobytes(), dtype=DTYPES[dtype]).reshape(shape)
         if dtype == "BF16":

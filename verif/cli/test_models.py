@@ -12,7 +12,8 @@ from hayate.rtl.contract.image import VERSION
 from hayate.rtl.contract.tensorfile import TensorFile, write_tensors
 
 NORM, EMBEDDING = "model.norm.weight", "model.embed_tokens.weight"
-CONFIG, WEIGHTS = "config.json", "model.safetensors"
+CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
+NESTED = '{"a": ' + "[" * 100_000  # deeper than Python reads
 
 
 def config(**changes):
@@ -27,6 +28,11 @@ def config(**changes):
 
 def text(name, content):
     return lambda folder: (folder / name).write_text(content)
+
+
+def header(content):
+    """Weights of nothing but a header."""
+    return lambda folder: (folder / WEIGHTS).write_bytes(len(content).to_bytes(8, "little") + content.encode())
 
 
 def remove(name):
@@ -60,6 +66,12 @@ CASES = {
     "no config": (remove(CONFIG), [CONFIG, "no config.json there"]),
     "config no JSON": (text(CONFIG, "{"), [CONFIG, "not a readable JSON file"]),
     "config a list": (text(CONFIG, "[]"), [CONFIG, "JSON object"]),
+    "config nested": (text(CONFIG, NESTED), [CONFIG, "nested too deeply"]),
+    "size nested": (text(CONFIG, '{"model_type": ' + "[" * 900 + "]" * 900 + "}"), [CONFIG, "model_type", "is not supported"]),
+    "index nested": (lambda folder: (remove(WEIGHTS)(folder), text(INDEX, NESTED)(folder)), [INDEX, "nested too deeply"]),
+    "header nested": (header(NESTED), [WEIGHTS, "not a weights file"]),
+    "calibration nested": (text("calibration.json", NESTED), ["calibration.json", "nested too deeply", "hayate calibrate"]),
+    "base table nested": (text("ngrams.json", NESTED), ["ngrams.json", "nested too deeply", "hayate ngrams"]),
     "size a text": (config(hidden_size="big"), [CONFIG, "hidden_size", "'big' is not an integer"]),
     "size missing": (config(vocab_size=None), [CONFIG, "vocab_size", "is missing"]),
     "size negative": (config(num_hidden_layers=-1), [CONFIG, "num_hidden_layers", "-1"]),
@@ -77,6 +89,7 @@ CASES = {
     "infinity": (tensor(EMBEDDING, spoiled(np.inf)), [WEIGHTS, EMBEDDING, "inf at [3, 5]"]),
     "bias": (tensor("model.layers.0.self_attn.q_proj.bias", lambda t: np.zeros(32, np.float16)), [WEIGHTS, "q_proj.bias", "not supported"]),
     "tokenizer no JSON": (text("tokenizer.json", "{"), ["tokenizer.json", "not a readable JSON file"]),
+    "tokenizer nested": (text("tokenizer.json", NESTED), ["tokenizer.json", "nested too deeply"]),
     "tokenizer of nothing": (text("tokenizer.json", "{}"), ["tokenizer.json", "not usable", "--prompt-ids"]),
     "no tokenizer": (remove("tokenizer.json"), ["tokenizer.json", "no tokenizer", "--prompt-ids"]),
 }
@@ -136,6 +149,9 @@ IMAGES = {
     "contract": (metadata(contract="0123456789abcdef"), ["contract", "made for contract 0123456789ab", "compile the model again"]),
     "format": (metadata(format="pt"), ["format", "'pt' is not a Hayate image", "hayate compile"]),
     "program": (metadata(program="[[1]]"), ["program", "damaged", "compile the model again"]),
+    "program nested": (metadata(program="[" * 100_000), ["program", "damaged (nested too deeply)", "compile the model again"]),
+    "instruction": (metadata(program='[["GEMV", []]]'), ["program", "damaged", "compile the model again"]),
+    "header": (lambda path: path.write_bytes(len(NESTED).to_bytes(8, "little") + NESTED.encode()), ["not a Hayate image"]),
     "truncated": (lambda path: path.write_bytes(path.read_bytes()[:-100]), ["truncated", "bytes are promised"]),
     "empty": (lambda path: path.write_bytes(b""), ["not a Hayate image", "hayate compile"]),
     "text": (lambda path: path.write_text("def main():\n    pass\n"), ["not a Hayate image", "hayate compile"]),

@@ -140,6 +140,8 @@ def test_config_show(refused):
 def test_config_file(refused, work):
     (work / "a.toml").write_text("preset = 'unit'\ntile = 4\n")
     refused("config", "show", "a.toml", parts=["configuration a: tile", "unknown key", "did you mean 'tiles'"])
+    (work / "a.toml").write_text("tiles = " + "[" * 10_000)
+    refused("config", "show", "a.toml", parts=["a.toml", "not a readable TOML file"])
     (work / "a.toml").write_text("tiles = = 4\n")
     refused("config", "show", "a.toml", parts=["a.toml", "not a readable TOML file", "tiles = 4"])
 
