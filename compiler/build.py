@@ -28,7 +28,6 @@ def compile_model(path, exponents=None, *, planes=True, group=32, fp16=ALL, cali
     """
     options = Options(planes, group, fp16)
     checkpoint = Checkpoint(path)
-    checkpoint.refuse_biases()
     if planes and calibration is None:
         try:
             calibration = load_calibration(path, group, checkpoint.source)

@@ -3,13 +3,14 @@
 import os
 import signal
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from hayate.bench import app as bench_app
-from hayate.rtl.contract.errors import HayateError
+from hayate.rtl.contract.errors import HayateError, HayateWarning
 from hayate.version import __version__
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False,
@@ -206,6 +207,20 @@ def _end_children():
         os.kill(int(child), signal.SIGKILL)
 
 
+def _say_warnings():
+    """Have every `HayateWarning` printed as one line on standard error, alone on it even where a spinner turns."""
+    others = warnings.showwarning
+
+    def show(message, category, *rest, **named):
+        if not issubclass(category, HayateWarning):
+            others(message, category, *rest, **named)
+            return
+        print(("\r\x1b[2K" if sys.stderr.isatty() else "") + f"hayate: {message}", file=sys.stderr)
+
+    warnings.simplefilter("always", HayateWarning)
+    warnings.showwarning = show
+
+
 def main():
     """Entry point. Bad input ends in one line and exit code 2, Ctrl-C in 130, SIGTERM in 143, a failed simulation in 1."""
     # The golden model's matrix products are small: a pool of threads costs them more than it brings, several-fold on a busy machine. Numpy
@@ -214,6 +229,7 @@ def main():
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not where the caller has it ignored
         signal.signal(signal.SIGINT, _interrupt)
     signal.signal(signal.SIGTERM, _interrupt)
+    _say_warnings()
     try:
         app()
     except HayateError as e:

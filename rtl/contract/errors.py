@@ -1,4 +1,4 @@
-"""The one exception for input that a user can put right, and the nearest name for a misspelt one."""
+"""The exception for input that a user can put right, and the warning about input that may not be what was meant."""
 
 import difflib
 
@@ -26,6 +26,13 @@ class HayateError(Exception):
         self.remedy = remedy
         place = f"{self.source}: {field}" if field else self.source
         super().__init__(f"{place}: {what}; {remedy}" if remedy else f"{place}: {what}")
+
+
+class HayateWarning(UserWarning):
+    """Input that has two meanings, of which one is taken: in one line, which, and how to say it clearly. Not an error.
+
+    The command line prints the line on standard error; elsewhere it is an ordinary warning of Python.
+    """
 
 
 def nearest(name, names, cutoff=0.0):

@@ -68,6 +68,7 @@ CASES = {
     "config a list": (text(CONFIG, "[]"), [CONFIG, "JSON object"]),
     "config nested": (text(CONFIG, NESTED), [CONFIG, "nested too deeply"]),
     "size nested": (text(CONFIG, '{"model_type": ' + "[" * 900 + "]" * 900 + "}"), [CONFIG, "model_type", "is not supported"]),
+    "generation nested": (text("generation_config.json", NESTED), ["generation_config.json", "nested too deeply"]),
     "index nested": (lambda folder: (remove(WEIGHTS)(folder), text(INDEX, NESTED)(folder)), [INDEX, "nested too deeply"]),
     "header nested": (header(NESTED), [WEIGHTS, "not a weights file"]),
     "calibration nested": (text("calibration.json", NESTED), ["calibration.json", "nested too deeply", "hayate calibrate"]),
@@ -114,6 +115,14 @@ def test_compile(case, refused, model):
     spoil, parts = CASES[case]
     spoil(model)
     refused("compile", model, "-o", "out/m.hayate", parts=parts)
+
+
+def test_a_warning_is_one_line(cli, model):
+    (model / "other.safetensors").write_bytes(b"")
+    for command in ("compile", model, "-o", "m.hayate"), ("generate", "x", "--model", model, "--backend", "golden", "--tokens", "2"):
+        outcome = cli(*command)
+        assert outcome.code == 0 and outcome.err == (f"hayate: {model / WEIGHTS}: is read, as the transformers library does, and other."
+                                                     "safetensors beside it, which differs, is not; delete what is not the model\n")
 
 
 def test_ids_need_no_tokenizer(cli, model):

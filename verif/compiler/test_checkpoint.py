@@ -29,6 +29,12 @@ def refusal(folder):
         ("mlp_bias", True, "mlp_bias: True is not supported; use a model without MLP biases"),
         ("rope_scaling", {"rope_type": "llama3"}, "rope_scaling: 'llama3' is not supported; use a model with plain rotary embedding"),
         ("rope_parameters", {"rope_type": "yarn"}, "rope_parameters: 'yarn' is not supported"),
+        ("rope_scaling", "default", "rope_scaling: 'default' is not supported"),
+        ("rope_parameters", {"partial_rotary_factor": 0.5}, "rope_parameters: {'partial_rotary_factor': 0.5} is not supported"),
+        ("rope_parameters", {"full_attention": {"rope_theta": 5.0}}, "rope_parameters: {'full_attention': {'rope_theta': 5.0}} is not"),
+        ("rope_parameters", {"rope_theta": 5e5}, "rope_theta: 10000.0 here, but rope_parameters.rope_theta is 500000.0; keep"),
+        ("partial_rotary_factor", 0.5, "partial_rotary_factor: 0.5 is not supported; use a model with plain rotary embedding"),
+        ("text_config", {"hidden_size": 64}, "text_config: {'hidden_size': 64} is not supported; use the config.json of the text"),
         ("sliding_window", 4096, "sliding_window: 4096 is not supported; use a model with full attention"),
         ("quantization_config", {"bits": 4}, "quantization_config: {'bits': 4} is not supported; give the unquantized checkpoint"),
         ("num_key_value_heads", 3, "num_key_value_heads: 3 does not divide 4 heads"),
@@ -40,6 +46,10 @@ def refusal(folder):
         ("rms_norm_eps", "small", "rms_norm_eps: 'small' is not a number between 0.0 and 1.0"),
         ("rope_theta", 0, "rope_theta: 0 is not a number between 1.0"),
         ("eos_token_id", [3, 64], "eos_token_id: [3, 64] is not in the vocabulary of 64"),
+        ("eos_token_id", True, "eos_token_id: True is not in the vocabulary of 64"),
+        ("eos_token_id", [[3]], "eos_token_id: [[3]] is not in the vocabulary of 64"),
+        ("bos_token_id", True, "bos_token_id: True is not in the vocabulary of 64"),
+        ("hidden_act", list("long" * 99), "hidden_act: ['l', 'o', 'n', 'g', 'l', 'o', ...] is not supported"),
         ("tie_word_embeddings", "yes", "tie_word_embeddings: 'yes' is not true or false"),
     ],
 )
@@ -60,6 +70,49 @@ def test_default_values(tmp_path):
                                                       {"rope_type": "default", "rope_theta": 5e5}, "mlp_bias": False})
     shape = Checkpoint(folder).shape
     assert (shape.head_dim, shape.bos, shape.eos, shape.rope_theta) == (8, None, (1, 2), 5e5)
+
+
+def test_two_bases_of_the_rotary_embedding(tmp_path):
+    """Which one counts depends on the version of the transformers library."""
+    both = {"rope_theta": None, "rope_scaling": {"type": "default", "rope_theta": 5e5}, "rope_parameters": {"rope_theta": 5e5}}
+    folder = write_tiny_model(tmp_path / "m", config=both)
+    assert Checkpoint(folder).shape.rope_theta == 5e5
+    folder = write_tiny_model(tmp_path / "m", config=both | {"rope_parameters": {"rope_theta": 6e5}})
+    assert refusal(folder) == ("config.json: rope_scaling.rope_theta: 500000.0 here, but rope_parameters.rope_theta is 600000.0; "
+                               "keep the model's own of them")
+
+
+@pytest.mark.parametrize(
+    "config, generation, ids",
+    [
+        (2, None, (2,)),
+        (2, {"eos_token_id": [2, 16]}, (2, 16)),
+        (2, {"eos_token_id": 16}, (16,)),
+        (2, {"temperature": 0.6}, (2,)),
+        (2, {"eos_token_id": None}, (2,)),
+        (2, {"eos_token_id": []}, ()),
+        (None, {"eos_token_id": [5, 3, 5]}, (5, 3)),
+        ([7, 7, 1, 9, 8, 6], None, (7, 1, 9, 8, 6)),
+        (None, None, ()),
+    ],
+)
+def test_end_tokens(tmp_path, config, generation, ids):
+    """Those of generation_config.json, where it names any: a chat model's end of a turn stands only there."""
+    folder = write_tiny_model(tmp_path / "m", config={"eos_token_id": config})
+    source = Checkpoint(folder).source
+    if generation is not None:
+        (folder / "generation_config.json").write_text(json.dumps(generation))
+    assert Checkpoint(folder).shape.eos == ids and compile_model(folder).model["eos"] == list(ids)
+    assert (Checkpoint(folder).source == source) == (generation is None), "it belongs to what an image is made of"
+
+
+def test_refused_end_tokens_of_generation(tmp_path):
+    folder = write_tiny_model(tmp_path / "m")
+    for text, message in [('{"eos_token_id": [2, 64]}', "eos_token_id: [2, 64] is not in the vocabulary of 64; use the model's own gener"),
+                          ('{"eos_token_id": "2"}', "eos_token_id: '2' is not in the vocabulary of 64"), ("[]", "does not hold a JSON"),
+                          ('{"eos_token_id": false}', "eos_token_id: False is not in"), ("{", "not a readable JSON file")]:
+        (folder / "generation_config.json").write_text(text)
+        assert refusal(folder).startswith(f"generation_config.json: {message}")
 
 
 def test_missing_files(tmp_path):
