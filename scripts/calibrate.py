@@ -1,7 +1,5 @@
 """`hayate calibrate`: measure a checkpoint's sensitivities and write them beside its weights."""
 
-from types import SimpleNamespace
-
 from rich.table import Table
 
 from hayate.compiler.calibrate import NAME, calibrate, document, split
@@ -27,8 +25,7 @@ def run(model, text, tokens, group, output):
     content = corpus.read(text) if text else corpus.training_side()
     if checkpoint.tokenizer is None:
         raise HayateError(path, "", "the model has no tokenizer", "add tokenizer.json to the folder")
-    tokenizer = models.Text(SimpleNamespace(tokenizer_json=checkpoint.tokenizer))
-    windows = split(tokenizer.encode(content), tokens, checkpoint.shape.context)
+    windows = split(models.Text(of=checkpoint).encode(content), tokens, checkpoint.shape.context)
     evaluation = corpus.heldout()
     corpus.require_disjoint(content, evaluation, text or "the standard library", "calibrate on another text")
     source = {"source": str(text) if text else corpus.training_source(), "sha256": corpus.digest(content),

@@ -11,6 +11,7 @@ from pathlib import Path
 from rich.console import Console
 
 from . import markdown, precision_figures
+from .models import tokenizer
 from .summary import CAUSES, closing_table
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -50,13 +51,11 @@ def collect(result=None, model=None):
     if result is None:
         run = {key: load()[key] for key in ("machine", "model", "prompt", "demo")}
     else:
-        from tokenizers import Tokenizer
-
         demo = json.loads(Path(result).read_text())
         if demo["backend"] != "rtl" or not demo["golden_match"]:
             raise SystemExit(f"{result}: not a checked run on the RTL")
-        tokenizer = Tokenizer.from_file(str(ROOT / "models" / model / "tokenizer.json"))
-        run = {"machine": machine(), "model": model, "prompt": tokenizer.decode(demo["prompt_tokens"]), "demo": demo}
+        text = tokenizer((ROOT / "models" / model / "tokenizer.json").read_text(encoding="utf-8"))
+        run = {"machine": machine(), "model": model, "prompt": text.decode(demo["prompt_tokens"]), "demo": demo}
     records = {p.parent.name: json.loads(p.read_text()) for p in sorted((ROOT / "models").glob("*/training.json"))}
     figures = {
         **run, "synthesis": json.loads(BASELINE.read_text()) if BASELINE.exists() else None,

@@ -54,29 +54,55 @@ def with_draft(image, draft):
     return pair(image, compile_model(path, planes=False) if path.is_dir() else Image.load(path))
 
 
-class Text:
-    """The image's tokenizer; built when first used, so that token ids alone need none."""
+def tokenizer(text):
+    """Tokenizer of the JSON text `text`, which encodes the whole of every text and no more.
 
-    def __init__(self, image):
-        self._image, self._tokenizer = image, None
+    A file's wish to cut texts, or to fill them up, is not heeded; the transformers library does not heed it either, unless
+    it is asked to. Raises HayateError for what is no tokenizer.
+    """
+    from tokenizers import Tokenizer
+
+    try:
+        found = Tokenizer.from_str(text)
+    except Exception as e:  # the library raises bare Exception
+        raise HayateError("tokenizer.json", "", f"not usable ({e})", "give --prompt-ids, or mend the file") from None
+    found.no_truncation()
+    found.no_padding()
+    return found
+
+
+class Text:
+    """A model's tokenizer; built when first used, so that token ids alone need none.
+
+    Parameters
+    ----------
+    image: `Image`. of: `Checkpoint` in place of it.
+    """
+
+    def __init__(self, image=None, *, of=None):
+        if of is None:
+            self._json, self._vocab, self._name = image.tokenizer_json, image.model["vocab"], "tokenizer.json"
+        else:
+            self._json, self._vocab, self._name = of.tokenizer, of.shape.vocab, of.path / "tokenizer.json"
+        self._tokenizer = None
 
     def _load(self):
         if self._tokenizer is None:
-            text = self._image.tokenizer_json
-            if text is None:
+            if self._json is None:
                 raise HayateError("tokenizer.json", "", "the model has no tokenizer", "give --prompt-ids, or add the file to the model")
-            from tokenizers import Tokenizer
-
-            try:
-                self._tokenizer = Tokenizer.from_str(text)
-            except Exception as e:  # the library raises bare Exception
-                raise HayateError("tokenizer.json", "", f"not usable ({e})", "give --prompt-ids, or mend the file") from None
+            self._tokenizer = tokenizer(self._json)
         return self._tokenizer
 
     def encode(self, text):
-        """Token ids of `text`."""
-        return self._load().encode(text).ids
+        """Token ids of `text`, all of it. Raises HayateError for a text with a token that the model does not have."""
+        ids = self._load().encode(text).ids
+        top = max(ids, default=0)
+        if top >= self._vocab:
+            raise HayateError(self._name, f"token {self._tokenizer.id_to_token(top)!r}",
+                              f"id {top} is outside the model's vocabulary of {self._vocab}",
+                              "use the model's own tokenizer.json, or leave this token out of the text")
+        return ids
 
     def decode(self, ids):
         """Text of token ids; "" where the image has no tokenizer."""
-        return self._load().decode(list(ids)) if self._image.tokenizer_json is not None else ""
+        return self._load().decode(list(ids)) if self._json is not None else ""

@@ -1,7 +1,5 @@
 """`hayate ngrams`: count what follows what in a text, and write the n-gram drafter's base table beside a checkpoint's weights."""
 
-from types import SimpleNamespace
-
 import numpy as np
 
 from hayate.compiler.checkpoint import Checkpoint
@@ -34,12 +32,9 @@ def run(model, text, files, output):
         source = corpus.training_source(f"{len(documents)} whole files")
     people = console("-")
     steps = Steps(people)
-    tokenizer = models.Text(SimpleNamespace(tokenizer_json=checkpoint.tokenizer))
+    tokenizer = models.Text(of=checkpoint)
     with steps(f"reading {source}"):
         ids = [tokenizer.encode(document) for document in documents]
-    if max(map(max, filter(None, ids)), default=0) >= checkpoint.shape.vocab:
-        raise HayateError(path, "tokenizer.json", f"gives tokens outside the model's vocabulary of {checkpoint.shape.vocab}",
-                          "use the model's own tokenizer.json")
     total = sum(map(len, ids))
     steps.note(f"{total:,} tokens")
     with steps("counting"):

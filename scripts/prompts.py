@@ -8,7 +8,7 @@ The same held-out text and tokenizer give the same bytes.
 import json
 
 from hayate.corpus import HELDOUT, digest, heldout, read
-from hayate.models import SHIPPED
+from hayate.models import SHIPPED, tokenizer
 from hayate.output import write_texts
 from hayate.rtl.contract.errors import HayateError
 
@@ -38,13 +38,11 @@ def draw(text, count_tokens):
 
 def text():
     """Content of `PROMPTS`."""
-    from tokenizers import Tokenizer
-
     source = heldout()
-    tokenizer = Tokenizer.from_file(str(SHIPPED / "py-mini" / "tokenizer.json"))
+    shipped = tokenizer((SHIPPED / "py-mini" / "tokenizer.json").read_text(encoding="utf-8"))
     content = {"rule": RULE, "source": f"{HELDOUT.parent.name}/{HELDOUT.name}", "sha256": digest(source),
                "license": f"as {HELDOUT.parent.name}/LICENSE-PSF.txt says",
-               "prompts": draw(source, lambda part: len(tokenizer.encode(part).ids))}
+               "prompts": draw(source, lambda part: len(shipped.encode(part).ids))}
     return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
 
 

@@ -78,7 +78,7 @@ def test_refuses_what_only_shows_in_the_tokens(cli, model, work):
     assert last("empty.txt") == "hayate: empty.txt: 0 tokens repeat nothing; give a longer text"
     config = json.loads((model / "config.json").read_text())
     (model / "config.json").write_text(json.dumps(config | {"vocab_size": 2, "eos_token_id": None, "bos_token_id": None}))
-    assert "tokenizer.json: gives tokens outside the model's vocabulary of 2;" in last("a.txt")
+    assert "tokenizer.json: token 'b': id 22 is outside the model's vocabulary of 2;" in last("a.txt")
 
 
 @pytest.mark.nightly
