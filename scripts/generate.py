@@ -15,7 +15,7 @@ from hayate.rtl.contract.draft import Drafter
 from hayate.rtl.contract.errors import HayateError, nearest
 from hayate.rtl.contract.precision import Format
 from hayate.verif.golden.conductor.draft import DRAFTERS, require_drafter
-from hayate.verif.golden.conductor.generate import check_request
+from hayate.verif.golden.conductor.generate import check_request, slots_for
 from hayate.verif.golden.conductor.generate import generate as golden_generate
 from hayate.verif.golden.conductor.governor import PRECISIONS, QUALITY, Governor, knob_of
 from hayate.verif.golden.conductor.sample import inverse, require_filters, require_seed
@@ -25,6 +25,7 @@ from .output import require_writable, write_json
 from .progress import Steps, console
 from .summary import closing_table
 
+MACHINE = "context of the machine"
 TOKENS_MAX = (1 << 16) - 1  # what the register TOKEN_LIMIT holds
 
 
@@ -225,14 +226,32 @@ def generate(request, json=""):
         "precision": result.precision, "speculation": speculation(request.speculate, result, len(prompt), config.lanes),
         "golden_match": match, "seconds": round(seconds, 3),
     }
+    context, own = Geometry.of(image.model, config).context, image.model["context"]
+    report["ended"] = ended(result.tokens, len(prompt), request.tokens, end, context, own)
     if json:
         write_json(report, json)
     people.print(closing_table(report))
+    if report["ended"] == MACHINE:
+        print(f"hayate: the text ended where the machine's context did, at {context} positions; the model has {own}: "
+              f"--set max_slots={slots_for(image, config.lanes)} makes room", file=sys.stderr)
     if fault:
         print("hayate: the chip reported a memory fault", file=sys.stderr)
     if match is False:
         print("hayate: the chip's tokens or logits differ from the golden model's", file=sys.stderr)
     return 1 if fault or match is False else 0
+
+
+def ended(tokens, prompt, limit, end, context, own):
+    """Why a text ended: at one of the `end` tokens, at the limit asked for, at the end of a context, which is the
+    machine's where `context` is less than the model's `own`, or, where at none of them, by a fault. prompt: its tokens.
+    """
+    if tokens and tokens[-1] in end:
+        return "end token"
+    if len(tokens) == limit:
+        return "token limit"
+    if prompt + len(tokens) - 1 != context:
+        return "fault"
+    return MACHINE if context < own else "context of the model"
 
 
 def tokens_per_pass(result, prompt, lanes):

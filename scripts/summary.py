@@ -17,6 +17,8 @@ def closing_table(report):
     table.add_row("backend", f"{report['backend']}, configuration {report['config']['name']}")
     table.add_row("prompt tokens, generated tokens", f"{len(report['prompt_tokens'])}, {len(report['tokens'])}")
     table.add_row("passes, tokens per pass", f"{report['passes']}, {report['tokens_per_pass']}")
+    if report.get("ended", "").startswith("context"):
+        table.add_row("ended by", f"end of the {report['ended']}")
     cycles = report["cycles"]
     if cycles:
         table.add_row("cycles (simulated): total, prefill, decode", f"{cycles['total']:,}, {cycles['prefill']:,}, {cycles['decode']:,}")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from hayate import rtl_backend
-from hayate.generate import matches
+from hayate.generate import ended, matches
 from hayate.rtl.contract.image import Image
 from hayate.rtl.contract.isa import Counter
 from hayate.rtl.emit import Emission
@@ -166,6 +166,41 @@ def test_one_thread_for_golden_unless_told_otherwise(tiny, work, monkeypatch):
     assert without(then=then)("--version").stderr == "1\n"
     monkeypatch.setenv("OPENBLAS_NUM_THREADS", "2")
     assert without(then=then)("--version").stderr == "2\n"
+
+
+@pytest.mark.parametrize(
+    "tokens, limit, end, context, why",
+    [
+        ([5, 2], 9, (2, 3), 48, "end token"),
+        ([5, 2], 2, (2,), 48, "end token"),
+        ([5, 2], 2, (), 48, "token limit"),
+        ([5, 2], 2, (), 11, "token limit"),
+        ([5, 2], 9, (5,), 48, "context of the model"),
+        ([5, 2], 9, (), 40, "context of the machine"),
+        ([5, 2], 9, (), 50, "fault"),
+        ([], 9, (), 48, "fault"),
+    ],
+)
+def test_why_a_text_ended(tokens, limit, end, context, why):
+    assert ended(tokens, min(context, 48) - 1, limit, end, context, 48) == why
+
+
+def test_the_machine_ends_a_text_before_the_model_would(cli, refused, tiny):
+    def run(*arguments):
+        return cli("generate", "abc", "--model", tiny, "--backend", "golden", "--config", "unit", "--ignore-eos", "--json", "-", *arguments)
+
+    outcome = run("--set", "max_slots=12", "--tokens", "40")
+    result = json.loads(outcome.out)
+    assert outcome.code == 0 and len(result["tokens"]) == 8 and result["ended"] == "context of the machine"
+    assert outcome.err.splitlines()[-1] == ("hayate: the text ended where the machine's context did, at 10 positions; the model has 48: "
+                                            "--set max_slots=52 makes room")
+    assert re.search(r"ended by +end of the context of the machine\n", outcome.err)
+    roomy = run("--set", "max_slots=52", "--tokens", "60")
+    assert json.loads(roomy.out)["ended"] == "context of the model" and "machine" not in roomy.err
+    limited = run("--set", "max_slots=12", "--tokens", "8")
+    assert json.loads(limited.out)["ended"] == "token limit" and "ended by" not in limited.err
+    refused("generate", "a" * 20, "--model", tiny, "--backend", "golden", "--config", "unit", "--set", "max_slots=12",
+            parts=["20 tokens exceed the context of 10", "by 10 tokens, or use the model's 48 positions: --set max_slots=52"])
 
 
 def test_equality_is_of_every_bit():

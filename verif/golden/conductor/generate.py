@@ -25,8 +25,11 @@ def check_request(image, prompt, tokens, slots, lanes):
     if tokens < 1:
         raise HayateError("--tokens", "", f"{tokens} tokens cannot be generated", "ask for at least 1")
     if len(prompt) > context:
-        raise HayateError("prompt", "length", f"{len(prompt)} tokens exceed the context of {context}",
-                          f"shorten the prompt by {len(prompt) - context} tokens")
+        remedy = f"shorten the prompt by {len(prompt) - context} tokens"
+        if context < image.model["context"]:
+            own = image.model["context"]
+            remedy += f", or use the model's {own} positions: --set max_slots={slots_for(image, lanes)}"
+        raise HayateError("prompt", "length", f"{len(prompt)} tokens exceed the context of {context}", remedy)
 
 
 def generate(image, prompt, tokens, *, lanes=4, slots=None, end=(), all_logits=False, on_token=None, tile=None, precision="auto",
