@@ -5,11 +5,9 @@ from operator import xor
 
 from amaranth.hdl import Const
 
-TOKEN_BITS = 20
-TAG_BITS = 8
+from ..contract.draft import ROTATIONS, TAG_BITS, TOKEN_BITS
+
 MAX_SIZE_LOG2 = TOKEN_BITS - TAG_BITS
-#: for the newest token of a context, the one before it, and so on: the rotations of it that are XORed together.
-ROTATIONS = ((0, 4, 17), (5, 12), (2, 6, 13))
 
 
 def keys(window, size_log2):

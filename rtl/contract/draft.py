@@ -20,11 +20,17 @@ class Drafter(IntEnum):
 #: log2 of the entries of each n-gram table.
 TABLE_LOG2 = 9
 
+#: where a table keeps a context: bits of a token, and of the hash's tag; for the newest token of a context, the one before
+#: it, and so on, the rotations of it that are XORed together.
+TOKEN_BITS = 20
+TAG_BITS = 8
+ROTATIONS = ((0, 4, 17), (5, 12), (2, 6, 13))
+
 BASE_LOG2 = (9, 12)  # log2 of the entries of the base tables for contexts of one token and of two
 
 #: an entry of a base table, from bit 0 on: field -> width. Its address in LOAD space NGRAM is the index, in the table of one token with
 #: bit BASE_ONE_BIT set. Of one token, the index is its low bits and the tag the others; of two, both are those of the n-gram tables.
-BASE_ENTRY = {"token": 20, "tag": 20 - BASE_LOG2[0], "valid": 1}
+BASE_ENTRY = {"token": TOKEN_BITS, "tag": TOKEN_BITS - BASE_LOG2[0], "valid": 1}
 BASE_ONE_BIT = BASE_LOG2[1]
 
 #: ports that fill the base tables, under the names that all blocks give them -> bits.

@@ -1,13 +1,9 @@
 """Golden n-gram drafter: a token tree proposed from what followed the last tokens earlier in the same text."""
 
-from hayate.rtl.contract.draft import BASE_ENTRY, BASE_LOG2, BASE_ONE_BIT
+from hayate.rtl.contract.draft import BASE_ENTRY, BASE_LOG2, BASE_ONE_BIT, ROTATIONS, TAG_BITS, TOKEN_BITS
 
 ORDERS = (3, 2, 1)  # tokens of context, longest first
-TOKEN_BITS = 20
-TAG_BITS = 8
 MAX_SIZE_LOG2 = TOKEN_BITS - TAG_BITS
-#: for the newest token of a context, the one before it, and so on: the rotations of it that are XORed together.
-ROTATIONS = ((0, 4, 17), (5, 12), (2, 6, 13))
 
 
 def rotate(token, by):
