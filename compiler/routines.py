@@ -1,7 +1,6 @@
 """Routines of the vector unit that a Llama-like layer needs, as micro-operations with symbolic addresses.
 
-`sync` is set only where an operation reads what may still be in the pipeline. Values that a later RUN reads over and over
-(1/rms, 1/Z, rotary factors) are fenced once, by a NOP with `sync` behind the operation that writes them.
+An operation that reads what an earlier one writes, in this RUN or the one before, waits for it in hardware.
 """
 
 from hayate.rtl.contract.alu_ops import AluOp
@@ -13,24 +12,25 @@ VL = {"load": 16, "rope": 16, "rms": 1, "qk": 16, "v": 4, "scores": 4, "softmax"
 TEMPS = 16  # largest iteration of a routine that uses T0 to T3
 
 LANDING = {"a_src": ASrc.LANDING, "a_mode": Mode.STREAM}
-FENCE = Micro(AluOp.NOP, sync=1)
+#: A cycle for each element, and no effect. Reads wait for writes by themselves; only the recorded cycles need it.
+NOP = Micro(AluOp.NOP)
 
 
-def _op(op, a=("T0", 0), b=0, d=None, *, a_mode=Mode.TEMP, b_mode=Mode.TEMP, stream=False, sync=1, **more):
+def _op(op, a=("T0", 0), b=0, d=None, *, a_mode=Mode.TEMP, b_mode=Mode.TEMP, stream=False, **more):
     """A micro-operation that writes VMEM at `d` (None: does not), element by element of the iteration or, `stream`, of the RUN."""
     target = {} if d is None else {"d": d, "d_vm": 1, "d_mode": 0 if stream else 1}
-    return Micro(op, a=a, b=b, a_mode=a_mode, b_mode=b_mode, sync=sync, **target, **more)
+    return Micro(op, a=a, b=b, a_mode=a_mode, b_mode=b_mode, **target, **more)
 
 
 def _scaled(region="RINV", d=("T0", 0), **more):
     """d = landing * VMEM scalar."""
-    more = {"d": d, "a": 0, **LANDING, "sync": 0, **more}
+    more = {"d": d, "a": 0, **LANDING, **more}
     return _op(AluOp.MUL, b=(region, 0), b_mode=Mode.SCALAR, **more)
 
 
 def load(scaled):
     """Embedding row of this tile to the residual stream, and to everyone; `scaled`: by the embedding's exponent (EMBX)."""
-    stage = {"a": ("EMB", 0), "a_src": ASrc.STAGE, "a_mode": Mode.STREAM, "d": ("X", 0), "stream": True, "sync": 0,
+    stage = {"a": ("EMB", 0), "a_src": ASrc.STAGE, "a_mode": Mode.STREAM, "d": ("X", 0), "stream": True,
              "d_send": 1, "d_square": 1}
     first = _op(AluOp.MUL, b=("EMBX", 0), b_mode=Mode.SCALAR, **stage) if scaled else _op(AluOp.MOV, **stage)
     return [first]
@@ -42,25 +42,25 @@ def rope(head_dim):
     stage = {"a_src": ASrc.STAGE, "a_mode": Mode.TEMP}
     vm = {"b_mode": Mode.STREAM}
     return [
-        _op(AluOp.MOV, a=("ROPEF", 0), d=("C", 0), stream=True, sync=0, **stage),
-        _op(AluOp.MOV, a=("ROPEF", half), d=("S", 0), stream=True, sync=0, **stage),
+        _op(AluOp.MOV, a=("ROPEF", 0), d=("C", 0), stream=True, **stage),
+        _op(AluOp.MOV, a=("ROPEF", half), d=("S", 0), stream=True, **stage),
         _op(AluOp.MUL, a=("ROPEC", 0), b=("C", 0), d=("T0", 0), **stage, **vm),
-        _op(AluOp.MUL, a=("ROPEC", half), b=("S", 0), d=("T1", 0), sync=0, **stage, **vm),
-        _op(AluOp.MUL, a=("ROPEC", half), b=("C", 0), d=("T2", 0), sync=0, **stage, **vm),
-        _op(AluOp.MUL, a=("ROPEC", 0), b=("S", 0), d=("T3", 0), sync=0, **stage, **vm),
+        _op(AluOp.MUL, a=("ROPEC", half), b=("S", 0), d=("T1", 0), **stage, **vm),
+        _op(AluOp.MUL, a=("ROPEC", half), b=("C", 0), d=("T2", 0), **stage, **vm),
+        _op(AluOp.MUL, a=("ROPEC", 0), b=("S", 0), d=("T3", 0), **stage, **vm),
         _op(AluOp.ADD, a=("T0", 0), b=("T1", 0), d=("C", 0), stream=True, neg_b=1),
-        _op(AluOp.ADD, a=("T2", 0), b=("T3", 0), d=("S", 0), stream=True, sync=0),
-        FENCE,
+        _op(AluOp.ADD, a=("T2", 0), b=("T3", 0), d=("S", 0), stream=True),
+        NOP,
     ]
 
 
 def rms():
     """RINV = 1 / sqrt(sum of squares / d + eps)."""
     return [
-        _op(AluOp.MUL, a=0, a_src=ASrc.SUM, b=("INVD", 0), b_mode=Mode.SCALAR, d=("T0", 0), sync=0),
+        _op(AluOp.MUL, a=0, a_src=ASrc.SUM, b=("INVD", 0), b_mode=Mode.SCALAR, d=("T0", 0)),
         _op(AluOp.ADD, b=("EPS", 0), b_mode=Mode.SCALAR, d=("T0", 0)),
         _op(AluOp.RSQRT, d=("RINV", 0)),
-        FENCE,
+        NOP,
     ]
 
 
@@ -69,7 +69,7 @@ def qk():
     return [
         _scaled(),
         _op(AluOp.MUL, a=("T0", 0), b=("CL", 0), b_mode=Mode.STREAM, d=("T1", 0)),
-        _op(AluOp.MUL, a=("T0", 0), a_mode=Mode.SWAP, b=("SL", 0), b_mode=Mode.STREAM, d=("T2", 0), sync=0),
+        _op(AluOp.MUL, a=("T0", 0), a_mode=Mode.SWAP, b=("SL", 0), b_mode=Mode.STREAM, d=("T2", 0)),
         _op(AluOp.ADD, a=("T1", 0), b=("T2", 0), d_send=1),
     ]
 
@@ -95,7 +95,7 @@ def softmax():
 
 def recip():
     """ZINV = 1 / sum, which a GEMV with the row of ones has left."""
-    return [_op(AluOp.RECIP, a=0, d=("ZINV", 0), sync=0, **LANDING), FENCE]
+    return [_op(AluOp.RECIP, a=0, d=("ZINV", 0), **LANDING), NOP]
 
 
 def out():
@@ -105,7 +105,8 @@ def out():
 
 def resid():
     """Add to the residual stream and send it."""
-    return [_op(AluOp.ADD, a=0, b=("X", 0), b_mode=Mode.STREAM, d=("X", 0), stream=True, sync=0, d_send=1, d_square=1, **LANDING)]
+    more = {"d_send": 1, "d_square": 1, **LANDING}
+    return [_op(AluOp.ADD, a=0, b=("X", 0), b_mode=Mode.STREAM, d=("X", 0), stream=True, **more)]
 
 
 def swiglu():
@@ -125,7 +126,7 @@ def swiglu():
 
 def final():
     """The residual stream times the last norm's gain, for a head that shares the embedding."""
-    return [_op(AluOp.MUL, a=("X", 0), a_mode=Mode.STREAM, b=("GAIN", 0), b_mode=Mode.STREAM, sync=0, d_send=1)]
+    return [_op(AluOp.MUL, a=("X", 0), a_mode=Mode.STREAM, b=("GAIN", 0), b_mode=Mode.STREAM, d_send=1)]
 
 
 def head():

@@ -43,8 +43,8 @@ def gemv_image(k, rows, group, formats=tuple(Format)):
                    planes="matrix", group=group),
     )
     micros = (
-        Micro(AluOp.MOV, a=("INPUT", 0), a_src=ASrc.STAGE, a_mode=Mode.STREAM, d_send=1, sync=0),
-        Micro(AluOp.MOV, a=0, a_src=ASrc.LANDING, a_mode=Mode.STREAM, d_log=1, d_arg=1, sync=0),
+        Micro(AluOp.MOV, a=("INPUT", 0), a_src=ASrc.STAGE, a_mode=Mode.STREAM, d_send=1),
+        Micro(AluOp.MOV, a=0, a_src=ASrc.LANDING, a_mode=Mode.STREAM, d_log=1, d_arg=1),
     )
     program = tuple(Instr(op, args) for op, args in [
         (Op.FETCH, {"desc": 0, "index": int(FetchIndex.TOKEN), "stage": ("INPUT", 0), "chan": FETCHED}),

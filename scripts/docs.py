@@ -52,7 +52,6 @@ FIELDS = {
     "slide": "words from round to round of a chunk: STREAM addresses in vector memory are (J mod 2^ROUNDS_LOG2)·slide further on",
     "filtered": "a is z: the filters count it, and d_arg takes the result only where they keep z",
     "masked": "the element is a KV slot: where the mask hides it, d_max ignores it and d_vm, d_send, d_sum see 0",
-    "sync": "the operation depends on an earlier one of the routine; the hardware finds out by itself, and may ignore it",
     "base": "first word, the same address in every bank", "words": "64-bit words of a row",
     "block_stride": "words of a bank from block to block; 0 where there is one",
     "quad0": "global quad of the tile's first output quad within a block",

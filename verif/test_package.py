@@ -111,7 +111,7 @@ async def every_tile_counts_for_itself(dut):
     await bring_up(window)
     rows, words = 6, 5
     await load(window, 1, Space.DESC, 0, pack(DESCRIPTOR, {"words": words, "rows": rows}), 0)
-    await load(window, 1, Space.MICRO, 0, encode_micro(Micro(AluOp.MOV, a_src=ASrc.LANDING, a_mode=Mode.STREAM, sync=0)))
+    await load(window, 1, Space.MICRO, 0, encode_micro(Micro(AluOp.MOV, a_src=ASrc.LANDING, a_mode=Mode.STREAM)))
     drain = Instr(Op.RUN, {"desc": 0, "routine": 0, "length": 1, "rows": Rows.DESC, "vl": 8, "landing": 1})
     await load_program(window, [Instr(Op.GEMV, {"desc": 0}), drain, Instr(Op.SENDCAND), Instr(Op.END)], tile=1)
     await generate(host, 1, 3)

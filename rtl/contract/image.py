@@ -21,7 +21,7 @@ from .jsonfile import parse_json
 from .tensorfile import TensorFile, write_tensors
 
 FORMAT = "hayate-image"
-VERSION = 5
+VERSION = 6
 TOKENIZER = "tokenizer.json"  # tensor (uint8) that holds the tokenizer's JSON text
 NGRAMS = "ngrams"  # tensor (int32 [n, 3]) with the rows of the n-gram drafter's base table
 DRAFT = "draft."  # what the names of a draft model's tensors begin with in a file
@@ -264,7 +264,7 @@ def contract_hash():
                if name.isupper() and isinstance(value, (int, float))}
     dump = {"enums": enums, "numbers": numbers, "formats": {op.name: f for op, f in isa.FORMATS.items()}, "micro": isa.MICRO,
             "descriptor": isa.DESCRIPTOR, "planes": isa.PLANES, "kinds": KINDS, "symbols": SYMBOLS, "spaces": SPACES,
-            "base": draft.BASE_LOG2,
+            "base": draft.BASE_LOG2, "rotations": draft.ROTATIONS,
             "fields": [[f.name for f in dataclasses.fields(c)] for c in (Image, Descriptor, Region, Constant)]}
     return hashlib.sha256(json.dumps(dump, sort_keys=True).encode()).hexdigest()
 

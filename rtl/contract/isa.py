@@ -180,7 +180,6 @@ MICRO, _width = _layout(
     ("d_vm", 1), ("d_mode", 1), ("d", 12),   # d_mode: 0 STREAM, 1 TEMP
     ("d_send", 1), ("d_square", 1), ("d_sum", 1), ("d_max", 1), ("d_arg", 1), ("d_log", 1),
     ("masked", 1),  # element is a KV slot: where the mask hides it, d_max ignores it and d_vm/d_send/d_sum see 0
-    ("sync", 1),    # wait until every earlier micro-operation has written before issuing this one
     ("d_floor", 1),  # the result is min-p's floor
     ("filtered", 1),  # a is z: the filters count it, and d_arg takes the result only where they keep z
 )
@@ -240,7 +239,7 @@ class Csr(IntEnum):
 #: Bits that each of them holds.
 CSR_BITS = {c: 8 for c in Csr} | {Csr.GROUP: 5, Csr.GP_LOG2: 3, Csr.HDQ: 6, Csr.ROUNDS_LOG2: 2, Csr.TOP_K: 7, Csr.MIN_P: 1, Csr.ENTRY: 10}
 
-#: bit of an address in LOAD space CSR: the register is the second model's. TILE_INDEX and TILE_COUNT are the same for both.
+#: bit of an address in LOAD space CSR: the register is the second model's. TILE_INDEX, TILE_COUNT, TOP_K and MIN_P are the same for both.
 SECOND_BIT = 5
 
 
@@ -341,7 +340,6 @@ class Micro:
     d_arg: int = 0
     d_log: int = 0
     masked: int = 0
-    sync: int = 1
     d_floor: int = 0
     filtered: int = 0
 

@@ -37,7 +37,7 @@ class MicroSequencer(wiring.Component):
     (addresses are formed; `idx`, `stage_addr` and `landing_offset` belong to it) and `issue`, one cycle later at the earliest, where
     vector memory is read. An element waits in front of `step` for the landing rows of its iteration and, where it begins a
     quad to be sent, for `credit`; it waits in front of `issue` while `hold` is high or a result that it reads is not written yet. That
-    interlock compares addresses, so every routine sees its own results whatever its sync bits say; a read follows the write by DEPENDENCE
+    interlock compares addresses, so every routine sees its own results; a read follows the write by DEPENDENCE
     cycles. Rows of an iteration are released with its last step; `done` strobes with the last step of the RUN, and `entry` may change after
     it. A RUN of no elements goes through its routine once without effect except `clear_max`, one cycle per micro-operation.
 

@@ -249,8 +249,8 @@ PROGRAM = [
     Instr(Op.END),
 ]
 MICROS = {
-    1: Micro(AluOp.MOV, a=STAGE, a_src=ASrc.STAGE, a_mode=Mode.STREAM, d=16, d_vm=1, d_mode=0, sync=0, d_send=1, d_square=1),
-    3: Micro(AluOp.MOV, a=0, a_src=ASrc.SUM, d=0, d_vm=1, sync=0),  # reading the sum empties it
+    1: Micro(AluOp.MOV, a=STAGE, a_src=ASrc.STAGE, a_mode=Mode.STREAM, d=16, d_vm=1, d_mode=0, d_send=1, d_square=1),
+    3: Micro(AluOp.MOV, a=0, a_src=ASrc.SUM, d=0, d_vm=1),  # reading the sum empties it
 }
 
 

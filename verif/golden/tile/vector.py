@@ -42,7 +42,7 @@ class VectorEngine:
         read_max = False
         for micro in self._image.micros[i.routine:i.routine + i.length]:
             if micro.op == AluOp.NOP:
-                continue  # fences order the RTL's pipeline; here nothing is in flight
+                continue  # in a routine it only takes time
             a = self._a(micro, i, desc, n, lanes, landing)
             b = self._b(micro, i, n, lanes)
             read_max |= micro.b_src == BSrc.MAXREG
