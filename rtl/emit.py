@@ -58,7 +58,7 @@ def _description(config, prefix, macro, guard):
             "ports": ["clk", "en", "we", "addr", "wdata", "rdata"],
             "read_latency": MACRO_LATENCY, "corrected_latency": BANK_LATENCY},
         "registers": [
-            {"offset": r.offset, "name": r.name, "access": r.access, "text": r.text,
+            {"offset": r.offset, "name": r.name, "access": r.access, "reset": regmap.reset_value(r), "text": r.text,
              "fields": [{"name": n, "low": low, "width": width, "text": text} for n, low, width, text in r.fields]}
             for r in regmap.REGISTERS],
         "load_window": {"address_bits": regmap.AXI_ADDR_BITS, "data_bits": 64, "tile_shift": regmap.LOAD_TILE_SHIFT,

@@ -15,6 +15,7 @@ import re
 import sys
 from pathlib import Path
 
+from hayate.docs_host import SECTIONS as HOST_SECTIONS
 from hayate.figures import FIGURES, collect
 from hayate.figures import SECTIONS as FIGURE_SECTIONS
 from hayate.markdown import table
@@ -147,14 +148,6 @@ def flit_fields():
     return f"A flit has {flits.FLIT_BITS} bits.\n\n" + table(("bits", "field", "meaning"), rows) + "\n\n" + members(flits.FlitKind)
 
 
-def registers():
-    rows = []
-    for r in regmap.REGISTERS:
-        rows.append((f"`0x{r.offset:03X}`", f"**{r.name}**", r.access, "", r.text))
-        rows += [("", f"{r.name}.{name}", "", bits(low, width), text) for name, low, width, text in r.fields]
-    return table(("offset", "register", "access", "bits", "meaning"), rows)
-
-
 def load_window():
     spaces = {**{s: comments(isa.Space)[s.name] for s in isa.Space if s != isa.Space.COUNTER},
               **{s: comments(regmap.LoadSpace)[s.name] for s in regmap.LoadSpace}}
@@ -191,8 +184,8 @@ SECTIONS = {
     "micro": lambda: layout("micro", isa.MICRO) + "\n\n" + "\n\n".join(members(e) for e in (isa.ASrc, isa.BSrc, isa.Mode, AluOp)),
     "descriptor": lambda: layout("descriptor", isa.DESCRIPTOR), "planes": lambda: layout("planes", isa.PLANES),
     "formats": lambda: members(Format), "csr": lambda: members(isa.Csr), "flits": flit_fields,
-    "pass-words": lambda: members(isa.PassWord), "registers": registers, "load-window": load_window,
-    "counters": lambda: members(isa.Counter), "ports": ports, **FIGURE_SECTIONS, **PRECISION_SECTIONS,
+    "pass-words": lambda: members(isa.PassWord), "load-window": load_window,
+    "counters": lambda: members(isa.Counter), "ports": ports, **FIGURE_SECTIONS, **PRECISION_SECTIONS, **HOST_SECTIONS,
 }
 
 MARK = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end: \2 -->)", re.DOTALL)

@@ -6,7 +6,17 @@ from hayate.rtl.contract.alu_ops import AluOp
 from hayate.rtl.contract.config import load_config
 from hayate.rtl.contract.image import contract_hash
 from hayate.rtl.contract.isa import DESCRIPTOR, ASrc, Counter, Csr, Instr, Micro, Mode, Op, Rows, Space, encode, encode_micro, pack
-from hayate.rtl.contract.regmap import IDENT, LOAD_ALL_TILES, VERSION, LoadSpace, load_address
+from hayate.rtl.contract.regmap import (
+    BUILT,
+    IDENT,
+    KEPT,
+    LOAD_ALL_TILES,
+    REGISTERS,
+    VERSION,
+    LoadSpace,
+    load_address,
+    reset_value,
+)
 from hayate.rtl.emit import emit
 from hayate.rtl.package import matrices, tile_arguments
 from hayate.verif.bench import Bench, rng
@@ -39,6 +49,10 @@ async def load_program(window, instructions, tile=LOAD_ALL_TILES):
 async def bring_up(window, tiles=CONFIG.tiles):
     """The shortest program that ends a pass, and each tile's number."""
     await load_program(window, [Instr(Op.SENDCAND), Instr(Op.END)])
+    await load_registers(window, tiles)
+
+
+async def load_registers(window, tiles=CONFIG.tiles):
     for tile in range(tiles):
         await load(window, tile, Space.CSR, Csr.TILE_INDEX, tile, tiles)
         await load(window, tile, Space.CSR, Csr.GROUP_SIZE, 1)
@@ -77,6 +91,37 @@ async def it_says_what_it_is(dut):
     sizes = [await host.read(name) for name in ("BANK_DEPTH", "MAX_SLOTS", "PROMPT_DEPTH")]
     assert sizes == [CONFIG.bank_depth, CONFIG.max_slots, CONFIG.prompt_depth]
     assert await host.read("STATUS") == 0 and int(dut.irq.value) == 0 and int(dut.fault.value) == 0
+
+
+async def after_reset(host):
+    """What every register that reset decides reads as, by name."""
+    return {r.name: await host.read(r.name) for r in REGISTERS if r.name not in BUILT + KEPT}
+
+
+@BENCH.test()
+async def registers_after_reset_are_those_of_the_table(dut):
+    """At first, and after a reset behind a generation; then nothing but the tiles' registers has to be loaded again."""
+    from hayate.verif.bench.drivers import clock
+
+    expected = {r.name: reset_value(r) for r in REGISTERS if r.name not in BUILT + KEPT}
+    host, window = await begin(dut)
+    assert await after_reset(host) == expected
+    await bring_up(window)
+    await load(window, 0, LoadSpace.PROMPT, 0, 7, 8, 9)
+    seen = []
+    for _ in range(2):
+        for name, value in {"DRAFT": 1 << 14, "QUALITY": 5, "COSTS_3": 77, "SEED_HIGH": 9, "MATRICES": 3}.items():
+            await host.write(name, value)
+        await generate(host, 3, 2)
+        await ended(host)
+        await host.write("COUNTER_SELECT", Counter.IDLE)
+        seen.append((await host.read("PASSES"), [await counters(host, tile) for tile in range(CONFIG.tiles)]))
+        dut.rst.value = 1
+        await clock(dut, 2)
+        dut.rst.value = 0
+        assert await after_reset(host) == expected
+        await load_registers(window)
+    assert seen[0] == seen[1] and seen[0][0] == 4
 
 
 @BENCH.test()

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from .config import MAX_LANES
+from .draft import FIRST_CHANCE, MORE_CHANCE
 
 IDENT = 0x48595445  # "HYTE"
 VERSION = 4
@@ -110,6 +111,29 @@ REGISTERS = (
 )
 
 BY_NAME = {r.name: r for r in REGISTERS}
+
+#: What is not 0 after reset: (register, field) -> value.
+RESETS = {("COUNTER_STATUS", "READY"): 1, ("UTILITY", "FIRST"): FIRST_CHANCE, ("UTILITY", "MORE"): MORE_CHANCE}
+
+#: Registers that say what was built, and those that reset leaves as they are.
+BUILT = ("IDENT", "VERSION", "CONTRACT", "GEOMETRY", "BANK_DEPTH", "MAX_SLOTS", "PROMPT_DEPTH", "MAX_MATRICES")
+KEPT = ("GOVERNOR_LOW", "GOVERNOR_HIGH")
+
+#: Why a START is refused, with STATUS.REJECTED: register, what is wrong with it.
+REFUSALS = (
+    ("TILES", "0, or above GEOMETRY.TILES"), ("PROMPT_LENGTH", "0, above PROMPT_DEPTH, or above CONTEXT"),
+    ("TOKEN_LIMIT", "0"),
+    ("CONTEXT", "above MAX_SLOTS; with a drafter (DRAFT.DRAFTER not 0), above MAX_SLOTS - GEOMETRY.LANES"),
+    ("MATRICES", "above MAX_MATRICES"),
+)
+
+
+def reset_value(register):
+    """What a `Register` reads as after reset. None for those of BUILT and KEPT."""
+    if register.name in BUILT + KEPT:
+        return None
+    return sum(RESETS.get((register.name, name), 0) << low for name, low, *_ in register.fields)
+
 
 #: AXI4 load window: 64-bit beats, little-endian. Address = tile << 32 | space << 28 | addr << 3.
 LOAD_TILE_SHIFT = 32

@@ -5,7 +5,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..contract.config import MAX_LANES
-from ..contract.regmap import BY_NAME, IDENT, IRQ_FIELDS, LOCKED_WHILE_BUSY, REGISTERS, VERSION
+from ..contract.regmap import BY_NAME, IDENT, IRQ_FIELDS, LOCKED_WHILE_BUSY, REGISTERS, VERSION, reset_value
 from .axi import AxiLite, Response
 
 TOKEN_BITS = 20
@@ -127,7 +127,7 @@ class Registers(wiring.Component):
         stored = {}
         absent = (*(() if self._governor else _KEPT_FOR_GOVERNOR), *(() if self._sampling else _KEPT_FOR_SAMPLING))
         for register in (r for r in REGISTERS if r.access == "rw"):
-            bits = Signal(32, name=register.name.lower())
+            bits = Signal(32, name=register.name.lower(), init=reset_value(register))
             kept = [f for f in fields(register) if (register.name, f[0]) not in absent]
             for _, low, width, _ in kept:
                 m.d.comb += words[register.name][low:low + width].eq(bits[low:low + width])
@@ -231,7 +231,8 @@ class Registers(wiring.Component):
             show(f"ACCEPTED_{n}", VALUE=getattr(self, f"lengths_{n}"))
 
         # Counters of the tiles, one question at a time.
-        wanted, waiting, ready, value = Signal(), Signal(), Signal(init=1), Signal(32)
+        ready = Signal(init=reset_value(BY_NAME["COUNTER_STATUS"]))
+        wanted, waiting, value = Signal(), Signal(), Signal(32)
         counter, tile = stored["COUNTER_SELECT", "COUNTER"], stored["COUNTER_SELECT", "TILE"]
         with m.If(self.request.ready):
             m.d.sync += self.request.valid.eq(0)

@@ -43,7 +43,7 @@ class VectorEngine(wiring.Component):
     all elements are issued and the SENDMAX before it is through, and its maxima are set aside behind the last result while other
     instructions follow. Flits leave in program order. Elements that `masked` hides, and inactive lanes, give 0 to vector memory and words
     and nothing to sums, maxima and `saturated`. Received flits are never refused. Reset abandons work and clears sums, maxima and channels,
-    not the memories.
+    not the memories. SELECT takes SELECT_CYCLES for each wanted lane and 2 more.
 
     Parameters
     ----------

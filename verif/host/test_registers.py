@@ -1,5 +1,6 @@
 """The registers, over an AXI4-Lite manager with random pauses, against the table they are made from."""
 
+from hayate.rtl.contract import regmap
 from hayate.rtl.contract.regmap import AXIL_ADDR_BITS, BY_NAME, IDENT, LOCKED_WHILE_BUSY, REGISTERS, VERSION
 from hayate.rtl.host.registers import OF_GOVERNOR, OF_SAMPLING, TO_CONDUCTOR, Registers, Token, fields, present
 from hayate.verif.bench import Bench, params, rng
@@ -97,7 +98,7 @@ async def random_accesses(dut):
     """Contents of the rw registers after random accesses, each of which has been checked."""
     host = await begin(dut)
     generator = rng("accesses")
-    model = {r.name: 0 for r in REGISTERS if r.access == "rw"}
+    model = {r.name: regmap.reset_value(r) for r in REGISTERS if r.access == "rw"}
     by_offset = {r.offset: r for r in REGISTERS}
     fixed = {r.name for r in REGISTERS if r.access == "ro"}
     before = {name: await host.read(name) for name in fixed}
@@ -176,7 +177,8 @@ async def a_start_that_could_not_end_is_rejected(dut):
 
     bad = [{name: 0} for name in GOOD]
     bad += [{"TILES": 4}, {"PROMPT_LENGTH": 251, "CONTEXT": 260}, {"PROMPT_LENGTH": 8, "CONTEXT": 7}, {"CONTEXT": 261}, {"MATRICES": 78}]
-    bad += [{"CONTEXT": 257, "DRAFT": drafter} for drafter in (1, 2)]
+    bad += [{"CONTEXT": 257, "DRAFT": drafter} for drafter in (1, 2, 3)]
+    assert {name for changes in bad for name in changes} - {"DRAFT"} == {name for name, _ in regmap.REFUSALS}
     for changes in bad:
         await try_with(**changes)
         assert started.count == accepted, changes
@@ -287,3 +289,4 @@ def test_the_table_is_sound():
         assert sum(width for *_, width, _ in fields(register)) == mask(register).bit_count()  # no overlap
         assert mask(register) < 1 << 32
     assert all(BY_NAME[name].access == "rw" for name in LOCKED_WHILE_BUSY)
+    assert set(regmap.RESETS) <= {(r.name, field) for r in REGISTERS for field, *_ in r.fields}
