@@ -148,7 +148,7 @@ class LoadSpace(IntEnum):
     #: addr = 2*matrix + half, low half first: planes descriptor [9:0] | has an FP16 copy [10]; then sensitivities ERR [31:0] | HALF [63:32]
     GOVERNOR = 6
     PROMPT = 7  # addr = position in the prompt, data = token
-    NGRAM = 8  # the drafter's base table: addr and data as of `draft.BASE_ENTRY`
+    NGRAM = 8  # the drafter's base table: addr = place of a context, data = what is proposed behind it; see below
 
 
 def load_address(tile, space, addr):

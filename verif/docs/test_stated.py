@@ -50,6 +50,15 @@ def test_a_number_in_no_sentence_is_found():
     assert uncovered(text, ["and four words"], []) == [text] and uncovered(text, ["and four words"], [r"12 cy"]) == []
 
 
+def test_every_error_is_in_the_driver_s_table():
+    rows = flat((ROOT / "docs/driver.md").read_text()).partition("When something goes wrong")[2]
+    errors = {"SATURATED", "ECC_CORRECTED", "ECC_FATAL", "PARITY", "SLVERR"}
+    assert {c.name for c in isa.Counter if c > isa.Counter.USEFUL_KV} <= errors, "a counter of another error"
+    good = {"DONE", "FULL"}  # how generations end
+    errors |= {f"STATUS.{field}" for field, *_ in regmap.BY_NAME["STATUS"].fields if field not in good} | {"IRQ_STATUS.FAULT"}
+    assert [name for name in sorted(errors) if name not in rows] == []
+
+
 def names():
     """What the code names in capitals: registers and their fields, members of enums, constants."""
     found = {r.name for r in regmap.REGISTERS} | set(SHARED)
