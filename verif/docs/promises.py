@@ -40,4 +40,5 @@ TOKEN, TAG = draft.BASE_ENTRY["token"], draft.BASE_ENTRY["tag"]
 ONE, PAIR = draft.BASE_LOG2
 BLOCK = precision.MX_BLOCK
 NIBBLES = precision.WORD_NIBBLES
-CHANNELS = (program.GATHER, program.SUMS, program.QUERY, program.KEY, program.VALUE, program.FETCHED, program.ANGLES)
+CHANNELS = (program.GATHER, program.SUMS, program.QUERY, program.KEY, program.VALUE, program.FETCHED, program.ANGLES,
+            program.FINAL)

@@ -88,7 +88,7 @@ ISA = (
     f"`lo` = `hi` = {flits.CONDUCTOR} is the conductor",
     f"A READ whose address has bit {isa.ENERGY_BIT} asks for an energy: bits {isa.ENERGY_BIT - 1}:2 are the planes "
     "descriptor, bits 1:0 the",
-    "{} gathered activations, {} sums, {} q, {} k, {} v, {} embeddings, {} angles; ".format(*CHANNELS)
+    "{} gathered activations, {} sums, {} q, {} k, {} v, {} embeddings, {} angles, {} the input of a tied output matrix; ".format(*CHANNELS)
     + f"{program.PROB} to {program.PROB + isa.ROUNDS_AHEAD - 1} softmax numerators and {program.MAXIMA} to "
     f"{program.MAXIMA + isa.ROUNDS_AHEAD - 1} maxima",
 )
