@@ -53,6 +53,11 @@ class RtlResult:
         return sum(c["useful_weight"] + c["useful_kv"] for c in self.counters)
 
     @property
+    def saturated(self):
+        """Results that were clipped, all tiles."""
+        return sum(t["saturated"] for t in self.counters)
+
+    @property
     def utilization(self):
         """Useful bank words over (cycles x banks), all tiles."""
         return self.useful / (self.counted * self.banks * len(self.counters)) if self.counted else 0.0
@@ -68,7 +73,7 @@ class RtlResult:
         return {"total": self.cycles, "prefill": self.prefill, "decode": self.cycles - self.prefill,
                 "first_token": self.token_cycles[0] if self.token_cycles else None, "tokens": self.token_cycles,
                 "per_second": round(self.cycles / self.seconds) if self.seconds else None, "causes": causes,
-                "governor": self.governor, "saturated": sum(t["saturated"] for t in self.counters)}
+                "governor": self.governor, "saturated": self.saturated}
 
 
 def chip_text(config, root, say):

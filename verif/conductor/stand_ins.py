@@ -58,7 +58,7 @@ class Second:
 
     def __init__(self, first, drafted, lanes):
         self._first, self._drafted = first, drafted
-        self.state = SimpleNamespace(lanes=lanes, saturated=0, reset=lambda: None, draw=lambda scale, seed: None)
+        self.state = SimpleNamespace(lanes=lanes, reset=lambda: None, draw=lambda scale, seed: None)
 
     def run_pass(self, tokens, positions, slots, *, hwm, wanted):
         nodes = [(token, at, slot, 1 << lane) for lane, (token, at, slot) in enumerate(zip(tokens, positions, slots))]

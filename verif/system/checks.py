@@ -12,6 +12,7 @@ from hayate.compiler.link import pair
 from hayate.rtl.contract.image import NGRAMS
 from hayate.rtl.contract.precision import Format
 from hayate.verif.golden.conductor.generate import generate
+from hayate.verif.golden.tile.saturation import same_count
 from hayate.verif.models.tiny import write_tiny_model
 
 PROMPT = (7, 3, 41, 1, 5, 19, 22)
@@ -99,7 +100,9 @@ def formats(result):
 
 
 def difference(result, reference):
-    """Where two generations differ: "" when tokens, logits of all positions, formats and energies are identical, else one line."""
+    """Where two generations differ: "" when tokens, logits of all positions, formats, energies and the number of clipped results are
+    identical, else one line.
+    """
     if list(result.tokens) != list(reference.tokens):
         return f"tokens {list(result.tokens)}, not {list(reference.tokens)}"
     if result.logits.keys() != reference.logits.keys():
@@ -116,4 +119,4 @@ def difference(result, reference):
     for name, row in reference.precision.items():
         if result.precision[name] != row:
             return f"matrix {name}: {result.precision[name]}, not {row}"
-    return ""
+    return "" if same_count(result, reference) else f"{result.saturated} results saturated, not {reference.saturated}"

@@ -6,6 +6,7 @@ from functools import partial
 from hayate.rtl.contract.draft import MOST_SECONDS, TABLE_LOG2, Drafter
 from hayate.rtl.contract.errors import HayateError
 
+from ..tile.saturation import Saturations
 from ..tile.sequencer import Tile
 from .ngram import BaseTable, NgramTable
 from .tree import Node, ancestors, siblings
@@ -83,10 +84,10 @@ class Off:
     """Proposes nothing; what every drafter is asked.
 
     spoil: turn the lowest bit of every drafted token over, so that a right one becomes wrong: to measure what drafting in vain costs. A
-    node is still right where the drafter missed the choice by this bit. saturated: overflows of its own passes on a model of its own.
+    node is still right where the drafter missed the choice by this bit. saturated: `Saturations` of its own passes on a model of its own.
     """
 
-    saturated = 0
+    saturated = Saturations()
 
     def __init__(self, spoil=False):
         self._spoil = int(spoil)
@@ -168,11 +169,10 @@ class Model(Off):
         self._lanes = tile.state.lanes
         tile.state.reset()
         tile.state.draw(scale, seed)
-        self._before = tile.state.saturated
 
     @property
     def saturated(self):
-        return self._tile.state.saturated - self._before
+        return self._tile.state.saturated
 
     def append(self, tokens):
         self._text += tokens

@@ -6,6 +6,7 @@ import numpy as np
 
 from hayate.rtl.contract.draft import Drafter, default_branch
 from hayate.rtl.contract.errors import HayateError
+from hayate.rtl.contract.image import DRAFT
 
 from ..tile.sequencer import Tile
 from . import draft, loop
@@ -72,7 +73,7 @@ def generate(image, prompt, tokens, *, lanes=4, slots=None, end=(), all_logits=F
     utility = Utility(costs[0], own) if costs and speculate != "off" else None
     result = loop.run(tile, prompt, tokens, lanes=lanes, context=context, drafter=drafter, utility=utility, nodes=nodes, end=end,
                       all_logits=all_logits, on_token=on_token, measure=governor.measure, freeze=partial(governor.freeze, tile.state))
-    result.saturated = tile.state.saturated + drafter.saturated
+    result.saturated = tile.state.saturated.merged(drafter.saturated, DRAFT)
     return result
 
 
@@ -82,7 +83,8 @@ def teacher_force(image, tokens, *, lanes=64, slots=None, tile=None, prompt=None
     With prompt=64 and windows of 256 tokens this is the quality protocol, which scores what follows the prompt. Energies are those of a
     `generate` with that prompt: the matrix that makes the logits counts its last position only, though all logits are returned.
 
-    Returns (float32 [len(tokens), vocab] of logits, `loop.Generation.precision`). Raises HayateError beyond the context.
+    Returns (float32 [len(tokens), vocab] of logits, `loop.Generation.precision`); what saturated is in `tile.state.saturated`.
+    Raises HayateError beyond the context.
     """
     slots = slots or slots_for(image, lanes)
     tokens = [int(t) for t in tokens]

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ..tile.saturation import Saturations
 from . import draft
 from .free_list import FreeList
 from .tree import verify
@@ -12,7 +13,7 @@ from .tree import verify
 @dataclass
 class Generation:
     """What a generation produced: `tokens`, `logits` by absolute position (wanted, and part of the text), `passes` (not those that only
-    draft), `drafting`, `plans` (nodes that each pass behind the prompt was to have behind its root) and `precision`.
+    draft), `drafting`, `plans` (nodes that each pass behind the prompt was to have behind its root), `saturated` and `precision`.
 
     `precision`: descriptor name of each weight matrix -> {"format": "fp16", "int8" or "int4", "out", "err", "half": its energies}.
     """
@@ -21,7 +22,7 @@ class Generation:
     tokens: list = field(default_factory=list)
     logits: dict = field(default_factory=dict)
     passes: int = 0
-    saturated: int = 0
+    saturated: Saturations = field(default_factory=Saturations)
     precision: dict = field(default_factory=dict)
     drafting: draft.Drafting = field(default_factory=draft.Drafting)
     plans: list = field(default_factory=list)

@@ -10,6 +10,8 @@ from hayate.rtl.contract.image import evaluate
 from hayate.rtl.contract.isa import ROUNDS_AHEAD, Energy, LoopReg
 from hayate.rtl.contract.precision import Format
 
+from .saturation import Saturations
+
 #: Position of a slot that holds nothing of the text.
 NEVER = np.iinfo(np.int64).max
 
@@ -47,7 +49,7 @@ class TileState:
     precision: descriptor name -> `Format` in which a matrix with planes is read; at first its best copy. See `load_precision`.
     measure: the pass reads best copies and adds up energies. counted: positions of the pass that count where a GEMV says `wanted`.
     sample: passes sample, with `seed`; wanted: the positions of the pass whose logits are wanted. top_k, min_p: the filters; 0, False: off.
-    energies: descriptor name -> [sum of squares], indexed by `Energy`, since the last `reset`.
+    energies: descriptor name -> [sum of squares], indexed by `Energy`, since the last `reset`. saturated: `Saturations` since then.
     """
 
     def __init__(self, image, lanes, slots):
@@ -73,7 +75,6 @@ class TileState:
             self.vmem[c.region][:len(values)] = values[:, None]
         self._kv_heads, self._head_dim = model["kv_heads"], model["head_dim"]
         self.landing = deque()
-        self.saturated = 0
         self.index = [0] * len(LoopReg)
         self.measure, self.counted, self.draft = False, [], False
         self.sample, self.seed, self.wanted = False, 0, []
@@ -82,9 +83,10 @@ class TileState:
         self.reset()
 
     def reset(self):
-        """Forget the KV cache and the energies, as a new generation does; the precision table stays."""
+        """Forget the KV cache, the energies and what saturated, as a new generation does; the precision table stays."""
         self._keys, self._values = {}, {}
         self.energies = {}
+        self.saturated = Saturations()
         self.slot_position = np.full(self.max_slots, NEVER)
         self.hwm = 0
 

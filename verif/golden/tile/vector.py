@@ -54,12 +54,12 @@ class VectorEngine:
                     self._running_max[:lanes] = fp32.maximum(self._running_max[:lanes], peak)[0]
                 y = np.where(hidden, y.dtype.type(0), y)
                 saturated = saturated & ~hidden
-            s.saturated += int(np.count_nonzero(saturated & active))
+            s.saturated.note(desc.name, micro.op, int(np.count_nonzero(saturated & active)), i.rows == Rows.IMM)
             if micro.d_floor:
                 self._floor[:lanes] = y[0]
             if micro.filtered and micro.d_arg:
                 y = np.where(survivors(a, self._floor[:lanes] if s.min_p else None, s.top_k), y, np.float32(-np.inf))
-            self._write(micro, i, y, n, lanes, desc.s_out, active)
+            self._write(micro, i, desc, y, n, lanes, active)
         if read_max:
             self._maxreg[s.of_chunk] = LOWEST
 
@@ -122,7 +122,7 @@ class VectorEngine:
             return _UNARY[micro.op](a)
         return a, np.zeros(a.shape, bool)
 
-    def _write(self, micro, i, y, n, lanes, s_out, active):
+    def _write(self, micro, i, desc, y, n, lanes, active):
         """Results to their destinations. What is sent or summed is rounded to FP16, divided by 2**s_out; `active`: bool [lanes]."""
         s = self._state
         y = np.broadcast_to(y, (n, lanes)) if len(y) != n else y
@@ -141,8 +141,8 @@ class VectorEngine:
             self.scores.append(y)
         if not (micro.d_send or micro.d_square or micro.d_sum):
             return
-        half, saturated = fp32.to_fp16(y, s_out)
-        s.saturated += int(np.count_nonzero(saturated & active))
+        half, saturated = fp32.to_fp16(y, desc.s_out)
+        s.saturated.note(desc.name, None, int(np.count_nonzero(saturated & active)), i.rows == Rows.IMM)
         if micro.d_square:
             self._partial.append((exact_sumsq, half))
         if micro.d_sum:
