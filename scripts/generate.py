@@ -18,11 +18,14 @@ from hayate.verif.golden.conductor.draft import DRAFTERS, require_drafter
 from hayate.verif.golden.conductor.generate import check_request, slots_for
 from hayate.verif.golden.conductor.generate import generate as golden_generate
 from hayate.verif.golden.conductor.governor import PRECISIONS, QUALITY, Governor, knob_of
+from hayate.verif.golden.conductor.loop import Generation
 from hayate.verif.golden.conductor.sample import inverse, require_filters, require_seed
+from hayate.verif.golden.tile.saturation import same_count
 
 from . import models
 from .output import require_writable, write_json
 from .progress import Steps, console
+from .saturation import saturation_report, warning
 from .summary import closing_table
 
 MACHINE = "context of the machine"
@@ -163,14 +166,15 @@ def _golden(image, config, prompt, request, end, on_token, options):
 
 
 def matches(result, reference):
-    """True when tokens and logits of every position are bit-identical, and precision and energies of every matrix, and what was drafted,
-    equal.
+    """True when tokens and logits of every position are bit-identical, and precision and energies of every matrix, what was drafted and how
+    many results saturated, equal.
     """
     def same(position):
         return np.array_equal(np.asarray(result.logits[position]).view(np.uint32), reference.logits[position].view(np.uint32))
 
     return (list(result.tokens) == list(reference.tokens) and result.logits.keys() == reference.logits.keys()
-            and all(map(same, reference.logits)) and result.precision == reference.precision and result.drafting == reference.drafting)
+            and all(map(same, reference.logits)) and result.precision == reference.precision and result.drafting == reference.drafting
+            and same_count(result, reference))
 
 
 def generate(request, json=""):
@@ -201,10 +205,10 @@ def generate(request, json=""):
         require_formats(image, config, precision)
     end = () if request.ignore_eos else tuple(image.model["eos"])
     out = people.file
-    match, cycles, utilization, fault = None, None, None, False
+    match, cycles, utilization, fault, counted = None, None, None, False, True
     if request.backend == "golden":
         started = time.monotonic()
-        result = _golden(image, config, prompt, request, end, Stream(text, prompt, out).token, options)
+        result = reference = _golden(image, config, prompt, request, end, Stream(text, prompt, out).token, options)
         seconds = time.monotonic() - started
         out.write("\n")
     else:
@@ -215,16 +219,18 @@ def generate(request, json=""):
                               on_start=stream.show, on_token=stream.token, say=say, **options)
         seconds, cycles, utilization, fault = result.seconds, result.cycle_report(), result.utilization, result.fault
         out.write("\n")
-        if request.check:
-            with say("checking against the golden model"):
-                match = matches(result, _golden(image, config, prompt, request, end, None, options))
+        reference = Generation(prompt)
+        if request.check or result.saturated:  # a tile counts what saturates, and golden says where
+            with say("checking against the golden model" if request.check else "asking the golden model what saturated"):
+                reference = _golden(image, config, prompt, request, end, None, options)
+            match, counted = matches(result, reference) if request.check else None, same_count(result, reference)
     report = {
         "prompt_tokens": list(prompt), "tokens": [int(t) for t in result.tokens], "text": text.decode(result.tokens),
         "backend": request.backend, "config": config.to_dict(), "cycles": cycles, "passes": result.passes,
         "tokens_per_pass": tokens_per_pass(result, len(prompt), config.lanes), "utilization": utilization,
         "temperature": request.temperature, "seed": request.seed, "min_p": request.min_p, "top_k": request.top_k,
         "precision": result.precision, "speculation": speculation(request.speculate, result, len(prompt), config.lanes),
-        "golden_match": match, "seconds": round(seconds, 3),
+        "saturated": saturation_report(reference.saturated, image), "golden_match": match, "seconds": round(seconds, 3),
     }
     context, own = Geometry.of(image.model, config).context, image.model["context"]
     report["ended"] = ended(result.tokens, len(prompt), request.tokens, end, context, own)
@@ -234,11 +240,16 @@ def generate(request, json=""):
     if report["ended"] == MACHINE:
         print(f"hayate: the text ended where the machine's context did, at {context} positions; the model has {own}: "
               f"--set max_slots={slots_for(image, config.lanes)} makes room", file=sys.stderr)
+    if report["saturated"]["total"]:
+        print(f"hayate: {warning(report['saturated'])}", file=sys.stderr)
     if fault:
         print("hayate: the chip reported a memory fault", file=sys.stderr)
     if match is False:
         print("hayate: the chip's tokens or logits differ from the golden model's", file=sys.stderr)
-    return 1 if fault or match is False else 0
+    if not counted:
+        print(f"hayate: the chip counted {result.saturated:,} clipped values, the golden model {reference.saturated.on(config.tiles):,}",
+              file=sys.stderr)
+    return 1 if fault or match is False or not counted else 0
 
 
 def ended(tokens, prompt, limit, end, context, own):

@@ -31,6 +31,8 @@ def closing_table(report):
         table.add_row("simulation speed (measured)", f"{cycles['per_second']:,.0f} cycles/s")
     rate = len(report["tokens"]) / report["seconds"] if report["seconds"] else 0
     table.add_row("host time (measured)", f"{report['seconds']:.1f} s, {rate:.1f} tokens/s")
+    if clipped := report.get("saturated", {}).get("total"):  # figures in docs/ may be older than this field
+        table.add_row("values clipped", f"{clipped:,}")
     if report["golden_match"] is not None:
         table.add_row("equal to the golden model, bit for bit", "yes" if report["golden_match"] else "NO")
     return table
