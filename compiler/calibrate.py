@@ -16,7 +16,7 @@ from hayate.rtl.contract.precision import Format, stream_words
 
 from .checkpoint import Checkpoint
 from .copies import GRID_MAX, SENS_MAX, grid, integer, rounded
-from .fold import to_fp16
+from .fold import S_IN, to_fp16
 from .forward import Forward, Weights, divergence, log_softmax, mxint8
 from .quantize import quantize
 
@@ -61,7 +61,7 @@ def calibrate(checkpoint, windows, group, note=lambda text: None):
         note(f"{name}: KL {gains[0]:+.2e} by INT8, {gains[1]:+.2e} by FP16")
     worth = per_byte(found)
     for name, f in found.items():
-        f["sensitivities"], f["grids"] = sums[name].fixed(worth[name], to_fp16(model.matrices[name], full=True).exponent)
+        f["sensitivities"], f["grids"] = sums[name].fixed(worth[name], to_fp16(model.matrices[name], True, S_IN[0]).exponent)
     return found
 
 
@@ -80,7 +80,7 @@ def per_byte(found):
 
 def variants(values, group):
     """`Format` -> `Weights` of float64 `values` as an image holds them."""
-    rounded = to_fp16(values, full=True)
+    rounded = to_fp16(values, True, S_IN[0])
     nested = quantize(np.ldexp(values, -rounded.exponent), group)
 
     def single(x):

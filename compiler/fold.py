@@ -7,6 +7,7 @@ import numpy as np
 FP16_MAX = 65504.0
 FP16_NORMAL = 2.0**-14
 EXPONENT_RANGE = (-100, 113)  # the upper end serves every FP32 value
+S_IN = (-78, 80)  # exponents with which the normalizer, which cannot clip, makes FP32 numbers of all sums
 TOP = 14  # a chosen exponent puts the largest magnitude into [2**14, 2**15)
 
 
@@ -20,12 +21,13 @@ class Rounded:
     subnormal: int
 
 
-def to_fp16(values, full=False):
+def to_fp16(values, full=False, lowest=EXPONENT_RANGE[0]):
     """Round float64 `values` once, to nearest even, after scaling them by a power of two.
 
     The exponent is 0 where FP16 holds all values exactly, or neither overflows nor loses bits to subnormals; else, and always where
     `full` (the scales of an integer copy with the same exponent are normal numbers then), it puts the largest magnitude into
-    [2**TOP, 2**(TOP + 1)). Nothing overflows; what flushes is counted. All zeros have exponent 0.
+    [2**TOP, 2**(TOP + 1)). Nothing overflows; what flushes is counted. All zeros have exponent 0. It is not below `lowest`: that of a
+    matrix that is multiplied, and not only looked up, should not leave `S_IN`.
 
     Raises OverflowError for magnitudes from 2**128 on.
     """
@@ -35,7 +37,7 @@ def to_fp16(values, full=False):
         raise OverflowError(f"a magnitude of {top:.3g} is beyond FP32")
     exponent = 0
     if top and (full or top >= FP16_MAX or not _harmless(values, magnitude)):
-        exponent = int(np.clip(np.frexp(top)[1] - 1 - TOP, *EXPONENT_RANGE))
+        exponent = int(np.clip(np.frexp(top)[1] - 1 - TOP, lowest, EXPONENT_RANGE[1]))
     scaled = np.ldexp(values, -exponent)
     half = scaled.astype(np.float16)
     lossy = (np.abs(scaled) < FP16_NORMAL) & (half.astype(np.float64) != scaled)

@@ -11,10 +11,11 @@ from hayate.rtl.contract.layout import ceil_div, gp_log2
 from hayate.rtl.contract.precision import MX_BLOCK
 
 from .copies import Numbers, Options, kept, unit
-from .fold import interleave, permute_heads, rope_tables, to_fp16
+from .fold import EXPONENT_RANGE, S_IN, interleave, permute_heads, rope_tables, to_fp16
 from .quantize import quantize
 from .routines import TEMPS
 
+S_OUT = (-32, 31)  # exponents that the conversion to FP16 takes; twice as much is within S_IN, for sums of squares
 P_EXPONENT = -15  # softmax numerators are sent as fp16(2**15 * exp(...))
 EXPONENTS = ("xa", "q", "k", "v", "ao", "xb", "ff")  # of each layer's activations; "xf", "xg" of the last norm's input and output
 
@@ -40,7 +41,7 @@ class Plan:
         """Round a matrix into the image, with planes where it is `multiplied` and the options want them; its exponent."""
         planes = multiplied and self.options.planes
         try:
-            rounded = to_fp16(values, full=planes)
+            rounded = to_fp16(values, planes, S_IN[0] if multiplied else EXPONENT_RANGE[0])
         except OverflowError as e:
             raise HayateError(self.source, name, f"{e}, with the norm's gain folded in", "repair the checkpoint") from None
         self.tensors[name] = rounded.half
@@ -52,6 +53,13 @@ class Plan:
             self.notes[name]["errors"] = list(self.numbers[name].errors)
         return rounded.exponent
 
+    def _require_exponents(self, d):
+        fetched = d.name == "emb" and "head" in self.index  # its exponent multiplies in FP32
+        for exponent, (low, high) in ((0 if fetched else d.s_in, S_IN), (d.s_out, S_OUT)):
+            if not low <= exponent <= high:
+                raise HayateError(self.source, d.name, f"values of 2^{exponent} and their sums leave the range of FP32 or FP16",
+                                  f"scale the weights, or give exponents that add up to {low} to {high}")
+
     def add(self, name, kind, *, tensor="", **shape):
         """Append a descriptor; rows and words of a stored matrix are those of its tensor."""
         if tensor:
@@ -62,7 +70,12 @@ class Plan:
         self.descriptors.append(Descriptor(name=name, kind=kind, tensor=tensor, **shape))
 
     def finish(self):
-        """Once all matrices are known: drop FP16 copies that the options do not want, give each matrix its grids and sensitivities."""
+        """Once all matrices are known: drop FP16 copies that the options do not want, give each matrix its grids and sensitivities.
+
+        Raises HayateError for exponents that the machine's units do not take.
+        """
+        for d in self.descriptors:
+            self._require_exponents(d)
         spare = {n: self.tensors[n].nbytes for n in self.numbers if n != "emb"}
         dropped = set(spare) - kept(self.options, spare, self.numbers)
         default = unit(list(self.numbers.values()))

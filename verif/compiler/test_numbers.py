@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from hayate.compiler import compile_model
+from hayate.rtl.contract.errors import HayateError
 from hayate.verif.golden.conductor.generate import teacher_force
+from hayate.verif.models.loud import loud_image
 from hayate.verif.models.reference import Reference
 from hayate.verif.models.tiny import tiny_weights, write_tiny_model, write_weights
 
@@ -81,3 +83,20 @@ def test_activation_exponents_only_move_the_point(tmp_path):
     plain, _ = teacher_force(compile_model(folder), IDS, lanes=4, precision="fp16")
     moved, _ = teacher_force(shifted, IDS, lanes=4, precision="fp16")
     assert np.abs(plain - moved).max() <= 1e-4 * plain.std()
+
+
+@pytest.mark.parametrize(("scales", "exponents", "name"), [
+    ({"0.self_attn.o_proj": 1e30}, {}, "layers.0.wo"), ({"lm_head": 1e30}, {}, "head"),
+    ({"1.self_attn.k_proj": 1e-21}, {(1, "xa"): -9}, "layers.1.wk"),
+    ({}, {(0, "xb"): 41}, "layers.0.wo"), ({}, {(0, "xb"): -33}, "layers.0.wo"),
+    ({}, {(1, "q"): 31, (1, "k"): 50}, "layers.1.wk"),
+], ids=str)
+def test_exponents_that_no_unit_takes_are_refused(scales, exponents, name):
+    """The normalizer and the conversion would make other numbers of them than golden does."""
+    with pytest.raises(HayateError, match=f"{name}: values of 2.* leave the range .* scale the weights"):
+        loud_image(scales, exponents, tied=False)
+
+
+def test_the_largest_exponents_are_taken():
+    loud_image({"0.self_attn.o_proj": 1e28}, {(0, "xb"): 31, (1, "ff"): -32, (1, "q"): 31, (1, "k"): 31}, tied=False)
+    loud_image({"embed_tokens": 1e37, "1.self_attn.k_proj": 1e-35}, tied=False)  # fetched, not multiplied; flushed

@@ -52,7 +52,7 @@ def test_counts_are_exact(lanes):
     table = np.abs(tiny_weights(**SHAPE, tied=False)["model.embed_tokens.weight"].astype(np.float32) * np.float32(WHOLE))
     fed = PROMPT + g.tokens[:-1]
     assert g.saturated.counts["load", "fp16"] == int((table[fed] >= LIMIT).sum()) > 0
-    g = generate(loud_image({}, {(1, "ao"): -45}, tied=False), PROMPT, 3, lanes=lanes)
+    g = generate(loud_image({"1.self_attn.v_proj": 64}, {(1, "ao"): -30}, tied=False), PROMPT, 3, lanes=lanes)
     assert g.saturated.counts == {("layers.1.vcache", "fp16"): len(fed) * SHAPE["heads"] * SHAPE["head_dim"]}
 
 
