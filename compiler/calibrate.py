@@ -50,6 +50,9 @@ def calibrate(checkpoint, windows, group, note=lambda text: None):
 
     note(f"{windows.size} tokens, {len(formats)} matrices in groups of {group}")
     sums, reference = measure(model, windows, formats)
+    if model.clipped:
+        note(f"{model.clipped:,} activations left FP16's range and were clipped: so they are on the machine, and the text may be wrong; "
+             "scale the checkpoint's weights down")
     found = {}
     blanket = {fmt: divergence(reference, run(fmt)).mean() for fmt in (Format.INT4, Format.INT8)}
     note(f"KL of INT8 {blanket[Format.INT8]:.2e}, of INT4 {blanket[Format.INT4]:.2e} nats a token")

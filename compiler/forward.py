@@ -10,6 +10,8 @@ import numpy as np
 
 from hayate.rtl.contract.precision import MX_BLOCK, MX_FRACTION, MX_MAX, MX_MIN_EXPONENT
 
+from .fold import FP16_MAX, to_fp16
+
 
 @dataclass(frozen=True)
 class Weights:
@@ -30,16 +32,11 @@ def mxint8(x):
     return np.ldexp(q, exponent - MX_FRACTION).reshape(*x.shape[:-1], -1)[..., :size].astype(np.float32)
 
 
-def half(x):
-    """float32 `x` rounded to FP16, as it travels."""
-    return x.astype(np.float16).astype(np.float32)
-
-
 class Forward:
     """A checkpoint (`checkpoint.Checkpoint`) opened for forward passes.
 
     Members: ``matrices``: descriptor name -> float64 [rows, K], gains folded in, rows in the checkpoint's order (a layer's wgu is gate
-    rows, then up rows). ``shape``.
+    rows, then up rows). ``shape``. ``clipped``: how many activations have left FP16's range so far.
     """
 
     def __init__(self, checkpoint):
@@ -47,8 +44,10 @@ class Forward:
         d, q, kv = s.hidden, s.heads * s.head_dim, s.kv_heads * s.head_dim
         gain = checkpoint.vector("model.norm", d)
         embedding = checkpoint.matrix("model.embed_tokens", s.vocab, d)
-        self._embedding = half(embedding.astype(np.float32))
-        self._gain = gain.astype(np.float32) if s.tied else np.float32(1)
+        stored = to_fp16(embedding)
+        self._embedding = np.ldexp(stored.half.astype(np.float64), stored.exponent).astype(np.float32)
+        self.clipped = 0
+        self._gain = gain.astype(np.float32)
         self.head = "emb" if s.tied else "head"
         self.matrices = {self.head: embedding if s.tied else checkpoint.matrix("lm_head", s.vocab, d) * gain}
         for i in range(s.layers):
@@ -88,23 +87,34 @@ class Forward:
         x = self._embedding[windows]
         for i in range(s.layers):
             name = f"layers.{i}"
-            a, rms = half(x), self._inverse_rms(x)
+            a = self._half(x)
+            rms = self._inverse_rms(a)
             q, k, v = (heads(product(f"{name}.w{n}", a) * rms, count)
                        for n, count in (("q", s.heads), ("k", s.kv_heads), ("v", s.kv_heads)))
-            q, k, v = half(_rotate(q, cos, sin)), half(_rotate(k, cos, sin)), half(v)
+            q, k, v = self._half(_rotate(q, cos, sin)), self._half(_rotate(k, cos, sin)), self._half(v)
             q = q.reshape(len(windows), s.kv_heads, -1, windows.shape[1], s.head_dim)
             scores = q @ k[:, :, None].swapaxes(-1, -2) * np.float32(s.head_dim**-0.5) + hidden
             p = np.exp(scores - scores.max(axis=-1, keepdims=True))
             out = (p / p.sum(axis=-1, keepdims=True)) @ v[:, :, None]
             out = out.reshape(len(windows), s.heads, *out.shape[-2:]).transpose(0, 2, 1, 3).reshape(*windows.shape, -1)
-            x = x + product(f"{name}.wo", half(out))
-            gate, up = np.split(product(f"{name}.wgu", half(x)) * self._inverse_rms(x), 2, axis=-1)
-            x = x + product(f"{name}.wdown", half(gate / (1 + np.exp(-gate)) * up))
-        return product(self.head, half(x * self._gain)) * self._inverse_rms(x)
+            x = x + product(f"{name}.wo", self._half(out))
+            b = self._half(x)
+            gate, up = np.split(product(f"{name}.wgu", b) * self._inverse_rms(b), 2, axis=-1)
+            x = x + product(f"{name}.wdown", self._half(gate / (1 + np.exp(-gate)) * up))
+        last = self._half(x)
+        return product(self.head, self._half(x * self._gain) if s.tied else last) * self._inverse_rms(last)
+
+    def _half(self, x):
+        """float32 `x` rounded to FP16, as it travels: clipped, and counted."""
+        with np.errstate(over="ignore"):
+            rounded = x.astype(np.float16)
+        beyond = np.isinf(rounded)
+        self.clipped += int(np.count_nonzero(beyond))
+        return np.where(beyond, np.copysign(np.float32(FP16_MAX), x), rounded.astype(np.float32))
 
     def _inverse_rms(self, x):
-        """Of the FP16 values, as the machine sums their squares."""
-        return 1 / np.sqrt(np.square(half(x)).mean(axis=-1, keepdims=True) + np.float32(self.shape.eps))
+        """Of FP16 values, as the machine sums their squares."""
+        return 1 / np.sqrt(np.square(x).mean(axis=-1, keepdims=True) + np.float32(self.shape.eps))
 
     def _rotary(self, size):
         frequency = self.shape.rope_theta ** (-np.arange(0, self.shape.head_dim, 2) / self.shape.head_dim)

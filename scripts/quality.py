@@ -66,18 +66,22 @@ def measure(image, windows, settings, jobs=1, note=lambda text: None):
     """Scores of each of `settings`, (precision, quality) pairs of which the first is the reference, over `windows` [count, T] of token ids.
 
     Scores: `perplexity` of the next token (within the window), `kl` from the reference in nats a token, `top1`, the share of tokens where
-    both agree on the most likely one, and `bytes_per_token`: weights and scales that one token reads, without padding.
+    both agree on the most likely one, and `bytes_per_token`: weights and scales that one token reads, without padding. note: told of
+    progress, and of values that were clipped.
     """
     work = partial(score, image, settings=settings)
     collect = partial(_noted, count=len(windows), note=note)
     rows = collect(map(work, windows)) if jobs == 1 else spread(collect, _in_worker, windows, jobs, _begin, (image, settings))
-    total = np.sum(rows, axis=0)  # [settings, (nll, its tokens, kl, same, bytes, tokens)]
+    total = np.sum(rows, axis=0)  # [settings, (nll, its tokens, kl, same, bytes, tokens, clipped)]
+    if clipped := int(total[:, -1].max()):
+        note(f"{clipped:,} values, in the worst setting, left the range of FP16 or FP32 and were clipped: all scores may be off; hayate "
+             "generate says which they are")
     return [{"perplexity": float(np.exp(nll / targets)), "kl": float(kl / count), "top1": float(same / count),
-             "bytes_per_token": float(size / count)} for nll, targets, kl, same, size, count in total]
+             "bytes_per_token": float(size / count)} for nll, targets, kl, same, size, count, _ in total]
 
 
 def score(image, window, settings, tile=None):
-    """Sums over the scored tokens of one window, see `measure`; [settings, 6]."""
+    """Sums over the scored tokens of one window, see `measure`; [settings, 7]."""
     prompt = max(1, len(window) // PROMPT_SHARE)
     tile = tile or Tile(image, lanes=LANES, slots=slots_for(image, LANES))
     reference, sums = None, []
@@ -90,7 +94,8 @@ def score(image, window, settings, tile=None):
         following = window[prompt + 1:]
         count = len(found)
         sums.append([-found[np.arange(len(following)), following].sum(), len(following), divergence(reference, found).sum(),
-                     (reference.argmax(axis=1) == found.argmax(axis=1)).sum(), count * bytes_per_token(image, chosen), count])
+                     (reference.argmax(axis=1) == found.argmax(axis=1)).sum(), count * bytes_per_token(image, chosen), count,
+                     tile.state.saturated.total])
     return np.array(sums, np.float64)
 
 

@@ -93,6 +93,13 @@ def test_a_chip_that_counts_wrongly_fails(check, cli, loud, work, monkeypatch):
     assert json.loads((work / "r.json").read_text())["golden_match"] is (None if check else False)
 
 
+def test_bench_quality_says_so(cli, loud, tiny):
+    """Both go to people, not into the scores."""
+    for model in (loud, tiny):
+        outcome = cli("bench", "quality", "--model", model, "--tokens", "48", "--knobs", "0.5", "--json", "-")
+        assert outcome.code == 0 and ("left the range of FP16" in outcome.err) == (model == loud)
+
+
 def test_what_it_means_for_the_text(loud):
     """Not every clipped value matters."""
     image = pair(compile_model(loud), compile_model(loud))

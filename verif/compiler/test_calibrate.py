@@ -14,6 +14,9 @@ from hayate.corpus import training_side
 from hayate.models import SHIPPED
 from hayate.rtl.contract.errors import HayateError
 from hayate.rtl.contract.precision import GROUPS, SENS_FRACTION, Format, stream_words
+from hayate.verif.golden.conductor.generate import teacher_force
+from hayate.verif.golden.tile.sequencer import Tile
+from hayate.verif.models.loud import write_loud_model
 from hayate.verif.models.reference import Reference
 from hayate.verif.models.tiny import write_tiny_model
 
@@ -43,6 +46,21 @@ def test_forward_is_the_model(checkpoint, windows):
     for ids, logits in zip(windows, ours):
         wanted = log_softmax(reference.logits(ids))
         assert np.abs(log_softmax(logits) - wanted).max() < 0.1 and divergence(wanted, log_softmax(logits)).mean() < 1e-4
+
+
+def test_forward_clips_as_the_machine_does(tmp_path, windows):
+    """A residual stream beyond FP16: as many clipped values, and the machine's logits; and the calibration says so."""
+    path = write_loud_model(tmp_path / "loud", {"embed_tokens": 2.0**17}, tied=False)
+    checkpoint, image = Checkpoint(path), compile_model(path)
+    model, tile = Forward(checkpoint), Tile(image, lanes=48, slots=96)
+    logits, = model.logits(windows[:1], blanket(checkpoint, Format.FP16))
+    wanted, _ = teacher_force(image, windows[0], lanes=48, tile=tile, precision="fp16")
+    assert model.clipped == tile.state.saturated.total > 1000
+    assert divergence(log_softmax(wanted), log_softmax(logits)).mean() < 1e-4
+    notes = []
+    found = c.calibrate(checkpoint, windows[:1], 32, notes.append)
+    assert any(f"{model.clipped:,} activations left FP16's range" in note for note in notes)
+    assert np.isfinite([f["gains"] + f["ratios"] for f in found.values()]).all()
 
 
 def test_fewer_bits_diverge_more(checkpoint, windows):
