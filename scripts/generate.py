@@ -245,7 +245,7 @@ def generate(request, json=""):
     if fault:
         print("hayate: the chip reported a memory fault", file=sys.stderr)
     if match is False:
-        print("hayate: the chip's tokens or logits differ from the golden model's", file=sys.stderr)
+        print("hayate: the chip's tokens, logits or counts differ from the golden model's", file=sys.stderr)
     if not counted:
         print(f"hayate: the chip counted {result.saturated:,} clipped values, the golden model {reference.saturated.on(config.tiles):,}",
               file=sys.stderr)
