@@ -10,6 +10,7 @@ import shutil
 import sys
 from pathlib import Path
 
+from cocotb_tools import config
 from cocotb_tools.check_results import get_results
 from cocotb_tools.runner import Icarus, Verilator
 
@@ -166,6 +167,9 @@ def test_command(build, module: str, directory: Path, results: Path, seed, waves
         runner.plusargs += [f"+dumpfile_path={directory / build.wave_file}"]
     runner._set_env_test()
     environment = runner.env | _LIGHT | {"COCOTB_RESULTS_FILE": str(results), "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    # A program built in another environment, or in this one before it moved, looks for the libraries where they were.
+    search = "DYLD_LIBRARY_PATH" if sys.platform == "darwin" else "LD_LIBRARY_PATH"
+    environment[search] = os.pathsep.join(filter(None, (str(config.libs_dir), environment.get(search))))
     for variable in ("WAVES", "GUI", "COCOTB_TEST_FILTER", "COCOTB_TESTCASE"):
         environment.pop(variable, None)  # what the caller's shell says must not change what runs
     if seed is not None:

@@ -1,7 +1,10 @@
 """The benches' own bench: conversion, builds, clock and reset, streams under pauses and backpressure."""
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
+import cocotb_tools.config
 import pytest
 from amaranth import Module, Signal
 from amaranth.hdl import Instance
@@ -223,3 +226,18 @@ def test_a_failed_build_leaves_nothing(tmp_path):
     with pytest.raises(runner.BuildError, match="could not build 'top'"):
         runner.build(broken, sim="verilator", root=tmp_path)
     assert [p.name for p in (tmp_path / "verilator").iterdir() if p.is_dir()] == []
+
+
+def test_a_build_outlives_the_environment_that_made_it(tmp_path, monkeypatch, pytestconfig):
+    """Verilator's program names the folder of cocotb's libraries, which may have been moved, or removed."""
+    (tmp_path / "passes.py").write_text("import cocotb\n\n\n@cocotb.test()\nasync def passes(dut):\n    pass\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    text = "module top(input a, output b);\nassign b = a;\nendmodule\n"
+    build = runner.build(text, root=pytestconfig.rootpath / "build" / "sim")
+    folder = tmp_path / "build"
+    shutil.copytree(build.directory, folder)
+    program, libraries = folder / "top", str(cocotb_tools.config.libs_dir).encode()
+    content = program.read_bytes()
+    assert libraries in content
+    program.write_bytes(content.replace(libraries, b"/gone".ljust(len(libraries), b"x")))
+    runner.run(replace(build, directory=folder), "passes", directory=tmp_path / "run", log=tmp_path / "log")
