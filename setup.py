@@ -1,14 +1,26 @@
-"""Maps the repository's folders into the one package `hayate`, and leaves the tests out of wheels.
+"""Maps the repository's folders into the one package `hayate`, and says what of them a wheel holds.
 
-Everything else is in pyproject.toml.
+A wheel holds what runs outside the checkout: all that the command line can reach, and the shipped models.
+`verif/test_wheel.py` compares. Everything else is in pyproject.toml.
 """
+
+import shutil
+from pathlib import Path
 
 from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
 
 FOLDERS = {"hayate.rtl": "rtl", "hayate.compiler": "compiler", "hayate.verif": "verif", "hayate.fpga": "fpga"}
 # Under verif/, only these run outside the checkout; the rest are tests and their helpers.
-SHIPPED = ("golden", "bench")
+SHIPPED = ("golden", "bench", "system")
+# Of these packages, only these modules do.
+ONLY = {"hayate.verif.system": {"__init__", "layer", "layer_run", "mirror", "rtl_run", "sim_top"}}
+# Of the rest, these modules do not: pytest's side of the benches, and what makes documents and models.
+WITHOUT = {
+    "hayate.verif.bench": {"inside", "plugin"},
+    "hayate": {"docs", "figures", "lock", "markdown", "precision_figures", "precision_picture",
+               "speculation_picture", "train_demo"},
+}
 
 package_dir = {"hayate": "scripts", **FOLDERS}
 packages = ["hayate"]
@@ -19,11 +31,25 @@ for name, folder in FOLDERS.items():
     packages += [name, *(f"{name}.{p}" for p in inner)]
 
 
-class WithoutTests(build_py):
-    """Leaves out the test files that lie beside the modules."""
+def ships(package, module):
+    """Whether a wheel holds this module of a package."""
+    tests = module.startswith("test_") or module == "conftest"
+    return not tests and module not in WITHOUT.get(package, ()) and module in ONLY.get(package, {module})
+
+
+class Build(build_py):
+    """Leaves out what `ships` says, and takes the models along as hayate/shipped."""
 
     def find_package_modules(self, package, package_dir):
-        return [found for found in super().find_package_modules(package, package_dir) if not found[1].startswith("test_")]
+        return [m for m in super().find_package_modules(package, package_dir) if ships(package, m[1])]
+
+    def run(self):
+        if self.editable_mode:
+            return super().run()
+        kept = Path(self.build_lib, "hayate")
+        shutil.rmtree(kept, ignore_errors=True)  # what an earlier build has left would go into the wheel
+        super().run()
+        shutil.copytree("models", kept / "shipped", ignore=shutil.ignore_patterns(".*", "__pycache__"))
 
 
-setup(package_dir=package_dir, packages=packages, cmdclass={"build_py": WithoutTests})
+setup(package_dir=package_dir, packages=packages, cmdclass={"build_py": Build})

@@ -20,7 +20,7 @@ def digest(text):
 
 
 def heldout():
-    """The text that no shipped model has seen. Raises HayateError where the checkout is missing."""
+    """The text that no shipped model has seen. Raises HayateError where it is missing."""
     return read(HELDOUT)
 
 

@@ -5,11 +5,12 @@ from pathlib import Path
 from hayate.rtl.contract.errors import HayateError, nearest
 from hayate.rtl.contract.image import Image
 
-SHIPPED = Path(__file__).resolve().parent.parent / "models"
+HERE = Path(__file__).resolve().parent
+SHIPPED = HERE / "shipped" if (HERE / "shipped").is_dir() else HERE.parent / "models"  # in a wheel; in the checkout
 
 
 def shipped():
-    """Names of the models in the checkout's models/ folder; empty where the package is installed without a checkout."""
+    """Names of the models that come with the package."""
     return sorted(p.parent.name for p in SHIPPED.glob("*/config.json"))
 
 
