@@ -18,14 +18,20 @@ help:
 requirements:
 	@sh scripts/requirements.sh $(PYTHON)
 
+# Says where .venv was set up: one that came here with a copied or moved checkout is set up again.
+ifneq ($(shell cat .venv/ready 2>/dev/null),$(shell pwd -P))
+.PHONY: .venv/ready
+endif
 .venv/ready: requirements.lock pyproject.toml setup.py
 	@sh scripts/requirements.sh $(PYTHON)
 	@echo "setting up .venv (a few minutes the first time)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@rm -f $(BIN)/activate* && $(BIN)/python -m venv --without-pip .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
+	@$(BIN)/python -I scripts/movable.py
 	@rm -rf hayate.egg-info
-	@touch $@
+	@pwd -P > $@
 
 .venv/fpga-ready: requirements-fpga.lock .venv/ready
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements-fpga.lock

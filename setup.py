@@ -15,10 +15,10 @@ FOLDERS = {"hayate.rtl": "rtl", "hayate.compiler": "compiler", "hayate.verif": "
 SHIPPED = ("golden", "bench", "system")
 # Of these packages, only these modules do.
 ONLY = {"hayate.verif.system": {"__init__", "layer", "layer_run", "mirror", "rtl_run", "sim_top"}}
-# Of the rest, these modules do not: pytest's side of the benches, and what makes documents and models.
+# Of the rest, these modules do not: pytest's side of the benches, and what makes environment, documents and models.
 WITHOUT = {
     "hayate.verif.bench": {"inside", "plugin"},
-    "hayate": {"docs", "figures", "lock", "markdown", "precision_figures", "precision_picture",
+    "hayate": {"docs", "figures", "lock", "markdown", "movable", "precision_figures", "precision_picture",
                "speculation_picture", "train_demo"},
 }
 

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from hayate import environment
 from hayate.bench import app as bench_app
 from hayate.rtl.contract.errors import HayateError, HayateWarning
 from hayate.version import __version__
@@ -231,6 +232,7 @@ def main():
     signal.signal(signal.SIGTERM, _interrupt)
     _say_warnings()
     try:
+        environment.require_own()
         app()
     except HayateError as e:
         print(f"hayate: {e}", file=sys.stderr)
