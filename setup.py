@@ -18,7 +18,7 @@ ONLY = {"hayate.verif.system": {"__init__", "layer", "layer_run", "mirror", "rtl
 # Of the rest, these modules do not: pytest's side of the benches, and what makes environment, documents and models.
 WITHOUT = {
     "hayate.verif.bench": {"inside", "plugin"},
-    "hayate": {"docs", "figures", "lock", "markdown", "movable", "precision_figures", "precision_picture",
+    "hayate": {"docs", "docs_host", "figures", "lock", "markdown", "movable", "precision_figures", "precision_picture",
                "speculation_picture", "train_demo"},
 }
 
