@@ -8,6 +8,7 @@ from hayate.rtl.contract.image import contract_hash
 from hayate.rtl.contract.isa import DESCRIPTOR, ASrc, Counter, Csr, Instr, Micro, Mode, Op, Rows, Space, encode, encode_micro, pack
 from hayate.rtl.contract.regmap import (
     BUILT,
+    END_REGISTERS,
     IDENT,
     KEPT,
     LOAD_ALL_TILES,
@@ -59,7 +60,8 @@ async def load_registers(window, tiles=CONFIG.tiles):
 
 
 async def generate(host, prompt, tokens, *, tiles=CONFIG.tiles, control=START):
-    registers = {"TILES": tiles, "PROMPT_LENGTH": prompt, "TOKEN_LIMIT": tokens, "CONTEXT": 60, "OPTIONS": 0, "END_TOKEN": 0}
+    registers = {"TILES": tiles, "PROMPT_LENGTH": prompt, "TOKEN_LIMIT": tokens, "CONTEXT": 60, "OPTIONS": 0,
+                 **dict.fromkeys(END_REGISTERS, 0)}
     for name, value in registers.items():
         await host.write(name, value)
     await host.write("CONTROL", control)

@@ -16,7 +16,7 @@ from .candidates import Candidates
 from .free_list import FreeList
 from .governor import Governor
 from .nodes import Nodes
-from .outlet import POSITION_BITS, TOKEN_BITS, TOKEN_STREAM, Outlet
+from .outlet import END_TOKENS, POSITION_BITS, TOKEN_BITS, TOKEN_STREAM, Outlet
 from .planner import Planner
 from .tally import Tally
 from .verifier import Verifier
@@ -31,7 +31,7 @@ class Conductor(wiring.Component):
     A pass is announced by the slots that the one before it leaves in the text (COMMIT), a LANE for each node, and a START; it has ended
     when `tiles` tiles have sent their SYNC, which follow their candidates. Then the verifier walks the tree, one token a cycle; slots off
     its path go back to the free list while the path's are announced, one node a cycle, whatever was accepted. A full token FIFO holds
-    the loop back. Generation ends with the token limit, the end token (which is emitted) or the end of the context, wherever in a pass.
+    the loop back. Generation ends with the token limit, an end token (which is emitted) or the end of the context, wherever in a pass.
     What is drafted behind a root, and in which passes, is up to `Planner`: no more nodes than can be emitted before the end of context or
     token limit.
 
@@ -51,9 +51,9 @@ class Conductor(wiring.Component):
     Members
     -------
     start, abort: In, commands. busy, done, full: Out; `done` stays until the next start, `full` tells that the context ended it.
-    tiles (8), prompt_length, token_limit, context_limit (16 each), end_token (20), end_enable, all_logits, auto, matrices (16),
-        knob (32), drafter (2, a `Drafter`), draft_nodes (4, at most so many), spoil, branch (3), base, draft_control (as of `Planner`),
-        draft_cost (12), costs_0 and so on (16 each, `costs` of `Utility`), sample, seed (64): In, constant while busy.
+    tiles (8), prompt_length, token_limit, context_limit (16 each), end_tokens, end_enable (as of `Outlet`), all_logits, auto,
+        matrices (16), knob (32), drafter (2, a `Drafter`), draft_nodes (4, at most so many), spoil, branch (3), base, draft_control,
+        draft_cost (12), costs_0 and so on (16 each, as of `Planner` and `Utility`), sample, seed (64): In, constant while busy.
     prompt_write, prompt_addr (16), prompt_token (20): In. Writes the prompt buffer.
     base_write, base_addr (13), base_data (32): In. Writes the drafter's base table, not while busy; a machine of one lane has none.
     matrix_write, matrix_addr (16), matrix_data (64): In. Writes the governor's table; as `load` of `Governor`, not while busy.
@@ -77,9 +77,9 @@ class Conductor(wiring.Component):
         members = {
             "start": In(1), "abort": In(1), "busy": Out(1), "done": Out(1), "full": Out(1),
             "tiles": In(8), "prompt_length": In(POSITION_BITS), "token_limit": In(POSITION_BITS), "context_limit": In(POSITION_BITS),
-            "end_token": In(TOKEN_BITS), "end_enable": In(1), "all_logits": In(1), "drafter": In(2), "draft_nodes": In(4), "branch": In(3),
-            "spoil": In(1), "base": In(1), "draft_control": In(1), "draft_cost": In(DRAFT_COST_BITS), **dict.fromkeys(COSTS, In(COST_BITS)),
-            "chance_first": Out(16), "chance_more": Out(16),
+            "end_tokens": In(TOKEN_BITS * END_TOKENS), "end_enable": In(END_TOKENS), "all_logits": In(1), "drafter": In(2),
+            "draft_nodes": In(4), "branch": In(3), "spoil": In(1), "base": In(1), "draft_control": In(1),
+            "draft_cost": In(DRAFT_COST_BITS), **dict.fromkeys(COSTS, In(COST_BITS)), "chance_first": Out(16), "chance_more": Out(16),
             "prompt_write": In(1), "prompt_addr": In(POSITION_BITS), "prompt_token": In(TOKEN_BITS),
             **{name: In(width) for name, width in BASE_WRITES.items()},
             "tx": Out(FLIT_STREAM), "rx_valid": In(1), "rx": In(Flit), "tokens": Out(TOKEN_STREAM), "token_level": Out(16),
@@ -167,7 +167,7 @@ class Conductor(wiring.Component):
             outlet.cycles.eq(self.cycles), outlet.abort.eq(abort), outlet.clear.eq(slots.clear),
             outlet.position.eq(position + Mux(prefill, nodes.count, 1)),
             *(getattr(outlet, name).eq(getattr(self, name))
-              for name in ("token_limit", "context_limit", "end_token", "end_enable", "draft_nodes")),
+              for name in ("token_limit", "context_limit", "end_tokens", "end_enable", "draft_nodes")),
             self.token_level.eq(outlet.level), self.full.eq(outlet.full),
             self.fault.eq(prompt.error | damage | outlet.fault | planner.fault),
             *(getattr(planner, name).eq(getattr(self, name)) for name in (*PLANNING, *BASE_WRITES)),

@@ -4,6 +4,8 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..contract.regmap import END_TOKENS
+
 TOKEN_BITS = 20
 POSITION_BITS = 16
 
@@ -15,7 +17,7 @@ class Outlet(wiring.Component):
     """Takes the tokens of a pass in order and says of each whether the text ends with it.
 
     `stop` and `full` belong to the token that `emit` shows, in the same cycle; the other outputs follow a token that is taken by one
-    cycle. A full FIFO refuses tokens. A text ends with the token limit, the end token or an abort, or (`full`) when the token's position is
+    cycle. A full FIFO refuses tokens. A text ends with the token limit, an end token or an abort, or (`full`) when the token's position is
     the context limit. Reset empties the FIFO.
 
     Parameters
@@ -25,7 +27,8 @@ class Outlet(wiring.Component):
     Members
     -------
     clear: In, a generation begins. begins: In, a pass has been answered; position: In(16), of the token that it emits first.
-    abort: In, level. token_limit, context_limit (16 each), end_token (20), end_enable, draft_nodes (4), cycles (32): In.
+    abort: In, level. token_limit, context_limit (16 each), draft_nodes (4), cycles (32): In.
+    end_tokens (END_TOKENS x 20), end_enable (END_TOKENS): In. The tokens that end a text, and which of them count.
     emit: In stream of tokens. stop: Out. taken: Out, a token is taken in this cycle; at: Out(16), its position.
     tokens: Out stream, see TOKEN_STREAM. level: Out(16), tokens in the FIFO.
     over, full: Out. The text has ended; it is the context's fault. last: Out(20), the last token. emitted: Out(4), tokens of this pass.
@@ -38,9 +41,10 @@ class Outlet(wiring.Component):
         self._lanes, self._depth = lanes, depth
         super().__init__({
             "clear": In(1), "begins": In(1), "position": In(POSITION_BITS), "abort": In(1),
-            "token_limit": In(POSITION_BITS), "context_limit": In(POSITION_BITS), "end_token": In(TOKEN_BITS), "end_enable": In(1),
-            "draft_nodes": In(4), "cycles": In(32), "emit": In(stream.Signature(TOKEN_BITS)), "stop": Out(1), "taken": Out(1),
-            "at": Out(POSITION_BITS), "tokens": Out(TOKEN_STREAM), "level": Out(16), "over": Out(1), "full": Out(1),
+            "token_limit": In(POSITION_BITS), "context_limit": In(POSITION_BITS),
+            "end_tokens": In(TOKEN_BITS * END_TOKENS), "end_enable": In(END_TOKENS), "draft_nodes": In(4), "cycles": In(32),
+            "emit": In(stream.Signature(TOKEN_BITS)), "stop": Out(1), "taken": Out(1), "at": Out(POSITION_BITS),
+            "tokens": Out(TOKEN_STREAM), "level": Out(16), "over": Out(1), "full": Out(1),
             "last": Out(TOKEN_BITS), "emitted": Out(4), "first": Out(1), "room": Out(4), "fault": Out(1),
         })
 
@@ -49,13 +53,14 @@ class Outlet(wiring.Component):
         m.submodules.fifo = queue = fifo.SyncFIFOBuffered(width=TOKEN_BITS + 32 + 1, depth=self._depth)
         token, generated = self.emit.payload, Signal(POSITION_BITS)
         ends, beyond = Signal(), Signal()
+        found = Cat(enable & (token == self.end_tokens.word_select(n, TOKEN_BITS)) for n, enable in enumerate(self.end_enable)).any()
         entry = Cat(token, self.cycles)
         m.d.comb += [
             queue.w_en.eq(self.emit.valid), queue.w_data.eq(Cat(entry, entry.xor())), self.emit.ready.eq(queue.w_rdy),
             self.tokens.payload.eq(queue.r_data[:-1]), self.tokens.valid.eq(queue.r_rdy), queue.r_en.eq(self.tokens.ready),
             self.level.eq(queue.level), self.fault.eq(self.tokens.valid & self.tokens.ready & queue.r_data.xor()),
             beyond.eq(self.at >= self.context_limit),
-            ends.eq((generated + 1 == self.token_limit) | self.abort | (self.end_enable & (token == self.end_token))),
+            ends.eq((generated + 1 == self.token_limit) | self.abort | found),
             self.stop.eq(ends | beyond), self.taken.eq(self.emit.valid & self.emit.ready), self.first.eq(self.taken & (generated == 0)),
             self.room.eq(least(self.draft_nodes, self._lanes - 1, self.context_limit - self.at, self.token_limit - generated - 1)),
         ]

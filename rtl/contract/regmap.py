@@ -7,7 +7,7 @@ from .config import MAX_LANES
 from .draft import FIRST_CHANCE, MORE_CHANCE
 
 IDENT = 0x48595445  # "HYTE"
-VERSION = 4
+VERSION = 5
 
 AXIL_ADDR_BITS = 12
 AXI_ADDR_BITS = 40
@@ -33,8 +33,13 @@ class Register:
 #: bits of IRQ_STATUS and IRQ_ENABLE.
 IRQ_FIELDS = (("TOKEN", 0, 1, "a token was chosen"), ("DONE", 1, 1, "the generation has ended"), ("FAULT", 2, 1, "a memory error"))
 
+#: How many tokens may end a text, and the registers that name them. One that holds 0, as after reset, names none: not token 0.
+END_TOKENS = 4
+END_REGISTERS = ("END_TOKEN", *(f"END_TOKEN_{n}" for n in range(1, END_TOKENS)))
+END_FIELDS = (("TOKEN", 0, 20, "id"), ("ENABLE", 31, 1, "look for it"))
+
 #: "rw" registers that ignore writes while STATUS.BUSY: they describe the generation in progress.
-LOCKED_WHILE_BUSY = ("TILES", "PROMPT_LENGTH", "TOKEN_LIMIT", "CONTEXT", "END_TOKEN", "OPTIONS", "MATRICES", "QUALITY", "DRAFT",
+LOCKED_WHILE_BUSY = ("TILES", "PROMPT_LENGTH", "TOKEN_LIMIT", "CONTEXT", *END_REGISTERS, "OPTIONS", "MATRICES", "QUALITY", "DRAFT",
                      "SEED_LOW", "SEED_HIGH", *(f"COSTS_{n}" for n in range(MAX_LANES // 2)))
 
 REGISTERS = (
@@ -59,8 +64,7 @@ REGISTERS = (
     Register(0x02C, "PROMPT_LENGTH", "rw", "tokens of the prompt", (("TOKENS", 0, 16, "1 to PROMPT_DEPTH, at most CONTEXT"),)),
     Register(0x030, "TOKEN_LIMIT", "rw", "tokens to generate at most", (("TOKENS", 0, 16, "at least 1"),)),
     Register(0x034, "CONTEXT", "rw", "positions a sequence may have", (("POSITIONS", 0, 16, "at most MAX_SLOTS, less M with a drafter"),)),
-    Register(0x038, "END_TOKEN", "rw", "token that ends the text", (
-        ("TOKEN", 0, 20, "id"), ("ENABLE", 31, 1, "look for it"))),
+    Register(0x038, "END_TOKEN", "rw", "token that ends the text", END_FIELDS),
     Register(0x03C, "OPTIONS", "rw", "options of a generation", (
         ("ALL_LOGITS", 0, 1, "compute the logits of every prompt position, for the trace port"),
         ("AUTO", 1, 1, "measure during the prompt, then let the governor choose every matrix's format"),
@@ -108,6 +112,7 @@ REGISTERS = (
         ("LOW", 0, 16, f"{2 * n + 1} nodes"), ("HIGH", 16, 16, f"{2 * n + 2} nodes"))) for n in range(MAX_LANES // 2)),
     Register(0x0F0, "SEED_LOW", "rw", "low half of the seed that sampling draws its noise by"),
     Register(0x0F4, "SEED_HIGH", "rw", "high half"),
+    *(Register(0x100 + 4 * n, name, "rw", "another token that ends the text", END_FIELDS) for n, name in enumerate(END_REGISTERS[1:])),
 )
 
 BY_NAME = {r.name: r for r in REGISTERS}

@@ -5,7 +5,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..contract.config import MAX_LANES
-from ..contract.regmap import BY_NAME, IDENT, IRQ_FIELDS, LOCKED_WHILE_BUSY, REGISTERS, VERSION, reset_value
+from ..contract.regmap import BY_NAME, END_REGISTERS, IDENT, IRQ_FIELDS, LOCKED_WHILE_BUSY, REGISTERS, VERSION, reset_value
 from .axi import AxiLite, Response
 
 TOKEN_BITS = 20
@@ -19,8 +19,8 @@ CounterSelect = data.StructLayout({"counter": 4, "tile": 8})
 #: Ports towards the conductor, which has ports of the same names and widths.
 TO_CONDUCTOR = {
     "start": 1, "abort": 1, "tiles": 8, "prompt_length": 16, "token_limit": 16, "context_limit": 16,
-    "end_token": TOKEN_BITS, "end_enable": 1, "all_logits": 1, "auto": 1, "matrices": 16, "knob": 32,
-    "look": 1, "look_matrix": 10, "look_kind": 2, "drafter": 2, "draft_nodes": 4, "branch": 3, "spoil": 1, "base": 1,
+    "end_tokens": TOKEN_BITS * len(END_REGISTERS), "end_enable": len(END_REGISTERS), "all_logits": 1, "auto": 1, "matrices": 16,
+    "knob": 32, "look": 1, "look_matrix": 10, "look_kind": 2, "drafter": 2, "draft_nodes": 4, "branch": 3, "spoil": 1, "base": 1,
     "sample": 1, "seed": 64, "draft_control": 1, "draft_cost": 12, **{f"costs_{n}": 16 for n in range(MAX_LANES)},
 }
 
@@ -86,7 +86,7 @@ class Registers(wiring.Component):
     Members
     -------
     bus: In(AxiLite). irq: Out, level: IRQ_STATUS & IRQ_ENABLE is not 0.
-    start, abort, tiles, prompt_length, token_limit, context_limit, end_token, end_enable, all_logits, auto, matrices, knob, look,
+    start, abort, tiles, prompt_length, token_limit, context_limit, end_tokens, end_enable, all_logits, auto, matrices, knob, look,
         look_matrix, look_kind, drafter, draft_nodes, branch, spoil, base, sample, seed, draft_control, draft_cost, costs_0 and so on: Out,
         see TO_CONDUCTOR.
     busy, done, full, cycles, prefill_cycles, passes, token_level (entries in the token FIFO), governor_cycles, result, draft_passes,
@@ -165,14 +165,14 @@ class Registers(wiring.Component):
             m.d.sync += [self.start.eq(possible), rejected.eq(~possible)]
         m.d.comb += [
             self.tiles.eq(tiles), self.prompt_length.eq(length), self.token_limit.eq(limit), self.context_limit.eq(context),
-            self.end_token.eq(stored["END_TOKEN", "TOKEN"]), self.end_enable.eq(stored["END_TOKEN", "ENABLE"]),
-            self.all_logits.eq(stored["OPTIONS", "ALL_LOGITS"]),
+            self.end_tokens.eq(Cat(stored[name, "TOKEN"] for name in END_REGISTERS)),
+            self.end_enable.eq(Cat(stored[name, "ENABLE"] for name in END_REGISTERS)),
         ]
         m.d.comb += [
             self.drafter.eq(stored["DRAFT", "DRAFTER"]), self.draft_nodes.eq(stored["DRAFT", "NODES"]),
             self.branch.eq(stored["DRAFT", "BRANCH"]), self.spoil.eq(stored["DRAFT", "SPOIL"]),
             self.base.eq(stored["DRAFT", "BASE"]), self.draft_control.eq(stored["DRAFT", "CONTROL"]),
-            self.draft_cost.eq(stored["DRAFT", "COST"]),
+            self.draft_cost.eq(stored["DRAFT", "COST"]), self.all_logits.eq(stored["OPTIONS", "ALL_LOGITS"]),
             *(getattr(self, f"costs_{2 * n + odd}").eq(stored[f"COSTS_{n}", half])
               for n in range(MAX_LANES // 2) for odd, half in enumerate(("LOW", "HIGH"))),
         ]

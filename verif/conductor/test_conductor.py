@@ -2,6 +2,7 @@
 and when the governor runs."""
 
 import random
+from collections import Counter
 from functools import partial
 from itertools import product
 
@@ -11,6 +12,7 @@ import numpy as np
 from hayate.rtl.conductor.conductor import Conductor
 from hayate.rtl.contract.draft import Drafter
 from hayate.rtl.contract.isa import Energy
+from hayate.rtl.contract.regmap import END_TOKENS
 from hayate.verif.bench import Bench, params, rng
 from hayate.verif.bench.drivers import Sink, clock, start
 from hayate.verif.conductor.stand_ins import RING_TILES, Choices, Noted, Second, Tiles
@@ -26,17 +28,32 @@ GOVERNED = Bench(BENCH.make, params=BENCH.params[:-1])
 END = 511
 
 
+def end_tokens(dut, r, at, chosen):
+    """Name END as the end token of one register, and tokens that nobody chooses in some of the others; the rest hold 0 or tokens of the
+    text, and do not count. at: the register, None for none that counts at all. Returns the tokens that count."""
+    named = [r.choice([0, END, r.choice(chosen[4:20])]) for _ in range(END_TOKENS)]
+    count = [] if at is None else [n for n in range(END_TOKENS) if n == at or r.random() < 0.5]
+    for n in count:
+        named[n] = END if n == at else 1 << 9 | r.getrandbits(9)
+    dut.end_tokens.value, dut.end_enable.value = sum(t << 20 * n for n, t in enumerate(named)), sum(1 << n for n in count)
+    return tuple(named[n] for n in count)
+
+
 async def generation(dut, r, sinks, *, prompt, limit, context=100, end=None, all_logits=False, tiles=3, matrices=(), drafter=Drafter.OFF,
-                     nodes=7, branch=0, period=0, pause=0, costs=None, bits=9, spoil=0, base=False):
+                     nodes=7, branch=0, period=0, pause=0, costs=None, bits=9, spoil=0, base=False, wrong=0.3, register=None):
     """Run one; `matrices`: entries (planes descriptor, sens_err) of the governor's table, which is off when there are none.
 
     period: after so many positions the choices repeat, but for one in eight. pause: cycles that the tiles take. bits: of a choice.
-    base: the drafter has a base table, of most of the choices.
+    base: the drafter has a base table, of most of the choices. end: position whose choice is END, and nobody else's. wrong: share of the
+    drafted tokens. register: that of END, any of them when None.
     """
     chosen = [r.getrandbits(bits) for _ in range(120)]
     for at in range(period, 120 if period else 0):
         chosen[at] = chosen[at] if r.random() < 0.12 else chosen[at - period]
-    drafted = [r.getrandbits(9) if r.random() < 0.3 else token for token in chosen]
+    if end is not None:
+        chosen = [token if token != END else 0 for token in chosen]
+        chosen[end] = END
+    drafted = [r.getrandbits(9) if r.random() < wrong else token for token in chosen]
     seconds = [(r.choice([r.getrandbits(9), chosen[at]]), np.float32(r.uniform(-3, 8.9))) for at in range(120)]
     rows = []
     if base:
@@ -45,15 +62,13 @@ async def generation(dut, r, sinks, *, prompt, limit, context=100, end=None, all
             dut.base_write.value = 1
             await clock(dut)
         dut.base_write.value = 0
-    if end is not None:
-        chosen = [token if token != END else 0 for token in chosen]
-        chosen[end] = END
     for at, token in enumerate(prompt):
         dut.prompt_write.value, dut.prompt_addr.value, dut.prompt_token.value = 1, at, token
         await clock(dut)
     dut.prompt_write.value = 0
     dut.tiles.value, dut.prompt_length.value, dut.token_limit.value, dut.context_limit.value = tiles, len(prompt), limit, context
-    dut.end_token.value, dut.end_enable.value, dut.all_logits.value = END, int(end is not None), int(all_logits)
+    ends = end_tokens(dut, r, None if end is None else r.randrange(END_TOKENS) if register is None else register, chosen)
+    dut.all_logits.value = int(all_logits)
     dut.drafter.value, dut.draft_nodes.value, dut.branch.value, dut.spoil.value = int(drafter), nodes, branch, spoil
     dut.base.value = int(bool(rows))
     dut.draft_control.value, dut.draft_cost.value = int(bool(costs)), costs[1] if costs and drafter.takes_passes else 0
@@ -80,7 +95,7 @@ async def generation(dut, r, sinks, *, prompt, limit, context=100, end=None, all
                 Drafter.DRAFT: partial(Model, Second(golden, drafted, params()["lanes"]), None, 0)}[drafter](spoil=spoil)
     utility = Noted(costs[0], costs[1] if drafter.takes_passes else 0) if costs and drafter != Drafter.OFF else None
     p = loop.run(golden, prompt, limit, lanes=params()["lanes"], context=context, drafter=proposer, utility=utility, nodes=nodes,
-                 end=(END,) if end is not None else (), all_logits=all_logits, measure=bool(matrices))
+                 end=ends, all_logits=all_logits, measure=bool(matrices))
     passes, tokens = golden.passes, p.tokens
     got = [t & 0xFFFFF for t in await sink.take(len(tokens))]
     await served
@@ -145,6 +160,18 @@ async def drafted_generations(dut):
                          branch=r.randrange(3), period=r.choice([1, 3, 7, 12]))
         accepted += int(dut.accepted.value)
     assert params()["lanes"] == 1 or accepted > 20
+
+
+@BENCH.test()
+async def an_end_token_cuts_a_draft(dut):
+    """Each of the end tokens, at every place of a pass: chosen at the root, at a node in the middle of the path, and at its last node. All
+    that is drafted is what would be chosen, the end token and what is behind it too."""
+    await start(dut)
+    r, sinks, lanes = rng("cuts"), (Sink(dut, "tx", stall=0), Sink(dut, "tokens", stall=0)), params()["lanes"]
+    for at, register in product(range(lanes), range(END_TOKENS)):  # behind the first token and a full pass
+        p, _ = await generation(dut, r, sinks, prompt=[1, 2, 3, 4, 5], limit=60, end=5 + lanes + at, tiles=1, drafter=Drafter.NESTED,
+                                wrong=0, register=register)
+        assert p.tokens[-1] == END and len(p.tokens) == 2 + lanes + at and p.drafting.lengths == Counter([lanes - 1, at])
 
 
 @BENCH.test()

@@ -1,23 +1,34 @@
 """The outlet against a model of its rules: random texts with every ending, drafting room, a slow host, and a damaged entry."""
 
-from hayate.rtl.conductor.outlet import Outlet
+from hayate.rtl.conductor.outlet import TOKEN_BITS, Outlet
+from hayate.rtl.contract.regmap import END_TOKENS
 from hayate.verif.bench import Bench, params, rng
 from hayate.verif.bench.drivers import Sink, clock, settle, start
 
-END = 77
 BENCH = Bench(lambda lanes: Outlet(lanes=lanes, depth=8), params=[{"lanes": n} for n in (1, 4, 8)])
+
+
+def end_tokens(r):
+    """(what the registers hold, mask of those that count), with many that hold 0, as if nobody wrote them, and equal ones."""
+    tokens = [r.choice([0, *[r.getrandbits(TOKEN_BITS)] * 3]) for _ in range(END_TOKENS)]
+    if r.random() < 0.2:
+        tokens[r.randrange(END_TOKENS)] = tokens[r.randrange(END_TOKENS)]
+    return tokens, r.choice([0, 1 << r.randrange(END_TOKENS), r.getrandbits(END_TOKENS)])
 
 
 @BENCH.test()
 async def texts_end_where_they_must(dut):
     await start(dut)
     r, sink, lanes = rng("texts"), Sink(dut, "tokens"), params()["lanes"]
-    endings = set()
-    for _ in range(60):
+    endings, ended_by, passed_by = set(), set(), set()
+    for n in range(100):
         prompt, limit = r.randrange(1, 20), r.choice([1, 5, 20, 60000])
         context = prompt + r.choice([0, 3, 15, 40])
-        enable, nodes = r.randrange(2), r.choice([0, 1, 3, 7, 15])
-        dut.token_limit.value, dut.context_limit.value, dut.end_token.value, dut.end_enable.value = limit, context, END, enable
+        (named, enable), nodes = end_tokens(r), r.choice([0, 1, 3, 7, 15])
+        begin = n % END_TOKENS  # the text begins with what this register holds, which counts in every other round
+        enable = enable & ~(1 << begin) | n // END_TOKENS % 2 << begin
+        dut.token_limit.value, dut.context_limit.value = limit, context
+        dut.end_tokens.value, dut.end_enable.value = sum(t << TOKEN_BITS * i for i, t in enumerate(named)), enable
         dut.draft_nodes.value, dut.abort.value, dut.clear.value = nodes, 0, 1
         await clock(dut)
         dut.clear.value = 0
@@ -28,7 +39,11 @@ async def texts_end_where_they_must(dut):
             dut.begins.value = 0
             emitted = 0
             for _ in range(r.randint(1, lanes)):
-                token, cycle = r.choice([END, *[r.getrandbits(20) for _ in range(15)]]), r.getrandbits(32)
+                near, other = r.choice(named) ^ 1 << r.randrange(TOKEN_BITS), r.getrandbits(TOKEN_BITS)
+                token = r.choice([*named, *[near] * 4, *[other] * 6]) if tokens else named[begin]
+                cycle = r.getrandbits(32)
+                same = {i for i, t in enumerate(named) if t == token}
+                by = {i for i in same if enable >> i & 1}
                 aborted = int(r.random() < 0.02)
                 dut.emit__valid.value, dut.emit__payload.value, dut.cycles.value, dut.abort.value = 1, token, cycle, aborted
                 await settle()
@@ -36,8 +51,10 @@ async def texts_end_where_they_must(dut):
                     await clock(dut)
                     await settle()
                 length = len(tokens) + 1
-                ends = "limit" if length == limit else "abort" if aborted else "end" if enable and token == END else ""
+                ends = "limit" if length == limit else "abort" if aborted else "end" if by else ""
                 ended = ends or ("context" if position >= context else "")
+                if len(same) == 1:
+                    (ended_by if ends == "end" else passed_by if not by else set()).update(same)
                 assert int(dut.stop.value) == bool(ended) and int(dut.taken.value) == 1 and int(dut.at.value) == position
                 assert int(dut.first.value) == (length == 1)
                 await clock(dut)
@@ -54,3 +71,4 @@ async def texts_end_where_they_must(dut):
         assert int(dut.fault.value) == 0
         endings.add(ended)
     assert endings == {"limit", "abort", "end", "context"}
+    assert ended_by == passed_by == set(range(END_TOKENS))

@@ -1,9 +1,24 @@
-"""What the registers do by themselves: interrupts, and questions to the tiles' counters and the governor."""
+"""What the registers do by themselves: end tokens from reset on, interrupts, and questions to the tiles' counters and the governor."""
 
-from hayate.rtl.contract.regmap import BY_NAME
+from hayate.rtl.contract.regmap import BY_NAME, END_REGISTERS, END_TOKENS
 from hayate.rtl.host.registers import CounterSelect
 from hayate.verif.bench import rng
-from hayate.verif.host.test_registers import BENCH, Pulses, begin
+from hayate.verif.host.test_registers import BENCH, Pulses, begin, end_tokens
+
+
+@BENCH.test()
+async def one_end_token_is_one(dut):
+    """After reset there is none; who writes one register has one, and 0 in the others, which do not count, is no end token."""
+    host = await begin(dut, stall=0)
+    none = dict.fromkeys(END_REGISTERS, 0)
+    assert end_tokens(dut) == none and END_TOKENS == len(END_REGISTERS) == 4
+    for n, name in enumerate(END_REGISTERS):
+        await host.write(name, 1 << 31 | 7 + n)
+        assert end_tokens(dut) == none | {name: 1 << 31 | 7 + n}
+        await host.write(name, 7)
+        assert end_tokens(dut) == none | {name: 7} and int(dut.end_enable.value) == 0
+        await host.write(name, 0)
+    assert BY_NAME["END_TOKEN"].offset == 0x038, "where drivers of earlier maps write it"
 
 
 @BENCH.test()
