@@ -15,7 +15,7 @@ from hayate.rtl.contract.draft import Drafter
 from hayate.rtl.contract.errors import HayateError, nearest
 from hayate.rtl.contract.precision import Format
 from hayate.verif.golden.conductor.draft import DRAFTERS, require_drafter
-from hayate.verif.golden.conductor.generate import check_request, slots_for
+from hayate.verif.golden.conductor.generate import check_request, require_end, slots_for
 from hayate.verif.golden.conductor.generate import generate as golden_generate
 from hayate.verif.golden.conductor.governor import PRECISIONS, QUALITY, Governor, knob_of
 from hayate.verif.golden.conductor.loop import Generation
@@ -194,6 +194,8 @@ def generate(request, json=""):
     text = models.Text(image)
     prompt = text.encode(request.prompt) if prompt is None else prompt
     check_request(image, prompt, request.tokens, Geometry.of(image.model, config).slots, config.lanes)
+    end = () if request.ignore_eos else tuple(image.model["eos"])
+    require_end(end, path)
     choice = {"precision": request.precision, "quality": request.quality, "pins": _pins(request)}
     Governor(image, **choice)  # before anything slow: says what the image lacks
     require_drafter(image, request.speculate)
@@ -203,7 +205,6 @@ def generate(request, json=""):
     require_sampling(config, request.temperature)
     for precision in (choice["precision"], choice["pins"]):
         require_formats(image, config, precision)
-    end = () if request.ignore_eos else tuple(image.model["eos"])
     out = people.file
     match, cycles, utilization, fault, counted = None, None, None, False, True
     if request.backend == "golden":

@@ -17,6 +17,7 @@ from hayate.rtl.contract.errors import HayateError
 from hayate.rtl.contract.isa import Counter, Energy
 from hayate.rtl.contract.precision import Format
 from hayate.verif.golden.conductor.draft import Drafting, require_drafter
+from hayate.verif.golden.conductor.generate import require_end
 from hayate.verif.golden.conductor.governor import QUALITY, Governor, knob_of, table
 from hayate.verif.golden.conductor.sample import inverse, log_share, require_filters, require_seed
 
@@ -132,7 +133,7 @@ def generate_rtl(image, config, prompt, tokens, *, sim="verilator", waves=None, 
 
     Parameters
     ----------
-    image, config: `Image`, `Config`. prompt: token ids. tokens: how many at most. end: ids that end the text (the chip looks for one).
+    image, config: `Image`, `Config`. prompt: token ids. tokens: how many at most. end: ids that end the text, see `require_end`.
     sim: "verilator" or "icarus". waves: .fst or .vcd file to record into; wave_window: (first, last) cycle.
     all_logits: have the logits of every prompt position computed. load: banks from "file" (simulation only) or over "axi".
     on_start: called when the model is loaded. on_token: called with each token as the host reads it. Both from another thread.
@@ -143,8 +144,7 @@ def generate_rtl(image, config, prompt, tokens, *, sim="verilator", waves=None, 
 
     Returns `RtlResult`. Raises HayateError for what does not fit or is missing.
     """
-    if len(end) > 1:
-        raise HayateError("config.json", "eos_token_id", f"{len(end)} end tokens; the chip looks for one", "keep one, or use --ignore-eos")
+    require_end(end, image.model["name"])
     if len(prompt) > config.prompt_depth:
         raise HayateError("prompt", "length", f"{len(prompt)} tokens exceed the prompt buffer of {config.prompt_depth}",
                           f"use --set prompt_depth={len(prompt)}")

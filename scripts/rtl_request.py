@@ -5,7 +5,7 @@ import numpy as np
 from hayate.rtl.contract.config import MAX_LANES
 from hayate.rtl.contract.draft import Drafter, default_branch
 from hayate.rtl.contract.isa import Csr, Space
-from hayate.rtl.contract.regmap import BY_NAME, LOAD_ALL_TILES, LoadSpace, load_address
+from hayate.rtl.contract.regmap import BY_NAME, END_REGISTERS, LOAD_ALL_TILES, LoadSpace, load_address
 from hayate.verif.golden.conductor.ngram import BaseTable
 
 BASE_BIT = next(low for name, low, *_ in BY_NAME["DRAFT"].fields if name == "BASE")
@@ -28,7 +28,7 @@ def requests(placement, prompt, tokens, end, all_logits, load, knob=None, draft=
         if load == "axi" or record.space != Space.BANK:
             rows.append((load_address(record.stop - 1, record.space, record.addr), record.data))
     registers = {"TILES": len(placement.tiles), "PROMPT_LENGTH": len(prompt), "TOKEN_LIMIT": tokens, "CONTEXT": placement.context,
-                 "END_TOKEN": (end[0] | 1 << 31) if end else 0, "OPTIONS": int(all_logits), **(draft or {})}
+                 **end_registers(end), "OPTIONS": int(all_logits), **(draft or {})}
     if registers.get("DRAFT", 0) >> BASE_BIT & 1:
         rows += [(load_address(0, LoadSpace.NGRAM, at), word) for at, word in BaseTable(placement.image.ngrams).words()]
     if knob is not None:
@@ -46,6 +46,12 @@ def requests(placement, prompt, tokens, end, all_logits, load, knob=None, draft=
             rows.append((load_address(LOAD_ALL_TILES, Space.VMEM, placement.regions["LNP"]), int(log_p.view(np.uint32))))
         registers |= {"SEED_LOW": seed & 0xFFFFFFFF, "SEED_HIGH": seed >> 32, "OPTIONS": registers["OPTIONS"] | 4}
     return np.array(rows, dtype=np.uint64), registers
+
+
+def end_registers(end):
+    """Values of all registers that name end tokens; `end`: ids, at most END_TOKENS different ones."""
+    ids = dict.fromkeys(end)
+    return dict.fromkeys(END_REGISTERS, 0) | {name: token | 1 << 31 for name, token in zip(END_REGISTERS, ids, strict=False)}
 
 
 def draft_registers(lanes, speculate, nodes, branch, costs, spoil=False, base=False):

@@ -8,8 +8,10 @@ from itertools import product
 import pytest
 
 from hayate.generate import matches
+from hayate.verif.golden.conductor import loop
 from hayate.verif.golden.conductor.draft import DRAFTERS, Drafting
 from hayate.verif.golden.conductor.generate import generate
+from hayate.verif.golden.conductor.tree import verify
 from hayate.verif.system.checks import SETTINGS, difference, drafted, image
 from hayate.verif.system.test_invariance import AXES, COVER, config
 
@@ -81,14 +83,32 @@ def test_wide(run):
 
 
 def test_endings_within_a_pass(run):
-    """A path is cut at an end token, the token limit and the end of the context as it is without speculation."""
-    machine = (2, 4, 4)
+    """A path is cut at the token limit and the end of the context as it is without speculation."""
     model = image(True)
-    free = generate(model, list(PROMPTS[1]), TOKENS, lanes=4)
-    for end, limit in [((free.tokens[9],), TOKENS), ((), 6), ((), 60)]:
-        plain = generate(model, list(PROMPTS[1]), limit, lanes=4, end=end)
-        result = run(model, config(*machine), PROMPTS[1], limit, end=end, speculate="nested", all_logits=False)
+    for limit in (6, 60):
+        plain = generate(model, list(PROMPTS[1]), limit, lanes=4)
+        result = run(model, config(2, 4, 4), PROMPTS[1], limit, speculate="nested", all_logits=False)
         assert difference(replace(result, drafting=plain.drafting), plain) == ""
+
+
+def test_end_tokens_within_a_pass(run, monkeypatch):
+    """Each of several end tokens cuts the path of an accepted draft, as it cuts the text without speculation: chosen at the root, at an
+    accepted node with accepted ones behind it, and at the last node; and with the first token, which no draft precedes."""
+    model, prompt, machine, passes = image(False), list(PROMPTS[0]), config(2, 4, 4), []
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "verify", lambda *of: passes.append(verify(*of)) or passes[-1])
+        free = generate(model, prompt, TOKENS, lanes=4, speculate="nested").tokens
+    before = [1 + sum(len(emitted) for _, emitted in passes[:n]) for n in range(len(passes))]
+    at = next(start for start, (_, emitted) in zip(before, passes) if len(emitted) == 4)
+    others = [token for token in range(model.model["vocab"]) if token not in free]
+    for place, number in ((at, 1), (at + 1, 2), (at + 3, 3), (0, 0)):
+        end = (*others[:number], free[place], *others[number:3])
+        plain, expected = (generate(model, prompt, TOKENS, lanes=4, end=end, speculate=by) for by in ("off", "nested"))
+        assert plain.tokens == free[:place + 1] and free.index(free[place]) == place
+        result = run(model, machine, prompt, TOKENS, end=end, speculate="nested", all_logits=False)
+        assert difference(result, expected) == "" and result.passes == expected.passes
+        assert difference(replace(result, drafting=plain.drafting), plain) == ""
+    assert difference(run(model, machine, prompt, TOKENS, end=end, all_logits=False), plain) == ""
 
 
 @pytest.mark.nightly

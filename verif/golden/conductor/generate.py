@@ -7,6 +7,7 @@ import numpy as np
 from hayate.rtl.contract.draft import Drafter, default_branch
 from hayate.rtl.contract.errors import HayateError
 from hayate.rtl.contract.image import DRAFT
+from hayate.rtl.contract.regmap import END_TOKENS
 
 from ..tile.sequencer import Tile
 from . import draft, loop
@@ -33,6 +34,17 @@ def check_request(image, prompt, tokens, slots, lanes):
         raise HayateError("prompt", "length", f"{len(prompt)} tokens exceed the context of {context}", remedy)
 
 
+def require_end(end, source):
+    """Raise HayateError that names `source`, a model, where more tokens end its texts than the machine looks for.
+
+    Golden could look for any number; it refuses what the chip does, so that a text is the same on both.
+    """
+    count = len(set(end))
+    if count > END_TOKENS:
+        raise HayateError(source, "eos_token_id", f"{count} end tokens, the chip looks for at most {END_TOKENS}",
+                          f"keep {END_TOKENS} of them in the model's config.json and generation_config.json, or use --ignore-eos")
+
+
 def generate(image, prompt, tokens, *, lanes=4, slots=None, end=(), all_logits=False, on_token=None, tile=None, precision="auto",
              quality=QUALITY, pins=None, speculate="off", nodes=None, branch=None, costs=None, spoil=False, temperature=0.0,
              seed=0, min_p=None, top_k=None):
@@ -41,8 +53,9 @@ def generate(image, prompt, tokens, *, lanes=4, slots=None, end=(), all_logits=F
     Parameters
     ----------
     image: `Image`. prompt: token ids. lanes: M. slots: KV slots (default: the model's context and M in whole quads).
-    end: ids that end the text (emitted, then stop). all_logits: keep the logits of every prompt position; the energies of the matrix that
-    makes them count the last one all the same. on_token: called with each token id as it is chosen. tile: a `Tile` to reuse.
+    end: ids that end the text (emitted, then stop), as many as `require_end` allows. all_logits: keep the logits of every prompt position;
+    the energies of the matrix that makes them count the last one all the same. on_token: called with each token id as it is chosen.
+    tile: a `Tile` to reuse.
     precision, quality, pins: see `Governor`. speculate: one of `draft.DRAFTERS`; tokens and logits do not depend on it. nodes: most nodes
     that are proposed for a pass (default: M - 1). branch: of those, for alternatives (default: `default_branch`).
     costs: of passes, for `Utility`, a list and what a pass that drafts costs; without them as much is drafted as there is room for.
@@ -56,6 +69,7 @@ def generate(image, prompt, tokens, *, lanes=4, slots=None, end=(), all_logits=F
     slots = slots or slots_for(image, lanes)
     prompt = [int(t) for t in prompt]
     check_request(image, prompt, tokens, slots, lanes)
+    require_end(end, image.model["name"])
     scale = inverse(temperature)
     require_seed(seed)
     require_filters(temperature, min_p, top_k)
