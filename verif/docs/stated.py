@@ -97,6 +97,10 @@ MEMORY_MAP = (
     f"32-bit registers on AXI4-Lite (`s_axil`, {1 << regmap.AXIL_ADDR_BITS - 10} KiB) and a {8 << BEAT_BITS}-bit "
     "load window on AXI4 (`s_axi`, "
     f"{regmap.AXI_ADDR_BITS} address bits)",
+    f"Up to {WORDS[regmap.END_TOKENS]} tokens end a text: {regmap.END_REGISTERS[0]} and {regmap.END_REGISTERS[1]} to "
+    f"{regmap.END_REGISTERS[-1]}, in any order",
+    "with ENABLE 0, as after reset, its TOKEN ends nothing, token 0 neither",
+    f"A driver of version {regmap.VERSION - 1} of this map",
     f"every beat is a whole {8 << BEAT_BITS}-bit word",
     f"an address with bit {isa.PRECISION_BIT} (2^PRECISION_BIT) is an entry of the precision table: its low "
     f"{WORDS[isa.PRECISION_BIT]} bits are",
