@@ -178,8 +178,9 @@ class Image:
         if self.draft:
             body["draft"] = _body(self.draft)
             tensors = {**tensors, **{DRAFT + name: value for name, value in self.draft.tensors.items()}}
-        write_tensors(path, tensors, {"format": FORMAT, "version": str(VERSION), "contract": contract_hash(),
-                                      **{k: json.dumps(v, separators=(",", ":")) for k, v in body.items()}})
+        parts = {k: json.dumps(v, separators=(",", ":")) for k, v in body.items()}
+        write_tensors(path, tensors, {"format": FORMAT, "version": str(VERSION), "contract": contract_hash(), **parts,
+                                      "digest": _digest(parts, tensors)})
 
     @classmethod
     def load(cls, path):
@@ -199,6 +200,9 @@ class Image:
             if file.dtype(name) not in ("F16", "F32", "U8", "I8", "I32"):
                 raise HayateError(path, name, f"type {file.dtype(name)} does not belong in an image", "compile the model again")
         tensors = {name: file.tensor(name) for name in file.names}
+        parts = {k: v for k, v in meta.items() if k in (*PARTS, "draft")}
+        whole = meta.get("digest") in (None, _digest(parts, tensors))
+        damaged = HayateError(path, "", "damaged: what it holds is not what was written", "compile the model again")
         part = ""
         try:
             written = {}
@@ -212,13 +216,32 @@ class Image:
                 draft = cls(**{k: _READ.get(k, lambda v: v)(draft[k]) for k in PARTS},
                             tensors={n.removeprefix(DRAFT): t for n, t in tensors.items() if n.startswith(DRAFT)})
                 tensors = {n: t for n, t in tensors.items() if not n.startswith(DRAFT)}
-        except (KeyError, ValueError, TypeError, AttributeError) as e:
+        except (KeyError, ValueError, TypeError, AttributeError, OverflowError) as e:
             raise HayateError(path, part, f"damaged ({e})", "compile the model again") from None
         image = cls(**body, tensors=tensors, draft=draft)
-        for one in (image, draft) if draft else (image,):
-            check_tensors(path, one)
-            check_ngrams(path, NGRAMS, one.ngrams, one.model)
+        try:
+            for one in (image, draft) if draft else (image,):
+                check_tensors(path, one)
+                check_ngrams(path, NGRAMS, one.ngrams, one.model)
+        except HayateError:
+            raise
+        except Exception:
+            if whole:
+                raise
+            raise damaged from None
+        if not whole:
+            raise damaged
         return image
+
+
+def _digest(parts, tensors):
+    """sha256 over the JSON of an image's parts and over its tensors, by name; images of before it was there have none.
+    """
+    found = hashlib.sha256(json.dumps(parts, sort_keys=True).encode())
+    for name in sorted(tensors):
+        array = np.ascontiguousarray(tensors[name])
+        found.update(f"{name} {array.dtype.str[1:]} {array.shape}".encode() + array.tobytes())
+    return found.hexdigest()
 
 
 def _body(image):

@@ -6,13 +6,12 @@ Format: https://github.com/huggingface/safetensors. An 8-byte little-endian head
 
 import json
 import math
-import os
-import tempfile
 from pathlib import Path
 
 import numpy as np
 
 from .errors import HayateError
+from .files import whole
 from .jsonfile import parse_json
 
 DTYPES = {"F16": np.dtype("<f2"), "F32": np.dtype("<f4"), "F64": np.dtype("<f8"), "U8": np.dtype("u1"), "BOOL": np.dtype("?"),
@@ -102,21 +101,10 @@ def write_tensors(path, tensors, metadata):
         at += array.nbytes
     raw = json.dumps(header, separators=(",", ":"), ensure_ascii=True).encode()
     raw += b" " * (-len(raw) % 8)
-    path = Path(path)
-    temporary = None
     try:
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        with os.fdopen(descriptor, "wb") as file:
+        with whole(path) as file:
             file.write(len(raw).to_bytes(8, "little") + raw)
             for array in chunks:
                 file.write(array.tobytes())
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(temporary, 0o666 & ~mask)
-        os.replace(temporary, path)
-        temporary = None
     except OSError as e:
         raise HayateError(path, "", f"cannot be written ({e.strerror})", "give a writable path in an existing folder") from None
-    finally:
-        if temporary is not None:
-            os.unlink(temporary)

@@ -2,14 +2,15 @@
 
 import dataclasses
 import json
+import random
 
 import numpy as np
 import pytest
 from safetensors import safe_open
 
 from hayate.compiler import compile_model
+from hayate.rtl.contract import files
 from hayate.rtl.contract import image as image_module
-from hayate.rtl.contract import tensorfile
 from hayate.rtl.contract.errors import HayateError
 from hayate.rtl.contract.image import NGRAMS, VERSION, Image, contract_hash
 from hayate.verif.models.tiny import write_tiny_model
@@ -178,6 +179,28 @@ def test_truncated_anywhere(image, tmp_path):
             Image.load(tmp_path / "x.img")
 
 
+@pytest.mark.parametrize("kind", ["cut", "digits", "bytes", "gap"])
+def test_damage_anywhere_is_refused(kind, image, tmp_path):
+    """In the middle of a number, of a name or of the weights: never another image, never another exception."""
+    path, rng = tmp_path / "x.img", random.Random(kind)
+    image.save(path)
+    raw = path.read_bytes()
+    header = 8 + int.from_bytes(raw[:8], "little")
+    for _ in range(60):
+        data = bytearray(raw)
+        if kind == "cut":
+            del data[rng.randrange(len(data)):]
+        elif kind == "gap":
+            start = rng.randrange(8, header)
+            del data[start:start + rng.randrange(1, 40)]
+        else:
+            at = rng.randrange(8, header) if kind == "digits" else rng.randrange(header, len(data))
+            data[at] = rng.choice([b for b in (b"0123456789" if kind == "digits" else range(256)) if b != data[at]])
+        path.write_bytes(data)
+        with pytest.raises(HayateError):
+            Image.load(path)
+
+
 def test_failed_save_leaves_the_old_file(image, tmp_path, monkeypatch):
     path = tmp_path / "a.img"
     path.write_bytes(b"old")
@@ -185,7 +208,7 @@ def test_failed_save_leaves_the_old_file(image, tmp_path, monkeypatch):
     def fail(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(tensorfile.os, "replace", fail)
+    monkeypatch.setattr(files.os, "replace", fail)
     with pytest.raises(HayateError, match="a.img: cannot be written .No space left on device.; give a writable path"):
         image.save(path)
     assert path.read_bytes() == b"old"
