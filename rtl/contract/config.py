@@ -66,7 +66,13 @@ class Config:
     def __post_init__(self):
         def require(field, ok, remedy):
             if not ok:
-                raise HayateError(f"configuration {self.name}", field, f"{getattr(self, field)!r} is not allowed", remedy)
+                value = getattr(self, field)
+                huge = isinstance(value, int) and value.bit_length() > 200  # repr refuses the largest
+                shown = f"{hex(value)[:20]}..." if huge else repr(value)
+                raise HayateError(f"configuration {self.name}", field, f"{shown} is not allowed", remedy)
+
+        if not isinstance(self.name, str) or not self.name.strip() or not self.name.isprintable():
+            raise HayateError("configuration", "name", f"{self.name!r} is not allowed", "use a word or two")
 
         for f in dataclasses.fields(self):
             value = getattr(self, f.name)
@@ -87,9 +93,11 @@ class Config:
         require("program_depth", self.program_depth <= 1 << 10, "use at most 1024 entries")
         require("micro_depth", self.micro_depth <= 1 << 10, "use at most 1024 entries")
         require("desc_depth", self.desc_depth <= 1 << 10, "use at most 1024 entries")
-        require("landing_depth", self.landing_depth >= 32 and not self.landing_depth & (self.landing_depth - 1),
-                "use a power of two of at least 32 (an iteration of 16 rows, twice)")
+        require("landing_depth",
+                32 <= self.landing_depth <= 1 << 12 and not self.landing_depth & (self.landing_depth - 1),
+                "use a power of two from 32 (an iteration of 16 rows, twice) to 4096")
         require("max_slots", self.max_slots % 4 == 0 and self.max_slots <= 1 << 14, "use a multiple of 4 up to 16384")
+        require("prompt_depth", self.prompt_depth <= 1 << 14, "use at most 16384 tokens")
         require("formats", self.formats in FORMATS, f"use one of {', '.join(FORMATS)}")
 
     @property
@@ -139,11 +147,11 @@ def load_config(source="demo", overrides=()):
     elif str(source).endswith(".toml"):
         path = Path(source)
         try:
-            base = tomllib.loads(path.read_text())
+            base = tomllib.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise HayateError(path, "", "no such configuration file",
                               f"give a preset ({', '.join(PRESETS)}) or an existing .toml") from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError, RecursionError) as e:
+        except (ValueError, RecursionError, OSError) as e:
             raise HayateError(path, "", f"not a readable TOML file ({e})", "write lines like tiles = 4") from None
         base.setdefault("name", path.stem)
         preset = base.pop("preset", None)
