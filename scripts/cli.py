@@ -1,7 +1,6 @@
 """The `hayate` command line. Each command's work is in a module of its own; here are the options and their defaults."""
 
 import os
-import signal
 import sys
 import warnings
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from hayate import environment
+from hayate import environment, interrupt
 from hayate.bench import app as bench_app
 from hayate.rtl.contract.errors import HayateError, HayateWarning
 from hayate.version import __version__
@@ -187,27 +186,6 @@ def demo(
     raise typer.Exit(run(model, tokens))
 
 
-class Interrupted(BaseException):
-    """Ctrl-C or SIGTERM. Not a KeyboardInterrupt: the option parser would turn that into an exit code of its own."""
-
-    def __init__(self, number):
-        self.number = number
-
-
-def _interrupt(number, _):
-    raise Interrupted(number)
-
-
-def _end_children():
-    """End the programs that libraries have started without a thought for this (on Linux; elsewhere Ctrl-C reaches them anyway)."""
-    try:
-        children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
-    except OSError:
-        return
-    for child in children:
-        os.kill(int(child), signal.SIGKILL)
-
-
 def _say_warnings():
     """Have every `HayateWarning` printed as one line on standard error, alone on it even where a spinner turns."""
     others = warnings.showwarning
@@ -223,28 +201,24 @@ def _say_warnings():
 
 
 def main():
-    """Entry point. Bad input ends in one line and exit code 2, Ctrl-C in 130, SIGTERM in 143, a failed simulation in 1."""
+    """Entry point. Bad input ends in one line and exit code 2, Ctrl-C in 130, SIGTERM in 143, SIGHUP in 129,
+    a failed simulation in 1.
+    """
     # The golden model's matrix products are small: a pool of threads costs them more than it brings, several-fold on a busy machine. Numpy
     # reads this when it is imported, so it must be set before any command is.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not where the caller has it ignored
-        signal.signal(signal.SIGINT, _interrupt)
-    signal.signal(signal.SIGTERM, _interrupt)
     _say_warnings()
     try:
-        environment.require_own()
-        app()
+        with interrupt.raised():
+            environment.require_own()
+            app()
     except HayateError as e:
         print(f"hayate: {e}", file=sys.stderr)
         sys.exit(e.exit_code)
-    except Interrupted as e:
-        _end_children()
+    except interrupt.Interrupted as e:
+        interrupt.end_children()
         print("hayate: interrupted", file=sys.stderr)
         sys.exit(128 + e.number)
-    except SystemExit as e:
-        if e.code == 128 + signal.SIGTERM:  # while a program of ours ran: it has been ended
-            print("hayate: interrupted", file=sys.stderr)
-        raise
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains when it flushes
         sys.exit(1)

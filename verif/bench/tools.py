@@ -127,23 +127,26 @@ def _die_with_parent():
 
 
 @contextmanager
-def _sigterm_as_exit():
-    """Within: SIGTERM raises SystemExit, so that clean-up runs. Only the main thread may set handlers."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    previous = signal.getsignal(signal.SIGTERM)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+def _signals_as_exit():
+    """Within: SIGTERM and SIGHUP raise SystemExit, so that clean-up runs, unless somebody else sees to them. Only the
+    main thread may set handlers.
+    """
+    numbers = []
+    if threading.current_thread() is threading.main_thread():
+        numbers = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) == signal.SIG_DFL]
+    for number in numbers:
+        signal.signal(number, lambda n, _: sys.exit(128 + n))
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        for number in numbers:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def execute(command, *, cwd: Path, env: dict[str, str], log: Path | None = None, timeout: float | None = None) -> int:
     """Run `command` in a process group of its own and return its exit status.
 
-    Whatever ends the wait early (Ctrl-C, SIGTERM, the time limit) ends the whole group first.
+    Whatever ends the wait early (Ctrl-C, SIGTERM, SIGHUP, the time limit) ends the whole group first.
 
     Parameters
     ----------
@@ -153,7 +156,7 @@ def execute(command, *, cwd: Path, env: dict[str, str], log: Path | None = None,
     output = None if log is None else log.open("ab")
     preexec = _die_with_parent if sys.platform == "linux" else None
     try:
-        with _sigterm_as_exit():
+        with _signals_as_exit():
             process = subprocess.Popen(
                 [str(c) for c in command],
                 cwd=cwd,

@@ -48,7 +48,8 @@ def builds(work, pytestconfig):
 @pytest.fixture
 def cli(work, capsys, monkeypatch):
     """The command line as a function of its arguments; returns an `Outcome`."""
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP,
+                                                                signal.SIGALRM)}
 
     def run(*arguments):
         monkeypatch.setattr(sys, "argv", ["hayate", *map(str, arguments)])

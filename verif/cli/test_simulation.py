@@ -125,7 +125,7 @@ class Program:
                 os.kill(process, signal.SIGKILL)
 
 
-SIGNALS = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda n: n.name)
+SIGNALS = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda n: n.name)
 
 
 @pytest.fixture(scope="session")
