@@ -1,8 +1,11 @@
 """Amaranth component to one deterministic Verilog text with plain module names and no paths in it."""
 
 import gc
+import os
 import re
-from contextlib import contextmanager
+import sys
+import tempfile
+from contextlib import ExitStack, contextmanager
 
 _ESCAPED = re.compile(r"\\(\S+) ")
 _MODULE = re.compile(r"^module\s+(\\\S+ |\w+)", re.MULTILINE)
@@ -21,7 +24,7 @@ def verilog(component, name: str = "top") -> str:
     """
     from amaranth.back import verilog as backend  # a program that only reads Verilog needs no Amaranth
 
-    with _uncollected():
+    with _uncollected(), _yosys():
         text = backend.convert(component, name=name, emit_src=False, strip_internal_attrs=True)
     return settle(plain_names(text))
 
@@ -37,6 +40,33 @@ def _uncollected():
     finally:
         if was:
             gc.enable()
+
+
+@contextmanager
+def _yosys():
+    """Inside, Yosys starts whatever the caller's shell has set. It is a Python program too, which would take modules
+    from the current folder; and compiled when first used, kept in the user's cache and refusing to run without one:
+    where there is none, or none that may be written, it gets one for the time of the call.
+    """
+    cache = os.environ.get("XDG_CACHE_HOME", "") or os.path.expanduser("~/.cache")
+    with ExitStack() as stack:
+        try:
+            if not os.path.isabs(cache):
+                raise FileNotFoundError(cache)
+            os.makedirs(os.path.join(cache, "wasmtime"), exist_ok=True)
+            tempfile.TemporaryFile(dir=os.path.join(cache, "wasmtime")).close()
+        except OSError:
+            cache = stack.enter_context(tempfile.TemporaryDirectory(prefix="hayate-"))
+        given = {"XDG_CACHE_HOME": cache, "PYTHONSAFEPATH": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        before = {name: os.environ.get(name) for name in given}
+        os.environ.update(given)
+        try:
+            yield
+        finally:
+            for name, value in before.items():
+                os.environ.pop(name)
+                if value is not None:
+                    os.environ[name] = value
 
 
 def settle(text: str) -> str:

@@ -1,14 +1,14 @@
 """Keeps elaborated Verilog, keyed by the sources it came from: elaborating a tile takes longer than running its tests."""
 
 import hashlib
-import os
-import tempfile
 from collections.abc import Callable, Iterable
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
+from hayate.rtl.contract.files import whole
 from hayate.verif import structure
+from hayate.verif.bench import folders
 
 
 @cache
@@ -36,18 +36,21 @@ def sources(root: Path, start: Path) -> tuple[Path, ...]:
 def text(make: Callable[[], str], *, key: str, files: Iterable[Path], root: Path) -> str:
     """What `make()` returns, from `root` when it was made before with this `key` and these contents of `files`.
 
-    `key` holds everything else that the text depends on: the component's name and parameters.
+    `key` holds everything else that the text depends on: the component's name and parameters. HayateError, ahead of the
+    work, where `root` cannot be written.
     """
     digest = hashlib.sha256(f"{key}\0{version('amaranth')}".encode())
     for file in files:
         digest.update(b"\0" + str(file.name).encode() + b"\0" + file.read_bytes())
     kept = root / f"{digest.hexdigest()[:24]}.v"
     if kept.is_file():
-        return kept.read_text()
-    made = make()
-    root.mkdir(parents=True, exist_ok=True)
-    handle, scratch = tempfile.mkstemp(dir=root)
-    with os.fdopen(handle, "w") as file:
-        file.write(made)
-    os.replace(scratch, kept)
+        return kept.read_text(encoding="utf-8")
+    folders.require(root)
+    with folders.written(root):
+        root.mkdir(parents=True, exist_ok=True)
+    with folders.with_room(root):
+        made = make()
+    with folders.written(root):
+        with whole(kept) as file:
+            file.write(made.encode())
     return made

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from hayate.rtl.contract.errors import HayateError
-from hayate.verif.bench import tools
+from hayate.verif.bench import folders, tools
 from hayate.verif.bench.convert import Port, ports, verilog
 from hayate.verif.bench.tools import BuildError, SimulationError
 
@@ -72,11 +72,12 @@ def build(
 
     Raises
     ------
-    HayateError: the simulator or its compiler is not installed. BuildError: it refused the design.
+    HayateError: the simulator or its compiler is not installed, or the folder cannot be written. BuildError: it refused
+    the design.
     """
     tool = tools.find(sim)
     text = top if isinstance(top, str) else verilog(top, name)
-    extra = [s if isinstance(s, str) else Path(s).read_text() for s in sources]
+    extra = [s if isinstance(s, str) else Path(s).read_text(encoding="utf-8") for s in sources]
     kind = "" if not waves else "fst" if sim == "icarus" or (fst and tools.fst_headers()) else "vcd"
     recipe = {"sim": sim, "tool": tool.version, "name": name, "waves": kind, "recipe": _RECIPE, "cocotb": _cocotb_version()}
     if sim == "verilator":
@@ -87,25 +88,36 @@ def build(
     result = Build(sim, directory, name, ports(text, name), kind)
     if _ready(directory):
         return result
-    directory.parent.mkdir(parents=True, exist_ok=True)
+    if sim == "verilator":
+        folders.require_name(root)
+    folders.require(directory.parent)
+    with folders.written(directory.parent):
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        _make(result, text, extra, tool, recipe, optimize, threads, jobs)
+    return result
+
+
+def _make(build: Build, text: str, extra: list[str], tool, recipe: dict, optimize: str, threads: int, jobs: int):
+    """Build into a folder of another name and move it into place; one process at a time."""
+    directory, digest = build.directory, build.directory.name
     with _lock(directory.with_suffix(".lock")):
         if _ready(directory):
-            return result
+            return
         shutil.rmtree(directory, ignore_errors=True)
         scratch = Path(tempfile.mkdtemp(prefix=f"{digest}.", dir=directory.parent))
         try:
             files = [scratch / f"extra{i}.v" for i in range(len(extra))]
             for file, content in zip(files, extra):
-                file.write_text(content)
-            (scratch / "design.v").write_text(text)
+                file.write_text(content, encoding="utf-8")
+            (scratch / "design.v").write_text(text, encoding="utf-8")
             files.append(scratch / "design.v")
-            _compile(result, scratch, files, tool, optimize, threads, jobs)
-            record = {**recipe, "ports": [asdict(p) for p in result.ports]}
+            with folders.written(directory.parent):  # while what it has made is there, so that a full disk is seen
+                _compile(build, scratch, files, tool, optimize, threads, jobs)
+            record = {**recipe, "ports": [asdict(p) for p in build.ports]}
             (scratch / "build.json").write_text(json.dumps(record, indent=1))
             os.rename(scratch, directory)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
-    return result
 
 
 def _cocotb_version() -> str:
@@ -139,16 +151,9 @@ def _compile(build: Build, scratch: Path, files: list[Path], tool, optimize: str
         runner = simulators.PlainIcarus(tool, log)
         sources = files
     try:
-        runner.build(
-            sources=sources,
-            hdl_toplevel=build.top,
-            build_dir=scratch,
-            timescale=TIMESCALE,
-            waves=bool(build.waves),
-            always=True,
-        )
+        runner.build(sources, build.top, scratch, TIMESCALE, bool(build.waves))
     except simulators.CommandFailed as error:
-        tail = "\n".join(log.read_text(errors="replace").splitlines()[-40:])
+        tail = "\n".join(log.read_text("utf-8", "replace").splitlines()[-40:])
         raise BuildError(f"{build.sim} could not build {build.top!r}:\n{tail}\n{error}") from None
     runner.clean_up(scratch)
 
@@ -195,9 +200,12 @@ def run(
         status = tools.execute(command, cwd=directory, env=environment, log=log, timeout=timeout)
     except subprocess.TimeoutExpired:
         raise SimulationError(f"no end after {timeout:g} s", _read(log)) from None
+    if status == folders.LIMIT:
+        raise HayateError(directory, "", "a file of the simulation became larger than it may",
+                          "raise the limit (ulimit -f)")
     simulators.judge(build, status, results, _read(log))
     return results
 
 
 def _read(log: Path | None) -> str:
-    return log.read_text(errors="replace") if log is not None and log.is_file() else ""
+    return log.read_text("utf-8", "replace") if log is not None and log.is_file() else ""

@@ -10,11 +10,16 @@ import shutil
 import sys
 from pathlib import Path
 
-from cocotb_tools import config
-from cocotb_tools.check_results import get_results
-from cocotb_tools.runner import Icarus, Verilator
+import find_libpython
 
-from hayate.verif.bench import tools
+from hayate.rtl.contract.errors import HayateError
+from hayate.verif.bench import environment, needs, tools
+
+with environment.without_cocotb():  # importing it is enough for it to read its own
+    import cocotb_tools.config
+    from cocotb_tools.check_results import get_results
+    from cocotb_tools.runner import Icarus, Verilator
+
 from hayate.verif.bench.tools import SimulationError
 
 # Icarus only prints a failed assertion and carries on.
@@ -38,8 +43,49 @@ class CommandFailed(RuntimeError):
     """A program of the build ended with a status other than 0."""
 
 
-class _Quiet:
-    """Runs the commands in a process group of their own, with their output in a log file."""
+class _Cocotb:
+    """Of cocotb's runners: nothing but what is asked for decides, whatever the environment holds."""
+
+    def _set_env_common(self):
+        libpython = find_libpython.find_libpython()
+        if libpython is None:
+            raise HayateError("--sim", "", "no shared libpython, which simulators load",
+                              needs.install_line("libpython"))
+        env = environment.simulation()
+        self.env |= env | {"PATH": os.pathsep.join([env["PATH"], str(cocotb_tools.config.libs_dir)]),
+                           "PYGPI_PYTHON_BIN": sys.executable,
+                           "GPI_USERS": f"{libpython};{cocotb_tools.config.pygpi_entry_point()}"}
+
+    def _get_sim_cmd_prefix(self):
+        return []
+
+    def _get_sim_cmd_suffix(self):
+        return []
+
+
+class _IcarusTest(_Cocotb, Icarus):
+    """Runs what Icarus has built."""
+
+
+class _VerilatorTest(_Cocotb, Verilator):
+    """Runs what Verilator has built."""
+
+
+class _Build(_Cocotb):
+    """Builds with the commands in a process group of their own, their output in a log file, and nothing of the caller's
+    environment.
+    """
+
+    def build(self, sources, top: str, directory: Path, timescale, waves: bool):
+        """Build module `top` of `sources` in `directory`, which is there. Raises CommandFailed."""
+        self.build_dir = self.cwd = directory
+        self.hdl_toplevel, self.timescale, self.waves, self.always = top, timescale, waves, True
+        self.includes, self.defines, self.parameters = [], {}, {}
+        self._set_sources(sources)
+        for assign in (self._set_verilog_sources, self._set_vhdl_sources, self._set_build_args):
+            assign([])
+        self.env = environment.clean()
+        self._execute_cmds(self._build_command(), cwd=directory)
 
     def _execute_cmds(self, cmds, cwd, stdout=None):
         for command in cmds:
@@ -52,7 +98,7 @@ class _Quiet:
         """Called ahead of each command."""
 
 
-class PlainIcarus(_Quiet, Icarus):
+class PlainIcarus(_Build, Icarus):
     """Icarus with its log in a file."""
 
     def __init__(self, tool, output: Path):
@@ -64,7 +110,7 @@ class PlainIcarus(_Quiet, Icarus):
         """Nothing but the compiled design is left by Icarus."""
 
 
-class FastVerilator(_Quiet, Verilator):
+class FastVerilator(_Build, Verilator):
     """Verilator without `--public-flat-rw`: only the top-level ports stay visible, which is several times as fast.
 
     The run-time library and its headers, the same for every design, are compiled once per tool and flags and kept beside the builds.
@@ -155,7 +201,7 @@ def _keep(staging: Path, kept: Path):
 
 def test_command(build, module: str, directory: Path, results: Path, seed, waves, plusargs=()):
     """The command and the environment that run cocotb module `module` on `build`."""
-    runner = Verilator() if build.sim == "verilator" else Icarus()
+    runner = _VerilatorTest() if build.sim == "verilator" else _IcarusTest()
     runner.build_dir = build.directory
     runner.test_dir = directory
     runner.sim_hdl_toplevel = build.top
@@ -166,18 +212,16 @@ def test_command(build, module: str, directory: Path, results: Path, seed, waves
     if waves and build.sim == "icarus":
         runner.plusargs += [f"+dumpfile_path={directory / build.wave_file}"]
     runner._set_env_test()
-    environment = runner.env | _LIGHT | {"COCOTB_RESULTS_FILE": str(results), "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    variables = runner.env | _LIGHT | {"COCOTB_RESULTS_FILE": str(results)}
     # A program built in another environment, or in this one before it moved, looks for the libraries where they were.
     search = "DYLD_LIBRARY_PATH" if sys.platform == "darwin" else "LD_LIBRARY_PATH"
-    environment[search] = os.pathsep.join(filter(None, (str(config.libs_dir), environment.get(search))))
-    for variable in ("WAVES", "GUI", "COCOTB_TEST_FILTER", "COCOTB_TESTCASE"):
-        environment.pop(variable, None)  # what the caller's shell says must not change what runs
+    variables[search] = os.pathsep.join(filter(None, (str(cocotb_tools.config.libs_dir), variables.get(search))))
     if seed is not None:
-        environment["COCOTB_RANDOM_SEED"] = str(seed)
+        variables["COCOTB_RANDOM_SEED"] = str(seed)
     (command,) = runner._test_command()
     if {"-fst", "-vcd"} & set(plusargs):  # the design records by itself; cocotb would have Icarus suppress that
         command = [part for part in command if part != "-none"]
-    return command, environment
+    return command, variables
 
 
 def judge(build, status: int, results: Path, log: str):

@@ -15,6 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from hayate.rtl.contract.errors import HayateError
+from hayate.verif.bench import environment
 from hayate.verif.bench.needs import install_line
 
 VERILATOR_OLDEST = (5, 36)  # what cocotb 2 asks for
@@ -56,7 +57,8 @@ class Tool:
 
 def _version(command: list[str]) -> str | None:
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=60, check=False,
+                              env=environment.clean())
     except (OSError, subprocess.TimeoutExpired):
         return None
     return (done.stdout or done.stderr).partition("\n")[0].strip() or None
@@ -116,7 +118,8 @@ def find(sim: str) -> Tool:
 def fst_headers() -> bool:
     """True when the C++ compiler sees zlib and lz4: what FST waves need on Verilator."""
     probe = "#include <zlib.h>\n#include <lz4.h>\n"
-    done = subprocess.run(["g++", "-x", "c++", "-E", "-"], input=probe, text=True, capture_output=True, check=False)
+    done = subprocess.run(["g++", "-x", "c++", "-E", "-"], input=probe, text=True, capture_output=True, check=False,
+                          env=environment.clean())
     return done.returncode == 0
 
 

@@ -82,15 +82,18 @@ def test_waves(sim, builds, cli, tiny, work):
 
 
 class Program:
-    """A command in a process of its own, whose descendants can be told by a mark in their environment."""
+    """A command in a process of its own, whose descendants can be told by a mark in their environment (LC_: kept for
+    them).
+    """
 
     def __init__(self, *arguments):
         self.mark = uuid.uuid4().hex
         self.log = Path("log").resolve()
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "hayate.cli", *map(str, arguments)], env={**os.environ, "HAYATE_TEST_MARK": self.mark}, stdout=log,
-                stderr=subprocess.STDOUT, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+                [sys.executable, "-m", "hayate.cli", *map(str, arguments)], env={**os.environ,
+                                                                                 "LC_HAYATE_TEST_MARK": self.mark},
+                stdout=log, stderr=subprocess.STDOUT, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
 
     def alive(self):
         """Ids of the program and its descendants."""

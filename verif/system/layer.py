@@ -5,7 +5,6 @@ start, and so are K and V of the context: no prompt is run, its slots are put in
 """
 
 import json
-import tempfile
 from pathlib import Path
 
 from hayate.compiler.place import place
@@ -75,7 +74,7 @@ def measure(image, config, *, context, widths, real=None, say, root=None, timeou
     last tile, by `Counter`'s name, over pass and the few cycles around it. Raises HayateError where the model does not fit;
     AssertionError when more flits waited at a twin than there is room for, or a memory error was seen.
     """
-    from hayate.verif.bench import runner
+    from hayate.verif.bench import folders, runner
 
     last = config.tiles - 1
     real = (last,) if real is None else tuple(real)
@@ -88,8 +87,7 @@ def measure(image, config, *, context, widths, real=None, say, root=None, timeou
     request = {"loads": loads(placement), "gap": GAP,
                "commits": [control(PassWord.COMMIT, data=at << 20 | at << 36) for at in range(first)],
                "passes": [pass_flits(image.model["vocab"], context, first, n) for n in widths], "tiles": config.tiles}
-    with tempfile.TemporaryDirectory(prefix="hayate-") as folder, say(f"simulating passes of {', '.join(map(str, widths))} positions"):
-        folder = Path(folder)
+    with folders.scratch() as folder, say(f"simulating passes of {', '.join(map(str, widths))} positions"):
         (folder / "request.json").write_text(json.dumps(request))
         runner.run(built, "hayate.verif.system.layer_run", directory=folder / "run", log=folder / "log", timeout=timeout,
                    env={"HAYATE_REQUEST": str(folder / "request.json")})
