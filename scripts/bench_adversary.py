@@ -11,19 +11,17 @@ from rich.table import Table
 from hayate.compiler.cost import draft_cost, pass_costs
 from hayate.compiler.shares import Geometry
 from hayate.compiler.usage import require_formats
-from hayate.rtl.contract.errors import HayateError
 from hayate.verif.golden.conductor.draft import require_drafter
 from hayate.verif.golden.conductor.generate import check_request
 from hayate.verif.golden.conductor.generate import generate as golden
 from hayate.verif.golden.conductor.governor import Governor
 
 from . import models, prompts
-from .bench_setup import opened
+from .bench_setup import opened, require_tokens
 from .output import write_json
 from .progress import Steps
 
 DRAFTERS = ("ngram", "nested")
-TOKENS = 8  # at least, so that there is something to draft
 
 
 def measure(image, config, prompt, tokens, precision, sim="verilator", say=None, root=None):
@@ -60,8 +58,7 @@ def measure(image, config, prompt, tokens, precision, sim="verilator", say=None,
 
 def run(model, config, overrides, tokens, precision, sim, json):
     """Measure with a prompt of one token, print the table and write the JSON: what `measure` returns, and `setup`. Raises HayateError."""
-    if tokens < TOKENS:
-        raise HayateError("--tokens", "", f"{tokens} is not at least {TOKENS}", "leave the option out for its default")
+    require_tokens(tokens)
     image, sizes, people, say = opened(model, config, overrides, json)
     prompt = models.Text(image).encode(prompts.load(1)[0])[:1]
     check_request(image, [*prompt, *[0] * (tokens - 1)], tokens, Geometry.of(image.model, sizes).slots, sizes.lanes)

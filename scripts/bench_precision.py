@@ -19,7 +19,7 @@ from hayate.rtl.contract.precision import GROUPS, Format, hi_pitch, plane_words,
 from hayate.verif.golden.conductor.generate import generate as golden
 
 from .generate import matches
-from .output import require_writable, write_json
+from .output import require_outputs, toml, write_json
 from .progress import Steps, console
 
 FETCHED, GATHER = 6, 0
@@ -81,7 +81,7 @@ def report(config, k, rows, group, sim, json):
         raise HayateError("--k", "", f"{k} is not a multiple of 4 from 4 to {4 * STAGE_MAX}", "use 4096")
     if rows < 1:
         raise HayateError("--rows", "", f"{rows} is not at least 1", "use 64")
-    require_writable(json, "--json")
+    require_outputs([("--json", json)], [toml(config)])
     people = console(json)
     cycles = run(config, k=k, rows_per_bank=rows, group=group, sim=sim, say=Steps(people))
     table = Table("format", "cycles (simulated)", "of FP16's, x 16", "words a row, x 16 / FP16's", title_justify="left", box=None,

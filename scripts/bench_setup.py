@@ -1,15 +1,26 @@
 """What the benches on the simulated chip begin with."""
 
 from hayate.rtl.contract.config import load_config
+from hayate.rtl.contract.errors import HayateError
 
 from . import models
-from .output import require_writable
+from .output import require_outputs, toml
 from .progress import Steps, console
+
+TOKENS = 8  # at least, so that there is something to draft from
+TOKENS_MAX = (1 << 16) - 1  # what the register TOKEN_LIMIT holds
+
+
+def require_tokens(tokens):
+    """Raise HayateError unless so many tokens are enough to draft from, and what a machine can be asked for."""
+    if not TOKENS <= tokens <= TOKENS_MAX:
+        bound = f"at least {TOKENS}" if tokens < TOKENS else f"at most {TOKENS_MAX}"
+        raise HayateError("--tokens", "", f"{tokens} is not {bound}", "leave the option out for its default")
 
 
 def opened(model, config, overrides, json):
     """(image, `Config`, console for people, `Steps`) of a bench that writes its result to `json`. Raises HayateError."""
-    require_writable(json, "--json")
+    require_outputs([("--json", json)], [models.find(model), toml(config)])
     sizes = load_config(config, overrides)
     people = console(json)
     say = Steps(people)

@@ -23,7 +23,8 @@ from hayate.verif.golden.conductor.governor import PRECISIONS, Governor
 from hayate.verif.golden.conductor.sample import inverse
 
 from . import models, prompts
-from .output import require_writable, write_json
+from .bench_setup import require_tokens
+from .output import require_outputs, toml, write_json
 from .pool import spread
 from .progress import Steps, console
 
@@ -36,7 +37,6 @@ DRAFTERS = {
     "draft": {"speculate": "draft"},
 }
 SEED = 1  # of what is sampled
-TOKENS = 8  # at least, so that there is something to draft from
 LOOP = 8  # tokens at the end, and two rounds of it, that a loop must have
 
 
@@ -128,9 +128,8 @@ def run(model, draft, config, overrides, count, tokens, precisions, temperatures
         inverse(scale)
     if jobs < 1:
         raise HayateError("--jobs", "", f"{jobs} is not at least 1", "leave the option out for its default")
-    if tokens < TOKENS:
-        raise HayateError("--tokens", "", f"{tokens} is not at least {TOKENS}", "leave the option out for its default")
-    require_writable(json, "--json")
+    require_tokens(tokens)
+    require_outputs([("--json", json)], [models.find(model), models.find(draft, "--draft"), toml(config)])
     texts = prompts.load(count)
     sizes = load_config(config, overrides)
     people = console(json)

@@ -11,7 +11,7 @@ from hayate.rtl.contract.errors import HayateError
 from hayate.verif.golden.conductor.generate import check_request
 
 from . import models
-from .bench_setup import opened
+from .bench_setup import opened, require_tokens
 from .output import write_json
 from .progress import Steps
 
@@ -74,6 +74,7 @@ def run(model, config, overrides, tokens, precisions, sim, json):
     for name in names:
         if name not in ("fp16", "int8", "int4"):
             raise HayateError("--precision", "", f"{name!r} is not known", "use some of fp16,int8,int4")
+    require_tokens(tokens)
     image, sizes, people, say = opened(model, config, overrides, json)
     prompt = models.Text(image).encode(TEXT)
     check_request(image, [*prompt, *[0] * tokens], tokens, Geometry.of(image.model, sizes).slots, sizes.lanes)

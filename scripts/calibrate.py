@@ -1,5 +1,7 @@
 """`hayate calibrate`: measure a checkpoint's sensitivities and write them beside its weights."""
 
+import json
+
 from rich.table import Table
 
 from hayate.compiler.calibrate import NAME, calibrate, document, split
@@ -8,7 +10,7 @@ from hayate.rtl.contract.errors import HayateError
 from hayate.rtl.contract.precision import GROUPS
 
 from . import corpus, models
-from .output import require_writable, write_json
+from .output import require_outputs, write_texts
 from .progress import Steps, console
 
 
@@ -21,7 +23,7 @@ def run(model, text, tokens, group, output):
         raise HayateError("--tokens", "", f"{tokens} tokens measure nothing", "give a few thousand")
     checkpoint = Checkpoint(path)
     output = output or path / NAME
-    require_writable(output, "-o")
+    require_outputs([("-o", output)], [path, text], own=[NAME])
     content = corpus.read(text) if text else corpus.training_side()
     if checkpoint.tokenizer is None:
         raise HayateError(path, "", "the model has no tokenizer", "add tokenizer.json to the folder")
@@ -36,7 +38,7 @@ def run(model, text, tokens, group, output):
         steps.note(f"{name} {source[name]}")
     with steps("measuring"):
         found = calibrate(checkpoint, windows, group, steps.note)
-    write_json(document(checkpoint, windows, group, found, source), output)
+    write_texts({output: json.dumps(document(checkpoint, windows, group, found, source), indent=1) + "\n"}, "-o")
     people.print(table(found))
     print(output)
 

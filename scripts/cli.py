@@ -1,16 +1,22 @@
 """The `hayate` command line. Each command's work is in a module of its own; here are the options and their defaults."""
 
+# ruff: noqa: E402
+
 import os
 import sys
-import warnings
+
+from hayate.verif.foreign import python_path
+
+sys.path[:] = python_path()  # ahead of all other imports
+
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from hayate import environment, interrupt
+from hayate import environment, interrupt, streams
 from hayate.bench import app as bench_app
-from hayate.rtl.contract.errors import HayateError, HayateWarning
+from hayate.rtl.contract.errors import HayateError
 from hayate.version import __version__
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False,
@@ -92,7 +98,8 @@ def compile_(
     """Compile a checkpoint to an image, and report where a configuration would place it."""
     from hayate import show
 
-    show.compile_(model, output, config, set_, json, planes=planes, group=group, fp16=int(fp16) if fp16.isdecimal() else fp16,
+    show.compile_(model, output, config, set_, json, planes=planes, group=group,
+                  fp16=int(fp16) if fp16.isdecimal() and len(fp16) < 20 else fp16,
                   calibration=None if calibration else False, draft=draft)
 
 
@@ -168,7 +175,8 @@ def generate(
     from hayate.generate import Request
     from hayate.generate import generate as run
 
-    request = Request(prompt=prompt, prompt_ids=prompt_ids, model=model, tokens=tokens, backend=backend, config=config,
+    request = Request(prompt=streams.utf8(prompt), prompt_ids=prompt_ids, model=model, tokens=tokens, backend=backend,
+                      config=config,
                       overrides=tuple(set_), sim=sim, waves=waves, wave_window=wave_window, ignore_eos=ignore_eos, check=check,
                       precision=precision, quality=quality, pins=tuple(pin), speculate=speculate, draft=draft,
                       control=draft_control, temperature=temperature, seed=seed, min_p=min_p, top_k=top_k)
@@ -186,50 +194,63 @@ def demo(
     raise typer.Exit(run(model, tokens))
 
 
-def _say_warnings():
-    """Have every `HayateWarning` printed as one line on standard error, alone on it even where a spinner turns."""
-    others = warnings.showwarning
+def _run():
+    """Run the command of the arguments; the exit code. Raises what `main` turns into a line."""
+    try:
+        os.getcwd()
+    except OSError:
+        raise HayateError("current folder", "", "is not there any more", "change to one that is") from None
+    try:
+        app()
+    except SystemExit as e:
+        streams.finish()
+        return e.code
+    return 0
 
-    def show(message, category, *rest, **named):
-        if not issubclass(category, HayateWarning):
-            others(message, category, *rest, **named)
-            return
-        print(("\r\x1b[2K" if sys.stderr.isatty() else "") + f"hayate: {message}", file=sys.stderr)
 
-    warnings.simplefilter("always", HayateWarning)
-    warnings.showwarning = show
+def _report(error):
+    """Say what ended the command; its exit code."""
+    if isinstance(error, HayateError):
+        print(f"hayate: {streams.line(str(error))}", file=sys.stderr)
+        return error.exit_code
+    if isinstance(error, interrupt.Interrupted):
+        interrupt.end_children()
+        print("hayate: interrupted", file=sys.stderr)
+        return 128 + error.number
+    if isinstance(error, BrokenPipeError):
+        return 1
+    if isinstance(error, OSError):
+        where = error.filename or "a file"
+        print(f"hayate: {streams.line(str(where))}: {streams.line(error.strerror or str(error))}", file=sys.stderr)
+        return HayateError.exit_code
+    from hayate.verif.bench.tools import SimulationError
+
+    tail = error.log.splitlines()[-40:] if isinstance(error, SimulationError) else []
+    print("\n".join([*tail, f"hayate: {error}"]), file=sys.stderr)
+    return 1
 
 
 def main():
-    """Entry point. Bad input ends in one line and exit code 2, Ctrl-C in 130, SIGTERM in 143, SIGHUP in 129,
-    a failed simulation in 1.
+    """Entry point. Bad input, and what the machine refuses to read or write, end in one line and exit code 2, Ctrl-C in
+    130, SIGTERM in 143, SIGHUP in 129, a failed simulation in 1.
     """
     # The golden model's matrix products are small: a pool of threads costs them more than it brings, several-fold on a busy machine. Numpy
     # reads this when it is imported, so it must be set before any command is.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    _say_warnings()
+    streams.prepare()
+    streams.show_warnings()
     try:
         with interrupt.raised():
             environment.require_own()
-            app()
-    except HayateError as e:
-        print(f"hayate: {e}", file=sys.stderr)
-        sys.exit(e.exit_code)
-    except interrupt.Interrupted as e:
-        interrupt.end_children()
-        print("hayate: interrupted", file=sys.stderr)
-        sys.exit(128 + e.number)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains when it flushes
-        sys.exit(1)
+            code = _run()
+    except (HayateError, OSError, interrupt.Interrupted) as e:
+        code = _report(e)
     except RuntimeError as e:
         if type(e).__name__ not in ("BuildError", "SimulationError"):
             raise
-        from hayate.verif.bench.tools import SimulationError
-
-        tail = e.log.splitlines()[-40:] if isinstance(e, SimulationError) else []
-        print("\n".join([*tail, f"hayate: {e}"]), file=sys.stderr)
-        sys.exit(1)
+        code = _report(e)
+    streams.settle()
+    sys.exit(code)
 
 
 if __name__ == "__main__":

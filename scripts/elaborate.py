@@ -5,7 +5,7 @@ from importlib.util import find_spec
 
 from hayate.rtl.contract.errors import HayateError
 
-from .output import require_writable, write_texts
+from .output import require_outputs, write_texts
 from .progress import Steps
 from .verilog_names import require_prefix
 
@@ -19,8 +19,7 @@ def elaborate(config, output, prefix="hayate", say=Steps()):  # noqa: B008
         raise HayateError("-o", "", f"{str(output)!r} does not end in .v", "name the Verilog file, such as build/hayate.v")
     require_prefix(prefix)
     paths = [output, output.with_suffix(".json"), output.with_suffix(".h")]
-    for path in paths:
-        require_writable(path, "-o")
+    require_outputs([("-o", path) for path in paths])
     if find_spec("amaranth") is None:
         raise HayateError("elaborate", "", "the Python package amaranth is not installed", "pip install 'hayate[sim]'")
     from hayate.rtl.emit import emit

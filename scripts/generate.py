@@ -23,7 +23,7 @@ from hayate.verif.golden.conductor.sample import inverse, require_filters, requi
 from hayate.verif.golden.tile.saturation import same_count
 
 from . import models
-from .output import require_writable, write_json
+from .output import require_outputs, toml, write_json
 from .progress import Steps, console
 from .saturation import saturation_report, warning
 from .summary import closing_table
@@ -105,10 +105,9 @@ def _check_options(request, json):
             raise HayateError("--waves", "", "the golden backend has no waveforms", "use --backend rtl")
         if Path(request.waves).suffix not in (".fst", ".vcd"):
             raise HayateError("--waves", "", f"{str(request.waves)!r} ends in neither .fst nor .vcd", "name the file by its format")
-        require_writable(request.waves, "--waves")
     elif request.wave_window:
         raise HayateError("--wave-window", "", "given without --waves", "say where the waveforms go: --waves build/waves.fst")
-    require_writable(json, "--json")
+    require_outputs([("--waves", request.waves), ("--json", json)])
 
 
 def _prompt_ids(request):
@@ -117,6 +116,10 @@ def _prompt_ids(request):
         raise HayateError("--prompt-ids", "", "given together with a text prompt", "give one of them")
     if not request.prompt_ids and not request.prompt:
         raise HayateError("prompt", "", "it is empty", 'write one, such as: hayate generate "def main():"')
+    try:
+        request.prompt.encode()
+    except UnicodeEncodeError:
+        raise HayateError("prompt", "", "it is not UTF-8", "write it in UTF-8, or give --prompt-ids") from None
     try:
         return [int(part) for part in request.prompt_ids.split(",")] if request.prompt_ids else None
     except ValueError:
@@ -189,6 +192,8 @@ def generate(request, json=""):
     say = Steps(people)
     prompt = _prompt_ids(request)
     path = models.find(request.model)
+    drafter = models.find(request.draft, "--draft") if request.draft else None
+    require_outputs([("--waves", request.waves), ("--json", json)], [path, drafter, toml(request.config)])
     with say(f"{'compiling' if path.is_dir() else 'reading'} {request.model}"):
         image = models.load(path, request.draft)
     text = models.Text(image)

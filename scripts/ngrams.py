@@ -10,7 +10,7 @@ from hayate.rtl.contract.errors import HayateError
 from hayate.verif.golden.conductor.ngram import base_key
 
 from . import corpus, models
-from .output import require_writable, write_texts
+from .output import require_outputs, write_texts
 from .progress import Steps, console
 
 
@@ -21,7 +21,7 @@ def run(model, text, files, output):
         raise HayateError("--files", "", f"{files} files have no text", "give some hundred")
     checkpoint = Checkpoint(path)
     output = output or path / NAME
-    require_writable(output, "-o")
+    require_outputs([("-o", output)], [path, text], own=[NAME])
     if checkpoint.tokenizer is None:
         raise HayateError(path, "", "the model has no tokenizer", "add tokenizer.json to the folder")
     if text:

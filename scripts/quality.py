@@ -19,7 +19,7 @@ from hayate.verif.golden.conductor.governor import Governor
 from hayate.verif.golden.tile.sequencer import Tile
 
 from . import corpus, models
-from .output import require_writable, write_json
+from .output import require_outputs, write_json
 from .pool import spread
 from .progress import Steps, console
 
@@ -34,7 +34,7 @@ def run(model, tokens, knobs, jobs, json):
     for option, value in (("--tokens", tokens), ("--jobs", jobs)):
         if value < 1:
             raise HayateError(option, "", f"{value} is not at least 1", "leave the option out for its default")
-    require_writable(json, "--json")
+    require_outputs([("--json", json)], [models.find(model)])
     people = console(json)
     steps = Steps(people)
     with steps("compiling"):

@@ -2,7 +2,6 @@
 
 import _thread
 import json
-import tempfile
 import threading
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from hayate.verif.golden.conductor.generate import require_end
 from hayate.verif.golden.conductor.governor import QUALITY, Governor, knob_of, table
 from hayate.verif.golden.conductor.sample import inverse, log_share, require_filters, require_seed
 
+from .output import require_writable
 from .progress import Steps
 from .rtl_request import draft_registers, governed, requests
 
@@ -109,13 +109,15 @@ def build(config, *, sim="verilator", waves="", say=Steps(), root=None, optimize
         if find_spec(module) is None:
             raise HayateError("--backend rtl", "", f"the Python package {package} is not installed",
                               "pip install 'hayate[sim]', or use --backend golden")
-    from hayate.verif.bench import runner, tools
+    from hayate.verif.bench import folders, runner, tools
     from hayate.verif.bench.convert import ports
     from hayate.verif.system.sim_top import sim_top
 
     tools.find(sim)
     optimize = optimize or ("-O0" if config.tiles * config.banks * config.lanes <= SMALL else "-O1")
     root = runner.default_root() if root is None else Path(root)
+    if sim == "verilator":
+        folders.require_name(root)
     chip = chip_text(config, root / "text", say)
     top = ("`define HAYATE_WAVES\n" if waves else "") + sim_top(config, ports(chip, "hayate"))
     with say(f"building the {sim} simulation"):
@@ -164,11 +166,10 @@ def generate_rtl(image, config, prompt, tokens, *, sim="verilator", waves=None, 
     placement = place(image, config, {n: f for n, f in fixed.items() if image.descriptor(n)[1].planes} if fixed else None,
                       filters=min_p is not None or top_k is not None)
     built = build(config, sim=sim, waves=Path(waves).suffix[1:] if waves else "", say=say, root=root, optimize=optimize)
-    from hayate.verif.bench import runner
+    from hayate.verif.bench import folders, runner
 
-    with tempfile.TemporaryDirectory(prefix="hayate-") as folder, ExitStack() as loading:
+    with folders.scratch() as folder, ExitStack() as loading:
         loading.enter_context(say("starting the simulation and loading the model"))
-        folder = Path(folder)
         words, registers = requests(placement, prompt, tokens, end, all_logits, load, knob, draft,
                                     scale if temperature else None, seed, log_share(min_p), top_k or 0)
         np.save(folder / "loads.npy", words)
@@ -213,6 +214,7 @@ def _waves(path, built, window, say):
     if path.suffix == ".fst" and built.waves == "vcd":
         path = path.with_suffix(".vcd")
         say.note(f"waveforms go to {path}: FST needs the zlib and lz4 headers (see hayate doctor)")
+    require_writable(path, "--waves", plain=True)
     path.parent.mkdir(parents=True, exist_ok=True)
     limits = [f"+hayate_wave_first={window[0]}", f"+hayate_wave_last={window[1]}"] if window else []
     form = [f"-{path.suffix[1:]}"] if built.sim == "icarus" else []

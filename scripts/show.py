@@ -6,13 +6,14 @@ from hayate.rtl.contract.config import load_config
 from hayate.rtl.contract.errors import HayateError
 
 from . import models
-from .output import require_writable, write_json
+from .output import require_outputs, toml, write_image, write_json
 from .progress import console
 
 
 def config(source, overrides, json):
     """Print a configuration as a table, or write it as JSON."""
     c = load_config(source, overrides)
+    require_outputs([("--json", json)], [toml(source)])
     if json:
         write_json({**c.to_dict(), "bytes_total": c.bytes_total, "context": c.context}, json)
         if json == "-":
@@ -41,15 +42,14 @@ def compile_(model, output, source, overrides, json, draft="", **options):
     path = models.find(model)
     if not path.is_dir():
         raise HayateError(path, "", "not a model directory", "give the Hugging Face directory that holds config.json")
-    require_writable(output, "-o")
-    require_writable(json, "--json")
+    drafter = models.find(draft, "--draft") if draft else None
+    require_outputs([("-o", output), ("--json", json)], [path, drafter, toml(source)])
     image = models.with_draft(compile_model(path, **options), draft)
     found = report(image, c)
     people = console(json)
     people.print(render(found))
     place(image, c)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    image.save(output)
+    write_image(image, output, "-o")
     if json:
         write_json(found, json)
     people.print(str(output), markup=False)
