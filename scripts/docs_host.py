@@ -16,6 +16,7 @@ PARTS = {
     "constants": "list, initial content of vector memory",
     "notes": "object, what the compiler has to tell; a loader does not need it",
     "draft": "object with the parts from `model` on; only where there is a draft model",
+    "digest": "64 hexadecimal digits of a sha256, see below",
 }
 #: The context that the base table's hash is shown on: older and newer token, and the token that follows.
 EXAMPLE = (300, 1717, 42)
@@ -55,7 +56,7 @@ def refusals():
 
 
 def image_parts():
-    keys = ("format", "version", "contract", *image.PARTS, "draft")
+    keys = ("format", "version", "contract", *image.PARTS, "draft", "digest")
     return table(("key", "value"), [(f"`{key}`", PARTS[key]) for key in keys])
 
 

@@ -201,7 +201,7 @@ class Image:
                 raise HayateError(path, name, f"type {file.dtype(name)} does not belong in an image", "compile the model again")
         tensors = {name: file.tensor(name) for name in file.names}
         parts = {k: v for k, v in meta.items() if k in (*PARTS, "draft")}
-        whole = meta.get("digest") in (None, _digest(parts, tensors))
+        whole = meta.get("digest") == _digest(parts, tensors)
         damaged = HayateError(path, "", "damaged: what it holds is not what was written", "compile the model again")
         part = ""
         try:
@@ -235,12 +235,17 @@ class Image:
 
 
 def _digest(parts, tensors):
-    """sha256 over the JSON of an image's parts and over its tensors, by name; images of before it was there have none.
+    """sha256 over the texts of an image's parts, then over its tensors, each in the order of their names, with what it
+    is and how long ahead of it.
     """
-    found = hashlib.sha256(json.dumps(parts, sort_keys=True).encode())
+    found = hashlib.sha256()
+    for name in sorted(parts):
+        text = parts[name].encode()
+        found.update(f"{name} {len(text)}\n".encode() + text)
     for name in sorted(tensors):
         array = np.ascontiguousarray(tensors[name])
-        found.update(f"{name} {array.dtype.str[1:]} {array.shape}".encode() + array.tobytes())
+        size = "x".join(map(str, array.shape))
+        found.update(f"{name} {array.dtype.itemsize} {size}\n".encode() + array.tobytes())
     return found.hexdigest()
 
 

@@ -1,5 +1,6 @@
 """A loader that knows docs/loading.md and nothing of the compiler: it evaluates the page's formulas and tables."""
 
+import hashlib
 import json
 import math
 import re
@@ -49,13 +50,19 @@ def read_image(path):
     length = int.from_bytes(raw[:8], "little")
     header = json.loads(raw[8:8 + length])
     meta = header.pop("__metadata__")
-    texts = ("format", "version", "contract")
+    texts = ("format", "version", "contract", "digest")
+    digest = hashlib.sha256()
+    for key in sorted(set(meta) - set(texts)):
+        digest.update(f"{key} {len(meta[key].encode())}\n".encode() + meta[key].encode())
     parts = {key: value if key in texts else json.loads(value) for key, value in meta.items()}
     tensors = {}
-    for name, entry in header.items():
+    for name, entry in sorted(header.items()):
         begin, end = entry["data_offsets"]
         data = raw[8 + length + begin:8 + length + end]
         tensors[name] = np.frombuffer(data, DTYPES[entry["dtype"]]).reshape(entry["shape"])
+        size = "x".join(map(str, entry["shape"]))
+        digest.update(f"{name} {tensors[name].itemsize} {size}\n".encode() + data)
+    assert parts["digest"] == digest.hexdigest()
     return parts, tensors
 
 
