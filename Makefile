@@ -9,6 +9,9 @@ BIN := .venv/bin
 WORKERS ?= 2
 PYTEST := $(BIN)/pytest -n $(WORKERS) --dist worksteal
 
+# What a user's shell has for other programs of Python must not find its way in here.
+unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP
+
 .PHONY: help demo test nightly synth lint doctor clean distclean lock requirements
 
 help:
