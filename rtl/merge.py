@@ -46,6 +46,8 @@ def merge_identical(text: str) -> str:
         kept = {name: m for name, m in kept.items() if name not in names}
         for module in kept.values():
             module.body = _INSTANCE.sub(partial(_of_module, names), module.body)
+    for module in kept.values():
+        module.body = _INSTANCE.sub(partial(_with_all_pins, kept), module.body)
 
     def write(match):
         module = kept.get(match[1])
@@ -60,6 +62,17 @@ def merge_identical(text: str) -> str:
 def _of_module(names, instance):
     """The instance, of the module that `names` has for its own."""
     return f"  {names.get(instance[1], instance[1])}  {instance[2]}(\n{instance[3]}  );\n"
+
+
+def _with_all_pins(kept, instance):
+    """The instance, with an open pin for every output that it does not use."""
+    child, lines = kept.get(instance[1]), instance[3].splitlines(keepends=True)
+    used = {_PIN.search(line)[1].strip() for line in lines}
+    if child is None or used.issuperset(child.ports):
+        return instance[0]
+    outputs = map(_name, _OUTPUT.findall(child.body))
+    lines += [f"    .{port}{' ' * port.startswith(chr(92))}()\n" for port in outputs if port not in used]
+    return f"  {instance[1]}  {instance[2]}(\n{_commas(sorted(lines))}  );\n"
 
 
 def _number_locally(modules):

@@ -7,10 +7,14 @@ import sys
 import tempfile
 from contextlib import ExitStack, contextmanager
 
+from .widths import equal_widths
+
 _ESCAPED = re.compile(r"\\(\S+) ")
 _MODULE = re.compile(r"^module\s+(\\\S+ |\w+)", re.MULTILINE)
 _TRIGGER = re.compile(r"^  reg (\\\$auto\$verilog_backend\S+) +(?:\[[\d:]+\] )?= 0;$", re.MULTILINE)
 _BARE = re.compile(r"^( *)always @\*\n\s+(\S[^\n]*;)\n", re.MULTILINE)
+_NOT = re.compile(r"^(  assign [^\n]* = )! (?=[^\n]*;$)", re.MULTILINE)
+_REPEATED = re.compile(r"((?:\\\S+ |\w+ ?)\[\d+\])(?:, \1){2,}")
 _MODULE_TEXT = re.compile(r"^module\b.*?^endmodule", re.MULTILINE | re.DOTALL)
 
 
@@ -22,11 +26,14 @@ def verilog(component, name: str = "top") -> str:
     component: a `wiring.Component`; its ports become the ports of the top module, members joined with `__`.
     name: the top module's name and the prefix of every other: the submodule at `a.b` becomes `NAME_a_b`.
     """
-    from amaranth.back import verilog as backend  # a program that only reads Verilog needs no Amaranth
+    from amaranth.back import rtlil  # a program that only reads Verilog needs no Amaranth
+    from amaranth.back import verilog as backend
 
     with _uncollected(), _yosys():
-        text = backend.convert(component, name=name, emit_src=False, strip_internal_attrs=True)
-    return settle(plain_names(text))
+        text = equal_widths(rtlil.convert(component, name=name, emit_src=False))
+        # Amaranth's own way from RTLIL to Verilog has no public name; the release of Amaranth is pinned.
+        text = backend._convert_rtlil_text(text, strip_internal_attrs=True)
+    return settle(explicit(plain_names(text)))
 
 
 @contextmanager
@@ -67,6 +74,25 @@ def _yosys():
                 os.environ.pop(name)
                 if value is not None:
                     os.environ[name] = value
+
+
+def explicit(text: str) -> str:
+    """`text` that says in full what Yosys leaves to the rules of Verilog: tests of numbers for zero, and what a case does otherwise.
+
+    And in short what it says in full: a bit that is repeated, as in the extension of a sign.
+    """
+    lines, defaults = [], []  # of the cases around a line: whether they have a default, or need none
+    text = _REPEATED.sub(lambda m: f"{{{m[0].count(',') + 1}{{{m[1]}}}}}", _NOT.sub(r"\1~| ", text))
+    for line in text.split("\n"):
+        word = line.lstrip()
+        if word.startswith("casez ("):
+            defaults.append("full_case" in lines[-1])
+        elif word == "default:":
+            defaults[-1] = True
+        elif word == "endcase" and not defaults.pop():
+            lines.append(f"{line[:-len(word)]}  default: ;")
+        lines.append(line)
+    return "\n".join(lines)
 
 
 def settle(text: str) -> str:

@@ -68,6 +68,18 @@ def test_equal_modules_are_one():
     assert modules(merge_identical(text)) == ["row", "row_step_0", "row_step_0_add"]
 
 
+def test_outputs_that_an_instance_does_not_use_are_open_pins():
+    """Outputs only: an input that is not there stays a fault that tools see."""
+    one = "module one(a, q);\n  input a;\n  wire a;\n  output q;\n  wire q;\n  wire r;\n  assign q = a;\n  assign r = a;\nendmodule\n"
+    two = one.replace("one(a, q)", "two(a, q, r)").replace("  wire r;\n", "  output r;\n  wire r;\n")
+    top = ("module top(a);\n  input a;\n  wire a;\n  wire q;\n  one  first(\n    .a(a),\n    .q(q)\n  );\n"
+           "  two  second(\n    .a(a)\n  );\n  two  third(\n    .r(q)\n  );\nendmodule\n")
+    merged = merge_identical(one + two + top)
+    pins = dict(re.findall(r"^  one  (\w+)\(\n(.*?)^  \);$", merged, re.MULTILINE | re.DOTALL))
+    assert pins == {"first": "    .a(a),\n    .q(q),\n    .r()\n", "second": "    .a(a),\n    .q(),\n    .r()\n",
+                    "third": "    .q(),\n    .r(q)\n"}
+
+
 def test_different_modules_stay():
     merged = merge_identical(verilog(Row([3, 5, 3, 5]), "row"))
     assert modules(merged) == ["row", "row_step_0", "row_step_0_add", "row_step_1", "row_step_1_add"]

@@ -3,12 +3,12 @@
 //   en && !we in cycle t   rdata holds mem[addr] from cycle t + 2 on, until the next read's data takes its place
 //   en && we  in cycle t   mem[addr] holds wdata from cycle t + 1 on; a write leaves rdata alone
 //
-// There is no reset. Memory starts as zeros, which is a valid SECDED codeword; DEPTH words of WIDTH bits, addresses from DEPTH on
-// are outside the contract.
+// There is no reset. DEPTH words of WIDTH bits; addresses from DEPTH on are outside the contract.
 //
-// Simulation only: with +hayate_banks=DIR, each instance loads DIR/tile<T>_bank<B>.hex ($readmemh, one codeword a line, '@' addresses
-// allowed) at time zero. T and B are the numbers of the last "tile_<T>" and "bank_<B>" in the instance's path, 0 where there is none;
-// a file that cannot be opened ends the simulation. The path is what tells banks of identical tile modules apart.
+// In simulation memory starts as zeros, which is a valid SECDED codeword; with SYNTHESIS defined, this is a plain memory. And with
+// +hayate_banks=DIR, each instance loads DIR/tile<T>_bank<B>.hex ($readmemh, one codeword a line, '@' addresses allowed) at time zero.
+// T and B are the numbers of the last "tile_<T>" and "bank_<B>" in the instance's path, 0 where there is none; a file that cannot be
+// opened ends the simulation. The path is what tells banks of identical tile modules apart.
 module hayate_bank_macro #(
     parameter DEPTH = 1024,
     parameter WIDTH = 72,
@@ -23,7 +23,6 @@ module hayate_bank_macro #(
 );
     (* ram_style = "block" *) reg [WIDTH-1:0] mem[0:DEPTH-1];
     reg [WIDTH-1:0] array_out;
-    integer i;
 
     always @(posedge clk) begin
         if (en) begin
@@ -36,14 +35,12 @@ module hayate_bank_macro #(
 `ifndef SYNTHESIS
     reg [8*1024-1:0] directory;
     reg [8*1024-1:0] path;
-    reg [8*1200-1:0] file_name;
-    integer at, tile, bank, state, number, descriptor;
+    reg [8*1200-1:0] stem;  // the file's name but for its ending, which makes a string of it where a vector is none
+    integer i, at, tile, bank, state, number, descriptor;
     reg [7:0] c;
-`endif
 
     initial begin
         for (i = 0; i < DEPTH; i = i + 1) mem[i] = {WIDTH{1'b0}};
-`ifndef SYNTHESIS
         array_out = {WIDTH{1'b0}};
         rdata = {WIDTH{1'b0}};
         if ($value$plusargs("hayate_banks=%s", directory)) begin
@@ -66,15 +63,15 @@ module hayate_bank_macro #(
                     if (path[8*(at+1)+:32] == "bank") state = 2;
                 end
             end
-            $sformat(file_name, "%0s/tile%0d_bank%0d.hex", directory, tile, bank);
-            descriptor = $fopen(file_name, "r");
+            $sformat(stem, "%0s/tile%0d_bank%0d", directory, tile, bank);
+            descriptor = $fopen({stem, ".hex"}, "r");
             if (descriptor == 0) begin
-                $display("hayate_bank_macro: cannot open %0s (instance %m)", file_name);
+                $display("hayate_bank_macro: cannot open %0s.hex (instance %m)", stem);
                 $fatal;
             end
             $fclose(descriptor);
-            $readmemh(file_name, mem);
+            $readmemh({stem, ".hex"}, mem);
         end
-`endif
     end
+`endif
 endmodule
