@@ -38,10 +38,13 @@ def emit(config, prefix="hayate"):
     guard = f"{prefix.upper()}_BANK_MACRO"
     parts = [
         f"// {prefix}: a Hayate package, configuration {config.name}: {config.tiles} tiles of {config.banks} banks, M = {config.lanes}.\n"
-        f"// Contract {contract_hash()[:16]}. Submodules of equal content are one module, named after the first. Generated; do not edit.\n",
+        f"// Contract {contract_hash()[:16]}. Submodules of equal content are one module, named after the first. Generated; do not edit.\n"
+        "// No `timescale: nothing in here takes time, and the file may stand before and behind files that have one.\n"
+        "// verilator lint_save\n// verilator lint_off TIMESCALEMOD\n",
         f"`ifndef {guard}\n{macro_text().strip()}\n`endif\n",
         verilog(tile(config), f"{prefix}_tile"),
         verilog(Package(config, f"{prefix}_tile"), prefix),
+        "// verilator lint_restore\n",
     ]
     text = merge_identical("\n".join(parts)).replace(MACRO_MODULE, macro)
     return Emission(text, _description(config, prefix, macro, guard), _header(prefix))

@@ -67,11 +67,11 @@ def config_show(config: ConfigArgument = "demo", set_: SetOption = [], json: Jso
 def elaborate(
     config: ConfigOption = "demo",
     set_: SetOption = [],  # noqa: B006
-    output: Annotated[Path, typer.Option("-o", "--output", help="Verilog file; a .json and a .h of that name are written beside it.")
-                      ] = Path("build/hayate.v"),
+    output: Annotated[Path, typer.Option("-o", "--output", help="Verilog file; a .json, a .h and a .vlt of that name are written "
+                                         "beside it.")] = Path("build/hayate.v"),
     prefix: Annotated[str, typer.Option(help="First part of every module name.")] = "hayate",
 ):
-    """Write the chip as one self-contained Verilog file, with a JSON description and a C header of the register map."""
+    """Write the chip as one self-contained Verilog file, with a JSON description, a C header of the register map and lint waivers."""
     from hayate.elaborate import elaborate as run
     from hayate.progress import Steps, console
     from hayate.rtl.contract.config import load_config

@@ -23,6 +23,7 @@ from hayate.precision_figures import SECTIONS as PRECISION_SECTIONS
 from hayate.rtl.contract import flits, isa, regmap
 from hayate.rtl.contract.alu_ops import AluOp
 from hayate.rtl.contract.precision import Format
+from hayate.rtl.lint import WAIVED
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -179,13 +180,18 @@ def ports():
     return table(("ports (width, where it is not 1)", "direction"), rows)
 
 
+def lint():
+    """Warnings of the emitted Verilog that are waived."""
+    return table(("kind", "why it is waived"), WAIVED.items())
+
+
 SECTIONS = {
     "instructions": instructions, "operands": operands,
     "micro": lambda: layout("micro", isa.MICRO) + "\n\n" + "\n\n".join(members(e) for e in (isa.ASrc, isa.BSrc, isa.Mode, AluOp)),
     "descriptor": lambda: layout("descriptor", isa.DESCRIPTOR), "planes": lambda: layout("planes", isa.PLANES),
     "formats": lambda: members(Format), "csr": lambda: members(isa.Csr), "flits": flit_fields,
     "pass-words": lambda: members(isa.PassWord), "load-window": load_window,
-    "counters": lambda: members(isa.Counter), "ports": ports, **FIGURE_SECTIONS, **PRECISION_SECTIONS, **HOST_SECTIONS,
+    "counters": lambda: members(isa.Counter), "ports": ports, "lint": lint, **FIGURE_SECTIONS, **PRECISION_SECTIONS, **HOST_SECTIONS,
 }
 
 MARK = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end: \2 -->)", re.DOTALL)

@@ -17,7 +17,6 @@ from hayate.rtl.contract.isa import Counter
 from hayate.rtl.contract.regmap import REGISTERS
 from hayate.rtl.emit import emit
 from hayate.rtl_backend import chip_text
-from hayate.verif.bench import tools
 from hayate.verif.system.test_invariance import config
 
 SMALL = ("tiles=2", "banks=2", "lanes=1", "bank_depth=512")
@@ -103,25 +102,6 @@ def test_equal_blocks_are_one_module(pytestconfig):
         assert len([n for n in names if re.search(r"_pe_\d+$", n)]) == len([n for n in names if re.search(r"_alu_\d+$", n)]) == 1
         assert len(re.findall(r"^  hayate_tile_matrix_pe_0 +pe_\d", text, re.MULTILINE)) == banks
     assert len(defined(texts[0])) == len(defined(texts[1]))
-
-
-def test_tools_accept_the_file_alone(tmp_path):
-    """Verilator without a warning that points at a fault, Icarus too, and either with a bank macro from elsewhere."""
-    (tmp_path / "chip.v").write_text(emission().verilog)
-    macro = re.search(r"^module hayate_bank_macro.*?^endmodule\n", emission().verilog, re.MULTILINE | re.DOTALL)[0]
-    (tmp_path / "own.v").write_text(macro)
-    verilator = tools.find("verilator")
-    faults = ["LATCH", "MULTIDRIVEN", "UNOPTFLAT", "COMBDLY", "BLKSEQ", "PINMISSING", "IMPLICIT", "MODDUP", "CASEOVERLAP"]
-    lint = [str(verilator.path), "--lint-only", "--top-module", "hayate", *(f"-Werror-{w}" for w in faults), "-Wno-fatal"]
-    commands = [[*lint, "chip.v"], [*lint, "-DHAYATE_BANK_MACRO", "chip.v", "own.v"]]
-    if tools.find_icarus():
-        commands += [["iverilog", "-t", "null", "-s", "hayate", "chip.v"]]
-        commands += [["iverilog", "-t", "null", "-s", "hayate", "-DHAYATE_BANK_MACRO", "chip.v", "own.v"]]
-    for command in commands:
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-        assert done.returncode == 0, f"{command}\n{done.stderr[-3000:]}"
-    without = subprocess.run([*lint, "-DHAYATE_BANK_MACRO", "chip.v"], cwd=tmp_path, capture_output=True, text=True)
-    assert without.returncode != 0 and "hayate_bank_macro" in without.stderr
 
 
 def test_the_description_names_what_is_there():

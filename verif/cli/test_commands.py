@@ -13,6 +13,7 @@ from hayate.generate import ended, matches
 from hayate.rtl.contract.image import Image
 from hayate.rtl.contract.isa import Counter
 from hayate.rtl.emit import Emission
+from hayate.rtl.lint import waivers
 from hayate.rtl_backend import RtlResult
 from hayate.verif.bench import tools
 from hayate.verif.golden.conductor.loop import Generation
@@ -83,15 +84,15 @@ def test_an_existing_file_survives_a_failure(cli, tiny, work):
     assert (work / "m.hayate").read_text() == "mine" and len(list(work.iterdir())) == 1
 
 
-def test_elaborate_writes_three_files(cli, work, monkeypatch):
+def test_elaborate_writes_four_files(cli, work, monkeypatch):
     """Steps go to standard error, the names of the files to standard output."""
     made = Emission("module soc; endmodule\n", {"top": "soc"}, "/* C */\n")
     monkeypatch.setattr("hayate.rtl.emit.emit", lambda config, prefix: made if prefix == "soc" else None)
     outcome = cli("elaborate", "--config", "unit", "-o", "out/soc.v", "--prefix", "soc")
-    assert outcome.code == 0 and outcome.out.split() == ["out/soc.v", "out/soc.json", "out/soc.h"]
+    assert outcome.code == 0 and outcome.out.split() == ["out/soc.v", "out/soc.json", "out/soc.h", "out/soc.vlt"]
     assert outcome.err.startswith("elaborating configuration unit")
     written = {p.name: p.read_text() for p in (work / "out").iterdir()}
-    assert written == {"soc.v": made.verilog, "soc.json": '{\n "top": "soc"\n}\n', "soc.h": made.header}
+    assert written == {"soc.v": made.verilog, "soc.json": '{\n "top": "soc"\n}\n', "soc.h": made.header, "soc.vlt": waivers("soc.v")}
 
 
 def test_config_show(cli):
