@@ -14,7 +14,10 @@ FOLDERS = {"hayate.rtl": "rtl", "hayate.compiler": "compiler", "hayate.verif": "
 # Under verif/, only these run outside the checkout; the rest are tests and their helpers.
 SHIPPED = ("golden", "bench", "system")
 # Of these packages, only these modules do.
-ONLY = {"hayate.verif.system": {"__init__", "layer", "layer_run", "mirror", "rtl_run", "sim_top"}}
+ONLY = {
+    "hayate.verif": {"__init__", "foreign"},
+    "hayate.verif.system": {"__init__", "layer", "layer_run", "mirror", "rtl_run", "sim_top"},
+}
 # Of the rest, these modules do not: pytest's side of the benches, and what makes environment, documents and models.
 WITHOUT = {
     "hayate.verif.bench": {"inside", "plugin"},

@@ -274,5 +274,5 @@ FREE = {
 #: Words in capitals that are no names of the code's, in the pages for whoever writes a driver.
 CAPITALS = {
     "AWLEN", "AXI", "AXI4", "DEPTH", "DIR", "FIFO", "FIXED", "FP32", "FPGA", "INCR", "JSON", "MXINT8", "NAME", "OKAY",
-    "PREFIX_BANK_MACRO", "RAM", "RTL", "SECDED", "SLVERR", "WLAST", "WRAP",
+    "PREFIX_BANK_MACRO", "RAM", "RTL", "SECDED", "SLVERR", "SYNTHESIS", "WLAST", "WRAP",
 }
