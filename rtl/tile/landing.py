@@ -5,10 +5,10 @@ from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from ..contract.isa import MATRIX_AHEAD, ROUNDS_AHEAD
+from ..contract.isa import MATRIX_AHEAD
 
-#: GEMVs without rows that may wait at once: those of the rounds of a chunk, and as many as the matrix engine may be ahead.
-NO_ROWS_MOST = ROUNDS_AHEAD + MATRIX_AHEAD
+#: GEMVs without rows that may wait at once: as many as the matrix engine may be ahead, and one more.
+NO_ROWS_MOST = MATRIX_AHEAD + 1
 
 
 class LandingBuffer(wiring.Component):

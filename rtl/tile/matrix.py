@@ -39,7 +39,7 @@ class MatrixEngine(wiring.Component):
     waited for. The first row of a group comes ROW_LATENCY cycles after the group's last word issued, the others in the cycles that
     follow. A GEMV of R rows and W words, W by `precision.stream_words`, takes sum over groups of max(W, rows of the group before it)
     cycles, and stalls on top of it for want of landing rows; with `dual` each group counts twice, in FP16 and in INT8. A GEMV of no rows
-    or no words takes one cycle and gives no row; one of no rows strobes `no_rows` instead, in its turn.
+    or no words takes one cycle and gives no row; one of no rows of weights strobes `no_rows` instead, in its turn.
     KVW and FETCH: see `KvWriter` and `Fetcher`; what they wrote or left is seen by the next entry.
 
     Flits are taken as they come, one cycle after they are shown; a SYNC is counted after the data before it is readable.
@@ -58,7 +58,7 @@ class MatrixEngine(wiring.Component):
     rx_valid, rx: In. Flits for this tile: DATA for the activation buffer, SYNC, LOAD of banks (only while not `busy`); others are ignored.
     tx: Out stream of flits (FETCH).
     row_valid, row: Out. Finished rows in local row order, FP32 of each lane, no back-pressure.
-    no_rows: Out. A GEMV of no rows has had its turn: all entries before it are served, and their last words asked for.
+    no_rows: Out. A GEMV of no rows of weights has had its turn: all entries before it are served, and their last words asked for.
     release: In(8). Rows that left the landing buffer in this cycle; the engine never has more than `landing_depth` rows out.
     busy: Out. An entry is offered, held or in progress, or results are under way.
     cause: Out(4). Of the cycle before: what the issue stage did, one of Counter.WEIGHT to ISSUE.
@@ -168,7 +168,7 @@ class MatrixEngine(wiring.Component):
             fetch.start.eq(take & (entry.op == Op.FETCH)),
         ]
         m.d.comb += gemv.entry.eq(entry)
-        m.d.sync += self.no_rows.eq(take & (entry.op == Op.GEMV) & (entry.rows == 0))
+        m.d.sync += self.no_rows.eq(take & (entry.op == Op.GEMV) & (entry.rows == 0) & ~entry.kv)
         m.d.comb += [unit.entry[name].eq(entry[name]) for unit in (kv, fetch) for name in BaseEntry.members]
         # One more entry waits in a register, so that `ready` does not depend on what goes on in this cycle.
         spare, spare_entry = self._spare, Signal(self._entry, reset_less=True)

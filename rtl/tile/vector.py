@@ -36,7 +36,7 @@ class VectorEngine(wiring.Component):
     """Executes V_WAIT, RUN, SENDSUM, SENDMAX, SENDCAND, SENDCOUNT and SELECT in order, `lanes` elements of a micro-operation per cycle.
 
     V_WAIT takes one cycle once its channel holds enough. A RUN of N = elements x micro-operations takes N + 2 cycles without waits (what
-    may wait is said at `MicroSequencer`; one without elements that takes landing rows waits for the turn of its GEMV; a micro-operation
+    may wait is said at `MicroSequencer`; one of weights' rows that has none waits for the turn of its GEMV; a micro-operation
     that reads the collected sums waits lanes + NORM_LATENCY + 2 cycles; one that reads noise waits for its row, see `NoiseRows`, which
     begins with the RUN), and its last results follow DEPENDENCE cycles later, under whatever comes next. The SEND
     instructions wait for all results, those that send sums for the reducers, too, and for everything sent before; SENDMAX waits only until
@@ -56,8 +56,8 @@ class VectorEngine(wiring.Component):
     pass_state, lanes_state, tile, seed (64): In. Constant while busy. groups: In, see `TileRegisters`.
     rx_valid, rx: In. Flits for this tile: DATA for the stage buffer, SUM, MAX, SYNC, PASS (slots of lanes and of the text), LOAD of MICRO
         and VMEM (while idle only); others are ignored.
-    row_valid, row: In, `lanes` x FP32. A finished row; release: Out(8), landing rows freed this cycle. no_rows: In, a GEMV of no rows has
-        had its turn.
+    row_valid, row: In, `lanes` x FP32. A finished row; release: Out(8), landing rows freed this cycle. no_rows: In, a GEMV of no rows of
+        weights has had its turn.
     tx: Out, stream of Flit.
     trace_valid, trace_row(20), trace_mask(lanes), trace_values: Out. Logits of one row: wanted positions, `lanes` x FP32.
     busy: Out. saturated: Out(5), results and conversions saturated (one cycle late). parity: Out, a strobe per cycle with a damaged word.
@@ -147,7 +147,8 @@ class VectorEngine(wiring.Component):
             job.payload.round.eq(entry.round), job.payload.active.eq(lanes_of.active),
             micro.proceed.eq((~sends_words | job.ready) & ~(entry.vec & mask.busy) & (~rowless | landing.no_rows_left)),
             # Else a tile without rows would not wait for what its GEMV waits for, and its SYNC could count as one of the phase before.
-            rowless.eq((entry.landing != 0) & (entry.n == 0)),
+            # In attention, where tiles without slots are common, the order of the exchanges follows without it.
+            rowless.eq((entry.landing != 0) & (entry.n == 0) & ~entry.vec),
             landing.no_rows.eq(self.no_rows), landing.no_rows_drop.eq(micro.begun & rowless),
         ]
         with m.Switch(entry.op):

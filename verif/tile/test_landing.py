@@ -11,7 +11,7 @@ BENCH = Bench(LandingBuffer, params=[{"lanes": 1, "depth": 32}, {"lanes": 2, "de
 
 @BENCH.test()
 async def random_rows(dut):
-    r, (lanes, depth) = rng(), params().values()
+    r, notices, (lanes, depth) = rng(), rng("notices"), params().values()
     await start(dut)
     waiting, shown, most, without, fullest = [], None, 0, 0, 0
     for _ in range(1500):
@@ -25,7 +25,7 @@ async def random_rows(dut):
         dut.read.value, dut.offset.value = read, offset
         drop = r.randint(0, len(waiting)) if r.random() < 0.2 else 0
         dut.drop.value = drop
-        bare, bare_drop = without < NO_ROWS_MOST and r.random() < 0.4, without > 0 and r.random() < 0.3
+        bare, bare_drop = without < NO_ROWS_MOST and notices.random() < 0.4, without > 0 and notices.random() < 0.3
         dut.no_rows.value, dut.no_rows_drop.value = bare, bare_drop
         await clock(dut)
         assert int(dut.count.value) == len(waiting) and int(dut.no_rows_left.value) == (without > 0)

@@ -61,7 +61,8 @@ async def nothing_to_do_gives_nothing(dut):
     driver.fill(random, 16)
     await driver.quiet()
     some = {"op": Op.GEMV, "base": 2, "words": 2, "length": 2, "rows": 3, "live": 3}
-    await driver.execute([{**some, "rows": 0}, some, {**some, "length": 0}, {**some, "rows": 0, "length": 0}, some])
+    await driver.execute([{**some, "rows": 0}, some, {**some, "length": 0}, {**some, "rows": 0, "length": 0}, some,
+                          {**some, "rows": 0, "kv": 1}, some])
     assert len(driver.no_rows) == 2
 
 

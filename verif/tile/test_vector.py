@@ -13,7 +13,7 @@ from hayate.rtl.tile.filter import SELECT_CYCLES
 from hayate.rtl.tile.vector import VectorEngine
 from hayate.verif.bench import Bench, params, rng
 from hayate.verif.bench.drivers import clock, start
-from hayate.verif.tile.vector_driver import APART, NO_ROWS, Driver
+from hayate.verif.tile.vector_driver import APART, NO_ROWS, Driver, no_rows
 from hayate.verif.tile.vector_golden import VectorGolden
 from hayate.verif.tile.vector_programs import EPS, FIELDS, GAIN, INVD, LNP, MICROS, ONE, RINV, SCALE, STAGE_DEPTH, VMEM_DEPTH, ZINV, X
 from hayate.verif.tile.vector_scenario import HEAD_DIM, MAX_SLOTS, Pass, entry, geometry, run
@@ -134,7 +134,7 @@ PLAIN = {"index": 0, "count": 1, "group_lo": 0, "group_hi": 0, "group_size": 1, 
 async def measure(driver, golden, this):
     """Cycles that an entry occupies the engine, its rows waiting and the ring free."""
     rows = [np.ones(driver.lanes, np.float32) for _ in range(golden.rows_needed(this))]
-    driver.rows += rows or [NO_ROWS] * bool(this["landing"])
+    driver.rows += rows or no_rows(this)
     golden.rows.extend(rows)
     await clock(driver.dut, APART)
     first, (taken,) = await driver.entries([this], pause=0)
@@ -228,15 +228,16 @@ async def a_run_without_rows_waits_for_its_gemv(dut):
     driver.set_pass({"positions": 1, "want": 1, "hwm": 4}, [{"token": 0, "pos": 0, "slot": 0}] * driver.lanes, PLAIN)
     send = {"send": 1, "hi": 0}
     both = [run("residual", 0, landing=1, chan=3, **send), run("swiglu", 0, landing=2, chan=4, **send)]
-    cocotb.start_soon(driver.entries([*both, run("final", 0, chan=5, **send)]))
-    for sent in ([], [3], [3, 4, 5]):  # what takes no rows waits for none
+    others = [run("final", 0, chan=5, **send), run("out", 0, landing=1, vec=1, chan=6, **send)]
+    cocotb.start_soon(driver.entries([*both, *others]))
+    for sent in ([], [3], [3, 4, 5, 6]):  # what takes no rows waits for none, and attention orders itself
         await clock(dut, 60)
-        assert [flit["chan"] for flit in driver.sent()] == sent and int(dut.e__busy.value) == (len(sent) < 3)
+        assert [flit["chan"] for flit in driver.sent()] == sent and int(dut.e__busy.value) == (len(sent) < 4)
         driver.rows += [NO_ROWS] * (len(sent) < 2)
     cocotb.start_soon(driver.entries(both))  # counted ahead of time, each serves one RUN
     driver.rows += [NO_ROWS] * 2
     await driver.idle()
-    assert [flit["chan"] for flit in driver.sent()] == [3, 4, 5, 3, 4]
+    assert [flit["chan"] for flit in driver.sent()] == [3, 4, 5, 6, 3, 4]
 
 
 def test_the_timing_rule_counts_a_wait_once():

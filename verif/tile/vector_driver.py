@@ -5,7 +5,7 @@ from cocotb.triggers import RisingEdge
 from cocotb.utils import get_sim_time
 
 from hayate.rtl.contract.flits import FLIT_FIELDS, FlitKind, pack_flit, unpack_flit
-from hayate.rtl.contract.isa import Space, encode_micro
+from hayate.rtl.contract.isa import Op, Space, encode_micro
 from hayate.rtl.tile.queues import GroupState, LaneState, PassState, TileState, VectorEntry
 from hayate.verif.bench.drivers import PERIOD, Sink, clock
 
@@ -27,6 +27,11 @@ def packed(layout, values):
         word |= (int(values.get(name, 0)) & ((1 << shape) - 1)) << at
         at += shape
     return word
+
+
+def no_rows(entry):
+    """What the matrix engine hands over for an entry that takes rows of weights and has none: the notice; else nothing."""
+    return [NO_ROWS] if entry["op"] == Op.RUN and entry["landing"] and not entry["n"] and not entry["vec"] else []
 
 
 class Driver:

@@ -9,7 +9,7 @@ from hayate.rtl.contract.flits import FlitKind
 from hayate.rtl.contract.isa import CHANNELS, ROUNDS_AHEAD, STAGE_BIT, Op, PassWord, SendMode
 from hayate.rtl.contract.layout import gp_log2, local_slots, rounds
 from hayate.verif.tile.filter_golden import COUNTS, words
-from hayate.verif.tile.vector_driver import NO_ROWS
+from hayate.verif.tile.vector_driver import no_rows
 from hayate.verif.tile.vector_golden import bits
 from hayate.verif.tile.vector_programs import EMB, HEAD_DIM, PLACES, ROPE_C, ROPE_F
 
@@ -83,7 +83,7 @@ class Pass:
     def _add(self, new, flits=()):
         if new["op"] == Op.RUN:
             new = {**new, "row0": self.r.randrange(1 << 19)} if not new["row0"] else new
-        rows = [self.values(self.lanes) for _ in range(new["n"] * new["landing"])] or [NO_ROWS] * bool(new["landing"])
+        rows = [self.values(self.lanes) for _ in range(new["n"] * new["landing"])] or no_rows(new)
         self.steps.append(Step(new, list(flits), rows))
 
     def _wait(self, chan, flits, syncs):
