@@ -116,7 +116,10 @@ class RingStop(wiring.Component):
             m.d.sync += write.addr.eq(write.addr + 1)
         with m.If(departs):
             m.d.sync += read.addr.eq(read.addr + 1)
-        m.d.sync += level.eq(level + write.en - departs)
+        # Whether a flit is stored is known last, and only chooses.
+        stays, grows = Signal.like(level), Signal.like(level)
+        m.d.comb += [stays.eq(level - departs), grows.eq(level - departs + 1)]
+        m.d.sync += level.eq(Mux(write.en, grows, stays))
 
         with m.If(can_deliver):
             m.d.sync += self.deliver.valid.eq(arrives | loops)

@@ -146,11 +146,12 @@ class VectorEngine(wiring.Component):
             job.payload.hi.eq(entry.hi), job.payload.chan.eq(entry.chan), job.payload.end.eq(entry.end), job.payload.quads.eq(entry.n >> 2),
             job.payload.round.eq(entry.round), job.payload.active.eq(lanes_of.active),
             micro.proceed.eq((~sends_words | job.ready) & ~(entry.vec & mask.busy) & (~rowless | landing.no_rows_left)),
-            # Else a tile without rows would not wait for what its GEMV waits for, and its SYNC could count as one of the phase before.
-            # In attention, where tiles without slots are common, the order of the exchanges follows without it.
-            rowless.eq((entry.landing != 0) & (entry.n == 0) & ~entry.vec),
             landing.no_rows.eq(self.no_rows), landing.no_rows_drop.eq(micro.begun & rowless),
         ]
+        # Else a tile without rows would not wait for what its GEMV waits for, and its SYNC could count as one of the phase before.
+        # In attention, where tiles without slots are common, the order of the exchanges follows without it. From a register, in time
+        # for the first cycle in which the RUN may begin.
+        m.d.sync += rowless.eq((entry.landing != 0) & (entry.n == 0) & ~entry.vec)
         with m.Switch(entry.op):
             for op, flit in _SENDS.items():
                 with m.Case(op):
