@@ -200,9 +200,7 @@ class Image:
             if file.dtype(name) not in ("F16", "F32", "U8", "I8", "I32"):
                 raise HayateError(path, name, f"type {file.dtype(name)} does not belong in an image", "compile the model again")
         tensors = {name: file.tensor(name) for name in file.names}
-        parts = {k: v for k, v in meta.items() if k in (*PARTS, "draft")}
-        whole = meta.get("digest") == _digest(parts, tensors)
-        damaged = HayateError(path, "", "damaged: what it holds is not what was written", "compile the model again")
+        digest = _digest({k: v for k, v in meta.items() if k in (*PARTS, "draft")}, tensors)
         part = ""
         try:
             written = {}
@@ -218,19 +216,12 @@ class Image:
                 tensors = {n: t for n, t in tensors.items() if not n.startswith(DRAFT)}
         except (KeyError, ValueError, TypeError, AttributeError, OverflowError) as e:
             raise HayateError(path, part, f"damaged ({e})", "compile the model again") from None
+        if meta.get("digest") != digest:  # behind what names the part that is damaged
+            raise HayateError(path, "", "damaged: what it holds is not what was written", "compile the model again")
         image = cls(**body, tensors=tensors, draft=draft)
-        try:
-            for one in (image, draft) if draft else (image,):
-                check_tensors(path, one)
-                check_ngrams(path, NGRAMS, one.ngrams, one.model)
-        except HayateError:
-            raise
-        except Exception:
-            if whole:
-                raise
-            raise damaged from None
-        if not whole:
-            raise damaged
+        for one in (image, draft) if draft else (image,):
+            check_tensors(path, one)
+            check_ngrams(path, NGRAMS, one.ngrams, one.model)
         return image
 
 
