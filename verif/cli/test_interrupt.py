@@ -43,6 +43,25 @@ def test_a_lost_signal_is_raised_again(lose):
     assert found.value.number == signal.SIGTERM
 
 
+def made_another():
+    """As Python does of what comes up while it makes a class, in `__set_name__`."""
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+    except BaseException as e:
+        raise RuntimeError("Error calling __set_name__") from e
+
+
+@pytest.mark.parametrize("lose", [made_another, lost_in_a_library])
+def test_a_block_that_got_a_signal_ends_with_it(lose):
+    with pytest.raises(Interrupted), raised():
+        lose()
+
+
+def test_other_exceptions_pass():
+    with pytest.raises(KeyError, match="mine"), raised():
+        raise KeyError("mine")
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_clean_up_is_left_alone(number):
     done = []
