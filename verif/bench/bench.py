@@ -41,6 +41,7 @@ class Bench:
     name: name of the top module.
     optimize: g++ flag for Verilator's code. -O0 suits large designs that run briefly; long simulations gain from -O2.
     timeout: seconds of wall clock that one item's simulation may take.
+    quick: given a set of parameters, says whether the quick tier runs this set too, on Verilator, beside the last one.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Bench:
         name: str = "dut",
         optimize: str = "-O1",
         timeout: float = 600,
+        quick: Callable[[Mapping], bool] | None = None,
     ):
         self.make = make
         self.params = [dict(p) for p in params]
@@ -60,6 +62,7 @@ class Bench:
         self.name = name
         self.optimize = optimize
         self.timeout = timeout
+        self.quick = quick
         self.line = sys._getframe(1).f_lineno  # tells the benches of a file apart
         self._sources = sources
         self.ids = [label(p) for p in self.params]

@@ -12,7 +12,7 @@ import pytest
 
 from hayate.rtl.contract.errors import HayateError
 from hayate.verif.bench import cache, runner
-from hayate.verif.bench.bench import Job
+from hayate.verif.bench.bench import Bench, Job
 from hayate.verif.bench.tools import BuildError, SimulationError, installed
 
 LOG_LINES = 60
@@ -36,9 +36,7 @@ def pytest_pycollect_makeitem(collector, name, obj):
     else:
         sims = installed(options.sims)
     indices = [i for i, p in enumerate(options.bench.params) if options.only is None or options.only(p)]
-    # The quick tier runs each bench with its last parameters on Verilator and with its first ones on Icarus, or, where there is one
-    # simulator, with both on that; nightly runs all.
-    quick = {(sim, indices[end]) for sim, end in (zip(sims, (-1, 0)) if len(sims) > 1 else product(sims, (-1, 0)))} if indices else set()
+    quick = _quick(options.bench, sims, indices)
     items = []
     for index in indices:
         label = options.bench.ids[index]
@@ -49,6 +47,15 @@ def pytest_pycollect_makeitem(collector, name, obj):
                 item.add_marker(pytest.mark.nightly)
             items.append(item)
     return items
+
+
+def _quick(bench: Bench, sims: list[str], indices: list[int]) -> set[tuple[str, int]]:
+    """The simulators and sets of parameters of the quick tier: the last parameters on Verilator and the first ones on Icarus, or, where
+    there is one simulator, both on that; and what the bench says on Verilator. Nightly runs all.
+    """
+    ends = (zip(sims, (-1, 0)) if len(sims) > 1 else product(sims, (-1, 0))) if indices else ()
+    more = [i for i in indices if bench.quick is not None and bench.quick(bench.params[i])] if "verilator" in sims else ()
+    return {*((sim, indices[end]) for sim, end in ends), *(("verilator", i) for i in more)}
 
 
 class BenchItem(pytest.Item):

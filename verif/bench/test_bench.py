@@ -15,7 +15,7 @@ from cocotb.utils import get_sim_time
 from hayate.verif.bench import Bench, cache, params, rng, runner, seed
 from hayate.verif.bench.convert import Port, plain_names, ports, verilog
 from hayate.verif.bench.drivers import PERIOD, Sink, Source, clock, settle, start
-from hayate.verif.bench.plugin import _origin
+from hayate.verif.bench.plugin import _origin, _quick
 from hayate.verif.tile.matrix_driver import engine
 
 HERE = Path(__file__).parent
@@ -178,6 +178,14 @@ def test_a_missing_top_module_is_named():
 def test_parameters_that_share_a_name_are_refused():
     with pytest.raises(ValueError, match="share a name"):
         Bench(Doubler, params=[{"width": "a b"}, {"width": "a_b"}])
+
+
+def test_the_quick_tier_runs_the_extremes_and_what_the_bench_adds():
+    bench, both = Bench(Doubler, params=[{"width": n} for n in range(1, 6)], quick=lambda p: p["width"] in (2, 4)), ["verilator", "icarus"]
+    assert _quick(bench, both, [0, 1, 2, 4]) == {("verilator", 1), ("verilator", 4), ("icarus", 0)}
+    assert _quick(bench, ["icarus"], [0, 1, 2]) == {("icarus", 0), ("icarus", 2)}
+    assert _quick(bench, both, []) == set()
+    assert _quick(Bench(Doubler), both, [0]) == {("verilator", 0), ("icarus", 0)}
 
 
 def test_elaborated_text_is_kept_until_a_source_changes(tmp_path):
