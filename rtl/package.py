@@ -73,6 +73,7 @@ class Package(wiring.Component):
             m.d.comb += getattr(conductor, name).eq(getattr(host, name))
         for name in present(FROM_CONDUCTOR, c.governor, c.sampling):
             m.d.comb += getattr(host, name).eq(getattr(conductor, name))
+        m.d.comb += conductor.vocabulary.eq((1 << 21) - 1)
         m.d.comb += [
             host.tokens.valid.eq(conductor.tokens.valid), host.tokens.payload.as_value().eq(conductor.tokens.payload),
             conductor.tokens.ready.eq(host.tokens.ready),

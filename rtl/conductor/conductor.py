@@ -20,9 +20,11 @@ from .outlet import END_TOKENS, POSITION_BITS, TOKEN_BITS, TOKEN_STREAM, Outlet
 from .planner import Planner
 from .tally import Tally
 from .verifier import Verifier
+from .watchdog import Watchdog
 
 COSTS = [f"costs_{n}" for n in range(MAX_LANES)]
-PLANNING = ("drafter", "spoil", "branch", "base", "draft_control", "draft_cost", *COSTS)
+PLANNING = ("drafter", "spoil", "vocabulary", "branch", "base", "draft_control", "draft_cost", *COSTS)
+VOCABULARY_BITS = TOKEN_BITS + 1
 
 
 class Conductor(wiring.Component):
@@ -32,8 +34,27 @@ class Conductor(wiring.Component):
     when `tiles` tiles have sent their SYNC, which follow their candidates. Then the verifier walks the tree, one token a cycle; slots off
     its path go back to the free list while the path's are announced, one node a cycle, whatever was accepted. A full token FIFO holds
     the loop back. Generation ends with the token limit, an end token (which is emitted) or the end of the context, wherever in a pass.
+    A token of the prompt that the vocabulary lacks ends it too, when it is read from the prompt buffer: no pass with it is announced, and
+    no token comes of it.
     What is drafted behind a root, and in which passes, is up to `Planner`: no more nodes than can be emitted before the end of context or
     token limit.
+
+    `abort` ends a generation with the pass in progress, or being announced; between passes with what has been announced; and while the
+    governor runs, with its run. What is still to come of the text is at most one token, and none if the FIFO is full: the text is what
+    went into the FIFO. `busy` falls at most M + 4 cycles behind the later of the abort and the last SYNC of the pass, or the governor's
+    end, while the ring takes what is sent. A pass that drafts ends it like any other. An abort before the governor has begun spares its
+    run. While not busy, and in the cycle of `start`, an abort does nothing.
+
+    The watchdog counts cycles of a generation. It starts anew with `start`, when a START goes out to the tiles, and when the FIFO takes a
+    token; it does not count while a full FIFO keeps a token waiting. So each pass has `watchdog` cycles from START to its first token or
+    to the next START, and the governor's run is part of those behind the first token. When they are over the generation is given up:
+    `busy` falls, `done` rises, nothing is sent any more, not even what has been offered, and `hung` and a deaf `start` stay until reset.
+    Every state that waits, for the ring, for tiles or for drafters, counts.
+
+    Reset abandons whatever is in progress, the watchdog included, and empties the token FIFO. Memories keep what they hold. Of those that
+    no load fills, all but the governor's results are read only where the same generation has written: texts of drafters, the tables that
+    `NgramDrafter` sweeps when a generation begins, the token FIFO. So whatever they held before, by reset or power-up, has no effect.
+    `init` clears the governor's results.
 
     With `sample`, START says so, and BEGIN carries the seed: the tiles' candidates are then sums of scaled logit and noise, in passes that
     draft too. What is chosen from them is the same.
@@ -51,6 +72,9 @@ class Conductor(wiring.Component):
     Members
     -------
     start, abort: In, commands. busy, done, full: Out; `done` stays until the next start, `full` tells that the context ended it.
+    vocabulary: In(21), token ids are below it. watchdog: In(32), cycles, 0 for 2**32. Both constant while busy.
+    wrong_token: Out, a strobe: a token of the prompt is not below `vocabulary`. hung: Out, the watchdog's time was over.
+    init: In, a level, only while not busy. initialized: Out. High from 4 * max_matrices cycles behind the rise of `init` on until it falls.
     tiles (8), prompt_length, token_limit, context_limit (16 each), end_tokens, end_enable (as of `Outlet`), all_logits, auto,
         matrices (16), knob (32), drafter (2, a `Drafter`), draft_nodes (4, at most so many), spoil, branch (3), base, draft_control,
         draft_cost (12), costs_0 and so on (16 each, as of `Planner` and `Utility`), sample, seed (64): In, constant while busy.
@@ -76,6 +100,8 @@ class Conductor(wiring.Component):
         self._sampling = sampling
         members = {
             "start": In(1), "abort": In(1), "busy": Out(1), "done": Out(1), "full": Out(1),
+            "vocabulary": In(VOCABULARY_BITS), "watchdog": In(32), "wrong_token": Out(1), "hung": Out(1), "init": In(1),
+            "initialized": Out(1),
             "tiles": In(8), "prompt_length": In(POSITION_BITS), "token_limit": In(POSITION_BITS), "context_limit": In(POSITION_BITS),
             "end_tokens": In(TOKEN_BITS * END_TOKENS), "end_enable": In(END_TOKENS), "all_logits": In(1), "drafter": In(2),
             "draft_nodes": In(4), "branch": In(3), "spoil": In(1), "base": In(1), "draft_control": In(1),
@@ -107,6 +133,7 @@ class Conductor(wiring.Component):
         m.submodules.planner = planner = Planner(lanes=self._lanes, depth=self._max_slots)
         m.submodules.announcer = announcer = Announcer(self._lanes)
         m.submodules.tally = tally = Tally(self._lanes)
+        m.submodules.watchdog = watchdog = Watchdog()
         governor = None
         if self._governor["matrices"]:
             m.submodules.governor = governor = Governor(**self._governor)
@@ -130,7 +157,7 @@ class Conductor(wiring.Component):
             announcer.count.eq(Mux(planner.feeds, planner.fed_count, nodes.count)), announcer.kept.eq(self.kept),
             nodes.lane.eq(announcer.lane), announcer.node.eq(nodes.node), announcer.slot.eq(slots.slot), nodes.place.eq(slots.take),
             slots.take.eq(announcer.place & ~nodes.node.placed), nodes.slot.eq(slots.slot), slots.give.eq(announcer.give),
-            slots.given.eq(nodes.node.slot), announcer.hold.eq(planner.planning), announcer.prompt.eq(prefill),
+            slots.given.eq(nodes.node.slot), announcer.hold.eq(planner.planning & ~abort), announcer.prompt.eq(prefill),
             announcer.chosen.eq(Mux(planner.feeds, planner.caught_up, ~prefill | last_prefill)), announcer.second.eq(planner.feeds),
             announcer.drafting.eq(planner.drafting), announcer.hwm.eq(Mux(planner.feeds, planner.fed, slots.hwm)),
             announcer.all_logits.eq(self.all_logits),
@@ -149,7 +176,7 @@ class Conductor(wiring.Component):
             m.d.sync += synced.eq(0)
         with m.Elif(self.rx_valid & (self.rx.kind == FlitKind.SYNC) & (self.rx.lo == CONDUCTOR)):
             m.d.sync += synced.eq(synced + 1)
-        with m.If(self.abort):
+        with m.If(self.abort & self.busy):
             m.d.sync += abort.eq(1)
         with m.If(self.busy):
             m.d.sync += self.cycles.eq(self.cycles + 1)
@@ -174,7 +201,8 @@ class Conductor(wiring.Component):
             planner.clear.eq(slots.clear), planner.append.eq(feed | outlet.taken),
             planner.token.eq(Mux(feed, prompt.rd_data, outlet.emit.payload)), planner.position.eq(Mux(feed, position + filled, outlet.at)),
             planner.settle.eq(announcer.started), planner.verified.eq(verifier.done), planner.prompt.eq(prefill),
-            planner.over.eq(outlet.over), planner.room.eq(outlet.room), planner.depth.eq(nodes.depth), planner.emitted.eq(outlet.emitted),
+            planner.over.eq(outlet.over | abort), planner.room.eq(outlet.room), planner.depth.eq(nodes.depth),
+            planner.emitted.eq(outlet.emitted),
             planner.count.eq(nodes.count), planner.choice.eq(candidates.token),
             planner.second.eq(candidates.second), planner.margin.eq(candidates.margin), self.chance_first.eq(planner.first),
             self.chance_more.eq(planner.more), tally.clear.eq(slots.clear), tally.count.eq(nodes.count), tally.emitted.eq(outlet.emitted),
@@ -188,6 +216,11 @@ class Conductor(wiring.Component):
         ]
 
         # Between passes. What waits for a node's slot, the ring or a drafter holds the loop; nothing else takes more than a cycle.
+        begins = Signal()
+        m.d.comb += [
+            watchdog.limit.eq(self.watchdog), watchdog.restart.eq(begins | announcer.started | outlet.taken),
+            watchdog.counts.eq(self.busy & ~(outlet.emit.valid & ~outlet.emit.ready)),
+        ]
         due = Signal()  # the governor must run
         growing = Signal()  # the tables may bring nodes yet; those that are there are announced already
 
@@ -200,9 +233,14 @@ class Conductor(wiring.Component):
         def govern():
             """Go by way of the governor where it is due: behind the first token."""
             if governor:
-                with m.If(due):
+                with m.If(due & ~abort):
                     m.d.comb += governor.start.eq(1)
                     m.next = "GOVERN"
+
+        def give_way():
+            """End here if so commanded: of the next pass nothing has been announced."""
+            with m.If(abort):
+                m.next = "FINISH"
 
         def announce():
             """Go on to the next pass."""
@@ -214,10 +252,10 @@ class Conductor(wiring.Component):
             m.d.comb += [planner.grow.eq(1), nodes.add.eq(planner.add), nodes.token.eq(planner.node), nodes.parent.eq(planner.parent)]
 
         m.d.sync += self.verdict.eq(0)
-        with m.FSM(name="loop"):
+        with m.If(~self.hung), m.FSM(name="loop"):
             with m.State("IDLE"):
                 with m.If(self.start):
-                    m.d.comb += slots.clear.eq(1)
+                    m.d.comb += [slots.clear.eq(1), begins.eq(1)]
                     m.d.sync += [
                         self.busy.eq(1), self.done.eq(0), abort.eq(0), position.eq(0), self.cycles.eq(0), self.prefill_cycles.eq(0),
                         growing.eq(0),
@@ -232,20 +270,27 @@ class Conductor(wiring.Component):
             with m.State("COUNT"):
                 m.d.sync += [filled.eq(0), count.eq(Mux(last_prefill, left, self._lanes))]
                 m.next = "READ"
+                give_way()
             with m.State("READ"):  # the prompt buffer's read takes a cycle
                 m.d.comb += prompt.rd_en.eq(1)
                 m.next = "FEED"
+                give_way()
             with m.State("FEED"):
                 m.d.comb += [nodes.root.eq(filled == 0), nodes.add.eq(filled != 0), feed.eq(1)]
                 m.d.sync += filled.eq(filled + 1)
                 m.next = "READ"
                 with m.If(filled + 1 == count):
                     m.next = "ANNOUNCE"
+                give_way()
+                with m.If(prompt.rd_data >= self.vocabulary):
+                    m.d.comb += self.wrong_token.eq(1)
+                    m.next = "FINISH"
             # ... or, behind the last token, what is drafted: by a pass before this one ...
             with m.State("GROW"):
                 grow()
                 with m.If(planner.grown):
                     m.next = "ANNOUNCE"
+                give_way()
 
             # ... or by the tables, while the nodes before are being announced.
             with m.State("ANNOUNCE"):
@@ -261,11 +306,11 @@ class Conductor(wiring.Component):
                     m.d.sync += self.kept.eq(Mux(planner.drafting, 0, (1 << nodes.count) - 1))
                     with m.If(planner.drafting):
                         m.next = "GROW"
+                        give_way()
                     with m.Elif(prefill & ~last_prefill):
                         m.d.sync += position.eq(position + nodes.count)
                         m.next = "RELEASE"
-                        with m.If(abort):
-                            m.next = "FINISH"
+                        give_way()
                     with m.Else():
                         m.d.comb += [verifier.start.eq(1), tally.answered.eq(~prefill)]
                         m.next = "VERIFY"
@@ -273,12 +318,14 @@ class Conductor(wiring.Component):
                 with m.If(verifier.done):
                     m.d.sync += [self.verdict.eq(1), self.kept.eq(verifier.accepted), position.eq(outlet.at - 1)]
                     m.next = "RELEASE"
-                    with m.If(outlet.over):
+                    with m.If(outlet.over | abort):
                         m.next = "FINISH"
                         govern()
             with m.State("RELEASE"):
                 say(PassWord.COMMIT, "COUNT")
-                with m.If(announcer.done & ~prefill):  # the tree of the next pass begins with the last token
+                with m.If(announcer.done & abort):
+                    m.next = "FINISH"
+                with m.Elif(announcer.done & ~prefill):  # the tree of the next pass begins with the last token
                     m.d.comb += [nodes.root.eq(1), nodes.token.eq(outlet.last), planner.root.eq(1)]
                     announce()
                     govern()
@@ -292,14 +339,18 @@ class Conductor(wiring.Component):
                     m.d.sync += [self.governor_cycles.eq(self.governor_cycles + 1), due.eq(0)]
                     with m.If(~governor.busy):
                         announce()
-                        with m.If(outlet.over):
+                        with m.If(outlet.over | abort):
                             m.next = "FINISH"
             with m.State("FINISH"):
                 say(PassWord.FINISH, "IDLE")
                 with m.If(announcer.done):
                     m.d.sync += [self.busy.eq(0), self.done.eq(1)]
+        with m.If(watchdog.expired):
+            m.d.sync += [self.busy.eq(0), self.done.eq(1), self.hung.eq(1)]
+        m.d.comb += self.initialized.eq(self.init)
         if governor:
             m.d.comb += [
+                governor.init.eq(self.init), self.initialized.eq(governor.initialized),
                 governor.count.eq(self.matrices), governor.knob.eq(self.knob), governor.rx_valid.eq(self.rx_valid),
                 governor.rx.eq(self.rx), self.result.eq(governor.result), damage.eq(governor.fault),
                 *(getattr(governor, at).eq(getattr(self, name)) for at, name in (

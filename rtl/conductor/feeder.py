@@ -27,7 +27,7 @@ class Feeder(wiring.Component):
 
     Members
     -------
-    clear: In, a generation begins: nothing is fed.
+    clear: In, a generation begins: nothing is fed, and what is offered is abandoned.
     append, draft: In, strobes. token (20), position (16): In. root: In(16), constant from its first draft to the next root's.
     start: In, strobe, not while words are offered. goal: In(16), above `fed`, constant from `start` to the last word.
     word: Out stream of FED. count: Out(4). fed: Out(16).
@@ -65,7 +65,7 @@ class Feeder(wiring.Component):
         with m.If(shown & self.word.ready):
             m.d.sync += [shown.eq(0), active.eq(~last), self.fed.eq(self.fed + 1), self.count.eq(self.count + 1)]
         with m.If(self.clear):
-            m.d.sync += self.fed.eq(0)
+            m.d.sync += [self.fed.eq(0), active.eq(0), shown.eq(0)]
         with m.Elif(self.append & (self.position < self.fed) & (drafts[depth] != self.token)):
             m.d.sync += self.fed.eq(self.position)
         return m

@@ -33,7 +33,7 @@ class Governor(wiring.Component):
     INT4. Sums have 72 bits, products are exact, 0 > 0 is false. One matrix is multiplied while the next one's answers arrive: a matrix
     takes 36 cycles, or 5 more than from its first question to the last of 3 * `tiles` answers, whichever is longer. The tiles are told
     in order of the matrices, by LOAD flits of space CSR; at most three questions are unanswered at a time, and each tile answers them in
-    order. Reset does not clear table and results.
+    order. Reset does not clear table and results; `init` clears the results, a word a cycle.
 
     Parameters
     ----------
@@ -47,6 +47,7 @@ class Governor(wiring.Component):
     tx: Out stream of Flit. rx_valid, rx: In, delivered flits; only answers (READ for the conductor, with ENERGY_BIT) are looked at.
     look: In, strobe; look_matrix (10), look_kind (2: an `Energy`, or DECISION): In. result: Out(64), the low 64 bits of a sum, or a
         `Format`; from 2 cycles after `look` (while `busy`: 5) until the next one.
+    init: In, a level, not while `busy`. initialized: Out, from 4 * matrices cycles behind the rise of `init` on until it falls.
     fault: Out. A damaged word was read from the table or the results, for one cycle.
     """
 
@@ -57,6 +58,7 @@ class Governor(wiring.Component):
             "load": In(1), "load_addr": In(16), "load_data": In(64),
             "tx": Out(FLIT_STREAM), "rx_valid": In(1), "rx": In(Flit),
             "look": In(1), "look_matrix": In(10), "look_kind": In(2), "result": Out(TOTAL_BITS), "fault": Out(1),
+            "init": In(1), "initialized": Out(1),
         })
 
     def elaborate(self, platform):
@@ -153,6 +155,13 @@ class Governor(wiring.Component):
             verdict.taken.eq(self.tx.valid & self.tx.ready & ~questions),
             results.wr_en.eq(verdict.store), results.wr_addr.eq(Cat(verdict.store_kind, told_at)), results.wr_data.eq(verdict.store_data),
         ]
+        swept = Signal(range(results.depth + 1))
+        m.d.comb += self.initialized.eq(self.init & (swept == results.depth))
+        with m.If(~self.init):
+            m.d.sync += swept.eq(0)
+        with m.Elif(~self.initialized):
+            m.d.comb += [results.wr_en.eq(1), results.wr_addr.eq(swept), results.wr_data.eq(0)]
+            m.d.sync += swept.eq(swept + 1)
         return m
 
 

@@ -25,7 +25,7 @@ class NgramDrafter(wiring.Component):
 
     The rules are those of the golden `NgramTable`. Tables take in what has been appended only when `settle` says so: everything up to
     that cycle and nothing later, SETTLE_CYCLES = 4 a position, all orders at once, and 2 more. `clear` empties the tables, a word
-    a cycle, once the insertion of a position or the proposal that is under way has ended.
+    a cycle, once the insertion of a position that is under way has ended; a proposal is abandoned, within 2 cycles.
 
     A proposal's first node comes FIRST_NODE = 4 cycles after `propose`, then one a cycle while they are taken, of the base table's one
     every second cycle; `none` comes after 3. How many nodes are wanted need not be known by then: until `sure`, a node is offered when
@@ -100,7 +100,7 @@ class NgramDrafter(wiring.Component):
         with m.If(self.append):
             m.d.sync += [count.eq(after), newest.eq(self.position), Cat(recent).eq(Cat(self.token, *recent[:-1]))]
         with m.If(self.clear):
-            m.d.sync += [count.eq(0), goal.eq(0), dirty.eq(1)]
+            m.d.sync += [count.eq(0), goal.eq(0), dirty.eq(1), waiting.eq(0)]
 
         # Stage 1, every cycle: keys of the text's end, or of what is in front of the position to insert.
         inserting, sweeping = Signal(), Signal()
@@ -195,6 +195,12 @@ class NgramDrafter(wiring.Component):
             m.d.sync += word.eq(base.token)
 
         m.d.comb += self.busy.eq(dirty | sweeping | self.settling)
+
+        def abandon():
+            """Leave a proposal of the text before."""
+            with m.If(dirty):
+                m.next = "IDLE"
+
         with m.FSM(name="work"):
             with m.State("IDLE"):
                 with m.If(dirty):
@@ -232,9 +238,11 @@ class NgramDrafter(wiring.Component):
             with m.State("LOOK"):
                 m.d.comb += look.eq(1)
                 m.next = "MATCH"
+                abandon()
             with m.State("MATCH"):
                 m.d.comb += take.eq(1)
                 m.next = "CHOOSE"
+                abandon()
             with m.State("CHOOSE"):
                 m.d.comb += [choosing.eq(1), choose.eq(self.sure | (self.want != 0))]
                 with m.If(speaks & (self.want != 0)):
@@ -245,6 +253,7 @@ class NgramDrafter(wiring.Component):
                 with m.Elif(self.sure):
                     m.d.comb += self.none.eq(1)
                     m.next = "IDLE"
+                abandon()
             with m.State("SAY"):
                 last = ends & (trunk == nodes)
                 m.d.comb += [
@@ -259,9 +268,11 @@ class NgramDrafter(wiring.Component):
                         m.next = "OFFER"
                     with m.If(last):
                         m.next = "IDLE"
+                abandon()
             with m.State("ASK"):
                 m.d.comb += asking.eq(1)
                 m.next = "SAY"
+                abandon()
             with m.State("OFFER"):
                 m.d.comb += self.node.valid.eq(certain)
                 with m.If(certain & self.node.ready):
@@ -269,4 +280,5 @@ class NgramDrafter(wiring.Component):
                     m.next = "OFFER"
                     with m.If(self.node.payload.last):
                         m.next = "IDLE"
+                abandon()
         return m

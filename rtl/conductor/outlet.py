@@ -17,8 +17,9 @@ class Outlet(wiring.Component):
     """Takes the tokens of a pass in order and says of each whether the text ends with it.
 
     `stop` and `full` belong to the token that `emit` shows, in the same cycle; the other outputs follow a token that is taken by one
-    cycle. A full FIFO refuses tokens. A text ends with the token limit, an end token or an abort, or (`full`) when the token's position is
-    the context limit. Reset empties the FIFO.
+    cycle. A full FIFO refuses tokens. With `abort` it loses them instead: such a token counts as taken, and the text has ended in front
+    of it. A text ends with the token limit, an end token or an abort, or (`full`) when the token's position is the context limit. Reset
+    empties the FIFO; what its memory holds beyond its level is never looked at.
 
     Parameters
     ----------
@@ -56,7 +57,7 @@ class Outlet(wiring.Component):
         found = Cat(enable & (token == self.end_tokens.word_select(n, TOKEN_BITS)) for n, enable in enumerate(self.end_enable)).any()
         entry = Cat(token, self.cycles)
         m.d.comb += [
-            queue.w_en.eq(self.emit.valid), queue.w_data.eq(Cat(entry, entry.xor())), self.emit.ready.eq(queue.w_rdy),
+            queue.w_en.eq(self.emit.valid), queue.w_data.eq(Cat(entry, entry.xor())), self.emit.ready.eq(queue.w_rdy | self.abort),
             self.tokens.payload.eq(queue.r_data[:-1]), self.tokens.valid.eq(queue.r_rdy), queue.r_en.eq(self.tokens.ready),
             self.level.eq(queue.level), self.fault.eq(self.tokens.valid & self.tokens.ready & queue.r_data.xor()),
             beyond.eq(self.at >= self.context_limit),

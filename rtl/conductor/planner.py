@@ -37,8 +37,8 @@ class Planner(wiring.Component):
     With a drafter that takes passes `grown` is high in the first cycle, where no siblings follow, and `add` where the pass brings a node.
     In its `shadow` a node of the tables is not added but compared with what is then chosen, the first token that is appended with
     `emitted` 0; `Utility` hears of that instead of the pass. With `spoil` the lowest bit of every token that is drafted, or compared, is
-    turned over: a drafter that is right as good as never, to measure what the control costs. Only where the drafter missed the choice by
-    this bit is the node right.
+    turned over, where this gives a token below `vocabulary`: a drafter that is right as good as never, to measure what the control costs.
+    Only where the drafter missed the choice by this bit, or the vocabulary ends with its token, is the node right.
 
     Nothing holds the block back. Reset is a `clear`, but for the tables: a text begins with `clear`.
 
@@ -48,8 +48,8 @@ class Planner(wiring.Component):
 
     Members
     -------
-    drafter: In(2), a `Drafter`. spoil; branch (3), base, as of `NgramDrafter`; draft_control; draft_cost (12), costs_0 and so on (16
-        each), as of `Utility`: In. Constant from `clear` to the text's end.
+    drafter: In(2), a `Drafter`. spoil; vocabulary (21), tokens are below it; branch (3), base, as of `NgramDrafter`; draft_control;
+        draft_cost (12), costs_0 and so on (16 each), as of `Utility`: In. Constant from `clear` to the text's end.
     clear: In, a strobe. append: In, a strobe; token (20), position (16): In, of the text, its prompt included. settle: In, a strobe, as
         of `NgramDrafter`.
     verified: In, a strobe: a pass has been verified, and its tokens are appended. With it, and with each `append`: prompt: In, the pass is
@@ -67,8 +67,8 @@ class Planner(wiring.Component):
     def __init__(self, *, lanes, depth):
         self._lanes, self._depth = lanes, depth
         super().__init__({
-            "drafter": In(2), "spoil": In(1), "branch": In(3), "base": In(1), "draft_control": In(1), "draft_cost": In(DRAFT_COST_BITS),
-            **{f"costs_{n}": In(COST_BITS) for n in range(MAX_LANES)},
+            "drafter": In(2), "spoil": In(1), "vocabulary": In(TOKEN_BITS + 1), "branch": In(3), "base": In(1),
+            "draft_control": In(1), "draft_cost": In(DRAFT_COST_BITS), **{f"costs_{n}": In(COST_BITS) for n in range(MAX_LANES)},
             "clear": In(1), "append": In(1), "token": In(TOKEN_BITS), "position": In(16), "settle": In(1),
             "verified": In(1), "prompt": In(1), "over": In(1), "room": In(4), "depth": In(3), "emitted": In(4),
             "planning": Out(1), "root": In(1), "count": In(4), "grows": Out(1), "drafting": Out(1), "feeds": Out(1),
@@ -89,6 +89,7 @@ class Planner(wiring.Component):
         m.submodules.feeder = feeder = Feeder(lanes=self._lanes, depth=self._depth)
         asked, weighs = Signal(), Signal()  # the tree may be planned; how many nodes it has is not known yet
         room, shadow = Signal(4), Signal()
+        left = Signal(range(MOST_SECONDS + 1))  # siblings that are still to come
         guessed, guess, right = Signal(), Signal(TOKEN_BITS), Signal()
         tables, passes, wanted = Signal(), Signal(), Signal()
         m.d.comb += [
@@ -143,24 +144,28 @@ class Planner(wiring.Component):
             m.d.sync += [self.drafting.eq(passes & (room != 0)), feeder.root.eq(newest), goal.eq(newest + 1)]
             m.d.comb += feeder.start.eq((self.drafter == Drafter.DRAFT) & (room != 0))
         with m.If(self.drafting):
-            finished = self._chosen(m, room)
+            finished = self._chosen(m, room, left)
             m.d.comb += feeder.start.eq(self.grow & self.feeds & ~finished)
         with m.Else():
             offered = ngram.node.payload
             m.d.comb += [
-                self.add.eq(self.grow & ngram.node.valid & ~shadow), self.node.eq(offered.token ^ self.spoil),
+                self.add.eq(self.grow & ngram.node.valid & ~shadow), self.node.eq(self._drafted(offered.token)),
                 self.parent.eq(offered.parent),
                 self.grown.eq(self.grow & (nothing | ngram.none | ngram.node.valid & offered.last)),
             ]
             with m.If(self.grow & ngram.node.valid & shadow):
                 m.d.sync += [guessed.eq(1), guess.eq(self.node)]
         with m.If(self.clear):
-            m.d.sync += [weighs.eq(0), self.drafting.eq(0), guessed.eq(0), shadow.eq(0), asked.eq(0)]
+            m.d.sync += [weighs.eq(0), self.drafting.eq(0), guessed.eq(0), shadow.eq(0), asked.eq(0), left.eq(0)]
         return m
 
-    def _chosen(self, m, room):
-        """While a drafter takes passes: the node that was chosen and, behind the last one of the chain, its siblings."""
-        branch, chain, left = Signal(range(MOST_SECONDS + 1)), Signal(4), Signal(range(MOST_SECONDS + 1))
+    def _drafted(self, token):
+        """A token as it becomes a node. Of those that there are, only the last one of an odd vocabulary could become one that is not."""
+        return token ^ (self.spoil & ((token | 1) != self.vocabulary))
+
+    def _chosen(self, m, room, left):
+        """While a drafter takes passes: the node that was chosen and, behind the last one of the chain, its siblings, `left` of them."""
+        branch, chain = Signal(range(MOST_SECONDS + 1)), Signal(4)
         brings, finished = ~self.feeds | self.caught_up, Signal()
         m.d.comb += [
             branch.eq(Mux(self.feeds, 0, least(self.branch, least(room >> 1, MOST_SECONDS)))), chain.eq(room - branch),
@@ -175,13 +180,13 @@ class Planner(wiring.Component):
         m.d.comb += [new.margin.eq(self.margin), new.token.eq(self.second), new.parent.eq(self.count - 1), self.add.eq(self.grow & brings)]
         with m.If(left != 0):
             m.d.comb += [
-                self.node.eq(seconds[0].token ^ self.spoil), self.parent.eq(seconds[0].parent), self.grown.eq(self.grow & (left == 1)),
+                self.node.eq(self._drafted(seconds[0].token)), self.parent.eq(seconds[0].parent), self.grown.eq(self.grow & (left == 1)),
             ]
             with m.If(self.grow):
                 m.d.sync += [left.eq(left - 1), *(a.eq(b) for a, b in zip(seconds, seconds[1:]))]
         with m.Else():
             m.d.comb += [
-                self.node.eq(self.choice ^ self.spoil), self.parent.eq(self.count - 1),
+                self.node.eq(self._drafted(self.choice)), self.parent.eq(self.count - 1),
                 self.grown.eq(self.grow & ((self.count != chain) | (branch == 0))),
             ]
             with m.If(self.grow):

@@ -67,6 +67,7 @@ async def generation(dut, r, sinks, *, prompt, limit, context=100, end=None, all
         await clock(dut)
     dut.prompt_write.value = 0
     dut.tiles.value, dut.prompt_length.value, dut.token_limit.value, dut.context_limit.value = tiles, len(prompt), limit, context
+    dut.vocabulary.value = 1 << 20
     ends = end_tokens(dut, r, None if end is None else r.randrange(END_TOKENS) if register is None else register, chosen)
     dut.all_logits.value = int(all_logits)
     dut.drafter.value, dut.draft_nodes.value, dut.branch.value, dut.spoil.value = int(drafter), nodes, branch, spoil
@@ -214,6 +215,7 @@ async def abort_ends_after_the_pass(dut):
     r, tx, sink = rng("abort"), Sink(dut, "tx"), Sink(dut, "tokens")
     dut.abort.value = 0
     dut.tiles.value, dut.prompt_length.value, dut.token_limit.value, dut.context_limit.value = 1, 1, 100, 100
+    dut.vocabulary.value = 1 << 20
     dut.start.value = 1
     await clock(dut)
     dut.start.value = 0

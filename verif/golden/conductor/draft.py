@@ -84,13 +84,19 @@ class Off:
     """Proposes nothing; what every drafter is asked.
 
     spoil: turn the lowest bit of every drafted token over, so that a right one becomes wrong: to measure what drafting in vain costs. A
-    node is still right where the drafter missed the choice by this bit. saturated: `Saturations` of its own passes on a model of its own.
+    node is still right where the drafter missed the choice by this bit. A token that would not be below `vocabulary` (None: any would)
+    stays as it was. saturated: `Saturations` of its own passes on a model of its own.
     """
 
     saturated = Saturations()
 
-    def __init__(self, spoil=False):
-        self._spoil = int(spoil)
+    def __init__(self, spoil=False, vocabulary=None):
+        self._spoil, self._vocabulary = int(spoil), vocabulary
+
+    def drafted(self, token):
+        """A token that was found, as it is put into a tree."""
+        other = token ^ self._spoil
+        return token if self._vocabulary is not None and other >= self._vocabulary else other
 
     def append(self, tokens):
         """The text goes on with `tokens`."""
@@ -106,8 +112,8 @@ class Off:
 class Ngram(Off):
     """Proposes what followed the last tokens before, see `NgramTable`. branch: nodes for the alternative. rows: of the `BaseTable`."""
 
-    def __init__(self, branch, depth, rows=(), spoil=False):
-        super().__init__(spoil)
+    def __init__(self, branch, depth, rows=(), **spoil):
+        super().__init__(**spoil)
         self._branch = branch
         self._table = NgramTable(TABLE_LOG2, depth, BaseTable(rows) if len(rows) else None)
 
@@ -120,13 +126,13 @@ class Ngram(Off):
 
     def grow(self, tree, room, tile):
         for token, parent in self._table.propose(room, self._branch) if room else ():
-            tree.add(token ^ self._spoil, parent)
+            tree.add(self.drafted(token), parent)
         return 0
 
     def guess(self):
         """The token that would be the only node, None where there is none."""
         proposed = self._table.propose(1, 0)
-        return proposed[0][0] ^ self._spoil if proposed else None
+        return self.drafted(proposed[0][0]) if proposed else None
 
 
 class Nested(Off):
@@ -136,18 +142,18 @@ class Nested(Off):
     nearest first, of equally near ones that which is nearer to the root. They take no passes.
     """
 
-    def __init__(self, branch, spoil=False):
-        super().__init__(spoil)
+    def __init__(self, branch, **spoil):
+        super().__init__(**spoil)
         self._branch = branch
 
     def grow(self, tree, room, tile):
         branch, seconds = min(self._branch, MOST_SECONDS, room // 2), []
         for newest in range(room - branch):
-            tree.add(tree.draft(tile) ^ self._spoil, newest)
+            tree.add(self.drafted(tree.draft(tile)), newest)
             token, margin = tile.second()
             seconds.append((margin, newest, token))
         for _, parent, token in sorted(seconds)[:branch]:
-            tree.add(token ^ self._spoil, parent)
+            tree.add(self.drafted(token), parent)
         return room - branch
 
 
@@ -163,8 +169,8 @@ class Model(Off):
     target's, with the same noise.
     """
 
-    def __init__(self, tile, scale, seed, spoil=False):
-        super().__init__(spoil)
+    def __init__(self, tile, scale, seed, **spoil):
+        super().__init__(**spoil)
         self._tile, self._text, self._held = tile, [], []
         self._lanes = tile.state.lanes
         tile.state.reset()
@@ -184,11 +190,11 @@ class Model(Off):
         passes = 0
         while fed < len(self._text):
             passes, fed = passes + 1, self._feed(fed, self._text[fed:fed + self._lanes])
-        tree.add(self._tile.choices()[0] ^ self._spoil, 0)
+        tree.add(self.drafted(self._tile.choices()[0]), 0)
         for _ in range(room - 1):
             last = tree.nodes[-1]
             passes, fed = passes + 1, self._feed(last.position, [last.token])
-            tree.add(self._tile.choices()[0] ^ self._spoil, len(tree.nodes) - 1)
+            tree.add(self.drafted(self._tile.choices()[0]), len(tree.nodes) - 1)
         return passes
 
     def _feed(self, at, tokens):
@@ -217,6 +223,6 @@ def make(image, speculate, branch, *, lanes, context, scale=None, seed=0, spoil=
     spoil: see `Off`. Raises as `require_drafter`.
     """
     require_drafter(image, speculate)
-    make_model = lambda spoil: Model(Tile(image.draft, lanes=lanes, slots=-(-context // 4) * 4), scale, seed, spoil)  # noqa: E731
+    make_model = lambda **spoil: Model(Tile(image.draft, lanes=lanes, slots=-(-context // 4) * 4), scale, seed, **spoil)  # noqa: E731
     return {"off": Off, "ngram": partial(Ngram, branch, context + 1, image.ngrams), "nested": partial(Nested, branch),
-            "draft": make_model}[speculate](spoil=spoil)
+            "draft": make_model}[speculate](spoil=spoil, vocabulary=image.model["vocab"])

@@ -59,7 +59,7 @@ def generate(image, prompt, tokens, *, lanes=4, slots=None, end=(), all_logits=F
     precision, quality, pins: see `Governor`. speculate: one of `draft.DRAFTERS`; tokens and logits do not depend on it. nodes: most nodes
     that are proposed for a pass (default: M - 1). branch: of those, for alternatives (default: `default_branch`).
     costs: of passes, for `Utility`, a list and what a pass that drafts costs; without them as much is drafted as there is room for.
-    spoil: draft wrong tokens, to measure what that costs.
+    spoil: draft wrong tokens, to measure what that costs, see `draft.Off`.
     temperature: 0 takes the best token; else a token's odds are those of softmax(logits / temperature), drawn by `seed`.
     min_p: with a temperature, tokens whose odds are below this share of the likeliest one's are left out. top_k: all but so many of the
     largest logits, 1 to 64, are. A text depends on model, prompt, formats, temperature, filters and seed alone.
