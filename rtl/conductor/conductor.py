@@ -133,7 +133,7 @@ class Conductor(wiring.Component):
         m.submodules.planner = planner = Planner(lanes=self._lanes, depth=self._max_slots)
         m.submodules.announcer = announcer = Announcer(self._lanes)
         m.submodules.tally = tally = Tally(self._lanes)
-        m.submodules.watchdog = watchdog = Watchdog()
+        m.submodules.patience = patience = Watchdog()
         governor = None
         if self._governor["matrices"]:
             m.submodules.governor = governor = Governor(**self._governor)
@@ -218,8 +218,8 @@ class Conductor(wiring.Component):
         # Between passes. What waits for a node's slot, the ring or a drafter holds the loop; nothing else takes more than a cycle.
         begins = Signal()
         m.d.comb += [
-            watchdog.limit.eq(self.watchdog), watchdog.restart.eq(begins | announcer.started | outlet.taken),
-            watchdog.counts.eq(self.busy & ~(outlet.emit.valid & ~outlet.emit.ready)),
+            patience.limit.eq(self.watchdog), patience.restart.eq(begins | announcer.started | outlet.taken),
+            patience.counts.eq(self.busy & ~(outlet.emit.valid & ~outlet.emit.ready)),
         ]
         due = Signal()  # the governor must run
         growing = Signal()  # the tables may bring nodes yet; those that are there are announced already
@@ -345,7 +345,7 @@ class Conductor(wiring.Component):
                 say(PassWord.FINISH, "IDLE")
                 with m.If(announcer.done):
                     m.d.sync += [self.busy.eq(0), self.done.eq(1)]
-        with m.If(watchdog.expired):
+        with m.If(patience.expired):
             m.d.sync += [self.busy.eq(0), self.done.eq(1), self.hung.eq(1)]
         m.d.comb += self.initialized.eq(self.init)
         if governor:

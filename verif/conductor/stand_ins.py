@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 import numpy as np
+from cocotb.utils import get_sim_time
 
 from hayate.rtl.contract.flits import CONDUCTOR, FlitKind
 from hayate.rtl.contract.isa import ENERGY_BIT, PRECISION_BIT, PassWord, Space
@@ -99,10 +100,11 @@ class Tiles:
         self.seconds = seconds  # of each position in a pass that drafts: (token, value)
         self.passes, self.energies, self.told = [], [], []
         self.draws = []  # what passes say of sampling, the seed first
+        self.lanes, self.answers, self.answered = {}, 0, 0  # LANEs without START; passes that are answered; when the last one was
 
     async def serve(self):
         """Until FINISH."""
-        lanes, commits, second = {}, [], set()
+        commits, second = [], set()
         while True:
             flit = Flit.from_bits((await self.sink.take(1))[0])
             if flit.kind in (FlitKind.READ, FlitKind.LOAD):
@@ -112,32 +114,34 @@ class Tiles:
             assert flit.kind == FlitKind.PASS and flit.lo == 0 and flit.hi == CONDUCTOR - 1
             token, position, slot, ancestors = (flit.data >> at & (1 << width) - 1 for at, width in ((0, 20), (20, 16), (36, 16), (52, 8)))
             if flit.chan == PassWord.FINISH:
+                assert not self.lanes, "a pass that has been announced is started"
                 return
             if flit.chan == PassWord.BEGIN:
                 assert not self.draws and not self.passes
                 self.draws.append(flit.data)
             if flit.chan == PassWord.COMMIT:
-                assert not lanes, "what a pass leaves is announced before the next one"
+                assert not self.lanes, "what a pass leaves is announced before the next one"
                 commits.append((position, slot))
             elif flit.chan == PassWord.LANE:
-                lanes[flit.lane] = (token, position, slot, ancestors)
+                self.lanes[flit.lane] = (token, position, slot, ancestors)
                 second.add(flit.data >> 60 & 1)
             elif flit.chan == PassWord.START:
-                nodes = [lanes[i] for i in range((flit.data & 7) + 1)]
-                assert len(lanes) == len(nodes)
+                nodes = [self.lanes[i] for i in range((flit.data & 7) + 1)]
+                assert len(self.lanes) == len(nodes)
                 wanted = [i for i in range(8) if flit.data >> 8 + i & 1]
                 draft = SECOND if flit.data >> 6 & 1 else bool(flit.data >> 4 & 1)
                 assert second == {draft == SECOND} and not (draft == SECOND and flit.data >> 3 & 3)
                 self.draws.append(flit.data >> 5 & 5)
                 self.passes.append((nodes, wanted, draft, commits, flit.data >> 16 & 0xFFFF))
                 self.energies.append((flit.data >> 3 & 1, flit.data >> 32))
-                lanes, commits, second = {}, [], set()
+                self.lanes, commits, second = {}, [], set()
                 await self.answer(nodes, wanted, draft)
 
     async def govern(self, flit):
         if flit.kind == FlitKind.LOAD:
             assert flit.chan == Space.CSR and flit.addr >> PRECISION_BIT == 1
             self.told.append((len(self.passes), flit.addr & 1023, flit.data))
+            self.answered = get_sim_time("ns")
             return
         assert flit.chan == Space.COUNTER and flit.addr >> ENERGY_BIT == 1
         assert int(self.dut.prefill_cycles.value), "the first token is out"
@@ -166,3 +170,4 @@ class Tiles:
         for _ in range(self.tiles):
             await clock(self.dut, self.r.randrange(4))
             await tell(self.dut, kind=FlitKind.SYNC, lo=CONDUCTOR, hi=CONDUCTOR)
+        self.answers, self.answered = self.answers + 1, get_sim_time("ns")

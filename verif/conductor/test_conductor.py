@@ -3,129 +3,16 @@ and when the governor runs."""
 
 import random
 from collections import Counter
-from functools import partial
 from itertools import product
 
-import cocotb
-import numpy as np
-
-from hayate.rtl.conductor.conductor import Conductor
 from hayate.rtl.contract.draft import Drafter
-from hayate.rtl.contract.isa import Energy
 from hayate.rtl.contract.regmap import END_TOKENS
 from hayate.verif.bench import Bench, params, rng
-from hayate.verif.bench.drivers import Sink, clock, start
-from hayate.verif.conductor.stand_ins import RING_TILES, Choices, Noted, Second, Tiles
-from hayate.verif.golden.conductor import loop
-from hayate.verif.golden.conductor.draft import Model, Nested, Ngram, Off
-from hayate.verif.golden.conductor.ngram import BaseTable
+from hayate.verif.bench.drivers import Sink, start
+from hayate.verif.conductor.generations import END, generation, make
 
-SLOTS = 128
-BENCH = Bench(lambda lanes, max_matrices=8: Conductor(lanes=lanes, prompt_depth=16, max_slots=SLOTS, ring_tiles=RING_TILES,
-                                                      max_matrices=max_matrices, sampling=max_matrices > 0),
-              params=[{"lanes": 4}, {"lanes": 8}, {"lanes": 2}, {"lanes": 1}, {"lanes": 2, "max_matrices": 0}])
-GOVERNED = Bench(BENCH.make, params=BENCH.params[:-1])
-END = 511
-
-
-def end_tokens(dut, r, at, chosen):
-    """Name END as the end token of one register, and tokens that nobody chooses in some of the others; the rest hold 0 or tokens of the
-    text, and do not count. at: the register, None for none that counts at all. Returns the tokens that count."""
-    named = [r.choice([0, END, r.choice(chosen[4:20])]) for _ in range(END_TOKENS)]
-    count = [] if at is None else [n for n in range(END_TOKENS) if n == at or r.random() < 0.5]
-    for n in count:
-        named[n] = END if n == at else 1 << 9 | r.getrandbits(9)
-    dut.end_tokens.value, dut.end_enable.value = sum(t << 20 * n for n, t in enumerate(named)), sum(1 << n for n in count)
-    return tuple(named[n] for n in count)
-
-
-async def generation(dut, r, sinks, *, prompt, limit, context=100, end=None, all_logits=False, tiles=3, matrices=(), drafter=Drafter.OFF,
-                     nodes=7, branch=0, period=0, pause=0, costs=None, bits=9, spoil=0, base=False, wrong=0.3, register=None):
-    """Run one; `matrices`: entries (planes descriptor, sens_err) of the governor's table, which is off when there are none.
-
-    period: after so many positions the choices repeat, but for one in eight. pause: cycles that the tiles take. bits: of a choice.
-    base: the drafter has a base table, of most of the choices. end: position whose choice is END, and nobody else's. wrong: share of the
-    drafted tokens. register: that of END, any of them when None.
-    """
-    chosen = [r.getrandbits(bits) for _ in range(120)]
-    for at in range(period, 120 if period else 0):
-        chosen[at] = chosen[at] if r.random() < 0.12 else chosen[at - period]
-    if end is not None:
-        chosen = [token if token != END else 0 for token in chosen]
-        chosen[end] = END
-    drafted = [r.getrandbits(9) if r.random() < wrong else token for token in chosen]
-    seconds = [(r.choice([r.getrandbits(9), chosen[at]]), np.float32(r.uniform(-3, 8.9))) for at in range(120)]
-    rows = []
-    if base:
-        rows = [(-1, *pair) for pair in zip(chosen, chosen[1:]) if r.random() < 0.9]
-        for dut.base_addr.value, dut.base_data.value in BaseTable(rows).words():
-            dut.base_write.value = 1
-            await clock(dut)
-        dut.base_write.value = 0
-    for at, token in enumerate(prompt):
-        dut.prompt_write.value, dut.prompt_addr.value, dut.prompt_token.value = 1, at, token
-        await clock(dut)
-    dut.prompt_write.value = 0
-    dut.tiles.value, dut.prompt_length.value, dut.token_limit.value, dut.context_limit.value = tiles, len(prompt), limit, context
-    dut.vocabulary.value = 1 << 20
-    ends = end_tokens(dut, r, None if end is None else r.randrange(END_TOKENS) if register is None else register, chosen)
-    dut.all_logits.value = int(all_logits)
-    dut.drafter.value, dut.draft_nodes.value, dut.branch.value, dut.spoil.value = int(drafter), nodes, branch, spoil
-    dut.base.value = int(bool(rows))
-    dut.draft_control.value, dut.draft_cost.value = int(bool(costs)), costs[1] if costs and drafter.takes_passes else 0
-    for n, cost in enumerate(costs[0] if costs else []):
-        getattr(dut, f"costs_{n}").value = cost
-    governor = params().get("max_matrices", 8) > 0
-    seed, sample = (r.getrandbits(64), r.choice([0, 1])) if governor else (0, 0)
-    if governor:
-        dut.seed.value, dut.sample.value = seed, sample
-        dut.auto.value, dut.matrices.value, dut.knob.value = int(bool(matrices)), len(matrices), 1 << 16
-    for addr, word in enumerate(word for planes, sensitivity in matrices for word in (planes, sensitivity)):
-        dut.matrix_write.value, dut.matrix_addr.value, dut.matrix_data.value = 1, addr, word
-        await clock(dut)
-    if governor:
-        dut.matrix_write.value = 0
-    dut.start.value = 1
-    await clock(dut)
-    dut.start.value = 0
-    tx, sink = sinks
-    model = Tiles(dut, r, tx, chosen, drafted, seconds, tiles, pause)
-    served = cocotb.start_soon(model.serve())
-    golden = Choices(chosen, drafted, seconds)
-    proposer = {Drafter.OFF: Off, Drafter.NGRAM: partial(Ngram, branch, SLOTS, rows), Drafter.NESTED: partial(Nested, branch),
-                Drafter.DRAFT: partial(Model, Second(golden, drafted, params()["lanes"]), None, 0)}[drafter](spoil=spoil)
-    utility = Noted(costs[0], costs[1] if drafter.takes_passes else 0) if costs and drafter != Drafter.OFF else None
-    p = loop.run(golden, prompt, limit, lanes=params()["lanes"], context=context, drafter=proposer, utility=utility, nodes=nodes,
-                 end=ends, all_logits=all_logits, measure=bool(matrices))
-    passes, tokens = golden.passes, p.tokens
-    got = [t & 0xFFFFF for t in await sink.take(len(tokens))]
-    await served
-    await clock(dut, 2)
-    assert got == tokens
-    for n, (got, expected) in enumerate(zip(model.passes, passes)):
-        assert got == expected, f"pass {n}"
-    assert len(model.passes) == len(passes)
-    assert model.energies == golden.measured
-    assert model.draws == [seed, *[sample] * len(passes)]
-    prefills = -(-len(prompt) // params()["lanes"])
-    # INT8 when sensitivity * ERR > OUT, with 2 * RING_TILES and RING_TILES of them.
-    assert model.told == [(prefills, planes, 1 if 2 * sensitivity > 1 else 2) for planes, sensitivity in matrices]
-    if governor:
-        assert bool(int(dut.governor_cycles.value)) == bool(matrices)
-    for at in range(len(matrices)):
-        for kind in Energy:
-            dut.look.value, dut.look_matrix.value, dut.look_kind.value = 1, at, int(kind)
-            await clock(dut)
-            dut.look.value = 0
-            await clock(dut, 3)
-            assert int(dut.result.value) == RING_TILES * (1 + kind)
-    assert int(dut.done.value) == 1 and int(dut.busy.value) == 0
-    assert int(dut.passes.value) == len(passes) - p.drafting.passes and int(dut.draft_passes.value) == p.drafting.passes
-    assert [int(getattr(dut, name).value) for name in ("proposed", "accepted", "siblings")] == [
-        p.drafting.proposed, p.drafting.accepted, p.drafting.siblings]
-    assert [int(getattr(dut, f"lengths_{n}").value) for n in range(8)] == [p.drafting.lengths.get(n, 0) for n in range(8)]
-    assert 0 < int(dut.prefill_cycles.value) <= int(dut.cycles.value)
-    return p, utility.plans if utility else []
+BENCH = Bench(make, params=[{"lanes": 4}, {"lanes": 1}, {"lanes": 2}, {"lanes": 2, "max_matrices": 0}, {"lanes": 8}])
+GOVERNED = Bench(make, params=[p for p in BENCH.params if "max_matrices" not in p])
 
 
 @BENCH.test()
@@ -207,27 +94,6 @@ async def a_verdict_turns_into_a_pass_quickly(dut):
         seen.update(p.drafting.lengths)
         assert 0 < int(dut.turn.value) <= max(11, 4 * lanes if base else 3 * lanes + 2)
     assert seen == set(range(lanes))
-
-
-@BENCH.test()
-async def abort_ends_after_the_pass(dut):
-    await start(dut)
-    r, tx, sink = rng("abort"), Sink(dut, "tx"), Sink(dut, "tokens")
-    dut.abort.value = 0
-    dut.tiles.value, dut.prompt_length.value, dut.token_limit.value, dut.context_limit.value = 1, 1, 100, 100
-    dut.vocabulary.value = 1 << 20
-    dut.start.value = 1
-    await clock(dut)
-    dut.start.value = 0
-    model = Tiles(dut, r, tx, [7] * 120, [7] * 120, [], 1)
-    served = cocotb.start_soon(model.serve())
-    await sink.take(3)
-    dut.abort.value = 1
-    await clock(dut)
-    dut.abort.value = 0
-    await served
-    await clock(dut, 2)
-    assert int(dut.done.value) == 1 and 3 <= len(model.passes) <= 6
 
 
 MATRICES = [(9, 1), (1023, 0), (4, 7)]

@@ -9,7 +9,7 @@ from hayate.verif.golden.conductor.draft import Nested, Ngram
 from hayate.verif.golden.conductor.utility import Utility
 
 DEPTH = 128
-BENCH = Bench(lambda lanes: Planner(lanes=lanes, depth=DEPTH), params=[{"lanes": 4}, {"lanes": 8}, {"lanes": 2}])
+BENCH = Bench(lambda lanes: Planner(lanes=lanes, depth=DEPTH), params=[{"lanes": 4}, {"lanes": 2}, {"lanes": 8}])
 ALONE = Bench(lambda: Planner(lanes=1, depth=DEPTH))
 
 

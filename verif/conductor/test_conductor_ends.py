@@ -1,0 +1,222 @@
+"""How generations end before their text does: by ABORT, by the watchdog, by a token that is none, by reset; and that the next one knows
+nothing of it.
+"""
+
+from itertools import product
+
+from cocotb.triggers import FallingEdge
+from cocotb.utils import get_sim_time
+
+from hayate.rtl.contract.draft import Drafter
+from hayate.rtl.contract.flits import FlitKind
+from hayate.rtl.contract.isa import PassWord
+from hayate.rtl.ring.flit import Flit
+from hayate.verif.bench import Bench, params, rng
+from hayate.verif.bench.drivers import PERIOD, Sink, clock, record, settle, start, strobe
+from hayate.verif.conductor.generations import MATRICES, PROMPT_DEPTH, Tap, begin, generation, make
+
+BENCH = Bench(make, params=[{"lanes": 4}, {"lanes": 2}, {"lanes": 8}])
+TABLE = [(9, 1), (1023, 0), (4, 7)]
+COSTS = [256 + 30 * k for k in range(8)], 20
+
+
+def some(r, n, **how):
+    """Arguments of the n-th generation: every drafter in turn, with and without control, governor and base table."""
+    drafter = [Drafter.NGRAM, Drafter.NESTED, Drafter.DRAFT, Drafter.OFF, Drafter.NGRAM, Drafter.NESTED][n % 6]
+    return {"prompt": [r.getrandbits(9) for _ in range(r.randrange(1, 12))], "limit": 90, "tiles": r.randrange(1, 4), "drafter": drafter,
+            "branch": n % 3, "period": r.choice([3, 7]), "costs": COSTS if n % 4 == 3 else None, "matrices": TABLE if n % 5 == 2 else (),
+            **how}
+
+
+async def moment(dut, r, run, n):
+    """Any moment of a generation: at any cycle, or just behind the answers to a pass, where the states are that take a few cycles."""
+    if n % 3 == 0:
+        return await clock(dut, r.randrange(1, 500))
+    passes = r.randrange(1, 8)
+    while run.model.answers < passes and int(dut.busy.value):
+        await clock(dut)
+    await clock(dut, r.randrange(1, params()["lanes"] + 10))
+
+
+@BENCH.test()
+async def an_abort_ends_with_the_pass(dut):
+    """At any moment, by every drafter, with a FIFO that nobody reads; the generation behind it is golden's, from an abort while idle on."""
+    await start(dut)
+    r, lanes = rng("abort"), params()["lanes"]
+    sinks = tx, tokens = Sink(dut, "tx", stall=0), Sink(dut, "tokens")
+    longest, cut = 0, 0
+    for n in range(36):
+        full = n % 6 == 4
+        tokens.stall = 1 if full else 0.25
+        run = await begin(dut, r, sinks, **some(r, n))
+        if full:
+            while int(dut.token_level.value) < PROMPT_DEPTH:
+                await clock(dut)
+            await clock(dut, r.randrange(150))
+        else:
+            await moment(dut, r, run, n)
+        busy, passes = int(dut.busy.value), len(run.model.passes)
+        await strobe(dut, "abort")
+        at = get_sim_time("ns")
+        await clock(dut, 2)
+        announced = len(run.model.passes) + bool(run.model.lanes)
+        assert passes <= announced <= passes + 1
+        if int(dut.busy.value):
+            await FallingEdge(dut.busy)
+            longest = max(longest, (get_sim_time("ns") - max(at, run.model.answered)) // PERIOD)
+        await run.served
+        cut += run.same_passes() < len(run.golden.passes)
+        assert not busy or len(run.model.passes) == announced
+        assert int(dut.done.value) == 1 and not int(dut.hung.value)
+        tokens.stall = 0.25
+        while int(dut.token_level.value):
+            await clock(dut)
+        await clock(dut, 2)
+        text, tokens.data = [t & 0xFFFFF for t in tokens.data], []
+        assert text == run.p.tokens[:len(text)]
+        if full:
+            assert len(text) == PROMPT_DEPTH
+        elif run.model.passes and not run.model.passes[-1][2] and (before := run.model.passes[-1][0][0][1] + 1 - len(run.prompt)) > 0:
+            assert before < len(text) <= before + lanes
+        await strobe(dut, "abort")
+        await generation(dut, r, sinks, **some(r, r.randrange(6), limit=r.randrange(1, 20)))
+    assert cut > 20
+    assert longest <= lanes + 4, longest
+
+
+@BENCH.test()
+async def what_makes_no_progress_is_given_up(dut):
+    """Tiles that stop answering, or a ring that takes nothing, from any moment on: all is over in the cycle stated, until reset."""
+    await start(dut)
+    r, limit, last = rng("watchdog"), 900, -1  # of which the n-gram tables, which begin empty, take most
+
+    def note(bits):
+        nonlocal last
+        flit = Flit.from_bits(bits)
+        if flit.kind == FlitKind.PASS and flit.chan == PassWord.START:
+            last = int(dut.cycles.value)
+
+    sinks = tx, tokens = Tap(dut, "tx", note=note), Tap(dut, "tokens")
+    kept = 0
+    for n in range(14):
+        last, tx.stall = -1, 0.25
+        run = await begin(dut, r, sinks, **some(r, n, watchdog=limit, prompt=[1, 2, 3]))
+        await moment(dut, r, run, n)
+        run.served.cancel()
+        dut.rx_valid.value, tx.stall = 0, n % 2
+        if int(dut.busy.value):
+            await FallingEdge(dut.busy)
+            await clock(dut, 2)
+            assert int(dut.hung.value) == 1 and int(dut.done.value) == 1
+            while int(dut.token_level.value):
+                await clock(dut)
+            await clock(dut, 2)
+            assert int(dut.cycles.value) == max([last, *(entry >> 20 for entry in tokens.data)]) + limit + 1
+            assert [t & 0xFFFFF for t in tokens.data] == run.p.tokens[:len(tokens.data)]
+            offered = record(dut, "tx__valid")
+            await strobe(dut, "start")
+            await strobe(dut, "abort")
+            await clock(dut, 30)
+            assert not any(offered) and not int(dut.busy.value) and int(dut.hung.value) and int(dut.done.value)
+            kept += 1
+        await reset(dut, r, sinks)
+        await generation(dut, r, sinks, **some(r, n, limit=6, watchdog=limit))
+    assert kept > 8
+    # Nobody reads the tokens: that takes as long as it takes.
+    tokens.stall = 1
+    run = await begin(dut, r, sinks, **some(r, 0, watchdog=limit))
+    while int(dut.token_level.value) < PROMPT_DEPTH:
+        await clock(dut)
+    await clock(dut, 3 * limit)
+    assert int(dut.busy.value) and not int(dut.hung.value)
+    tokens.stall = 0.25
+    await run.finish()
+
+
+async def reset(dut, r, sinks):
+    """Pulse it; nothing is left but what memories hold."""
+    dut.rst.value = 1
+    await clock(dut, r.randrange(1, 3))
+    dut.rst.value = 0
+    await settle()
+    assert not any(int(getattr(dut, name).value) for name in ("busy", "done", "hung", "token_level", "tokens__valid", "tx__valid"))
+    for sink in sinks:
+        sink.stall = 0.25
+        sink.data.clear()
+
+
+@BENCH.test()
+async def a_reset_leaves_nothing_behind(dut):
+    """At any moment; the generation that begins in the cycle behind it is golden's."""
+    await start(dut)
+    r, sinks = rng("reset"), (Tap(dut, "tx"), Tap(dut, "tokens"))
+    faults = record(dut, "fault")
+    for n in range(24):
+        run = await begin(dut, r, sinks, **some(r, n))
+        await moment(dut, r, run, n)
+        run.served.cancel()
+        dut.rx_valid.value = 0
+        await reset(dut, r, sinks)
+        if n % 2:
+            await generation(dut, r, sinks, **some(r, r.randrange(6), limit=r.randrange(1, 30)))
+    assert not any(faults)
+
+
+@BENCH.test()
+async def tokens_are_those_that_there_are(dut):
+    """A prompt with one that there is not ends in front of its pass; the last one of an odd vocabulary cannot be spoiled."""
+    await start(dut)
+    r, lanes, sinks = rng("vocabulary"), params()["lanes"], (Sink(dut, "tx"), Sink(dut, "tokens"))
+    strobes = record(dut, "wrong_token")
+    for at, length in product((0, lanes - 1, lanes), (lanes, lanes + 3)):
+        if at < length:
+            vocabulary = r.choice([1, 7, 300, (1 << 20) - 1])
+            prompt = [vocabulary - 1] * length
+            prompt[at] = r.choice([vocabulary, (1 << 20) - 1])
+            strobes.clear()
+            run = await begin(dut, r, sinks, prompt=prompt, limit=5, vocabulary=vocabulary, matrices=TABLE)
+            await run.served
+            await clock(dut, 3)
+            assert run.same_passes() == at // lanes and sum(strobes) == 1
+            assert int(dut.done.value) == 1 and not int(dut.busy.value) and not int(dut.token_level.value)
+    strobes.clear()
+    for n, drafter in enumerate([Drafter.NGRAM, Drafter.NESTED, Drafter.DRAFT, Drafter.NGRAM]):
+        await generation(dut, r, sinks, prompt=[4, 1, 4], limit=25, drafter=drafter, branch=1, spoil=1, vocabulary=5, period=3, bits=3,
+                         base=n == 3, costs=COSTS if n == 3 else None)
+        assert int(dut.proposed.value)
+    assert not any(strobes)
+
+
+@BENCH.test()
+async def what_nobody_has_written_is_cleared(dut):
+    """The governor's results, which the host may look at before there are any, in the cycles stated. All else need not be."""
+    await start(dut)
+    faults = record(dut, "fault")
+
+    async def look():
+        for matrix, kind in product(range(MATRICES), range(4)):
+            await strobe(dut, "look", look_matrix=matrix, look_kind=kind)
+            await clock(dut, 3)
+            results.append(int(dut.result.value))
+
+    results = []
+    await look()
+    assert any(results) and any(faults), "memories do not begin as zeros here"
+    for _ in range(2):
+        dut.init.value = 1
+        for cycle in range(4 * MATRICES + 3):
+            await settle()
+            assert int(dut.initialized.value) == (cycle >= 4 * MATRICES)
+            await clock(dut)
+        dut.init.value = 0
+        await settle()
+        assert not int(dut.initialized.value)
+        await clock(dut)
+    results.clear()
+    await clock(dut)
+    faults.clear()
+    await look()
+    assert not any(results) and not any(faults)
+    sinks = Sink(dut, "tx"), Sink(dut, "tokens")
+    await generation(dut, rng("first"), sinks, prompt=[1, 2, 3], limit=20, matrices=TABLE, drafter=Drafter.NGRAM, period=3)
+    assert not any(faults)
