@@ -8,6 +8,7 @@ from hayate.rtl.contract.isa import PassWord
 from hayate.rtl.ring.flit import Flit
 from hayate.verif.bench import Bench, params, rng
 from hayate.verif.bench.drivers import clock, settle, start
+from hayate.verif.bench.reset import resets
 
 BENCH = Bench(lambda lanes: Announcer(lanes), params=[{"lanes": n} for n in (1, 4, 8)])
 
@@ -67,6 +68,7 @@ async def message(dut, r, word, nodes, stall, hold=0, late=0.0, comes=None, **fi
 
 
 @BENCH.test()
+@resets(within=60)
 async def passes_of_the_second_model(dut):
     """LANEs say the positions that are offered, as slots too; logits are wanted of the last, if at all; nodes and slots stay."""
     await start(dut)
@@ -87,6 +89,7 @@ async def passes_of_the_second_model(dut):
 
 
 @BENCH.test()
+@resets(within=120)
 async def words_of_every_message(dut):
     await start(dut)
     r, lanes = rng("messages"), params()["lanes"]

@@ -6,6 +6,7 @@ from hayate.rtl.conductor.candidates import CANDIDATE_CYCLES, Candidates
 from hayate.rtl.contract.isa import NO_ROW
 from hayate.verif.bench import Bench, params, rng
 from hayate.verif.bench.drivers import clock, settle, start
+from hayate.verif.bench.reset import resets
 from hayate.verif.golden.tile.sequencer import steps
 
 BENCH = Bench(lambda lanes: Candidates(lanes), params=[{"lanes": 4}, {"lanes": 1}])
@@ -28,6 +29,7 @@ def expected(candidates):
 
 
 @BENCH.test()
+@resets(within=60)
 async def largest_wins_and_ties_go_low(dut):
     lanes = params()["lanes"]
     await start(dut)

@@ -38,7 +38,7 @@ async def moment(dut, r, run, n):
     await clock(dut, r.randrange(1, params()["lanes"] + 10))
 
 
-@BENCH.test()
+@BENCH.test(limit=150_000)
 async def an_abort_ends_with_the_pass(dut):
     """At any moment, by every drafter, with a FIFO that nobody reads; the generation behind it is golden's, from an abort while idle on."""
     await start(dut)
@@ -84,7 +84,7 @@ async def an_abort_ends_with_the_pass(dut):
     assert longest <= lanes + 4, longest
 
 
-@BENCH.test()
+@BENCH.test(limit=150_000)
 async def what_makes_no_progress_is_given_up(dut):
     """Tiles that stop answering, or a ring that takes nothing, from any moment on: all is over in the cycle stated, until reset."""
     await start(dut)
@@ -145,7 +145,7 @@ async def reset(dut, r, sinks):
         sink.data.clear()
 
 
-@BENCH.test()
+@BENCH.test(limit=150_000)
 async def a_reset_leaves_nothing_behind(dut):
     """At any moment; the generation that begins in the cycle behind it is golden's."""
     await start(dut)
@@ -162,7 +162,7 @@ async def a_reset_leaves_nothing_behind(dut):
     assert not any(faults)
 
 
-@BENCH.test()
+@BENCH.test(limit=150_000)
 async def tokens_are_those_that_there_are(dut):
     """A prompt with one that there is not ends in front of its pass; the last one of an odd vocabulary cannot be spoiled."""
     await start(dut)
@@ -187,7 +187,7 @@ async def tokens_are_those_that_there_are(dut):
     assert not any(strobes)
 
 
-@BENCH.test()
+@BENCH.test(limit=150_000)
 async def what_nobody_has_written_is_cleared(dut):
     """The governor's results, which the host may look at before there are any, in the cycles stated. All else need not be."""
     await start(dut)

@@ -3,6 +3,7 @@
 from hayate.rtl.conductor.feeder import FED, Feeder
 from hayate.verif.bench import Bench, params, rng
 from hayate.verif.bench.drivers import Sink, clock, settle, start
+from hayate.verif.bench.reset import resets
 
 DEPTH = 64
 BENCH = Bench(lambda lanes: Feeder(lanes=lanes, depth=DEPTH), params=[{"lanes": 2}, {"lanes": 4}, {"lanes": 8}])
@@ -33,6 +34,7 @@ def agree(a, b):
 
 
 @BENCH.test()
+@resets(within=200)
 async def generations(dut):
     """Texts that drafts guess now and then; passes that draft nothing; the first one that drafts feeds the prompt."""
     await start(dut)

@@ -3,6 +3,7 @@
 from hayate.rtl.conductor.free_list import FreeList
 from hayate.verif.bench import Bench, params, rng
 from hayate.verif.bench.drivers import clock, settle, start
+from hayate.verif.bench.reset import resets
 from hayate.verif.golden.conductor import free_list
 
 BENCH = Bench(lambda lanes: FreeList(lanes), params=[{"lanes": 1}, {"lanes": 2}, {"lanes": 4}, {"lanes": 8}])
@@ -38,6 +39,7 @@ class Slots:
 
 
 @BENCH.test()
+@resets(within=60)
 async def any_order(dut):
     """Back to back and with pauses; the pool empty, full and in between; slots given in any order."""
     r, lanes = rng(), params()["lanes"]

@@ -9,6 +9,7 @@ from hayate.rtl.contract.precision import Format
 from hayate.rtl.ring.flit import Flit
 from hayate.verif.bench import Bench, params, rng
 from hayate.verif.bench.drivers import Sink, clock, start
+from hayate.verif.bench.reset import resets
 from hayate.verif.golden.conductor.governor import decide
 
 BENCH = Bench(lambda tiles: Governor(tiles=tiles, matrices=20), params=[{"tiles": 1}, {"tiles": 2}, {"tiles": 4}])
@@ -139,6 +140,7 @@ async def look(dut, matrix, kind):
 
 
 @BENCH.test()
+@resets(within=400)
 async def decisions_equal_the_rule(dut):
     await start(dut)
     r = rng("cases")

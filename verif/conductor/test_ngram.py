@@ -6,6 +6,7 @@ import pytest
 from hayate.rtl.conductor.ngram import FIRST_NODE, NODE, SETTLE_CYCLES, NgramDrafter
 from hayate.verif.bench import Bench, params, rng
 from hayate.verif.bench.drivers import Sink, clock, record, settle, start
+from hayate.verif.bench.reset import resets
 from hayate.verif.golden.conductor.ngram import BaseTable, NgramTable
 from hayate.verif.golden.conductor.test_ngram import text
 
@@ -100,6 +101,7 @@ async def strobe(dut, name):
 
 
 @BENCH.test()
+@resets(within=400)
 async def trees_equal_the_golden_tables(dut):
     """Prompts and verdicts as a conductor makes them, several generations; the next one may begin before the last one has settled."""
     await start(dut)

@@ -3,6 +3,7 @@
 from hayate.rtl.conductor.nodes import Node, Nodes
 from hayate.verif.bench import Bench, params, rng
 from hayate.verif.bench.drivers import settle, start, strobe
+from hayate.verif.bench.reset import resets
 from hayate.verif.golden.conductor import tree
 
 BENCH = Bench(lambda lanes: Nodes(lanes), params=[{"lanes": n} for n in (1, 2, 4, 8)])
@@ -15,6 +16,7 @@ async def shown(dut, lane):
 
 
 @BENCH.test()
+@resets(within=40)
 async def grows_as_the_golden_tree(dut):
     await start(dut)
     r, lanes = rng("trees"), params()["lanes"]

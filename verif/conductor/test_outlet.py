@@ -4,8 +4,10 @@ from hayate.rtl.conductor.outlet import TOKEN_BITS, Outlet
 from hayate.rtl.contract.regmap import END_TOKENS
 from hayate.verif.bench import Bench, params, rng
 from hayate.verif.bench.drivers import Sink, clock, settle, start
+from hayate.verif.bench.reset import resets
 
-BENCH = Bench(lambda lanes: Outlet(lanes=lanes, depth=8), params=[{"lanes": n} for n in (1, 4, 8)])
+DEPTH = 8
+BENCH = Bench(lambda lanes: Outlet(lanes=lanes, depth=DEPTH), params=[{"lanes": n} for n in (1, 4, 8)])
 
 
 def end_tokens(r):
@@ -17,10 +19,11 @@ def end_tokens(r):
 
 
 @BENCH.test()
+@resets(within=100)
 async def texts_end_where_they_must(dut):
     await start(dut)
     r, sink, lanes = rng("texts"), Sink(dut, "tokens"), params()["lanes"]
-    endings, ended_by, passed_by = set(), set(), set()
+    endings, ended_by, passed_by, lost = set(), set(), set(), 0
     for n in range(100):
         prompt, limit = r.randrange(1, 20), r.choice([1, 5, 20, 60000])
         context = prompt + r.choice([0, 3, 15, 40])
@@ -32,7 +35,7 @@ async def texts_end_where_they_must(dut):
         dut.draft_nodes.value, dut.abort.value, dut.clear.value = nodes, 0, 1
         await clock(dut)
         dut.clear.value = 0
-        tokens, position, ended = [], prompt, ""
+        tokens, position, length, ended = [], prompt, 0, ""
         while not ended:
             dut.begins.value, dut.position.value = 1, position
             await clock(dut)
@@ -44,13 +47,14 @@ async def texts_end_where_they_must(dut):
                 cycle = r.getrandbits(32)
                 same = {i for i, t in enumerate(named) if t == token}
                 by = {i for i in same if enable >> i & 1}
-                aborted = int(r.random() < 0.02)
+                full = int(dut.level.value) == DEPTH
+                aborted = int(r.random() < (0.2 if full else 0.02))
                 dut.emit__valid.value, dut.emit__payload.value, dut.cycles.value, dut.abort.value = 1, token, cycle, aborted
                 await settle()
                 while not int(dut.emit__ready.value):
                     await clock(dut)
                     await settle()
-                length = len(tokens) + 1
+                length += 1
                 ends = "limit" if length == limit else "abort" if aborted else "end" if by else ""
                 ended = ends or ("context" if position >= context else "")
                 if len(same) == 1:
@@ -59,7 +63,10 @@ async def texts_end_where_they_must(dut):
                 assert int(dut.first.value) == (length == 1)
                 await clock(dut)
                 dut.emit__valid.value = 0
-                tokens.append(token | cycle << 20)
+                if aborted and full:
+                    lost += 1
+                else:
+                    tokens.append(token | cycle << 20)
                 position, emitted = position + 1, emitted + 1
                 await settle()
                 assert int(dut.emitted.value) == emitted and int(dut.last.value) == token and int(dut.at.value) == position
@@ -70,5 +77,6 @@ async def texts_end_where_they_must(dut):
         assert await sink.take(len(tokens)) == tokens
         assert int(dut.fault.value) == 0
         endings.add(ended)
+    assert lost
     assert endings == {"limit", "abort", "end", "context"}
     assert ended_by == passed_by == set(range(END_TOKENS))

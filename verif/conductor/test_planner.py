@@ -5,6 +5,7 @@ from hayate.rtl.conductor.planner import Planner
 from hayate.rtl.contract.draft import Drafter
 from hayate.verif.bench import Bench, params, rng
 from hayate.verif.bench.drivers import Sink, clock, settle, start, strobe
+from hayate.verif.bench.reset import resets
 from hayate.verif.golden.conductor.draft import Nested, Ngram
 from hayate.verif.golden.conductor.utility import Utility
 
@@ -52,6 +53,7 @@ async def tables(dut):
 
 
 @BENCH.test()
+@resets(within=1200)
 async def nodes_of_the_tables(dut):
     """With and without control: as many as golden plans, those that golden proposes, and shadows that are scored as golden scores them."""
     await start(dut)
@@ -132,6 +134,7 @@ class Answers:
 
 
 @BENCH.test()
+@resets(within=700)
 async def nodes_of_passes(dut):
     """A node for each answer, a pass more for each, in the cycle in which it is asked; the last one's siblings behind it, one a cycle."""
     await start(dut)
@@ -170,6 +173,7 @@ async def nodes_of_passes(dut):
 
 
 @BENCH.test()
+@resets(within=150)
 async def nodes_of_the_second_model(dut):
     """Passes over what its cache lacks, in the order of positions, and a node behind the last of them; the next pass is of that node alone.
 

@@ -3,6 +3,7 @@
 from hayate.rtl.conductor.tally import Tally
 from hayate.verif.bench import Bench, params, rng
 from hayate.verif.bench.drivers import clock, settle, start
+from hayate.verif.bench.reset import resets
 from hayate.verif.golden.conductor.draft import Drafting
 from hayate.verif.golden.conductor.tree import Node, siblings
 
@@ -10,6 +11,7 @@ BENCH = Bench(lambda lanes: Tally(lanes), params=[{"lanes": n} for n in (1, 2, 4
 
 
 @BENCH.test()
+@resets(within=60)
 async def counts_as_the_golden_tally(dut):
     await start(dut)
     r, lanes = rng("passes"), params()["lanes"]

@@ -4,6 +4,7 @@ from hayate.rtl.conductor.utility import Utility
 from hayate.rtl.contract.draft import COST_UNIT
 from hayate.verif.bench import Bench, params, rng
 from hayate.verif.bench.drivers import clock, settle, start
+from hayate.verif.bench.reset import resets
 from hayate.verif.golden.conductor import utility as golden
 from hayate.verif.golden.conductor.test_utility import COSTS, table
 
@@ -86,6 +87,7 @@ def outcome(r, nodes, chance):
 
 
 @BENCH.test()
+@resets(within=200)
 async def generations(dut):
     """As a conductor uses it, with drafters that are better and worse by turns; plans with and behind what they wait for."""
     await start(dut)

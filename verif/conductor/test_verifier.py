@@ -3,6 +3,7 @@
 from hayate.rtl.conductor.verifier import Verifier
 from hayate.verif.bench import Bench, params, rng
 from hayate.verif.bench.drivers import clock, settle, start
+from hayate.verif.bench.reset import resets
 from hayate.verif.golden.conductor.tree import Node, siblings, verify
 
 BENCH = Bench(lambda lanes: Verifier(lanes), params=[{"lanes": 1}, {"lanes": 2}, {"lanes": 4}, {"lanes": 8}])
@@ -94,6 +95,7 @@ async def compare(dut, r, lanes, *, stall, idle):
 
 
 @BENCH.test()
+@resets(within=100)
 async def random_trees(dut):
     """Walks with stalls, from any node, back to back or apart; `done` and the path as promised, whatever the inputs do in between."""
     r, lanes = rng(), params()["lanes"]

@@ -3,11 +3,13 @@
 from hayate.rtl.conductor.watchdog import Watchdog
 from hayate.verif.bench import Bench, rng
 from hayate.verif.bench.drivers import clock, settle, start
+from hayate.verif.bench.reset import resets
 
 BENCH = Bench(lambda: Watchdog())
 
 
 @BENCH.test()
+@resets(within=60)
 async def it_expires_in_the_cycle_stated(dut):
     """And with what leaves no progress between: pauses, and a restart in that very cycle. 0 is a long time."""
     await start(dut)
