@@ -306,7 +306,6 @@ class Conductor(wiring.Component):
                     m.d.sync += self.kept.eq(Mux(planner.drafting, 0, (1 << nodes.count) - 1))
                     with m.If(planner.drafting):
                         m.next = "GROW"
-                        give_way()
                     with m.Elif(prefill & ~last_prefill):
                         m.d.sync += position.eq(position + nodes.count)
                         m.next = "RELEASE"

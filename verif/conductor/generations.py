@@ -124,7 +124,8 @@ async def begin(dut, r, sinks, *, prompt, limit, context=100, end=None, all_logi
     utility = Noted(costs[0], costs[1] if drafter.takes_passes else 0) if costs and drafter != Drafter.OFF else None
     p = loop.run(golden, prompt, limit, lanes=params()["lanes"], context=context, drafter=proposer, utility=utility, nodes=nodes,
                  end=ends, all_logits=all_logits, measure=bool(matrices))
-    return Run(dut, sink, model, served, golden, p, utility.plans if utility else [], seed, sample, prompt, matrices)
+    return Run(dut, sink, model, served, golden, p, utility.plans if utility else [], seed, sample, prompt, matrices,
+               drafter)
 
 
 @dataclass
@@ -146,6 +147,7 @@ class Run:
     sample: int
     prompt: list
     matrices: tuple
+    drafter: Drafter
 
     def same_passes(self):
         """Assert that passes so far are golden's first ones, to the last node, slot and high-water mark. Returns how many there are."""
