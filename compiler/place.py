@@ -64,7 +64,7 @@ class TilePlacement:
 class Placement:
     """An image on a configuration: `tiles` (`TilePlacement`), `regions` (name -> address, the same on every tile but for views, which are
     left out; the draft model's behind `image.DRAFT`), `slots` in use of the KV cache, `context`: positions a sequence may have,
-    `precision`: `Format` in which each matrix with planes is read at first, by name."""
+    `precision`: `Format` in which each matrix with planes is read at first, by name. `filters`: what is sampled may be filtered."""
 
     image: Image
     config: Config
@@ -73,6 +73,7 @@ class Placement:
     slots: int
     context: int
     precision: dict
+    filters: bool = False
 
     def loads(self, *, kv=True):
         """`Load` records that bring every tile up from any state: banks (the KV cache as zeros too unless `kv` is False),
@@ -130,7 +131,7 @@ def place(image, config, precision=None, filters=False, *, tiles=None, weights=T
     tiles = tuple(_tile(both, config, regions, ahead, t, weights) for t in (range(config.tiles) if tiles is None else tiles))
     geometry = both[0].geometry
     named = {p.prefix + name: at for p, found in zip(both, regions, strict=True) for name, at in found.items()}
-    return Placement(image, config, tiles, named, geometry.slots, geometry.context, table)
+    return Placement(image, config, tiles, named, geometry.slots, geometry.context, table, filters)
 
 
 def _precision(image, wanted):

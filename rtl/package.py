@@ -1,14 +1,15 @@
 """The package: host port and conductor at ring stop 0, and a ring through every tile."""
 
-from amaranth.hdl import Cat, ClockSignal, Const, Instance, Module, Mux, ResetSignal, Signal
+from amaranth.hdl import Cat, ClockSignal, Const, Instance, Module, Mux, ResetInserter, Signal
 from amaranth.lib import stream, wiring
-from amaranth.lib.wiring import Out
+from amaranth.lib.wiring import In, Out
 
 from .conductor.conductor import Conductor
-from .contract.flits import CONDUCTOR
+from .contract.flits import CONDUCTOR, FlitKind
 from .contract.image import contract_hash
 from .host.axi import Axi4, AxiLite, expose, exposed
-from .host.host import LOCAL_WRITES, HostPort
+from .host.host import HostPort
+from .host.loader import LOCAL_WRITES
 from .host.registers import FROM_CONDUCTOR, TO_CONDUCTOR, present
 from .ring.flit import Flit
 from .ring.stop import RingStop
@@ -20,11 +21,6 @@ def tile_arguments(config):
     names = ("banks", "lanes", "bank_depth", "act_depth", "stage_depth", "vmem_depth", "program_depth", "micro_depth", "desc_depth",
              "landing_depth", "max_slots", "nested", "governor", "sampling")
     return {name: getattr(config, name) for name in names}
-
-
-def matrices(config):
-    """Matrices that the governor's table holds: each takes two descriptors. 0 without a governor."""
-    return max(1, config.desc_depth // 2) if config.governor else 0
 
 
 class Package(wiring.Component):
@@ -40,6 +36,7 @@ class Package(wiring.Component):
     Members
     -------
     s_axil_*, s_axi_*: AXI4-Lite registers and AXI4 load window, see `contract.regmap` and `host.axi`.
+    init: In, looked at while `rst` is high: clear all memories and registers afterwards, as CONTROL.INIT does. Silicon needs it once.
     irq: Out, level: an enabled interrupt is pending. fault: Out, high for a cycle when a memory error was seen.
     trace_valid, trace_row, trace_mask, trace_values: Out, per tile, see `Tile`; trace_values has M FP32 values, lane 0 in the low bits.
     trace_verdict: Out, a strobe behind the logits of a pass. trace_kept: Out(M), lanes whose logits belong to the text.
@@ -50,7 +47,7 @@ class Package(wiring.Component):
         self._config, self._tile_module = config, tile_module
         tiles, lanes = config.tiles, config.lanes
         super().__init__({
-            **exposed("s_axil", AxiLite()), **exposed("s_axi", Axi4()), "irq": Out(1), "fault": Out(1),
+            **exposed("s_axil", AxiLite()), **exposed("s_axi", Axi4()), "init": In(1), "irq": Out(1), "fault": Out(1),
             "trace_verdict": Out(1), "trace_kept": Out(lanes), "trace_positions": Out(16 * lanes),
             "trace_valid": Out(1).array(tiles), "trace_row": Out(20).array(tiles), "trace_mask": Out(lanes).array(tiles),
             "trace_values": Out(32 * lanes).array(tiles),
@@ -59,13 +56,14 @@ class Package(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         c = self._config
-        m.submodules.host = host = HostPort(
-            tiles=c.tiles, banks=c.banks, lanes=c.lanes, bank_depth=c.bank_depth, max_slots=c.max_slots, prompt_depth=c.prompt_depth,
-            matrices=matrices(c), contract_word=int(contract_hash()[:8], 16), sampling=bool(c.sampling))
-        m.submodules.conductor = conductor = Conductor(
-            lanes=c.lanes, prompt_depth=c.prompt_depth, max_slots=c.max_slots, ring_tiles=c.tiles, max_matrices=matrices(c),
+        m.submodules.host = host = HostPort(c, int(contract_hash()[:8], 16))
+        # The host port resets everything else, so that a reset by command is one by pin, and `rst` drives few registers.
+        conductor = Conductor(
+            lanes=c.lanes, prompt_depth=c.prompt_depth, max_slots=c.max_slots, ring_tiles=c.tiles, max_matrices=c.matrices,
             sampling=bool(c.sampling))
-        m.submodules.stop = stop = RingStop()
+        stop = RingStop()
+        reset = ResetInserter(host.core_reset)
+        m.submodules.conductor, m.submodules.stop = reset(conductor), reset(stop)
         expose(m, self, "s_axil", host.s_axil)
         expose(m, self, "s_axi", host.s_axi)
 
@@ -73,12 +71,13 @@ class Package(wiring.Component):
             m.d.comb += getattr(conductor, name).eq(getattr(host, name))
         for name in present(FROM_CONDUCTOR, c.governor, c.sampling):
             m.d.comb += getattr(host, name).eq(getattr(conductor, name))
-        m.d.comb += conductor.vocabulary.eq((1 << 21) - 1)
         m.d.comb += [
             host.tokens.valid.eq(conductor.tokens.valid), host.tokens.payload.as_value().eq(conductor.tokens.payload),
             conductor.tokens.ready.eq(host.tokens.ready),
         ]
         m.d.comb += [
+            host.init.eq(self.init), conductor.init.eq(host.clearing), host.cleared.eq(conductor.initialized),
+            host.returned.eq(stop.deliver.valid & (stop.deliver.payload.kind == FlitKind.LOAD)),
             self.irq.eq(host.irq), self.trace_verdict.eq(conductor.verdict), self.trace_kept.eq(conductor.kept),
             self.trace_positions.eq(Cat(conductor.positions)),
         ]
@@ -103,7 +102,7 @@ class Package(wiring.Component):
             after = stream.Signature(Flit).create(path=(f"hop_{t + 1}",))
             values = Signal(32 * c.lanes, name=f"values_{t}")
             m.submodules[f"tile_{t}"] = Instance(
-                self._tile_module, i_clk=ClockSignal(), i_rst=ResetSignal(), i_stop_id=Const(t + 1, 8),
+                self._tile_module, i_clk=ClockSignal(), i_rst=host.core_reset, i_stop_id=Const(t + 1, 8),
                 i_ring_in__valid=before.valid, i_ring_in__payload=before.payload.as_value(), o_ring_in__ready=before.ready,
                 o_ring_out__valid=after.valid, o_ring_out__payload=after.payload.as_value(), i_ring_out__ready=after.ready,
                 o_trace_valid=self.trace_valid[t], o_trace_row=self.trace_row[t], o_trace_mask=self.trace_mask[t], o_fault=faults[t],

@@ -20,9 +20,10 @@ from hayate.verif.golden.conductor.generate import require_end
 from hayate.verif.golden.conductor.governor import QUALITY, Governor, knob_of, table
 from hayate.verif.golden.conductor.sample import inverse, log_share, require_filters, require_seed
 
+from .load_words import governed
 from .output import require_writable
 from .progress import Steps
-from .rtl_request import draft_registers, governed, requests
+from .rtl_request import draft_registers, requests
 
 SMALL = 16  # tiles x banks x lanes of a machine that is compiled without optimization
 CAUSES = [c.name.lower() for c in Counter if c <= Counter.IDLE]

@@ -6,15 +6,10 @@ from hayate.rtl.contract.config import MAX_LANES
 from hayate.rtl.contract.draft import Drafter, default_branch
 from hayate.rtl.contract.isa import Csr, Space
 from hayate.rtl.contract.regmap import BY_NAME, END_REGISTERS, LOAD_ALL_TILES, LoadSpace, load_address
-from hayate.verif.golden.conductor.ngram import BaseTable
+
+from .load_words import governed, load_words
 
 BASE_BIT = next(low for name, low, *_ in BY_NAME["DRAFT"].fields if name == "BASE")
-
-
-def governed(placement):
-    """Matrices that the governor decides on, in the order of its table: [(index of the planes descriptor, `Descriptor`)]."""
-    planes = placement.tiles[0].planes
-    return [(planes[d.name][0], d) for d in placement.image.descriptors if d.name in planes]
 
 
 def requests(placement, prompt, tokens, end, all_logits, load, knob=None, draft=None, scale=None, seed=0, log_p=None, top_k=0):
@@ -23,21 +18,12 @@ def requests(placement, prompt, tokens, end, all_logits, load, knob=None, draft=
     knob: the governor's, None where the precision is fixed. draft: values of the registers that say how to draft. scale: float32 that
     logits are multiplied by, None where nothing is sampled. seed: of the noise. log_p, top_k: of the filters, as of golden's `draw`.
     """
-    rows = [(load_address(LOAD_ALL_TILES, LoadSpace.PROMPT, at), token) for at, token in enumerate(prompt)]
-    for record in placement.loads():
-        if load == "axi" or record.space != Space.BANK:
-            rows.append((load_address(record.stop - 1, record.space, record.addr), record.data))
     registers = {"TILES": len(placement.tiles), "PROMPT_LENGTH": len(prompt), "TOKEN_LIMIT": tokens, "CONTEXT": placement.context,
                  **end_registers(end), "OPTIONS": int(all_logits), **(draft or {})}
-    if registers.get("DRAFT", 0) >> BASE_BIT & 1:
-        rows += [(load_address(0, LoadSpace.NGRAM, at), word) for at, word in BaseTable(placement.image.ngrams).words()]
+    base = bool(registers.get("DRAFT", 0) >> BASE_BIT & 1)
+    rows = [(load_address(LOAD_ALL_TILES, LoadSpace.PROMPT, at), token) for at, token in enumerate(prompt)]
     if knob is not None:
-        matrices = governed(placement)
-        for i, (index, d) in enumerate(matrices):
-            err, half = d.sensitivities
-            for part, word in enumerate((index | bool(d.tensor) << 10, err | half << 32)):
-                rows.append((load_address(LOAD_ALL_TILES, LoadSpace.GOVERNOR, 2 * i + part), word))
-        registers |= {"MATRICES": len(matrices), "QUALITY": knob, "OPTIONS": registers["OPTIONS"] | 2}
+        registers |= {"MATRICES": len(governed(placement)), "QUALITY": knob, "OPTIONS": registers["OPTIONS"] | 2}
     if scale is not None:
         rows.append((load_address(LOAD_ALL_TILES, Space.VMEM, placement.regions["INVT"]), int(scale.view(np.uint32))))
         rows += [(load_address(LOAD_ALL_TILES, Space.CSR, csr), value)
@@ -45,7 +31,8 @@ def requests(placement, prompt, tokens, end, all_logits, load, knob=None, draft=
         if log_p is not None:
             rows.append((load_address(LOAD_ALL_TILES, Space.VMEM, placement.regions["LNP"]), int(log_p.view(np.uint32))))
         registers |= {"SEED_LOW": seed & 0xFFFFFFFF, "SEED_HIGH": seed >> 32, "OPTIONS": registers["OPTIONS"] | 4}
-    return np.array(rows, dtype=np.uint64), registers
+    model = load_words(placement, banks=load == "axi", base=base)
+    return np.concatenate([model, np.array(rows, dtype=np.uint64)]), registers
 
 
 def end_registers(end):

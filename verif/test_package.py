@@ -6,6 +6,7 @@ from hayate.rtl.contract.alu_ops import AluOp
 from hayate.rtl.contract.config import load_config
 from hayate.rtl.contract.image import contract_hash
 from hayate.rtl.contract.isa import DESCRIPTOR, ASrc, Counter, Csr, Instr, Micro, Mode, Op, Rows, Space, encode, encode_micro, pack
+from hayate.rtl.contract.load import Reason
 from hayate.rtl.contract.regmap import (
     BUILT,
     END_REGISTERS,
@@ -19,14 +20,15 @@ from hayate.rtl.contract.regmap import (
     reset_value,
 )
 from hayate.rtl.emit import emit
-from hayate.rtl.package import matrices, tile_arguments
+from hayate.rtl.package import tile_arguments
 from hayate.verif.bench import Bench, rng
+from hayate.verif.host import sizes
 
 CONFIG = load_config("unit", ["tiles=3", "lanes=1", "bank_depth=512", "prompt_depth=16"])
 BENCH = Bench(lambda: emit(CONFIG, "dut").verilog, optimize="-O0", timeout=900)
 CAUSES = [c for c in Counter if c <= Counter.IDLE]
 TOKEN, DONE, FAULT = 1, 2, 4  # bits of IRQ_STATUS
-START, ABORT = 1, 2
+START, ABORT, RESET = 1, 2, 4
 
 
 async def begin(dut, stall=0.2):
@@ -37,34 +39,31 @@ async def begin(dut, stall=0.2):
     return Driver(dut, "s_axil", stall), manager(dut, "s_axi", stall=stall)
 
 
-async def load(window, tile, space, addr, *words):
-    data = b"".join(word.to_bytes(8, "little") for word in words)
-    assert (await window.write(load_address(tile, space, addr), data)).resp == 0
+def program(instructions, tile=LOAD_ALL_TILES):
+    halves = [encode(i) >> 64 * half & (1 << 64) - 1 for i in instructions for half in range(2)]
+    return [(load_address(tile, Space.PROGRAM, at), half) for at, half in enumerate(halves)]
 
 
-async def load_program(window, instructions, tile=LOAD_ALL_TILES):
-    words = [encode(i) >> 64 * half & (1 << 64) - 1 for i in instructions for half in range(2)]
-    await load(window, tile, Space.PROGRAM, 0, *words)
+def registers(tiles=CONFIG.tiles):
+    """Each tile's number."""
+    return [(load_address(tile, Space.CSR, csr), value) for tile in range(tiles)
+            for csr, value in ((Csr.TILE_INDEX, tile), (Csr.TILE_COUNT, tiles), (Csr.GROUP_SIZE, 1))]
 
 
-async def bring_up(window, tiles=CONFIG.tiles):
-    """The shortest program that ends a pass, and each tile's number."""
-    await load_program(window, [Instr(Op.SENDCAND), Instr(Op.END)])
-    await load_registers(window, tiles)
-
-
-async def load_registers(window, tiles=CONFIG.tiles):
-    for tile in range(tiles):
-        await load(window, tile, Space.CSR, Csr.TILE_INDEX, tile, tiles)
-        await load(window, tile, Space.CSR, Csr.GROUP_SIZE, 1)
+async def bring_up(window, tiles=CONFIG.tiles, words=(), prompt=(7,)):
+    """The shortest program that ends a pass, and what a test has beside it; then a prompt."""
+    words = [*program([Instr(Op.SENDCAND), Instr(Op.END)]), *registers(tiles), *words]
+    await sizes.load(window, words, tiles=tiles, vocabulary=1 << 20, context=60)
+    assert await sizes.write(window, [(load_address(0, LoadSpace.PROMPT, at), token) for at, token in enumerate(prompt)]) == {0}
 
 
 async def generate(host, prompt, tokens, *, tiles=CONFIG.tiles, control=START):
-    registers = {"TILES": tiles, "PROMPT_LENGTH": prompt, "TOKEN_LIMIT": tokens, "CONTEXT": 60, "OPTIONS": 0,
-                 **dict.fromkeys(END_REGISTERS, 0)}
-    for name, value in registers.items():
+    values = {"TILES": tiles, "PROMPT_LENGTH": prompt, "TOKEN_LIMIT": tokens, "CONTEXT": 60, "OPTIONS": 0,
+              **dict.fromkeys(END_REGISTERS, 0)}
+    for name, value in values.items():
         await host.write(name, value)
     await host.write("CONTROL", control)
+    assert await host.read("REJECTION") == 0
 
 
 async def ended(host, polls=300):
@@ -92,7 +91,7 @@ async def it_says_what_it_is(dut):
     assert [await host.field("GEOMETRY", name) for name in ("TILES", "BANKS", "LANES")] == [CONFIG.tiles, CONFIG.banks, CONFIG.lanes]
     sizes = [await host.read(name) for name in ("BANK_DEPTH", "MAX_SLOTS", "PROMPT_DEPTH")]
     assert sizes == [CONFIG.bank_depth, CONFIG.max_slots, CONFIG.prompt_depth]
-    assert await host.read("STATUS") == 0 and int(dut.irq.value) == 0 and int(dut.fault.value) == 0
+    assert await host.read("STATUS") == 32 and int(dut.irq.value) == 0 and int(dut.fault.value) == 0
 
 
 async def after_reset(host):
@@ -102,17 +101,17 @@ async def after_reset(host):
 
 @BENCH.test()
 async def registers_after_reset_are_those_of_the_table(dut):
-    """At first, and after a reset behind a generation; then nothing but the tiles' registers has to be loaded again."""
+    """At first, and after a reset behind a generation; then the model is still there, the prompt too."""
     from hayate.verif.bench.drivers import clock
 
     expected = {r.name: reset_value(r) for r in REGISTERS if r.name not in BUILT + KEPT}
     host, window = await begin(dut)
     assert await after_reset(host) == expected
-    await bring_up(window)
-    await load(window, 0, LoadSpace.PROMPT, 0, 7, 8, 9)
+    await bring_up(window, prompt=(7, 8, 9))
+    expected["STATUS"] |= 64  # loaded
     seen = []
     for _ in range(2):
-        for name, value in {"DRAFT": 1 << 14, "QUALITY": 5, "COSTS_3": 77, "SEED_HIGH": 9, "MATRICES": 3}.items():
+        for name, value in {"DRAFT": 1 << 14, "WATCHDOG": 5000, "QUALITY": 5, "COSTS_3": 77, "SEED_HIGH": 9, "MATRICES": 3}.items():
             await host.write(name, value)
         await generate(host, 3, 2)
         await ended(host)
@@ -122,7 +121,6 @@ async def registers_after_reset_are_those_of_the_table(dut):
         await clock(dut, 2)
         dut.rst.value = 0
         assert await after_reset(host) == expected
-        await load_registers(window)
     assert seen[0] == seen[1] and seen[0][0] == 4
 
 
@@ -130,8 +128,7 @@ async def registers_after_reset_are_those_of_the_table(dut):
 async def a_generation_of_empty_passes(dut):
     """Prompt, ring, candidates' SYNCs, token FIFO, interrupts and cycle counts, with a program that computes nothing."""
     host, window = await begin(dut)
-    await bring_up(window)
-    await load(window, 0, LoadSpace.PROMPT, 0, *(rng("prompt").randrange(1 << 20) for _ in range(5)))
+    await bring_up(window, prompt=[rng("prompt").randrange(1 << 20) for _ in range(5)])
     await host.write("IRQ_ENABLE", DONE)
     await generate(host, 5, 4)
     await ended(host)
@@ -155,12 +152,11 @@ async def every_tile_counts_for_itself(dut):
     """All tiles attribute the same cycles; tile 1 streams words, with a program of its own; a tile that is not there has zeros."""
     host, window = await begin(dut)
     assert await counters(host, 0) == await counters(host, CONFIG.tiles) == [0] * len(Counter)
-    await bring_up(window)
     rows, words = 6, 5
-    await load(window, 1, Space.DESC, 0, pack(DESCRIPTOR, {"words": words, "rows": rows}), 0)
-    await load(window, 1, Space.MICRO, 0, encode_micro(Micro(AluOp.MOV, a_src=ASrc.LANDING, a_mode=Mode.STREAM)))
     drain = Instr(Op.RUN, {"desc": 0, "routine": 0, "length": 1, "rows": Rows.DESC, "vl": 8, "landing": 1})
-    await load_program(window, [Instr(Op.GEMV, {"desc": 0}), drain, Instr(Op.SENDCAND), Instr(Op.END)], tile=1)
+    own = [(load_address(1, Space.DESC, 0), pack(DESCRIPTOR, {"words": words, "rows": rows})), (load_address(1, Space.DESC, 1), 0),
+           (load_address(1, Space.MICRO, 0), encode_micro(Micro(AluOp.MOV, a_src=ASrc.LANDING, a_mode=Mode.STREAM)))]
+    await bring_up(window, words=own + program([Instr(Op.GEMV, {"desc": 0}), drain, Instr(Op.SENDCAND), Instr(Op.END)], tile=1))
     await generate(host, 1, 3)
     await ended(host)
     found = [await counters(host, tile) for tile in range(CONFIG.tiles + 1)]
@@ -176,8 +172,8 @@ async def every_tile_counts_for_itself(dut):
 async def fewer_tiles_than_there_are(dut):
     """A generation waits for as many tiles as the register says; the others only pass flits on."""
     host, window = await begin(dut)
-    await bring_up(window, tiles=2)
-    await load(window, 2, Space.CSR, Csr.TILE_INDEX, 200, 2)  # beyond the tiles that passes are for
+    beyond = [(load_address(2, Space.CSR, csr), value) for csr, value in ((Csr.TILE_INDEX, 200), (Csr.TILE_COUNT, 2))]
+    await bring_up(window, tiles=2, words=beyond, prompt=(7, 8))  # no pass is for tile 200
     await generate(host, 2, 2, tiles=2)
     await ended(host)
     assert await host.read("TOKEN_LEVEL") == 2 and await host.read("PASSES") == 3
@@ -194,6 +190,48 @@ async def abort_ends_after_the_pass(dut):
 
 
 @BENCH.test()
+async def a_pass_that_does_not_end_is_given_up(dut):
+    """One tile's program never answers: abort cannot help, the watchdog does, and a reset by command is all that it takes then."""
+    from hayate.verif.bench.drivers import clock
+
+    host, window = await begin(dut, stall=0)
+    await bring_up(window, words=program([Instr(Op.M_WAIT, {"chan": 3, "count": 1}), Instr(Op.END)], tile=2))
+    await host.write("WATCHDOG", 2000)
+    await host.write("IRQ_ENABLE", FAULT)
+    await generate(host, 1, 3)
+    await host.write("CONTROL", ABORT)
+    await clock(dut, 1500)
+    assert await host.field("STATUS", "BUSY") == 1 and int(dut.irq.value) == 0
+    await ended(host)
+    assert [await host.field("STATUS", f) for f in ("BUSY", "FAULT", "LOADED")] == [0, 1, 1] and await host.read("FAULT_CAUSE") == 4
+    assert int(dut.irq.value) == 1
+    await host.write("CONTROL", START)
+    assert await host.field("REJECTION", "FAULT") == 1
+    await host.write("CONTROL", RESET)
+    await host.write("IRQ_STATUS", 7)
+    assert await host.read("FAULT_CAUSE") == 0 and await host.read("STATUS") & 0b1111 == 0
+    await bring_up(window)
+    await generate(host, 1, 3)
+    await ended(host)
+    assert await host.read("TOKEN_LEVEL") == 3 and await host.read("IRQ_STATUS") == TOKEN | DONE
+
+
+@BENCH.test()
+async def a_prompt_that_the_model_cannot_read_is_told(dut):
+    """It was written for a model with more tokens: refused at the door, and at the next model's."""
+    host, window = await begin(dut, stall=0)
+    await bring_up(window, prompt=(5, (1 << 20) - 1))
+    words = [*program([Instr(Op.SENDCAND), Instr(Op.END)]), *registers()]
+    await sizes.load(window, words, tiles=CONFIG.tiles, vocabulary=100, context=60)
+    await host.write("PROMPT_LENGTH", 2)
+    await host.write("CONTROL", START)
+    assert await host.field("REJECTION", "PROMPT_LENGTH") == 1, "no prompt since the model was loaded"
+    beyond = [(load_address(0, LoadSpace.PROMPT, at), token) for at, token in enumerate((99, 100))]
+    assert await sizes.write(window, beyond) == {2}
+    assert [await host.field("LOAD_STATUS", f) for f in ("REFUSED", "REASON")] == [1, Reason.DATA]
+
+
+@BENCH.test()
 async def its_ports(dut):
     """Names and widths that documents and drivers rely on; the trace has one port of each kind for a tile."""
     from hayate.verif.bench.drivers import ports, start
@@ -204,8 +242,8 @@ async def its_ports(dut):
     trace = {"trace_valid": 1, "trace_row": 20, "trace_mask": CONFIG.lanes, "trace_values": 32 * CONFIG.lanes}
     each = {f"{name}__{tile}": width for name, width in trace.items() for tile in range(CONFIG.tiles)}
     assert {n: w for n, w in found.items() if n not in buses} == {
-        "clk": 1, "rst": 1, "irq": 1, "fault": 1, "trace_verdict": 1, "trace_kept": CONFIG.lanes, "trace_positions": 16 * CONFIG.lanes,
-        **each}
+        "clk": 1, "rst": 1, "init": 1, "irq": 1, "fault": 1, "trace_verdict": 1, "trace_kept": CONFIG.lanes,
+        "trace_positions": 16 * CONFIG.lanes, **each}
     for bus, width in (("s_axil_", 32), ("s_axi_", 64)):
         assert {f"{bus}{c}{s}" for c in ("aw", "w", "b", "ar", "r") for s in ("valid", "ready")} <= buses
         assert found[f"{bus}wdata"] == found[f"{bus}rdata"] == width
@@ -220,4 +258,4 @@ def test_tiles_get_the_configuration_s_sizes():
 def test_only_the_formats_that_are_asked_for_are_built(formats, built):
     config = load_config("unit", [f"formats={formats}"])
     arguments = tile_arguments(config)
-    assert (arguments["nested"], arguments["governor"], matrices(config)) == built
+    assert (arguments["nested"], arguments["governor"], config.matrices) == built

@@ -120,6 +120,11 @@ class Config:
         """Whether the machine can choose their format by itself."""
         return self.formats == "auto"
 
+    @property
+    def matrices(self):
+        """Matrices that the governor's table holds: each takes two descriptors. 0 without a governor."""
+        return max(1, self.desc_depth // 2) if self.governor else 0
+
     def to_dict(self):
         return dataclasses.asdict(self)
 

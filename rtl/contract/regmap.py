@@ -7,7 +7,7 @@ from .config import MAX_LANES
 from .draft import FIRST_CHANCE, MORE_CHANCE
 
 IDENT = 0x48595445  # "HYTE"
-VERSION = 5
+VERSION = 6
 
 AXIL_ADDR_BITS = 12
 AXI_ADDR_BITS = 40
@@ -40,7 +40,33 @@ END_FIELDS = (("TOKEN", 0, 20, "id"), ("ENABLE", 31, 1, "look for it"))
 
 #: "rw" registers that ignore writes while STATUS.BUSY: they describe the generation in progress.
 LOCKED_WHILE_BUSY = ("TILES", "PROMPT_LENGTH", "TOKEN_LIMIT", "CONTEXT", *END_REGISTERS, "OPTIONS", "MATRICES", "QUALITY", "DRAFT",
-                     "SEED_LOW", "SEED_HIGH", *(f"COSTS_{n}" for n in range(MAX_LANES // 2)))
+                     "SEED_LOW", "SEED_HIGH", *(f"COSTS_{n}" for n in range(MAX_LANES // 2)),
+                     "WATCHDOG")
+
+#: Why a START is refused: field of REJECTION, register, what is wrong with it, what the field means.
+REFUSALS = (
+    ("TILES", "TILES", "not MODEL_TILES", "TILES are not those that the model was placed on"),
+    ("PROMPT_LENGTH", "PROMPT_LENGTH",
+     "0, above CONTEXT, or above the tokens written, in order from position 0, since the model was loaded",
+     "PROMPT_LENGTH is 0, above CONTEXT, or above the tokens written"),
+    ("TOKEN_LIMIT", "TOKEN_LIMIT", "0", "TOKEN_LIMIT is 0"),
+    ("CONTEXT", "CONTEXT", "above MODEL_CONTEXT", "CONTEXT is above MODEL_CONTEXT"),
+    ("MATRICES", "MATRICES", "above the governor's entries that were loaded", "MATRICES is above the governor's entries that were loaded"),
+    ("OPTIONS", "OPTIONS", "AUTO without integer planes", "AUTO without integer planes"),
+    ("DRAFT", "DRAFT", "DRAFTER 2 without integer planes, DRAFTER 3 without a draft model, BASE without a base table",
+     "a drafter, or BASE, that the model has not"),
+    ("NOT_READY", "STATUS", "READY is 0", "STATUS.READY is 0"),
+    ("NOT_LOADED", "STATUS", "LOADED is 0", "STATUS.LOADED is 0"),
+    ("FAULT", "STATUS", "FAULT is 1", "STATUS.FAULT is 1: CONTROL.RESET comes first"),
+    ("REFUSED", "STATUS", "REFUSED is 1", "the load window has refused a word that nobody has looked at"),
+)
+REJECTION_FIELDS = tuple((field, bit, 1, text) for bit, (field, _, _, text) in enumerate(REFUSALS))
+
+#: Registers that say how deep the tiles' other memories are: of which field of the configuration.
+DEPTHS = {f"{name.upper()}_DEPTH": text for name, text in (
+    ("act", "64-bit words of an activation buffer"), ("stage", "64-bit words of a stage buffer"),
+    ("vmem", "words of vector memory"), ("program", "instructions"), ("micro", "micro-operations"), ("desc", "descriptors"),
+    ("landing", "finished rows that wait for the vector engine"))}
 
 REGISTERS = (
     Register(0x000, "IDENT", "ro", "0x48595445, \"HYTE\""),
@@ -54,11 +80,17 @@ REGISTERS = (
     Register(0x01C, "MAX_MATRICES", "ro", "matrices the governor's table holds"),
     Register(0x020, "CONTROL", "wo", "commands", (
         ("START", 0, 1, "begin a generation; ignored while busy, and refused (STATUS.REJECTED) when it could not end"),
-        ("ABORT", 1, 1, "end the generation after the pass in progress"))),
+        ("ABORT", 1, 1, "end the generation after the pass in progress"),
+        ("RESET", 2, 1, "abandon what is in progress, as rst does, but keep these registers; clears STATUS.FAULT"),
+        ("INIT", 3, 1, "RESET, then clear every memory, banks included, and every register of the tiles"))),
     Register(0x024, "STATUS", "ro", "state", (
         ("BUSY", 0, 1, "a generation is in progress"), ("DONE", 1, 1, "the last generation has ended"),
-        ("FAULT", 2, 1, "a memory error was seen since reset"), ("FULL", 3, 1, "ended by the end of the context"),
-        ("REJECTED", 4, 1, "the last START was refused: a parameter is outside its range"))),
+        ("FAULT", 2, 1, "something went wrong, see FAULT_CAUSE; until CONTROL.RESET or reset"),
+        ("FULL", 3, 1, "ended by the end of the context"),
+        ("REJECTED", 4, 1, "the last START was refused, see REJECTION"),
+        ("READY", 5, 1, "reset and INIT are over: the machine takes loads and commands"),
+        ("LOADED", 6, 1, "a model is loaded and sealed, and no memory error was seen since"),
+        ("REFUSED", 7, 1, "the load window has refused a word, see LOAD_STATUS"))),
     Register(0x028, "TILES", "rw", "tiles that hold the model and report candidates", (
         ("COUNT", 0, 8, "1 to GEOMETRY.TILES"),)),
     Register(0x02C, "PROMPT_LENGTH", "rw", "tokens of the prompt", (("TOKENS", 0, 16, "1 to PROMPT_DEPTH, at most CONTEXT"),)),
@@ -112,32 +144,45 @@ REGISTERS = (
         ("LOW", 0, 16, f"{2 * n + 1} nodes"), ("HIGH", 16, 16, f"{2 * n + 2} nodes"))) for n in range(MAX_LANES // 2)),
     Register(0x0F0, "SEED_LOW", "rw", "low half of the seed that sampling draws its noise by"),
     Register(0x0F4, "SEED_HIGH", "rw", "high half"),
-    *(Register(0x100 + 4 * n, name, "rw", "another token that ends the text", END_FIELDS) for n, name in enumerate(END_REGISTERS[1:])),
+    *(Register(0x100 + 4 * n, name, "rw", "another token that ends the text", END_FIELDS)
+      for n, name in enumerate(END_REGISTERS[1:])),
+    Register(0x110, "REJECTION", "ro", "why the last START was refused; 0 where it was not", REJECTION_FIELDS),
+    Register(0x114, "FAULT_CAUSE", "ro", "why STATUS.FAULT is set", (
+        ("MEMORY", 0, 1, "a damaged word was read; the model must be loaded again"),
+        ("TOKEN", 1, 1, "a token of the prompt that the model has not; the generation ended there"),
+        ("TIMEOUT", 2, 1, "a pass took longer than WATCHDOG; the generation was given up"))),
+    Register(0x118, "WATCHDOG", "rw", "cycles that a pass may take; 0 is 2^32"),
+    Register(0x11C, "LOAD_STATUS", "w1c", "the load window", (
+        ("REFUSED", 0, 1, "a word was refused; a START is too, until this is cleared, with REASON; OPEN clears it"),
+        ("OPEN", 1, 1, "a load has begun and is not sealed"),
+        ("REASON", 4, 4, "why, of the first one refused, see the reasons"))),
+    Register(0x120, "LOAD_ADDRESS_LOW", "rw", "address in the load window, low half, for hosts of 32 bits; counts on with each word taken"),
+    Register(0x124, "LOAD_ADDRESS_HIGH", "rw", "high half", (("TILE", 0, 8, "physical tile"),)),
+    Register(0x128, "LOAD_DATA_LOW", "rw", "low half of a word for the load window"),
+    Register(0x12C, "LOAD_DATA_HIGH", "wo", "high half; its writing sends the word, and is answered as the load window would"),
+    Register(0x130, "MODEL_VOCABULARY", "ro", "tokens that the model knows; 0: none is loaded"),
+    Register(0x134, "MODEL_TILES", "ro", "tiles that it was placed on"),
+    Register(0x138, "MODEL_CONTEXT", "ro", "positions that a sequence may have at most"),
+    *(Register(0x140 + 4 * n, name, "ro", text) for n, (name, text) in enumerate(DEPTHS.items())),
+    Register(0x15C, "FEATURES", "ro", "what this build can do", (
+        ("NESTED", 0, 1, "read weights as INT8 and INT4"), ("GOVERNOR", 1, 1, "choose their format"), ("SAMPLING", 2, 1, "sample"))),
 )
 
 BY_NAME = {r.name: r for r in REGISTERS}
 
 #: What is not 0 after reset: (register, field) -> value.
-RESETS = {("COUNTER_STATUS", "READY"): 1, ("UTILITY", "FIRST"): FIRST_CHANCE, ("UTILITY", "MORE"): MORE_CHANCE}
+RESETS = {("COUNTER_STATUS", "READY"): 1, ("STATUS", "READY"): 1, ("WATCHDOG", "VALUE"): 1 << 27,
+          ("UTILITY", "FIRST"): FIRST_CHANCE, ("UTILITY", "MORE"): MORE_CHANCE}
 
 #: Registers that say what was built, and those that reset leaves as they are.
-BUILT = ("IDENT", "VERSION", "CONTRACT", "GEOMETRY", "BANK_DEPTH", "MAX_SLOTS", "PROMPT_DEPTH", "MAX_MATRICES")
-KEPT = ("GOVERNOR_LOW", "GOVERNOR_HIGH")
-
-#: Why a START is refused, with STATUS.REJECTED: register, what is wrong with it.
-REFUSALS = (
-    ("TILES", "0, or above GEOMETRY.TILES"), ("PROMPT_LENGTH", "0, above PROMPT_DEPTH, or above CONTEXT"),
-    ("TOKEN_LIMIT", "0"),
-    ("CONTEXT", "above MAX_SLOTS; with a drafter (DRAFT.DRAFTER not 0), above MAX_SLOTS - GEOMETRY.LANES"),
-    ("MATRICES", "above MAX_MATRICES"),
-)
-
+BUILT = ("IDENT", "VERSION", "CONTRACT", "GEOMETRY", "BANK_DEPTH", "MAX_SLOTS", "PROMPT_DEPTH", "MAX_MATRICES", *DEPTHS, "FEATURES")
+KEPT = ("GOVERNOR_LOW", "GOVERNOR_HIGH", "MODEL_VOCABULARY", "MODEL_TILES", "MODEL_CONTEXT")
 
 def reset_value(register):
     """What a `Register` reads as after reset. None for those of BUILT and KEPT."""
     if register.name in BUILT + KEPT:
         return None
-    return sum(RESETS.get((register.name, name), 0) << low for name, low, *_ in register.fields)
+    return sum(RESETS.get((register.name, name), 0) << low for name, low, *_ in register.fields or (("VALUE", 0),))
 
 
 #: AXI4 load window: 64-bit beats, little-endian. Address = tile << 32 | space << 28 | addr << 3.
@@ -154,6 +199,7 @@ class LoadSpace(IntEnum):
     GOVERNOR = 6
     PROMPT = 7  # addr = position in the prompt, data = token
     NGRAM = 8  # the drafter's base table: addr = place of a context, data = what is proposed behind it; see below
+    MODEL = 9  # addr = Fact: what the machine must know of the model, the first and the last word of a load; see below
 
 
 def load_address(tile, space, addr):

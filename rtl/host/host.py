@@ -4,16 +4,13 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
-from ..contract.draft import BASE_WRITES
 from ..contract.flits import CONDUCTOR, FlitKind
 from ..contract.isa import ENERGY_BIT, Space
+from ..ring.flit import FLIT_STREAM, Flit
 from .axi import Axi4, AxiLite
-from .loader import FLIT_STREAM, Flit, Loader
+from .loader import LOCAL_WRITES, Loader
+from .power import Power
 from .registers import FROM_CONDUCTOR, TO_CONDUCTOR, Registers, Token, present
-
-#: Ports from `Loader` to the conductor's memories.
-LOCAL_WRITES = {"prompt_write": 1, "prompt_addr": 16, "prompt_token": 20, **BASE_WRITES,
-                "matrix_write": 1, "matrix_addr": 16, "matrix_data": 64}
 
 
 class HostPort(wiring.Component):
@@ -24,41 +21,59 @@ class HostPort(wiring.Component):
     every other flit is left to the conductor. Latency of each way is that of the part behind it; this adds no cycle. To give a top module
     ports called ``s_axil_awaddr`` and so on, use `hayate.rtl.host.axi.exposed` and `expose`.
 
+    `Power` resets the machine behind it, and has `Initializer` clear it.
+
     Parameters
     ----------
-    tiles, banks, lanes, bank_depth, max_slots, prompt_depth, matrices, contract_word, sampling: as for `Registers`.
+    config: `Config`. contract_word: what CONTRACT reads as.
 
     Members
     -------
     s_axil: In(AxiLite). s_axi: In(Axi4). irq: Out, level. fault: In, a rising edge is one memory error.
-    tx: Out stream of Flit. rx_valid, rx: In, delivered flits; never refused.
+    init: In, as of `Power`. core_reset: Out, resets tiles, ring and conductor. clearing: Out, a level: the conductor clears its memories;
+        cleared: In, it has.
+    tx: Out stream of Flit. rx_valid, rx: In, delivered flits; never refused. returned: In, as of `Gate`.
     prompt_write, prompt_addr, prompt_token, base_write, base_addr, base_data, matrix_write, matrix_addr, matrix_data: Out, as of
     `Loader`. tokens: In stream of Token.
     and the ports of TO_CONDUCTOR (Out) and FROM_CONDUCTOR (In); those that are `present`.
     """
 
-    def __init__(self, *, tiles, prompt_depth, matrices, sampling=True, **sizes):
-        self._loader = dict(tiles=tiles, prompt_depth=prompt_depth, matrices=matrices)
-        self._registers = dict(**self._loader, sampling=sampling, **sizes)
-        self._inputs, self._outputs, self._writes = (
-            present(names, matrices > 0, sampling) for names in (FROM_CONDUCTOR, TO_CONDUCTOR, LOCAL_WRITES))
+    def __init__(self, config, contract_word):
+        self._config, self._contract_word = config, contract_word
+        built = config.governor, bool(config.sampling)
+        self._inputs, self._outputs, self._writes = (present(names, *built) for names in (FROM_CONDUCTOR, TO_CONDUCTOR, LOCAL_WRITES))
         super().__init__({
             "s_axil": In(AxiLite()), "s_axi": In(Axi4()), "irq": Out(1), "fault": In(1),
-            "tx": Out(FLIT_STREAM), "rx_valid": In(1), "rx": In(Flit), "tokens": In(stream.Signature(Token)),
+            "init": In(1), "core_reset": Out(1), "clearing": Out(1), "cleared": In(1),
+            "tx": Out(FLIT_STREAM), "rx_valid": In(1), "rx": In(Flit), "returned": In(1), "tokens": In(stream.Signature(Token)),
             **{name: Out(LOCAL_WRITES[name]) for name in self._writes},
             **{name: Out(TO_CONDUCTOR[name]) for name in self._outputs}, **{name: In(FROM_CONDUCTOR[name]) for name in self._inputs},
         })
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.registers = registers = Registers(**self._registers)
-        m.submodules.loader = loader = Loader(**self._loader)
+        m.submodules.registers = registers = Registers(self._config, self._contract_word)
+        m.submodules.loader = loader = Loader(self._config)
+        m.submodules.power = power = Power()
         connect(m, flipped(self.s_axil), registers.bus)
         connect(m, flipped(self.s_axi), loader.bus)
         connect(m, flipped(self.tokens), registers.tokens)
         m.d.comb += [getattr(self, name).eq(getattr(registers, name)) for name in (*self._outputs, "irq")]
         m.d.comb += [getattr(registers, name).eq(getattr(self, name)) for name in (*self._inputs, "fault")]
         m.d.comb += [getattr(self, name).eq(getattr(loader, name)) for name in self._writes]
+
+        # What the registers see of loading and of power, and what they have a say in.
+        m.d.comb += [
+            *(getattr(registers, name).eq(getattr(loader, name))
+              for name in ("loaded", "opened", "began", "facts", "prompt_count", "word_refused", "reason", "single_refused", "quiet")),
+            loader.single_malformed.eq(registers.word_malformed), loader.busy.eq(self.busy | self.start), loader.fault.eq(self.fault),
+            loader.returned.eq(self.returned), loader.abandon.eq(power.core_reset), loader.clearing.eq(power.clearing),
+            power.init.eq(self.init), power.reset.eq(registers.reset), power.clear.eq(registers.clear),
+            registers.ready.eq(power.ready), registers.core_reset.eq(power.core_reset), self.core_reset.eq(power.core_reset),
+            self.clearing.eq(power.clearing),
+            power.cleared.eq(self.cleared & loader.quiet),
+        ]
+        connect(m, registers.word, loader.single)
 
         # Towards the ring. A LOAD that was on offer and not taken goes before a READ that came later. A READ borrows the loader's
         # data, which costs no multiplexer, and holds the loader so that its own offer does not change.
@@ -68,7 +83,7 @@ class HostPort(wiring.Component):
         stop = (read.payload.tile + 1)[:8]
         m.d.comb += [
             reading.eq(read.valid & ~offered), self.tx.valid.eq(read.valid | load.valid), self.tx.payload.eq(load.payload),
-            loader.hold.eq(read.valid), read.ready.eq(self.tx.ready & reading), load.ready.eq(self.tx.ready & ~reading),
+            loader.hold.eq(read.valid | power.core_reset), read.ready.eq(self.tx.ready & reading), load.ready.eq(self.tx.ready & ~reading),
         ]
         with m.If(reading):
             m.d.comb += [

@@ -5,8 +5,23 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..contract.config import MAX_LANES
-from ..contract.regmap import BY_NAME, END_REGISTERS, IDENT, IRQ_FIELDS, LOCKED_WHILE_BUSY, REGISTERS, VERSION, reset_value
-from .axi import AxiLite, Response
+from ..contract.draft import Drafter
+from ..contract.load import Feature
+from ..contract.regmap import (
+    BY_NAME,
+    DEPTHS,
+    END_REGISTERS,
+    IDENT,
+    IRQ_FIELDS,
+    LOCKED_WHILE_BUSY,
+    REGISTERS,
+    REJECTION_FIELDS,
+    VERSION,
+    reset_value,
+)
+from .axi import AxiLite
+from .gate import BEAT_BITS, Facts, LoadWord
+from .lite import SENDS, read_channel, write_channel
 
 TOKEN_BITS = 20
 
@@ -21,13 +36,14 @@ TO_CONDUCTOR = {
     "start": 1, "abort": 1, "tiles": 8, "prompt_length": 16, "token_limit": 16, "context_limit": 16,
     "end_tokens": TOKEN_BITS * len(END_REGISTERS), "end_enable": len(END_REGISTERS), "all_logits": 1, "auto": 1, "matrices": 16,
     "knob": 32, "look": 1, "look_matrix": 10, "look_kind": 2, "drafter": 2, "draft_nodes": 4, "branch": 3, "spoil": 1, "base": 1,
-    "sample": 1, "seed": 64, "draft_control": 1, "draft_cost": 12, **{f"costs_{n}": 16 for n in range(MAX_LANES)},
+    "sample": 1, "seed": 64, "draft_control": 1, "draft_cost": 12, "vocabulary": 21, "watchdog": 32,
+    **{f"costs_{n}": 16 for n in range(MAX_LANES)},
 }
 
 #: Ports from the conductor, likewise.
 FROM_CONDUCTOR = {"busy": 1, "done": 1, "full": 1, "cycles": 32, "prefill_cycles": 32, "passes": 32, "token_level": 16,
                   "governor_cycles": 32, "result": 64, "draft_passes": 32, "proposed": 32, "accepted": 32, "siblings": 32, "turn": 16,
-                  "chance_first": 16, "chance_more": 16, **{f"lengths_{n}": 32 for n in range(MAX_LANES)}}
+                  "wrong_token": 1, "hung": 1, "chance_first": 16, "chance_more": 16, **{f"lengths_{n}": 32 for n in range(MAX_LANES)}}
 
 #: Those of them, and of the loader's ports to the conductor, that are there only with a governor.
 OF_GOVERNOR = ("auto", "matrices", "knob", "look", "look_matrix", "look_kind", "governor_cycles", "result",
@@ -52,14 +68,6 @@ def fields(register):
     return register.fields or (("VALUE", 0, 32, register.text),)
 
 
-def either(words):
-    """OR of `words`, as a balanced tree."""
-    if len(words) == 1:
-        return words[0]
-    half = len(words) // 2
-    return either(words[:half]) | either(words[half:])
-
-
 class Registers(wiring.Component):
     """AXI4-Lite subordinate with the registers of `hayate.rtl.contract.regmap`.
 
@@ -68,48 +76,57 @@ class Registers(wiring.Component):
     output within a cycle. The two low address bits and AxPROT are not looked at.
 
     `start` is high for a cycle, 2 cycles after the data of a write that sets CONTROL.START, unless a generation is in progress. It is held
-    back, and STATUS.REJECTED set until the next start, when the generation could not end or would leave the machine's memories: TILES,
-    PROMPT_LENGTH or TOKEN_LIMIT of 0, TILES > tiles, PROMPT_LENGTH > prompt_depth or > CONTEXT, CONTEXT > max_slots, with a drafter
-    CONTEXT > max_slots - lanes, MATRICES > matrices.
-    `abort` likewise. `look` is high for a cycle, 2 cycles after the data of a write of GOVERNOR_SELECT.
+    back, and REJECTION says why until the next start, when the generation could not end or would not be the loaded model's: see
+    `regmap.REFUSALS`. `abort`, `reset` and `clear` likewise, of CONTROL.ABORT, RESET and INIT. `look` is high for a cycle, 2 cycles after
+    the data of a write of GOVERNOR_SELECT.
+
+    A write of LOAD_DATA_HIGH offers a `word`, with the address and the low half that the registers before it hold, and is answered when
+    that has been taken and it is `quiet`: SLVERR when it was refused. The address counts on by a word that was taken.
 
     A read of TOKEN takes one entry from `tokens` for every address accepted, when the answer is formed. An interrupt that comes in the
     cycle in which its bit is cleared stays pending. Writing COUNTER_SELECT sends one `request`; while an earlier one is unanswered it
-    waits, and of several that wait only the last is sent. A tile that is not there is answered with 0 on the spot. Reset clears everything.
+    waits, and of several that wait only the last is sent. A tile that is not there is answered with 0 on the spot. Reset clears everything;
+    `core_reset`, the faults and what is unanswered.
 
     Parameters
     ----------
-    tiles, banks, lanes, bank_depth, max_slots, prompt_depth, matrices: sizes of the build. contract_word: what CONTRACT reads as.
-        matrices 0: no governor. OPTIONS.AUTO and all registers about it read as 0 and ignore writes, and its ports are not there.
-    sampling: tokens may be sampled; without it, so it is with OPTIONS.SAMPLE, SEED_LOW and SEED_HIGH.
+    config: `Config`. contract_word: what CONTRACT reads as.
+        Without a governor OPTIONS.AUTO and all registers about it read as 0 and ignore writes, and its ports are not there; without
+        sampling, so it is with OPTIONS.SAMPLE, SEED_LOW and SEED_HIGH.
 
     Members
     -------
     bus: In(AxiLite). irq: Out, level: IRQ_STATUS & IRQ_ENABLE is not 0.
     start, abort, tiles, prompt_length, token_limit, context_limit, end_tokens, end_enable, all_logits, auto, matrices, knob, look,
-        look_matrix, look_kind, drafter, draft_nodes, branch, spoil, base, sample, seed, draft_control, draft_cost, costs_0 and so on: Out,
-        see TO_CONDUCTOR.
+        look_matrix, look_kind, drafter, draft_nodes, branch, spoil, base, sample, seed, draft_control, draft_cost, vocabulary, watchdog,
+        costs_0 and so on: Out, see TO_CONDUCTOR.
     busy, done, full, cycles, prefill_cycles, passes, token_level (entries in the token FIFO), governor_cycles, result, draft_passes,
-        proposed, accepted, siblings, turn, chance_first, chance_more, lengths_0 and so on: In, see FROM_CONDUCTOR.
+        proposed, accepted, siblings, turn, wrong_token, hung, chance_first, chance_more, lengths_0 and so on: In, see FROM_CONDUCTOR.
+    reset, clear: Out, commands. ready, core_reset: In, as of `Power`.
+    loaded, opened, facts, prompt_count, began, word_refused, reason (4): In, as of `Loader`.
+    word: Out stream of LoadWord. word_malformed: Out. single_refused: In, of the word that is taken. quiet: In.
     tokens: In stream of Token. fault: In, a rising edge is one memory error.
     request: Out stream of CounterSelect. reply_valid, reply_value (32): In; taken when a request is unanswered, else ignored.
     """
 
-    def __init__(self, *, tiles, banks, lanes, bank_depth, max_slots, prompt_depth, matrices, contract_word, sampling=True):
-        self._tiles, self._lanes, self._max_slots = tiles, lanes, max_slots
-        self._prompt_depth, self._matrices = prompt_depth, matrices
-        self._governor, self._sampling = matrices > 0, sampling
-        geometry = {"TILES": tiles, "BANKS": banks, "LANES": lanes}
+    def __init__(self, config, contract_word):
+        self._config = config
+        self._governor, self._sampling = config.governor, bool(config.sampling)
+        parts = {"GEOMETRY": {"TILES": config.tiles, "BANKS": config.banks, "LANES": config.lanes},
+                 "FEATURES": {"NESTED": config.nested, "GOVERNOR": config.governor, "SAMPLING": config.sampling}}
         self._constants = {
-            "IDENT": IDENT, "VERSION": VERSION, "CONTRACT": contract_word, "BANK_DEPTH": bank_depth, "MAX_SLOTS": max_slots,
-            "PROMPT_DEPTH": prompt_depth, "MAX_MATRICES": matrices,
-            "GEOMETRY": sum(geometry[name] << low for name, low, *_ in BY_NAME["GEOMETRY"].fields),
+            "IDENT": IDENT, "VERSION": VERSION, "CONTRACT": contract_word, "MAX_SLOTS": config.max_slots, "MAX_MATRICES": config.matrices,
+            **{name: getattr(config, name.lower()) for name in ("BANK_DEPTH", "PROMPT_DEPTH", *DEPTHS)},
+            **{name: sum(values[field] << low for field, low, *_ in BY_NAME[name].fields) for name, values in parts.items()},
         }
         super().__init__({
             "bus": In(AxiLite()), "irq": Out(1), "fault": In(1), "tokens": In(stream.Signature(Token)),
             "request": Out(stream.Signature(CounterSelect)), "reply_valid": In(1), "reply_value": In(32),
-            **{name: Out(TO_CONDUCTOR[name]) for name in present(TO_CONDUCTOR, self._governor, sampling)},
-            **{name: In(FROM_CONDUCTOR[name]) for name in present(FROM_CONDUCTOR, self._governor, sampling)},
+            "reset": Out(1), "clear": Out(1), "ready": In(1), "core_reset": In(1), "loaded": In(1), "opened": In(1), "facts": In(Facts),
+            "prompt_count": In(16), "began": In(1), "word_refused": In(1), "reason": In(4),
+            "word": Out(stream.Signature(LoadWord)), "word_malformed": Out(1), "single_refused": In(1), "quiet": In(1),
+            **{name: Out(TO_CONDUCTOR[name]) for name in present(TO_CONDUCTOR, self._governor, self._sampling)},
+            **{name: In(FROM_CONDUCTOR[name]) for name in present(FROM_CONDUCTOR, self._governor, self._sampling)},
         })
 
     def elaborate(self, platform):
@@ -119,8 +136,9 @@ class Registers(wiring.Component):
         hits = {r.name: Signal(name=f"hit_{r.name.lower()}") for r in REGISTERS if r.access in ("rw", "wo", "w1c")}
         write_data, write_strobe = Signal(32), Signal(4)
         pop = Signal()
-        self._write_channel(m, hits, write_data, write_strobe)
-        self._read_channel(m, words, pop)
+        sent, refused = Signal(), Signal()
+        write_channel(m, self.bus, hits, write_data, write_strobe, sent, refused)
+        read_channel(m, self.bus, words, pop)
 
         locked = Signal()
         m.d.comb += locked.eq(self.busy | self.start)
@@ -153,17 +171,29 @@ class Registers(wiring.Component):
             m.d.comb += words[name].eq(value)
 
         # Commands.
-        possible, rejected, faulty = Signal(), Signal(), Signal()
+        faults = {name: Signal(name=f"fault_{name.lower()}") for name, *_ in BY_NAME["FAULT_CAUSE"].fields}
+        unseen, rejection = Signal(), Signal(len(REJECTION_FIELDS))  # a refused word that nobody has looked at
         tiles, length = stored["TILES", "COUNT"], stored["PROMPT_LENGTH", "TOKENS"]
         limit, context = stored["TOKEN_LIMIT", "TOKENS"], stored["CONTEXT", "POSITIONS"]
-        m.d.comb += possible.eq(Cat(
-            tiles != 0, tiles <= self._tiles, length != 0, length <= self._prompt_depth, length <= context, limit != 0,
-            context <= self._max_slots, ~self.drafter.any() | (context <= self._max_slots - self._lanes),
-            stored["MATRICES", "COUNT"] <= self._matrices if self._governor else 1).all())
-        m.d.sync += [self.start.eq(0), self.abort.eq(written("CONTROL", "ABORT"))]
+        planes, second, base, _ = (self.facts.features.bit_select(n, 1) for n in range(len(Feature)))
+        refusals = {
+            "TILES": tiles != self.facts.tiles, "PROMPT_LENGTH": (length == 0) | (length > context) | (length > self.prompt_count),
+            "TOKEN_LIMIT": limit == 0, "CONTEXT": context > self.facts.context,
+            "MATRICES": stored["MATRICES", "COUNT"] > self.facts.matrices if self._governor else 0,
+            "OPTIONS": stored["OPTIONS", "AUTO"] & ~planes if self._governor else 0,
+            "DRAFT": ~planes & (self.drafter == Drafter.NESTED) | ~second & (self.drafter == Drafter.DRAFT) | ~base & self.base,
+            "NOT_READY": ~self.ready, "NOT_LOADED": ~self.loaded, "FAULT": Cat(*faults.values()).any(), "REFUSED": unseen,
+        }
+        why = Cat(refusals[name] for name, *_ in REJECTION_FIELDS)
+        m.d.sync += [
+            self.abort.eq(written("CONTROL", "ABORT")), self.reset.eq(written("CONTROL", "RESET")),
+            self.clear.eq(written("CONTROL", "INIT")), self.start.eq(0),
+        ]
         with m.If(written("CONTROL", "START") & ~locked):
-            m.d.sync += [self.start.eq(possible), rejected.eq(~possible)]
+            m.d.sync += [self.start.eq(~why.any()), rejection.eq(why)]
+        show("REJECTION", **dict(zip((name for name, *_ in REJECTION_FIELDS), rejection)))
         m.d.comb += [
+            self.vocabulary.eq(self.facts.vocabulary), self.watchdog.eq(stored["WATCHDOG", "VALUE"]),
             self.tiles.eq(tiles), self.prompt_length.eq(length), self.token_limit.eq(limit), self.context_limit.eq(context),
             self.end_tokens.eq(Cat(stored[name, "TOKEN"] for name in END_REGISTERS)),
             self.end_enable.eq(Cat(stored[name, "ENABLE"] for name in END_REGISTERS)),
@@ -201,14 +231,16 @@ class Registers(wiring.Component):
         show("TOKEN_LEVEL", VALUE=self.token_level)
 
         # Interrupts. A token has arrived when the level is not what this cycle's pop alone would have left.
-        level_expected = Signal(range(self._prompt_depth + 1))
-        was_done, was_fault = Signal(), Signal()
+        level_expected = Signal(range(self._config.prompt_depth + 1))
+        was_done, was_fault, was_hung = Signal(), Signal(), Signal()
         m.d.sync += [
             level_expected.eq(self.token_level - (self.tokens.valid & pop)), was_done.eq(self.done), was_fault.eq(self.fault),
+            was_hung.eq(self.hung),
         ]
+        causes = {"MEMORY": self.fault & ~was_fault, "TOKEN": self.wrong_token, "TIMEOUT": self.hung & ~was_hung}
         events = {
             "TOKEN": self.token_level[:len(level_expected)] != level_expected,
-            "DONE": self.done & ~was_done, "FAULT": self.fault & ~was_fault,
+            "DONE": self.done & ~was_done, "FAULT": Cat(*causes.values()).any(),
         }
         pending = {name: Signal(name=f"pending_{name.lower()}") for name, *_ in IRQ_FIELDS}
         for name, signal in pending.items():
@@ -218,9 +250,14 @@ class Registers(wiring.Component):
                 m.d.sync += signal.eq(0)
         show("IRQ_STATUS", **pending)
         m.d.comb += self.irq.eq(Cat(pending[name] & stored["IRQ_ENABLE", name] for name in pending).any())
-        with m.If(events["FAULT"]):
-            m.d.sync += faulty.eq(1)
-        show("STATUS", BUSY=locked, DONE=self.done & ~self.start, FAULT=faulty, FULL=self.full & ~self.start, REJECTED=rejected)
+        for name, cause in causes.items():
+            with m.If(cause):
+                m.d.sync += faults[name].eq(1)
+            with m.Elif(self.core_reset):
+                m.d.sync += faults[name].eq(0)
+        show("FAULT_CAUSE", **faults)
+        show("STATUS", BUSY=locked, DONE=self.done & ~self.start, FAULT=Cat(*faults.values()).any(), FULL=self.full & ~self.start,
+             REJECTED=rejection.any(), READY=self.ready, LOADED=self.loaded, REFUSED=unseen)
         show("CYCLES", VALUE=self.cycles)
         show("PREFILL_CYCLES", VALUE=self.prefill_cycles)
         show("PASSES", VALUE=self.passes)
@@ -238,7 +275,7 @@ class Registers(wiring.Component):
             m.d.sync += self.request.valid.eq(0)
         with m.If(wanted & ~waiting):
             m.d.sync += wanted.eq(0)
-            with m.If(tile < self._tiles):
+            with m.If(tile < self._config.tiles):
                 m.d.sync += [waiting.eq(1), self.request.valid.eq(1)]
                 m.d.sync += [self.request.payload.counter.eq(counter), self.request.payload.tile.eq(tile)]
             with m.Else():
@@ -247,54 +284,37 @@ class Registers(wiring.Component):
             m.d.sync += [waiting.eq(0), ready.eq(~wanted), value.eq(self.reply_value)]
         with m.If(hits["COUNTER_SELECT"] & write_strobe.any()):
             m.d.sync += [wanted.eq(1), ready.eq(0)]
+        with m.If(self.core_reset & waiting):  # its answer may be lost: ask again
+            m.d.sync += [waiting.eq(0), wanted.eq(1), self.request.valid.eq(0)]
         show("COUNTER_STATUS", READY=ready)
         show("COUNTER_VALUE", VALUE=value)
+
+        # The load window: what it refused, its words one by one, and what they said of the model.
+        reason = Signal(4)
+        with m.If(self.word_refused):
+            m.d.sync += unseen.eq(1)
+            with m.If(~unseen):
+                m.d.sync += reason.eq(self.reason)
+        with m.Elif(self.began | written("LOAD_STATUS", "REFUSED")):
+            m.d.sync += [unseen.eq(0), reason.eq(0)]
+        show("LOAD_STATUS", REFUSED=unseen, OPEN=self.opened, REASON=reason)
+        high, whole, sending, bad = Signal(32), Signal(), Signal(), Signal()
+        low_address = stored["LOAD_ADDRESS_LOW", "VALUE"]
+        m.d.comb += [
+            self.word.payload.eq(Cat(low_address[BEAT_BITS:], stored["LOAD_ADDRESS_HIGH", "TILE"], stored["LOAD_DATA_LOW", "VALUE"], high)),
+            self.word_malformed.eq(~whole | low_address[:BEAT_BITS].any()),
+            sent.eq(sending & ~self.word.valid & self.quiet), refused.eq(bad),
+        ]
+        with m.If(hits[SENDS.name]):
+            m.d.sync += [high.eq(write_data), whole.eq(write_strobe.all()), self.word.valid.eq(1), sending.eq(1)]
+        with m.If(self.word.valid & self.word.ready):
+            counted = low_address[BEAT_BITS:BEAT_BITS + len(self.word.payload.addr)]
+            m.d.sync += [self.word.valid.eq(0), bad.eq(self.single_refused)]
+            with m.If(~self.single_refused):
+                m.d.sync += counted.eq(counted + 1)
+        with m.If(sent):
+            m.d.sync += sending.eq(0)
+        show("MODEL_VOCABULARY", VALUE=self.facts.vocabulary)
+        show("MODEL_TILES", VALUE=self.facts.tiles)
+        show("MODEL_CONTEXT", VALUE=self.facts.context)
         return m
-
-    def _write_channel(self, m, hits, write_data, write_strobe):
-        """Collects address and data, raises the hit of the register addressed for a cycle, and answers."""
-        bus = self.bus
-        address = Signal(bus.awaddr.shape())
-        has_address, has_data, commit = Signal(), Signal(), Signal()
-        m.d.comb += [bus.awready.eq(~has_address), bus.wready.eq(~has_data), commit.eq(has_address & has_data & ~bus.bvalid)]
-        with m.If(bus.awvalid & bus.awready):
-            m.d.sync += [has_address.eq(1), address.eq(bus.awaddr)]
-        with m.If(bus.wvalid & bus.wready):
-            m.d.sync += [has_data.eq(1), write_data.eq(bus.wdata), write_strobe.eq(bus.wstrb)]
-        with m.If(bus.bready):
-            m.d.sync += bus.bvalid.eq(0)
-        with m.If(commit):
-            m.d.sync += [has_address.eq(0), has_data.eq(0), bus.bvalid.eq(1), bus.bresp.eq(Response.SLVERR)]
-            with m.Switch(address[2:]):
-                for register in REGISTERS:
-                    with m.Case(register.offset >> 2):
-                        m.d.sync += bus.bresp.eq(Response.OKAY)
-                        if register.name in hits:
-                            m.d.comb += hits[register.name].eq(1)
-
-    def _read_channel(self, m, words, pop):
-        """Takes an address, and answers with the word of the register addressed; `pop` is high for a cycle when that is TOKEN."""
-        bus = self.bus
-        address = Signal(bus.araddr.shape())
-        has_address, decoded, answer = Signal(), Signal(), Signal()
-        chosen = Signal(len(REGISTERS))  # one-hot
-        m.d.comb += [bus.arready.eq(~has_address), answer.eq(decoded & ~bus.rvalid)]
-        with m.If(bus.arvalid & bus.arready):
-            m.d.sync += [has_address.eq(1), address.eq(bus.araddr)]
-        m.d.sync += decoded.eq(has_address & ~answer)
-        with m.If(bus.rready):
-            m.d.sync += bus.rvalid.eq(0)
-
-        # Decoded in a cycle of its own, then AND and OR: half the LUTs of a multiplexer, most words being narrow or constant.
-        data = Signal(32)
-        gated = []
-        for register, select in zip(REGISTERS, chosen):
-            m.d.sync += select.eq(address[2:] == register.offset >> 2)
-            gated.append(words[register.name] & select.replicate(32))
-            if register.access == "pop":
-                m.d.comb += pop.eq(select & answer)
-        m.d.comb += data.eq(either(gated))
-        with m.If(answer):
-            m.d.sync += [
-                has_address.eq(0), bus.rvalid.eq(1), bus.rdata.eq(data), bus.rresp.eq(Mux(chosen.any(), Response.OKAY, Response.SLVERR)),
-            ]

@@ -6,25 +6,30 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 
 from hayate.rtl.contract.flits import CONDUCTOR, FlitKind, pack_flit, unpack_flit
 from hayate.rtl.contract.isa import ENERGY_BIT, Space
+from hayate.rtl.contract.load import Reason
 from hayate.rtl.contract.regmap import LoadSpace, load_address
 from hayate.rtl.host.axi import Axi4, AxiLite, expose, exposed
-from hayate.rtl.host.host import LOCAL_WRITES, HostPort
-from hayate.rtl.host.loader import FLIT_STREAM, Flit
+from hayate.rtl.host.host import HostPort
+from hayate.rtl.host.loader import LOCAL_WRITES
 from hayate.rtl.host.registers import FROM_CONDUCTOR, OF_GOVERNOR, OF_SAMPLING, TO_CONDUCTOR, Token, present
+from hayate.rtl.ring.flit import FLIT_STREAM, Flit
 from hayate.verif.bench import Bench, rng
 from hayate.verif.bench.convert import ports, verilog
+from hayate.verif.host.sizes import load, machine, sealed, write
 
-SIZES = dict(tiles=4, banks=4, lanes=4, bank_depth=36864, max_slots=260, prompt_depth=16, matrices=8, contract_word=1)
+MACHINE = dict(tiles=4, lanes=4, max_slots=260, prompt_depth=16, desc_depth=16)
 
 
 class Port(wiring.Component):
     """The host port as a package shows it, with the conductor's token FIFO; `feed` writes that."""
 
     def __init__(self, **sizes):
-        self.host = HostPort(**{**SIZES, **sizes})
-        built = (SIZES | sizes)["matrices"] > 0, (SIZES | sizes).get("sampling", True)
-        self._inputs = [name for name in present(FROM_CONDUCTOR, *built) if name != "token_level"] + ["fault"]
-        self._outputs = [*present(TO_CONDUCTOR, *built), "irq", *present(LOCAL_WRITES, *built)]
+        config = machine(**MACHINE | sizes)
+        self.host = HostPort(config, 1)
+        built = config.governor, bool(config.sampling)
+        self._inputs = [name for name in present(FROM_CONDUCTOR, *built) if name != "token_level"]
+        self._inputs += ["fault", "init", "cleared", "returned"]
+        self._outputs = [*present(TO_CONDUCTOR, *built), "irq", "core_reset", "clearing", *present(LOCAL_WRITES, *built)]
         own = self.host.signature.members
         super().__init__({
             **exposed("s_axil", AxiLite()), **exposed("s_axi", Axi4()), **{name: own[name] for name in self._inputs + self._outputs},
@@ -34,7 +39,7 @@ class Port(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.host = host = self.host
-        m.submodules.tokens = tokens = fifo.SyncFIFOBuffered(width=Token.size, depth=SIZES["prompt_depth"])
+        m.submodules.tokens = tokens = fifo.SyncFIFOBuffered(width=Token.size, depth=MACHINE["prompt_depth"])
         expose(m, self, "s_axil", host.s_axil)
         expose(m, self, "s_axi", host.s_axi)
         connect(m, host.tx, flipped(self.tx))
@@ -53,10 +58,24 @@ OTHERS = (FlitKind.CAND, FlitKind.SYNC, FlitKind.LOAD)
 
 
 async def begin(dut, stall=0.3):
+    import cocotb
+    from cocotb.triggers import RisingEdge
+
     from hayate.verif.bench.drivers import Sink, start
     from hayate.verif.host.buses import Driver, manager
 
-    await start(dut)
+    await start(dut, cleared=1)
+
+    async def ring(trip=5):
+        """Every LOAD comes round."""
+        coming = [0] * trip
+        while True:
+            await RisingEdge(dut.clk)
+            load = int(dut.tx__valid.value) and int(dut.tx__ready.value) and int(dut.tx__payload.value) % 8 == FlitKind.LOAD
+            coming.append(int(load))
+            dut.returned.value = coming.pop(0)
+
+    cocotb.start_soon(ring())
     return Driver(dut, "s_axil", stall), manager(dut, "s_axi", stall=stall), Sink(dut, "tx", stall=stall)
 
 
@@ -77,6 +96,7 @@ async def loads_and_reads_share_the_ring(dut):
 
     host, loader, sink = await begin(dut)
     generator = rng("traffic")
+    assert await write(loader, sealed()[:-1]) == {0}
     loads, writes = [], []
     for number in range(25):
         data = generator.randbytes(8 * generator.randint(1, 20))
@@ -140,20 +160,22 @@ async def a_generation_as_a_driver_runs_it(dut):
 
     cocotb.start_soon(watch())
     prompt = [generator.getrandbits(20) for _ in range(9)]
-    data = b"".join(token.to_bytes(8, "little") for token in prompt)
-    assert (await loader.write(load_address(0, LoadSpace.PROMPT, 0), data)).resp == 0
-    assert written == list(enumerate(prompt))
-    assert (await loader.write(load_address(0, LoadSpace.PROMPT, 16), bytes(8))).resp == 2 and len(written) == 9
-    data = generator.randbytes(64)
-    assert (await loader.write(load_address(0, LoadSpace.GOVERNOR, 8), data)).resp == 0
-    assert entries == [(8 + i, int.from_bytes(data[8 * i:8 * i + 8], "little")) for i in range(8)] and len(written) == 9
-    data = generator.randbytes(16)
-    assert (await loader.write(load_address(0, LoadSpace.NGRAM, 4096), data)).resp == 0
-    assert contexts == [(4096 + i, int.from_bytes(data[8 * i:8 * i + 4], "little")) for i in range(2)]
+    of_prompt = [(load_address(0, LoadSpace.PROMPT, at), token) for at, token in enumerate(prompt)]
+    assert await write(loader, of_prompt) == {2} and not written, "without a model there is no prompt"
+    words = [(load_address(0, LoadSpace.GOVERNOR, 8 + n), generator.getrandbits(64)) for n in range(8)]
+    words += [(load_address(0, LoadSpace.NGRAM, 4096 + n), generator.getrandbits(32)) for n in range(2)]
+    await load(loader, words, vocabulary=1 << 20, tiles=4, context=256)
+    assert entries == [(8 + n, data) for n, (_, data) in enumerate(words[:8])]
+    assert contexts == [(4096 + n, data) for n, (_, data) in enumerate(words[8:])]
+    assert await write(loader, of_prompt) == {0} and written == list(enumerate(prompt))
+    assert await write(loader, [(load_address(0, LoadSpace.PROMPT, 16), 0)]) == {2} and len(written) == 9
+    assert await host.field("STATUS", "REFUSED") == 1
+    await host.write("LOAD_STATUS", 1)
     for name, value in {"TILES": 4, "PROMPT_LENGTH": 9, "TOKEN_LIMIT": 40, "CONTEXT": 256, "IRQ_ENABLE": 1}.items():
         await host.write(name, value)
     await host.write("CONTROL", 1)
     dut.busy.value = 1
+    assert await host.read("REJECTION") == 0 and int(dut.vocabulary.value) == 1 << 20
     assert [int(getattr(dut, n).value) for n in ("tiles", "prompt_length", "token_limit", "context_limit")] == [4, 9, 40, 256]
     tokens = [(generator.getrandbits(20), 50 * n) for n in range(40)]
     feed.put(*(Token.const({"token": t, "cycle": c}).as_bits() for t, c in tokens))
@@ -171,16 +193,66 @@ async def a_generation_as_a_driver_runs_it(dut):
     assert not int(dut.irq.value)  # popping is no arrival
     feed.put(*range(30))
     await clock(dut, 200)
-    assert await host.read("TOKEN_LEVEL") == SIZES["prompt_depth"]
+    assert await host.read("TOKEN_LEVEL") == MACHINE["prompt_depth"]
+
+
+@BENCH.test()
+async def it_resets_and_clears_what_stands_behind_it(dut):
+    """By pin and by command; a host of 32 bits loads meanwhile refused, afterwards taken; nothing is forgotten by a reset."""
+    from hayate.verif.bench.drivers import clock
+
+    host, loader, sink = await begin(dut, stall=0)
+    await load(loader, vocabulary=99)
+    sink.data.clear()
+    resets = []
+
+    async def watch():
+        while True:
+            await clock(dut)
+            resets.append(int(dut.core_reset.value))
+
+    import cocotb
+
+    cocotb.start_soon(watch())
+    await host.write("CONTROL", 4)
+    await clock(dut, 6)
+    assert sum(resets) == 2 and await host.read("MODEL_VOCABULARY") == 99
+    assert [await host.field("STATUS", f) for f in ("READY", "LOADED")] == [1, 1]
+
+    async def by_registers(address, data):
+        for name, value in (("LOAD_ADDRESS_LOW", address), ("LOAD_ADDRESS_HIGH", address >> 32), ("LOAD_DATA_LOW", data)):
+            await host.write(name, value & 0xFFFFFFFF)
+        return int((await host.bus.write(0x12C, (data >> 32).to_bytes(4, "little"))).resp)
+
+    dut.cleared.value = 0
+    await host.write("CONTROL", 8)
+    await clock(dut, 20)
+    assert int(dut.clearing.value) and [await host.field("STATUS", f) for f in ("READY", "LOADED")] == [0, 0]
+    assert await by_registers(*sealed()[0]) == 2 and await host.field("LOAD_STATUS", "REASON") == Reason.NOT_READY
+    dut.cleared.value = 1
+    while not await host.field("STATUS", "READY"):
+        pass
+    assert not int(dut.clearing.value) and await host.read("MODEL_VOCABULARY") == 0
+    for word in sealed([(load_address(3, Space.MICRO, 1), 77 << 40)], tiles=4):
+        assert await by_registers(*word) == 0
+    assert await host.field("STATUS", "LOADED") == 1 and await host.field("STATUS", "REFUSED") == 0
+    assert unpack_flit(sink.data[-1])["data"] == 77 << 40
+
+    for init in (0, 1):
+        dut.rst.value, dut.init.value, dut.cleared.value = 1, init, 0
+        await clock(dut, 2)
+        dut.rst.value, dut.init.value = 0, 0
+        await clock(dut, 12)
+        assert int(dut.clearing.value) == init and await host.field("STATUS", "LOADED") == 1 - init
 
 
 def test_ports_of_a_governor_are_there_only_with_one():
-    with_one, without = ({port.name for port in ports(verilog(Port(matrices=n)), "top")} for n in (8, 0))
+    with_one, without = ({port.name for port in ports(verilog(Port(formats=f)), "top")} for f in ("auto", "nested"))
     assert with_one - without == set(OF_GOVERNOR) and without < with_one
 
 
 def test_ports_of_sampling_are_there_only_with_it():
-    with_it, without = ({port.name for port in ports(verilog(Port(sampling=s)), "top")} for s in (True, False))
+    with_it, without = ({port.name for port in ports(verilog(Port(sampling=s)), "top")} for s in (1, 0))
     assert with_it - without == set(OF_SAMPLING) and without < with_it
 
 

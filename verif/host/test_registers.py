@@ -1,13 +1,17 @@
 """The registers, over an AXI4-Lite manager with random pauses, against the table they are made from."""
 
 from hayate.rtl.contract import regmap
+from hayate.rtl.contract.load import Feature
 from hayate.rtl.contract.regmap import AXIL_ADDR_BITS, BY_NAME, END_REGISTERS, IDENT, LOCKED_WHILE_BUSY, REGISTERS, VERSION
+from hayate.rtl.host.gate import Facts
 from hayate.rtl.host.registers import OF_GOVERNOR, OF_SAMPLING, TO_CONDUCTOR, Registers, Token, fields, present
 from hayate.verif.bench import Bench, params, rng
+from hayate.verif.host.sizes import machine
 
-SIZES = dict(tiles=3, banks=16, lanes=4, bank_depth=36864, max_slots=260, prompt_depth=250, matrices=77, contract_word=0x9ABCDEF0)
-BENCH = Bench(lambda: Registers(**SIZES))
-PLAIN = Bench(lambda **sizes: Registers(**{**SIZES, **sizes}), params=[{"matrices": 0, "sampling": False}])
+MACHINE = dict(tiles=3, banks=16, lanes=4, bank_depth=36864, max_slots=260, prompt_depth=250, desc_depth=154)
+CONTRACT = 0x9ABCDEF0
+BENCH = Bench(lambda: Registers(machine(**MACHINE), CONTRACT))
+PLAIN = Bench(lambda **sizes: Registers(machine(**MACHINE, **sizes), CONTRACT), params=[{"formats": "nested", "sampling": 0}])
 
 #: Registers of which nothing is there without a governor, and the one that loses a field.
 GOVERNOR = ("MAX_MATRICES", "MATRICES", "QUALITY", "GOVERNOR_SELECT", "GOVERNOR_LOW", "GOVERNOR_HIGH", "GOVERNOR_CYCLES")
@@ -15,16 +19,17 @@ SAMPLING = ("SEED_LOW", "SEED_HIGH")  # without sampling
 AUTO, SAMPLE = 2, 4  # of OPTIONS
 
 OKAY, SLVERR = 0, 2
-GOOD = {"TILES": 2, "PROMPT_LENGTH": 7, "TOKEN_LIMIT": 5, "CONTEXT": 256}
-LEGAL_LIMITS = {"TILES": 3, "PROMPT_LENGTH": 250, "TOKEN_LIMIT": 65535, "CONTEXT": 260, "MATRICES": 77}
-DRAFTED = {"CONTEXT": 256, "DRAFT": 1}  # the largest context with a drafter
+GOOD = {"TILES": 2, "PROMPT_LENGTH": 7, "TOKEN_LIMIT": 5, "CONTEXT": 200}
+MODEL = {"vocabulary": 64, "tiles": 2, "context": 250, "matrices": 40, "features": 0}  # that is loaded, as `facts`
+WRITTEN = 240  # tokens of a prompt
+LEGAL_LIMITS = {"PROMPT_LENGTH": 240, "TOKEN_LIMIT": 65535, "CONTEXT": 250, "MATRICES": 40}
 
 
 async def begin(dut, stall=0.3):
     from hayate.verif.bench.drivers import start
     from hayate.verif.host.buses import Driver
 
-    await start(dut)
+    await start(dut, ready=1, loaded=1, prompt_count=WRITTEN, facts=Facts.const(MODEL).as_bits(), quiet=1)
     return Driver(dut, "bus_", stall)
 
 
@@ -51,7 +56,7 @@ def mask(register):
 
 def stored(register):
     """Bits that hold what is written, on the register block under test."""
-    if params().get("matrices", 1):
+    if "formats" not in params():
         return mask(register)
     if register.name in (*GOVERNOR, *SAMPLING):
         return 0
@@ -63,9 +68,21 @@ async def constants_read_as_built(dut):
     host = await begin(dut)
     assert await host.read("IDENT") == IDENT == int.from_bytes(b"HYTE", "big")
     assert await host.read("VERSION") == VERSION
-    assert await host.read("CONTRACT") == 0x9ABCDEF0
+    assert await host.read("CONTRACT") == CONTRACT
     assert [await host.field("GEOMETRY", f) for f in ("TILES", "BANKS", "LANES")] == [3, 16, 4]
     assert [await host.read(n) for n in ("BANK_DEPTH", "MAX_SLOTS", "PROMPT_DEPTH", "MAX_MATRICES")] == [36864, 260, 250, 77]
+    config = machine(**MACHINE)
+    assert [await host.read(n) for n in regmap.DEPTHS] == [getattr(config, n.lower()) for n in regmap.DEPTHS]
+    assert len({getattr(config, n.lower()) for n in regmap.DEPTHS}) == len(regmap.DEPTHS) == 7
+    assert await host.read("FEATURES") == 7
+    assert [await host.read(f"MODEL_{n}") for n in ("VOCABULARY", "TILES", "CONTEXT")] == [64, 2, 250]
+
+
+@PLAIN.test()
+async def a_plain_machine_says_so(dut):
+    host = await begin(dut)
+    assert [await host.field("FEATURES", f) for f in ("NESTED", "GOVERNOR", "SAMPLING")] == [1, 0, 0]
+    assert await host.read("MAX_MATRICES") == 0
 
 
 @BENCH.test()
@@ -109,20 +126,28 @@ async def random_accesses(dut):
     fixed = {r.name for r in REGISTERS if r.access == "ro"}
     before = {name: await host.read(name) for name in fixed}
     for _ in range(400):
-        address = generator.choice([r.offset for r in REGISTERS if r.access != "w1c"] + [0x04C, 0x07C, 0x098, 0x10C, 0xFFC, 0x828])
+        address = generator.choice([r.offset for r in REGISTERS if r.access != "w1c"] + [0x04C, 0x07C, 0x098, 0x10C, 0x13C, 0xFFC, 0x828])
         register = by_offset.get(address)
         if generator.random() < 0.7:
             first = generator.randrange(4)
             count = generator.randint(1, 4 - first)
             data = generator.randbytes(count)
-            if register is not None and register.name == "CONTROL":
+            if register is not None and register.name in ("CONTROL", "LOAD_DATA_HIGH"):
                 data = bytes(count)  # commands have tests of their own
+            sends = register is not None and register.name == "LOAD_DATA_HIGH"
+            if sends:
+                dut.word__ready.value = 1
             answer = await host.bus.write(address + first, data)
             assert answer.resp == (OKAY if register else SLVERR), hex(address)
+            if sends:  # taken: the address counts on
+                low = model["LOAD_ADDRESS_LOW"]
+                model["LOAD_ADDRESS_LOW"] = low & 0xF0000007 | low + 8 & 0x0FFFFFF8
             if register is not None and register.access == "rw":
                 strobes = ((1 << 8 * count) - 1) << 8 * first
                 new = int.from_bytes(data, "little") << 8 * first
                 model[register.name] = (model[register.name] & ~strobes | new & strobes) & stored(register)
+                if register.name == "WATCHDOG":
+                    assert int(dut.watchdog.value) == model["WATCHDOG"]
                 if register.name == "COUNTER_SELECT":
                     fixed -= {"COUNTER_STATUS", "COUNTER_VALUE"}
         else:
@@ -172,30 +197,46 @@ async def start_is_one_pulse_and_locks_the_parameters(dut):
 
 @BENCH.test()
 async def a_start_that_could_not_end_is_rejected(dut):
+    """With the reason, each alone and all together; and the limits themselves are not refused."""
     host = await begin(dut, stall=0)
     started = Pulses(dut, "start")
     accepted = 0
+    names = [field for field, *_ in regmap.REFUSALS]
 
-    async def try_with(**changes):
-        for name, value in {**GOOD, "MATRICES": 0, "DRAFT": 0, **changes}.items():
+    async def try_with(changes, inputs):
+        for name, value in {**GOOD, "MATRICES": 0, "DRAFT": 0, "OPTIONS": 0, **changes}.items():
             await host.write(name, value)
+        facts = {**MODEL, **{n: v for n, v in inputs.items() if n in MODEL}}
+        for name, value in {"facts": Facts.const(facts).as_bits(), "ready": 1, "loaded": 1, **inputs}.items():
+            if name not in MODEL:
+                getattr(dut, name).value = value
         await host.write("CONTROL", 1)
+        return {n for bit, n in enumerate(names) if await host.read("REJECTION") >> bit & 1}
 
-    bad = [{name: 0} for name in GOOD]
-    bad += [{"TILES": 4}, {"PROMPT_LENGTH": 251, "CONTEXT": 260}, {"PROMPT_LENGTH": 8, "CONTEXT": 7}, {"CONTEXT": 261}, {"MATRICES": 78}]
-    bad += [{"CONTEXT": 257, "DRAFT": drafter} for drafter in (1, 2, 3)]
-    assert {name for changes in bad for name in changes} - {"DRAFT"} == {name for name, _ in regmap.REFUSALS}
-    for changes in bad:
-        await try_with(**changes)
+    bad = [("TILES", {"TILES": 0}, {}), ("TILES", {"TILES": 1}, {}), ("TILES", {"TILES": 3}, {}),
+           ("PROMPT_LENGTH", {"PROMPT_LENGTH": 0}, {}), ("PROMPT_LENGTH", {"PROMPT_LENGTH": 241, "CONTEXT": 250}, {}),
+           ("PROMPT_LENGTH", {"PROMPT_LENGTH": 8, "CONTEXT": 7}, {}), ("TOKEN_LIMIT", {"TOKEN_LIMIT": 0}, {}),
+           ("CONTEXT", {"CONTEXT": 251}, {}), ("MATRICES", {"MATRICES": 41}, {}), ("OPTIONS", {"OPTIONS": AUTO}, {}),
+           ("DRAFT", {"DRAFT": 2}, {"features": Feature.DRAFT | Feature.BASE}), ("DRAFT", {"DRAFT": 3}, {"features": Feature.PLANES}),
+           ("DRAFT", {"DRAFT": 1 | 1 << 14}, {"features": Feature.PLANES}), ("NOT_READY", {}, {"ready": 0}),
+           ("NOT_LOADED", {}, {"loaded": 0})]
+    good = [({}, {}), (LEGAL_LIMITS, {}), (LEGAL_LIMITS | {"DRAFT": 1}, {}), ({"OPTIONS": AUTO | SAMPLE}, {"features": Feature.PLANES}),
+            ({"DRAFT": 2}, {"features": Feature.PLANES}), ({"DRAFT": 3}, {"features": Feature.DRAFT}),
+            ({"DRAFT": 1 << 14}, {"features": Feature.BASE})]
+    for why, changes, inputs in bad:
+        assert await try_with(changes, inputs) == {why}, changes
         assert started.count == accepted, changes
-        assert await host.field("STATUS", "REJECTED") == 1, changes
-        assert await host.field("STATUS", "BUSY") == 0
-        await host.read("STATUS")
+        assert [await host.field("STATUS", f) for f in ("REJECTED", "BUSY")] == [1, 0]
         assert await host.field("STATUS", "REJECTED") == 1  # it stays
         accepted += 1
-        await try_with(**({}, LEGAL_LIMITS, LEGAL_LIMITS | DRAFTED)[accepted % 3])
+        assert await try_with(*good[accepted % len(good)]) == set()
         assert started.count == accepted
         assert await host.field("STATUS", "REJECTED") == 0
+    everything = dict.fromkeys((*GOOD, "MATRICES"), 65535) | {"TOKEN_LIMIT": 0, "OPTIONS": AUTO, "DRAFT": 2}
+    dut.word_refused.value, dut.fault.value = 1, 1
+    await host.read("STATUS")
+    dut.word_refused.value, dut.fault.value = 0, 0
+    assert await try_with(everything, {"ready": 0, "loaded": 0, "features": 0}) == set(names) and started.count == accepted
 
 
 @BENCH.test()
@@ -295,4 +336,4 @@ def test_the_table_is_sound():
         assert sum(width for *_, width, _ in fields(register)) == mask(register).bit_count()  # no overlap
         assert mask(register) < 1 << 32
     assert all(BY_NAME[name].access == "rw" for name in LOCKED_WHILE_BUSY)
-    assert set(regmap.RESETS) <= {(r.name, field) for r in REGISTERS for field, *_ in r.fields}
+    assert set(regmap.RESETS) <= {(r.name, field) for r in REGISTERS for field, *_ in fields(r)}

@@ -48,7 +48,7 @@ async def interrupts_wait_to_be_cleared(dut):
     await host.write("IRQ_STATUS", 7)
     assert await host.read("IRQ_STATUS") == 0 and not int(dut.irq.value)
     dut.fault.value = 0
-    assert await host.field("STATUS", "FAULT") == 1  # since reset
+    assert await host.field("STATUS", "FAULT") == 1  # until a reset by command or pin
     dut.done.value = 0
     await clock(dut, 3)
     dut.done.value = 1
@@ -141,3 +141,103 @@ async def results_of_the_governor_are_asked_for(dut):
         dut.result.value = result
         assert await host.read("GOVERNOR_LOW") | await host.read("GOVERNOR_HIGH") << 32 == result
     assert asked.count == 20
+
+
+@BENCH.test()
+async def commands_and_causes(dut):
+    """Of each fault its cause; RESET and INIT are strobes, and the machine's reset clears what was wrong, not the parameters."""
+    from hayate.verif.bench.drivers import clock
+
+    host = await begin(dut, stall=0)
+    pulses = {name: Pulses(dut, name) for name in ("reset", "clear", "start", "abort")}
+    await host.write("TOKEN_LIMIT", 9)
+    for port, cause, lasting in (("fault", 1, False), ("wrong_token", 2, False), ("hung", 4, True)):
+        getattr(dut, port).value = 1
+        await clock(dut)
+        getattr(dut, port).value = int(lasting)
+        await clock(dut, 2)
+        assert await host.read("FAULT_CAUSE") == cause and await host.field("STATUS", "FAULT") == 1
+        assert await host.read("IRQ_STATUS") == 4
+        await host.write("IRQ_STATUS", 4)
+        assert await host.read("IRQ_STATUS") == 0, "a level is one event"
+        dut.core_reset.value, dut.ready.value = 1, 0
+        getattr(dut, port).value = 0
+        await clock(dut)
+        dut.core_reset.value = 0
+        assert await host.field("STATUS", "READY") == 0
+        dut.ready.value = 1
+        assert await host.read("FAULT_CAUSE") == 0 and await host.field("STATUS", "FAULT") == 0
+    assert await host.read("TOKEN_LIMIT") == 9
+    for bits, names in ((4, {"reset"}), (8, {"clear"}), (14, {"reset", "clear", "abort"})):
+        before = {name: pulse.count for name, pulse in pulses.items()}
+        await host.write("CONTROL", bits)
+        await clock(dut, 2)
+        assert {name for name, pulse in pulses.items() if pulse.count == before[name] + 1} == names
+        assert sum(pulse.count for pulse in pulses.values()) == sum(before.values()) + len(names)
+
+
+@BENCH.test()
+async def a_question_outlives_the_machine_s_reset(dut):
+    """Its answer may be lost on the way: it is asked again."""
+    from hayate.verif.bench.drivers import Sink, clock
+
+    host = await begin(dut, stall=0)
+    requests = Sink(dut, "request", stall=0)
+    await host.write("COUNTER_SELECT", 0x102)
+    await requests.take(1)
+    dut.core_reset.value = 1
+    await clock(dut, 2)
+    dut.core_reset.value = 0
+    assert await requests.take(1) == [CounterSelect.const({"counter": 2, "tile": 1}).as_bits()]
+    assert await host.read("COUNTER_STATUS") == 0
+    dut.reply_valid.value, dut.reply_value.value = 1, 5
+    await clock(dut)
+    dut.reply_valid.value = 0
+    assert await host.read("COUNTER_VALUE") == 5
+
+
+@BENCH.test()
+async def several_writes_on_the_way(dut):
+    """Data ahead of any address, two words of it; two writes while a response is refused: each write lands once, in its order."""
+    from hayate.verif.bench.drivers import clock, settle, start
+
+    await start(dut, ready=1)
+    queues = {"aw": [], "w": []}
+
+    async def step(bready):
+        """A cycle in which each channel offers its oldest item; the response that is taken, if any."""
+        for channel, queue in queues.items():
+            getattr(dut, f"bus__{channel}valid").value = bool(queue)
+            if queue and channel == "aw":
+                dut.bus__awaddr.value = queue[0]
+            elif queue:
+                dut.bus__wdata.value, dut.bus__wstrb.value = queue[0], 15
+        dut.bus__bready.value = bready
+        await settle()
+        taken = [c for c in queues if queues[c] and int(getattr(dut, f"bus__{c}ready").value)]
+        response = int(dut.bus__bresp.value) if bready and int(dut.bus__bvalid.value) else None
+        await clock(dut)
+        for channel in taken:
+            queues[channel].pop(0)
+        return response
+
+    names = ("QUALITY", "SEED_LOW", "COSTS_0", "SEED_HIGH")
+    ports = {"QUALITY": "knob"}
+    for round_, order in enumerate((("w", "aw"), ("aw", "w"), ("both",))):
+        values = [17 * (n + 1) + 1000 * round_ for n in range(len(names))]
+        items = {"aw": [BY_NAME[n].offset for n in names], "w": list(values)}
+        responses = []
+        for channel in ("aw", "w") if order == ("both",) else order:
+            queues[channel] += items[channel]
+            for _ in range(0 if order == ("both",) else 7):  # two words or addresses at most go in, the others wait
+                await step(False)
+        for _ in range(12):  # nobody takes a response
+            assert await step(False) is None
+        assert int(dut.bus__bvalid.value) and len(queues["aw"]) >= 2, "one is carried out, one more waits"
+        for _ in range(40):
+            if (response := await step(True)) is not None:
+                responses.append(response)
+        assert responses == [0] * 4 and not queues["aw"] and not queues["w"]
+        seed = int(dut.seed.value)
+        assert (int(getattr(dut, ports["QUALITY"]).value), seed & 0xFFFFFFFF, seed >> 32) == (values[0], values[1], values[3])
+        assert int(dut.costs_0.value) | int(dut.costs_1.value) << 16 == values[2]

@@ -61,7 +61,7 @@ async def generation(dut):
     def event(kind, **fields):
         out.write(json.dumps({"event": kind, **fields}) + "\n")
 
-    dut.rst.value = 1
+    dut.rst.value, dut.init.value = 1, 0
     Clock(dut.clk, PERIOD, "ns").start(start_high=False)
     axi = AxiMaster(AxiBus.from_prefix(dut, "s_axi"), dut.clk, dut.rst, max_burst_len=256)
     host = Host(AxiLiteMaster(AxiLiteBus.from_prefix(dut, "s_axil"), dut.clk, dut.rst))
@@ -73,7 +73,6 @@ async def generation(dut):
     for address, data in bursts(np.load(request["loads"])):
         response = await axi.write(address, data)
         assert int(response.resp) == 0, f"the load window refused {address:#x}"
-    await ClockCycles(dut.clk, 64)  # the last flits are still on the ring
     event("loaded", seconds=time.monotonic() - began)
 
     for name, value in request["registers"].items():
@@ -81,6 +80,8 @@ async def generation(dut):
     await host.write("IRQ_ENABLE", 7)
     began = time.monotonic()
     await host.write("CONTROL", 1)
+    why = await host.read("REJECTION")
+    assert why == 0, f"START is refused: REJECTION {why:#x}"
     done = False
     while not done:
         if not int(dut.irq.value):

@@ -1,0 +1,74 @@
+"""A load from its first word to its last: what a host tells of the model, the seal, and why a word is refused."""
+
+import zlib
+from enum import IntEnum, IntFlag
+
+from .config import MAX_TILES
+from .isa import CSR_BITS, SECOND_BIT, Csr
+from .regmap import LoadSpace, load_address
+
+
+class Fact(IntEnum):
+    """Addresses of `LoadSpace.MODEL`: what the machine must know of a model to refuse what would go wrong with it."""
+
+    OPEN = 0        # first word of a load, data 0: the machine holds no model until it is sealed, and all facts are 0
+    VOCABULARY = 1  # token ids are below it
+    TILES = 2       # tiles that the model was placed on
+    CONTEXT = 3     # positions that a sequence may have at most
+    MATRICES = 4    # entries of the governor's table
+    FEATURES = 5    # what the model can do, see below
+    SAMPLING = 6    # vector memory's words INVT [11:0] and LNP [27:16], which stay writable
+    SEAL = 15       # last word of a load: CRC of all words since OPEN
+
+
+class Feature(IntFlag):
+    """Bits of `Fact.FEATURES`."""
+
+    PLANES = 1   # matrices have integer planes: AUTO, and drafting by the model read as INT4
+    DRAFT = 2    # there is a draft model
+    BASE = 4     # the base table is loaded
+    FILTERS = 8  # vector memory has room for TOP_K and MIN_P
+
+
+#: Fact -> bits of it that are kept. SEAL keeps none; OPEN neither.
+FACT_BITS = {Fact.VOCABULARY: 21, Fact.TILES: MAX_TILES.bit_length(), Fact.CONTEXT: 16, Fact.MATRICES: 16,
+             Fact.FEATURES: len(Feature), Fact.SAMPLING: 28}
+LNP_SHIFT = 16  # of LNP's address in SAMPLING
+
+
+class Reason(IntEnum):
+    """Why the load window refused a word: LOAD_STATUS.REASON."""
+
+    NONE = 0
+    FORM = 1       # the burst: WRAP, beats that are not 8 bytes, an address that is not a multiple of 8, a strobe low
+    ADDRESS = 2    # no such tile, space, register or word in this machine
+    DATA = 3       # a value that does not fit: a token id that the model has not, a register's or a format's value
+    ORDER = 4      # the high half of a 128-bit entry that does not follow its low half
+    BUSY = 5       # a generation is in progress
+    NOT_READY = 6  # STATUS.READY is 0
+    NO_LOAD = 7    # a word of a model without OPEN before it; of a prompt without a model
+    SEALED = 8     # a word of a model behind its seal: a new load begins with OPEN
+    SEAL = 9       # the seal is not the CRC of the words taken since OPEN
+
+
+#: registers of the tiles that a host may write between generations, behind the seal.
+OPEN_REGISTERS = (Csr.TOP_K, Csr.MIN_P)
+#: registers that both models have in common, at the first one's address only.
+COMMON_REGISTERS = (Csr.TILE_INDEX, Csr.TILE_COUNT, *OPEN_REGISTERS)
+
+
+def csr_widths(sampling=True):
+    """Address in space CSR -> bits, of every register of a tile: of the first model, then of the second."""
+    built = {csr: bits for csr, bits in CSR_BITS.items() if sampling or csr not in OPEN_REGISTERS}
+    return {int(csr): bits for csr, bits in built.items()} | {
+        csr | 1 << SECOND_BIT: bits for csr, bits in built.items() if csr not in COMMON_REGISTERS}
+
+
+def fact(which, value=0):
+    """(address, data) of a word of space MODEL."""
+    return load_address(0, LoadSpace.MODEL, which), int(value)
+
+
+def seal(words):
+    """CRC-32 (ISO-HDLC, as of zlib) of load words, uint64 [n, 2]: addresses and data, as little-endian bytes one behind the other."""
+    return zlib.crc32(words.astype("<u8").tobytes())

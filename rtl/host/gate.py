@@ -1,0 +1,250 @@
+"""The gate of the load window: lets a word in, or says why not, and knows whether a model is loaded."""
+
+import zlib
+
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..contract.draft import BASE_LOG2, BASE_ONE_BIT, BASE_WRITES
+from ..contract.flits import FLIT_FIELDS, FlitKind
+from ..contract.isa import BANK_SHIFT, PRECISION_BIT, Space
+from ..contract.load import FACT_BITS, LNP_SHIFT, OPEN_REGISTERS, Fact, Feature, Reason, csr_widths
+from ..contract.precision import Format
+from ..contract.regmap import LOAD_ALL_TILES, LOAD_SPACE_BITS, LOAD_SPACE_SHIFT, LOAD_TILE_SHIFT, LoadSpace
+from ..ring.flit import FLIT_STREAM, Flit
+
+#: the most tiles a ring can have: logical index 255 is the conductor's, stop 0 too.
+LAST_STOP = LOAD_ALL_TILES - 1
+BEAT_BITS = 3  # log2 of the bytes of a word
+
+#: a word of the load window and where it goes. Its low bits, with zeros for the byte, are the bus address.
+LoadWord = data.StructLayout({
+    "addr": FLIT_FIELDS["addr"], "space": LOAD_SPACE_BITS, "tile": FLIT_FIELDS["lo"], "data": 64})
+
+#: what the machine knows of the model: `Fact` in lower case.
+Facts = data.StructLayout({fact.name.lower(): bits for fact, bits in FACT_BITS.items()})
+
+WIDE = (Space.PROGRAM, Space.DESC, LoadSpace.GOVERNOR)  # of two words each
+LOCAL = (LoadSpace.PROMPT, LoadSpace.GOVERNOR, LoadSpace.NGRAM, LoadSpace.MODEL)
+#: Flits on the ring at once: more than all its stops can hold.
+FLYING = 10
+_ONES = 0xFFFFFFFF
+
+
+def _sum(terms):
+    """XOR of `terms`, as a balanced tree."""
+    if len(terms) == 1:
+        return terms[0]
+    half = len(terms) // 2
+    return _sum(terms[:half]) ^ _sum(terms[half:])
+
+
+class Gate(wiring.Component):
+    """Judges the words of the load window, one a cycle, and passes them on: to the ring as LOAD flits, or to the conductor's memories.
+
+    `refused` and `reason` (a `Reason`) belong to the word on offer. A refused word is taken and goes nowhere. A load begins with
+    `Fact.OPEN` and ends with `Fact.SEAL`, whose data must be the CRC of all words taken between the two; then, and until the next OPEN, a
+    memory error or INIT, the machine is `loaded`. Behind the seal only what differs from one generation to the next is taken: prompts,
+    formats, TOP_K, MIN_P, INVT and LNP. Nothing is taken while a generation is in progress.
+
+    A flit is offered, and a local word written, the cycle after its word. SEAL is not taken before `quiet`: every word before it is in its
+    memory then. Reset ends a load that is not sealed, and a pair of words of which one is there; what is loaded stays. While `clearing` the
+    words are the initializer's and are not judged, and the machine forgets that a model is loaded.
+
+    Parameters
+    ----------
+    config: `Config`.
+
+    Members
+    -------
+    words: In stream of LoadWord. malformed: In, the word on offer came in a form that is refused.
+    refused: Out. reason: Out(4).
+    hold: In, no word is taken. busy: In, a generation is in progress. fault: In, a memory error, which unseals.
+    abandon: In, what is on the ring is lost; a load in progress with it. clearing: In, see above.
+    tx: Out stream of Flit; its `data` changes only when a word has been taken. returned: In, one of its flits has been all round the ring.
+    quiet: Out, no flit is on offer or on its way.
+    began: Out, a strobe: OPEN is taken. opened, loaded: Out. facts: Out(Facts).
+    prompt_count: Out(16), tokens of the prompt written in order since the model was loaded.
+    prompt_write, prompt_addr (16), prompt_token (20): Out, `prompt_write` high for a cycle per token.
+    base_write, base_addr (13), base_data (32): Out, `base_write` high for a cycle per entry.
+    matrix_write, matrix_addr (16), matrix_data (64): Out, likewise; only there with a governor.
+    """
+
+    def __init__(self, config):
+        self._config = config
+        super().__init__({
+            "words": In(stream.Signature(LoadWord)), "malformed": In(1), "refused": Out(1), "reason": Out(4),
+            "hold": In(1), "busy": In(1), "fault": In(1), "abandon": In(1), "clearing": In(1),
+            "tx": Out(FLIT_STREAM), "returned": In(1), "quiet": Out(1),
+            "began": Out(1), "opened": Out(1), "loaded": Out(1), "facts": Out(Facts), "prompt_count": Out(16),
+            "prompt_write": Out(1), "prompt_addr": Out(16), "prompt_token": Out(20),
+            **{name: Out(width) for name, width in BASE_WRITES.items()},
+            **({"matrix_write": Out(1), "matrix_addr": Out(16), "matrix_data": Out(64)} if config.governor else {}),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        word, tx = self.words.payload, self.tx
+        taken, accepted = Signal(), Signal()
+        is_open, is_seal, local = Signal(), Signal(), Signal()
+        m.d.comb += [
+            is_open.eq((word.space == LoadSpace.MODEL) & (word.addr == Fact.OPEN)),
+            is_seal.eq((word.space == LoadSpace.MODEL) & (word.addr == Fact.SEAL)),
+            local.eq(Cat(word.space == space for space in LOCAL).any()),
+            self.words.ready.eq((~tx.valid | tx.ready) & ~self.hold & (~is_seal | self.quiet)),
+            taken.eq(self.words.valid & self.words.ready), accepted.eq(taken & ~self.refused), self.began.eq(accepted & is_open),
+        ]
+        self._judge(m, word, is_open, is_seal, local, accepted)
+
+        # One register holds the flit on offer, or the local word being written.
+        flit = Signal(Flit)
+        stop = (word.tile + 1)[:8]
+        to_all = word.tile == LOAD_ALL_TILES
+        writes = {LoadSpace.PROMPT: self.prompt_write, LoadSpace.NGRAM: self.base_write}
+        m.d.comb += [
+            tx.payload.eq(flit), tx.payload.kind.eq(FlitKind.LOAD), self.prompt_addr.eq(flit.addr), self.prompt_token.eq(flit.data),
+            self.base_addr.eq(flit.addr), self.base_data.eq(flit.data),
+        ]
+        if self._config.governor:
+            writes[LoadSpace.GOVERNOR] = self.matrix_write
+            m.d.comb += [self.matrix_addr.eq(flit.addr), self.matrix_data.eq(flit.data)]
+        for space, write in writes.items():
+            m.d.sync += write.eq(accepted & (word.space == space))
+        with m.If(tx.ready):
+            m.d.sync += tx.valid.eq(0)
+        with m.If(taken):
+            m.d.sync += [
+                tx.valid.eq(accepted & ~local), flit.addr.eq(word.addr), flit.data.eq(word.data), flit.chan.eq(word.space),
+                flit.lo.eq(Mux(to_all, 1, stop)), flit.hi.eq(Mux(to_all, LAST_STOP, stop)),
+            ]
+
+        flying = Signal(FLYING)
+        left = tx.valid & tx.ready
+        m.d.comb += self.quiet.eq(~tx.valid & (flying == 0))
+        m.d.sync += flying.eq(flying + left - (self.returned & (flying != 0)))
+        with m.If(self.abandon):
+            m.d.sync += flying.eq(0)
+        return m
+
+    def _judge(self, m, word, is_open, is_seal, local, accepted):
+        """Whether the word on offer is refused, and the state that the words leave."""
+        facts = Signal(Facts, reset_less=True)
+        loaded, count = Signal(reset_less=True), Signal(16, reset_less=True)
+        exists, fits, patch = Signal(), Signal(init=1), Signal()  # its address; its value; it may be written behind the seal
+        sum_matches, follows = Signal(), Signal()
+        m.d.comb += [self.facts.eq(facts), self.loaded.eq(loaded), self.prompt_count.eq(count)]
+        self._limits(m, word, facts, exists, fits, patch)
+        self._seal(m, word, is_open, is_seal, accepted, sum_matches)
+        self._pairs(m, word, accepted, follows)
+
+        there = local | (word.tile < self._config.tiles) | (word.tile == LOAD_ALL_TILES)
+        prompt = word.space == LoadSpace.PROMPT
+        rules = (  # in this order
+            (self.malformed, Reason.FORM), (self.busy, Reason.BUSY),
+            (~exists | ~there, Reason.ADDRESS),
+            (~is_open & ~loaded & (prompt | ~self.opened), Reason.NO_LOAD), (~is_open & loaded & ~patch, Reason.SEALED),
+            (~fits, Reason.DATA), (~follows, Reason.ORDER), (is_seal & ~sum_matches, Reason.SEAL),
+        )
+        for applies, reason in reversed(rules):
+            with m.If(applies):
+                m.d.comb += self.reason.eq(reason)
+        m.d.comb += self.refused.eq((self.reason != Reason.NONE) & ~self.clearing)
+
+        with m.If(accepted & (word.space == LoadSpace.MODEL)):
+            with m.Switch(word.addr):
+                for fact in FACT_BITS:
+                    with m.Case(fact):
+                        m.d.sync += facts[fact.name.lower()].eq(word.data)
+        with m.If(accepted & prompt & (word.addr == count)):
+            m.d.sync += count.eq(count + 1)
+        with m.If(is_seal & self.words.valid & self.words.ready & self.opened & ~self.malformed & ~self.busy):
+            m.d.sync += [self.opened.eq(0), loaded.eq(accepted)]
+        with m.If(self.abandon):
+            m.d.sync += self.opened.eq(0)
+        with m.If(accepted & is_open):
+            m.d.sync += [self.opened.eq(1), loaded.eq(0), count.eq(0), facts.eq(0)]
+        with m.If(self.fault | self.clearing):
+            m.d.sync += [self.opened.eq(0), loaded.eq(0)]
+        with m.If(self.clearing):
+            m.d.sync += [count.eq(0), facts.eq(0)]
+
+    def _limits(self, m, word, facts, exists, fits, patch):
+        """What is there, what it holds, and what of it may be written behind the seal."""
+        c, addr, value = self._config, word.addr, word.data
+        features = [facts.features & feature != 0 for feature in Feature]
+        planes, draft, _, filters = features
+        with m.Switch(word.space):
+            with m.Case(Space.BANK):
+                m.d.comb += exists.eq((addr[:BANK_SHIFT] < c.bank_depth) & (addr[BANK_SHIFT:] < c.banks))
+            with m.Case(Space.PROGRAM):
+                m.d.comb += exists.eq(addr < 2 * c.program_depth)
+            with m.Case(Space.DESC):
+                m.d.comb += exists.eq(addr < 2 * c.desc_depth)
+            with m.Case(Space.MICRO):
+                m.d.comb += exists.eq(addr < c.micro_depth)
+            with m.Case(Space.VMEM):
+                named = (addr == facts.sampling[:LNP_SHIFT]) | (addr == facts.sampling[LNP_SHIFT:])
+                m.d.comb += [exists.eq(addr < c.vmem_depth), fits.eq(~value[32:].any()), patch.eq(named)]
+            with m.Case(Space.CSR):
+                with m.Switch(addr):
+                    for register, bits in csr_widths(c.sampling).items():
+                        with m.Case(register):
+                            m.d.comb += [exists.eq(1), fits.eq(~value[bits:].any())]
+                    if c.nested:
+                        with m.Case(f"{'0' * (len(addr) - PRECISION_BIT - 1)}1{'-' * PRECISION_BIT}"):
+                            m.d.comb += [
+                                exists.eq(addr[:PRECISION_BIT] < c.desc_depth), fits.eq(value <= max(Format)), patch.eq(planes)]
+                if c.sampling:
+                    with m.If(Cat(addr == register for register in OPEN_REGISTERS).any()):
+                        m.d.comb += patch.eq(filters | ~value.any())
+            with m.Case(LoadSpace.GOVERNOR):
+                m.d.comb += exists.eq(addr < 2 * c.matrices)
+            with m.Case(LoadSpace.PROMPT):
+                m.d.comb += [exists.eq(addr < c.prompt_depth), fits.eq(value < facts.vocabulary), patch.eq(1)]
+            with m.Case(LoadSpace.NGRAM):
+                m.d.comb += [
+                    exists.eq(addr < (1 << BASE_ONE_BIT) + (1 << BASE_LOG2[0])),
+                    fits.eq((value[:20] < facts.vocabulary) & ~value[32:].any()),
+                ]
+            with m.Case(LoadSpace.MODEL):
+                has = Feature(0xF if c.nested else 0xF & ~Feature.PLANES)
+                most = {Fact.VOCABULARY: 1 << 20, Fact.TILES: c.tiles, Fact.CONTEXT: max(c.context, 0), Fact.MATRICES: c.matrices}
+                with m.Switch(addr):
+                    with m.Case(Fact.OPEN):
+                        m.d.comb += exists.eq(1)
+                    for fact, limit in most.items():
+                        with m.Case(fact):
+                            m.d.comb += [exists.eq(1), fits.eq(value <= limit)]
+                    with m.Case(Fact.FEATURES):
+                        m.d.comb += [exists.eq(1), fits.eq(~(value & ~int(has)).any())]
+                    with m.Case(Fact.SAMPLING):
+                        m.d.comb += [exists.eq(1), fits.eq(~value[FACT_BITS[Fact.SAMPLING]:].any())]
+                    with m.Case(Fact.SEAL):  # a model has tokens, tiles and positions
+                        m.d.comb += [exists.eq(1), fits.eq(facts.vocabulary.any() & facts.tiles.any() & facts.context.any())]
+
+    def _seal(self, m, word, is_open, is_seal, accepted, matches):
+        """The CRC of the words taken since OPEN."""
+        state, after = Signal(32), Signal(32)  # inverted, as the CRC's definition has it
+        address = Cat(Const(0, BEAT_BITS), word.addr, word.space, word.tile)
+        # Linear in every bit, so that one word a cycle takes no more than a sum of constants: what zlib makes of each bit alone.
+        bits = {j: zlib.crc32((1 << j).to_bytes(16, "little"), _ONES) ^ _ONES for j in (*range(BEAT_BITS, len(address)), *range(64, 128))}
+        terms = [Mux(bit, bits[j], 0) for j, bit in enumerate(Cat(address, Const(0, 64 - len(address)), word.data)) if j in bits]
+        terms += [Mux(bit, zlib.crc32(bytes(16), 1 << j ^ _ONES) ^ _ONES, 0) for j, bit in enumerate(state)]
+        m.d.comb += [after.eq(_sum(terms)), matches.eq(word.data == state ^ _ONES)]
+        with m.If(accepted & is_open):
+            m.d.sync += state.eq(_ONES)
+        with m.Elif(accepted & ~is_seal):
+            m.d.sync += state.eq(after)
+        assert len(address) <= LOAD_TILE_SHIFT + 8 and LOAD_SPACE_SHIFT == BEAT_BITS + len(word.addr)
+
+    def _pairs(self, m, word, accepted, follows):
+        """The high half of an entry of two words comes right behind its low half, as far as such words go."""
+        wide = Array(Const(space in WIDE, 1) for space in range(1 << LOAD_SPACE_BITS))[word.space]
+        entry = Cat(word.addr[1:], word.space, word.tile)
+        low, there = Signal.like(entry), Signal()
+        m.d.comb += follows.eq(~wide | ~word.addr[0] | there & (low == entry))
+        with m.If(accepted & wide):
+            m.d.sync += [there.eq(~word.addr[0]), low.eq(entry)]
+        with m.If(self.abandon):
+            m.d.sync += there.eq(0)

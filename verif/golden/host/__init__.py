@@ -1,0 +1,1 @@
+"""What the host port lets in, as a definition."""
