@@ -12,6 +12,7 @@ from hayate.rtl.contract.errors import HayateError
 from hayate.rtl.contract.image import Image, evaluate
 from hayate.rtl.contract.isa import BANK_SHIFT, PRECISION_BIT, SECOND_BIT, Csr, Space
 from hayate.rtl.contract.layout import gp_log2
+from hayate.rtl.contract.load import csr_widths
 from hayate.rtl.contract.precision import Format, group_code
 
 from .link import allocate, parts, rounds_log2
@@ -147,7 +148,9 @@ def _precision(image, wanted):
 def _tile(both, config, regions, ahead, tile, weights):
     """`TilePlacement` of the parts `both`; regions: of each, region -> address; weights: with the contents of the banks."""
     with _fitting("registers", config, "more tiles or a smaller model"):
-        csr = {register | bool(p.prefix) << SECOND_BIT: value for p in both for register, value in _csr(p, ahead, tile).items()}
+        there = csr_widths(config.sampling)
+        csr = {register | bool(p.prefix) << SECOND_BIT: value for p in both for register, value in _csr(p, ahead, tile).items()
+               if register | bool(p.prefix) << SECOND_BIT in there}
     shares, planes, chunks, base = {}, {}, [np.zeros((config.banks, 0), np.uint64)], 0
     every = [(p, d, p.prefix + d.name, p.geometry.share(d, tile)) for p in both for d in p.image.descriptors]
     for p, d, name, share in every:

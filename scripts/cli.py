@@ -104,6 +104,25 @@ def compile_(
 
 
 @app.command()
+def export(
+    model: Annotated[str, typer.Argument(help="Hugging Face directory, image file, or the name of a shipped model.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Load file to write.")] = Path("build/model.hyld"),
+    config: ConfigOption = "demo",
+    set_: SetOption = [],  # noqa: B006
+    precision: Annotated[str, typer.Option(help="auto: the governor chooses for each matrix; else fp16, int8 or int4.")] = "auto",
+    quality: Annotated[float, typer.Option(help="Of auto: 1 asks for the best copy of everything, values near 0 for INT4.")] = 0.65,
+    filters: Annotated[bool, typer.Option("--filters/--no-filters", help="Keep room for TOP_K and MIN_P, which sampling may use.")] = False,
+    speculate: Annotated[str, typer.Option(metavar="off|ngram|nested|draft", help="Who drafts tokens for a pass to verify; the text "
+                                           "does not depend on it.")] = "ngram",
+    draft: DraftOption = "",
+):
+    """Write a model placed on a configuration as a file that a host without Python checks and loads."""
+    from hayate.export import export as run
+
+    run(model, output, config, set_, precision=precision, quality=quality, filters=filters, speculate=speculate, draft=draft)
+
+
+@app.command()
 def calibrate(
     model: Annotated[str, typer.Argument(help="Hugging Face directory, or the name of a shipped model.")],
     text: Annotated[Path | None, typer.Option(metavar="FILE", show_default="the standard library's training side",

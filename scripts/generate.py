@@ -62,7 +62,8 @@ class Request:
     top_k: int | None = None
 
 
-def _choice(option, value, allowed):
+def choice(option, value, allowed):
+    """Raise HayateError that names `option` unless its value is one of `allowed`."""
     if value not in allowed:
         near = nearest(value, allowed, cutoff=0.6)
         raise HayateError(option, "", f"{value!r} is not known", (f"did you mean {near}? Else " if near else "")
@@ -76,7 +77,7 @@ def _pins(request):
         name, eq, fmt = pin.partition("=")
         if not name or not eq:
             raise HayateError("--pin", "", f"{pin!r} is not MATRIX=FORMAT", "write one such as layers.0.wq=int4")
-        _choice("--pin", fmt, [f.name.lower() for f in Format])
+        choice("--pin", fmt, [f.name.lower() for f in Format])
         if name in pins:
             raise HayateError("--pin", name, "is there twice", "choose one format for it")
         pins[name] = Format[fmt.upper()]
@@ -85,11 +86,11 @@ def _pins(request):
 
 def _check_options(request, json):
     """Raise HayateError for options that are wrong whatever the model is."""
-    _choice("--backend", request.backend, ("rtl", "golden"))
-    _choice("--sim", request.sim, ("verilator", "icarus"))
-    _choice("--precision", request.precision, PRECISIONS)
+    choice("--backend", request.backend, ("rtl", "golden"))
+    choice("--sim", request.sim, ("verilator", "icarus"))
+    choice("--precision", request.precision, PRECISIONS)
     knob_of(request.quality)
-    _choice("--speculate", request.speculate, DRAFTERS)
+    choice("--speculate", request.speculate, DRAFTERS)
     if request.draft and request.speculate != "draft":
         raise HayateError("--draft", "", f"--speculate {request.speculate} has no use for a draft model", "add --speculate draft")
     inverse(request.temperature)
@@ -201,14 +202,14 @@ def generate(request, json=""):
     check_request(image, prompt, request.tokens, Geometry.of(image.model, config).slots, config.lanes)
     end = () if request.ignore_eos else tuple(image.model["eos"])
     require_end(end, path)
-    choice = {"precision": request.precision, "quality": request.quality, "pins": _pins(request)}
-    Governor(image, **choice)  # before anything slow: says what the image lacks
+    precise = {"precision": request.precision, "quality": request.quality, "pins": _pins(request)}
+    Governor(image, **precise)  # before anything slow: says what the image lacks
     require_drafter(image, request.speculate)
-    options = {**choice, "speculate": request.speculate, "nodes": request.nodes, "branch": request.branch,
+    options = {**precise, "speculate": request.speculate, "nodes": request.nodes, "branch": request.branch,
                "costs": costs(image, config.lanes, Drafter[request.speculate.upper()]) if request.control else None,
                "temperature": request.temperature, "seed": request.seed, "min_p": request.min_p, "top_k": request.top_k}
     require_sampling(config, request.temperature)
-    for precision in (choice["precision"], choice["pins"]):
+    for precision in (precise["precision"], precise["pins"]):
         require_formats(image, config, precision)
     out = people.file
     match, cycles, utilization, fault, counted = None, None, None, False, True

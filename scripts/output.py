@@ -143,6 +143,28 @@ def write_image(image, path, option):
         raise
 
 
+def write_bytes(content, path, option, check):
+    """Write bytes, and the folders above. A file gets its name only once `check` has taken what is read back of it.
+
+    Raises HayateError naming `option`, and what `check` raises; then `path` is as it was.
+    """
+    made = []
+    try:
+        target = destination(path)
+        made = _make_parents(target) if target else []
+        with whole(path) as file:
+            file.write(content)
+            file.flush()
+            if target:
+                check(os.pread(file.fileno(), len(content) + 1, 0))
+    except OSError as e:
+        _remove(made)
+        raise _refuse(path, e, option) from None
+    except HayateError:
+        _remove(made)
+        raise
+
+
 def write_json(value, target):
     """Write `value` to a file, or to standard output for "-"."""
     text = json.dumps(value, indent=1) + "\n"

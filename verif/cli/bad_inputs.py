@@ -80,6 +80,7 @@ def contents(folder: Path):
     return found
 
 
+EXPORT = ("export", "model", "--config", "unit")
 GOLDEN = ("generate", "ab", "--model", "model", "--config", "unit", "--backend", "golden", "--tokens", "2")
 RTL = ("generate", "ab", "--model", "model", "--config", "unit", "--tokens", "2")
 LARGE = "9" * 30
@@ -182,6 +183,10 @@ OUTPUTS = {
     "json in a secret folder": Case((*GOLDEN, "--json", "secret/r.json"), ("Permission denied",), ordinary=True),
     "json over a protected file": Case((*GOLDEN, "--json", "protected.json"), ("protected.json", "Permission denied"),
                                        ordinary=True),
+    "load file over the weights": Case((*EXPORT, "-o", "model/model.safetensors"), ("-o", "is an input")),
+    "load file to standard output": Case((*EXPORT, "-o", "-"), ("-o", "only --json")),
+    "load file into a folder": Case((*EXPORT, "-o", "folder"), ("folder", "is a folder", "-o")),
+    "load file in a protected folder": Case((*EXPORT, "-o", "closed/m"), ("closed/m", "Permission denied"), ordinary=True),
     "image over a protected file": Case(("compile", "model", "-o", "protected.json"), ("Permission denied", "-o"),
                                         ordinary=True),
     "secret toml": Case(("config", "show", "secret.toml"), ("secret.toml", "Permission denied"), ordinary=True),
@@ -208,6 +213,9 @@ STREAMS = {
     "image too large for the disk": Case(("compile", "model", "-o", "a/b/m.hayate", "--config", "unit"),
                                          ("File too large",),
                                          how={"file_size": 4096, "stdout": "null"}),
+    "load file too large for the disk": Case((*EXPORT, "-o", "a/b/m.hyld"), ("m.hyld", "File too large", "-o"),
+                                             how={"file_size": 4096, "stdout": "null"}),
+    "load file into a full device": Case((*EXPORT, "-o", "full.json"), ("full.json", "No space left", "-o"), how={"stdout": "null"}),
     "no folder for what is temporary": Case(("compile", "model", "-o", "/proc/x", "--config", "unit"),
                                             ("/proc/x", "cannot be written")),
 }
@@ -239,6 +247,16 @@ NUMBERS = {
     **{f"fp16 {n[:9]}": Case(("compile", "model", "-o", "m", "--config", "unit", "--fp16", n), ("fp16",))
        for n in ("-5", DIGITS, "some", "²", "")},
     "group": Case(("compile", "model", "-o", "m", "--config", "unit", "--group", LARGE), ("group",)),
+    "export quality": Case((*EXPORT, "-o", "m", "--quality", "nan"), ("quality",)),
+    "export precision": Case((*EXPORT, "-o", "m", "--precision", "int2"), ("--precision", "int2")),
+    "export precision not built": Case((*EXPORT, "-o", "m", "--set", "formats=fp16", "--precision", "int8"), ("formats",),
+                                       how={"stdout": "null"}),
+    "export filters not built": Case((*EXPORT, "-o", "m", "--set", "sampling=0", "--filters"), ("--filters", "sample"),
+                                     how={"stdout": "null"}),
+    "export does not fit": Case((*EXPORT, "-o", "m", "--set", "bank_depth=64"), ("bank_depth",), how={"stdout": "null"}),
+    "export drafter": Case((*EXPORT, "-o", "m", "--speculate", "oracle"), ("--speculate", "oracle")),
+    "export draft": Case((*EXPORT, "-o", "m", "--draft", "model"), ("--draft", "no use")),
+    "export without a draft model": Case((*EXPORT, "-o", "m", "--speculate", "draft"), ("draft",), how={"stdout": "null"}),
     "calibrate tokens": Case(("calibrate", "model", "-o", "c.json", "--tokens", "-" + LARGE), ("--tokens",)),
     "calibrate group": Case(("calibrate", "model", "-o", "c.json", "--group", "-32"), ("--group",)),
     "ngrams files": Case(("ngrams", "model", "-o", "n.json", "--files", "-1"), ("--files",)),
@@ -271,6 +289,8 @@ FILES = {
     "model is a file": golden("--model", "file", parts=("file", "not a Hayate image")),
     "model is a device": golden("--model", "/dev/null", parts=("/dev/null",)),
     "compile a file": Case(("compile", "file"), ("file", "not a model directory")),
+    "export a file": Case(("export", "file"), ("file", "not a Hayate image")),
+    "export nothing": Case(("export", "nowhere"), ("no model at",)),
     "calibrate a file": Case(("calibrate", "file"), ("file",)),
     "ngrams of a file": Case(("ngrams", "file"), ("file",)),
 }

@@ -19,7 +19,7 @@ from hayate.verif.bench import tools
 from hayate.verif.golden.conductor.loop import Generation
 from hayate.version import __version__
 
-COMMANDS = [["doctor"], ["config", "show"], ["elaborate"], ["compile"], ["calibrate"], ["ngrams"], ["bench", "quality"],
+COMMANDS = [["doctor"], ["config", "show"], ["elaborate"], ["compile"], ["export"], ["calibrate"], ["ngrams"], ["bench", "quality"],
             ["bench", "precision"], ["generate"], ["demo"]]
 
 
