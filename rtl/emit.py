@@ -3,10 +3,13 @@
 import re
 from dataclasses import dataclass
 
-from .contract import regmap
+from amaranth.hdl import Shape
+
+from .contract import loadfile, regmap
 from .contract.errors import HayateError
 from .contract.image import contract_hash
 from .contract.isa import Counter, Space
+from .contract.load import Fact, Feature, Reason
 from .memory.bank import BANK_LATENCY, MACRO_LATENCY, MACRO_MODULE, macro_text
 from .merge import merge_identical
 from .verilog import verilog
@@ -36,6 +39,7 @@ def emit(config, prefix="hayate"):
         raise HayateError("--prefix", "", f"{prefix!r} is not a Verilog identifier", "start with a letter; letters, digits and _ follow")
     macro = f"{prefix}_bank_macro"
     guard = f"{prefix.upper()}_BANK_MACRO"
+    package = Package(config, f"{prefix}_tile")
     parts = [
         f"// {prefix}: a Hayate package, configuration {config.name}: {config.tiles} tiles of {config.banks} banks, M = {config.lanes}.\n"
         f"// Contract {contract_hash()[:16]}. Submodules of equal content are one module, named after the first. Generated; do not edit.\n"
@@ -43,18 +47,28 @@ def emit(config, prefix="hayate"):
         "// verilator lint_save\n// verilator lint_off TIMESCALEMOD\n",
         f"`ifndef {guard}\n{macro_text().strip()}\n`endif\n",
         verilog(tile(config), f"{prefix}_tile"),
-        verilog(Package(config, f"{prefix}_tile"), prefix),
+        verilog(package, prefix),
         "// verilator lint_restore\n",
     ]
     text = merge_identical("\n".join(parts)).replace(MACRO_MODULE, macro)
-    return Emission(text, _description(config, prefix, macro, guard), _header(prefix))
+    return Emission(text, _description(config, prefix, macro, guard, package), _header(prefix))
 
 
-def _description(config, prefix, macro, guard):
+def _ports(package):
+    """Every port of the top module: name, direction, width."""
+    found = [{"name": name, "direction": "input", "width": 1} for name in ("clk", "rst")]
+    for path, member, _ in package.signature.flatten(package):
+        direction, width = f"{member.flow.name.lower()}put", Shape.cast(member.shape).width
+        found.append({"name": "__".join(map(str, path)), "direction": direction, "width": width})
+    return found
+
+
+def _description(config, prefix, macro, guard, package):
     return {
         "top": prefix, "configuration": config.to_dict(), "contract": contract_hash(),
         "clock": {"port": "clk", "edge": "rising"},
         "reset": {"port": "rst", "active": "high", "synchronous": True, "cycles": 2},
+        "ports": _ports(package),
         "bank_macro": {
             "module": macro, "guard": guard, "instances": config.tiles * config.banks,
             "parameters": {"DEPTH": config.bank_depth, "WIDTH": 72, "ADDR": (config.bank_depth - 1).bit_length()},
@@ -69,6 +83,26 @@ def _description(config, prefix, macro, guard):
                         "spaces": {**{s.name: int(s) for s in Space if s != Space.COUNTER}, **{s.name: int(s) for s in regmap.LoadSpace}}},
         "counters": {c.name: int(c) for c in Counter},
     }
+
+
+def _values():
+    """(title, [(macro, value, text)]) of everything in the header that is a number and no register's offset or field."""
+    facts = [(f"FACT_{f.name}", int(f), "") for f in Fact]
+    fields = [(f"FILE_{field}_AT", loadfile.OFFSETS[field], text) for field, _, text in loadfile.HEADER]
+    yield "What registers read as", [
+        ("IDENT_VALUE", regmap.IDENT, "IDENT"), ("VERSION_VALUE", regmap.VERSION, "VERSION"),
+        ("CONTRACT_VALUE", int(contract_hash()[:8], 16), "CONTRACT"), ("END_TOKENS", regmap.END_TOKENS, "registers END_TOKEN and so on"),
+        ("WATCHDOG_VALUE", regmap.reset_value(regmap.BY_NAME["WATCHDOG"]), "WATCHDOG, after reset")]
+    yield "Why the load window refused a word: LOAD_STATUS.REASON", [(f"REASON_{r.name}", int(r), "") for r in Reason]
+    yield "Addresses of space MODEL, and bits of FACT_FEATURES", facts + [(f"FEATURE_{f.name}", int(f), "") for f in Feature]
+    yield "A load file: bytes from its beginning; sizes in bytes", [
+        ("FILE_MAGIC_VALUE", loadfile.MAGIC, ""), ("FILE_VERSION_VALUE", loadfile.VERSION, ""), *fields,
+        ("FILE_FIELDS_SIZE", loadfile.FIELDS_SIZE, "where the needs begin"),
+        ("FILE_NEED_SIZE", 4 * len(loadfile.NEED), ", ".join(loadfile.NEED)),
+        ("FILE_PARAMETER_SIZE", 4 * len(loadfile.PARAMETER), ", ".join(loadfile.PARAMETER)),
+        ("FILE_RECORD_SIZE", 8 * len(loadfile.RECORD), ", ".join(loadfile.RECORD)),
+        *((f"NEED_{kind.name}", int(kind), "") for kind in loadfile.Kind)]
+    yield "Counters of a tile", [(f"COUNTER_{c.name}", int(c), "") for c in Counter]
 
 
 def _header(prefix):
@@ -86,6 +120,9 @@ def _header(prefix):
     lines += [f"#define {name}_ALL_TILES {regmap.LOAD_ALL_TILES}u",
               f"#define {name}_LOAD_ADDRESS(tile, space, addr) \\",
               f"    (((uint64_t)(tile) << {regmap.LOAD_TILE_SHIFT}) | ((uint64_t)(space) << {regmap.LOAD_SPACE_SHIFT}) | \\",
-              "     ((uint64_t)(addr) << 3))", ""]
-    lines += [f"#define {name}_COUNTER_{c.name} {int(c)}u" for c in Counter]
+              "     ((uint64_t)(addr) << 3))"]
+    for title, values in _values():
+        lines += ["", f"/* {title}. */"]
+        lines += [f"#define {name}_{macro} {value if value < 256 else hex(value)}u" + (f" /* {text} */" if text else "")
+                  for macro, value, text in values]
     return "\n".join([*lines, "", "#endif", ""])

@@ -20,7 +20,7 @@ from hayate.figures import FIGURES, collect
 from hayate.figures import SECTIONS as FIGURE_SECTIONS
 from hayate.markdown import table
 from hayate.precision_figures import SECTIONS as PRECISION_SECTIONS
-from hayate.rtl.contract import flits, isa, regmap
+from hayate.rtl.contract import flits, isa, load, regmap
 from hayate.rtl.contract.alu_ops import AluOp
 from hayate.rtl.contract.precision import Format
 from hayate.rtl.lint import WAIVED
@@ -82,6 +82,7 @@ MEMBERS = {
     "TILE_INDEX": "logical number of this tile", "TILE_COUNT": "tiles that hold the model", "GROUP_LO": "first and",
     "GROUP_HI": "last logical tile of this tile's group", "GROUP_INDEX": "this tile's place in its group",
     "FP16": "the FP16 copy", "INT8": "both planes", "INT4": "the hi plane",
+    "NONE": "none was",
     "LOCAL_HEADS": "KV heads that this tile serves", "addr": "where it goes; its meaning follows from the kind", "data": "its content",
 }
 
@@ -190,6 +191,7 @@ SECTIONS = {
     "micro": lambda: layout("micro", isa.MICRO) + "\n\n" + "\n\n".join(members(e) for e in (isa.ASrc, isa.BSrc, isa.Mode, AluOp)),
     "descriptor": lambda: layout("descriptor", isa.DESCRIPTOR), "planes": lambda: layout("planes", isa.PLANES),
     "formats": lambda: members(Format), "csr": lambda: members(isa.Csr), "flits": flit_fields,
+    "facts": lambda: members(load.Fact) + "\n\nBits of FEATURES:\n\n" + members(load.Feature), "reasons": lambda: members(load.Reason),
     "pass-words": lambda: members(isa.PassWord), "load-window": load_window,
     "counters": lambda: members(isa.Counter), "ports": ports, "lint": lint, **FIGURE_SECTIONS, **PRECISION_SECTIONS, **HOST_SECTIONS,
 }

@@ -3,7 +3,7 @@
 import dataclasses
 
 from hayate.markdown import table
-from hayate.rtl.contract import draft, image, isa, regmap
+from hayate.rtl.contract import draft, image, isa, loadfile, regmap
 from hayate.verif.golden.conductor.ngram import base_key, rotate
 
 #: What each string of an image's metadata holds.
@@ -52,7 +52,30 @@ def generation_registers():
 
 
 def refusals():
-    return table(("register", "refused when it is"), regmap.REFUSALS)
+    return table(("field of REJECTION", "register", "it is"), [(f"REJECTION.{name}", register, wrong)
+                                                             for name, register, wrong, _ in regmap.REFUSALS])
+
+
+def capabilities():
+    """Registers that say what was built."""
+    return table(("register", "meaning"), [(r.name, "; ".join([r.text, *(f"{f}: {t}" for f, *_, t in r.fields)]))
+                                           for r in regmap.REGISTERS if r.name in regmap.BUILT])
+
+
+def load_file():
+    """The header of a load file."""
+    def place(at, words):
+        return f"{at} … {at + 4 * words - 1}"
+
+    rows = [(place(loadfile.OFFSETS[name], words), name, text) for name, words, text in loadfile.HEADER]
+    need, parameter, record = (", ".join(entry) for entry in (loadfile.NEED, loadfile.PARAMETER, loadfile.RECORD))
+    rows += [(f"{loadfile.FIELDS_SIZE} …", "", f"the needs, {4 * len(loadfile.NEED)} bytes each: {need}"),
+             ("", "", f"the parameters, {4 * len(loadfile.PARAMETER)} bytes each: {parameter}"),
+             ("", "", "CRC-32 of all bytes so far"),
+             ("HEADER_SIZE …", "", f"the records, {8 * len(loadfile.RECORD)} bytes each, two numbers of 64 bits: {record}")]
+    kinds = ", ".join(f"{int(kind)} {text}" for kind, text in zip(loadfile.Kind, ("equal to", "at least", "has all bits of"), strict=True))
+    holds = f"A need holds where (register at `offset` & `mask`) is, by its kind: {kinds} `value`."
+    return table(("bytes", "field", "content"), rows) + f"\n\n{holds}"
 
 
 def image_parts():
@@ -103,5 +126,6 @@ def base_hash():
     return "\n".join(f"{n}. {step}" for n, step in enumerate(steps, 1)) + "\n\n" + example
 
 
-SECTIONS = {"registers": registers, "locked": locked, "generation-registers": generation_registers,
-            "refusals": refusals, "image-parts": image_parts, "micro-defaults": micro_defaults, "base-hash": base_hash}
+SECTIONS = {"registers": registers, "locked": locked, "generation-registers": generation_registers, "refusals": refusals,
+            "capabilities": capabilities, "load-file": load_file, "image-parts": image_parts, "micro-defaults": micro_defaults,
+            "base-hash": base_hash}

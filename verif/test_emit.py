@@ -11,18 +11,24 @@ from hashlib import sha256
 import pytest
 
 from hayate.progress import Steps
+from hayate.rtl.contract import loadfile
 from hayate.rtl.contract.config import load_config
 from hayate.rtl.contract.errors import HayateError
+from hayate.rtl.contract.image import contract_hash
 from hayate.rtl.contract.isa import Counter
-from hayate.rtl.contract.regmap import REGISTERS
+from hayate.rtl.contract.load import Fact, Reason
+from hayate.rtl.contract.loadfile import Kind
+from hayate.rtl.contract.regmap import IDENT, REGISTERS, VERSION
 from hayate.rtl.emit import emit
 from hayate.rtl_backend import chip_text
+from hayate.verif.bench.convert import Port, ports
 from hayate.verif.system.test_invariance import config
 
 SMALL = ("tiles=2", "banks=2", "lanes=1", "bank_depth=512")
 CHILD = """
 import sys
 from hashlib import sha256
+from hayate.rtl.contract import loadfile
 from hayate.rtl.contract.config import load_config
 from hayate.rtl.emit import emit
 e = emit(load_config("unit", sys.argv[2:]), sys.argv[1])
@@ -115,6 +121,8 @@ def test_the_description_names_what_is_there():
     for port in description["bank_macro"]["ports"]:
         assert re.search(rf"^    (?:in|out)put .*\b{port},?$", text, re.MULTILINE)
     assert [r["name"] for r in description["registers"]] == [r.name for r in REGISTERS]
+    there = set(ports(text, "hayate"))
+    assert {Port(**port) for port in description["ports"]} == there and len(description["ports"]) == len(there)
     assert description["counters"] == {c.name: int(c) for c in Counter}
 
 
@@ -122,6 +130,10 @@ def test_the_header_compiles(tmp_path):
     (tmp_path / "regs.h").write_text(emission("soc7").header)
     checks = "".join(f"_Static_assert(SOC7_{r.name} == {r.offset}, \"offset\");\n" for r in REGISTERS)
     checks += "_Static_assert(SOC7_LOAD_ADDRESS(3, SOC7_SPACE_PROMPT, 5) == 0x370000028ull, \"address\");\n"
+    values = {"IDENT_VALUE": IDENT, "VERSION_VALUE": VERSION, "CONTRACT_VALUE": int(contract_hash()[:8], 16),
+              "FILE_MAGIC_VALUE": loadfile.MAGIC, "FILE_HEADER_SIZE_AT": 8, "FILE_FIELDS_SIZE": loadfile.FIELDS_SIZE,
+              "FILE_NEED_SIZE": 16, "NEED_ALL": Kind.ALL, **{f"REASON_{r.name}": r for r in Reason}, **{f"FACT_{f.name}": f for f in Fact}}
+    checks += "".join(f"_Static_assert(SOC7_{name} == {int(value)}u, \"value\");\n" for name, value in values.items())
     checks += "".join(f"_Static_assert(SOC7_{r.name}_{name}_MASK == {((1 << width) - 1) << low}u, \"mask\");\n"
                       for r in REGISTERS for name, low, width, _ in r.fields)
     (tmp_path / "check.c").write_text('#include "regs.h"\n#include "regs.h"\n' + checks)

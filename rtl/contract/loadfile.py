@@ -22,8 +22,8 @@ VERSION = 1
 
 #: Fields of the header that every file has: name, words of 32 bits, what it holds. Names are UTF-8, padded with zeros.
 HEADER = (
-    ("MAGIC", 1, '0x444C5948, "HYLD"'),
-    ("VERSION", 1, "version of this format, 1"),
+    ("MAGIC", 1, f'0x{MAGIC:08X}, "HYLD"'),
+    ("VERSION", 1, f"version of this format, {VERSION}"),
     ("HEADER_SIZE", 1, "bytes of the header, its CRC included; a multiple of 8"),
     ("NEEDS", 1, "how many needs follow these fields"),
     ("PARAMETERS", 1, "how many parameters follow the needs"),
