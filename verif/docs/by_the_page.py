@@ -13,7 +13,7 @@ from hayate.rtl.contract import isa
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "loading.md"
 SYMBOLS = (("·", "*"), ("−", "-"), ("≤", "<="), ("^", "**"), ("⌊", "floor("), ("⌈", "ceil("), ("⌋", ")"), ("⌉", ")"),
-           ("for every tile t", "for t in range(T)"))
+           ("for every tile t", "for t in range(T)"), (" xor ", " ^ "), (" mod ", " % "))
 DEPTHS = {"act": "act_depth", "stage": "stage_depth", "vmem": "vmem_depth"}
 DTYPES = {"F16": "<f2", "F32": "<f4", "U8": "u1", "I8": "i1", "I32": "<i4"}
 
@@ -133,8 +133,8 @@ def regions(models, n):
     return found, deepest
 
 
-def load(path, config, filters=False):
-    """{(ring stop, space, address): data} of an image file on a configuration, by the page."""
+def placed(path, config, filters):
+    """(models of an image file, n of the page) on a configuration."""
     text = PAGE.read_text()
     parts, tensors = read_image(path)
     models = [Model(text, parts, tensors, config, filters)]
@@ -144,7 +144,12 @@ def load(path, config, filters=False):
     fitting = [n for n in (0, 1, 2)
                if all(words <= getattr(config, DEPTHS[space]) for space, words in regions(models, n)[1].items())
                and all(m.value("lands(2 ** k)", k=m.rounds(n)) for m in models)]
-    n = max(fitting, default=0)
+    return models, max(fitting, default=0)
+
+
+def load(path, config, filters=False):
+    """{(ring stop, space, address): data} of an image file on a configuration, by the page."""
+    models, n = placed(path, config, filters)
     words = {}
     for t in range(config.tiles):
         words |= {(t + 1, *place): data for place, data in tile(models, regions(models, n)[0], n, t).items()}
@@ -161,6 +166,29 @@ def governor(path, config):
         words[2 * i] = model.whole("first(planes, has_fp16)", planes=number + i, has_fp16=d.tensor != "")
         words[2 * i + 1] = model.whole("second(err, half)", err=d.sensitivities[0], half=d.sensitivities[1])
     return words
+
+
+def facts(path, config, filters=False):
+    """{name of a fact: value} of an image file on a configuration, by the page."""
+    models, n = placed(path, config, filters)
+    first, (places, *_) = models[0], regions(models, n)[0]
+    planes = sum(d.planes != "" for d in first.descriptors)
+    names = {"matrices_planes": planes, "matrices": planes if config.governor else 0, "draft": len(models) > 1,
+             "base": "ngrams" in first.tensors, "INVT": places["INVT"], "LNP": places["LNP"]}
+    return {name: first.whole(code, **names) for name, (code,) in table(PAGE.read_text(), "fact").items()}
+
+
+def seal(words):
+    """What SEAL says of the words between OPEN and SEAL, [(address, data)], by the page."""
+    turn = next(eval(f"lambda {parameters}: {code}", {"floor": math.floor})  # noqa: S307
+                for block in formulas(PAGE.read_text()) for name, parameters, code in block if name == "turn")
+    after = list(range(256))  # the turns of a byte alone
+    for _ in range(8):
+        after = [turn(crc) for crc in after]
+    crc = (1 << 32) - 1
+    for byte in b"".join(address.to_bytes(8, "little") + data.to_bytes(8, "little") for address, data in words):
+        crc = after[(crc ^ byte) & 255] ^ crc >> 8
+    return (1 << 32) - 1 - crc
 
 
 def tile(models, places, n, t):
@@ -239,7 +267,10 @@ def put_model(words, m, found, n, t, numbers):
         for i, bits in enumerate(values.astype("<f4").view("<u4")):
             words[isa.Space.VMEM, found[c["region"]] + i] = int(bits)
     special = {"ROUNDS_LOG2": m.rounds(n), "ENTRY": entry}
+    once, sampling = ("TILE_INDEX", "TILE_COUNT", "TOP_K", "MIN_P"), ("TOP_K", "MIN_P")
     for name, (code,) in m.registers.items():
+        if m.first and name in once or name in sampling and not m.config.sampling:
+            continue
         value = special[name] if name in special else m.whole(code, t=t)
         words[isa.Space.CSR, isa.Csr[name] + (32 if m.first else 0)] = value
     numbers[:] = [descriptors + len(m.descriptors), entry + len(m.parts["program"]), micros + len(m.parts["micros"])]

@@ -4,8 +4,10 @@ import inspect
 import re
 
 from hayate.compiler import program
+from hayate.rtl.conductor.conductor import Conductor
 from hayate.rtl.conductor.governor import Governor
 from hayate.rtl.contract import draft, filters, flits, isa, precision
+from hayate.rtl.host.gate import Gate
 from hayate.rtl.host.loader import Loader
 from hayate.rtl.host.registers import Registers
 from hayate.rtl.tile.kv_write import KvWriter
@@ -31,7 +33,9 @@ ENGINE, LOOP = promised(Sequencer, r"takes (\d+) cycles here, a loop instruction
 (NOTES,) = promised(SlotMask, r"(two) per lane can wait")
 WRITE_CYCLES, READ_CYCLES = promised(
     Registers, r"answer comes (\d+) cycles after the later of them, a read's (\d+) cycles after its address")
-(IDLE_CYCLES,) = promised(Loader, r"(\d+) cycles without one between bursts")
+(IDLE_CYCLES,) = promised(Loader, r"between bursts the ring is waited for, and (\d+) cycles more go without a beat")
+(ABORT_MORE,) = promised(Conductor, r"`busy` falls at most M \+ (\d+) cycles behind the later of the abort")
+REASON_ORDER = re.findall(r", Reason\.(\w+)\)", inspect.getsource(Gate))
 (MIN_DECISION,) = promised(Governor, r"takes (\d+) cycles, or")
 KV_BANKS, KV_CYCLES = promised(KvWriter, r"writes min\((\d+), banks\) banks in parallel, in (two) bank cycles")
 COUNTED = re.search(r"positions\[(\d+:\d+)\] whose energies count", inspect.getsource(isa.PassWord))[1]

@@ -8,13 +8,14 @@ a page, is noticed.
 
 from hayate.compiler import program
 from hayate.rtl.conductor.outlet import POSITION_BITS
-from hayate.rtl.contract import constants, draft, filters, flits, isa, noise, precision, regmap, secded, tables
-from hayate.rtl.host.loader import BEAT_BITS
+from hayate.rtl.contract import constants, draft, filters, flits, isa, load, noise, precision, regmap, secded, tables
+from hayate.rtl.host.gate import BEAT_BITS
 from hayate.rtl.memory.bank import MACRO_LATENCY
 from hayate.rtl.tile import activation, counters, energy, micro, precision_table, semaphores
 from hayate.rtl.tile.filter import SELECT_CYCLES
 from hayate.rtl.tile.registers import COMMON
 from hayate.verif.docs.promises import (
+    ABORT_MORE,
     BLOCK,
     CHANNELS,
     COUNTED,
@@ -31,12 +32,14 @@ from hayate.verif.docs.promises import (
     PAIR,
     PLANES_GEMV,
     READ_CYCLES,
+    REASON_ORDER,
     SELECT_MORE,
     TAG,
     TOKEN,
     WORDS,
     WRITE_CYCLES,
 )
+from hayate.verif.golden.conductor.governor import QUALITY, knob_of
 
 ISA = (
     f"one {isa.MICRO_BITS}-bit word; G query heads",
@@ -100,13 +103,13 @@ MEMORY_MAP = (
     f"Up to {WORDS[regmap.END_TOKENS]} tokens end a text: {regmap.END_REGISTERS[0]} and {regmap.END_REGISTERS[1]} to "
     f"{regmap.END_REGISTERS[-1]}, in any order",
     "with ENABLE 0, as after reset, its TOKEN ends nothing, token 0 neither",
-    f"A driver of version {regmap.VERSION - 1} of this map",
     f"every beat is a whole {8 << BEAT_BITS}-bit word",
     f"an address with bit {isa.PRECISION_BIT} (2^PRECISION_BIT) is an entry of the precision table: its low "
     f"{WORDS[isa.PRECISION_BIT]} bits are",
     f"NGRAM has {1 << PAIR:,} entries for contexts of two tokens and behind them {1 << ONE} for contexts of one "
     f"(bit {draft.BASE_ONE_BIT} of",
     f"the token that is proposed [{TOKEN - 1}:0], a tag [{TOKEN + TAG - 1}:{TOKEN}] and a valid bit [{TOKEN + TAG}]",
+    f"of several reasons the first that applies, in the order {', '.join(REASON_ORDER)}.",
     f"A bank address is bank·2^{isa.BANK_SHIFT} + word.",
     f"PROGRAM and DESC entries have {isa.INSTRUCTION_BITS} bits and take two beats",
     f"the FP16 scales of {precision.WORD_SCALES} groups",
@@ -139,8 +142,9 @@ SOC = (
     "its address",
     f"{8 << BEAT_BITS}-bit data, {regmap.AXI_ADDR_BITS} address bits, {regmap.AXI_ID_BITS} id bits, write only. "
     "INCR bursts up to 256 beats",
-    f"and {IDLE_CYCLES} idle cycles between bursts",
-    f"sizes other than {1 << BEAT_BITS} bytes",
+    f"between bursts the ring is waited for, and {IDLE_CYCLES} cycles more go without a beat",
+    f"2^{precision.KNOB_FRACTION} (1 − Q) / Q, rounded, of the quality Q, {knob_of(QUALITY)} for {QUALITY}",
+    f"sizes other than {1 << BEAT_BITS} bytes, addresses that are no multiple of {1 << BEAT_BITS}",
     f"The tile number stands in address bits {regmap.AXI_ADDR_BITS - 1}:{regmap.LOAD_TILE_SHIFT}, so T tiles span "
     "T × "
     f"{1 << regmap.LOAD_TILE_SHIFT - 30} GiB",
@@ -148,10 +152,8 @@ SOC = (
     "`trace_values__t[32·p +: 32]` is the FP32 logit of node p",
     f"`trace_positions[{POSITION_BITS}·p +: {POSITION_BITS}]` at which position",
     f"TOP_K, 1 to {filters.TOP_K_MAX} or 0 for none",
-    f"get(HAYATE_IDENT) == 0x{regmap.IDENT:08x}u && get(HAYATE_VERSION) == {regmap.VERSION} &&",
     f"1u << {isa.PRECISION_BIT} | planes",
     f"(0 {precision.Format(0).name}, 1 {precision.Format(1).name}, 2 {precision.Format(2).name})",
-    f"put(HAYATE_IRQ_STATUS, {(1 << len(regmap.IRQ_FIELDS)) - 1});",
     "a BRANCH of {} for n-gram tables with M = {}, else 0".format(
         *{draft.default_branch(draft.Drafter.NGRAM, m) for m in draft.BRANCH} - {0},
         " or ".join(str(m) for m in draft.BRANCH if draft.default_branch(draft.Drafter.NGRAM, m))),
@@ -164,7 +166,12 @@ LOADING = (
     f"the largest of 0, 1 and {isa.ROUNDS_AHEAD.bit_length() - 1} such that",
     f"≤ {isa.MATRIX_AHEAD} for j in range(R)",
     f"address 2^{isa.PRECISION_BIT} + number of the planes descriptor",
-    f"at address + {1 << isa.SECOND_BIT} (2^SECOND_BIT)",
+    f"at address + {1 << isa.SECOND_BIT} (2^SECOND_BIT). "
+    + "{}, {}, {} and {} are there once, for both models".format(*(csr.name for csr in load.COMMON_REGISTERS)),
+    "of the address in the load window and then the data, 8 bytes each, little-endian",
+    "PROMPT_LENGTH, TOKEN_LIMIT, SEED_LOW, SEED_HIGH, WATCHDOG.",
+    "crc begins as 2^32 − 1; each byte", "eight turns; the CRC is 2^32 − 1 − crc",
+    "Numbers are little-endian, of 32 bits where nothing else is said",
     "| `group` | {} for {} elements |".format(
         ", ".join(str(precision.group_code(g)) for g in precision.GROUPS), ", ".join(map(str, precision.GROUPS))),
     "hi = ⌊(w8 + 8) / 16⌋ and lo = w8 − 16·hi",
@@ -173,8 +180,8 @@ LOADING = (
 )
 
 DRIVER = (
-    "Hold `rst` for two cycles or more", "the first 32 bits of the image's contract hash",
-    f"(space CSR below address 2^{isa.PRECISION_BIT}, of both models)",
+    "Hold `rst` for two cycles or more",
+    f"BUSY falls at most M + {ABORT_MORE} cycles behind the later of the ABORT and the end of the pass",
     f"wrap at 2^{counters.COUNTER_BITS}",
 )
 
@@ -257,12 +264,13 @@ COMPLETE = (*DRIVERS, "docs/architecture.md", "docs/adding-a-block.md", "docs/te
 
 #: Patterns of what is no number of the code's, by page; those of "" hold for all.
 FREE = {
-    "": (r"(?<= )\d\. (?=\w|[*`\[])", r"ADR \d+", r"2\^-?[a-zA-Z_(]", r"\btwo\b", r"Apache License 2\.0"),
+    "": (r"CRC-32", r"\b(?:host|processor|bus|numbers)s? of \d\d (?:address )?bits", r"(?<= )\d\. (?=\w|[*`\[])", r"ADR \d+",
+         r"2\^-?[a-zA-Z_(]", r"\btwo\b", r"Apache License 2\.0"),
     # A quad is four of something, and a word holds four FP16 numbers.
     "docs/isa.md": (r"(?:/|mod) 4\b", r"\(s / 4 / n\)·4", r"four consecutive rows or FP16 elements", r"K is 4·`words`",
                     r"K/4 words of 4 weights", r"n is a multiple of 4 wherever", r"at it as a 32-bit key",
                     r"`landing` = 2 the rows of a quad come as four of one kind and four of another"),
-    "docs/soc-integration.md": (r"16 bytes each, little-endian",),
+    "docs/soc-integration.md": (r"cannot write 64 bits at once", r"HAYATE_HOST_32 .* a processor of 32 bits"),
     # Formulas are evaluated, see `by_the_page`.
     "docs/loading.md": (r"`[^`]+`", r"S = 4·⌈C / 4⌉, as its slots", r"K = 4·words", r"Each of the three spaces",
                         r"2·(?:number|i)\b"),
@@ -273,6 +281,7 @@ FREE = {
 }
 #: Words in capitals that are no names of the code's, in the pages for whoever writes a driver.
 CAPITALS = {
-    "AWLEN", "AXI", "AXI4", "DEPTH", "DIR", "FIFO", "FIXED", "FP32", "FPGA", "INCR", "JSON", "MXINT8", "NAME", "OKAY",
-    "PREFIX_BANK_MACRO", "RAM", "RTL", "SECDED", "SLVERR", "SYNTHESIS", "WLAST", "WRAP",
+    "AWLEN", "AXI", "AXI4", "CRC", "DEPTH", "DIR", "DMA", "FIFO", "FIXED", "FP32", "FPGA", "HAYATE_HOST_32", "INCR",
+    "JSON", "MXINT8", "NAME", "OKAY", "PREFIX_BANK_MACRO", "RAM", "RTL", "SECDED", "SLVERR", "SYNTHESIS", "WLAST",
+    "WRAP",
 }

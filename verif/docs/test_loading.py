@@ -2,16 +2,19 @@
 
 import re
 import subprocess
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from hayate.compiler import compile_model, place
 from hayate.compiler.link import pair
+from hayate.load_words import load_words
 from hayate.rtl.contract.config import Config
 from hayate.rtl.contract.draft import BASE_LOG2, BASE_ONE_BIT
-from hayate.rtl.contract.regmap import LOAD_ALL_TILES, LOAD_SPACE_SHIFT, LoadSpace, load_address
-from hayate.rtl_request import requests
+from hayate.rtl.contract.image import NGRAMS
+from hayate.rtl.contract.load import Fact
+from hayate.rtl.contract.regmap import LOAD_ALL_TILES, LoadSpace, load_address
 from hayate.verif.docs import by_the_page
 from hayate.verif.golden.conductor.ngram import BaseTable
 from hayate.verif.models.tiny import write_tiny_model
@@ -34,7 +37,7 @@ def images(tmp_path_factory):
 @pytest.mark.parametrize("name, change", [
     ("whole", dict(tiles=1)), ("whole", dict(tiles=3, lanes=4, act_depth=80, landing_depth=64)),
     ("whole", dict(tiles=2, formats="fp16")), ("pair", dict(tiles=2)), ("pair", dict(tiles=4, banks=2, lanes=4)),
-    ("bare", dict(tiles=3, max_slots=28)), ("bare", dict(tiles=1))])
+    ("bare", dict(tiles=3, max_slots=28)), ("bare", dict(tiles=1, sampling=0))])
 @pytest.mark.parametrize("filters", [False, True])
 def test_the_page_loads_what_the_loader_loads(images, tmp_path, name, change, filters):
     config = Config(**SIZES | change)
@@ -45,15 +48,27 @@ def test_the_page_loads_what_the_loader_loads(images, tmp_path, name, change, fi
     assert {key: (found[key], data) for key, data in expected.items() if found[key] != data} == {}
 
 
-def test_the_page_s_words_of_the_governor_are_those_that_a_generation_writes(images, tmp_path):
-    config = Config(**SIZES, tiles=2)
-    images["pair"].save(tmp_path / "image")
-    rows, registers = requests(place(images["pair"], config), [1], 1, [], False, "axi", knob=5)
-    first = load_address(LOAD_ALL_TILES, LoadSpace.GOVERNOR, 0)
-    expected = {at - first >> 3: data for at, data in rows.tolist()
-                if at >> LOAD_SPACE_SHIFT == first >> LOAD_SPACE_SHIFT}
-    assert len(expected) == 2 * registers["MATRICES"] > 0
-    assert by_the_page.governor(tmp_path / "image", config) == expected
+@pytest.mark.parametrize("name, change", [("pair", dict(tiles=2)), ("whole", dict(tiles=1, formats="nested")),
+                                          ("bare", dict(tiles=1)), ("whole", dict(tiles=2, formats="fp16"))])
+def test_the_page_s_load_is_the_load_from_open_to_seal(images, tmp_path, name, change):
+    """Facts, the governor's words, the base table, the order at both ends, and the seal."""
+    config, filters = Config(**SIZES | change), name == "bare"
+    image = images[name]
+    if name == "pair":
+        image = replace(image, tensors={**image.tensors, NGRAMS: np.array([(3, 4, 5), (-1, 4, 6)], np.int32)})
+    image.save(tmp_path / "image")
+    words = load_words(place(image, config, filters=filters)).tolist()
+    facts = by_the_page.facts(tmp_path / "image", config, filters)
+    first = [(load_address(0, LoadSpace.MODEL, Fact[fact]), value) for fact, value in facts.items()]
+    assert {Fact[fact] for fact in facts} == set(Fact) - {Fact.SEAL} and [tuple(w) for w in words[:len(first)]] == first
+    assert tuple(words[-1]) == (load_address(0, LoadSpace.MODEL, Fact.SEAL), by_the_page.seal(words[1:-1]))
+    governor = by_the_page.governor(tmp_path / "image", config) if config.governor else {}
+    expected = {load_address(LOAD_ALL_TILES, LoadSpace.GOVERNOR, at): data for at, data in governor.items()}
+    if name == "pair":
+        expected |= {load_address(0, LoadSpace.NGRAM, at): data for at, data in BaseTable(image.ngrams).words()}
+    expected |= {load_address(stop - 1, space, at): data for (stop, space, at), data in
+                 by_the_page.load(tmp_path / "image", config, filters).items()}
+    assert dict(words[len(first):-1]) == expected
 
 
 def c_blocks():

@@ -10,9 +10,8 @@ import pytest
 
 from hayate import models, precision_figures, precision_picture
 from hayate.quality import bytes_per_token
-from hayate.rtl.contract import regmap
 from hayate.rtl.contract.isa import PRECISION_BIT
-from hayate.verif.golden.conductor.governor import QUALITY, knob_of, table
+from hayate.verif.golden.conductor.governor import QUALITY, table
 
 ROOT = Path(__file__).resolve().parents[2]
 SVG = "{http://www.w3.org/2000/svg}"
@@ -83,8 +82,6 @@ def test_every_row_of_the_results_has_a_label():
 
 
 def test_numbers_in_the_guides_are_those_of_the_code():
-    driver = (ROOT / "docs" / "soc-integration.md").read_text()
-    assert f"get(HAYATE_VERSION) == {regmap.VERSION} " in driver and f"{knob_of(QUALITY)} for {QUALITY}" in driver
-    assert f"1u << {PRECISION_BIT} | planes" in driver
+    assert f"1u << {PRECISION_BIT} | planes" in (ROOT / "docs" / "soc-integration.md").read_text()
     assert f"address with bit {PRECISION_BIT} (2^PRECISION_BIT)" in (ROOT / "docs" / "memory-map.md").read_text()
     assert f"default {QUALITY}" in (ROOT / "docs" / "precision.md").read_text()

@@ -1,14 +1,14 @@
 """What the prose of the documents has from the code is what the code says, and the names in it exist."""
 
 import re
-from enum import IntEnum
+from enum import Enum
 from pathlib import Path
 
 import pytest
 
 from hayate import docs
 from hayate.compiler.link import SHARED
-from hayate.rtl.contract import alu_ops, config, draft, filters, flits, isa, precision, regmap
+from hayate.rtl.contract import alu_ops, config, draft, filters, flits, isa, load, loadfile, precision, regmap
 from hayate.verif.docs.stated import CAPITALS, COMPLETE, DRIVERS, FREE, STATED, WORDS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -55,18 +55,19 @@ def test_every_error_is_in_the_driver_s_table():
     errors = {"SATURATED", "ECC_CORRECTED", "ECC_FATAL", "PARITY", "SLVERR"}
     assert {c.name for c in isa.Counter if c > isa.Counter.USEFUL_KV} <= errors, "a counter of another error"
     good = {"DONE", "FULL"}  # how generations end
+    errors |= {f"FAULT_CAUSE.{field}" for field, *_ in regmap.BY_NAME["FAULT_CAUSE"].fields}
     errors |= {f"STATUS.{field}" for field, *_ in regmap.BY_NAME["STATUS"].fields if field not in good} | {"IRQ_STATUS.FAULT"}
     assert [name for name in sorted(errors) if name not in rows] == []
 
 
 def names():
     """What the code names in capitals: registers and their fields, members of enums, constants."""
-    found = {r.name for r in regmap.REGISTERS} | set(SHARED)
+    found = {r.name for r in regmap.REGISTERS} | set(SHARED) | {field for field, *_ in loadfile.HEADER}
     for r in regmap.REGISTERS:
         found |= {f"{r.name}.{field}" for field, *_ in r.fields} | {field for field, *_ in r.fields}
-    for module in (alu_ops, config, draft, filters, flits, isa, precision, regmap):
+    for module in (alu_ops, config, draft, filters, flits, isa, load, loadfile, precision, regmap):
         for name, value in vars(module).items():
-            if isinstance(value, type) and issubclass(value, IntEnum):
+            if isinstance(value, type) and issubclass(value, Enum):
                 found |= {e.name for e in value} | {f"{name}.{e.name}" for e in value}
             elif name.isupper():
                 found.add(name)
