@@ -270,7 +270,7 @@ FREE = {
     "docs/isa.md": (r"(?:/|mod) 4\b", r"\(s / 4 / n\)·4", r"four consecutive rows or FP16 elements", r"K is 4·`words`",
                     r"K/4 words of 4 weights", r"n is a multiple of 4 wherever", r"at it as a 32-bit key",
                     r"`landing` = 2 the rows of a quad come as four of one kind and four of another"),
-    "docs/soc-integration.md": (r"cannot write 64 bits at once", r"HAYATE_HOST_32 .* a processor of 32 bits"),
+    "docs/soc-integration.md": (r"`hayate [^`]+`", r"cannot write 64 bits at once", r"HAYATE_HOST_32 .* a processor of 32 bits"),
     # Formulas are evaluated, see `by_the_page`.
     "docs/loading.md": (r"`[^`]+`", r"S = 4·⌈C / 4⌉, as its slots", r"K = 4·words", r"Each of the three spaces",
                         r"2·(?:number|i)\b"),
