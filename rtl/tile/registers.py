@@ -40,7 +40,8 @@ class TileRegisters(wiring.Component):
     """Decoder of LOAD flits of space CSR and of PASS flits.
 
     A register shows what a flit brought from the cycle after it on. Addresses of space CSR with PRECISION_BIT set are the precision
-    table's and change nothing here; other flits neither. Never refuses a flit. Reset clears every register.
+    table's and change nothing here; other flits neither. Never refuses a flit. Reset clears what passes bring, `pass_state`, `lanes_state`
+    and `seed`, and leaves the CSRs of both models alone, as it does the memories: a loaded model stays loaded. They start as zeros.
 
     Parameters
     ----------
@@ -74,7 +75,7 @@ class TileRegisters(wiring.Component):
             is_pass.eq(self.rx_valid & (rx.kind == FlitKind.PASS)),
             self.start.eq(is_pass & (rx.chan == PassWord.START)),
         ]
-        models = [Signal(TileState, name="first"), Signal(TileState, name="second")]
+        models = [Signal(TileState, name=name, reset_less=True) for name in ("first", "second")]
         for n, model in enumerate(models):
             m.d.comb += [self.groups[n].size.eq(model.group_size), self.groups[n].index.eq(model.group_index)]
             with m.If(is_csr & (rx.addr[SECOND_BIT] == n)):

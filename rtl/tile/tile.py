@@ -22,7 +22,8 @@ class Tile(wiring.Component):
     """One tile of a package; all tiles of a package are the same module.
 
     It does what the flits on the ring tell it: LOAD fills its memories, PASS words start a pass, READ is answered. Flits are filtered by
-    physical stop number (LOAD, READ) or by logical tile index (all others); reset empties the ring stop and the engines, not the memories.
+    physical stop number (LOAD, READ) or by logical tile index (all others). Reset empties the ring stop and the engines and ends the pass;
+    memories and CSRs keep what LOAD brought, so that a loaded model stays loaded, and energies what was added up.
 
     READs, at most READ_DEPTH at a time, are answered in order: with a counter, or, when the address has ENERGY_BIT, with an energy of the
     generation in progress or the last one. In a pass that measures, the SYNC to the conductor waits until the matrix engine is idle, so

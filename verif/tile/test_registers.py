@@ -6,10 +6,11 @@ from hayate.rtl.ring.flit import Flit
 from hayate.rtl.tile.queues import GroupState, LaneState, PassState, TileState
 from hayate.rtl.tile.registers import COMMON, CSR_FIELDS, OF_SAMPLING, TileRegisters
 from hayate.verif.bench import Bench, params, rng
-from hayate.verif.bench.drivers import clock, settle, start
+from hayate.verif.bench.drivers import clock, settle, start, strobe
+from hayate.verif.bench.reset import resets
 
 BENCH = Bench(lambda lanes, sampling=True: TileRegisters(lanes, sampling=sampling),
-              params=[{"lanes": 4}, {"lanes": 1}, {"lanes": 2, "sampling": False}])
+              params=[{"lanes": 8}, {"lanes": 4}, {"lanes": 1}, {"lanes": 2, "sampling": False}])
 
 
 def random_flit(r, lanes):
@@ -58,12 +59,22 @@ def test_the_contract_knows_the_widths():
 
 
 @BENCH.test()
+@resets(within=60)
 async def random_flits(dut):
     await start(dut)
     r, lanes = rng("flits"), params()["lanes"]
     state = ({}, {}), {}, [{} for _ in range(lanes)], [0]
+    for address in (csr | second << SECOND_BIT for csr in Csr for second in range(2)):  # a reset before this has left them alone
+        await strobe(dut, "rx_valid", rx=Flit.const({"kind": FlitKind.LOAD, "chan": Space.CSR, "addr": address}).as_bits())
     check(dut, state)
+    kept = 0
     for _ in range(3000):
+        if r.random() < 0.01:
+            dut.rx_valid.value, dut.rst.value = 0, 1
+            await clock(dut)
+            dut.rst.value = 0
+            state = state[0], {}, [{} for _ in range(lanes)], [0]
+            kept += any(state[0][1].values())
         kind, chan, lane, addr, data = drawn = random_flit(r, lanes)
         valid = r.random() < 0.8
         dut.rx_valid.value = int(valid)
@@ -75,4 +86,5 @@ async def random_flits(dut):
         await clock(dut)
         await settle()
         check(dut, state)
+    assert kept > 10
     assert set(state[0][0]) == set(CSR_FIELDS.values()) == set(state[0][1]) | {CSR_FIELDS[c] for c in COMMON}
