@@ -1,6 +1,6 @@
 """Energies for the precision governor: squares of a tile's exact outputs and errors, added up per matrix."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Module, Mux, ResetSignal, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
@@ -26,7 +26,8 @@ class Energy(wiring.Component):
     A row counts towards OUT (or, when `second`, HALF) with `sums`, and when `low_valid` towards ERR with `lows`. One row a cycle, any
     order of matrices; there is no back-pressure. A total is exact below 2**64, which 2**34 terms cannot exceed. `clear` empties all
     totals at once; a row counts for what was cleared before it arrived. The words of older generations are replaced by zeros in cycles
-    without a row: no more than 31 `clear` may come within 2 * depth such cycles. Reset drops rows under way, not totals.
+    without a row, `clear` or reset: between any `clear` and the 31st after it there must be 2 * depth of these, and 3 more for each `clear`
+    and reset in between. Reset drops rows under way, not totals, and brings none back that was cleared.
 
     A read takes place when no row is under way, so that it sees all that came before it; `read_valid` comes ENERGY_LATENCY cycles
     after the last row or READ_LATENCY cycles after `read`, whichever is later. One read at a time; a `clear` meanwhile makes it void.
@@ -87,17 +88,29 @@ class Energy(wiring.Component):
         pending, reading, refresh = Signal(), Signal(), Signal()
         left = Signal(range(2 * self._depth + 1), reset_less=True)  # totals that may be of an old generation
         at = Signal(range(2 * self._depth), reset_less=True)
-        m.d.comb += [reading.eq(pending & ~self.clear & ~Cat(self.valid, *under_way).any()), refresh.eq(~valid & ~reading & (left != 0))]
+        # What is under way is lost; a refresh that is has its turn again, or one that is lost each time would let its word grow too old.
+        lost, refreshing = Signal(), Signal(_Totals.LATENCY, reset_less=True)
+        m.d.comb += [
+            lost.eq(self.clear | ResetSignal()),
+            reading.eq(pending & ~self.clear & ~Cat(self.valid, *under_way).any()), refresh.eq(~valid & ~reading & ~lost & (left != 0)),
+        ]
         with m.If(self.read):
             m.d.sync += pending.eq(1)
         with m.Elif(reading):
             m.d.sync += pending.eq(0)
+        back = Signal(range(_Totals.LATENCY + 1))
+        m.d.comb += back.eq(sum(refreshing[i] for i in range(_Totals.LATENCY)))
+        m.d.sync += refreshing.eq(Mux(lost, 0, Cat(refresh, refreshing)))
+        with m.If(lost):
+            m.d.sync += at.eq(Mux(at < back, at + 2 * self._depth, at) - back)
+        with m.Elif(refresh):
+            m.d.sync += at.eq(Mux(at == 2 * self._depth - 1, 0, at + 1))
         with m.If(self.clear):
             m.d.sync += left.eq(2 * self._depth)
+        with m.Elif(ResetSignal()):
+            m.d.sync += left.eq(left + back)
         with m.Elif(refresh):
             m.d.sync += left.eq(left - 1)
-        with m.If(refresh):
-            m.d.sync += at.eq(Mux(at == 2 * self._depth - 1, 0, at + 1))
         second, index = Signal(), Signal(bits)
         m.d.comb += [second.eq(now.second), index.eq(now.planes)]
         with m.If(reading):

@@ -6,9 +6,10 @@ from hayate.rtl.contract.isa import Energy as Kind
 from hayate.rtl.tile.energy import ENERGY_LATENCY, READ_LATENCY, Energy
 from hayate.verif.bench import Bench, params, rng
 from hayate.verif.bench.drivers import clock, settle, start
+from hayate.verif.bench.reset import resets
 
 BENCH = Bench(lambda lanes, depth: Energy(lanes, depth, inject=True),
-              params=[{"lanes": 4, "depth": 16}, {"lanes": 1, "depth": 12}, {"lanes": 2, "depth": 64}])
+              params=[{"lanes": 1, "depth": 64}, {"lanes": 4, "depth": 12}, {"lanes": 8, "depth": 16}], optimize="-O0")
 MASK = (1 << 96) - 1
 GRIDS = ("grid_out", "grid_err", "grid_half")
 
@@ -95,6 +96,7 @@ async def check(dut, model):
 
 
 @BENCH.test()
+@resets(within=120)
 async def totals_equal_integers(dut):
     """Few matrices make for rows of the same one at every distance; a clear without a pause begins the next round."""
     await start(dut)
@@ -159,23 +161,37 @@ async def a_read_waits_for_rows_before_it(dut):
 
 @BENCH.test()
 async def what_was_cleared_stays_away(dut):
-    """More generations than an epoch can count, with just enough cycles in between; a reset does not bring totals back either."""
+    """Totals that nobody reads or adds to grow old: as many generations as an epoch counts, as close as allowed, with resets."""
     await start(dut)
     r, depth = rng("generations"), params()["depth"]
-    for generation in range(70):
-        await clear(dut)
-        for _ in range(depth // 8):
-            drive(dut, some_row(r, range(depth)), r)
-            await clock(dut)
-        drive(dut, None, r)
-        await clock(dut, 5 + depth // 8)
-        if generation % 7 == 6:
+    least = -(-(2 * depth + 3 * 31) // 31)  # cycles from clear to clear
+    for gaps, reset in (
+        ([0] * 16, 0),  # more than half an epoch at once
+        ([least] * 32, 0),
+        ([2 * depth] * 32, 0),  # what is refreshed last is under way at every clear
+        ([least + 3] * 32, 2 * depth),
+        ([1], 1),  # an epoch that began again with the reset would be the one of what is added up next
+    ):
+        if reset:
             dut.rst.value = 1
-            await clock(dut, 2)
+            await clock(dut)
             dut.rst.value = 0
-        if generation % 10 == 9:
+        for matrix in range(depth):
+            for second in range(2):
+                row = some_row(r, [matrix])
+                drive(dut, {**row, "second": second, "low_valid": 1, "mask": (1 << params()["lanes"]) - 1}, r)
+                await clock(dut)
+        drive(dut, None, r)
+        await clock(dut, ENERGY_LATENCY)
+        for gap in gaps:
             await clear(dut)
-            await check(dut, Model())
+            await clock(dut, gap // 2)
+            if reset:
+                dut.rst.value = 1
+                await clock(dut, reset)
+                dut.rst.value = 0
+            await clock(dut, gap - gap // 2)
+        await check(dut, Model())
 
 
 @BENCH.test()
