@@ -18,17 +18,18 @@ SLOTS, LANDING = 48, 32
 SIZES = [{"banks": 1, "lanes": 1, "nested": False}, {"banks": 1, "lanes": 1, "governor": True}, {"banks": 2, "lanes": 2},
          {"banks": 4, "lanes": 4, "governor": True}, {"banks": 4, "lanes": 1}, {"banks": 4, "lanes": 2, "nested": False},
          {"banks": 8, "lanes": 2, "governor": True}]
+BASES = ("base", "lo_base", "hi_base")
 TAGS = ("planes", "grid_out", "grid_err", "grid_half")
 
 
-def engine(banks, lanes, nested=True, governor=False, inject=False):
+def engine(banks, lanes, nested=True, governor=False, inject=False, bank_depth=WHOLE_BANK, max_slots=SLOTS):
     from amaranth.hdl import Module
     from amaranth.lib.wiring import Component, Out, connect, flipped
 
     from hayate.rtl.tile.matrix import MatrixEngine
 
     inner = MatrixEngine(
-        banks=banks, lanes=lanes, bank_depth=WHOLE_BANK, act_depth=WHOLE_ACT, max_slots=SLOTS, landing_depth=LANDING, nested=nested,
+        banks=banks, lanes=lanes, bank_depth=bank_depth, act_depth=WHOLE_ACT, max_slots=max_slots, landing_depth=LANDING, nested=nested,
         governor=governor, inject=inject,
     )
 
@@ -96,12 +97,14 @@ class Driver:
     """The engine under test and its surroundings.
 
     Parameters of `begin`: `pause` and `stall` as in `Source` and `Sink`; `hold` is the probability that a cycle releases no landing row
-    (1.0: none ever). Of each cycle since `begin`: `causes` has what `cause` showed in it, `rows` and `row_cycles` the rows that came and
+    (1.0: none ever); `depth`: bank words that the model has, the last ones of a bank, where address 0 of its entries lies.
+
+    Of each cycle since `begin`: `causes` has what `cause` showed in it, `rows` and `row_cycles` the rows that came and
     when, `no_rows` when a GEMV of no rows had its turn, `taken` when an entry was taken, `synced` when a SYNC was shown.
     """
 
     @classmethod
-    async def begin(cls, dut, *, pause=0.25, stall=0.25, hold=0.5, now=None):
+    async def begin(cls, dut, *, pause=0.25, stall=0.25, hold=0.5, now=None, depth=WHOLE_BANK):
         import cocotb
 
         from hayate.verif.bench.drivers import Sink, Source, start
@@ -109,7 +112,8 @@ class Driver:
         self = cls()
         self.dut, self.hold = dut, hold
         self.banks, self.lanes = params()["banks"], params()["lanes"]
-        self.model = MatrixModel(self.banks, self.lanes, WHOLE_BANK, WHOLE_ACT)
+        self.model = MatrixModel(self.banks, self.lanes, depth, WHOLE_ACT)
+        self.bottom = params().get("bank_depth", depth) - depth
         self.nested = nested(params())
         self.governor, self.energies, self.energy_cycles, self.free = params().get("governor", False), [], [], BANK_DEPTH
         self.cycle, self.causes, self.rows, self.row_cycles, self.flits_in = 0, [], [], [], []
@@ -185,7 +189,8 @@ class Driver:
     def load(self, bank, base, values):
         """Host load of consecutive words of one bank."""
         for i, value in enumerate(values):
-            self.flits_in.append(pack_flit(kind=FlitKind.LOAD, chan=Space.BANK, addr=bank << BANK_SHIFT | base + i, data=int(value)))
+            addr = bank << BANK_SHIFT | self.bottom + base + i
+            self.flits_in.append(pack_flit(kind=FlitKind.LOAD, chan=Space.BANK, addr=addr, data=int(value)))
             self.model.bank[bank, base + i] = value
 
     def fill(self, random, depth=BANK_DEPTH):
@@ -226,7 +231,7 @@ class Driver:
         """Run entries on the engine and the model, to the end, and compare rows and flits."""
         rows, flits = [], []
         for e in entries:
-            self.source.put(entry_bits(e))
+            self.source.put(entry_bits(e | {name: self.bottom + e.get(name, 0) for name in BASES}))
             more, sent = self.model.run(e, self.now)
             rows += [list(r) for r in more]
             flits += sent

@@ -1,5 +1,7 @@
 """Reference of the sequencer: the queue entries a program gives, by direct evaluation of each instruction's formula."""
 
+from functools import cache
+
 from hayate.rtl.contract import layout
 from hayate.rtl.contract.isa import CHANNELS, Block, Cast, LoopCount, LoopReg, Op, Rows, SendMode, WaitKind, When
 from hayate.rtl.contract.precision import Format
@@ -71,7 +73,7 @@ def _entry(i, descriptors, tile, pass_, index, rounds, table):
                         "act": i.act + head * i.act_h + (d["quad0"] if i.value else 0)}
     if i.op == Op.GEMV:
         block = {Block.ZERO: 0, Block.HEAD: head, Block.HEAD_GROUP: head * i.group + j}[i.block]
-        live_slots = sum(1 for s in range(hwm) if layout.slot_home(s, tile["group_size"])[0] == tile["group_index"])
+        live_slots = _live_slots(hwm, tile["group_size"], tile["group_index"])
         rows = slot_rows if i.rows == Rows.SLOTS else d["rows"]
         live = live_slots if i.rows == Rows.SLOTS else d["rows"]
         copy = {"base": d["base"] + block * d["block_stride"], "words": d["words"]}
@@ -88,6 +90,11 @@ def _entry(i, descriptors, tile, pass_, index, rounds, table):
                     "landing": i.landing, "vec": i.vec, "round": j, "sumscale": i.sumscale, "s_in": d["s_in"] & 0xFF,
                     "s_out": d["s_out"] & 0xFF, "send": i.send, "send_mode": i.send_mode, "send_addr": address, "row0": d["row0"],
                     "quad0": d["quad0"], "noise": i.noise} | _cast(i, tile)
+
+
+@cache
+def _live_slots(hwm, size, index):
+    return sum(1 for s in range(hwm) if layout.slot_home(s, size)[0] == index)
 
 
 def _planes(i, d, block, descriptors, pass_, table):

@@ -7,8 +7,9 @@ from hayate.rtl.tile.argmax import ArgMax
 from hayate.rtl.tile.collect import LOWEST
 from hayate.verif.bench import Bench, params, rng
 from hayate.verif.bench.drivers import clock, start
+from hayate.verif.bench.reset import resets
 
-BENCH = Bench(ArgMax, params=[{"lanes": 1}, {"lanes": 4}])
+BENCH = Bench(ArgMax, params=[{"lanes": 1}, {"lanes": 4}, {"lanes": 8}], optimize="-O0")
 SPECIAL = [0.0, -0.0, 1.0, -1.0, 1e-45, -1e-45, float(np.finfo(np.float32).max), float(np.finfo(np.float32).min)]
 
 
@@ -22,17 +23,18 @@ def ranked(seen):
 
 
 @BENCH.test()
+@resets(within=60)
 async def running_extremes(dut):
     r, lanes = rng(), params()["lanes"]
     await start(dut)
     maxima, best, row, seen = [None] * lanes, [None] * lanes, 0, []
-    for _ in range(3000):
+    for _ in range(1500):
         values = [r.choice(SPECIAL) if r.random() < 0.5 else r.gauss(0, 2) for _ in range(lanes)]
         for k, value in enumerate(values):
             getattr(dut, f"values__{k}").value = bits(value)
         use, arg = r.getrandbits(lanes) if r.random() < 0.7 else 0, r.getrandbits(lanes) if r.random() < 0.7 else 0
         clears = [r.random() < 0.05, r.random() < 0.05]
-        row = 0 if clears[1] else row + 1
+        row = r.choice([0, (1 << 20) - 4000]) if clears[1] else row + 1
         dut.max_valid.value, dut.arg_valid.value, dut.row.value = 0 if clears[0] else use, 0 if clears[1] else arg, row
         dut.max_clear.value, dut.arg_clear.value = clears
         await clock(dut)

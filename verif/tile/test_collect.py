@@ -7,17 +7,19 @@ from hayate.rtl.numerics.normalizer import NORM_LATENCY
 from hayate.rtl.tile.collect import LOWEST, Collect
 from hayate.verif.bench import Bench, params, rng
 from hayate.verif.bench.drivers import clock, start
+from hayate.verif.bench.reset import resets
 from hayate.verif.tile.vector_golden import bits, round_sum
 
-BENCH = Bench(Collect, params=[{"lanes": 1}, {"lanes": 2}, {"lanes": 4}])
+BENCH = Bench(Collect, params=[{"lanes": 1}, {"lanes": 2}, {"lanes": 4}, {"lanes": 8}], optimize="-O0")
 
 
 @BENCH.test()
+@resets(within=60)
 async def sums_in_any_order(dut):
     """Halves of signed partial sums of several sources, shuffled; some lanes get none; then the reading, with its exact latency."""
     r, lanes = rng(), params()["lanes"]
     await start(dut)
-    for _ in range(60):
+    for _ in range(40):
         totals, halves = [0] * lanes, []
         for lane in range(lanes):
             for _ in range(r.choice([0, 1, 3, 8])):
@@ -51,12 +53,13 @@ async def sums_in_any_order(dut):
 
 
 @BENCH.test()
+@resets(within=60)
 async def maxima(dut):
     r, lanes = rng(), params()["lanes"]
     await start(dut)
     largest = [[None] * lanes for _ in range(ROUNDS_AHEAD)]
     special = [0.0, -0.0, 1.5, -1.5, 1e-45, -1e-45, float(np.finfo(np.float32).min)]
-    for _ in range(1500):
+    for _ in range(1000):
         lane = r.randrange(lanes)
         value = np.float32(r.choice(special) if r.random() < 0.6 else r.gauss(0, 1))
         valid, clear = r.random() < 0.7, r.random() < 0.04

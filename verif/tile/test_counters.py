@@ -4,8 +4,9 @@ from hayate.rtl.contract.isa import Counter
 from hayate.rtl.tile.counters import Counters
 from hayate.verif.bench import Bench, rng
 from hayate.verif.bench.drivers import clock, start
+from hayate.verif.bench.reset import resets
 
-BENCH = Bench(lambda: Counters(3))
+BENCH = Bench(lambda: Counters(6))  # of 32 banks
 CAUSES = [c for c in Counter if c <= Counter.IDLE]
 
 
@@ -19,6 +20,7 @@ async def read(dut):
 
 
 @BENCH.test()
+@resets(within=60)
 async def every_cycle_has_one_cause(dut):
     await start(dut)
     r = rng("events")
@@ -28,8 +30,8 @@ async def every_cycle_has_one_cause(dut):
     tally = dict.fromkeys(Counter, 0)
     cycles = 500
     for _ in range(cycles):
-        running, cause, useful, kv = r.random() < 0.8, r.choice(CAUSES[:-1]), r.randrange(5), r.getrandbits(1)
-        saturated, events = r.randrange(5), [r.getrandbits(1) for _ in range(3)]
+        running, cause, useful, kv = r.random() < 0.8, r.choice(CAUSES[:-1]), r.randrange(33), r.getrandbits(1)
+        saturated, events = r.randrange(17), [r.getrandbits(1) for _ in range(3)]
         dut.counting.value, dut.running.value, dut.cause.value, dut.useful.value, dut.useful_kv.value = 1, running, int(cause), useful, kv
         dut.saturated.value = saturated
         dut.corrected.value, dut.uncorrectable.value, dut.parity.value = events

@@ -4,6 +4,7 @@ import numpy as np
 
 from hayate.rtl.contract.constants import ACC_LSB, ACC_WIDTH
 from hayate.verif.bench import Bench, params, rng
+from hayate.verif.bench.reset import resets
 
 
 def component(banks, lanes, governor):
@@ -14,7 +15,7 @@ def component(banks, lanes, governor):
 
 BENCH = Bench(component, params=[
     {"banks": 1, "lanes": 1, "governor": False}, {"banks": 4, "lanes": 2, "governor": False},
-    {"banks": 4, "lanes": 1, "governor": True}, {"banks": 8, "lanes": 2, "governor": True},
+    {"banks": 4, "lanes": 1, "governor": True}, {"banks": 8, "lanes": 2, "governor": True}, {"banks": 32, "lanes": 1, "governor": True},
 ])
 
 
@@ -25,6 +26,7 @@ def packed(rows):
 
 
 @BENCH.test()
+@resets(within=100)
 async def rows_come_in_order_and_on_time(dut):
     """Rounded rows and exact sums; differences give no row."""
     from hayate.rtl.tile.drain import DRAIN_LATENCY, ENERGY_LATENCY

@@ -13,10 +13,11 @@ from hayate.rtl.contract.filters import (
 from hayate.rtl.tile.filter import COUNTS, KEEP_LATENCY, SELECT_CYCLES, Filter
 from hayate.verif.bench import Bench, params, rng
 from hayate.verif.bench.drivers import clock, settle, start
+from hayate.verif.bench.reset import resets
 from hayate.verif.golden.tile.filters import survivors
 from hayate.verif.tile.filter_golden import keys, words
 
-BENCH = Bench(Filter, params=[{"lanes": 1}, {"lanes": 4}, {"lanes": 2}])
+BENCH = Bench(Filter, params=[{"lanes": 1}, {"lanes": 4}, {"lanes": 2}, {"lanes": 8}], optimize="-O0")
 MAX = np.finfo(np.float32).max
 SPECIAL = np.array([0, -0.0, 1, -1, 1e-45, -1e-45, MAX, -MAX, np.nextafter(np.float32(1), np.float32(2))], np.float32)
 
@@ -88,6 +89,7 @@ async def judged(dut, z):
 
 
 @BENCH.test()
+@resets(within=400)
 async def random_searches(dut):
     r, lanes = rng("searches"), params()["lanes"]
     await start(dut)

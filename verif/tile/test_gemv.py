@@ -3,11 +3,12 @@
 import pytest
 
 from hayate.rtl.contract import precision
-from hayate.rtl.contract.isa import Op
+from hayate.rtl.contract.isa import ACT_BITS, BANK_BITS, Op
 from hayate.rtl.contract.precision import Format
 from hayate.verif.bench import Bench, params, rng
+from hayate.verif.bench.reset import resets
 
-LANDING = 16
+LANDING = 32
 TAG = ("measure", "wanted", "planes", "grid_out", "grid_err", "grid_half")
 
 
@@ -21,7 +22,7 @@ def component(banks, nested=True, governor=True):
     return GemvIssue(banks, LANDING, nested=nested, governor=governor)
 
 
-BENCH = Bench(component, params=[{"banks": 1}, {"banks": 2}, {"banks": 8}])
+BENCH = Bench(component, params=[{"banks": 1}, {"banks": 2}, {"banks": 8}, {"banks": 32}])
 ALONE = Bench(component, params=[{"banks": 4, "nested": False, "governor": False}, {"banks": 2, "governor": False}])
 
 
@@ -73,6 +74,8 @@ def expected(e, banks):
             stream[-1]["last"] = 1
             words += [{**common, **word} for word in stream]
         words[-sum(map(len, streams))]["first"] = 1
+    for word in words:
+        word |= {name: word[name] % (1 << bits) for name, bits in (("addr", BANK_BITS), ("act", ACT_BITS)) if name in word}
     return words
 
 
@@ -83,10 +86,10 @@ def random_entry(random, banks, nested, governor):
         length = min(length, 3)  # so that groups wait for the drain and the landing buffer
     pitch = precision.hi_pitch(4 * length, precision.GROUPS[group := random.randrange(3)]) + random.choice([0, 3])
     e = {
-        "op": Op.GEMV, "base": random.randrange(1 << 16), "words": length + random.choice([0, 5]) if fmt == Format.FP16 else pitch,
+        "op": Op.GEMV, "base": random.getrandbits(BANK_BITS), "words": length + random.choice([0, 5]) if fmt == Format.FP16 else pitch,
         "length": length, "rows": rows, "live": random.choice([0, rows, random.randrange(rows + 1)]),
-        "act": random.randrange(1000), "s_in": random.randrange(-40, 41), "kv": random.getrandbits(1),
-        "format": fmt, "group": group, "lo_base": random.randrange(1 << 16), "hi_base": random.randrange(1 << 16), "pitch": pitch,
+        "act": random.getrandbits(ACT_BITS), "s_in": random.randrange(-40, 41), "kv": random.getrandbits(1),
+        "format": fmt, "group": group, "lo_base": random.getrandbits(BANK_BITS), "hi_base": random.getrandbits(BANK_BITS), "pitch": pitch,
         "dual": int(governor and fmt == Format.FP16 and random.getrandbits(1)),
         "measure": random.getrandbits(1), "wanted": random.getrandbits(1), "planes": random.getrandbits(10),
         **{name: random.getrandbits(7) for name in ("grid_out", "grid_err", "grid_half")},
@@ -97,12 +100,14 @@ def random_entry(random, banks, nested, governor):
 
 
 @BENCH.test()
+@resets(within=300)
 async def walks_every_word_in_order(dut):
     """Entries are loaded as soon as, or some time after, the one before ends; landing rows come back at random times."""
     await walk(dut)
 
 
 @ALONE.test()
+@resets(within=300)
 async def walks_every_word_without_a_governor(dut):
     """What is not built is not there to be looked at; all else is the same."""
     await walk(dut)

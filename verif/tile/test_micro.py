@@ -10,12 +10,14 @@ from hayate.rtl.tile.micro import DEPENDENCE, RESULT_LATENCY, START_LATENCY, Ele
 from hayate.rtl.tile.queues import VectorEntry
 from hayate.verif.bench import Bench, rng
 from hayate.verif.bench.drivers import clock, settle, start
+from hayate.verif.bench.reset import resets
 from hayate.verif.tile import vector_timing
 from hayate.verif.tile.vector_driver import now, packed
 from hayate.verif.tile.vector_scenario import entry
 
 LANDING = 32
-BENCH = Bench(lambda: MicroSequencer(micro_depth=64, landing_depth=LANDING, stage_depth=64, vmem_depth=64))
+MICRO_ADDRESS = VectorEntry["routine"].width
+BENCH = Bench(lambda: MicroSequencer(micro_depth=1 << MICRO_ADDRESS, landing_depth=LANDING, stage_depth=1 << 12, vmem_depth=1 << 12))
 
 
 def fields(layout, word):
@@ -47,8 +49,8 @@ class Watch:
             self.steps += int(dut.step.value)
 
 
-async def load(dut, routine):
-    for i, op in enumerate(routine):
+async def load(dut, routine, at=0):
+    for i, op in enumerate(routine, at):
         dut.load.value, dut.load_addr.value, dut.load_data.value = 1, i, encode_micro(op)
         await clock(dut)
     dut.load.value = 0
@@ -66,30 +68,33 @@ async def go(dut, this):
             return first, now()
 
 
-def random_routine(r):
+def random_routine(r, low):
+    """Micro-operations whose addresses are `low` and a little more."""
     ops = []
     for _ in range(r.randint(1, 6)):
         mode = lambda: r.choice(list(Mode))  # noqa: E731
         ops.append(Micro(
             op=r.choice([AluOp.MUL, AluOp.ADD, AluOp.MAX, AluOp.EXP, AluOp.MOV, AluOp.NOP]),
-            a=r.randrange(8), a_src=r.choice([ASrc.VMEM, ASrc.VMEM, ASrc.LANDING, ASrc.STAGE]), a_mode=mode(),
-            b=r.randrange(8), b_src=r.choice([BSrc.VMEM, BSrc.VMEM, BSrc.MAXREG, BSrc.NOISE]), b_mode=mode(),
-            d=r.randrange(8), d_vm=r.random() < 0.8, d_mode=r.randrange(2)))
+            a=low + r.randrange(8), a_src=r.choice([ASrc.VMEM, ASrc.VMEM, ASrc.LANDING, ASrc.STAGE]), a_mode=mode(),
+            b=low + r.randrange(8), b_src=r.choice([BSrc.VMEM, BSrc.VMEM, BSrc.MAXREG, BSrc.NOISE]), b_mode=mode(),
+            d=low + r.randrange(8), d_vm=r.random() < 0.8, d_mode=r.randrange(2)))
     return ops
 
 
 @BENCH.test()
+@resets(within=200)
 async def random_routines(dut):
     """Elements come in order, at the cycles of the timing rule; every read of a result follows its write by DEPENDENCE cycles."""
     r = rng()
     await start(dut, proceed=1, credit=1, rows=LANDING)
     watch = Watch(dut)
     for _ in range(120):
-        routine = random_routine(r)
-        await load(dut, routine)
-        micro = {i: asdict(op) for i, op in enumerate(routine)}
-        this = entry(0, routine=0, length=len(routine), n=r.choice([0, 1, 2, 5, 8, 13]), vl=r.choice([1, 2, 3, 8, 16]),
-                     slide=r.choice([0, 3, 20]), round=r.randrange(9))
+        low = r.choice([0, (1 << 12) - 60])  # near either end of vector memory
+        routine, at = random_routine(r, low), r.randrange((1 << MICRO_ADDRESS) - 6)
+        await load(dut, routine, at)
+        micro = {i: asdict(op) for i, op in enumerate(routine, at)}
+        this = entry(0, routine=at, length=len(routine), n=r.choice([0, 1, 2, 5, 8, 13]), vl=r.choice([1, 2, 3, 8, 16]),
+                     slide=r.choice([0, 3, 20, 20 if low else 1 << 11]), round=r.randrange(9))
         watch.issued.clear(), watch.results.clear()
         first, done = await go(dut, this)
         assert done - first + 1 == vector_timing.run_cycles(this, micro, 1), (this, routine)
@@ -110,11 +115,11 @@ async def random_routines(dut):
                     assert x["b"] == op.b + idx + this["slide"]
         reads_max = any(op.b_src == BSrc.MAXREG and op.op in (AluOp.MUL, AluOp.ADD, AluOp.MAX) for op in routine)
         assert [x["clear_max"] for x in elements] == [0] * (len(elements) - 1) + [int(reads_max)]
-        writes = [(t, x["d"] & 63) for t, x in watch.issued if x["d_vm"]]
+        writes = [(t, x["d"]) for t, x in watch.issued if x["d_vm"]]
         assert watch.results == [(t + RESULT_LATENCY, d) for t, d in writes]
         for t, x in watch.issued:
-            reads = {x["a"] & 63} if x["use_a"] and x["a_src"] == ASrc.VMEM else set()
-            reads |= {x["b"] & 63} if x["use_b"] and not x["b_max"] | x["b_noise"] else set()
+            reads = {x["a"]} if x["use_a"] and x["a_src"] == ASrc.VMEM else set()
+            reads |= {x["b"]} if x["use_b"] and not x["b_max"] | x["b_noise"] else set()
             assert not any(d in reads and 0 < t - written < DEPENDENCE for written, d in writes)
     assert not watch.reserved and not watch.released
 

@@ -4,16 +4,18 @@ import cocotb
 import numpy as np
 
 from hayate.rtl.contract.flits import CONDUCTOR, FlitKind, unpack_flit
-from hayate.rtl.contract.isa import CHANNELS, ROUNDS_AHEAD, SendMode
+from hayate.rtl.contract.isa import ACT_BITS, CHANNELS, ROUNDS_AHEAD, SendMode
 from hayate.rtl.tile.queues import TileState
 from hayate.rtl.tile.sender import COUNTED, QUADS, Sender, job_layout
 from hayate.verif.bench import Bench, params, rng
 from hayate.verif.bench.drivers import Sink, Source, clock, settle, start
+from hayate.verif.bench.reset import resets
 from hayate.verif.tile.vector_driver import now, packed
 from hayate.verif.tile.vector_golden import VectorGolden
 from hayate.verif.tile.vector_scenario import geometry
 
-BENCH = Bench(Sender, params=[{"lanes": 1}, {"lanes": 2, "counts": True}, {"lanes": 4, "counts": True}])
+BENCH = Bench(Sender, params=[{"lanes": 1}, {"lanes": 2, "counts": True}, {"lanes": 4, "counts": True}, {"lanes": 8, "counts": True}],
+              optimize="-O0")
 
 
 class Jobs:
@@ -37,10 +39,10 @@ class Jobs:
                 getattr(dut, f"{name}__{k}").value = value
 
     def put(self, **fields):
-        lo = self.r.randrange(200)
-        job = {"mode": 0, "addr": self.r.randrange(1 << 10), "lo": lo, "hi": lo + 1, "end": self.r.choice([0, 7]),
+        lo = self.r.randrange(255)
+        job = {"mode": 0, "addr": self.r.getrandbits(ACT_BITS), "lo": lo, "hi": lo + 1, "end": self.r.choice([0, 200]),
                "chan": self.r.randrange(CHANNELS), "quads": 0,
-               "round": self.r.randrange(8), "active": self.r.getrandbits(self.lanes), **fields}
+               "round": self.r.randrange(256), "active": self.r.getrandbits(self.lanes), **fields}
         self.jobs.put(packed(job_layout(self.lanes), job))
         active = np.array([job["active"] >> k & 1 for k in range(self.lanes)], bool)
         cast = {name: job[name] for name in ("lo", "hi", "end", "chan")}
@@ -89,7 +91,8 @@ class Jobs:
         assert not self.sink.data and not int(self.dut.busy.value)
 
 
-@BENCH.test()
+@BENCH.test(limit=60_000)
+@resets(within=300)
 async def random_jobs(dut):
     r = rng()
     await start(dut)
@@ -99,7 +102,7 @@ async def random_jobs(dut):
         vectors = bench.lanes << bench.tile["gp_log2"]
         mode = r.choice(list(SendMode)) if kind == FlitKind.DATA else r.choice([0, COUNTED]) if params().get("counts") else 0
         J = r.randrange(bench.tile["group"] if mode == SendMode.QUERY else -(-vectors // bench.lanes))
-        even = {"addr": 2 * r.randrange(1 << 11)} if kind == FlitKind.SUM and mode == COUNTED else {}
+        even = {"addr": 2 * r.getrandbits(ACT_BITS - 1)} if kind == FlitKind.SUM and mode == COUNTED else {}
         bench.put(kind=kind, mode=mode, quads=r.choice([0, 1, 2, 5, 30]), round=J, **even)
     dones = [0]
 
@@ -120,7 +123,8 @@ async def random_jobs(dut):
     assert sum(dones) == bench.done > 5
 
 
-@BENCH.test()
+@BENCH.test(limit=20_000)
+@resets(within=150)
 async def nothing_is_lost_when_the_ring_stands_still(dut):
     """Credit ends after QUADS quads and comes back."""
     await start(dut)

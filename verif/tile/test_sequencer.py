@@ -16,6 +16,7 @@ from hayate.rtl.contract.isa import (
     Op,
     PassWord,
     Space,
+    WaitKind,
     When,
     encode,
     pack,
@@ -27,16 +28,23 @@ from hayate.rtl.tile.registers import CSR_FIELDS
 from hayate.rtl.tile.sequencer import Sequencer
 from hayate.verif.bench import Bench, params, rng
 from hayate.verif.bench.drivers import Sink, clock, start
+from hayate.verif.bench.reset import resets
+from hayate.verif.bench.tops import Tops
 from hayate.verif.tile.sequencer_golden import entries
 
-DEPTH = 128
-BENCH = Bench(lambda lanes: Sequencer(lanes=lanes, program_depth=DEPTH, desc_depth=32, inject=True), params=[{"lanes": 4}, {"lanes": 1}])
-OPTIONS = Bench(lambda **options: Sequencer(**options, program_depth=DEPTH, desc_depth=32, inject=True), params=[
+WHOLE = 1024  # entries of either memory, of which the program and the descriptors take a part at either end
+BENCH = Bench(lambda lanes: Sequencer(lanes=lanes, program_depth=WHOLE, desc_depth=WHOLE, inject=True),
+              params=[{"lanes": 1}, {"lanes": 4}, {"lanes": 8}])
+OPTIONS = Bench(lambda **options: Sequencer(**options, program_depth=WHOLE, desc_depth=WHOLE, inject=True), params=[
     {"lanes": 2, "nested": False, "governor": False, "sampling": False}, {"lanes": 1, "governor": False}])
 ENGINE_OPS = [Op.M_WAIT, Op.GEMV, Op.FETCH, Op.KVW, Op.V_WAIT, Op.RUN, Op.SENDSUM, Op.SENDMAX, Op.SENDCAND, Op.SENDCOUNT, Op.SELECT]
-LIMITS = {"desc": 8, "dstep": 6, "kind": 5, "block": 3, "cast": 3, "index": 3, "count": 9, "act": 1024, "act_h": 64, "act_j": 64,
-          "send_base": 1024, "send_h": 64, "group": 5}
+LIMITS = {"desc": 8, "dstep": 6, "kind": 5, "block": 3, "cast": 3, "index": 3}
 PRIMARY = 14  # descriptors that `LIMITS` and two layers can reach; planes descriptors lie behind them
+SOME = 32  # descriptors, from 0 on or the last ones
+#: Whose top bit would take too many steps of a program, or steps of a descriptor's index beyond the last one; a pitch has one bit less in
+#: its descriptor.
+LOW = {"LOOP.count", "LOOP.skip", "SKIP.offset", "GEMV.dstep", "KVW.dstep", "RUN.dstep", "tile.heads", "vector.round",
+       "GEMV.rows", "matrix.pitch"}
 
 
 async def flit(dut, **fields):
@@ -45,22 +53,28 @@ async def flit(dut, **fields):
     dut.rx_valid.value = 0
 
 
-def random_instr(r, op):
-    args = {}
+def random_instr(r, op, first):
+    """first: descriptor from which on there are some."""
+    args, all_largest = {}, r.random() < 0.3
     for name, (_, width) in FORMATS[op].items():
         if name != "op":
-            args[name] = r.randrange(min(LIMITS.get(name, 1 << width), 1 << width))
+            limit = LIMITS.get(name, 1 << width)
+            args[name] = (limit - 1 if all_largest else r.randrange(limit)) + (first if name == "desc" else 0)
     if "rows" in args:
         args["rows"] = r.choice([0, 1] if op == Op.GEMV else [0, 1, 2])
+    if "kind" in args:
+        args["kind"] = r.choice([args["kind"], WaitKind.ALL])
     if "kv" in args:
         args["kv"] = int(r.random() < 0.2)
     return Instr(op, args)
 
 
-def random_program(r):
+def random_program(r, first):
     """Three nested loops with engine instructions in and between them, a loop over heads that may be empty, a skip."""
-    some = lambda: [random_instr(r, r.choice([*ENGINE_OPS, *[Op.GEMV] * 4])) for _ in range(r.randrange(1, 4))]  # noqa: E731
-    inner = some()
+    ops = [*ENGINE_OPS, *[Op.GEMV] * 4, *[Op.RUN] * 2, Op.M_WAIT, Op.V_WAIT, Op.FETCH]
+    some = lambda: [random_instr(r, r.choice(ops), first) for _ in range(r.randrange(1, 4))]  # noqa: E731
+    inner = [*some(), random_instr(r, Op.RUN, first)]
+    inner[-1].args["slide"] |= 1 << 11
     middle = [*some(), Instr(Op.LOOP, {"reg": LoopReg.J, "kind": r.choice([0, 2]), "count": 2, "skip": len(inner) + 2}), *inner,
               Instr(Op.ENDLOOP, {"reg": LoopReg.J})]
     chunks = [Instr(Op.LOOP, {"reg": LoopReg.CHUNK, "kind": 3, "skip": len(middle) + 2}), *middle,
@@ -74,29 +88,43 @@ def random_program(r):
 
 
 def random_tile(r):
-    tiles, kv_heads, group = r.choice([(1, 2, 3), (4, 2, 4), (3, 2, 1), (2, 8, 2)])
+    tiles, kv_heads, group = r.choice([(1, 2, 3), (4, 2, 4), (3, 2, 1), (2, 8, 2), (3, 1, 16)])
     index = r.randrange(tiles)
     a = layout.attention(kv_heads, tiles, index)
     return {"index": index, "count": tiles, "group_lo": a.group_lo, "group_hi": a.group_hi, "group_size": a.group_size,
             "group_index": a.group_index, "heads": r.choice([a.heads, 0]), "head0": a.head0, "att_senders": max(tiles, kv_heads),
             "group": group, "gp_log2": layout.gp_log2(group), "hdq": 4, "rounds_log2": r.randrange(3),
-            "top_k": r.choice([0, 0, 1, 64]), "min_p": r.randrange(2), "entry": 0, "group_end": r.randrange(256)}
+            "top_k": r.choice([0, 0, 1, 64]), "min_p": r.randrange(2), "entry": 0, "group_end": r.randrange(256),
+            **r.choice([{}, large(r)])}
+
+
+def large(r):
+    """Places and sizes of any size, whether a chip could have them or not."""
+    size = r.choice([1, r.randrange(1, 256), 255])
+    return {"group_size": size, "group_index": r.choice([r.randrange(size), size - 1]), "group": r.randrange(32), "hdq": r.randrange(64),
+            "count": r.randrange(192, 256), "att_senders": r.randrange(256),
+            **{name: r.randrange(256) for name in ("index", "group_lo", "group_hi", "head0")}}
 
 
 def random_fields(r, layout_):
-    return {name: r.randrange(1 << r.choice([min(width, 8), width])) for name, (_, width) in layout_.items()}
+    """Small, of any size, or in the upper half."""
+    return {name: r.choice([r.getrandbits(min(width, 8)), r.getrandbits(width), r.getrandbits(width) | 1 << width - 1])
+            for name, (_, width) in layout_.items()}
 
 
-def random_descriptors(r):
-    """Primary ones, most of them with planes, then planes."""
-    primary = [random_fields(r, DESCRIPTOR) | {"rows": 4 * r.randrange(20), "s_in": r.randrange(-20, 20), "s_out": r.randrange(-20, 20),
-                                               "alt": r.choice([0, *[r.randrange(PRIMARY, 32)] * 3])} for _ in range(PRIMARY)]
-    return primary + [random_fields(r, PLANES) for _ in range(PRIMARY, 32)]
+def random_descriptors(r, first):
+    """By index, from `first` on: primary ones, most of them with planes, then planes."""
+    primary = [random_fields(r, DESCRIPTOR) | {"rows": 4 * r.choice([r.randrange(20), r.randrange(1 << 13, 1 << 14)]),
+                                               "s_in": r.randrange(-20, 20),
+                                               "s_out": r.randrange(-20, 20),
+                                               "alt": r.choice([0, *[first + r.randrange(PRIMARY, SOME)] * 3])}
+               for _ in range(PRIMARY)]
+    return dict(enumerate(primary + [random_fields(r, PLANES) for _ in range(PRIMARY, SOME)], first))
 
 
-def random_table(r):
+def random_table(r, first):
     """Some entries of the precision table."""
-    return {index: r.choice(list(Format)) for index in r.sample(range(PRIMARY, 32), 12)}
+    return {first + index: r.choice(list(Format)) for index in r.sample(range(PRIMARY, SOME), 12)}
 
 
 async def write_table(dut, table):
@@ -104,8 +132,8 @@ async def write_table(dut, table):
         await flit(dut, kind=FlitKind.LOAD, chan=Space.CSR, addr=1 << PRECISION_BIT | index, data=int(fmt))
 
 
-async def start_pass(dut, positions=1, want=0, hwm=1, measure=0, draft=0, sample=0, second=0):
-    data = positions - 1 | measure << 3 | draft << 4 | sample << 5 | second << 6 | want << 8 | hwm << 16
+async def start_pass(dut, positions=1, want=0, hwm=1, measure=0, draft=0, sample=0, second=0, counted=0):
+    data = positions - 1 | measure << 3 | draft << 4 | sample << 5 | second << 6 | want << 8 | hwm << 16 | counted << 32
     await flit(dut, kind=FlitKind.PASS, chan=PassWord.START, data=data)
     await clock(dut)
 
@@ -119,10 +147,10 @@ async def ended(dut):
 
 
 async def load(dut, program, descriptors, tile, second=None):
-    """Memories and registers; second: registers of the second model."""
-    packed = [pack(PLANES if "pitch" in d else DESCRIPTOR, d) for d in descriptors]
-    for space, words in ((Space.PROGRAM, [encode(i) for i in program]), (Space.DESC, packed)):
-        for n, word in enumerate(words):
+    """Memories, by index, and registers; second: registers of the second model."""
+    packed = {n: pack(PLANES if "pitch" in d else DESCRIPTOR, d) for n, d in descriptors.items()}
+    for space, words in ((Space.PROGRAM, {n: encode(i) for n, i in program.items()}), (Space.DESC, packed)):
+        for n, word in words.items():
             for half in range(2):
                 await flit(dut, kind=FlitKind.LOAD, chan=space, addr=2 * n + half, data=word >> 64 * half & (1 << 64) - 1)
     for csr in Csr:
@@ -140,11 +168,13 @@ def check(got, want, layout_):
 
 
 @BENCH.test()
+@resets(within=1200)
 async def random_programs(dut):
     await run_programs(dut)
 
 
 @OPTIONS.test()
+@resets(within=1200)
 async def random_programs_without_a_governor(dut):
     """Nothing measures, whatever the passes say; and without planes every matrix is read in FP16."""
     await run_programs(dut)
@@ -157,27 +187,32 @@ async def run_programs(dut):
     await start(dut)
     r = rng("programs")
     matrix, vector = Sink(dut, "matrix"), Sink(dut, "vector")
-    table, seen = {}, set()
-    for _ in range(20):
-        programs, descriptors, tiles = [random_program(r) for _ in range(2)], random_descriptors(r), [random_tile(r) for _ in range(2)]
-        while sum(map(len, programs)) > DEPTH:
-            programs[1] = random_program(r)
+    table, seen, tops = {first + n: Format.FP16 for first in (0, WHOLE - SOME) for n in range(PRIMARY, SOME)}, set(), Tops()
+    await write_table(dut, table)
+    for trial in range(16):
+        first = trial % 2 * (WHOLE - SOME)
+        programs, descriptors = [random_program(r, first) for _ in range(2)], random_descriptors(r, first)
+        tiles = [random_tile(r) for _ in range(2)]
         if not params().get("sampling", True):
             tiles[0] |= {"top_k": 0, "min_p": 0}
-        tiles[1] |= {name: tiles[0][name] for name in ("index", "count", "top_k", "min_p")} | {"entry": len(programs[0])}
-        await load(dut, programs[0] + programs[1], descriptors, *tiles)
+        tiles[1] |= {name: tiles[0][name] for name in ("index", "count", "top_k", "min_p")}
+        tiles[1]["entry"] = WHOLE - len(programs[1])
+        tiles[0]["entry"] = trial % 2 * r.randrange(WHOLE // 2, tiles[1]["entry"] - len(programs[0]))
+        placed = {tile["entry"] + n: i for tile, program in zip(tiles, programs) for n, i in enumerate(program)}
+        await load(dut, placed, descriptors, *tiles)
         for measure, draft in r.choices([(0, 0), (0, 1), (1, 0)], k=4):
             second = r.choice([0, 0, 1]) if lanes > 1 else 0
             draft &= lanes > 1  # one lane drafts nothing
             program, tile = programs[second], tiles[second]
-            pass_ = {"positions": r.randrange(1, lanes + 1), "want": r.choice([0, 1]), "hwm": r.randrange(1, 200),
+            pass_ = {"positions": r.randrange(1, lanes + 1), "want": r.choice([0, r.getrandbits(8)]), "counted": r.getrandbits(8),
+                     "hwm": r.choice([r.randrange(1, 200), r.randrange(1 << 15, 1 << 16)]),
                      "measure": measure, "draft": draft, "sample": r.choice([0, 1]), "second": second}
             for lane in range(lanes):
                 token, pos, slot = r.getrandbits(20), r.getrandbits(16), r.getrandbits(16)
                 await flit(dut, kind=FlitKind.PASS, chan=PassWord.LANE, lane=lane, data=token | pos << 20 | slot << 36 | second << 60)
                 await flit(dut, kind=FlitKind.PASS, chan=PassWord.COMMIT, lane=lane, data=r.getrandbits(64))  # no business of this one
             await start_pass(dut, **pass_)
-            known = descriptors if nested else [{**d, "alt": 0} for d in descriptors]
+            known = descriptors if nested else {n: {**d, "alt": 0} for n, d in descriptors.items()}
             if not params().get("sampling", True):
                 pass_["sample"] = 0
             want_m, want_v = entries(program, known, tile, pass_ if governor else {**pass_, "measure": 0}, lanes, table)
@@ -190,13 +225,23 @@ async def run_programs(dut):
             assert TileState.from_bits(int(dut.tile.value)).as_bits() == TileState.const(tile).as_bits()
             assert PassState.from_bits(int(dut.pass_state.value)).as_bits() == PassState.const(pass_).as_bits()
             seen |= {(e["format"], e["measure"], e["dual"], draft) for e in want_m if e.get("planes")}
-            fresh = random_table(r)
+            for name, fields_, values in [
+                *((i.op.name, FORMATS[i.op], {"op": i.op, **i.args}) for i in program), ("tile", TileState.members, tile),
+                *(("planes", PLANES, d) if "pitch" in d else ("desc", DESCRIPTOR, d) for d in descriptors.values()),
+                ("pass", PassState.members, pass_), *(("matrix", layout_.members, e) for e in want_m),
+                *(("vector", VectorEntry.members, e) for e in want_v),
+            ]:
+                tops.see(name, fields_, values)
+            fresh = random_table(r, first)
             table |= fresh
             await write_table(dut, fresh)
     measured = {(0, 1, 1, 0), (1, 1, 0, 0)} if governor else {(0, 0, 0, 0)}
     drafted = {(2, 0, 0, 1)} if lanes > 1 else set()
     ways = {(0, 0, 0, 0), (1, 0, 0, 0), (2, 0, 0, 0)} | drafted | measured if nested else set()
     assert seen == ways, f"the programs do not cover every way to read a matrix: {seen}"
+    if lanes == 8:
+        never = {field for field in tops.never() if not field.endswith(".op")}
+        assert never == LOW, f"too many or too few at the top of their range: {never ^ LOW}"
 
 
 PLANES_AT = 16
@@ -207,7 +252,8 @@ async def load_gemvs(dut, count, alt):
     r = rng("gemv")
     primary = random_fields(r, DESCRIPTOR) | {"s_in": 0, "s_out": 0, "alt": alt}
     program = [*[Instr(Op.GEMV, {"desc": 0})] * count, Instr(Op.END)]
-    await load(dut, program, [primary] * PLANES_AT + [random_fields(r, PLANES)], random_tile(r))
+    descriptors = {0: primary, PLANES_AT: random_fields(r, PLANES)}
+    await load(dut, dict(enumerate(program)), descriptors, random_tile(r))
 
 
 async def errors_of_pass(dut, **pass_):
@@ -225,7 +271,7 @@ async def errors_of_pass(dut, **pass_):
 @BENCH.test()
 async def the_pass_lasts_while_an_engine_is_busy(dut):
     await start(dut)
-    await load(dut, [Instr(Op.END)], [], random_tile(rng("tile")))
+    await load(dut, {0: Instr(Op.END)}, {}, random_tile(rng("tile")))
     dut.vector_busy.value = 1
     await start_pass(dut)
     await clock(dut, 60)

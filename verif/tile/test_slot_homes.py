@@ -2,6 +2,7 @@
 
 from hayate.rtl.contract.layout import slot_home
 from hayate.verif.bench import Bench, params, rng
+from hayate.verif.bench.reset import resets
 
 SLOTS = 260
 QUAD_BITS = 7
@@ -13,7 +14,7 @@ def component(lanes):
     return SlotHomes(lanes, SLOTS)
 
 
-BENCH = Bench(component, params=[{"lanes": 1}, {"lanes": 4}])
+BENCH = Bench(component, params=[{"lanes": 1}, {"lanes": 4}, {"lanes": 8}])
 
 
 def show(dut, slots, size, index):
@@ -30,6 +31,7 @@ def homes(dut, lanes):
 
 
 @BENCH.test()
+@resets(within=60)
 async def follows_every_change(dut):
     """Slots and groups change at random; `fresh` falls at once and rises, with the right answer, within the stated time."""
     from hayate.verif.bench.drivers import clock, settle, start

@@ -44,7 +44,7 @@ class Driver:
         self.dut, self.rng, self.lanes, self.pause = dut, rng, lanes, pause
         self.room = landing_depth
         self.rows, self.trace = [], []
-        self.saturated = self.parity = 0
+        self.saturated = self.most_saturated = self.parity = 0
         self.tx = Sink(dut, "e__tx", stall=stall)
         cocotb.start_soon(self._watch())
         cocotb.start_soon(self._push_rows())
@@ -56,6 +56,7 @@ class Driver:
             await RisingEdge(dut.clk)
             self.room += int(dut.e__release.value)
             self.saturated += int(dut.e__saturated.value)
+            self.most_saturated = max(self.most_saturated, int(dut.e__saturated.value))
             self.parity += int(dut.e__parity.value)
             if int(dut.e__trace_valid.value):
                 self.trace.append((int(dut.e__trace_row.value), int(dut.e__trace_mask.value), [int(v.value) for v in values]))

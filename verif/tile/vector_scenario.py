@@ -82,7 +82,7 @@ class Pass:
 
     def _add(self, new, flits=()):
         if new["op"] == Op.RUN:
-            new = {**new, "row0": self.r.randrange(1 << 19)} if not new["row0"] else new
+            new = {**new, "row0": self.r.randrange((1 << 20) - MAX_SLOTS)} if not new["row0"] else new
         rows = [self.values(self.lanes) for _ in range(new["n"] * new["landing"])] or no_rows(new)
         self.steps.append(Step(new, list(flits), rows))
 
