@@ -51,6 +51,19 @@ def pairs(generator: random.Random, count: int) -> list[tuple[int, int]]:
     return result
 
 
+def nearly_too_large(generator: random.Random, count: int) -> list[tuple[int, int]]:
+    """Pairs of patterns whose exact product is below 2**128, but so little that rounding carries it there; of any sign."""
+    result = []
+    while len(result) < count:
+        a = generator.randrange((1 << 23) + 1, 1 << 24)
+        b = ((1 << 47) - 1) // a  # a product of significands below 2**47, where it has its leading one in place
+        if a * b >= (1 << 47) - (1 << 22):
+            first = generator.randrange(127, 255)
+            fields = ((first, a), (254 + 127 - first, b))
+            result.append(tuple(generator.getrandbits(1) << 31 | field << 23 | s & 0x7FFFFF for field, s in fields))
+    return result
+
+
 def floats(patterns) -> np.ndarray:
     """Patterns as float32."""
     return np.asarray(patterns, np.uint32).view(np.float32)

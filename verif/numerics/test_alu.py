@@ -6,6 +6,7 @@ from hayate.rtl.contract.alu_ops import ALU_LATENCY, AluOp
 from hayate.rtl.numerics.alu import VectorAlu
 from hayate.verif.bench import Bench, rng
 from hayate.verif.bench.drivers import clock, start
+from hayate.verif.bench.reset import resets
 from hayate.verif.golden.numerics import elementary, fp32
 from hayate.verif.numerics import fp32_lane as lane
 
@@ -44,6 +45,7 @@ async def mixture_with_gaps(dut):
 
 
 @BENCH.test()
+@resets(within=30)
 async def one_operation_a_cycle(dut):
     await start(dut)
     await lane.pipeline(dut, ALU_LATENCY, random_operations(rng("operations"), 6000), rng("gaps"), gap=0)
@@ -58,6 +60,7 @@ async def corners(dut):
         for op in AluOp
         for a in lane.CORNERS
     ]
+    operations += [operation(AluOp.MUL, a, b) for a, b in lane.nearly_too_large(generator, 10)]
     await lane.pipeline(dut, ALU_LATENCY, operations, rng("gaps"))
 
 

@@ -7,6 +7,7 @@ from hayate.rtl.contract import tables
 from hayate.rtl.numerics.elementary import ELEMENTARY_LATENCY, Elementary, ElementaryFunction
 from hayate.verif.bench import Bench, rng
 from hayate.verif.bench.drivers import start
+from hayate.verif.bench.reset import resets
 from hayate.verif.golden.numerics import elementary, fp32
 from hayate.verif.numerics import fp32_lane as lane
 
@@ -28,6 +29,7 @@ def operations(functions, x):
 
 
 @BENCH.test()
+@resets(within=30)
 async def random_values(dut):
     await start(dut)
     generator = rng("operands")

@@ -5,6 +5,7 @@ import numpy as np
 from hayate.rtl.numerics.fp32_add import FP32_ADD_LATENCY, Fp32Add, Fp32AddMode
 from hayate.verif.bench import Bench, rng
 from hayate.verif.bench.drivers import start
+from hayate.verif.bench.reset import resets
 from hayate.verif.golden.numerics import fp32
 from hayate.verif.numerics import fp32_lane as lane
 
@@ -26,6 +27,7 @@ def operation(a, b, mode):
 
 
 @BENCH.test()
+@resets(within=30)
 async def random_pairs(dut):
     await start(dut)
     generator = rng("operands")
@@ -53,6 +55,17 @@ async def every_alignment(dut):
                 signs = generator.getrandbits(2)
                 a, b = a | (signs & 1) << 31, b | (signs >> 1) << 31
                 operations += [operation(a, b, 0), operation(b ^ 1 << 31, a, 0)]
+    # The same at the end of the range: only the carry of rounding takes some of the sums beyond it.
+    carried = 0
+    for distance in range(30):
+        for fraction in (0x7FFFFF, 0x7FFFFE):
+            for other in (0, 1, 0x7FFFFF):
+                sign = generator.getrandbits(1) << 31
+                a, b = sign | 254 << 23 | fraction, sign | (254 - distance) << 23 | other
+                operations.append(operation(a, b, 0))
+                x, y = (abs(float(v)) for v in lane.floats([a, b]))
+                carried += operations[-1][1]["sat"] and x + y < 2.0**128
+    assert carried >= 3
     await lane.pipeline(dut, FP32_ADD_LATENCY, operations, rng("gaps"), gap=0)
 
 

@@ -5,6 +5,7 @@ import numpy as np
 from hayate.rtl.numerics.fp32_mul import FP32_MUL_LATENCY, Fp32Mul
 from hayate.verif.bench import Bench, rng
 from hayate.verif.bench.drivers import start
+from hayate.verif.bench.reset import resets
 from hayate.verif.golden.numerics import fp32
 from hayate.verif.numerics import fp32_lane as lane
 
@@ -17,6 +18,7 @@ def operation(a, b):
 
 
 @BENCH.test()
+@resets(within=30)
 async def random_pairs(dut):
     await start(dut)
     operations = [operation(a, b) for a, b in lane.pairs(rng("operands"), 6000)]
@@ -46,6 +48,23 @@ async def around_the_subnormal_boundary(dut):
             a, b = (int(lane.patterns(np.float32([v]))[0]) for v in (x, y))
             a |= generator.getrandbits(1) << 31
             operations += [operation(a, b), operation(b, a)]
+    await lane.pipeline(dut, FP32_MUL_LATENCY, operations, rng("gaps"), gap=0)
+
+
+@BENCH.test()
+async def rounding_reaches_the_end_of_the_range(dut):
+    """Products that only the carry of rounding takes beyond the largest finite value, and those next to them that stay."""
+    await start(dut)
+    pairs, stay = lane.nearly_too_large(rng("operands"), 60), 0
+    operations = [operation(a, b) for a, b in pairs]
+    for a, b in pairs:
+        x, y = (abs(float(v)) for v in lane.floats([a, b]))
+        assert float(np.finfo(np.float32).max) < x * y < 2.0**128, "the product of two floats is exact in double precision"
+    assert all(outputs["sat"] for _, outputs in operations)
+    for a, b in pairs:
+        operations.append(operation(a, b - 1))
+        stay += not operations[-1][1]["sat"]
+    assert stay > 30
     await lane.pipeline(dut, FP32_MUL_LATENCY, operations, rng("gaps"), gap=0)
 
 

@@ -6,6 +6,7 @@ from hayate.rtl.contract import noise
 from hayate.rtl.numerics.gumbel import GUMBEL_LATENCY, THREEFRY_LATENCY, TRANSFORM_LATENCY, Gumbel, GumbelTransform, Threefry
 from hayate.verif.bench import Bench, rng
 from hayate.verif.bench.drivers import clock, start
+from hayate.verif.bench.reset import resets
 from hayate.verif.golden.numerics import gumbel
 from hayate.verif.numerics import fp32_lane as lane
 
@@ -49,6 +50,7 @@ async def known_answers(dut):
 
 
 @THREEFRY.test()
+@resets(within=60)
 async def random_counters(dut):
     await start(dut)
     generator = rng("counters")
@@ -62,6 +64,7 @@ async def random_counters(dut):
 
 
 @TRANSFORM.test()
+@resets(within=60)
 async def random_numbers(dut):
     """Of every length, from both ends."""
     await start(dut)
@@ -88,6 +91,7 @@ async def every_table_row(dut):
 
 
 @GUMBEL.test()
+@resets(within=60)
 async def tokens_and_positions(dut):
     """With gaps: rows of a few positions for each token, as the lanes of a pass ask for them, and corners."""
     await start(dut)

@@ -1,13 +1,15 @@
 """MXINT8: golden quantization against rational arithmetic, and the converter against golden."""
 
+from collections import Counter
 from fractions import Fraction
 
 import numpy as np
 import pytest
 
-from hayate.rtl.numerics.mxint8 import MXINT8_LATENCY, ToMxInt8
+from hayate.rtl.numerics.mxint8 import MXINT8_LATENCY, TOP_MIN, ToMxInt8
 from hayate.verif.bench import Bench, params, rng
 from hayate.verif.bench.drivers import start
+from hayate.verif.bench.reset import resets
 from hayate.verif.golden.numerics.fp16 import from_bits
 from hayate.verif.golden.numerics.mxint8 import dequantize, quantize
 from hayate.verif.numerics import fp32_lane as lane
@@ -23,6 +25,10 @@ def operation(elements, rest):
     return {"x": pack(elements), "top": int(e[0, 0]) + 15}, {"codes": pack(codes, 8)}
 
 
+def largest_field(elements, rest):
+    return max(p >> 10 & 31 for p in (*elements, *rest))
+
+
 def near(generator, top):
     """A pattern whose exponent field is `top` or a little less, often at a tie or at the clamp."""
     fraction = generator.choice((0, 1, 0x200, 0x3FF, 0x3F8, generator.getrandbits(10)))
@@ -30,19 +36,22 @@ def near(generator, top):
 
 
 @BENCH.test()
+@resets(within=30)
 async def random_blocks(dut):
     """Any exponents, and ones close to each other; the block's largest is now here, now elsewhere."""
     await start(dut)
     generator, count = rng("elements"), params()["count"]
-    operations = []
+    operations, fields = [], Counter()
     for _ in range(3000):
         elements, rest = [finite(generator) for _ in range(count)], []
         if generator.random() < 0.7:
-            top = generator.randrange(31)
+            top = generator.choice((generator.randrange(31), generator.randrange(TOP_MIN - 1, TOP_MIN + 3)))
             elements = [near(generator, top) for _ in range(count)]
         if generator.random() < 0.5:
-            rest = [finite(generator)]
+            rest = [generator.choice((finite(generator), near(generator, TOP_MIN - 1)))]
+        fields[largest_field(elements, rest)] += 1
         operations.append(operation(elements, rest))
+    assert all(fields[field] > 20 for field in range(31)), "blocks of every exponent, around the smallest one that is shared too"
     await lane.pipeline(dut, MXINT8_LATENCY, operations, rng("gaps"))
 
 

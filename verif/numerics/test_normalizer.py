@@ -7,6 +7,7 @@ import numpy as np
 from hayate.rtl.contract.constants import ACC_WIDTH
 from hayate.rtl.numerics.normalizer import NORM_LATENCY, Normalizer
 from hayate.verif.bench import Bench, rng
+from hayate.verif.bench.reset import resets
 from hayate.verif.golden.numerics.exact import exact_dot
 from hayate.verif.golden.numerics.fp16 import from_bits
 from hayate.verif.numerics.operands import finite, product, unsigned
@@ -69,6 +70,7 @@ async def ties_at_every_position(dut):
 
 
 @BENCH.test()
+@resets(within=30)
 async def random_with_gaps(dut):
     random = rng()
     cases = []

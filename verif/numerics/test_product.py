@@ -4,6 +4,7 @@ import numpy as np
 
 from hayate.rtl.numerics.product import HIGH_BITS, LOW_BITS, PRODUCT_LATENCY, WIDE_HIGH_BITS, Product
 from hayate.verif.bench import Bench, params, rng
+from hayate.verif.bench.reset import resets
 from hayate.verif.golden.numerics.fp16 import from_bits
 from hayate.verif.numerics.operands import CORNERS, decoded, finite, product, signed
 from hayate.verif.numerics.testfloat import vectors
@@ -73,6 +74,7 @@ async def corners(dut):
 
 
 @BENCH.test()
+@resets(within=30)
 async def random_with_gaps(dut):
     random = rng()
     await check(dut, [case(finite(random), finite(random), random.choice((0, -1, -2))) for _ in range(1500)], gap=0.4)

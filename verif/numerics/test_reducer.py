@@ -5,6 +5,7 @@ import numpy as np
 from hayate.rtl.contract.constants import ACC_WIDTH, K_MAX
 from hayate.rtl.numerics.reducer import REDUCER_LATENCY, Reducer
 from hayate.verif.bench import Bench, rng
+from hayate.verif.bench.reset import resets
 from hayate.verif.golden.numerics.exact import exact_sum, exact_sumsq
 from hayate.verif.golden.numerics.fp16 import from_bits
 from hayate.verif.numerics.operands import finite, product, signed, unsigned
@@ -57,6 +58,7 @@ async def begin(dut) -> Driver:
 
 
 @BENCH.test()
+@resets(within=60)
 async def values_squares_and_partial_sums(dut):
     driver, random = await begin(dut), rng()
     for _ in range(1500):

@@ -7,6 +7,7 @@ import numpy as np
 from hayate.rtl.numerics.to_fp16 import TO_FP16_LATENCY, ToFp16
 from hayate.verif.bench import Bench, rng
 from hayate.verif.bench.drivers import start
+from hayate.verif.bench.reset import resets
 from hayate.verif.golden.numerics import fp32
 from hayate.verif.numerics import fp32_lane as lane
 
@@ -27,6 +28,7 @@ def near_fp16(generator, s):
 
 
 @BENCH.test()
+@resets(within=30)
 async def random_values(dut):
     await start(dut)
     generator = rng("operands")

@@ -1,9 +1,12 @@
 """Activation buffer against arrays and golden MXINT8: latency, collisions as simulated, holding, words that do not exist, and parity."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 
 from hayate.verif.bench import Bench, params, rng
+from hayate.verif.bench.reset import resets
 from hayate.verif.golden.numerics.fp16 import from_bits
 from hayate.verif.golden.numerics.mxint8 import quantize
 from hayate.verif.numerics.operands import finite, pack
@@ -27,11 +30,18 @@ def word(random):
     return pack([random.getrandbits(1) << 15 | max(top - random.randrange(8), 0) << 10 | random.getrandbits(10) for _ in range(4)])
 
 
+def small_word(random, top):
+    """A word whose largest exponent field is `top`."""
+    fields = [top, *(random.randrange(top + 1) for _ in range(3))]
+    random.shuffle(fields)
+    return pack([random.getrandbits(1) << 15 | field << 10 | random.getrandbits(10) for field in fields])
+
+
 class Model:
-    """What the outputs must show."""
+    """What the outputs must show. `tops`: how often a block's largest exponent field was which."""
 
     def __init__(self, lanes, depth):
-        self.memory = [[0] * depth for _ in range(lanes)]
+        self.memory, self.tops = [[0] * depth for _ in range(lanes)], Counter()
 
     def answer(self, addr, wide, left):
         """(data, codes, exponents) of a read; codes and exponents are None where it is not wide."""
@@ -41,6 +51,7 @@ class Model:
         if not wide:
             return words, None, None
         elements = [[w >> 16 * i & 0xFFFF for w in lane[block : block + left] + [0] * (8 - left) for i in range(4)] for lane in self.memory]
+        self.tops.update(max(p >> 10 & 31 for p in lane) for lane in elements)
         q, e = quantize(from_bits(np.array(elements)))
         codes = [int(c) & 0xFF for row in q for c in row[4 * half : 4 * half + 16]]
         return words, pack(codes, 8), pack([int(x) + 10 for x in e[:, 0]], 5)
@@ -88,6 +99,7 @@ async def reads_what_was_written(dut):
 
 
 @BENCH.test()
+@resets(within=250)
 async def a_block_is_right_the_cycle_after_its_last_write(dut):
     """Blocks written word by word, in any order, and read wide in the next cycle: first half, then second half or the reverse."""
     from hayate.rtl.tile.activation import ACT_LATENCY
@@ -110,14 +122,20 @@ async def a_block_is_right_the_cycle_after_its_last_write(dut):
         if write is not None:
             model.memory[write[0]][write[1]] = write[2]
 
+    for at in range(depth):
+        for lane in range(lanes):
+            await cycle(write=(lane, at, 0))
     for _ in range(60):
         block, left = 8 * random.randrange(depth // 8), random.randrange(1, 9)
+        lane, top = random.randrange(lanes), random.choice((None, *range(2, 9)))  # around the smallest exponent that a block has
         for i in random.sample(range(left), left):
-            await cycle(write=(random.randrange(lanes), block + i, word(random)))
+            some = (random.randrange(lanes), word(random)) if top is None else (lane, small_word(random, top))
+            await cycle(write=(some[0], block + i, some[1]))
         for half in random.choice(((0, 4), (4, 0))):
             await cycle(read=(block + half, 1, left))
     for _ in range(ACT_LATENCY):
         await cycle()
+    assert all(model.tops[field] >= 5 for field in range(2, 9)), model.tops
 
 
 @BENCH.test(only=lambda p: p["lanes"] == 2)
