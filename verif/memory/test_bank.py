@@ -12,6 +12,7 @@ from amaranth.lib.wiring import In, Out
 from hayate.rtl.contract.secded import codeword_bits
 from hayate.rtl.memory.bank import BANK_LATENCY, Bank, macro_text
 from hayate.verif.bench import Bench, params, rng
+from hayate.verif.bench.reset import resets
 from hayate.verif.golden.memory.secded import bank_file, decode, encode, from_bits, to_bits
 
 TILES, BANKS, DEPTH = (0, 12), 3, 37
@@ -72,13 +73,16 @@ class Model:
 
 
 @BANK.test()
+@resets(within=100)
 async def answers_like_a_list_of_codewords(dut):
-    from hayate.verif.bench.drivers import clock, start
+    from hayate.verif.bench.drivers import clock, start, strobe
 
     await start(dut)
     depth, width = params()["depth"], params()["width"]
     n = codeword_bits(width)
     generator, model = rng(), Model(depth, width)
+    for addr in range(depth):
+        await strobe(dut, "en", we=1, addr=addr, wdata=0, inject=0)
     seen = {(0, 0): 0, (1, 0): 0, (0, 1): 0}
     last = None
     for cycle in range(4000):

@@ -3,6 +3,7 @@
 from hayate.rtl.memory.parity import ParityMemory, slices
 from hayate.verif.bench import Bench, params, rng
 from hayate.verif.bench.drivers import clock, start
+from hayate.verif.bench.reset import resets
 
 BENCH = Bench(lambda width, depth=32: ParityMemory(width, depth, inject=True), params=[{"width": 128}, {"width": 40}])
 
@@ -23,10 +24,10 @@ async def read(dut, addr):
 
 
 @BENCH.test()
+@resets(within=30)
 async def words_come_back_without_error(dut):
     await start(dut)
     r, width = rng("words"), params()["width"]
-    assert await read(dut, 5) == (0, 0), "the initial zeros have valid parity"
     words = {addr: r.getrandbits(width) for addr in range(32)}
     for addr, word in words.items():
         await write(dut, addr, word)
@@ -40,6 +41,7 @@ async def words_come_back_without_error(dut):
 async def every_single_flip_is_noticed(dut):
     await start(dut)
     r, width = rng("flips"), params()["width"]
+    assert await read(dut, 5) == (0, 0), "the initial zeros have valid parity"
     for bit in range(width + slices(width)):
         await write(dut, 3, r.getrandbits(width), 1 << bit)
         assert (await read(dut, 3))[1] == 1, f"flip of bit {bit} was missed"

@@ -9,6 +9,7 @@ from hayate.rtl.contract.flits import FLIT_BITS, FLIT_FIELDS, pack_flit, unpack_
 from hayate.rtl.ring.flit import FLIT_STREAM, Flit
 from hayate.rtl.ring.stop import HOP_LATENCY, RingStop
 from hayate.verif.bench import Bench, params, rng
+from hayate.verif.bench.reset import resets
 from hayate.verif.golden.ring.checker import RingChecker, RingError
 
 ME = 9  # number of the stop that is tested alone
@@ -66,7 +67,8 @@ async def drive(dut, **values):
     await settle()
 
 
-@STOP.test()
+@STOP.test(limit=60_000)
+@resets(within=200)
 async def forwards_copies_and_removes_under_random_pauses(dut):
     from hayate.verif.bench.drivers import Sink, Source, clock, start
 
@@ -172,7 +174,8 @@ async def transit_goes_first_and_a_returning_flit_makes_room(dut):
     assert [(f["src"], f["data"]) for f in out] == [(ME if c % 7 == 3 else 1, c) for c in range(199)]
 
 
-@RING.test()
+@RING.test(limit=60_000)
+@resets(within=200)
 async def delivers_everything_everywhere_in_order(dut):
     from hayate.verif.bench.drivers import Sink, Source, clock, start
 

@@ -3,6 +3,7 @@
 from hayate.rtl.tile.divider import Divider
 from hayate.verif.bench import Bench, params, rng
 from hayate.verif.bench.drivers import clock, start
+from hayate.verif.bench.reset import resets
 
 BENCH = Bench(lambda width=16, den=8: Divider(width, den), params=[{"width": 16, "den": 8}, {"width": 4, "den": 4}])
 
@@ -22,6 +23,7 @@ async def divide(dut, numerator, denominator):
 
 
 @BENCH.test()
+@resets(within=60)
 async def quotients(dut):
     width, den = params()["width"], params()["den"]
     await start(dut)

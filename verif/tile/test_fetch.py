@@ -2,12 +2,14 @@
 
 from hayate.rtl.contract.isa import Counter, FetchIndex, Op
 from hayate.verif.bench import Bench, params, rng
+from hayate.verif.bench.reset import resets
 from hayate.verif.tile.matrix_driver import BANK_DEPTH, SIZES, Driver, engine, entry_bits, macro, positions
 from hayate.verif.tile.matrix_golden import Pass, Position
 
 BENCH = Bench(engine, params=SIZES, sources=macro)
 
 @BENCH.test()
+@resets(within=1500)
 async def fetches_what_it_owns(dut):
     """Rows in and out of this tile's range, for tokens and both parts of a position, against a ring that is mostly full."""
     random = rng()

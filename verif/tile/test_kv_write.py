@@ -3,6 +3,7 @@
 from hayate.rtl.contract.isa import Counter, Op
 from hayate.rtl.contract.layout import ceil_div
 from hayate.verif.bench import Bench, params, rng
+from hayate.verif.bench.reset import resets
 from hayate.verif.tile.matrix_driver import ACT_DEPTH, BANK_DEPTH, SIZES, SLOTS, Driver, engine, macro, positions, words
 from hayate.verif.tile.matrix_golden import Pass, Position
 
@@ -15,6 +16,7 @@ def one_hot(driver, at, n):
 
 
 @BENCH.test()
+@resets(within=1500)
 async def keys_land_in_their_slots(dut):
     """K of each position into its slot's row, in groups of one to three tiles, read back by products with ones."""
     random = rng()

@@ -5,11 +5,13 @@ import pytest
 from hayate.rtl.tile.landing import NO_ROWS_MOST, LandingBuffer
 from hayate.verif.bench import Bench, params, rng
 from hayate.verif.bench.drivers import clock, start
+from hayate.verif.bench.reset import resets
 
 BENCH = Bench(LandingBuffer, params=[{"lanes": 1, "depth": 32}, {"lanes": 2, "depth": 8}])
 
 
 @BENCH.test()
+@resets(within=60)
 async def random_rows(dut):
     r, notices, (lanes, depth) = rng(), rng("notices"), params().values()
     await start(dut)

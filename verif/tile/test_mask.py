@@ -8,6 +8,7 @@ from hayate.rtl.tile.mask import QUAD_BITS, LaneMap, SlotMask
 from hayate.rtl.tile.queues import GroupState, LaneState, PassState, TileState
 from hayate.verif.bench import Bench, params, rng
 from hayate.verif.bench.drivers import clock, settle, start
+from hayate.verif.bench.reset import resets
 from hayate.verif.tile.vector_driver import packed
 
 SLOTS = 48
@@ -71,6 +72,7 @@ def random_path(r, nodes):
 
 
 @TABLE.test()
+@resets(within=300)
 async def trees(dut):
     """Generations of passes over random trees, in groups of every size, each with the table as the one before left it.
 
@@ -185,6 +187,7 @@ async def damage(dut):
 
 
 @LANES.test()
+@resets(within=30)
 async def positions_and_vectors(dut):
     r, lanes = rng(), params()["lanes"]
     await start(dut)

@@ -5,6 +5,7 @@ import pytest
 from hayate.rtl.contract.isa import Counter, Op
 from hayate.verif.bench import Bench, rng
 from hayate.verif.bench.drivers import clock
+from hayate.verif.bench.reset import resets
 from hayate.verif.tile.matrix_driver import ACT_DEPTH, SIZES, SLOTS, Driver, engine, entry_bits, macro, nested, positions, word
 from hayate.verif.tile.matrix_golden import Pass
 from hayate.verif.tile.planes import any_read, load_matrices
@@ -86,6 +87,7 @@ async def a_gemv_without_rows_has_its_turn(dut):
 
 
 @BENCH.test()
+@resets(within=2500)
 async def random_programs(dut):
     """Every kind of entry in any order; waits are satisfied while the program runs."""
     random = rng()

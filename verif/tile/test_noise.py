@@ -4,6 +4,7 @@ from hayate.rtl.numerics.gumbel import GUMBEL_LATENCY
 from hayate.rtl.tile.noise import DEPTH, NoiseRows
 from hayate.verif.bench import Bench, params, rng
 from hayate.verif.bench.drivers import clock, settle, start
+from hayate.verif.bench.reset import resets
 from hayate.verif.golden.numerics import gumbel
 
 BENCH = Bench(lambda lanes: NoiseRows(lanes, inject=True), params=[{"lanes": 1}, {"lanes": 4}, {"lanes": 8}])
@@ -26,6 +27,7 @@ def values(dut):
 
 
 @BENCH.test()
+@resets(within=150)
 async def random_runs(dut):
     r, lanes = rng("runs"), params()["lanes"]
     await start(dut)

@@ -8,6 +8,7 @@ import pytest
 from hayate.rtl.contract.constants import ACC_LSB, K_MAX
 from hayate.rtl.tile.pe import Pe
 from hayate.verif.bench import Bench, rng
+from hayate.verif.bench.reset import resets
 from hayate.verif.golden.numerics.exact import exact_dot
 from hayate.verif.golden.numerics.fp16 import from_bits
 from hayate.verif.numerics.operands import finite, product
@@ -34,6 +35,7 @@ async def back_to_back_rows(dut):
 
 
 @BENCH.test()
+@resets(within=60)
 async def random_gaps(dut):
     driver, random = await begin(dut), rng()
     for _ in range(100):

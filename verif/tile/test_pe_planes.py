@@ -4,6 +4,7 @@ from hayate.rtl.contract.constants import K_MAX
 from hayate.rtl.contract.precision import MX_MAX, SCALE_MAX, WORD_NIBBLES
 from hayate.rtl.tile.pe import Pe
 from hayate.verif.bench import Bench, rng
+from hayate.verif.bench.reset import resets
 from hayate.verif.numerics.operands import finite, value
 from hayate.verif.tile.pe_driver import BUILDS, begin, fp16, nibbles, scales
 
@@ -79,6 +80,7 @@ async def formats_alternate_row_by_row(dut):
 
 
 @BENCH.test()
+@resets(within=60)
 async def formats_alternate_word_by_word(dut):
     """Words of all kinds in any order, a scale word at the end of a row too, with gaps of all lengths between them."""
     driver, random = await begin(dut), rng()

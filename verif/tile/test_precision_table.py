@@ -7,6 +7,7 @@ from hayate.rtl.ring.flit import Flit
 from hayate.rtl.tile.precision_table import PrecisionTable
 from hayate.verif.bench import Bench, params, rng
 from hayate.verif.bench.drivers import clock, start
+from hayate.verif.bench.reset import resets
 
 BENCH = Bench(lambda depth: PrecisionTable(depth, inject=True), params=[{"depth": 32}, {"depth": 1024}])
 
@@ -49,6 +50,7 @@ async def entries_come_back(dut):
 
 
 @BENCH.test()
+@resets(within=40)
 async def other_flits_pass_by(dut):
     await start(dut)
     await write(dut, 5, Format.INT4)

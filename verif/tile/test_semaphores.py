@@ -2,6 +2,7 @@
 
 from hayate.rtl.contract.isa import CHANNELS
 from hayate.verif.bench import Bench, rng
+from hayate.verif.bench.reset import resets
 
 
 def component():
@@ -14,6 +15,7 @@ BENCH = Bench(component)
 
 
 @BENCH.test()
+@resets(within=60)
 async def counts_every_post_and_take(dut):
     from hayate.verif.bench.drivers import clock, settle, start
 

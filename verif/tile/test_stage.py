@@ -6,6 +6,7 @@ import pytest
 from hayate.rtl.tile.stage import StageBuffer
 from hayate.verif.bench import Bench, params, rng
 from hayate.verif.bench.drivers import clock, start
+from hayate.verif.bench.reset import resets
 
 DEPTH = 16
 BENCH = Bench(lambda lanes=2: StageBuffer(lanes, DEPTH, inject=True), params=[{"lanes": 1}, {"lanes": 2}])
@@ -18,11 +19,15 @@ async def write(dut, lane, address, word, flip=0):
 
 
 @BENCH.test()
+@resets(within=60)
 async def random_elements(dut):
     """Reads, a choice of element after a while, writes all along."""
     r, lanes = rng(), params()["lanes"]
     await start(dut)
     words = np.zeros((lanes, DEPTH), np.uint64)
+    for at in range(DEPTH):
+        for lane in range(lanes):
+            await write(dut, lane, at, 0)
     wanted = None
     for _ in range(400):
         lane, at, word = r.randrange(8), r.randrange(DEPTH), r.getrandbits(64)

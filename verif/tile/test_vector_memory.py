@@ -4,18 +4,22 @@ import pytest
 
 from hayate.rtl.tile.vector_memory import VectorMemory
 from hayate.verif.bench import Bench, params, rng
-from hayate.verif.bench.drivers import clock, start
+from hayate.verif.bench.drivers import clock, start, strobe
+from hayate.verif.bench.reset import resets
 
 DEPTH = 32
 BENCH = Bench(lambda lanes=2: VectorMemory(lanes, DEPTH, inject=True), params=[{"lanes": 1}, {"lanes": 2}])
 
 
 @BENCH.test()
+@resets(within=60)
 async def random_traffic(dut):
     """Every read gives what was written before its cycle; data hold while nothing is read."""
     r, lanes = rng(), params()["lanes"]
     await start(dut)
     words = [[0] * DEPTH for _ in range(lanes)]
+    for at in range(DEPTH):
+        await strobe(dut, "write", write_addr=at, **{f"write_data__{k}": 0 for k in range(lanes)})
     shown = {port: None for port in "ab"}
     for _ in range(600):
         reads = {port: (r.random() < 0.6, r.randrange(DEPTH)) for port in "ab"}
