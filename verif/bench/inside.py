@@ -1,16 +1,12 @@
 """The cocotb module of every bench: finds the one test that this simulation is for and registers it."""
 
-import importlib
-import sys
-from pathlib import Path
-
 import cocotb
 
 from hayate.verif.bench import bench, drivers
+from hayate.verif.bench.serve import bench_module
 
 _job = bench.job()
-sys.path.insert(0, str(Path(_job.file).parent))
-_function = getattr(importlib.import_module(Path(_job.file).stem), _job.test)
+_function = getattr(bench_module(_job.file), _job.test)
 _options = _function.__bench__
 bench._params.update(_options.bench.params[_job.index])
 

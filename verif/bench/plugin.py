@@ -1,22 +1,25 @@
-"""pytest plugin: each bench test x parameters x simulator is one item, in a simulation of its own."""
+"""pytest plugin: each bench test x parameters x simulator is one item and a simulation; those of a build share a simulator's start."""
 
 import os
 import re
 import shlex
 import shutil
 import tempfile
+from functools import cached_property, partial
 from itertools import product
 from pathlib import Path
 
 import pytest
 
 from hayate.rtl.contract.errors import HayateError
-from hayate.verif.bench import cache, runner
+from hayate.verif.bench import cache, runner, tools
 from hayate.verif.bench.bench import Bench, Job
+from hayate.verif.bench.held import Held
 from hayate.verif.bench.tools import BuildError, SimulationError, installed
 
 LOG_LINES = 60
 DEFAULT_SEED = 1
+_HELD = pytest.StashKey[Held]()
 
 
 def pytest_addoption(parser):
@@ -78,6 +81,18 @@ class BenchItem(pytest.Item):
     def root(self) -> Path:
         return self.config.rootpath / self.config.getini("bench_root")
 
+    @cached_property
+    def group(self) -> str:
+        """The same for items of one build, in other files too where these share what makes it."""
+        bench = self.options.bench
+        return f"{self._origin} {bench.params[self.index]} {bench.name} {self.sim}"
+
+    @cached_property
+    def _origin(self) -> tuple[Path, str | int]:
+        """The file that makes the component, and what in that file does."""
+        bench = self.options.bench
+        return _origin(bench.make, self.config.rootpath / "verif") or (self.path, bench.line)
+
     def _build(self) -> runner.Build:
         bench = self.options.bench
         parameters = bench.params[self.index]
@@ -103,7 +118,7 @@ class BenchItem(pytest.Item):
 
         if not self.path.is_relative_to(root / "verif"):
             return make()
-        file, nth = _origin(bench.make, root / "verif") or (self.path, bench.line)
+        file, nth = self._origin
         key = f"{file.relative_to(root)} {nth} {bench.params[self.index]} {bench.name}"
         files = cache.sources(root, file) + cache.sources(root, root / "rtl" / "verilog.py")
         return cache.text(make, key=key, files=files, root=self.root / "sim" / "text")
@@ -119,6 +134,8 @@ class BenchItem(pytest.Item):
         try:
             prepare = self.options.prepare
             plusargs = prepare(directory, **self.options.bench.params[self.index]) if prepare else ()
+            # Plusargs and waves are the whole process's: one with either serves this test alone.
+            held = self.config.stash.setdefault(_HELD, Held(runs))
             runner.run(
                 build,
                 "hayate.verif.bench.inside",
@@ -129,6 +146,7 @@ class BenchItem(pytest.Item):
                 env=job.environment(),
                 plusargs=plusargs,
                 timeout=self.options.bench.timeout,
+                execute=tools.execute if waves or plusargs else partial(held.execute, file=self.path),
             )
         finally:
             recorded = directory / build.wave_file
@@ -168,6 +186,11 @@ def _origin(make, folder: Path) -> tuple[Path, str] | None:
     if code is None or not name.isidentifier() or not Path(code.co_filename).is_relative_to(folder):
         return None
     return Path(code.co_filename), name
+
+
+def pytest_unconfigure(config):
+    if held := config.stash.get(_HELD, None):
+        held.close()
 
 
 def pytest_terminal_summary(terminalreporter):

@@ -169,6 +169,7 @@ def run(
     env: dict[str, str] | None = None,
     plusargs: Sequence[str] = (),
     timeout: float | None = None,
+    execute=tools.execute,
 ) -> Path:
     """Run the cocotb tests of Python module `module` on `build`; returns cocotb's result file when all passed.
 
@@ -180,6 +181,7 @@ def run(
     env: more environment variables for the simulation.
     plusargs: arguments for the simulator, such as "+hayate_banks=FOLDER".
     timeout: seconds of wall clock.
+    execute: what runs the simulator, `tools.execute` or one that does as it does.
 
     Raises
     ------
@@ -197,7 +199,7 @@ def run(
     command, environment = simulators.test_command(build, module, directory, results, seed, waves, plusargs)
     environment |= {"HAYATE_PORTS": json.dumps([asdict(p) for p in build.ports])} | (env or {})
     try:
-        status = tools.execute(command, cwd=directory, env=environment, log=log, timeout=timeout)
+        status = execute(command, cwd=directory, env=environment, log=log, timeout=timeout)
     except subprocess.TimeoutExpired:
         raise SimulationError(f"no end after {timeout:g} s", _read(log)) from None
     if status == folders.LIMIT:

@@ -130,7 +130,7 @@ def _die_with_parent():
 
 
 @contextmanager
-def _signals_as_exit():
+def signals_as_exit():
     """Within: SIGTERM and SIGHUP raise SystemExit, so that clean-up runs, unless somebody else sees to them. Only the
     main thread may set handlers.
     """
@@ -157,30 +157,36 @@ def execute(command, *, cwd: Path, env: dict[str, str], log: Path | None = None,
     timeout: seconds; subprocess.TimeoutExpired afterwards.
     """
     output = None if log is None else log.open("ab")
-    preexec = _die_with_parent if sys.platform == "linux" else None
     try:
-        with _signals_as_exit():
-            process = subprocess.Popen(
-                [str(c) for c in command],
-                cwd=cwd,
-                env=env,
-                stdout=output,
-                stderr=None if output is None else subprocess.STDOUT,
-                stdin=subprocess.DEVNULL,
-                start_new_session=True,
-                preexec_fn=preexec,
-            )
+        with signals_as_exit():
+            process = start(command, cwd=cwd, env=env, output=output)
             try:
                 return process.wait(timeout)
             finally:
-                if process.poll() is None:
-                    _end_group(process)
+                end_group(process)
     finally:
         if output is not None:
             output.close()
 
 
-def _end_group(process: subprocess.Popen):
+def start(command, *, cwd: Path, env: dict[str, str], output=None, stdin=subprocess.DEVNULL) -> subprocess.Popen:
+    """Start `command` in a process group of its own. `output` is a file for standard output and error; None leaves them where ours go."""
+    return subprocess.Popen(
+        [str(c) for c in command],
+        cwd=cwd,
+        env=env,
+        stdout=output,
+        stderr=None if output is None else subprocess.STDOUT,
+        stdin=stdin,
+        start_new_session=True,
+        preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+    )
+
+
+def end_group(process: subprocess.Popen):
+    """End a process that `start` began and its group, unless it has ended."""
+    if process.poll() is not None:
+        return
     for number, patience in ((signal.SIGTERM, 3), (signal.SIGKILL, 10)):
         try:
             os.killpg(process.pid, number)
