@@ -1,13 +1,14 @@
 # Everything goes through .venv, which `make` sets up from requirements.lock on the first call.
 #   make demo      a language model speaks on the simulated chip
-#   make test      the tests; `make nightly` runs the ones that take long
+#   make test      the tests; `make nightly` runs the ones that take long, `make nightly SLICE=2/4` the second quarter of them
 #   make synth     one tile through synthesis, placement and routing for an ECP5
 #   make doctor    what this machine has and what it lacks
 #   make lint | clean | distclean | lock
 PYTHON ?= python3
 BIN := .venv/bin
 WORKERS ?= 2
-PYTEST := $(BIN)/pytest -n $(WORKERS) --dist worksteal
+# What each test took is added to this file; `python scripts/durations.py` makes it what workers and slices are balanced by.
+PYTEST := $(BIN)/pytest -n $(WORKERS) --record build/durations.json
 
 # What a user's shell has for other programs of Python must not find its way in here.
 unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP
@@ -46,9 +47,10 @@ demo: requirements .venv/ready
 test: requirements .venv/ready
 	@$(PYTEST) -m "not nightly and not torch"
 
+# With SLICE=K/N the K-th of N parts, which take about equally long; synthesis belongs to the first.
 nightly: requirements .venv/fpga-ready
-	@$(PYTEST) -m nightly
-	@$(BIN)/python -m hayate.fpga.synth --check
+	@$(PYTEST) -m nightly $(if $(SLICE),--slice $(SLICE))
+	@$(if $(filter-out 1/%,$(SLICE)),true,$(BIN)/python -m hayate.fpga.synth --check)
 
 synth: requirements .venv/fpga-ready
 	@$(BIN)/python -m hayate.fpga.synth

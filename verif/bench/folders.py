@@ -2,6 +2,7 @@
 that names them.
 """
 
+import fcntl
 import os
 import re
 import signal
@@ -116,3 +117,12 @@ def scratch():
             if not isinstance(e, HayateError) and (error := _full(name)):
                 raise refuse(error) from None
             raise
+
+
+@contextmanager
+def lock(path: Path):
+    """Within: no other process is, with the same `path`."""
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+    # The file stays: removing it would let a third process lock another file of the same name.

@@ -4,7 +4,6 @@
 the same content costs nothing, and two processes that want the same build share one.
 """
 
-import fcntl
 import hashlib
 import json
 import os
@@ -12,7 +11,6 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -23,7 +21,7 @@ from hayate.verif.bench.tools import BuildError, SimulationError
 
 TIMESCALE = ("1ns", "1ps")
 SIMS = ("verilator", "icarus")
-_RECIPE = 2  # part of the hash: raise it when the way a build is made changes
+_RECIPE = 3  # part of the hash: raise it when the way a build is made changes
 
 
 @dataclass(frozen=True)
@@ -100,7 +98,7 @@ def build(
 def _make(build: Build, text: str, extra: list[str], tool, recipe: dict, optimize: str, threads: int, jobs: int):
     """Build into a folder of another name and move it into place; one process at a time."""
     directory, digest = build.directory, build.directory.name
-    with _lock(directory.with_suffix(".lock")):
+    with folders.lock(directory.with_suffix(".lock")):
         if _ready(directory):
             return
         shutil.rmtree(directory, ignore_errors=True)
@@ -128,14 +126,6 @@ def _cocotb_version() -> str:
 
 def _ready(directory: Path) -> bool:
     return (directory / "build.json").is_file()
-
-
-@contextmanager
-def _lock(path: Path):
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-    # The file stays: removing it would let a third process lock another file of the same name.
 
 
 def _compile(build: Build, scratch: Path, files: list[Path], tool, optimize: str, threads: int, jobs: int):

@@ -109,8 +109,8 @@ def pytest_collection_modifyitems(config, items):
     durations = Durations.read(config.rootpath / BASELINE)
     if text := config.getoption("--slice"):
         kept = _slice(items, *parse_slice(text), durations)
-        config.hook.pytest_deselected(items=[item for item in items if item not in kept])
-        items[:] = [item for item in items if item in kept]
+        config.hook.pytest_deselected(items=[item for item in items if item.nodeid not in kept])
+        items[:] = [item for item in items if item.nodeid in kept]
     if "PYTEST_XDIST_WORKER" in os.environ:
         place = {nodeid: n for n, nodeid in enumerate(chain(*scopes([item.nodeid for item in items], durations).values()))}
         items.sort(key=lambda item: place[item.nodeid])
@@ -120,14 +120,14 @@ def pytest_collection_modifyitems(config, items):
     items.sort(key=lambda item: first[getattr(item, "group", item.nodeid)])
 
 
-def _slice(items, number: int, count: int, durations: Durations) -> set:
-    """The items of slice `number` from 1 to `count`. Items of one build and of one scope stay together."""
+def _slice(items, number: int, count: int, durations: Durations) -> set[str]:
+    """The tests of slice `number` from 1 to `count`. Items of one build and of one scope stay together."""
     names = {nodeid: name for name, inside in scopes([item.nodeid for item in items], durations).items() for nodeid in inside}
-    units: dict[str, list] = {}
+    units: dict[str, list[str]] = {}
     for item in items:
-        units.setdefault(getattr(item, "group", names[item.nodeid]), []).append(item)
-    seconds = {name: sum(durations.of(item.nodeid) for item in inside) for name, inside in units.items()}
-    return {item for name in sliced(seconds, count, SYNTH)[number - 1] for item in units[name]}
+        units.setdefault(getattr(item, "group", names[item.nodeid]), []).append(item.nodeid)
+    seconds = {name: sum(map(durations.of, inside)) for name, inside in units.items()}
+    return {nodeid for name in sliced(seconds, count, SYNTH)[number - 1] for nodeid in units[name]}
 
 
 def pytest_xdist_make_scheduler(config, log):

@@ -3,17 +3,15 @@
 cocotb is pinned: the methods that start with an underscore are those of that version.
 """
 
-import hashlib
 import os
 import re
-import shutil
 import sys
 from pathlib import Path
 
 import find_libpython
 
 from hayate.rtl.contract.errors import HayateError
-from hayate.verif.bench import environment, needs, tools
+from hayate.verif.bench import compiled, environment, needs, tools
 
 with environment.without_cocotb():  # importing it is enough for it to read its own
     import cocotb_tools.config
@@ -28,15 +26,6 @@ _ICARUS_ASSERTION = re.compile(r"^ERROR: \S+:\d+:", re.MULTILINE)
 # Two thirds of the time that a simulation takes to start would go into pytest's plugins, none of which it uses, into preparing numpy and
 # Amaranth for pytest's assertions, which only benches and their helpers make, and into threads for matrices far larger than a bench's.
 _LIGHT = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "COCOTB_REWRITE_ASSERTION_FILES": "test_*.py verif/*.py", "OPENBLAS_NUM_THREADS": "1"}
-
-
-# What a small design's two C++ files mostly consist of.
-_HEADERS = "".join(f'#include "{name}"\n' for name in ("memory", "string", "verilated.h", "verilated_dpi.h", "verilated_vpi.h"))
-_HEADERS_RULES = """
-verilator.o Vtop__ALL.o: CPPFLAGS += -include $(HEADERS)
-%.h.gch: %.h
-\t$(CXX) $(OPT_FAST) $(CXXFLAGS) $(CPPFLAGS) -x c++-header $< -o $@
-"""
 
 
 class CommandFailed(RuntimeError):
@@ -111,10 +100,7 @@ class PlainIcarus(_Build, Icarus):
 
 
 class FastVerilator(_Build, Verilator):
-    """Verilator without `--public-flat-rw`: only the top-level ports stay visible, which is several times as fast.
-
-    The run-time library and its headers, the same for every design, are compiled once per tool and flags and kept beside the builds.
-    """
+    """Verilator without `--public-flat-rw`: only the top-level ports stay visible, which is several times as fast."""
 
     def __init__(self, tool, ports, optimize: str, threads: int, jobs: int, waves: str, output: Path):
         super().__init__()
@@ -144,59 +130,20 @@ class FastVerilator(_Build, Verilator):
         if self.trace == "fst":
             generate[generate.index("--trace")] = "--trace-fst"
         make[make.index("-j") + 1] = str(self.jobs)
-        make += [*self.tool.make, f"OPT_FAST={self.optimize}", "OPT_SLOW=-O0", "OPT_GLOBAL=-O2"]
+        make += [*self.tool.make, f"OPT_FAST={self.optimize}", "OPT_SLOW=-O0"]
+        if self.jobs == 1 and self.optimize == "-O0":
+            make.append("VM_PARALLEL_BUILDS=0")  # all of it in one file, as nothing of it is to be optimized less than the rest
         return [generate, make]
-
-    def _runtime(self, cwd: Path) -> Path:
-        """The folder of the compiled run-time library for these tools and flags."""
-        return self._folder(cwd, "runtime")
-
-    def _folder(self, cwd: Path, kind: str, *more: str) -> Path:
-        flags = [self.tool.version, *self.tool.make, self.trace, str(self.threads > 1), self._compiler(), *more]
-        return cwd.parent / f"{kind}-{hashlib.sha256(repr(flags).encode()).hexdigest()[:12]}"
-
-    @staticmethod
-    def _compiler() -> str:
-        path = shutil.which("g++") or ""
-        return f"{os.path.realpath(path)} {os.stat(path).st_mtime_ns}" if path else ""
 
     def before(self, command, cwd: Path):
         if command[0] == "make":
-            for file in self._runtime(cwd).glob("*.o"):
-                shutil.copyfile(file, cwd / file.name)  # newer than its source, so make leaves it alone
-            self._precompile(command, cwd)
-
-    def _precompile(self, command, cwd: Path):
-        """Have make use the precompiled headers, compiled now if they are not there. A compiler that cannot use them reads them."""
-        kept, staging = self._folder(cwd, "headers", self.optimize, _HEADERS), cwd / "headers"
-        (cwd / "headers.mk").write_text(_HEADERS_RULES)
-        command += ["-f", "headers.mk"]
-        if not kept.is_dir():
-            staging.mkdir()
-            (staging / "verilated_all.h").write_text(_HEADERS)
-            tools.execute([*command, "headers/verilated_all.h.gch"], cwd=cwd, env=self.env, log=self.output)
-            _keep(staging, kept)
-        command.append(f"HEADERS={kept / 'verilated_all.h'}")
+            compiled.prepare(self, command, cwd)
 
     def clean_up(self, directory: Path):
-        """Keep the program, the Verilog and the log; give the run-time library to the next build."""
-        runtime = self._runtime(directory)
-        if not runtime.is_dir():
-            staging = directory / "runtime"
-            staging.mkdir()
-            for file in directory.glob("verilated*.o"):
-                shutil.copyfile(file, staging / file.name)
-            _keep(staging, runtime)
+        """Keep the program, the Verilog and the log."""
         for file in directory.iterdir():
-            if file.name.startswith(("V", "verilat", "headers")) and file.is_file():
+            if file.name.startswith(("V", "verilat", "shared")) and file.is_file():
                 file.unlink()
-
-
-def _keep(staging: Path, kept: Path):
-    try:
-        os.rename(staging, kept)
-    except OSError:  # another process was faster
-        shutil.rmtree(staging, ignore_errors=True)
 
 
 def test_command(build, module: str, directory: Path, results: Path, seed, waves, plusargs=()):
