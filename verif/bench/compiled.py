@@ -40,7 +40,11 @@ _FUNCTIONS = "".join(
 # For the design's C++ files.
 _BRIDGE = f"""#include "Vtop.h"
 #include "loop/Vtop.h"
-__attribute__((used)) inline HayateTop::HayateTop(const char* name) : m_top{{new Vtop{{name}}}} {{}}
+inline Vtop* hayate_top(const char* name) {{
+    if (THREADS == 1) Verilated::threadContextp()->threads(1);  // else there is a second one, which does nothing and outlives no fork
+    return new Vtop{{name}};
+}}
+__attribute__((used)) inline HayateTop::HayateTop(const char* name) : m_top{{hayate_top(name)}} {{}}
 __attribute__((used)) inline HayateTop::~HayateTop() {{ delete static_cast<Vtop*>(m_top); }}
 {_FUNCTIONS}"""
 
@@ -76,7 +80,7 @@ def prepare(build, command: list[str], cwd: Path):
             staging = cwd / "shared"
             (staging / "loop").mkdir(parents=True)
             (staging / "loop" / "Vtop.h").write_text(_LOOP)
-            (staging / "bridge.h").write_text(_BRIDGE)
+            (staging / "bridge.h").write_text(_BRIDGE.replace("THREADS", str(build.threads)))
             loop = [] if build.trace else ["OBJECT=verilator.o", f"LOOP=-DVtop=HayateTop -iquote {staging / 'loop'}"]
             # Whoever else builds now waits for this.
             once = [*command, *loop, f"OPT_FAST={_ONCE}", f"OPT_GLOBAL={_ONCE}", "-j", "2", "once"]
@@ -114,5 +118,5 @@ def _headers(build, command: list[str], cwd: Path, optimize: str) -> Path:
 def _folder(build, cwd: Path, kind: str, *more: str) -> Path:
     path = shutil.which("g++") or ""
     compiler = f"{os.path.realpath(path)} {os.stat(path).st_mtime_ns}" if path else ""
-    flags = [build.tool.version, *build.tool.make, build.trace, str(build.threads > 1), compiler, _RULES, _BRIDGE, *more]
+    flags = [build.tool.version, *build.tool.make, build.trace, str(build.threads), compiler, _RULES, _BRIDGE, *more]
     return cwd.parent / f"{kind}-{hashlib.sha256(repr(flags).encode()).hexdigest()[:12]}"

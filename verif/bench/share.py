@@ -19,7 +19,8 @@ import pytest
 from hayate.rtl.contract.files import whole
 
 BASELINE = Path("verif", "durations.json")
-UNKNOWN = 0.5  # seconds of a test of which nothing is known, and the least that is worth recording
+UNKNOWN = 0.5  # seconds of a test of which nothing is known, and the least that is recorded
+MACHINE = 20  # the same of a test of whole machines, which are to begin first even then
 DIVIDED = 30  # seconds of a file without benches that workers may divide
 SYNTH = 600  # seconds of what `make nightly` does beside the tests, with the first slice
 _BENCH = re.compile(r"::\w+\[((?:.*-)?(?:verilator|icarus))\]$")
@@ -55,7 +56,8 @@ class Durations:
         return {name: median(seconds) for name, seconds in of.items()}
 
     def of(self, nodeid: str) -> float:
-        return self.recorded.get(nodeid) or self._functions.get(nodeid.partition("[")[0], UNKNOWN)
+        unknown = MACHINE if nodeid.startswith("verif/system/") else UNKNOWN
+        return self.recorded.get(nodeid) or self._functions.get(nodeid.partition("[")[0], unknown)
 
 
 def scopes(nodeids: Iterable[str], durations: Durations) -> dict[str, list[str]]:

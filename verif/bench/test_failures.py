@@ -13,11 +13,15 @@ from hayate.verif.bench.runner import SIMS
 from hayate.verif.bench.tools import installed
 
 FAILING = '''
+import os
+import signal
+import time
 from pathlib import Path
 from amaranth import Module
 from amaranth.hdl import Assert
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
+from cocotb.utils import get_sim_time
 from hayate.verif.bench import Bench
 from hayate.verif.bench.drivers import clock, start
 
@@ -34,6 +38,36 @@ class Wire(wiring.Component):
 
 
 BENCH = Bench(Wire)
+IMPATIENT = Bench(Wire, timeout=2)
+SEEN = []
+
+
+@IMPATIENT.test()
+async def sleeps(dut):
+    time.sleep(10_000)
+
+
+@BENCH.test()
+async def leaves_traces(dut):
+    await untouched(dut)
+
+
+@BENCH.test()
+async def crashes(dut):
+    await start(dut)
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+@BENCH.test()
+async def sees_no_traces(dut):
+    await untouched(dut)
+
+
+async def untouched(dut):
+    assert SEEN == [] and get_sim_time("ps") == 0 and not (dut.y.value.is_resolvable and int(dut.y.value))
+    SEEN.append(await start(dut, a=7))
+    await clock(dut, 2)
+    assert int(dut.y.value) == 7
 
 
 @BENCH.test()
@@ -65,10 +99,9 @@ async def good(dut):
 
 @pytest.fixture(scope="module", params=installed(SIMS))
 def failing(request, tmp_path_factory):
-    """The simulator, and the output of pytest on a file whose tests fail, each in its own way."""
-    folder = tmp_path_factory.mktemp("failing")
-    options = ["--sim", request.param, "--seed", "7", "--waves"]
-    return request.param, pytest_on(folder, request.config, *options).stdout
+    """The simulator, and the output of pytest on a file whose tests fail, each in its own way, in forks of one simulator."""
+    options = ["--sim", request.param, "--seed", "7"]
+    return request.param, pytest_on(tmp_path_factory.mktemp("failing"), request.config, *options).stdout
 
 
 def pytest_on(folder: Path, config, *options: str):
@@ -82,8 +115,11 @@ def command(folder: Path, config, *options: str) -> list[str]:
 
 
 def test_failures_fail(failing):
-    _, output = failing
-    assert "3 failed, 1 passed" in output
+    """And nothing else does: neither a crash nor the end of patience nor what a test leaves behind costs another test anything."""
+    sim, output = failing
+    assert "5 failed, 3 passed" in output
+    assert f"FAILED test_wire.py::sleeps[{sim}]" in output and "no end after 2 s" in output
+    assert f"FAILED test_wire.py::crashes[{sim}]" in output and "ended with status -11 before its tests did" in output
 
 
 def test_a_failure_shows_the_traceback_and_how_to_replay(failing):
@@ -103,8 +139,10 @@ def test_the_limit_of_cycles_fails_the_item(failing):
     assert f"FAILED test_wire.py::never_ends[{sim}]" in output
 
 
-def test_waves_are_recorded(failing):
-    _, output = failing
+@pytest.mark.parametrize("sim", installed(SIMS))
+def test_waves_are_recorded(sim, tmp_path, request):
+    options = ["--sim", sim, "--waves", "-k", "wrong_value or breaks_the_assertion or never_ends or good"]
+    output = pytest_on(tmp_path, request.config, *options).stdout
     recorded = [Path(line.removeprefix("waves: ")) for line in output.splitlines() if line.startswith("waves: ")]
     assert len(recorded) == 4
     assert all(path.stat().st_size > 0 for path in recorded)
