@@ -4,6 +4,7 @@ import json
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -28,6 +29,8 @@ class Held:
         Where that simulator ends, which a test in a fork of it cannot make it do, `command` runs by itself, and says why.
         file: the test file.
         """
+        if sys.platform != "linux":  # Python's libraries may not be forked elsewhere
+            return tools.execute(command, cwd=cwd, env=env, log=log, timeout=timeout)
         with tools.signals_as_exit():
             try:
                 if self._command != command:
