@@ -21,12 +21,13 @@ def chosen(tmp_path, request, monkeypatch):
     async def two(dut):
         pass
 
+    sim = request.config.getoption("--sim") or "verilator"
     module = request.node.getparent(pytest.Module)
-    made = [pytest_pycollect_makeitem(module, test.__name__, bench.test(sims=["verilator"])(test)) for test in (one, two)]
+    made = [pytest_pycollect_makeitem(module, test.__name__, bench.test(sims=[sim])(test)) for test in (one, two)]
     benches = [item for items in made for item in items]
     plain = [SimpleNamespace(nodeid=f"test_plain{n % 4}.py::test_plain[{n // 4}]") for n in range(20)]
     path = benches[0].nodeid.partition("::")[0]
-    Durations({f"{path}::one[n{n}-verilator]": 700.0 if n == 1 else 1.0 for n in range(4)}).write(tmp_path / BASELINE)
+    Durations({f"{path}::one[n{n}-{sim}]": 700.0 if n == 1 else 1.0 for n in range(4)}).write(tmp_path / BASELINE)
     monkeypatch.setenv("PYTEST_XDIST_WORKER", "gw0")
 
     def modified(option):
@@ -34,7 +35,7 @@ def chosen(tmp_path, request, monkeypatch):
         hook = SimpleNamespace(pytest_deselected=lambda items: left.extend(items))
         pytest_collection_modifyitems(SimpleNamespace(rootpath=tmp_path, getoption=lambda _: option, hook=hook), items)
         assert len(items) + len(left) == 28
-        return [item.nodeid.removeprefix(path) for item in items]
+        return [item.nodeid.removeprefix(path).replace(f"-{sim}]", "]") for item in items]
 
     return modified
 
@@ -42,9 +43,9 @@ def chosen(tmp_path, request, monkeypatch):
 def test_slices_are_the_whole(chosen):
     """Each test is in one slice, for several numbers of slices, and tests of one build are in the same."""
     whole = chosen(None)
-    assert whole[:2] == ["::one[n1-verilator]", "::two[n1-verilator]"], "the longest first"
+    assert whole[:2] == ["::one[n1]", "::two[n1]"], "the longest first"
     assert [name.partition("::")[0] for name in whole[2:22]] == [f"test_plain{n}.py" for n in range(4) for _ in range(5)]
-    assert whole[22:24] == ["::one[n0-verilator]", "::two[n0-verilator]"]
+    assert whole[22:24] == ["::one[n0]", "::two[n0]"]
     for count in (1, 2, 3, 7):
         parts = [chosen(f"{k}/{count}") for k in range(1, count + 1)]
         assert sorted(name for part in parts for name in part) == sorted(whole)
