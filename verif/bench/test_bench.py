@@ -12,9 +12,10 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from cocotb.utils import get_sim_time
 
-from hayate.verif.bench import Bench, cache, params, rng, runner, seed
+from hayate.verif.bench import Bench, cache, environment, params, rng, runner, seed
 from hayate.verif.bench.convert import Port, plain_names, ports, verilog
 from hayate.verif.bench.drivers import PERIOD, Sink, Source, clock, settle, start
+from hayate.verif.bench.held import Held
 from hayate.verif.bench.plugin import _origin, _quick
 from hayate.verif.tile.matrix_driver import engine
 
@@ -234,6 +235,15 @@ def test_a_failed_build_leaves_nothing(tmp_path):
     with pytest.raises(runner.BuildError, match="could not build 'top'"):
         runner.build(broken, sim="verilator", root=tmp_path)
     assert [p.name for p in (tmp_path / "verilator").iterdir() if p.is_dir()] == []
+
+
+def test_a_simulator_that_does_not_get_to_its_tests_says_so(tmp_path):
+    """Started to serve several, it is started again for the one, whose log it then writes."""
+    held, log = Held(tmp_path / "runs"), tmp_path / "log"
+    command = ["sh", "-c", "echo no design; exit 3"]
+    assert held.execute(command, cwd=tmp_path, env=environment.clean(), log=log, timeout=60, file=Path(__file__)) == 3
+    assert log.read_text() == "no design\n"
+    assert [*(tmp_path / "runs").iterdir()] == []
 
 
 def test_a_build_outlives_the_environment_that_made_it(tmp_path, monkeypatch, pytestconfig):
