@@ -15,14 +15,21 @@ from hayate.load_words import load_words
 from hayate.rtl.contract.config import Config, load_config
 from hayate.rtl.contract.draft import Drafter
 from hayate.rtl.contract.errors import HayateError
-from hayate.rtl.contract.isa import PRECISION_BIT, Space
-from hayate.rtl.contract.load import csr_widths
+from hayate.rtl.contract.image import NGRAMS
+from hayate.rtl.contract.load import Reason
 from hayate.rtl.contract.loadfile import FIELDS_SIZE, OFFSETS, Kind, Need, parse, read_load_file
-from hayate.rtl.contract.regmap import BY_NAME, LOAD_SPACE_SHIFT, LOCKED_WHILE_BUSY
+from hayate.rtl.contract.regmap import BY_NAME, LOAD_SPACE_BITS, LOAD_SPACE_SHIFT, LOAD_TILE_SHIFT, LOCKED_WHILE_BUSY
+from hayate.verif.golden.host.gate import Gate
 from hayate.verif.models.tiny import write_tiny_model
 
 UNIT = load_config("unit")
 OF_A_TEXT = {"PROMPT_LENGTH", "TOKEN_LIMIT", "SEED_LOW", "SEED_HIGH", "WATCHDOG"}
+
+
+def split(address):
+    """(tile, space, address in it) of an address in the load window."""
+    return (address >> LOAD_TILE_SHIFT, address >> LOAD_SPACE_SHIFT & (1 << LOAD_SPACE_BITS) - 1,
+            address % (1 << LOAD_SPACE_SHIFT) >> 3)
 
 
 @pytest.fixture(scope="module")
@@ -55,23 +62,38 @@ def test_what_does_not_read_back_leaves_nothing(refused, tiny, monkeypatch):
 
 @pytest.mark.parametrize("sampling", [0, 1])
 def test_needs_are_what_the_placement_uses(both, sampling):
-    """A machine that has exactly what is needed, and no more, gets the same load; every depth counts."""
+    """A machine that has exactly what is needed, and no more, gets the same load, and takes every word of it."""
     roomy = Config(name="roomy", tiles=2, banks=2, bank_depth=8192, act_depth=512, max_slots=200, sampling=sampling)
     made = load_file(both, roomy)
     least = {n.register.lower(): n.value for n in made.needs if n.kind == Kind.AT_LEAST and n.register != "MAX_MATRICES"}
     assert len(least) == 9 and all(value < getattr(roomy, name) for name, value in least.items())
     exact = {**least, "act_depth": -(-least["act_depth"] // 8) * 8, "landing_depth": max(32, least["landing_depth"])}
     np.testing.assert_array_equal(load_file(both, replace(roomy, **exact)).records, made.records)
+    gate = Gate(replace(roomy, **exact))
+    refused = [at for at, data in made.records.tolist() if gate.word(*split(at), data)[0] != Reason.NONE]
+    assert refused == [] and gate.loaded
     wanted = next(n for n in made.needs if n.register == "FEATURES")
     bits = {name: low for name, low, *_ in BY_NAME["FEATURES"].fields}
     assert wanted == Need("FEATURES", wanted.value, 1 << bits["NESTED"] | 1 << bits["GOVERNOR"] | sampling << bits["SAMPLING"], Kind.ALL)
 
 
-@pytest.mark.parametrize("sampling", [0, 1])
-def test_only_registers_that_are_there_are_loaded(both, sampling):
-    addresses = load_file(both, replace(UNIT, bank_depth=8192, sampling=sampling)).records[:, 0]
-    registers = {at >> 3 & (1 << 25) - 1 for at in addresses.tolist() if at >> LOAD_SPACE_SHIFT & 15 == Space.CSR}
-    assert {at for at in registers if not at >> PRECISION_BIT} == csr_widths(sampling).keys()
+def test_the_landing_buffer_is_as_deep_as_attention_takes(tmp_path):
+    """Half of what is needed makes another placement, whose attention has fewer rounds under way."""
+    image = compile_model(write_tiny_model(tmp_path / "m", layers=1, heads=8, kv_heads=2, head_dim=32), planes=False)
+    roomy = Config(name="roomy", tiles=1, banks=2, bank_depth=8192, lanes=2, act_depth=2048, vmem_depth=2048, landing_depth=1024)
+    made = load_file(image, roomy, precision="fp16")
+    (need,) = (n.value for n in made.needs if n.register == "LANDING_DEPTH")
+    assert 32 < need < 1024
+    exact, half = (load_file(image, replace(roomy, landing_depth=depth), precision="fp16").records for depth in (need, need // 2))
+    np.testing.assert_array_equal(exact, made.records)
+    assert not np.array_equal(half, made.records)
+
+
+def test_the_base_table_is_asked_where_the_tables_draft(both):
+    image = replace(both, tensors={**both.tensors, NGRAMS: np.array([(3, 4, 5)], np.int32)})
+    base = 1 << next(low for name, low, *_ in BY_NAME["DRAFT"].fields if name == "BASE")
+    asked = {who: load_file(image, replace(UNIT, bank_depth=8192), speculate=who).parameters["DRAFT"] & base for who in ("ngram", "nested")}
+    assert asked == {"ngram": base, "nested": 0}
 
 
 def test_a_need_says_whether_it_holds():
