@@ -34,8 +34,8 @@ async def largest_wins_and_ties_go_low(dut):
     lanes = params()["lanes"]
     await start(dut)
     r, seconds = rng("candidates"), 0
-    for _ in range(80):
-        dut.clear.value = 1
+    for n in range(80):
+        dut.clear.value = int(n > 0)  # reset is one
         await clock(dut)
         dut.clear.value = 0
         given = {lane: [(r.choice([r.choice(VALUES), number(r)]), r.choice([r.getrandbits(20), NO_ROW])) for _ in range(r.randrange(6))]

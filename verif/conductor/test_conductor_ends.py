@@ -28,14 +28,21 @@ def some(r, n, **how):
             **how}
 
 
-async def moment(dut, r, run, n):
+async def moment(dut, r, run):
     """Any moment of a generation: at any cycle, or just behind the answers to a pass, where the states are that take a few cycles."""
-    if n % 3 == 0:
+    way = r.choice(["cycle", "any pass", "verified", "verified"])
+    if way == "cycle":
         return await clock(dut, r.randrange(1, 500))
-    passes = r.randrange(1, 8)
-    while run.model.answers < passes and int(dut.busy.value):
+
+    def answered():
+        """Passes of the kind that are answered."""
+        passes = run.model.passes[:run.model.answers]
+        return sum(way == "any pass" or not draft and nodes[-1][1] >= len(run.prompt) - 1 for nodes, _, draft, _, _ in passes)
+
+    count = r.randrange(1, 8 if way == "any pass" else 4)
+    while answered() < count and int(dut.busy.value):
         await clock(dut)
-    await clock(dut, r.randrange(1, params()["lanes"] + 10))
+    await clock(dut, r.randrange(1, params()["lanes"] + 8))
 
 
 @BENCH.test(limit=150_000)
@@ -54,7 +61,7 @@ async def an_abort_ends_with_the_pass(dut):
                 await clock(dut)
             await clock(dut, r.randrange(150))
         else:
-            await moment(dut, r, run, n)
+            await moment(dut, r, run)
         busy, passes = int(dut.busy.value), len(run.model.passes)
         await strobe(dut, "abort")
         at = get_sim_time("ns")
@@ -103,7 +110,7 @@ async def what_makes_no_progress_is_given_up(dut):
     for n in range(14):
         last, tx.stall = -1, 0.25
         run = await begin(dut, r, sinks, **some(r, n, watchdog=limit, prompt=[1, 2, 3]))
-        await moment(dut, r, run, n)
+        await moment(dut, r, run)
         run.served.cancel()
         dut.rx_valid.value, tx.stall = 0, n % 2
         if int(dut.busy.value):
@@ -155,7 +162,7 @@ async def a_reset_leaves_nothing_behind(dut):
     faults = record(dut, "fault")
     for n in range(24):
         run = await begin(dut, r, sinks, **some(r, n))
-        await moment(dut, r, run, n)
+        await moment(dut, r, run)
         run.served.cancel()
         dut.rx_valid.value = 0
         await reset(dut, r, sinks)
