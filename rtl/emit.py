@@ -80,7 +80,7 @@ def _description(config, prefix, macro, guard, package):
             for r in regmap.REGISTERS],
         "load_window": {"address_bits": regmap.AXI_ADDR_BITS, "data_bits": 64, "tile_shift": regmap.LOAD_TILE_SHIFT,
                         "space_shift": regmap.LOAD_SPACE_SHIFT, "all_tiles": regmap.LOAD_ALL_TILES,
-                        "spaces": {**{s.name: int(s) for s in Space if s != Space.COUNTER}, **{s.name: int(s) for s in regmap.LoadSpace}}},
+                        "spaces": {**{s.name: int(s) for s in Space if s < Space.COUNTER}, **{s.name: int(s) for s in regmap.LoadSpace}}},
         "counters": {c.name: int(c) for c in Counter},
     }
 
@@ -115,7 +115,7 @@ def _header(prefix):
             lines.append(f"#define {name}_{r.name}_{field}_SHIFT {low}u /* {text} */")
             lines.append(f"#define {name}_{r.name}_{field}_MASK 0x{((1 << width) - 1) << low:08X}u")
     lines += ["", "/* Load window: 64-bit little-endian beats. */"]
-    spaces = {**{s.name: int(s) for s in Space if s != Space.COUNTER}, **{s.name: int(s) for s in regmap.LoadSpace}}
+    spaces = {**{s.name: int(s) for s in Space if s < Space.COUNTER}, **{s.name: int(s) for s in regmap.LoadSpace}}
     lines += [f"#define {name}_SPACE_{n} {v}u" for n, v in spaces.items()]
     lines += [f"#define {name}_ALL_TILES {regmap.LOAD_ALL_TILES}u",
               f"#define {name}_LOAD_ADDRESS(tile, space, addr) \\",

@@ -151,7 +151,7 @@ def flit_fields():
 
 
 def load_window():
-    spaces = {**{s: comments(isa.Space)[s.name] for s in isa.Space if s != isa.Space.COUNTER},
+    spaces = {**{s: comments(isa.Space)[s.name] for s in isa.Space if s < isa.Space.COUNTER},
               **{s: comments(regmap.LoadSpace)[s.name] for s in regmap.LoadSpace}}
     fields = [(bits(regmap.LOAD_TILE_SHIFT, regmap.AXI_ADDR_BITS - regmap.LOAD_TILE_SHIFT), "tile",
                f"physical tile; {regmap.LOAD_ALL_TILES}: all of them; any for the spaces of the conductor"),

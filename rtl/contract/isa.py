@@ -258,9 +258,14 @@ class Space(IntEnum):
     VMEM = 4     # addr = vector memory address; data[31:0] = FP32, written to every lane
     DESC = 5     # addr = 2*index + half
     COUNTER = 6  # READ only: addr = Counter
+    CLEAR = 15   # from the initializer only, never the host: makes the word at addr valid in each memory that the spaces above do not
+    #              reach, and in all banks, unless addr has bit CLEAR_REST_BIT; what it becomes is the memory's own
 
 
 BANK_SHIFT = BANK_BITS
+
+#: bit of an address in LOAD space CLEAR: banks are left alone, for addresses beyond theirs.
+CLEAR_REST_BIT = 24
 
 #: bit of a DATA flit's `addr`: the word goes to the stage buffer instead of the activation buffer.
 STAGE_BIT = 24

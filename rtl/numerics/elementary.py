@@ -3,12 +3,13 @@
 from enum import IntEnum
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
-from amaranth.lib import memory, wiring
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from hayate.rtl.contract import tables
 from hayate.rtl.contract.tables import Table
 from hayate.rtl.numerics.bits import leading_zeros
+from hayate.rtl.numerics.rom import rom
 
 __all__ = ["ELEMENTARY_LATENCY", "Elementary", "ElementaryFunction"]
 
@@ -167,14 +168,12 @@ class Elementary(wiring.Component):
                     ]
             m.d.sync += s3_exp.eq(s2_mode == ElementaryFunction.EXP)
 
-        # The table is a synchronous memory whose output belongs to stage 3's registers.
+        # The table's output belongs to stage 3's registers.
         words = [c0 & (1 << 26) - 1 | c1 << 26 | c2 << 44 for c0, c1, c2 in tables.ROWS]
-        m.submodules.table = table = memory.Memory(shape=58, depth=len(words), init=words)
-        read = table.read_port()
-        m.d.comb += [read.addr.eq(row), read.en.eq(s2_valid)]
-        c0, c1, c2 = read.data[:26], read.data[26:44], read.data[44:]  # the top bit of c0 is always one
+        coefficients = rom(m, words, 58, row, s2_valid, "table")
+        c0, c1, c2 = coefficients[:26], coefficients[26:44], coefficients[44:]  # the top bit of c0 is always one
 
-        # Stage 4: give the memory a cycle of its own, its output comes late; settle range and exponent.
+        # Stage 4: give the table a cycle of its own, as a memory its output comes late; settle range and exponent.
         s4_valid = Signal()
         s4_sign, s4_max, s4_zero = Signal(), Signal(), Signal()
         s4_field, s4_next = Signal(8), Signal(8)  # `next` is the field when the value carries to the next power

@@ -1,11 +1,12 @@
 """Gumbel noise for sampling: a counter-based generator, and -ln(-ln u) by table and quadratic interpolation."""
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
-from amaranth.lib import memory, wiring
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from hayate.rtl.contract import noise
 from hayate.rtl.numerics.bits import leading_zeros
+from hayate.rtl.numerics.rom import rom
 
 __all__ = ["GUMBEL_LATENCY", "Gumbel", "GumbelTransform", "THREEFRY_LATENCY", "TRANSFORM_LATENCY", "Threefry"]
 
@@ -118,10 +119,9 @@ class GumbelTransform(wiring.Component):
         ]
         words = [c0 & (1 << noise.C0_BITS) - 1 | c1 << noise.C0_BITS | c2 << noise.C0_BITS + noise.C1_BITS
                  for c0, c1, c2 in noise.rows().tolist()]
-        m.submodules.table = table = memory.Memory(
-            shape=noise.C0_BITS + noise.C1_BITS + noise.C2_BITS, depth=len(words), init=words)
-        read = table.read_port()
-        m.d.comb += [read.addr.eq(Cat(shifted[low:31], group, s1_top)), read.en.eq(s1_valid)]
+        row = Signal(noise.SEGMENT_BITS + 6)
+        m.d.comb += row.eq(Cat(shifted[low:31], group, s1_top))
+        coefficients = rom(m, words, noise.C0_BITS + noise.C1_BITS + noise.C2_BITS, row, s1_valid, "table")
         s2_valid, s2_subtract = Signal(), Signal()
         s2_u = Signal(noise.U_BITS)
         m.d.sync += s2_valid.eq(s1_valid)
@@ -131,13 +131,13 @@ class GumbelTransform(wiring.Component):
                 s2_u.eq(shifted[low - noise.U_BITS : low] ^ (~along).replicate(noise.U_BITS)),
             ]
 
-        # Stage 3: give the memory a cycle of its own, its output comes late.
+        # Stage 3: give the table a cycle of its own, as a memory its output comes late.
         s3_valid, s3_subtract = Signal(), Signal()
         s3_c0, s3_c1, s3_c2 = Signal(noise.C0_BITS), Signal(noise.C1_BITS), Signal(noise.C2_BITS)
         s3_u = Signal(noise.U_BITS)
         m.d.sync += s3_valid.eq(s2_valid)
         with m.If(s2_valid):
-            m.d.sync += [Cat(s3_c0, s3_c1, s3_c2).eq(read.data), s3_u.eq(s2_u), s3_subtract.eq(s2_subtract)]
+            m.d.sync += [Cat(s3_c0, s3_c1, s3_c2).eq(coefficients), s3_u.eq(s2_u), s3_subtract.eq(s2_subtract)]
 
         # Stage 4: the inner step of the polynomial.
         s4_valid, s4_subtract = Signal(), Signal()

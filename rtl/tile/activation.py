@@ -37,7 +37,8 @@ class ActivationBuffer(wiring.Component):
 
     All outputs come ACT_LATENCY cycles after `read`. `data` holds until the next read's, `codes` and `exponent` until the next wide read's.
     Parity is kept per 32 bits of a word and per exponent; `parity` is high beside the outputs when anything that the read took does not
-    match its own. Memories start as zeros, which are valid; reset does not clear them.
+    match its own. In simulation memories start as zeros, which are valid; elsewhere every address is written with `every_lane` first. Reset
+    does not clear them.
 
     ::
 
@@ -53,7 +54,7 @@ class ActivationBuffer(wiring.Component):
 
     Members
     -------
-    write, write_lane, write_addr, write_data: In. A lane that does not exist is not written.
+    write, write_lane, write_addr, write_data: In. A lane that does not exist is not written. every_lane: In, with `write`: all are.
     read, read_addr, wide, left: In. left: 1 to 8.
     data: Out, `lanes` x 64 bits. codes: Out, `lanes` x 128, sixteen signed bytes. exponent: Out, `lanes` x 5.
     parity: Out, a strobe.
@@ -65,7 +66,7 @@ class ActivationBuffer(wiring.Component):
                              f"{BLOCK_QUADS}, not {lanes} and {depth}")
         self.lanes, self.depth, self.nested, self._inject = lanes, depth, nested, inject
         members = {
-            "write": In(1), "write_lane": In(3), "write_addr": In(ceil_log2(depth)), "write_data": In(64),
+            "write": In(1), "write_lane": In(3), "every_lane": In(1), "write_addr": In(ceil_log2(depth)), "write_data": In(64),
             "read": In(1), "read_addr": In(ceil_log2(depth)), "data": Out(data.ArrayLayout(64, lanes)), "parity": Out(1),
         }
         if nested:
@@ -82,6 +83,9 @@ class ActivationBuffer(wiring.Component):
         (self._elaborate_nested if self.nested else self._elaborate_fp16)(m)
         return m
 
+    def _writes(self, lane):
+        return self.write & ((self.write_lane == lane) | self.every_lane)
+
     def _elaborate_fp16(self, m):
         """One memory a lane."""
         read, addr = self.read, self.read_addr
@@ -96,7 +100,7 @@ class ActivationBuffer(wiring.Component):
         for k in range(self.lanes):
             m.submodules[f"words_{k}"] = store = ParityMemory(64, self.depth, inject=self._inject)
             m.d.comb += [
-                store.wr_en.eq(self.write & (self.write_lane == k)), store.wr_addr.eq(self.write_addr),
+                store.wr_en.eq(self._writes(k)), store.wr_addr.eq(self.write_addr),
                 store.wr_data.eq(self.write_data), store.rd_en.eq(read), store.rd_addr.eq(addr),
             ]
             if self._inject:
@@ -142,7 +146,7 @@ class ActivationBuffer(wiring.Component):
         s2_errors = Signal(2 * self.lanes)
         for k in range(self.lanes):
             write = Signal(name=f"write_{k}")
-            m.d.comb += write.eq(self.write & (self.write_lane == k))
+            m.d.comb += write.eq(self._writes(k))
             words, wrong = self._words(m, k, write, taken)
             tops, wrong_tops = self._tops(m, k, write, field, block, wide[1], s1_exists)
             m.d.sync += s2_errors[2 * k : 2 * k + 2].eq(Cat(Cat(*wrong).any(), wrong_tops))

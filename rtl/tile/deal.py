@@ -13,12 +13,13 @@ def deal(m, engine, micro, stage, mask, collect, semaphores, filters):
     Returns the strobe of a load of vector memory.
     """
     rx, valid = engine.rx, engine.rx_valid
-    load, load_vmem, is_sum = Signal(), Signal(), Signal()
+    load, load_vmem, clear, is_sum = Signal(), Signal(), Signal(), Signal()
     counts = rx.addr[COUNTS_BIT] if filters else Const(0)
     m.d.comb += [
         load.eq(valid & (rx.kind == FlitKind.LOAD)), load_vmem.eq(load & (rx.chan == Space.VMEM)),
         micro.load.eq(load & (rx.chan == Space.MICRO)), micro.load_addr.eq(rx.addr), micro.load_data.eq(rx.data),
-        stage.write.eq(valid & (rx.kind == FlitKind.DATA) & rx.addr[STAGE_BIT]),
+        clear.eq(load & (rx.chan == Space.CLEAR)), mask.clear.eq(clear), mask.clear_row.eq(rx.addr),
+        stage.write.eq(valid & (rx.kind == FlitKind.DATA) & rx.addr[STAGE_BIT] | clear), stage.every_lane.eq(clear),
         stage.write_lane.eq(rx.lane), stage.write_addr.eq(rx.addr), stage.write_data.eq(rx.data),
         mask.note.eq(valid & (rx.kind == FlitKind.PASS) & ((rx.chan == PassWord.LANE) | mask.commit)),
         mask.second.eq((rx.chan == PassWord.LANE) & rx.data[60] if engine.lanes > 1 else 0),

@@ -29,6 +29,9 @@ class Energy(wiring.Component):
     without a row, `clear` or reset: between any `clear` and the 31st after it there must be 2 * depth of these, and 3 more for each `clear`
     and reset in between. Reset drops rows under way, not totals, and brings none back that was cleared.
 
+    `init` makes the words at one address valid, whatever is there; they count as zero from the next `clear` on. Where memories do not
+    start as zeros every address must have been written so; not while rows or reads are under way.
+
     A read takes place when no row is under way, so that it sees all that came before it; `read_valid` comes ENERGY_LATENCY cycles
     after the last row or READ_LATENCY cycles after `read`, whichever is later. One read at a time; a `clear` meanwhile makes it void.
 
@@ -39,7 +42,7 @@ class Energy(wiring.Component):
 
     Members
     -------
-    clear: In. Forget all totals.
+    clear: In. Forget all totals. init, init_addr: In, an address below 2 * depth.
     valid, second, low_valid: In. planes: In(10). grid_out, grid_err, grid_half: In(7). mask: In(lanes), lanes that count.
     sums, lows: In, `lanes` x 96 bits signed, in units of 2**-48.
     read: In, strobe. read_index (10), read_kind (2, an `isa.Energy`; 3 reads as 0): In, held until `read_valid`.
@@ -51,7 +54,8 @@ class Energy(wiring.Component):
         self._lanes, self._depth, self._inject = lanes, depth, inject
         rows = data.ArrayLayout(signed(ACC_WIDTH), lanes)
         super().__init__({
-            "clear": In(1), "valid": In(1), "second": In(1), "low_valid": In(1), "planes": In(10),
+            "clear": In(1), "init": In(1), "init_addr": In(range(2 * depth)),
+            "valid": In(1), "second": In(1), "low_valid": In(1), "planes": In(10),
             "grid_out": In(GRID_BITS), "grid_err": In(GRID_BITS), "grid_half": In(GRID_BITS), "mask": In(lanes),
             "sums": In(rows), "lows": In(rows),
             "read": In(1), "read_index": In(10), "read_kind": In(2), "read_valid": Out(1), "read_total": Out(TOTAL_BITS), "parity": Out(1),
@@ -123,6 +127,7 @@ class Energy(wiring.Component):
             main.term.eq(Mux(valid, sums.total, 0)),
             err.en.eq((valid & now.low) | reading | refresh), err.addr.eq(Mux(refresh, Mux(upper, at - self._depth, at), index)),
             err.term.eq(Mux(valid & now.low, lows.total, 0)),
+            *(getattr(totals, name).eq(getattr(self, name)) for totals in (main, err) for name in ("init", "init_addr")),
             main.clear.eq(self.clear), err.clear.eq(self.clear), self.parity.eq(main.parity | err.parity),
         ]
 
@@ -223,7 +228,8 @@ class _Totals(wiring.Component):
     def __init__(self, depth, inject):
         self._depth, self._inject = depth, inject
         super().__init__({
-            "clear": In(1), "en": In(1), "addr": In(range(depth)), "term": In(TOTAL_BITS), "total": Out(TOTAL_BITS), "parity": Out(1),
+            "clear": In(1), "init": In(1), "init_addr": In(range(depth)),
+            "en": In(1), "addr": In(range(depth)), "term": In(TOTAL_BITS), "total": Out(TOTAL_BITS), "parity": Out(1),
             **({"flip": In(WORD_BITS + slices(WORD_BITS))} if inject else {}),
         })
 
@@ -271,7 +277,8 @@ class _Totals(wiring.Component):
         m.d.comb += [
             # A word that is being written is not read: the total comes from stage 4.
             store.rd_en.eq(self.en & ~(s3_valid & (self.addr == s3_addr))), store.rd_addr.eq(self.addr), self.parity.eq(store.error),
-            store.wr_en.eq(s3_valid & ~self.clear), store.wr_addr.eq(s3_addr), store.wr_data.eq(Cat(s3_total, epoch)),
+            store.wr_en.eq(s3_valid & ~self.clear | self.init), store.wr_addr.eq(Mux(self.init, self.init_addr, s3_addr)),
+            store.wr_data.eq(Cat(s3_total, epoch)),
             self.total.eq(s3_total),
         ]
         return m

@@ -42,6 +42,7 @@ class KvWriter(wiring.Component):
     read, read_mask, addr: Out. Request for the old words of these banks, at `addr` (V only).
     acts: In, `lanes` x 64. old: In, `banks` x 64.
     load, load_bank, load_addr, load_data: In. Word from the host for one bank; `write` follows in the next cycle. Never while `active`.
+        every_bank: In, with `load`: for all of them.
     write, write_mask, write_addr: Out. Banks to write, and where, WRITE_DELAY cycles after the request.
     write_data: Out, `banks` x 64. The merged words, combinational from `old`.
     """
@@ -53,7 +54,7 @@ class KvWriter(wiring.Component):
             "tile": In(TileState), "active": Out(1), "ending": Out(1),
             "act_read": Out(1), "act": Out(ACT_BITS), "read": Out(1), "read_mask": Out(banks), "addr": Out(BANK_BITS),
             "acts": In(data.ArrayLayout(64, lanes)), "old": In(data.ArrayLayout(64, banks)),
-            "load": In(1), "load_bank": In(5), "load_addr": In(BANK_BITS), "load_data": In(64),
+            "load": In(1), "load_bank": In(5), "every_bank": In(1), "load_addr": In(BANK_BITS), "load_data": In(64),
             "write": Out(1), "write_mask": Out(banks), "write_addr": Out(BANK_BITS), "write_data": Out(data.ArrayLayout(64, banks)),
         })
 
@@ -185,7 +186,8 @@ class KvWriter(wiring.Component):
         with m.If(self.load):
             m.d.sync += valid[-1].eq(1)
             m.d.sync += [
-                under_way[-1].addr.eq(self.load_addr), under_way[-1].mask.eq(1 << self.load_bank), under_way[-1].value.eq(0),
+                under_way[-1].addr.eq(self.load_addr), under_way[-1].value.eq(0),
+                under_way[-1].mask.eq(1 << self.load_bank | self.every_bank.replicate(self.banks)),
             ]
         m.d.comb += self.write.eq(valid[-1])
         return under_way, valid

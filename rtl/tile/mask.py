@@ -28,7 +28,8 @@ class SlotMask(wiring.Component):
     A read's answer comes one cycle later and holds: `hidden[k]` is high unless the slot belongs to the text at `position[k]` or before, or
     is that of a lane in `ancestors[k]`. While `in_second`, of the rows of the second model's cache, unless its slot is not above one of a
     lane in `ancestors[k]`. Reading a slot while notes are at work gives either. `parity` is high two cycles after a read of a
-    word that does not match its parity bit. Reset forgets what waits and the lanes' slots, not the table.
+    word that does not match its parity bit. Reset forgets what waits and the lanes' slots, not the table. `clear` takes a slot out of the
+    text, by its local order; where memories do not start as zeros every one is cleared first. No note may be at work then.
 
     Parameters
     ----------
@@ -38,6 +39,7 @@ class SlotMask(wiring.Component):
     Members
     -------
     note, commit, second, lane(3), slot(16), pos(16): In; pos is not looked at without `commit`, lane not with it. Never both.
+    clear, clear_row: In.
     groups: In, 2 x GroupState, of the two models, constant while anything waits.
     in_second: In, constant while anything is read. read, row: In. position: In, `lanes` x 16 bits. ancestors: In, `lanes` x `lanes` bits.
     hidden: Out(lanes).
@@ -50,7 +52,7 @@ class SlotMask(wiring.Component):
         self.lanes, self.max_slots, self._inject = lanes, max_slots, inject
         members = {
             "note": In(1), "commit": In(1), "lane": In(3), "slot": In(16), "pos": In(16), "second": In(1),
-            "groups": In(GroupState).array(2), "in_second": In(1),
+            "clear": In(1), "clear_row": In(ceil_log2(max_slots)), "groups": In(GroupState).array(2), "in_second": In(1),
             "read": In(1), "row": In(ceil_log2(max_slots)), "position": In(16).array(lanes), "ancestors": In(lanes).array(lanes),
             "hidden": Out(lanes), "busy": Out(1), "parity": Out(1),
         }
@@ -84,8 +86,8 @@ class SlotMask(wiring.Component):
         with m.If(finish):
             m.d.sync += dividing.eq(0)
         m.d.comb += [
-            table.wr_en.eq(finish & here & ~request.second), table.wr_addr.eq(place),
-            table.wr_data.eq(Mux(request.commit, request.pos, NEVER)),
+            table.wr_en.eq(finish & here & ~request.second | self.clear), table.wr_addr.eq(Mux(self.clear, self.clear_row, place)),
+            table.wr_data.eq(Mux(request.commit & ~self.clear, request.pos, NEVER)),
             table.rd_en.eq(self.read & ~self.in_second), table.rd_addr.eq(self.row),
         ]
         if self._inject:

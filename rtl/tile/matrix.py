@@ -7,7 +7,7 @@ from amaranth.utils import ceil_log2
 
 from ..contract.constants import ACC_WIDTH
 from ..contract.flits import FlitKind
-from ..contract.isa import BANK_BITS, BANK_SHIFT, STAGE_BIT, Counter, Op, Space
+from ..contract.isa import BANK_BITS, BANK_SHIFT, CLEAR_REST_BIT, STAGE_BIT, Counter, Op, Space
 from ..contract.secded import codeword_bits
 from ..memory.bank import BANK_LATENCY, Bank
 from ..ring.flit import FLIT_STREAM, Flit
@@ -55,7 +55,8 @@ class MatrixEngine(wiring.Component):
     Members
     -------
     entry: In stream of `matrix_entry_layout(nested, governor)`. pass_state, lanes_state, tile: In, constant while `busy`.
-    rx_valid, rx: In. Flits for this tile: DATA for the activation buffer, SYNC, LOAD of banks (only while not `busy`); others are ignored.
+    rx_valid, rx: In. Flits for this tile: DATA for the activation buffer, SYNC, LOAD of banks and CLEAR, of banks and activation buffer
+        (these two only while not `busy`); others are ignored.
     tx: Out stream of flits (FETCH).
     row_valid, row: Out. Finished rows in local row order, FP32 of each lane, no back-pressure.
     no_rows: Out. A GEMV of no rows of weights has had its turn: all entries before it are served, and their last words asked for.
@@ -138,8 +139,9 @@ class MatrixEngine(wiring.Component):
     def _receive(self, m, semaphores, act, kv):
         """Flits, through one register."""
         kind, rx = self.rx.kind, Signal(Flit, reset_less=True)
-        is_data, is_sync, is_load = Signal(), Signal(), Signal()
+        is_data, is_sync, is_load, is_clear = Signal(), Signal(), Signal(), Signal()
         m.d.sync += [
+            is_clear.eq(self.rx_valid & (kind == FlitKind.LOAD) & (self.rx.chan == Space.CLEAR)),
             is_data.eq(self.rx_valid & (kind == FlitKind.DATA) & ~self.rx.addr[STAGE_BIT]),
             is_sync.eq(self.rx_valid & (kind == FlitKind.SYNC)),
             is_load.eq(self.rx_valid & (kind == FlitKind.LOAD) & (self.rx.chan == Space.BANK)),
@@ -148,8 +150,10 @@ class MatrixEngine(wiring.Component):
             m.d.sync += rx.eq(self.rx)
         m.d.comb += [
             semaphores.post.eq(is_sync), semaphores.post_chan.eq(rx.chan),
-            act.write.eq(is_data), act.write_lane.eq(rx.lane), act.write_addr.eq(rx.addr), act.write_data.eq(rx.data),
-            kv.load.eq(is_load), kv.load_bank.eq(rx.addr[BANK_SHIFT:]), kv.load_addr.eq(rx.addr[:BANK_SHIFT]), kv.load_data.eq(rx.data),
+            act.write.eq(is_data | is_clear), act.every_lane.eq(is_clear),
+            act.write_lane.eq(rx.lane), act.write_addr.eq(rx.addr), act.write_data.eq(rx.data),
+            kv.load.eq(is_load | is_clear & ~rx.addr[CLEAR_REST_BIT]), kv.every_bank.eq(is_clear),
+            kv.load_bank.eq(rx.addr[BANK_SHIFT:]), kv.load_addr.eq(rx.addr[:BANK_SHIFT]), kv.load_data.eq(rx.data),
         ]
 
     def _dispatch(self, m, semaphores, gemv, kv, fetch):

@@ -112,7 +112,7 @@ class Tile(wiring.Component):
         begins = Signal()
         m.d.comb += begins.eq(pass_word & (rx.chan == PassWord.BEGIN))
         reply = stream.Signature(Flit).create(path=("reply",))
-        energy_parity = self._answer(m, reads, counters, matrix, reply, begins)
+        energy_parity = self._answer(m, reads, counters, matrix, reply, begins, rx_valid, rx)
         hold, last = Signal(), vector.tx.payload
         if self._governor:
             m.d.comb += hold.eq((last.kind == FlitKind.SYNC) & (last.lo == CONDUCTOR) & sequencer.pass_state.measure & matrix.busy)
@@ -141,7 +141,7 @@ class Tile(wiring.Component):
         m.d.sync += self.fault.eq(counters.uncorrectable | counters.parity)
         return m
 
-    def _answer(self, m, reads, counters, matrix, reply, begins):
+    def _answer(self, m, reads, counters, matrix, reply, begins, rx_valid, rx):
         """Look-up of the oldest READ and its reply; the strobe of a damaged energy."""
         asked = reads.r_data
         is_energy, found, parity = Signal(), Signal(), Signal()
@@ -174,6 +174,7 @@ class Tile(wiring.Component):
             getattr(energy, name).eq(getattr(matrix, f"energy_{name}"))
             for name in ("valid", "second", "low_valid", "planes", "grid_out", "grid_err", "grid_half", "mask")]
         m.d.comb += [
+            energy.init.eq(rx_valid & (rx.kind == FlitKind.LOAD) & (rx.chan == Space.CLEAR)), energy.init_addr.eq(rx.addr),
             energy.sums.eq(matrix.energy_sum), energy.lows.eq(matrix.energy_low), energy.clear.eq(begins),
             energy.read.eq(look & is_energy), energy.read_kind.eq(asked), energy.read_index.eq(asked[2:]),
             found.eq(energy.read_valid), total.eq(energy.read_total), parity.eq(energy.parity),

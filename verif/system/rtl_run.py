@@ -1,8 +1,8 @@
 """A generation on simulated RTL: brings the machine up over its AXI ports, starts it, collects tokens. Runs inside cocotb.
 
 The request is the JSON file named by HAYATE_REQUEST: ``loads`` (.npy, uint64 [n, 2]: load-window address, data), ``registers``
-(name -> value), ``events`` (file to append JSON lines to), ``tiles``, ``matrices`` (that the
-governor decides on, 0 where it does not).
+(name -> value), ``events`` (file to append JSON lines to), ``tiles``, ``matrices`` (that the governor decides on, 0 where it does not),
+``init`` (true: power-up of a machine whose memories hold anything).
 """
 
 import json
@@ -61,13 +61,16 @@ async def generation(dut):
     def event(kind, **fields):
         out.write(json.dumps({"event": kind, **fields}) + "\n")
 
-    dut.rst.value, dut.init.value = 1, 0
+    init = request.get("init", False)
+    dut.rst.value, dut.init.value = 1, init
     Clock(dut.clk, PERIOD, "ns").start(start_high=False)
     axi = AxiMaster(AxiBus.from_prefix(dut, "s_axi"), dut.clk, dut.rst, max_burst_len=256)
     host = Host(AxiLiteMaster(AxiLiteBus.from_prefix(dut, "s_axil"), dut.clk, dut.rst))
     await ClockCycles(dut.clk, 4)
     dut.rst.value = 0
     await ClockCycles(dut.clk, 2)
+    while init and not field("STATUS", "READY", await host.read("STATUS")):
+        pass
 
     began = time.monotonic()
     for address, data in bursts(np.load(request["loads"])):
