@@ -8,6 +8,7 @@ from ..contract.flits import CONDUCTOR, FlitKind
 from ..contract.isa import ENERGY_BIT, Space
 from ..ring.flit import FLIT_STREAM, Flit
 from .axi import Axi4, AxiLite
+from .initializer import Initializer
 from .loader import LOCAL_WRITES, Loader
 from .power import Power
 from .registers import FROM_CONDUCTOR, TO_CONDUCTOR, Registers, Token, present
@@ -55,11 +56,14 @@ class HostPort(wiring.Component):
         m.submodules.registers = registers = Registers(self._config, self._contract_word)
         m.submodules.loader = loader = Loader(self._config)
         m.submodules.power = power = Power()
+        m.submodules.initializer = initializer = Initializer(self._config)
         connect(m, flipped(self.s_axil), registers.bus)
         connect(m, flipped(self.s_axi), loader.bus)
         connect(m, flipped(self.tokens), registers.tokens)
         m.d.comb += [getattr(self, name).eq(getattr(registers, name)) for name in (*self._outputs, "irq")]
-        m.d.comb += [getattr(registers, name).eq(getattr(self, name)) for name in (*self._inputs, "fault")]
+        m.d.comb += [getattr(registers, name).eq(getattr(self, name)) for name in self._inputs]
+        # What is read before it has been cleared may complain.
+        m.d.comb += registers.fault.eq(self.fault & ~power.clearing)
         m.d.comb += [getattr(self, name).eq(getattr(loader, name)) for name in self._writes]
 
         # What the registers see of loading and of power, and what they have a say in.
@@ -71,9 +75,10 @@ class HostPort(wiring.Component):
             power.init.eq(self.init), power.reset.eq(registers.reset), power.clear.eq(registers.clear),
             registers.ready.eq(power.ready), registers.core_reset.eq(power.core_reset), self.core_reset.eq(power.core_reset),
             self.clearing.eq(power.clearing),
-            power.cleared.eq(self.cleared & loader.quiet),
+            initializer.start.eq(power.sweep), power.cleared.eq(self.cleared & ~initializer.busy & loader.quiet),
         ]
         connect(m, registers.word, loader.single)
+        connect(m, initializer.words, loader.clear)
 
         # Towards the ring. A LOAD that was on offer and not taken goes before a READ that came later. A READ borrows the loader's
         # data, which costs no multiplexer, and holds the loader so that its own offer does not change.

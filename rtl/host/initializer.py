@@ -20,16 +20,13 @@ memories that spaces reach are among the sweeps; it clears the others by itself.
 from dataclasses import dataclass
 
 from amaranth.hdl import Module, Mux, Signal
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..contract.draft import BASE_LOG2, BASE_ONE_BIT
-from ..contract.flits import FLIT_FIELDS
 from ..contract.isa import CLEAR_REST_BIT, PRECISION_BIT, SECOND_BIT, Space
-from ..contract.regmap import LOAD_ALL_TILES, LOAD_SPACE_BITS, LoadSpace
-
-#: a word of the load window and where it goes.
-LoadWord = data.StructLayout({"addr": FLIT_FIELDS["addr"], "space": LOAD_SPACE_BITS, "tile": FLIT_FIELDS["lo"], "data": 64})
+from ..contract.regmap import LOAD_ALL_TILES, LoadSpace
+from .gate import LoadWord
 
 
 @dataclass(frozen=True)
@@ -41,21 +38,22 @@ class Sweep:
     first: int = 0
 
 
-def sweeps(*, bank_depth, act_depth, stage_depth, vmem_depth, program_depth, micro_depth, desc_depth, max_slots, prompt_depth,
-           nested=True, governor=True):
-    """All that is cleared, in order; the sizes are those of `Config`.
+def sweeps(config):
+    """All that is cleared on a machine of a `Config`, in order.
 
     Space CLEAR writes banks, activation buffers, stage buffers, slot masks and energies at once: the deepest decides, and shallower ones
     are written more than once. Banks have no addresses beyond theirs. CLEAR comes first: until a word has been written, a memory that is
     read by itself, the energies, may complain.
     """
-    deepest = max(act_depth, stage_depth, max_slots, 2 * desc_depth if governor else 0)
+    c = config
+    deepest = max(c.act_depth, c.stage_depth, c.max_slots, 2 * c.desc_depth if c.governor else 0)
     every = [
-        Sweep(Space.CLEAR, bank_depth),
-        Sweep(Space.CLEAR, deepest - bank_depth, 1 << CLEAR_REST_BIT | bank_depth),
-        Sweep(Space.PROGRAM, 2 * program_depth), Sweep(Space.DESC, 2 * desc_depth), Sweep(Space.MICRO, micro_depth),
-        Sweep(Space.VMEM, vmem_depth), Sweep(Space.CSR, 2 << SECOND_BIT), Sweep(Space.CSR, desc_depth if nested else 0, 1 << PRECISION_BIT),
-        Sweep(LoadSpace.GOVERNOR, 2 * max(1, desc_depth // 2) if governor else 0), Sweep(LoadSpace.PROMPT, prompt_depth),
+        Sweep(Space.CLEAR, c.bank_depth),
+        Sweep(Space.CLEAR, deepest - c.bank_depth, 1 << CLEAR_REST_BIT | c.bank_depth),
+        Sweep(Space.PROGRAM, 2 * c.program_depth), Sweep(Space.DESC, 2 * c.desc_depth), Sweep(Space.MICRO, c.micro_depth),
+        Sweep(Space.VMEM, c.vmem_depth), Sweep(Space.CSR, 2 << SECOND_BIT),
+        Sweep(Space.CSR, c.desc_depth if c.nested else 0, 1 << PRECISION_BIT),
+        Sweep(LoadSpace.GOVERNOR, 2 * c.matrices), Sweep(LoadSpace.PROMPT, c.prompt_depth),
         Sweep(LoadSpace.NGRAM, (1 << BASE_ONE_BIT) + (1 << BASE_LOG2[0])),
     ]
     return [sweep for sweep in every if sweep.words > 0]
@@ -70,15 +68,15 @@ class Initializer(wiring.Component):
 
     Parameters
     ----------
-    sizes: keywords, as for `sweeps`.
+    config: `Config`.
 
     Members
     -------
     start: In, a strobe. busy: Out. words: Out stream of LoadWord.
     """
 
-    def __init__(self, **sizes):
-        self.sweeps = sweeps(**sizes)
+    def __init__(self, config):
+        self.sweeps = sweeps(config)
         super().__init__({"start": In(1), "busy": Out(1), "words": Out(stream.Signature(LoadWord))})
 
     def elaborate(self, platform):

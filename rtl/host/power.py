@@ -12,8 +12,8 @@ class Power(wiring.Component):
     """Resets the machine behind the host port, has it cleared where that is asked for, and says when it is ready.
 
     `core_reset` is a register: it follows `rst` by a cycle and holds for RESET_CYCLES cycles more, and likewise behind `reset` and
-    `clear`. `init`, as it was in the last cycle of `rst`, and `clear` ask for all memories to be cleared: `clearing` then rises with the
-    end of `core_reset` and stays until `cleared`. `ready` is high where neither is.
+    `clear`. `init` in any cycle of `rst`, and `clear`, ask for all memories to be cleared: `clearing` then rises with the end of
+    `core_reset` and stays until `cleared`. A reset of either kind before that has it begin anew. `ready` is high where neither is.
 
     Members
     -------
@@ -36,8 +36,8 @@ class Power(wiring.Component):
         left = Signal(range(RESET_CYCLES + 1), init=RESET_CYCLES)
         m.d.sync += self.sweep.eq(0)
         with m.If(ResetSignal()):
-            m.d.sync += wanted.eq(self.init)
-        with m.Elif(self.clear):
+            m.d.sync += wanted.eq(self.init | wanted | self.clearing)
+        with m.Elif(self.clear | self.reset & self.clearing):
             m.d.sync += wanted.eq(1)
         with m.Elif(self.sweep):
             m.d.sync += wanted.eq(0)

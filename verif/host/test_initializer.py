@@ -2,18 +2,18 @@
 
 import pytest
 
-from hayate.rtl.contract.config import load_config
+from hayate.rtl.contract.config import Config, load_config
 from hayate.rtl.contract.isa import CLEAR_REST_BIT, PRECISION_BIT, Space
 from hayate.rtl.contract.regmap import LOAD_ALL_TILES, LoadSpace
-from hayate.rtl.host.initializer import Initializer, LoadWord, sweeps
+from hayate.rtl.host.gate import LoadWord
+from hayate.rtl.host.initializer import Initializer, sweeps
 from hayate.verif.bench import Bench, params
 from hayate.verif.bench.drivers import Sink, clock, settle, start
 
 SMALL = {"bank_depth": 20, "act_depth": 24, "stage_depth": 8, "vmem_depth": 5, "program_depth": 3, "micro_depth": 2, "desc_depth": 16,
          "max_slots": 12, "prompt_depth": 7}
-DEEP = {**SMALL, "bank_depth": 100, "max_slots": 120}
-BENCH = Bench(lambda deep: Initializer(**DEEP, nested=False, governor=False) if deep else Initializer(**SMALL),
-              params=[{"deep": 1}, {"deep": 0}])
+DEEP = {**SMALL, "bank_depth": 100, "max_slots": 120, "formats": "fp16"}
+BENCH = Bench(lambda deep: Initializer(Config(**DEEP if deep else SMALL)), params=[{"deep": 1}, {"deep": 0}])
 
 
 def expected():
@@ -71,8 +71,7 @@ async def a_sink_that_pauses_and_a_second_start(dut):
 def test_every_memory_of_a_configuration_is_reached(overrides):
     """The addresses of CLEAR reach the end of each memory that it writes, and those with banks end where banks do."""
     c = load_config("unit", overrides)
-    names = (*SMALL, "nested", "governor")
-    clear = [s for s in sweeps(**{name: getattr(c, name) for name in names}) if s.space == Space.CLEAR]
+    clear = [s for s in sweeps(c) if s.space == Space.CLEAR]
     addresses = [a for s in clear for a in range(s.first, s.first + s.words)]
     rest = 1 << CLEAR_REST_BIT
     assert [a for a in addresses if not a & rest] == list(range(c.bank_depth))

@@ -15,9 +15,9 @@ class Model:
     def edge(self, rst, init, reset, clear, cleared):
         sweep, self.sweep = self.sweep, 0
         if rst:
-            self.wanted, self.left, self.clearing = init, RESET_CYCLES, 0
+            self.wanted, self.left, self.clearing = init or self.wanted or self.clearing, RESET_CYCLES, 0
         elif reset or clear:
-            self.wanted = 1 if clear else self.wanted and not sweep
+            self.wanted = 1 if clear or self.clearing else self.wanted and not sweep
             self.left, self.clearing = RESET_CYCLES, 0
         elif self.left:
             self.left -= 1
