@@ -29,7 +29,7 @@ def expected(candidates):
 
 
 @BENCH.test()
-@resets(within=60)
+@resets(within=60, times=8)
 async def largest_wins_and_ties_go_low(dut):
     lanes = params()["lanes"]
     await start(dut)

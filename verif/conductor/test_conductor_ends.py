@@ -39,6 +39,7 @@ async def moment(dut, r, run):
         passes = run.model.passes[:run.model.answers]
         return sum(way == "any pass" or not draft and nodes[-1][1] >= len(run.prompt) - 1 for nodes, _, draft, _, _ in passes)
 
+    await clock(dut, 2)
     count = r.randrange(1, 8 if way == "any pass" else 4)
     while answered() < count and int(dut.busy.value):
         await clock(dut)
