@@ -24,9 +24,9 @@ from hayate.verif.bench import Bench, rng
 from hayate.verif.golden.conductor.generate import generate
 from hayate.verif.models.tiny import write_tiny_model
 
-CONFIG = load_config("unit", ["bank_depth=1024", "prompt_depth=12", "max_slots=28", "act_depth=64", "stage_depth=64", "vmem_depth=256",
+CONFIG = load_config("unit", ["bank_depth=1024", "prompt_depth=6", "max_slots=28", "act_depth=64", "stage_depth=64", "vmem_depth=256",
                               "micro_depth=160", "desc_depth=32"])
-VOCAB, CONTEXT, TOKENS = 41, 24, 14  # more tokens than the FIFO holds, and an odd number of them to know
+VOCAB, CONTEXT, TOKENS = 41, 24, 8  # more tokens than the FIFO holds, and an odd number of them to know
 OKAY, SLVERR = 0, 2
 ABORT, RESET, INIT = 2, 4, 8  # of CONTROL
 MARGIN = 64  # cycles from the last answer of a pass to DONE, see `Conductor`
@@ -241,7 +241,7 @@ NAMES = [name for name, deed in vars(Host).items() if callable(deed) and not nam
          and name not in ("request", "generation", "begin", "refused", "stray")]
 SERIES = [{"series": n} for n in range(20)]
 DEEDS = 25  # of a series
-QUICK = Bench(lambda: emit(CONFIG, "dut").verilog, timeout=3000, sims=("verilator",))
+QUICK = Bench(lambda: emit(CONFIG, "dut").verilog, optimize="-O0", timeout=3000, sims=("verilator",))
 LONG = Bench(lambda series: emit(CONFIG, "dut").verilog, params=SERIES, timeout=3000, sims=("verilator",))
 
 
