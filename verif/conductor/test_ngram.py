@@ -7,6 +7,7 @@ from hayate.rtl.conductor.ngram import FIRST_NODE, NODE, SETTLE_CYCLES, NgramDra
 from hayate.verif.bench import Bench, params, rng
 from hayate.verif.bench.drivers import Sink, clock, record, settle, start
 from hayate.verif.bench.reset import resets
+from hayate.verif.conductor.generations import Tap
 from hayate.verif.golden.conductor.ngram import BaseTable, NgramTable
 from hayate.verif.golden.conductor.test_ngram import text
 
@@ -251,7 +252,7 @@ async def what_is_appended_during_the_sweep_is_kept(dut):
     """The text before it leaves no trace, whatever was under way."""
     await start(dut)
     r, lanes = rng("sweep"), params()["lanes"]
-    sink = Sink(dut, "node")
+    sink = Tap(dut, "node")
     for wait in range(12):
         old = Text(dut, r)
         await strobe(dut, "clear")
@@ -262,7 +263,14 @@ async def what_is_appended_during_the_sweep_is_kept(dut):
             await old.done()
         else:
             await clock(dut, wait + 1)
+        if wait % 4 == 3:  # a proposal that nobody takes
+            sink.stall, dut.want.value, dut.sure.value = 1, lanes - 1, 1
+            await strobe(dut, "propose")
+            await clock(dut, r.randrange(12))
         await strobe(dut, "clear")
+        await clock(dut, 2)
+        sink.stall = 0.25
+        assert not sink.data
         now = Text(dut, r)
         for token in [3, 1, 2]:
             await now.append(token)
