@@ -7,7 +7,7 @@ import pytest
 
 from hayate import models, prompts
 from hayate.rtl.contract.draft import BRANCH
-from hayate.verif.golden.conductor.draft import DRAFTERS, Tree
+from hayate.verif.golden.conductor.draft import DRAFTERS, Off, Tree
 from hayate.verif.golden.conductor.free_list import FreeList
 from hayate.verif.golden.conductor.generate import generate, slots_for
 from hayate.verif.golden.tile.sequencer import Tile
@@ -103,3 +103,8 @@ def test_every_prompt(precision, lanes, way):
 
 def test_the_ways_cover_the_drafters():
     assert {"off", *(way[0] for way in WAYS)} == set(DRAFTERS) and {0, 1} >= set(BRANCH.values())
+
+
+def test_a_spoiled_token_is_one_that_there_is():
+    assert [Off(spoil=True, vocabulary=5).drafted(token) for token in range(5)] == [1, 0, 3, 2, 4]
+    assert [Off(spoil=True).drafted(4), Off(vocabulary=5).drafted(3)] == [5, 3]
