@@ -112,7 +112,7 @@ async def passes(dut):
         flit = {"kind": FlitKind.PASS, "chan": PassWord.COMMIT, "data": slot << 36}
         await driver.receive([flit], pause=0)
         golden.receive(flit)
-        await clock(dut, 12)
+        await clock(dut, 24)  # a note is at work for as long as a division takes
     for _ in range(4):
         await perform(driver, golden, Pass(r, params()["lanes"], tile))
     compare(driver, golden)
