@@ -39,6 +39,7 @@ def emit(config, prefix="hayate"):
         raise HayateError("--prefix", "", f"{prefix!r} is not a Verilog identifier", "start with a letter; letters, digits and _ follow")
     macro = f"{prefix}_bank_macro"
     guard = f"{prefix.upper()}_BANK_MACRO"
+    tile_text = verilog(tile(config), f"{prefix}_tile")
     package = Package(config, f"{prefix}_tile")
     parts = [
         f"// {prefix}: a Hayate package, configuration {config.name}: {config.tiles} tiles of {config.banks} banks, M = {config.lanes}.\n"
@@ -46,7 +47,7 @@ def emit(config, prefix="hayate"):
         "// No `timescale: nothing in here takes time, and the file may stand before and behind files that have one.\n"
         "// verilator lint_save\n// verilator lint_off TIMESCALEMOD\n",
         f"`ifndef {guard}\n{macro_text().strip()}\n`endif\n",
-        verilog(tile(config), f"{prefix}_tile"),
+        tile_text,
         verilog(package, prefix),
         "// verilator lint_restore\n",
     ]
