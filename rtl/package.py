@@ -8,8 +8,8 @@ from .conductor.conductor import Conductor
 from .contract.flits import CONDUCTOR, FlitKind
 from .contract.image import contract_hash
 from .host.axi import Axi4, AxiLite, expose, exposed
+from .host.gate import LOCAL_WRITES
 from .host.host import HostPort
-from .host.loader import LOCAL_WRITES
 from .host.registers import FROM_CONDUCTOR, TO_CONDUCTOR, present
 from .ring.flit import Flit
 from .ring.stop import RingStop

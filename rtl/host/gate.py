@@ -1,6 +1,7 @@
 """The gate of the load window: lets a word in, or says why not, and knows whether a model is loaded."""
 
 import zlib
+from operator import xor
 
 from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
@@ -12,6 +13,7 @@ from ..contract.isa import BANK_SHIFT, PRECISION_BIT, Space
 from ..contract.load import FACT_BITS, LNP_SHIFT, OPEN_REGISTERS, Fact, Feature, Reason, csr_widths
 from ..contract.precision import Format
 from ..contract.regmap import LOAD_ALL_TILES, LOAD_SPACE_BITS, LOAD_SPACE_SHIFT, LOAD_TILE_SHIFT, LoadSpace
+from ..numerics.bits import tree
 from ..ring.flit import FLIT_STREAM, Flit
 
 #: the most tiles a ring can have: logical index 255 is the conductor's, stop 0 too.
@@ -27,17 +29,17 @@ Facts = data.StructLayout({fact.name.lower(): bits for fact, bits in FACT_BITS.i
 
 WIDE = (Space.PROGRAM, Space.DESC, LoadSpace.GOVERNOR)  # of two words each
 LOCAL = (LoadSpace.PROMPT, LoadSpace.GOVERNOR, LoadSpace.NGRAM, LoadSpace.MODEL)
+#: Ports to the conductor's memories -> bits; those of the governor's table are there only with one.
+MATRIX_WRITES = {"matrix_write": 1, "matrix_addr": 16, "matrix_data": 64}
+LOCAL_WRITES = {"prompt_write": 1, "prompt_addr": 16, "prompt_token": 20, **BASE_WRITES, **MATRIX_WRITES}
 #: Flits on the ring at once: more than all its stops can hold.
 FLYING = 10
 _ONES = 0xFFFFFFFF
 
 
-def _sum(terms):
-    """XOR of `terms`, as a balanced tree."""
-    if len(terms) == 1:
-        return terms[0]
-    half = len(terms) // 2
-    return _sum(terms[:half]) ^ _sum(terms[half:])
+def local_writes(config):
+    """Those of `LOCAL_WRITES` that a machine of `config` has."""
+    return {name: width for name, width in LOCAL_WRITES.items() if config.governor or name not in MATRIX_WRITES}
 
 
 class Gate(wiring.Component):
@@ -78,9 +80,7 @@ class Gate(wiring.Component):
             "hold": In(1), "busy": In(1), "fault": In(1), "abandon": In(1), "clearing": In(1),
             "tx": Out(FLIT_STREAM), "returned": In(1), "quiet": Out(1),
             "began": Out(1), "opened": Out(1), "loaded": Out(1), "facts": Out(Facts), "prompt_count": Out(16),
-            "prompt_write": Out(1), "prompt_addr": Out(16), "prompt_token": Out(20),
-            **{name: Out(width) for name, width in BASE_WRITES.items()},
-            **({"matrix_write": Out(1), "matrix_addr": Out(16), "matrix_data": Out(64)} if config.governor else {}),
+            **{name: Out(width) for name, width in local_writes(config).items()},
         })
 
     def elaborate(self, platform):
@@ -231,7 +231,7 @@ class Gate(wiring.Component):
         bits = {j: zlib.crc32((1 << j).to_bytes(16, "little"), _ONES) ^ _ONES for j in (*range(BEAT_BITS, len(address)), *range(64, 128))}
         terms = [Mux(bit, bits[j], 0) for j, bit in enumerate(Cat(address, Const(0, 64 - len(address)), word.data)) if j in bits]
         terms += [Mux(bit, zlib.crc32(bytes(16), 1 << j ^ _ONES) ^ _ONES, 0) for j, bit in enumerate(state)]
-        m.d.comb += [after.eq(_sum(terms)), matches.eq(word.data == state ^ _ONES)]
+        m.d.comb += [after.eq(tree(xor, terms)), matches.eq(word.data == state ^ _ONES)]
         with m.If(accepted & is_open):
             m.d.sync += state.eq(_ONES)
         with m.Elif(accepted & ~is_seal):

@@ -8,8 +8,9 @@ from ..contract.flits import CONDUCTOR, FlitKind
 from ..contract.isa import ENERGY_BIT, Space
 from ..ring.flit import FLIT_STREAM, Flit
 from .axi import Axi4, AxiLite
+from .gate import LOCAL_WRITES
 from .initializer import Initializer
-from .loader import LOCAL_WRITES, Loader
+from .loader import Loader
 from .power import Power
 from .registers import FROM_CONDUCTOR, TO_CONDUCTOR, Registers, Token, present
 

@@ -1,20 +1,15 @@
 """The channels of AXI4-Lite: which register an access hits, and its answer."""
 
+from operator import or_
+
 from amaranth.hdl import Module, Mux, Signal
 
 from ..contract.regmap import BY_NAME, REGISTERS
+from ..numerics.bits import tree
 from .axi import Response
 
 #: the register whose writing sends a load word, and is answered when that is in its place.
 SENDS = BY_NAME["LOAD_DATA_HIGH"]
-
-
-def either(words):
-    """OR of `words`, as a balanced tree."""
-    if len(words) == 1:
-        return words[0]
-    half = len(words) // 2
-    return either(words[:half]) | either(words[half:])
 
 
 def write_channel(m: Module, bus, hits, data, strobe, sent, refused):
@@ -71,7 +66,7 @@ def read_channel(m: Module, bus, words, pop):
         gated.append(words[register.name] & select.replicate(32))
         if register.access == "pop":
             m.d.comb += pop.eq(select & answer)
-    m.d.comb += data.eq(either(gated))
+    m.d.comb += data.eq(tree(or_, gated))
     with m.If(answer):
         m.d.sync += [
             has_address.eq(0), bus.rvalid.eq(1), bus.rdata.eq(data), bus.rresp.eq(Mux(chosen.any(), Response.OKAY, Response.SLVERR)),

@@ -4,16 +4,11 @@ from amaranth.hdl import Module
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
-from ..contract.draft import BASE_WRITES
 from ..contract.load import Reason
 from ..ring.flit import FLIT_STREAM
 from .axi import Axi4
-from .gate import Facts, Gate, LoadWord
+from .gate import Facts, Gate, LoadWord, local_writes
 from .window import Window
-
-#: Ports to the conductor's memories, as of `Gate`, and those of them that are there only with a governor.
-MATRIX_WRITES = {"matrix_write": 1, "matrix_addr": 16, "matrix_data": 64}
-LOCAL_WRITES = {"prompt_write": 1, "prompt_addr": 16, "prompt_token": 20, **BASE_WRITES, **MATRIX_WRITES}
 
 
 class Loader(wiring.Component):
@@ -39,7 +34,7 @@ class Loader(wiring.Component):
 
     def __init__(self, config):
         self._config = config
-        self._writes = {name: width for name, width in LOCAL_WRITES.items() if config.governor or name not in MATRIX_WRITES}
+        self._writes = local_writes(config)
         words = stream.Signature(LoadWord)
         super().__init__({
             "bus": In(Axi4()), "single": In(words), "single_malformed": In(1), "single_refused": Out(1), "clear": In(words),

@@ -62,3 +62,11 @@ def sort_key(value):
     """32-bit key of an FP32 pattern, such that unsigned order of keys is the order of the numbers and -0 equals +0."""
     negative = value[31] & (value[:31] != 0)
     return Mux(negative, ~value, value[:31] | (1 << 31))
+
+
+def tree(combine, terms):
+    """`terms` combined two by two, as a balanced tree; `combine` takes two and is associative."""
+    if len(terms) == 1:
+        return terms[0]
+    half = len(terms) // 2
+    return combine(tree(combine, terms[:half]), tree(combine, terms[half:]))

@@ -9,8 +9,8 @@ from hayate.rtl.contract.isa import ENERGY_BIT, Space
 from hayate.rtl.contract.load import Reason
 from hayate.rtl.contract.regmap import LoadSpace, load_address
 from hayate.rtl.host.axi import Axi4, AxiLite, expose, exposed
+from hayate.rtl.host.gate import LOCAL_WRITES
 from hayate.rtl.host.host import HostPort
-from hayate.rtl.host.loader import LOCAL_WRITES
 from hayate.rtl.host.registers import FROM_CONDUCTOR, OF_GOVERNOR, OF_SAMPLING, TO_CONDUCTOR, Token, present
 from hayate.rtl.ring.flit import FLIT_STREAM, Flit
 from hayate.verif.bench import Bench, rng
