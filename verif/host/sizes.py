@@ -28,13 +28,9 @@ def sealed(words=(), **facts):
 
 async def write(window, words):
     """Write words by way of an AXI4 manager, as few bursts as their addresses allow; the responses' set."""
-    runs = []
-    for address, data in words:
-        if runs and address == runs[-1][0] + len(runs[-1][1]) and address % 4096:
-            runs[-1][1].extend(data.to_bytes(8, "little"))
-        else:
-            runs.append((address, bytearray(data.to_bytes(8, "little"))))
-    return {int((await window.write(address, bytes(data))).resp) for address, data in runs}
+    from hayate.verif.system.rtl_run import bursts
+
+    return {int((await window.write(address, data)).resp) for address, data in bursts(words)}
 
 
 async def load(window, words=(), **facts):

@@ -1,12 +1,11 @@
 """A driver of the whole chip over its two ports, by the documents, for tests that are no kind hosts. Imported inside the simulator only."""
 
-import cocotb
 from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles, RisingEdge, with_timeout
 
 from hayate.rtl.contract.regmap import BY_NAME, LOAD_ALL_TILES, LoadSpace, load_address
 from hayate.verif.host.buses import manager
-from hayate.verif.system.rtl_run import field
+from hayate.verif.system.rtl_run import bursts, field
 
 PERIOD = 10  # nanoseconds
 OKAY, SLVERR = 0, 2
@@ -38,14 +37,8 @@ class Chip:
 
     async def words(self, words, *, answers=(OKAY,)):
         """Write words through the window, as few bursts as there can be; each response must be one of `answers`."""
-        runs = []
-        for address, data in words:
-            if runs and address == runs[-1][0] + len(runs[-1][1]) and address % 4096:
-                runs[-1][1].extend(int(data).to_bytes(8, "little"))
-            else:
-                runs.append((address, bytearray(int(data).to_bytes(8, "little"))))
-        for address, data in runs:
-            response = int((await self.window.write(address, bytes(data))).resp)
+        for address, data in bursts(words):
+            response = int((await self.window.write(address, data)).resp)
             assert response in answers, f"{response} at {address:#x}"
 
     async def words_by_registers(self, words):
@@ -104,7 +97,3 @@ class Chip:
             pending |= now
             tokens += await self.drain()
         return tokens, bool(pending & 4)
-
-
-def background(coroutine):
-    return cocotb.start_soon(coroutine)

@@ -44,8 +44,8 @@ class Host:
 
 
 def bursts(loads):
-    """(address, bytes) runs of consecutive addresses, none across 4 KiB."""
-    addresses, data = loads[:, 0], loads[:, 1]
+    """(address, bytes) runs of consecutive addresses in `loads`, rows of address and data; none across 4 KiB."""
+    addresses, data = np.array(loads, dtype=np.uint64).T
     breaks = np.flatnonzero((np.diff(addresses) != 8) | (addresses[1:] % 4096 == 0)) + 1
     for part in np.split(np.arange(len(loads)), breaks):
         for at in range(0, len(part), BURST // 8):
