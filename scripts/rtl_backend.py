@@ -171,8 +171,9 @@ def generate_rtl(image, config, prompt, tokens, *, sim="verilator", waves=None, 
 
     with folders.scratch() as folder, ExitStack() as loading:
         loading.enter_context(say("starting the simulation and loading the model"))
-        words, registers = requests(placement, prompt, tokens, end, all_logits, load, knob, draft,
-                                    scale if temperature else None, seed, log_share(min_p), top_k or 0)
+        words, registers = requests(
+            placement, prompt, tokens, end, all_logits, load, knob=knob, draft=draft, scale=scale if temperature else None, seed=seed,
+            log_p=log_share(min_p), top_k=top_k or 0)
         np.save(folder / "loads.npy", words)
         events, trace = folder / "events", folder / "trace"
         events.touch()

@@ -12,15 +12,25 @@ from .load_words import governed, load_words
 BASE_BIT = next(low for name, low, *_ in BY_NAME["DRAFT"].fields if name == "BASE")
 
 
-def requests(placement, prompt, tokens, end, all_logits, load, knob=None, draft=None, scale=None, seed=0, log_p=None, top_k=0):
-    """(load words uint64 [n, 2], register values) of a generation.
+def requests(placement, prompt, tokens, end, all_logits, load, **options):
+    """(load words uint64 [n, 2], register values) of a generation and of all that is loaded before it.
+
+    load: banks from "file", or over "axi". The others as of `generation_words`.
+    """
+    rows, registers = generation_words(placement, prompt, tokens, end, all_logits, **options)
+    base = bool(registers.get("DRAFT", 0) >> BASE_BIT & 1)
+    return np.concatenate([load_words(placement, banks=load == "axi", base=base), np.array(rows, dtype=np.uint64)]), registers
+
+
+def generation_words(placement, prompt, tokens, end=(), all_logits=False, *, knob=None, draft=None, scale=None, seed=0, log_p=None,
+                     top_k=0):
+    """([(address, data)] of the words that a generation takes behind a model's seal, register values).
 
     knob: the governor's, None where the precision is fixed. draft: values of the registers that say how to draft. scale: float32 that
     logits are multiplied by, None where nothing is sampled. seed: of the noise. log_p, top_k: of the filters, as of golden's `draw`.
     """
     registers = {"TILES": len(placement.tiles), "PROMPT_LENGTH": len(prompt), "TOKEN_LIMIT": tokens, "CONTEXT": placement.context,
                  **end_registers(end), "OPTIONS": int(all_logits), **(draft or {})}
-    base = bool(registers.get("DRAFT", 0) >> BASE_BIT & 1)
     rows = [(load_address(LOAD_ALL_TILES, LoadSpace.PROMPT, at), token) for at, token in enumerate(prompt)]
     if knob is not None:
         registers |= {"MATRICES": len(governed(placement)), "QUALITY": knob, "OPTIONS": registers["OPTIONS"] | 2}
@@ -31,8 +41,7 @@ def requests(placement, prompt, tokens, end, all_logits, load, knob=None, draft=
         if log_p is not None:
             rows.append((load_address(LOAD_ALL_TILES, Space.VMEM, placement.regions["LNP"]), int(log_p.view(np.uint32))))
         registers |= {"SEED_LOW": seed & 0xFFFFFFFF, "SEED_HIGH": seed >> 32, "OPTIONS": registers["OPTIONS"] | 4}
-    model = load_words(placement, banks=load == "axi", base=base)
-    return np.concatenate([model, np.array(rows, dtype=np.uint64)]), registers
+    return rows, registers
 
 
 def end_registers(end):

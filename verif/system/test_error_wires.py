@@ -13,7 +13,7 @@ from hayate.load_words import load_words
 from hayate.rtl.contract.config import load_config
 from hayate.rtl.contract.image import NGRAMS
 from hayate.rtl.contract.isa import Counter
-from hayate.rtl_request import draft_registers, requests
+from hayate.rtl_request import draft_registers, generation_words
 from hayate.verif.bench import Bench
 from hayate.verif.golden.conductor.generate import generate
 from hayate.verif.models.tiny import write_tiny_model
@@ -52,8 +52,9 @@ class Machine:
         chip, scale = self.chip, np.float32(1.25) if sample else None
         await chip.words(load_words(self.placement, banks=banks, base=base).tolist(), answers=(0, 2))
         draft = draft_registers(CONFIG.lanes, speculate, None, None, None, base=base)
-        words, registers = requests(self.placement, PROMPT, TOKENS, (), False, "file", 9033886 if auto else None, draft, scale, 7)
-        await chip.words(words[-len(PROMPT) - 3 * sample:].tolist(), answers=(0, 2))
+        knob = 9033886 if auto else None
+        words, registers = generation_words(self.placement, PROMPT, TOKENS, knob=knob, draft=draft, scale=scale, seed=7)
+        await chip.words(words, answers=(0, 2))
         tokens = []
         if await chip.start(registers):
             while not await chip.read("STATUS", "FAULT") and not await chip.read("STATUS", "DONE"):

@@ -19,7 +19,7 @@ from hayate.rtl.contract.load import Fact, Reason, fact
 from hayate.rtl.contract.precision import Format
 from hayate.rtl.contract.regmap import LOAD_ALL_TILES, LoadSpace, load_address
 from hayate.rtl.emit import emit
-from hayate.rtl_request import draft_registers, requests
+from hayate.rtl_request import draft_registers, generation_words
 from hayate.verif.bench import Bench, rng
 from hayate.verif.golden.conductor.generate import generate
 from hayate.verif.models.tiny import write_tiny_model
@@ -57,7 +57,6 @@ class Host:
     def __init__(self, chip, generator):
         self.chip, self.random = chip, generator
         self.image, self.placement, self.load_words = model()
-        self.seen = []
 
     def request(self):
         """A random generation: (prompt, words beside the prompt, registers, golden's tokens)."""
@@ -68,8 +67,7 @@ class Host:
         knob = 9033886 if precision == "auto" else None
         scale = np.float32(1) / np.float32(0.9) if seed else None
         draft = draft_registers(CONFIG.lanes, speculate, None, None, None)
-        words, registers = requests(self.placement, prompt, TOKENS, (), False, "file", knob, draft, scale, seed)
-        behind = [tuple(row) for row in words.tolist()][-(len(prompt) + (3 if seed else 0)):]
+        behind, registers = generation_words(self.placement, prompt, TOKENS, knob=knob, draft=draft, scale=scale, seed=seed)
         if precision != "auto":
             own = [(index, Format[precision.upper()]) for index, _ in governed(self.placement)]
             behind += [(load_address(LOAD_ALL_TILES, Space.CSR, 1 << PRECISION_BIT | index), form) for index, form in own]
