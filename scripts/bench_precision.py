@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 from rich.table import Table
 
+from hayate.compiler.link import SHARED
 from hayate.compiler.quantize import quantize
 from hayate.rtl.contract.alu_ops import AluOp
 from hayate.rtl.contract.config import load_config
@@ -58,7 +59,8 @@ def gemv_image(k, rows, group, formats=tuple(Format)):
     ])
     model = {"name": f"gemv-{rows}x{k}", "hidden": k, "layers": 0, "heads": 1, "kv_heads": 1, "head_dim": 4, "intermediate": k,
              "vocab": rows, "context": 4, "eos": [], "bos": None, "rope_theta": 1e4, "eps": 1e-5, "tied": False, "source": ""}
-    regions = (Region("X", "act", {"": k // 4}), Region("INPUT", "stage", {"": k // 4}), Region("ONE", "vmem", {"": 1}))
+    regions = (Region("X", "act", {"": k // 4}), Region("INPUT", "stage", {"": k // 4}), Region("ONE", "vmem", {"": 1}),
+               *(Region(name, "vmem", {"": 1}) for name in SHARED))
     return Image(model=model, program=program, micros=micros, routines={"load": (0, 1), "head": (1, 1)}, descriptors=descriptors,
                  regions=regions, constants=(Constant("ONE", (1.0,)),), tensors=tensors)
 
