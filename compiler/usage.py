@@ -34,11 +34,11 @@ def readable(image, config):
         replace(d, planes="", group=0) if d.planes and d.tensor else d for d in image.descriptors))
 
 
-def require_formats(image, config, precision=None):
-    """Raise HayateError that names the field `formats` where a configuration is not built to read an image at a precision.
+def require_formats(image, config, precision=None, speculate="off"):
+    """Raise HayateError that names the field `formats` where a configuration is not built to read an image as asked.
 
     precision: "auto", a format's name, None for the best copy of everything, or matrix name -> `Format`. "auto" chooses nothing, and so
-    needs nothing, in an image without planes.
+    needs nothing, in an image without planes. speculate: the drafter's name; "nested" reads INT4.
     """
     source, planes = f"configuration {config.name}", [d for d in image.descriptors if d.planes]
     if precision == "auto" and planes and not config.governor:
@@ -52,6 +52,9 @@ def require_formats(image, config, precision=None):
     if integer and not config.nested:
         raise HayateError(source, "formats", f"'fp16' reads no integer planes, which {integer[0]} needs",
                           "--set formats=nested, or --precision fp16")
+    if speculate == "nested" and not config.nested:
+        raise HayateError(source, "formats", "'fp16' reads no integer planes, which --speculate nested needs",
+                          "--set formats=nested, or --speculate ngram")
     alone = [d.name for d in planes + [d for d in (image.draft.descriptors if image.draft else ()) if d.planes] if not d.tensor]
     if alone and not config.nested:
         raise HayateError(source, "formats", f"'fp16' reads no integer planes, and the image has {alone[0]} in no other format",

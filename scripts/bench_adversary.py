@@ -63,7 +63,7 @@ def run(model, config, overrides, tokens, precision, sim, json):
     prompt = models.Text(image).encode(prompts.load(1)[0])[:1]
     check_request(image, [*prompt, *[0] * (tokens - 1)], tokens, Geometry.of(image.model, sizes).slots, sizes.lanes)
     Governor(image, precision)
-    require_formats(image, sizes, precision)
+    require_formats(image, sizes, precision, "nested")
     require_drafter(image, "nested")
     found = measure(image, sizes, prompt, tokens, precision, sim, say)
     out = Table("always wrong", "cycles (simulated)", "cost", "off after passes", "tries behind", "accepted / proposed", box=None)

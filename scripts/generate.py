@@ -210,7 +210,7 @@ def generate(request, json=""):
                "temperature": request.temperature, "seed": request.seed, "min_p": request.min_p, "top_k": request.top_k}
     require_sampling(config, request.temperature)
     for precision in (precise["precision"], precise["pins"]):
-        require_formats(image, config, precision)
+        require_formats(image, config, precision, request.speculate)
     out = people.file
     match, cycles, utilization, fault, counted = None, None, None, False, True
     if request.backend == "golden":

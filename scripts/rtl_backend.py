@@ -152,7 +152,7 @@ def generate_rtl(image, config, prompt, tokens, *, sim="verilator", waves=None, 
         raise HayateError("prompt", "length", f"{len(prompt)} tokens exceed the prompt buffer of {config.prompt_depth}",
                           f"use --set prompt_depth={len(prompt)}")
     measured = Governor(image, precision, quality, pins).measure  # refuses what the image lacks
-    require_formats(image, config, precision)
+    require_formats(image, config, precision, speculate)
     scale = inverse(temperature)
     require_seed(seed)
     require_filters(temperature, min_p, top_k)

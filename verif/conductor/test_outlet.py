@@ -28,6 +28,7 @@ async def texts_end_where_they_must(dut):
         prompt, limit = r.randrange(1, 20), r.choice([1, 5, 20, 60000])
         context = prompt + r.choice([0, 3, 15, 40])
         (named, enable), nodes = end_tokens(r), r.choice([0, 1, 3, 7, 15])
+        sink.stall = r.choice([0.25, 0.95])  # a FIFO that is seldom full, or often
         begin = n % END_TOKENS  # the text begins with what this register holds, which counts in every other round
         enable = enable & ~(1 << begin) | n // END_TOKENS % 2 << begin
         dut.token_limit.value, dut.context_limit.value = limit, context
@@ -47,8 +48,9 @@ async def texts_end_where_they_must(dut):
                 cycle = r.getrandbits(32)
                 same = {i for i, t in enumerate(named) if t == token}
                 by = {i for i in same if enable >> i & 1}
+                await settle()
                 full = int(dut.level.value) == DEPTH
-                aborted = int(r.random() < (0.2 if full else 0.02))
+                aborted = int(r.random() < (0.3 if full else 0.02))
                 dut.emit__valid.value, dut.emit__payload.value, dut.cycles.value, dut.abort.value = 1, token, cycle, aborted
                 await settle()
                 while not int(dut.emit__ready.value):

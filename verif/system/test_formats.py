@@ -55,6 +55,8 @@ def test_what_is_not_asked_for_is_not_there(chip, formats, there):
      "'fp16' reads no integer planes, which --precision int8 needs; --set formats=nested, or --precision fp16"),
     ("fp16", {"precision": "fp16", "pins": (("layers.0.wq", Format.INT4),)},
      "'fp16' reads no integer planes, which layers.0.wq in INT4 needs; --set formats=nested, or --precision fp16"),
+    ("fp16", {"precision": "fp16", "speculate": "nested"},
+     "'fp16' reads no integer planes, which --speculate nested needs; --set formats=nested, or --speculate ngram"),
 ])
 def test_what_is_not_built_is_refused(run, formats, options, complaint):
     with pytest.raises(HayateError, match=re.escape(f"configuration unit: formats: {complaint}")):
