@@ -15,6 +15,7 @@ _TRIGGER = re.compile(r"^  reg (\\\$auto\$verilog_backend\S+) +(?:\[[\d:]+\] )?=
 _BARE = re.compile(r"^( *)always @\*\n\s+(\S[^\n]*;)\n", re.MULTILINE)
 _NOT = re.compile(r"^(  assign [^\n]* = )! (?=[^\n]*;$)", re.MULTILINE)
 _REPEATED = re.compile(r"((?:\\\S+ |\w+ ?)\[\d+\])(?:, \1){2,}")
+_FILL = re.compile(r"^  initial begin\n    (\\\S+ |\w+)\[0\] = ([^\n]*);\n((?:    \1\[\d+\] = \2;\n){7,})  end\n", re.MULTILINE)
 _MODULE_TEXT = re.compile(r"^module\b.*?^endmodule", re.MULTILINE | re.DOTALL)
 
 
@@ -29,11 +30,15 @@ def verilog(component, name: str = "top") -> str:
     from amaranth.back import rtlil  # a program that only reads Verilog needs no Amaranth
     from amaranth.back import verilog as backend
 
+    from .once import Once
+
     with _uncollected(), _yosys():
-        text = equal_widths(rtlil.convert(component, name=name, emit_src=False))
+        platform = Once(name)
+        text = rtlil.convert(component, name=name, platform=platform, emit_src=False)
+        text = equal_widths(text + platform.rtlil)
         # Amaranth's own way from RTLIL to Verilog has no public name; the release of Amaranth is pinned.
         text = backend._convert_rtlil_text(text, strip_internal_attrs=True)
-    return settle(explicit(plain_names(text)))
+    return settle(explicit(loops(plain_names(text))))
 
 
 @contextmanager
@@ -74,6 +79,21 @@ def _yosys():
                 os.environ.pop(name)
                 if value is not None:
                     os.environ[name] = value
+
+
+def loops(text: str) -> str:
+    """`text` with a loop for every memory of eight words or more that begins with the same word everywhere, instead of a line for each.
+
+    In deep memories those lines are a tenth of a machine's text, and a larger part of what simulators make of it.
+    """
+
+    def loop(match):
+        memory, word, rest = match.groups()
+        name = re.sub(r"\W", "_", memory.strip("\\ "))
+        return (f"  initial begin : {name}_fill\n    integer at;\n"
+                f"    for (at = 0; at <= {rest.count(';')}; at = at + 1) {memory}[at] = {word};\n  end\n")
+
+    return _FILL.sub(loop, text)
 
 
 def explicit(text: str) -> str:

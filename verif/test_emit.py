@@ -105,8 +105,8 @@ def test_equal_blocks_are_one_module(pytestconfig):
     texts = [chip_text(config(2, m, m), pytestconfig.rootpath / "build" / "sim" / "text", Steps()) for m in (2, 4)]
     for text, banks in zip(texts, (2, 4)):
         names = defined(text)
-        assert len([n for n in names if re.search(r"_pe_\d+$", n)]) == len([n for n in names if re.search(r"_alu_\d+$", n)]) == 1
-        assert len(re.findall(r"^  hayate_tile_matrix_pe_0 +pe_\d", text, re.MULTILINE)) == banks
+        assert [sum(n.endswith(kind) for n in names) for kind in ("_pe", "_lane", "_alu", "_bank")] == [1] * 4
+        assert len(re.findall(r"^  hayate_tile_pe +pe_\d", text, re.MULTILINE)) == banks
     assert len(defined(texts[0])) == len(defined(texts[1]))
 
 

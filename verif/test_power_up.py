@@ -20,6 +20,8 @@ ALONE = PROMPT[:1]  # of which all lanes but one have no position, ever
 
 _REGISTER = re.compile(r"^  reg (\[\d+:0\] +|)(\\\S+ |\w+) *= ([^;]+);$", re.MULTILINE)
 _MEMORY = re.compile(r"^  initial begin\n((?:    (?:\\\S+ |\w+) ?\[\d+\] = [^;]+;\n)+)  end$", re.MULTILINE)
+_LOOP = re.compile(
+    r"^  initial begin : \w+_fill\n    integer at;\n(    for [^\n]* )(\\\S+ |\w+)\[at\] = (\d+)'[hd](\w+);\n  end$", re.MULTILINE)
 _WORD = re.compile(r"^    (\\\S+ |\w+) ?\[\d+\] = (\d+)'[hd](\w+);$", re.MULTILINE)
 _MACRO = re.compile(r"(mem\[i\]|array_out|rdata) = \{WIDTH\{1'b0\}\};")
 
@@ -46,10 +48,11 @@ def at_random(text):
                 f"    for (i = 0; i < {len(words)}; i = i + 1) {name}[i] = {anything(int(width))};\n  end")
 
     text, memories = _MEMORY.subn(memory, text)
+    text, loops = _LOOP.subn(lambda m: f"{m[0][:m.start(3) - m.start()]}{anything(int(m[3]))};\n  end", text)
     text, registers = _REGISTER.subn(register, text)
     text, macro = _MACRO.subn(lambda m: f"{m[1]} = {anything(72)};", text)
     assert macro == 3
-    return text, registers, memories
+    return text, registers, memories + loops
 
 
 @pytest.fixture(scope="module")
@@ -61,9 +64,10 @@ def chip(pytestconfig):
 def test_no_memory_starts_with_contents(chip):
     """All that the emitted text says of a memory's first contents is zeros, which simulations rely on and INIT writes."""
     text = chip(UNIT)
-    memories = _MEMORY.findall(text)
-    assert len(memories) >= 30 and text.count("initial begin") == len(memories) + 1  # and the bank macro's, of simulations alone
-    assert {int(value, 16) for words in memories for _, _, value in _WORD.findall(words)} == {0}
+    memories, loops = _MEMORY.findall(text), _LOOP.findall(text)
+    assert len(memories) + len(loops) >= 30
+    assert text.count("initial begin") == len(memories) + len(loops) + 1  # and the bank macro's, of simulations alone
+    assert {int(value, 16) for words in memories for _, _, value in _WORD.findall(words)} | {int(word, 16) for *_, word in loops} == {0}
 
 
 @pytest.fixture

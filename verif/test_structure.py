@@ -9,7 +9,7 @@ from hayate.verif.structure import Import, components, imports, module_name, pyt
 ROOT = Path(__file__).resolve().parent.parent
 
 # Floors: each may import from lower floors, and from its own folder.
-RTL_FLOORS = {"contract": 0, "memory": 0, "link": 0, "merge": 0, "lint": 0, "widths": 0, "verilog": 1, "numerics": 1,
+RTL_FLOORS = {"contract": 0, "memory": 0, "once": 0, "link": 0, "merge": 0, "lint": 0, "widths": 0, "verilog": 1, "numerics": 1,
               "ring": 1, "host": 2, "tile": 2, "conductor": 2, "package": 3, "emit": 4}
 FOLDER_FLOORS = {"hayate.rtl": 0, "hayate.compiler": 1, "hayate.verif": 2, "hayate.fpga": 2, "hayate": 3}
 

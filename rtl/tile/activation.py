@@ -8,6 +8,7 @@ from amaranth.utils import ceil_log2
 from ..contract.precision import MX_BLOCK, MX_EXPONENT_BITS
 from ..memory.parity import ParityMemory, slices
 from ..numerics.mxint8 import MXINT8_LATENCY, TOP_MIN, ToMxInt8, block_top, largest
+from ..once import once
 
 #: Cycles from `read` to `data`, `codes` and `exponent`: the memories, the largest exponent, the two of the conversion. In FP16 alone a
 #: request waits for the difference.
@@ -80,7 +81,10 @@ class ActivationBuffer(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        (self._elaborate_nested if self.nested else self._elaborate_fp16)(m)
+        if self.nested:
+            self._elaborate_nested(m, platform)
+        else:
+            self._elaborate_fp16(m)
         return m
 
     def _writes(self, lane):
@@ -112,7 +116,7 @@ class ActivationBuffer(wiring.Component):
             errors.append(store.error)
         m.d.sync += self.parity.eq(Cat(*errors).any())
 
-    def _elaborate_nested(self, m):
+    def _elaborate_nested(self, m, platform):
         """Four memories a lane, so that four words can be read at once, and one of exponents."""
         # What a read takes: words of the block that exist, and the sub-memories of this half of it.
         exists, taken = Signal(BLOCK_QUADS), Signal(WIDE)
@@ -163,7 +167,8 @@ class ActivationBuffer(wiring.Component):
             # Of a sub-memory that was not read the register still holds an older word.
             elements = Signal(64 * WIDE, name=f"elements_{k}")
             m.d.comb += elements.eq(Cat(word & s2_taken[i].replicate(64) for i, word in enumerate(s2_words)))
-            m.submodules[f"convert_{k}"] = convert = ToMxInt8(QUAD * WIDE)
+            convert = ToMxInt8(QUAD * WIDE)
+            m.submodules[f"convert_{k}"] = once(platform, convert, QUAD * WIDE)
             m.d.comb += [
                 convert.valid.eq(wide[2]), convert.top.eq(s2_top), convert.x.as_value().eq(elements),
                 self.codes[k].eq(convert.codes.as_value()),

@@ -11,6 +11,7 @@ from amaranth.utils import ceil_log2
 from ..contract.constants import ACC_WIDTH
 from ..contract.isa import ROUNDS_AHEAD
 from ..numerics.normalizer import Normalizer
+from ..once import once
 
 ROUND_BITS = ceil_log2(ROUNDS_AHEAD)
 #: FP32 bits of the largest negative finite value: the maximum of nothing.
@@ -59,7 +60,8 @@ class Collect(wiring.Component):
         lanes, bits = self.lanes, max(1, ceil_log2(self.lanes))
         m.submodules.store = store = memory.Memory(shape=ACC_WIDTH, depth=1 << bits, init=[])
         write, old, look = store.write_port(), store.read_port(domain="comb"), store.read_port(domain="comb")
-        m.submodules.normalizer = normalizer = Normalizer()
+        normalizer = Normalizer()
+        m.submodules.normalizer = once(platform, normalizer)
 
         # Accumulate. A lane that holds nothing reads as zero, which clears all lanes in a cycle.
         holds = Signal(1 << bits)

@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..contract.constants import ACC_WIDTH
 from ..numerics.normalizer import NORM_LATENCY, Normalizer
+from ..once import once
 from .gemv import EnergyTag
 
 #: Cycles from `start` to the first row.
@@ -93,7 +94,8 @@ class Drain(wiring.Component):
                 with m.If(s1_todo[0] & s1_tag.measure & s1_tag.nested):
                     m.d.sync += s2_low.eq(self.low_acc[s1_pe][k])
                 m.d.comb += [self.energy_sum[k].eq(s2_acc), self.energy_low[k].eq(s2_low)]
-            m.submodules[f"normalizer_{k}"] = normalizer = Normalizer()
+            normalizer = Normalizer()
+            m.submodules[f"normalizer_{k}"] = once(platform, normalizer)
             m.d.comb += [normalizer.valid.eq(s2_lands), normalizer.acc.eq(s2_acc), normalizer.s.eq(s2_s), self.row[k].eq(normalizer.fp32)]
             if k == 0:
                 m.d.comb += self.row_valid.eq(normalizer.out_valid)

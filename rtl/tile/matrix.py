@@ -10,6 +10,7 @@ from ..contract.flits import FlitKind
 from ..contract.isa import BANK_BITS, BANK_SHIFT, CLEAR_REST_BIT, STAGE_BIT, Counter, Op, Space
 from ..contract.secded import codeword_bits
 from ..memory.bank import BANK_LATENCY, Bank
+from ..once import once
 from ..ring.flit import FLIT_STREAM, Flit
 from .activation import ACT_LATENCY, FLIP_BITS, WORD_FLIP_BITS, ActivationBuffer
 from .drain import DRAIN_LATENCY, Drain
@@ -110,8 +111,8 @@ class MatrixEngine(wiring.Component):
         bank = [Bank(self._bank_depth, inject=self._inject) for _ in range(banks)]
         pe = [Pe(lanes, nested=self._nested, measure=self._governor) for _ in range(banks)]
         for b in range(banks):
-            m.submodules[f"bank_{b}"] = bank[b]
-            m.submodules[f"pe_{b}"] = pe[b]
+            m.submodules[f"bank_{b}"] = once(platform, bank[b], self._bank_depth, self._inject)
+            m.submodules[f"pe_{b}"] = once(platform, pe[b], lanes, self._nested, self._governor)
         connect(m, fetch.tx, flipped(self.tx))
         for unit in (kv, fetch):
             m.d.comb += [unit.positions.eq(self.pass_state.positions)]

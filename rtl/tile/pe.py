@@ -9,6 +9,7 @@ from hayate.rtl.contract.precision import MX_EXPONENT_BITS, WORD_NIBBLES
 from hayate.rtl.numerics.fp16 import Operand, add_carry, decode
 from hayate.rtl.numerics.product import LOW_BITS, Product
 from hayate.rtl.numerics.quad import CODE_BITS, factor
+from hayate.rtl.once import once
 
 WORD_ELEMENTS = 4
 PE_LATENCY = 5
@@ -132,7 +133,8 @@ class Pe(wiring.Component):
         if self.measure:
             low_now, low_clear = self._low_controls(m, s1_valid, s2_valid, s3_valid)
         for k in range(self.lanes):
-            m.submodules[f"lane{k}"] = lane = _Lane(self.nested, self.measure)
+            lane = _Lane(self.nested, self.measure)
+            m.submodules[f"lane{k}"] = once(platform, lane, self.nested, self.measure)
             m.d.comb += [
                 lane.en.eq(self.en), lane.act.eq(self.act[k]), lane.s1_valid.eq(s1_valid), lane.s1_weight.eq(s1_weight),
                 lane.s2_valid.eq(s2_valid), lane.s2_first.eq(s2_first),
@@ -225,7 +227,8 @@ class _Lane(wiring.Component):
         for i in range(WORD_ELEMENTS):
             act = Signal(Operand, name=f"act{i}")
             m.d.comb += act.eq(decode(self.act.word_select(i, 16), offset=0))
-            m.submodules[f"product{i}"] = product = Product(wide=self.nested)
+            product = Product(wide=self.nested)
+            m.submodules[f"product{i}"] = once(platform, product, self.nested)
             products.append(product)
             m.d.comb += [product.en.eq(self.s1_valid), product.a.eq(s1_a[i])]
             if not self.nested:

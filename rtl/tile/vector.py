@@ -11,6 +11,7 @@ from ..contract.noise import SEED_BITS
 from ..numerics.alu import VectorAlu
 from ..numerics.reducer import REDUCER_LATENCY, Reducer
 from ..numerics.to_fp16 import TO_FP16_LATENCY, ToFp16
+from ..once import once
 from ..ring.flit import FLIT_STREAM, Flit
 from .argmax import ArgMax
 from .collect import Collect
@@ -94,7 +95,7 @@ class VectorEngine(wiring.Component):
         m.submodules.semaphores = semaphores = Semaphores()
         reducers = [Reducer() for _ in range(lanes)]
         for k, reducer in enumerate(reducers):
-            m.submodules[f"reducer_{k}"] = reducer
+            m.submodules[f"reducer_{k}"] = once(platform, reducer)
 
         noise = filters = None
         if self._sampling:
@@ -218,7 +219,7 @@ class VectorEngine(wiring.Component):
                     m.next = "IDLE"
         m.d.comb += self.busy.eq(~walk.ongoing("IDLE") | self.entry.valid | ~micro.idle | sender.busy | mask.busy)
 
-        self._pipeline(m, micro, vmem, landing, stage, mask, lanes_of, collect, sender, argmax, reducers, noise, filters, wanted,
+        self._pipeline(m, platform, micro, vmem, landing, stage, mask, lanes_of, collect, sender, argmax, reducers, noise, filters, wanted,
                        load_vmem)
         # A cycle late: the next results are further away, and whether the ring took the last value is known late in a cycle.
         clear_sums = Signal()
@@ -242,8 +243,8 @@ class VectorEngine(wiring.Component):
         m.d.sync += self.parity.eq(micro.parity | vmem.parity | stage.parity | mask.parity | (noise.parity if noise else 0))
         return m
 
-    def _pipeline(self, m, micro, vmem, landing, stage, mask, lanes_of, collect, sender, argmax, reducers, noise, filters, wanted,
-                  load_vmem):
+    def _pipeline(self, m, platform, micro, vmem, landing, stage, mask, lanes_of, collect, sender, argmax, reducers, noise, filters,
+                  wanted, load_vmem):
         """From issue to result: operands (stages 1 and 2), arithmetic, destinations (stage RESULT_LATENCY)."""
         lanes, element = self.lanes, micro.element
         sum_asked, noise_asked, noise_ready = Signal(), Signal(), Signal(init=1)
@@ -310,8 +311,8 @@ class VectorEngine(wiring.Component):
         last = rounded[-1]
         saturations = []
         for k in range(lanes):
-            m.submodules[f"alu_{k}"] = alu = VectorAlu()
-            m.submodules[f"to_fp16_{k}"] = to_fp16 = ToFp16()
+            alu, to_fp16 = VectorAlu(), ToFp16()
+            m.submodules[f"alu_{k}"], m.submodules[f"to_fp16_{k}"] = once(platform, alu), once(platform, to_fp16)
             s1_row = Signal(32, name=f"s1_row_{k}", reset_less=True)
             s2_a, s2_b = Signal(32, name=f"s2_a_{k}", reset_less=True), Signal(32, name=f"s2_b_{k}", reset_less=True)
             with m.If(valid & (element.a_src == ASrc.LANDING)):

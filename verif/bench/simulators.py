@@ -125,6 +125,7 @@ class FastVerilator(_Build, Verilator):
         generate += ["--no-timing", "--assert", "-Wno-fatal", "--x-assign", "fast", "--x-initial", "fast"]
         # A module that is used many times stays a function of its own: less code to compile, and more of it fits the caches.
         generate += ["-O3", "--inline-mult", "100", "--threads", str(self.threads)]
+        generate += ["--decorations", "none"]  # spaces at the beginning of lines are half of what the compiler would read
         # As few C++ files as there are compilers: with one file for each of its own, the compiler mostly reads the same headers.
         generate += ["--output-groups", str(self.jobs)]
         if self.trace == "fst":
