@@ -38,8 +38,7 @@ class Once:
             self._modules[kind, parameters] = name, text, set(_PORT.findall(own[:own.index("\nend\n")]))
         component._MustUse__used = True  # by its ports; Amaranth warns of what nobody has elaborated
         name, _, domain = self._modules[kind, parameters]
-        pins = {pin: signal for pin, signal in (("clk", ClockSignal()), ("rst", ResetSignal())) if pin in domain}
-        pins = {f"i_{pin}": signal for pin, signal in pins.items()}
+        pins = {f"i_{pin}": signal for pin, signal in (("clk", ClockSignal()), ("rst", ResetSignal())) if pin in domain}
         for path, member, value in component.signature.flatten(component):
             pins[f"{'i' if member.flow == In else 'o'}_{'__'.join(map(str, path))}"] = Value.cast(value)
         return Instance(name, **pins)
