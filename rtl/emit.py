@@ -24,8 +24,10 @@ class Emission:
     header: str
 
 
-def emit(config, prefix="hayate"):
+def emit(config, prefix="hayate", tile_text=None):
     """`Emission` of a configuration; equal arguments give equal bytes.
+
+    tile_text: `verilog` of its tile as `PREFIX_tile`, where the caller has that already.
 
     The tile is elaborated once and instantiated `config.tiles` times, so that the cost does not grow with the tiles. The bank macro
     stands in the text between ``ifndef PREFIX_BANK_MACRO`` and ``endif``: define that symbol to bring your own module of the same name
@@ -39,7 +41,6 @@ def emit(config, prefix="hayate"):
         raise HayateError("--prefix", "", f"{prefix!r} is not a Verilog identifier", "start with a letter; letters, digits and _ follow")
     macro = f"{prefix}_bank_macro"
     guard = f"{prefix.upper()}_BANK_MACRO"
-    tile_text = verilog(tile(config), f"{prefix}_tile")
     package = Package(config, f"{prefix}_tile")
     parts = [
         f"// {prefix}: a Hayate package, configuration {config.name}: {config.tiles} tiles of {config.banks} banks, M = {config.lanes}.\n"
@@ -47,7 +48,7 @@ def emit(config, prefix="hayate"):
         "// No `timescale: nothing in here takes time, and the file may stand before and behind files that have one.\n"
         "// verilator lint_save\n// verilator lint_off TIMESCALEMOD\n",
         f"`ifndef {guard}\n{macro_text().strip()}\n`endif\n",
-        tile_text,
+        tile_text or verilog(tile(config), f"{prefix}_tile"),
         verilog(package, prefix),
         "// verilator lint_restore\n",
     ]

@@ -78,22 +78,6 @@ class RtlResult:
                 "governor": self.governor, "saturated": self.saturated}
 
 
-def chip_text(config, root, say):
-    """Verilog of a configuration, kept below folder `root` for as long as nothing under rtl/ changes."""
-    from hayate import rtl
-    from hayate.verif.bench import cache
-
-    def make():
-        from hayate.rtl.emit import emit
-
-        with say(f"elaborating configuration {config.name}"):
-            return emit(config).verilog
-
-    folder = Path(rtl.__file__).parent
-    files = sorted(p for p in folder.rglob("*") if p.suffix in (".py", ".v"))
-    return cache.text(make, key=f"chip {config.to_dict()}", files=files, root=root)
-
-
 def build(config, *, sim="verilator", waves="", say=Steps(), root=None, optimize=None):  # noqa: B008
     """The simulation of a configuration, found in the cache or built.
 
@@ -112,7 +96,8 @@ def build(config, *, sim="verilator", waves="", say=Steps(), root=None, optimize
                               "pip install 'hayate[sim]', or use --backend golden")
     from hayate.verif.bench import folders, runner, tools
     from hayate.verif.bench.convert import ports
-    from hayate.verif.system.sim_top import sim_top
+    from hayate.verif.system.sim_top import TILE, sim_top
+    from hayate.verif.system.texts import chip_text
 
     tools.find(sim)
     optimize = optimize or ("-O0" if config.tiles * config.banks * config.lanes <= SMALL else "-O1")
@@ -125,7 +110,7 @@ def build(config, *, sim="verilator", waves="", say=Steps(), root=None, optimize
         # Icarus needs no build of its own to record; asked for one, cocotb records everything from the start.
         # To Verilator, recording costs more than what the compiler could win back, and a look at the waves should not wait long.
         return runner.build(top, name="sim_top", sources=(chip,), sim=sim, waves=bool(waves) and sim == "verilator", fst=waves == "fst",
-                            optimize="-O0" if waves else optimize, root=root)
+                            optimize="-O0" if waves else optimize, root=root, blocks=(TILE,) if config.tiles > 1 else ())
 
 
 def generate_rtl(image, config, prompt, tokens, *, sim="verilator", waves=None, wave_window=None, all_logits=False, end=(), load="file",

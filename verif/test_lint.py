@@ -13,8 +13,8 @@ from hayate.rtl.contract.config import load_config
 from hayate.rtl.emit import emit
 from hayate.rtl.lint import WAIVED, waivers
 from hayate.rtl.memory.bank import Bank
-from hayate.rtl_backend import chip_text
 from hayate.verif.lint import icarus, kinds, run, slang, verilator
+from hayate.verif.system.texts import chip_text
 
 NEVER = {"WIDTHTRUNC", "WIDTHEXPAND", "WIDTH", "LATCH", "MULTIDRIVEN", "UNDRIVEN", "UNOPTFLAT", "CASEINCOMPLETE",
          "COMBDLY", "PINMISSING"}

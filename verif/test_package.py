@@ -25,7 +25,7 @@ from hayate.verif.bench import Bench, rng
 from hayate.verif.host import sizes
 
 CONFIG = load_config("unit", ["tiles=3", "lanes=1", "bank_depth=512", "prompt_depth=16"])
-BENCH = Bench(lambda: emit(CONFIG, "dut").verilog, optimize="-O0", timeout=900)
+BENCH = Bench(lambda: emit(CONFIG, "dut").verilog, optimize="-O0", timeout=900, blocks=("dut_tile",))
 CAUSES = [c for c in Counter if c <= Counter.IDLE]
 TOKEN, DONE, FAULT = 1, 2, 4  # bits of IRQ_STATUS
 START, ABORT, RESET = 1, 2, 4

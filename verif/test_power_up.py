@@ -13,6 +13,7 @@ from hayate.rtl.contract.config import load_config
 from hayate.rtl.contract.isa import Space
 from hayate.verif.bench import runner
 from hayate.verif.bench.tools import SimulationError
+from hayate.verif.system import texts
 from hayate.verif.system.checks import PROMPT, difference, golden, image
 
 UNIT = load_config("unit")
@@ -58,7 +59,7 @@ def at_random(text):
 @pytest.fixture(scope="module")
 def chip(pytestconfig):
     """Function: Verilog of a configuration."""
-    return lambda config: rtl_backend.chip_text(config, pytestconfig.rootpath / "build" / "sim" / "text", Steps())
+    return lambda config: texts.chip_text(config, pytestconfig.rootpath / "build" / "sim" / "text", Steps())
 
 
 def test_no_memory_starts_with_contents(chip):
@@ -92,7 +93,7 @@ def power_up(pytestconfig, chip, monkeypatch):
         text, registers, memories = at_random(chip(config))
         assert registers > 1000 and memories >= 30
         with monkeypatch.context() as patch:
-            patch.setattr(rtl_backend, "chip_text", lambda *_: text)
+            patch.setattr(texts, "chip_text", lambda *_: text)
             patch.setattr(runner, "run", run)
             patch.setattr(Placement, "loads", what_is_not_zero)
             return rtl_backend.generate_rtl(image(tied=False), config, list(ALONE), 3, root=root, load="axi", optimize="-O0",

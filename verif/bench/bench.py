@@ -41,6 +41,7 @@ class Bench:
     name: name of the top module.
     optimize: g++ flag for Verilator's code. -O0 suits large designs that run briefly; long simulations gain from -O2.
     timeout: seconds of wall clock that one item's simulation may take.
+    blocks: modules, each used many times, that Verilator compiles by themselves, as in `runner.build`.
     quick: given a set of parameters, says whether the quick tier runs this set too, on Verilator, beside the last one.
     """
 
@@ -54,6 +55,7 @@ class Bench:
         name: str = "dut",
         optimize: str = "-O1",
         timeout: float = 600,
+        blocks: Sequence[str] = (),
         quick: Callable[[Mapping], bool] | None = None,
     ):
         self.make = make
@@ -62,6 +64,7 @@ class Bench:
         self.name = name
         self.optimize = optimize
         self.timeout = timeout
+        self.blocks = tuple(blocks)
         self.quick = quick
         self.line = sys._getframe(1).f_lineno  # tells the benches of a file apart
         self._sources = sources

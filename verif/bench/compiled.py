@@ -13,6 +13,8 @@ from pathlib import Path
 
 from hayate.verif.bench import folders, tools
 
+TOP = "Vtop"  # what the names of a design's own files begin with
+
 # What a design's C++ files begin with.
 _HEADERS = "".join(f'#include "{name}"\n' for name in ("memory", "string", "verilated.h", "verilated_dpi.h", "verilated_vpi.h"))
 
@@ -52,10 +54,13 @@ __attribute__((used)) inline HayateTop::~HayateTop() {{ delete static_cast<Vtop*
 _RULES = """
 VK_PCH_I_FAST = -include $(FAST)/verilated_all.h $(BRIDGE)
 VK_PCH_I_SLOW = -include $(SLOW)/verilated_all.h
-Vtop__ALL.o: CPPFLAGS += $(VK_PCH_I_FAST)
+$(VM_PREFIX)__ALL.o: CPPFLAGS += $(VK_PCH_I_FAST)
 $(VK_GLOBAL_OBJS): CPPFLAGS += -include $(ONCE)/verilated_all.h
 verilator.o: CPPFLAGS += -include $(ONCE)/verilated_all.h $(LOOP)
 once: $(VK_GLOBAL_OBJS) $(OBJECT)
+$(GLUE).o: CPPFLAGS += $(VK_PCH_I_FAST)
+block.a: $(VK_OBJS) $(GLUE).o
+\t$(AR) -rcs $@ $^
 %.h.gch: %.h
 \t$(CXX) $(OPT_FAST) $(CXXFLAGS) $(CPPFLAGS) -x c++-header $< -o $@
 """
@@ -65,15 +70,21 @@ _ONCE = "-O1"  # of all that; g++ crashes where headers were precompiled with an
 def prepare(build, command: list[str], cwd: Path):
     """Put into `cwd` what is shared and have `command`, make's, use it. What is not there yet is compiled now.
 
-    build: a `simulators.FastVerilator`.
+    build: a `simulators.FastVerilator`, or a `simulators.Block`, which has no main loop and is linked to what comes with one.
     """
     (cwd / "shared.mk").write_text(_RULES)
     command += ["-f", "shared.mk"]
     for name, optimize in (("ONCE", _ONCE), ("FAST", build.optimize), ("SLOW", "-O0")):
-        if name != "SLOW" or not _one_file(command, cwd):
+        if name != "SLOW" or not _one_file(build, command, cwd):
             command.append(f"{name}={_headers(build, command, cwd, optimize)}")
     for name in ("fast", "slow"):
-        (cwd / f"Vtop__pch.h.{name}.gch").touch()  # Verilator would compile headers for each design
+        (cwd / f"{build.prefix}__pch.h.{name}.gch").touch()  # Verilator would compile headers for each design
+    if build.prefix == TOP:
+        _runtime(build, command, cwd)
+
+
+def _runtime(build, command: list[str], cwd: Path):
+    """Put the run-time library and the main loop into `cwd`."""
     kept = _folder(build, cwd, "runtime")
     with folders.lock(kept.with_suffix(".lock")):
         if not kept.is_dir():
@@ -96,9 +107,9 @@ def prepare(build, command: list[str], cwd: Path):
         command.append(f"BRIDGE=-include {kept / 'bridge.h'}")
 
 
-def _one_file(command: list[str], cwd: Path) -> bool:
+def _one_file(build, command: list[str], cwd: Path) -> bool:
     """Whether make compiles a design's C++ files as one."""
-    return "VM_PARALLEL_BUILDS=0" in command or "VM_PARALLEL_BUILDS = 0" in (cwd / "Vtop_classes.mk").read_text()
+    return "VM_PARALLEL_BUILDS=0" in command or "VM_PARALLEL_BUILDS = 0" in (cwd / f"{build.prefix}_classes.mk").read_text()
 
 
 def _headers(build, command: list[str], cwd: Path, optimize: str) -> Path:

@@ -105,6 +105,7 @@ class BenchItem(pytest.Item):
             waves=self.config.getoption("--waves"),
             optimize=bench.optimize,
             jobs=1 if workers > 1 else 2,
+            blocks=bench.blocks,
             root=self.root / "sim",
         )
 

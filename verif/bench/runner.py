@@ -7,21 +7,24 @@ the same content costs nothing, and two processes that want the same build share
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 
 from hayate.rtl.contract.errors import HayateError
 from hayate.verif.bench import folders, tools
+from hayate.verif.bench.blocks import split
 from hayate.verif.bench.convert import Port, ports, verilog
 from hayate.verif.bench.tools import BuildError, SimulationError
 
 TIMESCALE = ("1ns", "1ps")
 SIMS = ("verilator", "icarus")
-_RECIPE = 3  # part of the hash: raise it when the way a build is made changes
+_RECIPE = 4  # part of the hash: raise it when the way a build is made changes
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,7 @@ def build(
     optimize: str = "-O1",
     threads: int = 1,
     jobs: int = 2,
+    blocks: Sequence[str] = (),
     root: Path | None = None,
 ) -> Build:
     """Build `top` for `sim`, or find the build that already exists.
@@ -66,6 +70,7 @@ def build(
     optimize: g++'s flag for the design's own code.
     threads: simulation threads of Verilator.
     jobs: parallel compilers.
+    blocks: modules that Verilator compiles by themselves (see `blocks`), unless waves are to be recorded.
     root: the folder of all builds; `build/sim` below the current one unless given.
 
     Raises
@@ -74,44 +79,80 @@ def build(
     the design.
     """
     tool = tools.find(sim)
-    text = top if isinstance(top, str) else verilog(top, name)
-    extra = [s if isinstance(s, str) else Path(s).read_text(encoding="utf-8") for s in sources]
+    texts = [top if isinstance(top, str) else verilog(top, name)]
+    found = ports(texts[0], name)
+    texts += [s if isinstance(s, str) else Path(s).read_text(encoding="utf-8") for s in sources]
     kind = "" if not waves else "fst" if sim == "icarus" or (fst and tools.fst_headers()) else "vcd"
-    recipe = {"sim": sim, "tool": tool.version, "name": name, "waves": kind, "recipe": _RECIPE, "cocotb": _cocotb_version()}
+    recipe = {"sim": sim, "tool": tool.version, "recipe": _RECIPE}
     if sim == "verilator":
         recipe |= {"optimize": optimize, "threads": threads}
-    digest = hashlib.sha256(json.dumps([recipe, text, *extra]).encode()).hexdigest()[:20]
     root = default_root() if root is None else Path(root)
-    directory = root / sim / digest
-    result = Build(sim, directory, name, ports(text, name), kind)
-    if _ready(directory):
-        return result
+    parts = []
+    if sim == "verilator" and not waves:
+        for block in blocks:
+            at = next((n for n, t in enumerate(texts) if re.search(rf"^module {block}\b", t, re.MULTILINE)), 0)
+            own, texts[at] = split(texts[at], block)
+            parts.append(_Work(block, [own], recipe | {"block": True}, root / sim, "", ports(own, block)))
+    work = _Work(name, texts, recipe | {"waves": kind, "cocotb": _cocotb_version()}, root / sim, kind, found, parts)
+    if _ready(work.directory):
+        return work.build
     if sim == "verilator":
         folders.require_name(root)
-    folders.require(directory.parent)
-    with folders.written(directory.parent):
-        directory.parent.mkdir(parents=True, exist_ok=True)
-        _make(result, text, extra, tool, recipe, optimize, threads, jobs)
-    return result
+    folders.require(root / sim)
+    with folders.written(root / sim):
+        (root / sim).mkdir(parents=True, exist_ok=True)
+        for part in parts:
+            _make(part, tool, jobs)
+        _make(work, tool, jobs)
+    return work.build
 
 
-def _make(build: Build, text: str, extra: list[str], tool, recipe: dict, optimize: str, threads: int, jobs: int):
+@dataclass(frozen=True)
+class _Work:
+    """What goes into a build: a design, or a block that designs are linked with.
+
+    texts: the Verilog, that of module `name` first. recipe: what else the result depends on. root: where such builds lie.
+    parts: the blocks of a design.
+    """
+
+    name: str
+    texts: list[str]
+    recipe: dict
+    root: Path
+    waves: str = ""
+    ports: tuple[Port, ...] = ()
+    parts: Sequence["_Work"] = ()
+
+    @cached_property
+    def directory(self) -> Path:
+        content = [self.recipe | {"name": self.name}, *self.texts, *(part.directory.name for part in self.parts)]
+        return self.root / hashlib.sha256(json.dumps(content).encode()).hexdigest()[:20]
+
+    @property
+    def build(self) -> Build:
+        return Build(self.recipe["sim"], self.directory, self.name, self.ports, self.waves)
+
+    @property
+    def files(self) -> tuple[Path, Path]:
+        """What a block leaves for those that are linked with it."""
+        return self.directory / f"{self.name}.sv", self.directory / "block.a"
+
+
+def _make(work: _Work, tool, jobs: int):
     """Build into a folder of another name and move it into place; one process at a time."""
-    directory, digest = build.directory, build.directory.name
+    directory = work.directory
     with folders.lock(directory.with_suffix(".lock")):
         if _ready(directory):
             return
         shutil.rmtree(directory, ignore_errors=True)
-        scratch = Path(tempfile.mkdtemp(prefix=f"{digest}.", dir=directory.parent))
+        scratch = Path(tempfile.mkdtemp(prefix=f"{directory.name}.", dir=directory.parent))
         try:
-            files = [scratch / f"extra{i}.v" for i in range(len(extra))]
-            for file, content in zip(files, extra):
+            files = [scratch / name for name in ("design.v", *(f"extra{i}.v" for i in range(len(work.texts) - 1)))]
+            for file, content in zip(files, work.texts, strict=True):
                 file.write_text(content, encoding="utf-8")
-            (scratch / "design.v").write_text(text, encoding="utf-8")
-            files.append(scratch / "design.v")
             with folders.written(directory.parent):  # while what it has made is there, so that a full disk is seen
-                _compile(build, scratch, files, tool, optimize, threads, jobs)
-            record = {**recipe, "ports": [asdict(p) for p in build.ports]}
+                _compile(work, scratch, [*files[1:], files[0]], tool, jobs)
+            record = {**work.recipe, "name": work.name, "ports": [asdict(p) for p in work.ports]}
             (scratch / "build.json").write_text(json.dumps(record, indent=1))
             os.rename(scratch, directory)
         finally:
@@ -128,23 +169,26 @@ def _ready(directory: Path) -> bool:
     return (directory / "build.json").is_file()
 
 
-def _compile(build: Build, scratch: Path, files: list[Path], tool, optimize: str, threads: int, jobs: int):
+def _compile(work: _Work, scratch: Path, files: list[Path], tool, jobs: int):
     from hayate.verif.bench import simulators  # cocotb's runner is only needed where something is built or run
 
-    log = scratch / "build.log"
-    if build.sim == "verilator":
-        runner = simulators.FastVerilator(tool, build.ports, optimize, threads, jobs, build.waves, log)
-        control = scratch / "ports.vlt"
-        control.write_text(runner.control(build.top))
-        sources = [control, *files]
+    log, sim = scratch / "build.log", work.recipe["sim"]
+    if sim == "verilator":
+        settings = {key: work.recipe[key] for key in ("optimize", "threads")} | {"jobs": jobs, "output": log, "ports": work.ports}
+        if "block" in work.recipe:
+            runner = simulators.Block(tool, **settings)
+        else:
+            runner = simulators.FastVerilator(tool, waves=work.waves, parts=[part.files for part in work.parts], **settings)
+            control = scratch / "ports.vlt"
+            control.write_text(runner.control(work.name))
+            files = [control, *files]
     else:
         runner = simulators.PlainIcarus(tool, log)
-        sources = files
     try:
-        runner.build(sources, build.top, scratch, TIMESCALE, bool(build.waves))
+        runner.build(files, work.name, scratch, TIMESCALE, bool(work.waves))
     except simulators.CommandFailed as error:
         tail = "\n".join(log.read_text("utf-8", "replace").splitlines()[-40:])
-        raise BuildError(f"{build.sim} could not build {build.top!r}:\n{tail}\n{error}") from None
+        raise BuildError(f"{sim} could not build {work.name!r}:\n{tail}\n{error}") from None
     runner.clean_up(scratch)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import find_libpython
 
 from hayate.rtl.contract.errors import HayateError
-from hayate.verif.bench import compiled, environment, needs, tools
+from hayate.verif.bench import blocks, compiled, environment, needs, tools
 
 with environment.without_cocotb():  # importing it is enough for it to read its own
     import cocotb_tools.config
@@ -100,12 +100,17 @@ class PlainIcarus(_Build, Icarus):
 
 
 class FastVerilator(_Build, Verilator):
-    """Verilator without `--public-flat-rw`: only the top-level ports stay visible, which is several times as fast."""
+    """Verilator without `--public-flat-rw`: only the top-level ports stay visible, which is several times as fast.
 
-    def __init__(self, tool, ports, optimize: str, threads: int, jobs: int, waves: str, output: Path):
+    parts: compiled blocks that the design has instances of, each as the files to add.
+    """
+
+    prefix = compiled.TOP
+
+    def __init__(self, tool, *, optimize: str, threads: int, jobs: int, output: Path, waves="", ports=(), parts=()):
         super().__init__()
         self.log.disabled = True
-        self.tool, self.ports, self.optimize = tool, ports, optimize
+        self.tool, self.ports, self.optimize, self.parts = tool, ports, optimize, parts
         self.threads, self.jobs, self.trace, self.output = threads, jobs, waves, output
 
     def control(self, top: str) -> str:
@@ -122,19 +127,28 @@ class FastVerilator(_Build, Verilator):
     def _build_command(self):
         generate, make = super()._build_command()
         generate.remove("--public-flat-rw")
-        generate += ["--no-timing", "--assert", "-Wno-fatal", "--x-assign", "fast", "--x-initial", "fast"]
-        # A module that is used many times stays a function of its own: less code to compile, and more of it fits the caches.
-        generate += ["-O3", "--inline-mult", "100", "--threads", str(self.threads)]
-        generate += ["--decorations", "none"]  # spaces at the beginning of lines are half of what the compiler would read
-        # As few C++ files as there are compilers: with one file for each of its own, the compiler mostly reads the same headers.
-        generate += ["--output-groups", str(self.jobs)]
+        generate += self._options()
+        generate += [str(file) for part in self.parts for file in part]
         if self.trace == "fst":
             generate[generate.index("--trace")] = "--trace-fst"
         make[make.index("-j") + 1] = str(self.jobs)
-        make += [*self.tool.make, f"OPT_FAST={self.optimize}", "OPT_SLOW=-O0"]
+        return [generate, make + self._variables()]
+
+    def _options(self):
+        """Of Verilator, for all that is to be fast."""
+        options = ["--no-timing", "--assert", "-Wno-fatal", "--x-assign", "fast", "--x-initial", "fast"]
+        # A module that is used many times stays a function of its own: less code to compile, and more of it fits the caches.
+        options += ["-O3", "--inline-mult", "100", "--threads", str(self.threads)]
+        options += ["--decorations", "none"]  # spaces at the beginning of lines are half of what the compiler would read
+        # As few C++ files as there are compilers: with one file for each of its own, the compiler mostly reads the same headers.
+        return [*options, "--output-groups", str(self.jobs)]
+
+    def _variables(self):
+        """Of make."""
+        variables = [*self.tool.make, f"OPT_FAST={self.optimize}", "OPT_SLOW=-O0"]
         if self.jobs == 1 and self.optimize == "-O0":
-            make.append("VM_PARALLEL_BUILDS=0")  # all of it in one file, as nothing of it is to be optimized less than the rest
-        return [generate, make]
+            variables.append("VM_PARALLEL_BUILDS=0")  # all of it in one file, as nothing of it is to be optimized less than the rest
+        return variables
 
     def before(self, command, cwd: Path):
         if command[0] == "make":
@@ -145,6 +159,36 @@ class FastVerilator(_Build, Verilator):
         for file in directory.iterdir():
             if file.name.startswith(("V", "verilat", "shared")) and file.is_file():
                 file.unlink()
+
+
+class Block(FastVerilator):
+    """Verilator for a module that designs link: leaves `NAME.sv`, which stands for it there, and `block.a`."""
+
+    @property
+    def prefix(self):
+        return f"V{self.hdl_toplevel}"
+
+    def _build_command(self):
+        self._simulator_in_path_build_only()
+        name, folder = self.hdl_toplevel, self.build_dir
+        (folder / f"{name}.sv").write_text(blocks.stand_in(name, self.ports))
+        (folder / f"{name}_glue.cpp").write_text(blocks.glue(name, self.prefix, self.ports))
+        generate = [self.executable, "-cc", "-Mdir", str(folder), "--top-module", name, "--prefix", self.prefix,
+                    "--timescale", "/".join(self.timescale), *self._options(), *(str(source.value) for source in self._sources)]
+        make = ["make", "-j", str(self.jobs), "-C", str(folder), "-f", f"{self.prefix}.mk", "VM_TRACE=0", f"GLUE={name}_glue",
+                *self._variables()]
+        return [generate, make]
+
+    def before(self, command, cwd: Path):
+        super().before(command, cwd)
+        if command[0] == "make":
+            command.append("block.a")
+
+    def clean_up(self, directory: Path):
+        """Keep the archive, the module, the Verilog and the log."""
+        super().clean_up(directory)
+        for file in directory.glob("*_glue.*"):
+            file.unlink()
 
 
 def test_command(build, module: str, directory: Path, results: Path, seed, waves, plusargs=()):

@@ -16,10 +16,10 @@ from hayate.compiler import compile_model
 from hayate.models import shipped
 from hayate.progress import Steps
 from hayate.rtl.contract.config import load_config
-from hayate.rtl_backend import chip_text
 from hayate.verif.bench.runner import SIMS
 from hayate.verif.bench.tools import installed
 from hayate.verif.models.tiny import write_tiny_model
+from hayate.verif.system.texts import chip_text
 
 PATIENCE = 120  # seconds after which a step that should have been seen counts as missing
 

@@ -6,8 +6,9 @@ import pytest
 
 from hayate.progress import Steps
 from hayate.rtl.contract.config import load_config
-from hayate.rtl_backend import chip_text, generate_rtl
+from hayate.rtl_backend import generate_rtl
 from hayate.verif.system.checks import PROMPT, image
+from hayate.verif.system.texts import chip_text
 
 PATIENCE = 900  # seconds of wall clock for one simulation, on a machine that does much else
 

@@ -63,10 +63,9 @@ def chip(config):
     from hayate.rtl.verilog import verilog
 
     with instrumented() as names:
-        verilog(tile(config), "tile")
-    of_tile = len(names)
-    with instrumented() as names:
-        text = emit(config, "chip").verilog
+        of = verilog(tile(config), "chip_tile")
+        of_tile = len(names)
+        text = emit(config, "chip", of).verilog
     inner = ports(text, "chip")
     head = ", ".join(f"{p.direction} wire [{p.width - 1}:0] {p.name}" for p in inner)
     pins = ", ".join(f".{p.name}({p.name})" for p in inner)

@@ -40,24 +40,21 @@ def pass_flits(vocab, context, first, positions):
 
 def build(image, config, *, real, say, root=None, optimize="-O1"):
     """The simulation of a machine whose tiles `real` are in RTL, found in the cache or built: a `runner.Build`. Raises HayateError."""
-    from hayate import rtl
     from hayate.rtl.memory.bank import macro_text
-    from hayate.rtl.package import tile
-    from hayate.verif.bench import cache, runner, tools
-    from hayate.verif.bench.convert import verilog
+    from hayate.verif.bench import runner, tools
 
-    from .mirror import TILE, MirroredRing
+    from .mirror import MirroredRing
+    from .sim_top import TILE
+    from .texts import tile_text
 
     tools.find("verilator")
     root = runner.default_root() if root is None else Path(root)
-    folder = Path(rtl.__file__).parent
-    files = sorted(p for p in folder.rglob("*") if p.suffix in (".py", ".v"))
     with say("elaborating a tile"):
-        text = cache.text(lambda: verilog(tile(config), TILE), key=f"tile {config.to_dict()}", files=files, root=root / "text")
+        text = macro_text() + tile_text(config, root / "text")
     fetched = {i.chan for i in image.program if i.op == Op.FETCH}
     with say("building the simulation"):
-        return runner.build(MirroredRing(config.tiles, image.model["kv_heads"], real, fetched), name="ring", sources=(macro_text(), text),
-                            optimize=optimize, root=root)
+        return runner.build(MirroredRing(config.tiles, image.model["kv_heads"], real, fetched), name="ring", sources=(text,),
+                            optimize=optimize, root=root, blocks=(TILE,) if len(real) > 1 else ())
 
 
 def measure(image, config, *, context, widths, real=None, say, root=None, timeout=None, optimize="-O1"):

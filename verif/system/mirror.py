@@ -13,8 +13,8 @@ from hayate.rtl.contract.isa import STAGE_BIT, PassWord
 from hayate.rtl.contract.layout import attention
 from hayate.rtl.ring.flit import FLIT_STREAM, Flit
 from hayate.rtl.ring.stop import RingStop
+from hayate.verif.system.sim_top import TILE
 
-TILE = "hayate_tile"  # name of the tile's Verilog module
 #: Flits that may wait at a twin's stop, which a source that injects without a pause keeps from injecting: as many as it sends at a stretch.
 DEPTH = 4096
 
@@ -28,7 +28,7 @@ def group_of(tile, kv_heads, tiles):
 
 
 class MirroredRing(wiring.Component):
-    """Stop 0, which is the bench's, and a stop for each of `tiles` tiles; those of `real` are Verilog module `TILE`, the others twins.
+    """Stop 0, which is the bench's, and a stop for each of `tiles` tiles; those of `real` are module `sim_top.TILE`, the others twins.
 
     A twin is a real `RingStop` whose flits are copies of those that the last tile, which must be real, has put on the ring, 2 cycles behind
     it. They differ in who takes them (`lo`, `hi`) and where they leave the ring (`end`): a flit to the tile's group goes to the twin's, one

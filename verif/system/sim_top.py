@@ -4,6 +4,8 @@ The monitor spares Python a wake-up per row: a line is ``row mask value...``, on
 a pass ``v kept position...``: which lanes belong to the text, and where.
 """
 
+TILE = "hayate_tile"  # the tile's Verilog module, as `rtl.emit` names it by default
+
 
 def sim_top(config, ports, prefix="hayate"):
     """Verilog of module ``sim_top`` around the package module `prefix`, whose `ports` it passes on except for the trace.
