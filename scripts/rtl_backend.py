@@ -25,7 +25,6 @@ from .output import require_writable
 from .progress import Steps
 from .rtl_request import draft_registers, requests
 
-SMALL = 16  # tiles x banks x lanes of a machine that is compiled without optimization
 CAUSES = [c.name.lower() for c in Counter if c <= Counter.IDLE]
 
 
@@ -78,15 +77,14 @@ class RtlResult:
                 "governor": self.governor, "saturated": self.saturated}
 
 
-def build(config, *, sim="verilator", waves="", say=Steps(), root=None, optimize=None):  # noqa: B008
+def build(config, *, sim="verilator", waves="", say=Steps(), root=None, optimize="-O1"):  # noqa: B008
     """The simulation of a configuration, found in the cache or built.
 
     Parameters
     ----------
     waves: "fst" or "vcd" for one that can record (Verilator falls back to VCD where FST's headers are missing).
     say: `Steps` that shows the slow ones. root: folder of all builds, `build/sim` unless given.
-    optimize: g++'s flag for the design; None: -O1, and -O0 for machines of few PEs. -O0 compiles in 60 % of the time of -O1 and simulates
-        60 % as fast; a small machine is fast enough, and its compilation is most of the time that it takes.
+    optimize: g++'s flag for the design. -O0 spares a third of what building takes the processor, and simulates a third as fast.
 
     Returns a `runner.Build`. Raises HayateError when a tool is missing, BuildError when it refuses the design.
     """
@@ -100,7 +98,6 @@ def build(config, *, sim="verilator", waves="", say=Steps(), root=None, optimize
     from hayate.verif.system.texts import chip_text
 
     tools.find(sim)
-    optimize = optimize or ("-O0" if config.tiles * config.banks * config.lanes <= SMALL else "-O1")
     root = runner.default_root() if root is None else Path(root)
     if sim == "verilator":
         folders.require_name(root)
@@ -110,13 +107,13 @@ def build(config, *, sim="verilator", waves="", say=Steps(), root=None, optimize
         # Icarus needs no build of its own to record; asked for one, cocotb records everything from the start.
         # To Verilator, recording costs more than what the compiler could win back, and a look at the waves should not wait long.
         return runner.build(top, name="sim_top", sources=(chip,), sim=sim, waves=bool(waves) and sim == "verilator", fst=waves == "fst",
-                            optimize="-O0" if waves else optimize, root=root, blocks=(TILE,) if config.tiles > 1 else ())
+                            optimize="-O0" if waves else optimize, root=root, blocks=(TILE,))
 
 
 def generate_rtl(image, config, prompt, tokens, *, sim="verilator", waves=None, wave_window=None, all_logits=False, end=(), load="file",
                  on_start=None, on_token=None, say=Steps(), root=None, timeout=None, precision="auto", quality=QUALITY,  # noqa: B008
                  pins=None, speculate="off", nodes=None, branch=None, costs=None, spoil=False, temperature=0.0, seed=0,
-                 min_p=None, top_k=None, optimize=None):
+                 min_p=None, top_k=None, optimize="-O1", execute=None):
     """Generate on the RTL.
 
     Parameters
@@ -128,7 +125,7 @@ def generate_rtl(image, config, prompt, tokens, *, sim="verilator", waves=None, 
     say: `Steps` that shows the slow ones. root: folder of builds. timeout: seconds of wall clock for the simulation.
     precision: "auto", "fp16", "int8" or "int4". quality: of "auto", see `knob_of`. pins: name -> `Format` of matrices for which a fixed
     precision is another one. speculate, nodes, branch, costs, spoil, temperature, seed, min_p, top_k: as for
-    golden's `generate`. optimize: as for `build`.
+    golden's `generate`. optimize: as for `build`. execute: as for `runner.run`.
 
     Returns `RtlResult`. Raises HayateError for what does not fit or is missing.
     """
@@ -154,18 +151,19 @@ def generate_rtl(image, config, prompt, tokens, *, sim="verilator", waves=None, 
     built = build(config, sim=sim, waves=Path(waves).suffix[1:] if waves else "", say=say, root=root, optimize=optimize)
     from hayate.verif.bench import folders, runner
 
+    execute = {"execute": execute} if execute else {}
     with folders.scratch() as folder, ExitStack() as loading:
         loading.enter_context(say("starting the simulation and loading the model"))
         words, registers = requests(
             placement, prompt, tokens, end, all_logits, load, knob=knob, draft=draft, scale=scale if temperature else None, seed=seed,
             log_p=log_share(min_p), top_k=top_k or 0)
         np.save(folder / "loads.npy", words)
-        events, trace = folder / "events", folder / "trace"
+        events, run = folder / "events", folder / "run"
         events.touch()
-        plusargs = [f"+hayate_trace={trace}"]
+        plusargs = ["+hayate_trace=trace"]  # from the simulation's folder: equal for all runs, which a simulator that is held relies on
         if load == "file":
-            placement.write_bank_files(folder / "banks")
-            plusargs.append(f"+hayate_banks={folder / 'banks'}")
+            placement.write_bank_files(run / "banks")
+            plusargs.append("+hayate_banks=banks")
         if waves:
             plusargs += _waves(Path(waves).resolve(), built, wave_window, say)
         (folder / "request.json").write_text(json.dumps(
@@ -179,9 +177,9 @@ def generate_rtl(image, config, prompt, tokens, *, sim="verilator", waves=None, 
                 on_start()
 
         with _follow(events, result, started, on_token):
-            runner.run(built, "hayate.verif.system.rtl_run", directory=folder / "run", log=folder / "log", plusargs=plusargs,
-                       env={"HAYATE_REQUEST": str(folder / "request.json")}, timeout=timeout)
-        result.logits = read_trace(trace, image.model["vocab"])
+            runner.run(built, "hayate.verif.system.rtl_run", directory=run, log=folder / "log", plusargs=plusargs,
+                       env={"HAYATE_REQUEST": str(folder / "request.json")}, timeout=timeout, **execute)
+        result.logits = read_trace(run / "trace", image.model["vocab"])
         result.precision = _precision(image, placement, result.decisions)
     return result
 

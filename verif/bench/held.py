@@ -23,11 +23,11 @@ class Held:
         self._process = None
         self._command = None
 
-    def execute(self, command, *, cwd: Path, env: dict[str, str], log: Path, timeout: float, file: Path) -> int:
+    def execute(self, command, *, cwd: Path, env: dict[str, str], log: Path, timeout: float, module: str) -> int:
         """As `tools.execute`, in a fork of the simulator that `command` starts, which may have been started already.
 
         Where that simulator ends, which a test in a fork of it cannot make it do, `command` runs by itself, and says why.
-        file: the test file.
+        module: what the simulator is to have imported: the path of a test file, or a module's dotted name.
         """
         if sys.platform != "linux":  # Python's libraries may not be forked elsewhere
             return tools.execute(command, cwd=cwd, env=env, log=log, timeout=timeout)
@@ -36,7 +36,7 @@ class Held:
                 if self._command != command:
                     self.close()
                     self._start(command, env)
-                request = {"cwd": str(cwd), "env": env, "log": str(log), "file": str(file)}
+                request = {"cwd": str(cwd), "env": env, "log": str(log), "module": module}
                 self._socket.settimeout(timeout)
                 self._socket.sendall(json.dumps(request).encode() + b"\n")
                 if answer := self._answers.readline():

@@ -61,6 +61,25 @@ def _quick(bench: Bench, sims: list[str], indices: list[int]) -> set[tuple[str, 
     return {*((sim, indices[end]) for sim, end in ends), *(("verilator", i) for i in more)}
 
 
+def _root(config) -> Path:
+    return config.rootpath / config.getini("bench_root")
+
+
+def _runs(config) -> Path:
+    """The folder in which simulations of benches have theirs."""
+    return _root(config) / "sim" / "run"
+
+
+def _held(config) -> Held:
+    return config.stash.setdefault(_HELD, Held(_runs(config)))
+
+
+@pytest.fixture(scope="session")
+def held(pytestconfig) -> Held:
+    """The simulator at hand, for tests that run one themselves."""
+    return _held(pytestconfig)
+
+
 class BenchItem(pytest.Item):
     """One simulation."""
 
@@ -79,7 +98,7 @@ class BenchItem(pytest.Item):
 
     @property
     def root(self) -> Path:
-        return self.config.rootpath / self.config.getini("bench_root")
+        return _root(self.config)
 
     @cached_property
     def group(self) -> str:
@@ -127,7 +146,7 @@ class BenchItem(pytest.Item):
     def runtest(self):
         build = self._build()
         slug = re.sub(r"\W+", "-", f"{self.path.stem}-{self.name}").strip("-")
-        runs = self.root / "sim" / "run"
+        runs = _runs(self.config)
         runs.mkdir(parents=True, exist_ok=True)
         directory = Path(tempfile.mkdtemp(prefix=f"{slug}.", dir=runs))
         waves = self.config.getoption("--waves")
@@ -136,7 +155,6 @@ class BenchItem(pytest.Item):
             prepare = self.options.prepare
             plusargs = prepare(directory, **self.options.bench.params[self.index]) if prepare else ()
             # Plusargs and waves are the whole process's: one with either serves this test alone.
-            held = self.config.stash.setdefault(_HELD, Held(runs))
             runner.run(
                 build,
                 "hayate.verif.bench.inside",
@@ -147,7 +165,7 @@ class BenchItem(pytest.Item):
                 env=job.environment(),
                 plusargs=plusargs,
                 timeout=self.options.bench.timeout,
-                execute=tools.execute if waves or plusargs else partial(held.execute, file=self.path),
+                execute=tools.execute if waves or plusargs else partial(_held(self.config).execute, module=str(self.path)),
             )
         finally:
             recorded = directory / build.wave_file

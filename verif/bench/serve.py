@@ -27,10 +27,16 @@ def bench_module(file: str):
     return import_module(name)
 
 
+def import_test(module: str):
+    """Import a test file or a module, as `bench_module` and `import_module` do."""
+    (bench_module if module.endswith(".py") else import_module)(module)
+
+
 def serve():
     """Answer requests on standard input, a socket: JSON, one a line. Returns in the forks only, each of which is to run as asked.
 
-    Requests: cwd, env and log of `tools.execute`, file: a test file. Answers: the exit status, negative where a signal ended it.
+    Requests: cwd, env and log of `tools.execute`, module: a test file or the dotted name of a module. Answers: the exit status, negative
+    where a signal ended it.
     """
     from cocotb.regression import RegressionManager
 
@@ -52,7 +58,7 @@ def serve():
         for line in requests:
             request = json.loads(line)
             try:
-                bench_module(request["file"])
+                import_test(request["module"])
             except BaseException:
                 traceback.print_exc()  # and again in the fork, where it is seen
             gc.collect()
@@ -73,7 +79,7 @@ def serve():
     _become(**request)
 
 
-def _become(cwd: str, env: dict[str, str], log: str, file: str):
+def _become(cwd: str, env: dict[str, str], log: str, module: str):
     """Be the process that `tools.execute` would have started."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])

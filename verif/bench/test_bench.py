@@ -241,7 +241,7 @@ def test_a_simulator_that_does_not_get_to_its_tests_says_so(tmp_path):
     """Started to serve several, it is started again for the one, whose log it then writes."""
     held, log = Held(tmp_path / "runs"), tmp_path / "log"
     command = ["sh", "-c", "read request; echo no design; exit 3"]
-    assert held.execute(command, cwd=tmp_path, env=environment.clean(), log=log, timeout=60, file=Path(__file__)) == 3
+    assert held.execute(command, cwd=tmp_path, env=environment.clean(), log=log, timeout=60, module=__file__) == 3
     assert log.read_text() == "no design\n"
     assert [*(tmp_path / "runs").iterdir()] == []
 

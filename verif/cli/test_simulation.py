@@ -150,7 +150,7 @@ def test_interrupt_while_simulating(number, builds, work, long_model):
     assert sorted(p.name for p in work.iterdir()) == ["build", "log"]
 
 
-@pytest.mark.parametrize("number, stage", [(signal.SIGINT, "*/*.cpp"), (signal.SIGTERM, "*/design.v")], ids=["make", "verilator"])
+@pytest.mark.parametrize("number, stage", [(signal.SIGINT, "*/V*.mk"), (signal.SIGTERM, "*/design.v")], ids=["make", "verilator"])
 def test_interrupt_while_building(number, stage, tiny, work, pytestconfig):
     shared = pytestconfig.rootpath / "build" / "sim" / "text"
     chip_text(load_config("unit"), shared, Steps())
@@ -158,7 +158,14 @@ def test_interrupt_while_building(number, stage, tiny, work, pytestconfig):
     sim.mkdir(parents=True)
     (sim / "text").symlink_to(shared)
     program = Program("generate", "a", "--model", tiny, "--config", "unit")
-    program.wait_for(lambda: any((sim / "verilator").glob(stage)))
+
+    def reached():
+        try:
+            return any((sim / "verilator").glob(stage))
+        except FileNotFoundError:  # the folder was made and removed again, to see whether it can be
+            return False
+
+    program.wait_for(reached)
     assert program.interrupt(number) == 128 + number
     assert "interrupted" in program.log.read_text() and "Traceback" not in program.log.read_text()
     assert [p for p in (sim / "verilator").iterdir() if p.suffix != ".lock"] == []

@@ -27,10 +27,13 @@ def turn(index):
 
 
 def config(tiles, lanes, banks):
-    """A machine as small as its sizes allow; the largest one of the cover is the preset `demo`."""
-    if (tiles, lanes, banks) == COVER[-1]:
-        return load_config("demo")
-    depth = max(4096, 16384 // (tiles * banks))  # one bank alone must hold the whole model, and two of them a draft model beside it
+    """A machine as small as its sizes allow, of a tile that those with as many lanes and banks share. The largest ones have that
+    of the preset `demo`, and one is `unit`.
+    """
+    if (lanes, banks) == COVER[-1][1:]:
+        return load_config("demo", [f"tiles={tiles}"])
+    # One bank alone must hold the whole model, and two of them a draft model beside it.
+    depth = 4096 if (tiles, lanes, banks) == (2, 2, 2) else {1: 16384, 2: 8192}.get(banks, 4096)
     return load_config("unit", [f"tiles={tiles}", f"lanes={lanes}", f"banks={banks}", f"bank_depth={depth}"])
 
 
