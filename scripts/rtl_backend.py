@@ -84,7 +84,7 @@ def build(config, *, sim="verilator", waves="", say=Steps(), root=None, optimize
     ----------
     waves: "fst" or "vcd" for one that can record (Verilator falls back to VCD where FST's headers are missing).
     say: `Steps` that shows the slow ones. root: folder of all builds, `build/sim` unless given.
-    optimize: g++'s flag for the design. -O0 spares a third of what building takes the processor, and simulates a third as fast.
+    optimize: g++'s flag for the design. -O0 spares a quarter of what building takes the processor, and simulates a third as fast.
 
     Returns a `runner.Build`. Raises HayateError when a tool is missing, BuildError when it refuses the design.
     """

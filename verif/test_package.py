@@ -1,7 +1,10 @@
 """The package's wiring under its flat port names: registers, load window, counters of each tile, interrupts, the ring of tiles."""
 
+from pathlib import Path
+
 import pytest
 
+from hayate.progress import Steps
 from hayate.rtl.contract.alu_ops import AluOp
 from hayate.rtl.contract.config import load_config
 from hayate.rtl.contract.image import contract_hash
@@ -19,13 +22,16 @@ from hayate.rtl.contract.regmap import (
     load_address,
     reset_value,
 )
-from hayate.rtl.emit import emit
 from hayate.rtl.package import tile_arguments
 from hayate.verif.bench import Bench, rng
 from hayate.verif.host import sizes
+from hayate.verif.system.sim_top import TILE
+from hayate.verif.system.texts import chip_text
 
-CONFIG = load_config("unit", ["tiles=3", "lanes=1", "bank_depth=512", "prompt_depth=16"])
-BENCH = Bench(lambda: emit(CONFIG, "dut").verilog, optimize="-O0", timeout=900, blocks=("dut_tile",))
+TEXTS = Path(__file__).resolve().parents[1] / "build" / "sim" / "text"
+#: Of the tile that machines of whole generations have too.
+CONFIG = load_config("unit", ["tiles=3", "lanes=1", "bank_depth=8192", "prompt_depth=16"])
+BENCH = Bench(lambda: chip_text(CONFIG, TEXTS, Steps()), name="hayate", optimize="-Og", timeout=900, blocks=(TILE,))
 CAUSES = [c for c in Counter if c <= Counter.IDLE]
 TOKEN, DONE, FAULT = 1, 2, 4  # bits of IRQ_STATUS
 START, ABORT, RESET = 1, 2, 4

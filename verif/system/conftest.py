@@ -10,8 +10,6 @@ from hayate.rtl_backend import generate_rtl
 from hayate.verif.system.checks import PROMPT, image
 from hayate.verif.system.texts import chip_text
 
-#: Sizes of machines that run many generations, or share a tile with one that does: tiles, lanes, banks.
-OFTEN = {(2, 4, 4), (12, 1, 1)}
 PATIENCE = 900  # seconds of wall clock for one simulation, on a machine that does much else
 
 
@@ -19,15 +17,15 @@ PATIENCE = 900  # seconds of wall clock for one simulation, on a machine that do
 def run(pytestconfig, held):
     """Function: `RtlResult` of a generation on the chip, with the logits of every position unless its options say otherwise.
 
-    pins: as pairs, as `checks.golden` takes them. A preset is built as the command line builds it, and shares that build, and those that
-    run often are built so too; other machines run a few generations, for which they compile quickly.
+    pins: as pairs, as `checks.golden` takes them. Presets, and machines of a preset's tile, are built as the command line builds them, and
+    share that; others compile more quickly.
     """
     root = pytestconfig.rootpath / "build" / "sim"
     execute = partial(held.execute, module="hayate.verif.system.rtl_run")
 
     def generation(model, config, prompt=PROMPT, tokens=6, pins=(), **options):
-        often = config == load_config(config.name) or (config.tiles, config.lanes, config.banks) in OFTEN
-        options = {"all_logits": True, "optimize": "-O1" if often else "-O0", "execute": execute, **options}
+        shared = config == load_config(config.name, [f"tiles={config.tiles}"])
+        options = {"all_logits": True, "optimize": "-O1" if shared else "-Og", "execute": execute, **options}
         return generate_rtl(model, config, list(prompt), tokens, root=root, timeout=PATIENCE, pins=dict(pins), **options)
 
     return generation

@@ -21,7 +21,7 @@ from hayate.verif.system import flipped
 
 CONFIG = load_config("unit", ["tiles=1", "bank_depth=2048", "prompt_depth=12", "max_slots=28", "act_depth=64", "stage_depth=64",
                               "vmem_depth=256"])
-BENCH = Bench(lambda: flipped.chip(CONFIG), timeout=1800, sims=("verilator",))
+BENCH = Bench(lambda: flipped.chip(CONFIG), optimize="-Og", timeout=1800, sims=("verilator",))
 PROMPT, TOKENS, VOCAB = (3, 1, 4, 1, 5), 3, 41
 
 #: Generations that between them use every memory: drafter, whether the governor chooses, whether tokens are sampled, base table.

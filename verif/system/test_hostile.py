@@ -239,7 +239,7 @@ NAMES = [name for name, deed in vars(Host).items() if callable(deed) and not nam
          and name not in ("request", "generation", "begin", "refused", "stray")]
 SERIES = [{"series": n} for n in range(20)]
 DEEDS = 25  # of a series
-QUICK = Bench(lambda: emit(CONFIG, "dut").verilog, optimize="-O0", timeout=3000, sims=("verilator",), blocks=("dut_tile",))
+QUICK = Bench(lambda: emit(CONFIG, "dut").verilog, optimize="-Og", timeout=3000, sims=("verilator",), blocks=("dut_tile",))
 LONG = Bench(lambda series: emit(CONFIG, "dut").verilog, params=SERIES, timeout=3000, sims=("verilator",), blocks=("dut_tile",))
 
 

@@ -23,7 +23,7 @@ def both(pytestconfig, tiles, kv_heads, **sizes):
     shape, config = machine(replace(case, sizes={**case.sizes, "tiles": tiles}), 64)
     image = outline(replace(shape, kv_heads=kv_heads, **sizes))
     root = pytestconfig.rootpath / "build" / "sim"
-    return [measure(image, config, context=64, widths=WIDTHS, real=real, say=Steps(), root=root, timeout=PATIENCE, optimize="-O0")
+    return [measure(image, config, context=64, widths=WIDTHS, real=real, say=Steps(), root=root, timeout=PATIENCE, optimize="-Og")
             for real in (None, range(tiles))]
 
 
