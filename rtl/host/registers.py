@@ -175,12 +175,12 @@ class Registers(wiring.Component):
         unseen, rejection = Signal(), Signal(len(REJECTION_FIELDS))  # a refused word that nobody has looked at
         tiles, length = stored["TILES", "COUNT"], stored["PROMPT_LENGTH", "TOKENS"]
         limit, context = stored["TOKEN_LIMIT", "TOKENS"], stored["CONTEXT", "POSITIONS"]
+        auto = stored["OPTIONS", "AUTO"] if self._governor else Const(0)
         planes, second, base, _ = (self.facts.features.bit_select(n, 1) for n in range(len(Feature)))
         refusals = {
             "TILES": tiles != self.facts.tiles, "PROMPT_LENGTH": (length == 0) | (length > context) | (length > self.prompt_count),
             "TOKEN_LIMIT": limit == 0, "CONTEXT": context > self.facts.context,
-            "MATRICES": stored["MATRICES", "COUNT"] > self.facts.matrices if self._governor else 0,
-            "OPTIONS": stored["OPTIONS", "AUTO"] & ~planes if self._governor else 0,
+            "MATRICES": auto & (stored["MATRICES", "COUNT"] > self.facts.matrices) if self._governor else 0, "OPTIONS": auto & ~planes,
             "DRAFT": ~planes & (self.drafter == Drafter.NESTED) | ~second & (self.drafter == Drafter.DRAFT) | ~base & self.base,
             "NOT_READY": ~self.ready, "NOT_LOADED": ~self.loaded, "FAULT": Cat(*faults.values()).any(), "REFUSED": unseen,
         }

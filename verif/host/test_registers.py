@@ -216,11 +216,13 @@ async def a_start_that_could_not_end_is_rejected(dut):
     bad = [("TILES", {"TILES": 0}, {}), ("TILES", {"TILES": 1}, {}), ("TILES", {"TILES": 3}, {}),
            ("PROMPT_LENGTH", {"PROMPT_LENGTH": 0}, {}), ("PROMPT_LENGTH", {"PROMPT_LENGTH": 241, "CONTEXT": 250}, {}),
            ("PROMPT_LENGTH", {"PROMPT_LENGTH": 8, "CONTEXT": 7}, {}), ("TOKEN_LIMIT", {"TOKEN_LIMIT": 0}, {}),
-           ("CONTEXT", {"CONTEXT": 251}, {}), ("MATRICES", {"MATRICES": 41}, {}), ("OPTIONS", {"OPTIONS": AUTO}, {}),
+           ("CONTEXT", {"CONTEXT": 251}, {}), ("OPTIONS", {"OPTIONS": AUTO}, {}),
+           ("MATRICES", {"MATRICES": 41, "OPTIONS": AUTO}, {"features": Feature.PLANES}),
            ("DRAFT", {"DRAFT": 2}, {"features": Feature.DRAFT | Feature.BASE}), ("DRAFT", {"DRAFT": 3}, {"features": Feature.PLANES}),
            ("DRAFT", {"DRAFT": 1 | 1 << 14}, {"features": Feature.PLANES}), ("NOT_READY", {}, {"ready": 0}),
            ("NOT_LOADED", {}, {"loaded": 0})]
-    good = [({}, {}), (LEGAL_LIMITS, {}), (LEGAL_LIMITS | {"DRAFT": 1}, {}), ({"OPTIONS": AUTO | SAMPLE}, {"features": Feature.PLANES}),
+    good = [({}, {}), (LEGAL_LIMITS, {}), ({"MATRICES": 65535}, {}), (LEGAL_LIMITS | {"DRAFT": 1}, {}),
+            (LEGAL_LIMITS | {"OPTIONS": AUTO}, {"features": Feature.PLANES}), ({"OPTIONS": AUTO | SAMPLE}, {"features": Feature.PLANES}),
             ({"DRAFT": 2}, {"features": Feature.PLANES}), ({"DRAFT": 3}, {"features": Feature.DRAFT}),
             ({"DRAFT": 1 << 14}, {"features": Feature.BASE})]
     for why, changes, inputs in bad:

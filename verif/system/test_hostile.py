@@ -29,6 +29,7 @@ CONFIG = load_config("unit", ["bank_depth=1024", "prompt_depth=6", "max_slots=28
 VOCAB, CONTEXT, TOKENS = 41, 24, 8  # more tokens than the FIFO holds, and an odd number of them to know
 OKAY, SLVERR = 0, 2
 ABORT, RESET, INIT = 2, 4, 8  # of CONTROL
+AUTO = 2  # of OPTIONS
 MARGIN = 64  # cycles from the last answer of a pass to DONE, see `Conductor`
 FORMATS = ("auto", "fp16", "int8", "int4")
 
@@ -221,7 +222,8 @@ class Host:
         name, value = self.random.choice((("TILES", 1), ("TILES", 3), ("TILES", 0), ("CONTEXT", CONTEXT + 3), ("TOKEN_LIMIT", 0),
                                           ("PROMPT_LENGTH", 0), ("PROMPT_LENGTH", CONFIG.prompt_depth + 1), ("MATRICES", 200),
                                           ("DRAFT", 3), ("DRAFT", 1 << 14 | 1)))
-        assert not await self.chip.start({**registers, name: value}) and await self.chip.read("STATUS", "BUSY") == 0
+        auto = {"OPTIONS": registers["OPTIONS"] | AUTO} if name == "MATRICES" else {}
+        assert not await self.chip.start({**registers, **auto, name: value}) and await self.chip.read("STATUS", "BUSY") == 0
 
     async def a_watchdog_that_bites(self):
         """A pass that takes longer than it may is given up and told; a reset by command is all it takes."""
