@@ -122,4 +122,5 @@ def table(result):
     for part in ("tile", "pe"):
         a = result[part]
         lines.append(f"{part:12}{a['lut']:8}{a['ff']:8}{a['mult18x18d']:6}{a['dp16kd']:6}")
-    return lines + [f"{result['lut_per_pe']} LUT per PE, the whole tile counted; {result['fmax_mhz']} MHz after routing"]
+    tried = ", ".join(f"{speed} with seed {seed}" for seed, speed in result["placements"].items())
+    return [*lines, f"{result['lut_per_pe']} LUT per PE, the whole tile counted; {result['fmax_mhz']} MHz after routing ({tried})"]

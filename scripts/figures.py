@@ -114,12 +114,14 @@ def synthesis(baseline):
     if not baseline:
         return []
     design, tile, pe = baseline["design"], baseline["tile"], baseline["pe"]
+    seeds = ", ".join(f"{seed}: {speed:.1f}" for seed, speed in baseline["placements"].items())
+    tried = f"the best of placements by seed ({seeds})"
     what = f"one tile, {design['banks']} banks, M = {design['lanes']}, built for FP16 alone, on {baseline['device']}"
     return [
         (f"{what}: LUT4, carries and LUT RAM included", f"{tile['lut']:,}", "measured", "make synth"),
         ("of these, one PE alone", f"{pe['lut']:,}", "measured", "make synth"),
         ("multipliers; block RAMs of the tile", f"{tile['mult18x18d']}; {tile['dp16kd']}", "measured", "make synth"),
-        ("clock of the tile after routing", f"{baseline['fmax_mhz']:.1f} MHz", "modelled", "make synth"),
+        (f"clock of the tile after routing, {tried}", f"{baseline['fmax_mhz']:.1f} MHz", "modelled", "make synth"),
     ]
 
 

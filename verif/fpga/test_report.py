@@ -36,6 +36,7 @@ RESULT = {
     "device": "LFE5U-85F-6BG381", "design": {"banks": 2, "lanes": 1, "bank_depth": 64},
     "tile": {"lut": 9000, "ff": 4000, "mult18x18d": 12, "dp16kd": 20, "latches": 0},
     "pe": {"lut": 1400, "ff": 700, "mult18x18d": 4, "dp16kd": 0, "latches": 0}, "lut_per_pe": 4500, "fmax_mhz": 66.0,
+    "placements": {"1": 58.5, "2": 66.0},
 }
 
 
@@ -112,6 +113,21 @@ def test_a_tile_with_integer_formats_has_no_limit_on_luts():
 def test_what_is_synthesized_is_what_a_configuration_builds(formats):
     config = Config(formats=formats)
     assert synth.FORMATS[formats] == {"nested": config.nested, "governor": config.governor}
+
+
+@pytest.mark.parametrize(("speeds", "tried", "best"), [
+    ((60.0, 70.0), 1, 60.0), ((55.3, 62.8, 70.0), 2, 62.8), ((50.0, 58.0, 52.0), 3, 58.0)])
+def test_placements_are_tried_until_one_is_fast_enough(speeds, tried, best, monkeypatch, tmp_path):
+    """And all are told."""
+    monkeypatch.setattr(synth, "synthesize", lambda folder, name, *_: (RESULT[name], None))
+    monkeypatch.setattr(synth, "tool", lambda name, native: name)
+    monkeypatch.setattr(synth, "version", lambda path: "1")
+    monkeypatch.setattr(synth, "place", lambda folder, native, seed: (speeds[seed - 1], [{"ns": speeds[seed - 1]}]))
+    result, _ = synth.measure(tmp_path, False)
+    assert result["placements"] == {str(n + 1): speeds[n] for n in range(tried)}
+    assert result["fmax_mhz"] == best == result["placements"][str(result["seed"])]
+    assert json.loads((tmp_path / "critical_path.json").read_text()) == [{"ns": best}]
+    assert all(f"{speed} with seed" in report.table(result)[-1] for speed in speeds[:tried])
 
 
 @pytest.mark.parametrize(("path", "within", "beyond"), [
