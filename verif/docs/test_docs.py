@@ -165,9 +165,10 @@ def test_figures_are_those_of_the_records_they_come_from():
 def test_a_synthesis_baseline_becomes_rows():
     part = {"lut": 1234, "mult18x18d": 16, "dp16kd": 40}
     design = {"banks": 4, "lanes": 1}
-    found = figures.synthesis({"design": design, "device": "LFE5U-85F", "tile": part, "pe": {"lut": 99}, "fmax_mhz": 71.239})
+    found = figures.synthesis({"design": design, "device": "LFE5U-85F", "tile": part, "pe": {"lut": 99}, "fmax_mhz": 71.239,
+                               "placements": {"1": 58.04, "2": 71.239}})
     assert [value for _, value, *_ in found] == ["1,234", "99", "16; 40", "71.2 MHz"]
-    assert {label for *_, label, _ in found} <= set(figures.LABELS)
+    assert {label for *_, label, _ in found} <= set(figures.LABELS) and "(1: 58.0, 2: 71.2)" in found[-1][0]
 
 
 def test_only_checked_runs_become_figures(tmp_path):

@@ -154,7 +154,7 @@ def test_fmax_and_critical_path():
 
 def test_the_recorded_baseline_holds_the_limits():
     baseline = json.loads(synth.BASELINE.read_text())
-    assert baseline["design"] == synth.DESIGN and baseline["device"] == synth.DEVICE and baseline["seed"] == synth.SEED
+    assert baseline["design"] == synth.DESIGN and baseline["device"] == synth.DEVICE and baseline["seed"] in synth.SEEDS
     everything = "".join(f"mapping memory bank_{b}.macro.mem via $__DP16KD_\n" for b in range(synth.DESIGN["banks"]))
     assert report.violations(baseline, report.SynthesisLog.parse(everything)) == []
     assert report.regressions(baseline, baseline) == []
