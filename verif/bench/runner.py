@@ -13,7 +13,6 @@ import subprocess
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
 from pathlib import Path
 
 from hayate.rtl.contract.errors import HayateError
@@ -24,7 +23,7 @@ from hayate.verif.bench.tools import BuildError, SimulationError
 
 TIMESCALE = ("1ns", "1ps")
 SIMS = ("verilator", "icarus")
-_RECIPE = 4  # part of the hash: raise it when the way a build is made changes
+_RECIPE = 5  # part of the hash: raise it when the way a build is made changes
 
 
 @dataclass(frozen=True)
@@ -87,50 +86,47 @@ def build(
     if sim == "verilator":
         recipe |= {"optimize": optimize, "threads": threads}
     root = default_root() if root is None else Path(root)
-    parts = []
-    if sim == "verilator" and not waves:
-        for block in blocks:
-            at = next((n for n, t in enumerate(texts) if re.search(rf"^module {block}\b", t, re.MULTILINE)), 0)
-            own, texts[at] = split(texts[at], block)
-            parts.append(_Work(block, [own], recipe | {"block": True}, root / sim, "", ports(own, block)))
-    work = _Work(name, texts, recipe | {"waves": kind, "cocotb": _cocotb_version()}, root / sim, kind, found, parts)
-    if _ready(work.directory):
-        return work.build
+    blocks = list(blocks) if sim == "verilator" and not waves else []
+    whole = recipe | {"waves": kind, "cocotb": _cocotb_version(), "blocks": blocks}
+    result = Build(sim, _directory(root / sim, whole, name, texts), name, found, kind)
+    if _ready(result.directory):
+        return result
     if sim == "verilator":
         folders.require_name(root)
     folders.require(root / sim)
     with folders.written(root / sim):
         (root / sim).mkdir(parents=True, exist_ok=True)
-        for part in parts:
-            _make(part, tool, jobs)
-        _make(work, tool, jobs)
-    return work.build
+        parts = []
+        for block in blocks:
+            at = next((n for n, t in enumerate(texts) if re.search(rf"^module {block}\b", t, re.MULTILINE)), 0)
+            own, texts[at] = split(texts[at], block)
+            alone = recipe | {"block": True}
+            parts.append(_Work(block, [own], alone, _directory(root / sim, alone, block, [own]), "", ports(own, block)))
+            _make(parts[-1], tool, jobs)
+        _make(_Work(name, texts, whole, result.directory, kind, found, parts), tool, jobs)
+    return result
+
+
+def _directory(root: Path, recipe: dict, name: str, texts: list[str]) -> Path:
+    """Where the build of module `name` of `texts` lies."""
+    return root / hashlib.sha256(json.dumps([recipe | {"name": name}, *texts]).encode()).hexdigest()[:20]
 
 
 @dataclass(frozen=True)
 class _Work:
     """What goes into a build: a design, or a block that designs are linked with.
 
-    texts: the Verilog, that of module `name` first. recipe: what else the result depends on. root: where such builds lie.
+    texts: the Verilog, that of module `name` first. recipe: what else the result depends on. directory: where it will lie.
     parts: the blocks of a design.
     """
 
     name: str
     texts: list[str]
     recipe: dict
-    root: Path
+    directory: Path
     waves: str = ""
     ports: tuple[Port, ...] = ()
     parts: Sequence["_Work"] = ()
-
-    @cached_property
-    def directory(self) -> Path:
-        content = [self.recipe | {"name": self.name}, *self.texts, *(part.directory.name for part in self.parts)]
-        return self.root / hashlib.sha256(json.dumps(content).encode()).hexdigest()[:20]
-
-    @property
-    def build(self) -> Build:
-        return Build(self.recipe["sim"], self.directory, self.name, self.ports, self.waves)
 
     @property
     def files(self) -> tuple[Path, Path]:
