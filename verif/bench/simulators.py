@@ -205,6 +205,8 @@ def test_command(build, module: str, directory: Path, results: Path, seed, waves
         runner.plusargs += [f"+dumpfile_path={directory / build.wave_file}"]
     runner._set_env_test()
     variables = runner.env | _LIGHT | {"COCOTB_RESULTS_FILE": str(results)}
+    if build.sim == "verilator":  # which delays what is written until all have read; Icarus does not, and cocotb does it there
+        variables["COCOTB_TRUST_INERTIAL_WRITES"] = "1"
     # A program built in another environment, or in this one before it moved, looks for the libraries where they were.
     search = "DYLD_LIBRARY_PATH" if sys.platform == "darwin" else "LD_LIBRARY_PATH"
     variables[search] = os.pathsep.join(filter(None, (str(cocotb_tools.config.libs_dir), variables.get(search))))
