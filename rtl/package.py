@@ -111,7 +111,8 @@ class Package(wiring.Component):
             before = after
         m.d.comb += [
             stop.ring_in.valid.eq(before.valid), stop.ring_in.payload.eq(before.payload), before.ready.eq(stop.ring_in.ready),
-            self.fault.eq(faults.any() | conductor.fault), host.fault.eq(self.fault),
+            # What INIT has not been to yet may complain.
+            host.fault.eq(faults.any() | conductor.fault), self.fault.eq(host.fault & ~host.clearing),
         ]
         return m
 

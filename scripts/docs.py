@@ -174,7 +174,7 @@ def ports():
         if number and path[1]:
             continue
         group = m[1] if (m := re.match(r"(s_axil?_(?:aw|ar|w|b|r))", name)) else name
-        width = {"trace_values": "32·M", "trace_mask": "M"}.get(name, member.shape)
+        width = {"trace_values": "32·M", "trace_mask": "M", "trace_kept": "M", "trace_positions": "16·M"}.get(name, member.shape)
         text = f"`{name}__t`" if number else f"`{name}`"
         groups.setdefault((group, member.flow.name.lower()), []).append(text + (f" ({width})" if width != 1 else ""))
     rows += [(", ".join(found), way) for (_, way), found in groups.items()]

@@ -213,6 +213,8 @@ async def a_pass_that_does_not_end_is_given_up(dut):
     assert int(dut.irq.value) == 1
     await host.write("CONTROL", START)
     assert await host.field("REJECTION", "FAULT") == 1
+    word = [(load_address(2, Space.MICRO, 1), 0)]
+    assert await sizes.write(window, word) == {2} and await host.field("LOAD_STATUS", "REASON") == Reason.BUSY
     await host.write("CONTROL", RESET)
     await host.write("IRQ_STATUS", 7)
     assert await host.read("FAULT_CAUSE") == 0 and await host.read("STATUS") & 0b1111 == 0

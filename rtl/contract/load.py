@@ -44,7 +44,7 @@ class Reason(IntEnum):
     ADDRESS = 2    # no such tile, space, register or word in this machine
     DATA = 3       # a value that does not fit: a token id that the model has not, a register's or a format's value
     ORDER = 4      # the high half of a 128-bit entry that does not follow its low half
-    BUSY = 5       # a generation is in progress
+    BUSY = 5       # a generation is in progress, or FAULT_CAUSE.TIMEOUT waits for CONTROL.RESET
     NOT_READY = 6  # STATUS.READY is 0
     NO_LOAD = 7    # a word of a model without OPEN before it; of a prompt without a model
     SEALED = 8     # a word of a model behind its seal: a new load begins with OPEN

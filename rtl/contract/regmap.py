@@ -31,7 +31,9 @@ class Register:
 
 
 #: bits of IRQ_STATUS and IRQ_ENABLE.
-IRQ_FIELDS = (("TOKEN", 0, 1, "a token was chosen"), ("DONE", 1, 1, "the generation has ended"), ("FAULT", 2, 1, "a memory error"))
+IRQ_FIELDS = (
+    ("TOKEN", 0, 1, "a token was chosen"), ("DONE", 1, 1, "the generation has ended"),
+    ("FAULT", 2, 1, "something went wrong, see FAULT_CAUSE"))
 
 #: How many tokens may end a text, and the registers that name them. One that holds 0, as after reset, names none: not token 0.
 END_TOKENS = 4
@@ -90,13 +92,14 @@ REGISTERS = (
         ("FULL", 3, 1, "ended by the end of the context"),
         ("REJECTED", 4, 1, "the last START was refused, see REJECTION"),
         ("READY", 5, 1, "reset and INIT are over: the machine takes loads and commands"),
-        ("LOADED", 6, 1, "a model is loaded and sealed, and no memory error was seen since"),
+        ("LOADED", 6, 1, "a model is loaded and sealed, and no memory error was seen since; reset keeps it"),
         ("REFUSED", 7, 1, "the load window has refused a word, see LOAD_STATUS"))),
     Register(0x028, "TILES", "rw", "tiles that hold the model and report candidates", (
-        ("COUNT", 0, 8, "1 to GEOMETRY.TILES"),)),
+        ("COUNT", 0, 8, "MODEL_TILES"),)),
     Register(0x02C, "PROMPT_LENGTH", "rw", "tokens of the prompt", (("TOKENS", 0, 16, "1 to PROMPT_DEPTH, at most CONTEXT"),)),
     Register(0x030, "TOKEN_LIMIT", "rw", "tokens to generate at most", (("TOKENS", 0, 16, "at least 1"),)),
-    Register(0x034, "CONTEXT", "rw", "positions a sequence may have", (("POSITIONS", 0, 16, "at most MAX_SLOTS, less M with a drafter"),)),
+    Register(0x034, "CONTEXT", "rw", "positions a sequence may have", (
+        ("POSITIONS", 0, 16, "at most MODEL_CONTEXT, which leaves M of MAX_SLOTS"),)),
     Register(0x038, "END_TOKEN", "rw", "token that ends the text", END_FIELDS),
     Register(0x03C, "OPTIONS", "rw", "options of a generation", (
         ("ALL_LOGITS", 0, 1, "compute the logits of every prompt position, for the trace port"),
@@ -161,7 +164,7 @@ REGISTERS = (
     Register(0x124, "LOAD_ADDRESS_HIGH", "rw", "high half", (("TILE", 0, 8, "physical tile"),)),
     Register(0x128, "LOAD_DATA_LOW", "rw", "low half of a word for the load window"),
     Register(0x12C, "LOAD_DATA_HIGH", "wo", "high half; its writing sends the word, and is answered as the load window would"),
-    Register(0x130, "MODEL_VOCABULARY", "ro", "tokens that the model knows; 0: none is loaded"),
+    Register(0x130, "MODEL_VOCABULARY", "ro", "tokens that the model of the last load knows; STATUS.LOADED says whether that is loaded"),
     Register(0x134, "MODEL_TILES", "ro", "tiles that it was placed on"),
     Register(0x138, "MODEL_CONTEXT", "ro", "positions that a sequence may have at most"),
     *(Register(0x140 + 4 * n, name, "ro", text) for n, (name, text) in enumerate(DEPTHS.items())),

@@ -48,7 +48,7 @@ class Gate(wiring.Component):
     `refused` and `reason` (a `Reason`) belong to the word on offer. A refused word is taken and goes nowhere. A load begins with
     `Fact.OPEN` and ends with `Fact.SEAL`, whose data must be the CRC of all words taken between the two; then, and until the next OPEN, a
     memory error or INIT, the machine is `loaded`. Behind the seal only what differs from one generation to the next is taken: prompts,
-    formats, TOP_K, MIN_P, INVT and LNP. Nothing is taken while a generation is in progress.
+    formats, TOP_K, MIN_P, INVT and LNP. Nothing is taken while `busy`.
 
     A flit is offered, and a local word written, the cycle after its word. SEAL is not taken before `quiet`: every word before it is in its
     memory then. Reset ends a load that is not sealed, and a pair of words of which one is there; what is loaded stays. While `clearing` the
@@ -62,7 +62,7 @@ class Gate(wiring.Component):
     -------
     words: In stream of LoadWord. malformed: In, the word on offer came in a form that is refused.
     refused: Out. reason: Out(4).
-    hold: In, no word is taken. busy: In, a generation is in progress. fault: In, a memory error, which unseals.
+    hold: In, no word is taken. busy: In, a generation is in progress, or stuck. fault: In, a memory error, which unseals.
     abandon: In, what is on the ring is lost; a load in progress with it. clearing: In, see above.
     tx: Out stream of Flit; its `data` changes only when a word has been taken. returned: In, one of its flits has been all round the ring.
     quiet: Out, no flit is on offer or on its way.

@@ -89,6 +89,22 @@ async def deliver(dut, **fields):
     await clock(dut)
 
 
+async def by_registers(host, address, data):
+    """The response to a word of a host of 32 bits."""
+    for name, value in (("LOAD_ADDRESS_LOW", address), ("LOAD_ADDRESS_HIGH", address >> 32), ("LOAD_DATA_LOW", data)):
+        await host.write(name, value & 0xFFFFFFFF)
+    return int((await host.bus.write(0x12C, (data >> 32).to_bytes(4, "little"))).resp)
+
+
+async def quickly(access, dut, cycles=60):
+    """What `access` gives, within so many cycles."""
+    from cocotb.triggers import with_timeout
+
+    from hayate.verif.bench.drivers import PERIOD
+
+    return await with_timeout(access, cycles * PERIOD, "ns")
+
+
 @BENCH.test()
 async def loads_and_reads_share_the_ring(dut):
     """Both sources run freely; the sink checks that no offer is ever changed, the rest is order and content."""
@@ -197,6 +213,25 @@ async def a_generation_as_a_driver_runs_it(dut):
 
 
 @BENCH.test()
+async def a_ring_that_stands_holds_up_no_command(dut):
+    """Behind a generation that was given up, and in the middle of INIT: a word is refused at once, and CONTROL can be written."""
+    from hayate.verif.bench.drivers import clock
+
+    host, loader, _ = await begin(dut, stall=0)
+    await load(loader, tiles=4)
+    dut.hung.value = 1
+    for reason in (Reason.BUSY, Reason.NOT_READY):
+        word = load_address(1, Space.MICRO, 1), 0
+        answers = [await quickly(write(loader, [word]), dut), {await quickly(by_registers(host, *word), dut)}]
+        assert answers == [{2}, {2}] and await host.field("LOAD_STATUS", "REASON") == reason
+        await host.write("LOAD_STATUS", 1)
+        dut.hung.value, dut.cleared.value = 0, 0
+        await quickly(host.write("CONTROL", 8), dut)
+        await clock(dut, 20)
+        assert int(dut.clearing.value) and int(dut.tx__valid.value), "the sweep has begun, and has words on the ring"
+
+
+@BENCH.test()
 async def it_resets_and_clears_what_stands_behind_it(dut):
     """By pin and by command; a host of 32 bits loads meanwhile refused, afterwards taken; nothing is forgotten by a reset."""
     from hayate.verif.bench.drivers import clock
@@ -219,22 +254,17 @@ async def it_resets_and_clears_what_stands_behind_it(dut):
     assert sum(resets) == 2 and await host.read("MODEL_VOCABULARY") == 99
     assert [await host.field("STATUS", f) for f in ("READY", "LOADED")] == [1, 1]
 
-    async def by_registers(address, data):
-        for name, value in (("LOAD_ADDRESS_LOW", address), ("LOAD_ADDRESS_HIGH", address >> 32), ("LOAD_DATA_LOW", data)):
-            await host.write(name, value & 0xFFFFFFFF)
-        return int((await host.bus.write(0x12C, (data >> 32).to_bytes(4, "little"))).resp)
-
     dut.cleared.value = 0
     await host.write("CONTROL", 8)
     await clock(dut, 20)
     assert int(dut.clearing.value) and [await host.field("STATUS", f) for f in ("READY", "LOADED")] == [0, 0]
-    assert await by_registers(*sealed()[0]) == 2 and await host.field("LOAD_STATUS", "REASON") == Reason.NOT_READY
+    assert await by_registers(host, *sealed()[0]) == 2 and await host.field("LOAD_STATUS", "REASON") == Reason.NOT_READY
     dut.cleared.value = 1
     while not await host.field("STATUS", "READY"):
         pass
     assert not int(dut.clearing.value) and await host.read("MODEL_VOCABULARY") == 0
     for word in sealed([(load_address(3, Space.MICRO, 1), 77 << 40)], tiles=4):
-        assert await by_registers(*word) == 0
+        assert await by_registers(host, *word) == 0
     assert await host.field("STATUS", "LOADED") == 1 and await host.field("STATUS", "REFUSED") == 0
     assert unpack_flit(sink.data[-1])["data"] == 77 << 40
 

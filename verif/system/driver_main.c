@@ -67,6 +67,10 @@ int main(int count, char **arguments)
     run(&file, &good);
     say("counter", hayate_counter(0, HAYATE_COUNTER_USEFUL_WEIGHT, &value));
     say("useful", value > 0);
+    say("format", hayate_format(0));
+    say("pin", hayate_pin(0, 0));
+    say("pin", hayate_pin(0, 9)); /* there is no such format */
+    reason();
 
     other = good, other.limit = 60000;
     say("start", hayate_start(&file, &other));
@@ -76,6 +80,7 @@ int main(int count, char **arguments)
     other = good, other.watchdog = 40;
     run(&file, &other);
     say("start faulty", hayate_start(&file, &good));
+    reason();
     say("recover", hayate_recover(&file, &cause));
     say("cause", cause);
     run(&file, &good);

@@ -53,6 +53,10 @@ def bursts(loads):
             yield int(addresses[run[0]]), data[run].astype("<u8").tobytes()
 
 
+async def edge(signal):
+    await RisingEdge(signal)
+
+
 @cocotb.test()
 async def generation(dut):
     request = json.loads(open(os.environ["HAYATE_REQUEST"]).read())
@@ -69,8 +73,11 @@ async def generation(dut):
     await ClockCycles(dut.clk, 4)
     dut.rst.value = 0
     await ClockCycles(dut.clk, 2)
+    complaint = cocotb.start_soon(edge(dut.fault))
     while init and not field("STATUS", "READY", await host.read("STATUS")):
         pass
+    assert not complaint.done(), "`fault` was high before all was cleared"
+    complaint.cancel()
 
     began = time.monotonic()
     for address, data in bursts(np.load(request["loads"])):

@@ -13,6 +13,7 @@ from hayate.export import load_file
 from hayate.rtl import emit
 from hayate.rtl.contract.config import load_config
 from hayate.rtl.contract.load import Reason
+from hayate.rtl.contract.precision import Format
 from hayate.rtl.contract.regmap import BY_NAME
 from hayate.rtl_backend import build
 from hayate.verif.bench import runner
@@ -58,7 +59,7 @@ def compile_driver(folder, bits):
     return folder / "driver", 64
 
 
-def expected(reload, tokens):
+def expected(reload, tokens, chosen):
     """What the program says, line by line: see `driver_main.c`."""
     result = {name: number for number, name in enumerate(results())}
     began = [("start", result["OK"]), ("busy", result["IS_BUSY"])]
@@ -69,9 +70,10 @@ def expected(reload, tokens):
         ("start unloaded", result["REFUSED_PROMPT"]), ("reason", Reason.NO_LOAD), ("load", result["OK"]),
         ("start wrong", result["REFUSED_PROMPT"]), ("reason", Reason.DATA),
         ("start nothing", result["REFUSED_START"]), ("rejection", REJECTION["TOKEN_LIMIT"]),
-        *good, ("counter", result["OK"]), ("useful", 1),
+        *good, ("counter", result["OK"]), ("useful", 1), ("format", chosen),
+        ("pin", result["OK"]), ("pin", result["REFUSED_LOAD"]), ("reason", Reason.DATA),
         ("start", result["OK"]), ("abort", result["OK"]), *good,
-        *began, ("flags", IRQ["DONE"] | IRQ["FAULT"]), ("start faulty", result["REFUSED_START"]),
+        *began, ("flags", IRQ["DONE"] | IRQ["FAULT"]), ("start faulty", result["REFUSED_PROMPT"]), ("reason", Reason.BUSY),
         ("recover", result["OK"]), ("cause", CAUSE["TIMEOUT"]), *good,
         *([("recover", result["OK"]), ("cause", 0), *good] if reload else []), ("end", 0)]
 
@@ -91,8 +93,10 @@ def test_the_driver_of_the_page(bits, tmp_path, pytestconfig, record_property):
     runner.run(build(UNIT, root=pytestconfig.rootpath / "build" / "sim"), "hayate.verif.system.driver_run", directory=tmp_path / "run",
                log=tmp_path / "log", env={"HAYATE_REQUEST": str(tmp_path / "request")}, timeout=PATIENCE)
     found = json.loads((tmp_path / "said").read_text())
-    tokens = generate(image, list(PROMPT), TOKENS, lanes=UNIT.lanes, end=tuple(image.model["eos"])).tokens
-    assert [tuple(line) for line in found["said"]] == expected(reload, tokens)
+    golden = generate(image, list(PROMPT), TOKENS, lanes=UNIT.lanes, end=tuple(image.model["eos"]))
+    first = next(name for name, d in image.weight_matrices().items() if d.planes)
+    chosen = Format[golden.precision[first]["format"].upper()]
+    assert [tuple(line) for line in found["said"]] == expected(reload, golden.tokens, chosen)
     # The whole load by single stores, and again only where it was asked for; the address registers only where words do not follow.
     loads = found["asked"].get("L", 0)
     assert (loads > 2 * len(made.records)) == reload and (bits == 64 or loads == 0)
