@@ -4,6 +4,7 @@ import zlib
 from enum import IntEnum, IntFlag
 
 from .config import MAX_TILES
+from .filters import TOP_K_MAX
 from .isa import CSR_BITS, SECOND_BIT, Csr
 from .regmap import LoadSpace, load_address
 
@@ -13,7 +14,7 @@ class Fact(IntEnum):
 
     OPEN = 0        # first word of a load, data 0: the machine holds no model until it is sealed, and all facts are 0
     VOCABULARY = 1  # token ids are below it
-    TILES = 2       # tiles that the model was placed on
+    TILES = 2       # tiles that the model was placed on: all that there are
     CONTEXT = 3     # positions that a sequence may have at most
     MATRICES = 4    # entries of the governor's table
     FEATURES = 5    # what the model can do, see below
@@ -45,7 +46,7 @@ class Reason(IntEnum):
     DATA = 3       # a value that does not fit: a token id that the model has not, a register's or a format's value
     ORDER = 4      # the high half of a 128-bit entry that does not follow its low half
     BUSY = 5       # a generation is in progress, or FAULT_CAUSE.TIMEOUT waits for CONTROL.RESET
-    NOT_READY = 6  # STATUS.READY is 0
+    NOT_READY = 6  # STATUS.READY is 0, or CONTROL.RESET came before the word was in its memory
     NO_LOAD = 7    # a word of a model without OPEN before it; of a prompt without a model
     SEALED = 8     # a word of a model behind its seal: a new load begins with OPEN
     SEAL = 9       # the seal is not the CRC of the words taken since OPEN
@@ -53,6 +54,8 @@ class Reason(IntEnum):
 
 #: registers of the tiles that a host may write between generations, behind the seal.
 OPEN_REGISTERS = (Csr.TOP_K, Csr.MIN_P)
+#: The largest value of registers that have more bits than they need for it.
+CSR_MOST = {Csr.TOP_K: TOP_K_MAX}
 #: registers that both models have in common, at the first one's address only.
 COMMON_REGISTERS = (Csr.TILE_INDEX, Csr.TILE_COUNT, *OPEN_REGISTERS)
 

@@ -58,7 +58,7 @@ REFUSALS = (
     ("OPTIONS", "OPTIONS", "AUTO without integer planes", "AUTO without integer planes"),
     ("DRAFT", "DRAFT", "DRAFTER 2 without integer planes, DRAFTER 3 without a draft model, BASE without a base table",
      "a drafter, or BASE, that the model has not"),
-    ("NOT_READY", "STATUS", "READY is 0", "STATUS.READY is 0"),
+    ("NOT_READY", "STATUS", "READY is 0, or RESET or INIT is written in the same word", "STATUS.READY is 0, or is about to be"),
     ("NOT_LOADED", "STATUS", "LOADED is 0", "STATUS.LOADED is 0"),
     ("FAULT", "STATUS", "FAULT is 1", "STATUS.FAULT is 1: CONTROL.RESET comes first"),
     ("REFUSED", "STATUS", "REFUSED is 1", "the load window has refused a word that nobody has looked at"),
@@ -122,7 +122,7 @@ REGISTERS = (
         ("COUNT", 0, 16, "at most MAX_MATRICES"),)),
     Register(0x084, "QUALITY", "rw", "the governor's threshold: 2**24 * (1 - Q) / Q, rounded, of the quality 0 < Q <= 1"),
     Register(0x088, "GOVERNOR_SELECT", "rw", "asks for a result of the governor; it is there before the next register can be read", (
-        ("MATRIX", 0, 10, "place in the governor's table"),
+        ("MATRIX", 0, 10, "place in the governor's table; the results of others read as 0"),
         ("KIND", 16, 2, "0 OUT, 1 ERR, 2 HALF: that energy, over all tiles; 3: the decision"))),
     Register(0x08C, "GOVERNOR_LOW", "ro", "low half of the energy, or the decision: 0 FP16, 1 INT8, 2 INT4"),
     Register(0x090, "GOVERNOR_HIGH", "ro", "high half of the energy"),

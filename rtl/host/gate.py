@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Out
 from ..contract.draft import BASE_LOG2, BASE_ONE_BIT, BASE_WRITES
 from ..contract.flits import FLIT_FIELDS, FlitKind
 from ..contract.isa import BANK_SHIFT, PRECISION_BIT, Space
-from ..contract.load import FACT_BITS, LNP_SHIFT, OPEN_REGISTERS, Fact, Feature, Reason, csr_widths
+from ..contract.load import CSR_MOST, FACT_BITS, LNP_SHIFT, OPEN_REGISTERS, Fact, Feature, Reason, csr_widths
 from ..contract.precision import Format
 from ..contract.regmap import LOAD_ALL_TILES, LOAD_SPACE_BITS, LOAD_SPACE_SHIFT, LOAD_TILE_SHIFT, LoadSpace
 from ..numerics.bits import tree
@@ -62,8 +62,10 @@ class Gate(wiring.Component):
     -------
     words: In stream of LoadWord. malformed: In, the word on offer came in a form that is refused.
     refused: Out. reason: Out(4).
-    hold: In, no word is taken. busy: In, a generation is in progress, or stuck. fault: In, a memory error, which unseals.
-    abandon: In, what is on the ring is lost; a load in progress with it. clearing: In, see above.
+    hold: In, no word is taken, unless it is refused for `busy`. busy: In, a generation is in progress, or stuck.
+    fault: In, a memory error, which unseals.
+    abandon: In, what is on the ring is lost; a load in progress with it. lost: Out, a strobe: so are words that were taken.
+    clearing: In, see above.
     tx: Out stream of Flit; its `data` changes only when a word has been taken. returned: In, one of its flits has been all round the ring.
     quiet: Out, no flit is on offer or on its way.
     began: Out, a strobe: OPEN is taken. opened, loaded: Out. facts: Out(Facts).
@@ -78,7 +80,7 @@ class Gate(wiring.Component):
         super().__init__({
             "words": In(stream.Signature(LoadWord)), "malformed": In(1), "refused": Out(1), "reason": Out(4),
             "hold": In(1), "busy": In(1), "fault": In(1), "abandon": In(1), "clearing": In(1),
-            "tx": Out(FLIT_STREAM), "returned": In(1), "quiet": Out(1),
+            "tx": Out(FLIT_STREAM), "returned": In(1), "quiet": Out(1), "lost": Out(1),
             "began": Out(1), "opened": Out(1), "loaded": Out(1), "facts": Out(Facts), "prompt_count": Out(16),
             **{name: Out(width) for name, width in local_writes(config).items()},
         })
@@ -92,7 +94,7 @@ class Gate(wiring.Component):
             is_open.eq((word.space == LoadSpace.MODEL) & (word.addr == Fact.OPEN)),
             is_seal.eq((word.space == LoadSpace.MODEL) & (word.addr == Fact.SEAL)),
             local.eq(Cat(word.space == space for space in LOCAL).any()),
-            self.words.ready.eq((~tx.valid | tx.ready) & ~self.hold & (~is_seal | self.quiet)),
+            self.words.ready.eq(self.busy | (~tx.valid | tx.ready) & ~self.hold & (~is_seal | self.quiet)),
             taken.eq(self.words.valid & self.words.ready), accepted.eq(taken & ~self.refused), self.began.eq(accepted & is_open),
         ]
         self._judge(m, word, is_open, is_seal, local, accepted)
@@ -111,17 +113,17 @@ class Gate(wiring.Component):
             m.d.comb += [self.matrix_addr.eq(flit.addr), self.matrix_data.eq(flit.data)]
         for space, write in writes.items():
             m.d.sync += write.eq(accepted & (word.space == space))
-        with m.If(tx.ready):
+        with m.If(tx.ready | self.abandon):
             m.d.sync += tx.valid.eq(0)
-        with m.If(taken):
+        with m.If(accepted):
             m.d.sync += [
-                tx.valid.eq(accepted & ~local), flit.addr.eq(word.addr), flit.data.eq(word.data), flit.chan.eq(word.space),
+                tx.valid.eq(~local), flit.addr.eq(word.addr), flit.data.eq(word.data), flit.chan.eq(word.space),
                 flit.lo.eq(Mux(to_all, 1, stop)), flit.hi.eq(Mux(to_all, LAST_STOP, stop)),
             ]
 
         flying = Signal(FLYING)
         left = tx.valid & tx.ready
-        m.d.comb += self.quiet.eq(~tx.valid & (flying == 0))
+        m.d.comb += [self.quiet.eq(~tx.valid & (flying == 0)), self.lost.eq(self.abandon & ~self.quiet)]
         m.d.sync += flying.eq(flying + left - (self.returned & (flying != 0)))
         with m.If(self.abandon):
             m.d.sync += flying.eq(0)
@@ -133,7 +135,11 @@ class Gate(wiring.Component):
         loaded, count = Signal(reset_less=True), Signal(16, reset_less=True)
         exists, fits, patch = Signal(), Signal(init=1), Signal()  # its address; its value; it may be written behind the seal
         sum_matches, follows = Signal(), Signal()
-        m.d.comb += [self.facts.eq(facts), self.loaded.eq(loaded), self.prompt_count.eq(count)]
+        written = Signal.like(count)  # with the token that is being written: not with one that reset keeps from it
+        m.d.comb += [
+            self.facts.eq(facts), self.loaded.eq(loaded), self.prompt_count.eq(written),
+            written.eq(count + (self.prompt_write & (self.prompt_addr == count))),
+        ]
         self._limits(m, word, facts, exists, fits, patch)
         self._seal(m, word, is_open, is_seal, accepted, sum_matches)
         self._pairs(m, word, accepted, follows)
@@ -156,8 +162,7 @@ class Gate(wiring.Component):
                 for fact in FACT_BITS:
                     with m.Case(fact):
                         m.d.sync += facts[fact.name.lower()].eq(word.data)
-        with m.If(accepted & prompt & (word.addr == count)):
-            m.d.sync += count.eq(count + 1)
+        m.d.sync += count.eq(written)
         with m.If(is_seal & self.words.valid & self.words.ready & self.opened & ~self.malformed & ~self.busy):
             m.d.sync += [self.opened.eq(0), loaded.eq(accepted)]
         with m.If(self.abandon):
@@ -190,7 +195,7 @@ class Gate(wiring.Component):
                 with m.Switch(addr):
                     for register, bits in csr_widths(c.sampling).items():
                         with m.Case(register):
-                            m.d.comb += [exists.eq(1), fits.eq(~value[bits:].any())]
+                            m.d.comb += [exists.eq(1), fits.eq(value <= CSR_MOST.get(register, (1 << bits) - 1))]
                     if c.nested:
                         with m.Case(f"{'0' * (len(addr) - PRECISION_BIT - 1)}1{'-' * PRECISION_BIT}"):
                             m.d.comb += [
@@ -209,13 +214,15 @@ class Gate(wiring.Component):
                 ]
             with m.Case(LoadSpace.MODEL):
                 has = Feature(0xF if c.nested else 0xF & ~Feature.PLANES)
-                most = {Fact.VOCABULARY: 1 << 20, Fact.TILES: c.tiles, Fact.CONTEXT: max(c.context, 0), Fact.MATRICES: c.matrices}
+                most = {Fact.VOCABULARY: 1 << 20, Fact.CONTEXT: max(c.context, 0), Fact.MATRICES: c.matrices}
                 with m.Switch(addr):
                     with m.Case(Fact.OPEN):
                         m.d.comb += exists.eq(1)
                     for fact, limit in most.items():
                         with m.Case(fact):
                             m.d.comb += [exists.eq(1), fits.eq(value <= limit)]
+                    with m.Case(Fact.TILES):  # one that the model has not been placed on would go on with an earlier one's
+                        m.d.comb += [exists.eq(1), fits.eq(value == c.tiles)]
                     with m.Case(Fact.FEATURES):
                         m.d.comb += [exists.eq(1), fits.eq(~(value & ~int(has)).any())]
                     with m.Case(Fact.SAMPLING):

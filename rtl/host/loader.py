@@ -27,7 +27,7 @@ class Loader(wiring.Component):
     bus: In(Axi4).
     single: In stream of LoadWord. single_malformed: In, as of `Gate`. single_refused: Out, of the word from `single` that is taken.
     clear: In stream of LoadWord. clearing: In.
-    word_refused: Out, a strobe: a word is refused. reason: Out(4), why.
+    word_refused: Out, a strobe: a word is refused, or was taken and is lost. reason: Out(4), why.
     hold, busy, fault, abandon, returned: In. tx, quiet, began, opened, loaded, facts, prompt_count: Out, as of `Gate`.
     and the ports of LOCAL_WRITES (Out), without those of a governor where there is none.
     """
@@ -56,8 +56,11 @@ class Loader(wiring.Component):
               for name in ("quiet", "began", "opened", "loaded", "facts", "prompt_count", *self._writes)), self.reason.eq(gate.reason),
             gate.words.valid.eq(window.words.valid), gate.words.payload.eq(window.words.payload), gate.malformed.eq(window.malformed),
             window.words.ready.eq(gate.words.ready), window.refused.eq(gate.refused), window.quiet.eq(gate.quiet | self.clearing),
-            self.single_refused.eq(gate.refused), self.word_refused.eq(gate.words.valid & gate.words.ready & gate.refused),
+            self.single_refused.eq(gate.refused), self.word_refused.eq(gate.words.valid & gate.words.ready & gate.refused | gate.lost),
+            window.lost.eq(gate.lost),
         ]
+        with m.If(gate.lost):
+            m.d.comb += self.reason.eq(Reason.NOT_READY)
         with m.If(self.clearing):
             m.d.comb += [
                 gate.words.valid.eq(self.clear.valid), gate.words.payload.eq(self.clear.payload), self.clear.ready.eq(gate.words.ready),

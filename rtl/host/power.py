@@ -36,7 +36,7 @@ class Power(wiring.Component):
         left = Signal(range(RESET_CYCLES + 1), init=RESET_CYCLES)
         m.d.sync += self.sweep.eq(0)
         with m.If(ResetSignal()):
-            m.d.sync += wanted.eq(self.init | wanted | self.clearing)
+            m.d.sync += wanted.eq(self.init | self.clear | wanted | self.clearing)
         with m.Elif(self.clear | self.reset & self.clearing):
             m.d.sync += wanted.eq(1)
         with m.Elif(self.sweep):

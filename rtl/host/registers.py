@@ -172,6 +172,8 @@ class Registers(wiring.Component):
 
         # Commands.
         faults = {name: Signal(name=f"fault_{name.lower()}") for name, *_ in BY_NAME["FAULT_CAUSE"].fields}
+        was_fault, was_hung = Signal(), Signal()
+        causes = {"MEMORY": self.fault & ~was_fault, "TOKEN": self.wrong_token, "TIMEOUT": self.hung & ~was_hung}
         unseen, rejection = Signal(), Signal(len(REJECTION_FIELDS))  # a refused word that nobody has looked at
         tiles, length = stored["TILES", "COUNT"], stored["PROMPT_LENGTH", "TOKENS"]
         limit, context = stored["TOKEN_LIMIT", "TOKENS"], stored["CONTEXT", "POSITIONS"]
@@ -182,7 +184,8 @@ class Registers(wiring.Component):
             "TOKEN_LIMIT": limit == 0, "CONTEXT": context > self.facts.context,
             "MATRICES": auto & (stored["MATRICES", "COUNT"] > self.facts.matrices) if self._governor else 0, "OPTIONS": auto & ~planes,
             "DRAFT": ~planes & (self.drafter == Drafter.NESTED) | ~second & (self.drafter == Drafter.DRAFT) | ~base & self.base,
-            "NOT_READY": ~self.ready, "NOT_LOADED": ~self.loaded, "FAULT": Cat(*faults.values()).any(), "REFUSED": unseen,
+            "NOT_READY": ~self.ready | written("CONTROL", "RESET") | written("CONTROL", "INIT"), "NOT_LOADED": ~self.loaded,
+            "FAULT": Cat(*faults.values(), *causes.values()).any(), "REFUSED": unseen,
         }
         why = Cat(refusals[name] for name, *_ in REJECTION_FIELDS)
         m.d.sync += [
@@ -216,9 +219,11 @@ class Registers(wiring.Component):
                 self.knob.eq(stored["QUALITY", "VALUE"]),
                 self.look_matrix.eq(stored["GOVERNOR_SELECT", "MATRIX"]), self.look_kind.eq(stored["GOVERNOR_SELECT", "KIND"]),
             ]
-            m.d.sync += self.look.eq(hits["GOVERNOR_SELECT"] & write_strobe.any())
-            show("GOVERNOR_LOW", VALUE=self.result[:32])
-            show("GOVERNOR_HIGH", VALUE=self.result[32:])
+            selected, there = Signal(), self.look_matrix < self._config.matrices
+            m.d.sync += selected.eq(hits["GOVERNOR_SELECT"] & write_strobe.any())
+            m.d.comb += self.look.eq(selected & there)
+            show("GOVERNOR_LOW", VALUE=Mux(there, self.result[:32], 0))
+            show("GOVERNOR_HIGH", VALUE=Mux(there, self.result[32:], 0))
             show("GOVERNOR_CYCLES", VALUE=self.governor_cycles)
 
         # Tokens.
@@ -232,12 +237,11 @@ class Registers(wiring.Component):
 
         # Interrupts. A token has arrived when the level is not what this cycle's pop alone would have left.
         level_expected = Signal(range(self._config.prompt_depth + 1))
-        was_done, was_fault, was_hung = Signal(), Signal(), Signal()
+        was_done = Signal()
         m.d.sync += [
             level_expected.eq(self.token_level - (self.tokens.valid & pop)), was_done.eq(self.done), was_fault.eq(self.fault),
             was_hung.eq(self.hung),
         ]
-        causes = {"MEMORY": self.fault & ~was_fault, "TOKEN": self.wrong_token, "TIMEOUT": self.hung & ~was_hung}
         events = {
             "TOKEN": self.token_level[:len(level_expected)] != level_expected,
             "DONE": self.done & ~was_done, "FAULT": Cat(*causes.values()).any(),

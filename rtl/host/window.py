@@ -16,11 +16,11 @@ class Window(wiring.Component):
     are taken. The response comes when `quiet`: all words are then where they belong. From the first word that is refused to the end of the
     burst all are `malformed`; so is a word of a burst that is neither INCR nor FIXED, whose size is not 8 bytes or whose address is not a
     multiple of 8, and one with a strobe low. Reads are answered with SLVERR and zeros on every beat. Attributes (lock, cache, protection)
-    are not looked at. Reset drops a burst in progress.
+    are not looked at. Reset drops a burst in progress. Where words on their way are `lost` the burst in progress is refused.
 
     Members
     -------
-    bus: In(Axi4). words: Out stream of LoadWord. malformed: Out, refused: In, of the word on offer. quiet: In.
+    bus: In(Axi4). words: Out stream of LoadWord. malformed: Out, refused: In, of the word on offer. quiet, lost: In.
     """
 
     bus: In(Axi4())
@@ -28,6 +28,7 @@ class Window(wiring.Component):
     malformed: Out(1)
     refused: In(1)
     quiet: In(1)
+    lost: In(1)
 
     def elaborate(self, platform):
         m = Module()
@@ -36,7 +37,7 @@ class Window(wiring.Component):
             "byte": BEAT_BITS, "addr": len(word.addr), "space": len(word.space), "tile": len(bus.awaddr) - LOAD_TILE_SHIFT})
         asked = Signal(window)
         addr, space, tile = Signal.like(word.addr), Signal.like(word.space), Signal.like(word.tile)  # of the next beat
-        counts_up, bad = Signal(), Signal()
+        counts_up, bad, answered = Signal(), Signal(), Signal()
         m.d.comb += [
             asked.eq(bus.awaddr), word.addr.eq(addr), word.space.eq(space), word.tile.eq(tile), word.data.eq(bus.wdata),
             self.malformed.eq(bad | ~bus.wstrb.all()),
@@ -56,11 +57,14 @@ class Window(wiring.Component):
                     with m.If(bus.wlast):
                         m.next = "RESPONSE"
             with m.State("RESPONSE"):
+                m.d.sync += answered.eq(bus.bvalid & ~bus.bready)  # it stays, whatever somebody else now sends
                 with m.If(bus.bvalid & bus.bready):
                     m.next = "ADDRESS"
+        with m.If(self.lost & ~write.ongoing("ADDRESS") & ~bus.bvalid):
+            m.d.sync += bad.eq(1)
         m.d.comb += [
             bus.awready.eq(write.ongoing("ADDRESS")), self.words.valid.eq(write.ongoing("DATA") & bus.wvalid),
-            bus.wready.eq(write.ongoing("DATA") & self.words.ready), bus.bvalid.eq(write.ongoing("RESPONSE") & self.quiet),
+            bus.wready.eq(write.ongoing("DATA") & self.words.ready), bus.bvalid.eq(write.ongoing("RESPONSE") & (self.quiet | answered)),
             bus.bresp.eq(bad.replicate(2) & Response.SLVERR),
         ]
 

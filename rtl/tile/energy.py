@@ -27,7 +27,8 @@ class Energy(wiring.Component):
     order of matrices; there is no back-pressure. A total is exact below 2**64, which 2**34 terms cannot exceed. `clear` empties all
     totals at once; a row counts for what was cleared before it arrived. The words of older generations are replaced by zeros in cycles
     without a row, `clear` or reset: between any `clear` and the 31st after it there must be 2 * depth of these, and 3 more for each `clear`
-    and reset in between. Reset drops rows under way, not totals, and brings none back that was cleared.
+    and reset in between. A `clear` without a row since the one before does not count. So it is where rows come no sooner than 70 cycles
+    after `clear`: a pass has to fetch its input first. Reset drops rows under way, not totals, and brings none back that was cleared.
 
     `init` makes the words at one address valid, whatever is there; they count as zero from the next `clear` on. Where memories do not
     start as zeros every address must have been written so; not while rows or reads are under way.
@@ -88,6 +89,14 @@ class Energy(wiring.Component):
             now, valid = later, later_valid
             under_way.append(valid)
 
+        # Only a `clear` with something to forget counts: without that, generations that end at once would use up the epochs.
+        clear, dirty = Signal(), Signal(init=1, reset_less=True)
+        m.d.comb += clear.eq(self.clear & dirty)
+        with m.If(self.valid | self.init):
+            m.d.sync += dirty.eq(1)
+        with m.Elif(self.clear):
+            m.d.sync += dirty.eq(0)
+
         # A cycle without a row serves a read, or refreshes the next total: either adds zero.
         pending, reading, refresh = Signal(), Signal(), Signal()
         left = Signal(range(2 * self._depth + 1), reset_less=True)  # totals that may be of an old generation
@@ -95,7 +104,7 @@ class Energy(wiring.Component):
         # What is under way is lost; a refresh that is has its turn again, or one that is lost each time would let its word grow too old.
         lost, refreshing = Signal(), Signal(_Totals.LATENCY, reset_less=True)
         m.d.comb += [
-            lost.eq(self.clear | ResetSignal()),
+            lost.eq(clear | ResetSignal()),
             reading.eq(pending & ~self.clear & ~Cat(self.valid, *under_way).any()), refresh.eq(~valid & ~reading & ~lost & (left != 0)),
         ]
         with m.If(self.read):
@@ -108,8 +117,8 @@ class Energy(wiring.Component):
         with m.If(lost):
             m.d.sync += at.eq(Mux(at < back, at + 2 * self._depth, at) - back)
         with m.Elif(refresh):
-            m.d.sync += at.eq(Mux(at == 2 * self._depth - 1, 0, at + 1))
-        with m.If(self.clear):
+            m.d.sync += at.eq(Mux(at >= 2 * self._depth - 1, 0, at + 1))
+        with m.If(clear):
             m.d.sync += left.eq(2 * self._depth)
         with m.Elif(ResetSignal()):
             m.d.sync += left.eq(left + back)
@@ -128,7 +137,7 @@ class Energy(wiring.Component):
             err.en.eq((valid & now.low) | reading | refresh), err.addr.eq(Mux(refresh, Mux(upper, at - self._depth, at), index)),
             err.term.eq(Mux(valid & now.low, lows.total, 0)),
             *(getattr(totals, name).eq(getattr(self, name)) for totals in (main, err) for name in ("init", "init_addr")),
-            main.clear.eq(self.clear), err.clear.eq(self.clear), self.parity.eq(main.parity | err.parity),
+            main.clear.eq(clear), err.clear.eq(clear), self.parity.eq(main.parity | err.parity),
         ]
 
         if self._inject:

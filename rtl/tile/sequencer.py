@@ -299,10 +299,11 @@ class Sequencer(wiring.Component):
 
             if self._nested:  # only for a GEMV with planes
                 with m.State("PLANES"):
+                    best = Mux(planes.fp16, Format.FP16, Format.INT8)  # there may be no FP16 copy to read, whatever the table says
                     m.d.sync += [
                         address.eq(address + product), lo_start.eq(planes.base + planes.lo_offset), mul_a.eq(block),
                         mul_b.eq(planes.block_stride),
-                        fmt.eq(Mux(measure, Mux(planes.fp16, Format.FP16, Format.INT8), Mux(draft, Format.INT4, table.format))),
+                        fmt.eq(Mux(draft, Format.INT4, Mux(measure | (table.format == Format.FP16), best, table.format))),
                     ]
                     m.next = "COPIES"
                 with m.State("COPIES"):

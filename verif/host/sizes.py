@@ -21,7 +21,7 @@ def parts(address):
 
 def sealed(words=(), **facts):
     """[(address, data)] of a whole load: OPEN, facts of an ordinary model, `words`, SEAL. facts: `Fact` in lower case."""
-    told = {"vocabulary": 64, "tiles": 2, "context": 20, "matrices": 5, "features": int(Feature.PLANES | Feature.BASE), **facts}
+    told = {"vocabulary": 64, "tiles": 3, "context": 20, "matrices": 5, "features": int(Feature.PLANES | Feature.BASE), **facts}
     rows = [*(fact(Fact[name.upper()], value) for name, value in told.items()), *words]
     return [fact(Fact.OPEN), *rows, fact(Fact.SEAL, seal(np.array(rows, np.uint64)))]
 

@@ -1,12 +1,12 @@
 """Which words are taken, and what of a load survives what interrupts it, against the rules of golden."""
 
 from hayate.rtl.contract.flits import pack_flit
-from hayate.rtl.contract.isa import Space
-from hayate.rtl.contract.load import Feature, Reason
+from hayate.rtl.contract.isa import Csr, Space
+from hayate.rtl.contract.load import Fact, Feature, Reason, fact
 from hayate.rtl.contract.regmap import LOAD_ALL_TILES, LoadSpace, load_address
 from hayate.rtl.host.gate import LoadWord
 from hayate.verif.bench import rng
-from hayate.verif.host.loading import BENCH, SLVERR, Machine, one, whole
+from hayate.verif.host.loading import BENCH, OKAY, SLVERR, Machine, one, whole
 from hayate.verif.host.sizes import sealed
 
 
@@ -32,6 +32,36 @@ async def words_are_taken_by_the_rules(dut):
         for _ in range(generator.randrange(8)):
             await m.write(load_address(0, LoadSpace.PROMPT, generator.randrange(8)), [generator.randrange(80) for _ in range(3)])
     assert m.gate.config is m.config
+
+
+@BENCH.test(only=whole)
+async def values_beyond_their_ends_are_refused(dut):
+    """A k that no count reaches would take all; a model for fewer tiles would leave the others their old programs."""
+    m = await Machine.begin(dut, stall=0)
+    await m.load([(load_address(LOAD_ALL_TILES, Space.CSR, Csr.TOP_K), 64)], features=Feature.FILTERS)
+    for k in (65, 127, 128, 64, 1, 0):
+        assert await m.write(load_address(LOAD_ALL_TILES, Space.CSR, Csr.TOP_K), [k]) == (SLVERR if k > 64 else OKAY)
+    await m.write(*one(fact(Fact.OPEN)))
+    for tiles in (0, 1, m.config.tiles - 1, m.config.tiles + 1, m.config.tiles):
+        assert await m.write(*one(fact(Fact.TILES, tiles))) == (OKAY if tiles == m.config.tiles else SLVERR)
+
+
+@BENCH.test(only=whole)
+async def a_token_that_reset_kept_out_does_not_count(dut):
+    from hayate.verif.bench.drivers import clock
+
+    m = await Machine.begin(dut, stall=0)
+    await m.load()
+    await m.write(load_address(0, LoadSpace.PROMPT, 0), [5, 6])
+    word = {"space": LoadSpace.PROMPT, "addr": 2, "data": 7}
+    for reset, count in ((1, 2), (0, 3)):
+        dut.single__valid.value, dut.single__payload.value, dut.rst.value = 1, LoadWord.const(word).as_bits(), reset
+        await clock(dut)
+        dut.single__valid.value = 0
+        await clock(dut)
+        dut.rst.value = 0
+        await clock(dut, 2)
+        assert int(dut.prompt_count.value) == count == 2 + len([entry for entry in m.local if entry[1:] == (2, 7)])
 
 
 @BENCH.test(only=whole)

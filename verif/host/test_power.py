@@ -15,7 +15,7 @@ class Model:
     def edge(self, rst, init, reset, clear, cleared):
         sweep, self.sweep = self.sweep, 0
         if rst:
-            self.wanted, self.left, self.clearing = init or self.wanted or self.clearing, RESET_CYCLES, 0
+            self.wanted, self.left, self.clearing = init or clear or self.wanted or self.clearing, RESET_CYCLES, 0
         elif reset or clear:
             self.wanted = 1 if clear or self.clearing else self.wanted and not sweep
             self.left, self.clearing = RESET_CYCLES, 0

@@ -3,7 +3,7 @@
 from hayate.rtl.contract.regmap import BY_NAME, END_REGISTERS, END_TOKENS
 from hayate.rtl.host.registers import CounterSelect
 from hayate.verif.bench import rng
-from hayate.verif.host.test_registers import BENCH, Pulses, begin, end_tokens
+from hayate.verif.host.test_registers import BENCH, GOOD, Pulses, begin, end_tokens
 
 
 @BENCH.test()
@@ -132,15 +132,17 @@ async def counters_are_asked_for_one_at_a_time(dut):
 @BENCH.test()
 async def results_of_the_governor_are_asked_for(dut):
     host = await begin(dut, stall=0)
-    asked, generator = Pulses(dut, "look"), rng("results")
-    for number in range(20):
-        matrix, kind, result = generator.randrange(1 << 10), generator.randrange(4), generator.getrandbits(64)
+    asked, generator, expected = Pulses(dut, "look"), rng("results"), 0
+    there = await host.read("MAX_MATRICES")
+    for matrix in (0, there - 1, there, (1 << 10) - 1, *(generator.randrange(1 << 10) for _ in range(16))):
+        kind, result = generator.randrange(4), generator.getrandbits(64)
         await host.write("GOVERNOR_SELECT", kind << 16 | matrix)
-        assert asked.count == number + 1
+        expected += matrix < there  # beyond it there is no such word in the governor's memory
+        assert asked.count == expected
         assert (int(dut.look_matrix.value), int(dut.look_kind.value)) == (matrix, kind)
         dut.result.value = result
-        assert await host.read("GOVERNOR_LOW") | await host.read("GOVERNOR_HIGH") << 32 == result
-    assert asked.count == 20
+        assert await host.read("GOVERNOR_LOW") | await host.read("GOVERNOR_HIGH") << 32 == (result if matrix < there else 0)
+    assert expected < 20
 
 
 @BENCH.test()
@@ -174,6 +176,38 @@ async def commands_and_causes(dut):
         await clock(dut, 2)
         assert {name for name, pulse in pulses.items() if pulse.count == before[name] + 1} == names
         assert sum(pulse.count for pulse in pulses.values()) == sum(before.values()) + len(names)
+
+
+@BENCH.test()
+async def a_start_that_comes_to_nothing_is_told(dut):
+    """With RESET or INIT in the same word, and in any cycle around the one in which a generation is given up."""
+    import cocotb
+
+    from hayate.verif.bench.drivers import clock
+
+    host = await begin(dut, stall=0)
+    started = Pulses(dut, "start")
+    for name, value in GOOD.items():
+        await host.write(name, value)
+    for other in (4, 8, 12):
+        await host.write("CONTROL", 1 | other)
+        assert await host.field("REJECTION", "NOT_READY") == 1 and started.count == 0
+        await host.write("CONTROL", 1)
+        assert await host.read("REJECTION") == 0 and started.count == 1
+        started.count = 0
+    told = []
+    for wait in range(8):
+        dut.busy.value, dut.hung.value = 1, 0
+        writing = cocotb.start_soon(host.write("CONTROL", 1))
+        await clock(dut, wait)
+        dut.busy.value, dut.hung.value = 0, 1
+        await writing
+        told.append(await host.field("REJECTION", "FAULT"))
+        dut.hung.value, dut.core_reset.value = 0, 1
+        await clock(dut)
+        dut.core_reset.value = 0
+        await clock(dut)
+    assert started.count == 0 and 0 < sum(told)
 
 
 @BENCH.test()

@@ -3,8 +3,9 @@
 from hayate.rtl.contract.isa import Space
 from hayate.rtl.contract.load import Fact, fact
 from hayate.rtl.contract.regmap import load_address
+from hayate.rtl.host.gate import LoadWord
 from hayate.verif.bench import rng
-from hayate.verif.host.loading import BENCH, OKAY, SLVERR, WRAP, Machine, lower_strobes, one, whole
+from hayate.verif.host.loading import BENCH, INCR, OKAY, SLVERR, WRAP, Machine, lower_strobes, one, whole
 
 
 @BENCH.test(only=whole)
@@ -70,3 +71,27 @@ async def reads_are_refused_on_every_beat(dut):
         await event.wait()
     assert {event.data.resp for event in reads} == {SLVERR} and write.data.resp == OKAY
     assert int(dut.opened.value) and not m.refusals
+
+
+@BENCH.test(only=whole)
+async def a_response_stays_until_it_is_taken(dut):
+    """Whatever goes out meanwhile by way of the registers."""
+    from hayate.verif.bench.drivers import clock, settle, start
+
+    await start(dut, tx__ready=1, bus__awsize=3, bus__awburst=INCR, bus__awaddr=fact(Fact.OPEN)[0], bus__wstrb=0xFF, bus__wlast=1)
+    dut.bus__awvalid.value = dut.bus__wvalid.value = 1
+    await clock(dut, 2)
+    dut.bus__awvalid.value = dut.bus__wvalid.value = 0
+    await clock(dut, 2)
+    assert int(dut.bus__bvalid.value)
+    dut.single__payload.value, dut.single__valid.value = LoadWord.const({"space": Space.MICRO, "tile": 1}).as_bits(), 1
+    for _ in range(6):
+        await settle()
+        assert int(dut.bus__bvalid.value) and not int(dut.bus__bresp.value)
+        await clock(dut)
+        dut.single__valid.value = 0
+    assert not int(dut.quiet.value)
+    dut.bus__bready.value = 1
+    await clock(dut)
+    await settle()
+    assert not int(dut.bus__bvalid.value)

@@ -19,7 +19,7 @@ static uint8_t *contents(const char *path, size_t *size)
 
 static void say(const char *name, uint32_t value) { printf("= %s %u\n", name, value); }
 static void take(uint32_t token) { say("token", token); }
-static void reason(void) { say("reason", FIELD(HAYATE_READ32(HAYATE_LOAD_STATUS), LOAD_STATUS_REASON)); }
+static void reason(void) { say("reason", hayate_reason()); }
 
 /* Tokens as they come, until the generation has ended: by its interrupts alone. */
 static void run(const struct hayate_file *file, const struct hayate_request *request)
@@ -70,6 +70,8 @@ int main(int count, char **arguments)
     say("format", hayate_format(0));
     say("pin", hayate_pin(0, 0));
     say("pin", hayate_pin(0, 9)); /* there is no such format */
+    say("start", hayate_start(&file, &good));
+    reason();
     reason();
 
     other = good, other.limit = 60000;

@@ -103,12 +103,12 @@ def _planes(i, d, block, descriptors, pass_, table):
         return dict.fromkeys(PLANE_FIELDS, 0)
     p = descriptors[d["alt"]]
     hi_base = p["base"] + block * p["block_stride"]
-    if pass_["measure"]:
-        fmt = Format.FP16 if p["fp16"] else Format.INT8
-    elif pass_["draft"]:
+    if pass_["draft"]:
         fmt = Format.INT4
     else:
-        fmt = table.get(d["alt"], Format.FP16)
+        fmt = Format.FP16 if pass_["measure"] else table.get(d["alt"], Format.FP16)
+        if fmt == Format.FP16 and not p["fp16"]:
+            fmt = Format.INT8
     fields = {"format": int(fmt), "group": p["group"], "hi_base": hi_base, "lo_base": hi_base + p["lo_offset"], "pitch": p["pitch"],
               "measure": pass_["measure"], "dual": pass_["measure"] & p["fp16"], "wanted": i.wanted, "planes": d["alt"],
               "grid_out": p["grid_out"], "grid_err": p["grid_err"], "grid_half": p["grid_half"]}

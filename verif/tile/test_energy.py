@@ -195,6 +195,22 @@ async def what_was_cleared_stays_away(dut):
 
 
 @BENCH.test()
+async def clears_of_nothing_use_up_no_epoch(dut):
+    """As many as an epoch counts, a cycle apart: generations that end at once. What came before the first stays away."""
+    await start(dut)
+    r = rng("nothing")
+    for clears in (31, 32, 33, 64):
+        for matrix in range(params()["depth"]):
+            drive(dut, {**some_row(r, [matrix]), "low_valid": 1, "mask": (1 << params()["lanes"]) - 1}, r)
+            await clock(dut)
+        drive(dut, None, r)
+        await clock(dut, ENERGY_LATENCY)
+        for _ in range(clears):
+            await clear(dut)
+        await check(dut, Model())
+
+
+@BENCH.test()
 async def damaged_totals_are_noticed(dut):
     await start(dut)
     await clear(dut)

@@ -52,13 +52,17 @@ class Gate:
         if space == Space.VMEM:
             return data < 1 << 32
         if space == Space.CSR:
+            if addr == Csr.TOP_K:
+                return data <= 64
             return data <= 2 if addr >> PRECISION_BIT else data < 1 << csr_widths(c.sampling)[addr]
         if space == LoadSpace.PROMPT:
             return data < self.fact(Fact.VOCABULARY)
         if space == LoadSpace.NGRAM:
             return data < 1 << 32 and data % (1 << 20) < self.fact(Fact.VOCABULARY)
         if space == LoadSpace.MODEL:
-            most = {Fact.VOCABULARY: 1 << 20, Fact.TILES: c.tiles, Fact.CONTEXT: max(c.max_slots - c.lanes, 0), Fact.MATRICES: c.matrices,
+            if addr == Fact.TILES:
+                return data == c.tiles
+            most = {Fact.VOCABULARY: 1 << 20, Fact.CONTEXT: max(c.max_slots - c.lanes, 0), Fact.MATRICES: c.matrices,
                     Fact.FEATURES: 15, Fact.SAMPLING: (1 << 28) - 1}
             if addr == Fact.SEAL:
                 return all(self.fact(f) for f in (Fact.VOCABULARY, Fact.TILES, Fact.CONTEXT))
