@@ -84,7 +84,7 @@ def load_file(image, config, precision="auto", quality=QUALITY, filters=False, s
     """
     require_end(image.model["eos"], image.model["name"])
     measured = Governor(image, precision, quality, {}).measure  # refuses what the image lacks
-    require_formats(image, config, precision)
+    require_formats(image, config, precision, speculate)
     require_drafter(image, speculate)
     if filters and not config.sampling:
         raise HayateError("--filters", "", f"configuration {config.name} cannot sample", "--set sampling=1, or leave them out")

@@ -96,6 +96,12 @@ def test_the_base_table_is_asked_where_the_tables_draft(both):
     assert asked == {"ngram": base, "nested": 0}
 
 
+def test_a_drafter_that_the_machine_cannot_read_is_refused(both):
+    """No START with its DRAFT would be taken."""
+    with pytest.raises(HayateError, match="formats"):
+        load_file(both, replace(UNIT, bank_depth=8192, formats="fp16"), precision="fp16", speculate="nested")
+
+
 def test_a_need_says_whether_it_holds():
     for kind, good, bad in ((Kind.EQUAL, (0x125, 0x925), (0x124,)), (Kind.AT_LEAST, (0x125, 0x1FF), (0x124, 0xA00)),
                             (Kind.ALL, (0x125, 0x12D), (0x025, 0x121))):

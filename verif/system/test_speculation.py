@@ -142,8 +142,10 @@ PAIRS = [((1, 2, 4), "same"), ((2, 2, 2), "small"), ((4, 4, 4), "close")]
 
 @pytest.mark.parametrize(("machine", "draft"), PAIRS, ids=str)
 def test_draft_models(run, machine, draft):
-    """Greedy and sampled, prompts and texts fed behind the target, rejected drafts fed again."""
-    for prompt, options in [(PROMPTS[1], {}), (PROMPTS[0], {"temperature": 2.0, "seed": 5})]:
+    """Greedy, sampled and filtered, as the target is; prompts and texts fed behind the target, rejected drafts fed again."""
+    drawn = {"temperature": 2.0, "seed": 5}
+    filtered = {"same": [{"top_k": 3}], "close": [{"min_p": 0.2}]}.get(draft, [])
+    for prompt, options in [(PROMPTS[1], {}), (PROMPTS[0], drawn), *((PROMPTS[0], {**drawn, **one}) for one in filtered)]:
         setting = "auto" if draft == "small" else "int8"
         d = check(run, machine, draft != "close", setting, prompt, "draft", None, None, False, draft, **options).drafting
         assert d.passes > d.proposed > 0
@@ -189,10 +191,29 @@ def test_end_tokens_within_a_pass(run, monkeypatch):
     assert difference(run(model, machine, prompt, TOKENS, end=end, all_logits=False), plain) == ""
 
 
+EVERY = list(product((True, False), ("auto", "pins", "planes, auto", "odd"), PROMPTS, WAYS))
+DRAFTING = [m for m in product(*AXES.values()) if m[1] > 1] + [WIDE, (2, 8, 4), (4, 8, 2)]
+SHARE = 5  # a machine takes every so manieth case, as all of them on every machine take hours
+
+
+def cases(machine):
+    """Those of `EVERY` that a machine takes: every model with every setting and prompt, two of the ways each, all ways in turn."""
+    first = DRAFTING.index(machine)
+    return [case for n, case in enumerate(EVERY) if (n + n // len(WAYS) + first) % SHARE == 0]
+
+
+def test_every_case_is_taken():
+    taken = [case for machine in DRAFTING for case in cases(machine)]
+    assert all(taken.count(case) == len(DRAFTING) // SHARE for case in EVERY)
+    for machine in DRAFTING:
+        assert {case[:3] for case in cases(machine)} == {case[:3] for case in EVERY}
+        assert {case[3] for case in cases(machine)} == set(WAYS)
+
+
 @pytest.mark.nightly
-@pytest.mark.parametrize("machine", [m for m in product(*AXES.values()) if m[1] > 1] + [WIDE, (2, 8, 4), (4, 8, 2)], ids=name)
+@pytest.mark.parametrize("machine", DRAFTING, ids=name)
 def test_every_way(run, machine):
-    for tied, setting, prompt, way in product((True, False), ("auto", "pins", "planes, auto", "odd"), PROMPTS, WAYS):
+    for tied, setting, prompt, way in cases(machine):
         check(run, machine, tied, setting, prompt, *way)
 
 

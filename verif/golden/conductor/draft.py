@@ -165,16 +165,16 @@ class Model(Off):
 
     Parameters
     ----------
-    tile: `Tile` of the second model, with a slot for each position of a text. scale, seed: as of `TileState.draw`; passes sample like the
-    target's, with the same noise.
+    tile: `Tile` of the second model, with a slot for each position of a text. drawn: what `TileState.draw` takes; passes sample and filter
+    like the target's, with the same noise.
     """
 
-    def __init__(self, tile, scale, seed, **spoil):
+    def __init__(self, tile, drawn, **spoil):
         super().__init__(**spoil)
         self._tile, self._text, self._held = tile, [], []
         self._lanes = tile.state.lanes
         tile.state.reset()
-        tile.state.draw(scale, seed)
+        tile.state.draw(*drawn)
 
     @property
     def saturated(self):
@@ -216,13 +216,13 @@ def require_drafter(image, speculate):
         raise HayateError("--speculate", "draft", "needs a draft model, and the image has none", "give one with --draft, or use ngram")
 
 
-def make(image, speculate, branch, *, lanes, context, scale=None, seed=0, spoil=False):
+def make(image, speculate, branch, *, lanes, context, drawn=(None, 0), spoil=False):
     """The drafter of a name in `DRAFTERS`.
 
-    branch: nodes for alternatives. lanes: M. context: positions that a text may have. scale, seed: of passes that sample, see `Model`.
-    spoil: see `Off`. Raises as `require_drafter`.
+    branch: nodes for alternatives. lanes: M. context: positions that a text may have. drawn: see `Model`. spoil: see `Off`.
+    Raises as `require_drafter`.
     """
     require_drafter(image, speculate)
-    make_model = lambda **spoil: Model(Tile(image.draft, lanes=lanes, slots=-(-context // 4) * 4), scale, seed, **spoil)  # noqa: E731
+    make_model = lambda **spoil: Model(Tile(image.draft, lanes=lanes, slots=-(-context // 4) * 4), drawn, **spoil)  # noqa: E731
     return {"off": Off, "ngram": partial(Ngram, branch, context + 1, image.ngrams), "nested": partial(Nested, branch),
             "draft": make_model}[speculate](spoil=spoil, vocabulary=image.model["vocab"])

@@ -77,11 +77,11 @@ def generate(image, prompt, tokens, *, lanes=4, slots=None, end=(), all_logits=F
     context = min(image.model["context"], slots - lanes)
     draft.require_drafter(image, speculate)
     branch = default_branch(Drafter[speculate.upper()], lanes) if branch is None else branch
-    drafter = draft.make(image, speculate, branch, lanes=lanes, context=context, scale=scale if temperature else None, seed=seed,
-                         spoil=spoil)
+    drawn = scale if temperature else None, seed, log_share(min_p), top_k or 0
+    drafter = draft.make(image, speculate, branch, lanes=lanes, context=context, drawn=drawn, spoil=spoil)
     tile = tile or Tile(image, lanes=lanes, slots=slots)
     tile.state.reset()
-    tile.state.draw(scale if temperature else None, seed, log_share(min_p), top_k or 0)
+    tile.state.draw(*drawn)
     governor.begin(tile.state)
     own = costs[1] if costs and Drafter[speculate.upper()].takes_passes else 0
     utility = Utility(costs[0], own) if costs and speculate != "off" else None
