@@ -165,7 +165,8 @@ def load_calibration(folder, group=None, source=None):
         return None
     try:
         model, made_for, matrices = found["model"], found["group"], found["matrices"]
-        good = all(_integers(m["sensitivities"], 2, SENS_MAX) and _integers(m["grids"], 3, GRID_MAX) for m in matrices.values())
+        good = all(_integers(m["sensitivities"], 2, SENS_MAX) and _integers(m["grids"], 3, GRID_MAX) and _numbers(m["gains"], 2)
+                   for m in matrices.values())
     except (KeyError, TypeError, AttributeError):
         good = False
     if not good:
@@ -180,3 +181,7 @@ def load_calibration(folder, group=None, source=None):
 
 def _integers(values, count, top):
     return isinstance(values, list) and len(values) == count and all(type(v) is int and 0 <= v <= top for v in values)
+
+
+def _numbers(values, count):
+    return isinstance(values, list) and len(values) == count and all(type(v) in (int, float) and np.isfinite(v) for v in values)

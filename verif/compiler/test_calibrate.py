@@ -148,7 +148,7 @@ def test_grids_leave_headroom(checkpoint, windows, found):
 
 
 def write(path, **changes):
-    matrices = {"emb": {"sensitivities": [5, 7], "grids": [50, 48, 44]}}
+    matrices = {"emb": {"sensitivities": [5, 7], "grids": [50, 48, 44], "gains": [0.5, -1e-9]}}
     value = {"model": Checkpoint(path).source, "group": 32, "matrices": matrices, **changes}
     (path / c.NAME).write_text(json.dumps(value))
     return value
@@ -167,9 +167,11 @@ REFUSED = {
     "group": ({"group": 128}, ["made for groups of 128, not 32", "hayate calibrate"]),
     "no matrices": ({"matrices": None}, ["damaged"]),
     "no grids": ({"matrices": {"emb": {"sensitivities": [5, 7]}}}, ["damaged"]),
-    "grid too large": ({"matrices": {"emb": {"sensitivities": [5, 7], "grids": [96, 1, 1]}}}, ["damaged"]),
-    "sensitivity too large": ({"matrices": {"emb": {"sensitivities": [1 << 32, 7], "grids": [9, 1, 1]}}}, ["damaged"]),
-    "fraction": ({"matrices": {"emb": {"sensitivities": [1.5, 7], "grids": [9, 1, 1]}}}, ["damaged"]),
+    "no gains": ({"matrices": {"emb": {"sensitivities": [5, 7], "grids": [9, 1, 1]}}}, ["damaged"]),
+    "gain of no number": ({"matrices": {"emb": {"sensitivities": [5, 7], "grids": [9, 1, 1], "gains": [1, "a"]}}}, ["damaged"]),
+    "grid too large": ({"matrices": {"emb": {"sensitivities": [5, 7], "grids": [96, 1, 1], "gains": [1, 1]}}}, ["damaged"]),
+    "sensitivity too large": ({"matrices": {"emb": {"sensitivities": [1 << 32, 7], "grids": [9, 1, 1], "gains": [1, 1]}}}, ["damaged"]),
+    "fraction": ({"matrices": {"emb": {"sensitivities": [1.5, 7], "grids": [9, 1, 1], "gains": [1, 1]}}}, ["damaged"]),
 }
 
 
