@@ -119,7 +119,7 @@ async def begin(dut, r, sinks, *, prompt, limit, context=100, end=None, all_logi
     served = cocotb.start_soon(model.serve())
     golden = Choices(chosen, drafted, seconds)
     proposer = {Drafter.OFF: Off, Drafter.NGRAM: partial(Ngram, branch, SLOTS, rows), Drafter.NESTED: partial(Nested, branch),
-                Drafter.DRAFT: partial(Model, Second(golden, drafted, params()["lanes"]), None, 0)}[drafter]
+                Drafter.DRAFT: partial(Model, Second(golden, drafted, params()["lanes"]), (None, 0))}[drafter]
     proposer = proposer(spoil=spoil, vocabulary=vocabulary)
     utility = Noted(costs[0], costs[1] if drafter.takes_passes else 0) if costs and drafter != Drafter.OFF else None
     p = loop.run(golden, prompt, limit, lanes=params()["lanes"], context=context, drafter=proposer, utility=utility, nodes=nodes,

@@ -192,26 +192,26 @@ def test_end_tokens_within_a_pass(run, monkeypatch):
 
 
 EVERY = list(product((True, False), ("auto", "pins", "planes, auto", "odd"), PROMPTS, WAYS))
-DRAFTING = [m for m in product(*AXES.values()) if m[1] > 1] + [WIDE, (2, 8, 4), (4, 8, 2)]
+MACHINES = [m for m in product(*AXES.values()) if m[1] > 1] + [WIDE, (2, 8, 4), (4, 8, 2)]
 SHARE = 5  # a machine takes every so manieth case, as all of them on every machine take hours
 
 
 def cases(machine):
     """Those of `EVERY` that a machine takes: every model with every setting and prompt, two of the ways each, all ways in turn."""
-    first = DRAFTING.index(machine)
+    first = MACHINES.index(machine)
     return [case for n, case in enumerate(EVERY) if (n + n // len(WAYS) + first) % SHARE == 0]
 
 
 def test_every_case_is_taken():
-    taken = [case for machine in DRAFTING for case in cases(machine)]
-    assert all(taken.count(case) == len(DRAFTING) // SHARE for case in EVERY)
-    for machine in DRAFTING:
+    taken = [case for machine in MACHINES for case in cases(machine)]
+    assert all(taken.count(case) == len(MACHINES) // SHARE for case in EVERY)
+    for machine in MACHINES:
         assert {case[:3] for case in cases(machine)} == {case[:3] for case in EVERY}
         assert {case[3] for case in cases(machine)} == set(WAYS)
 
 
 @pytest.mark.nightly
-@pytest.mark.parametrize("machine", DRAFTING, ids=name)
+@pytest.mark.parametrize("machine", MACHINES, ids=name)
 def test_every_way(run, machine):
     for tied, setting, prompt, way in cases(machine):
         check(run, machine, tied, setting, prompt, *way)
