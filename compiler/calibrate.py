@@ -180,7 +180,7 @@ def load_calibration(folder, group=None, source=None):
 
 
 def _integers(values, count, top):
-    return isinstance(values, list) and len(values) == count and all(type(v) is int and 0 <= v <= top for v in values)
+    return _numbers(values, count) and all(type(v) is int and 0 <= v <= top for v in values)
 
 
 def _numbers(values, count):

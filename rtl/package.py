@@ -112,7 +112,7 @@ class Package(wiring.Component):
         m.d.comb += [
             stop.ring_in.valid.eq(before.valid), stop.ring_in.payload.eq(before.payload), before.ready.eq(stop.ring_in.ready),
             # What INIT has not been to yet may complain.
-            host.fault.eq(faults.any() | conductor.fault), self.fault.eq(host.fault & ~host.clearing),
+            self.fault.eq((faults.any() | conductor.fault) & ~host.clearing), host.fault.eq(self.fault),
         ]
         return m
 

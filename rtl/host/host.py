@@ -63,16 +63,14 @@ class HostPort(wiring.Component):
         connect(m, flipped(self.tokens), registers.tokens)
         m.d.comb += [getattr(self, name).eq(getattr(registers, name)) for name in (*self._outputs, "irq")]
         m.d.comb += [getattr(registers, name).eq(getattr(self, name)) for name in self._inputs]
-        # What is read before it has been cleared may complain. Behind a generation that was given up the ring may stand still: a word
-        # that waited for it would hold up the very bus that CONTROL.RESET comes by.
-        m.d.comb += registers.fault.eq(self.fault & ~power.clearing)
         m.d.comb += [getattr(self, name).eq(getattr(loader, name)) for name in self._writes]
 
-        # What the registers see of loading and of power, and what they have a say in.
+        # What the registers see of loading and of power, and what they have a say in. Behind a generation that was given up the ring may
+        # stand still: a word that waited for it would hold up the very bus that CONTROL.RESET comes by.
         m.d.comb += [
             *(getattr(registers, name).eq(getattr(loader, name))
               for name in ("loaded", "opened", "began", "facts", "prompt_count", "word_refused", "reason", "single_refused")),
-            registers.quiet.eq(loader.quiet | power.clearing),  # a word is refused at once while others are on the ring
+            registers.quiet.eq(loader.settled), registers.fault.eq(self.fault),
             loader.single_malformed.eq(registers.word_malformed), loader.busy.eq(self.busy | self.start | self.hung),
             loader.fault.eq(self.fault),
             loader.returned.eq(self.returned), loader.abandon.eq(power.core_reset), loader.clearing.eq(power.clearing),

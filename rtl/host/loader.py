@@ -27,6 +27,7 @@ class Loader(wiring.Component):
     bus: In(Axi4).
     single: In stream of LoadWord. single_malformed: In, as of `Gate`. single_refused: Out, of the word from `single` that is taken.
     clear: In stream of LoadWord. clearing: In.
+    settled: Out, words that were taken are where they belong; in `clearing` always, as what is on the ring then is of `clear`.
     word_refused: Out, a strobe: a word is refused, or was taken and is lost. reason: Out(4), why.
     hold, busy, fault, abandon, returned: In. tx, quiet, began, opened, loaded, facts, prompt_count: Out, as of `Gate`.
     and the ports of LOCAL_WRITES (Out), without those of a governor where there is none.
@@ -38,7 +39,7 @@ class Loader(wiring.Component):
         words = stream.Signature(LoadWord)
         super().__init__({
             "bus": In(Axi4()), "single": In(words), "single_malformed": In(1), "single_refused": Out(1), "clear": In(words),
-            "clearing": In(1), "word_refused": Out(1), "reason": Out(4), "hold": In(1), "busy": In(1), "fault": In(1),
+            "clearing": In(1), "settled": Out(1), "word_refused": Out(1), "reason": Out(4), "hold": In(1), "busy": In(1), "fault": In(1),
             "abandon": In(1), "returned": In(1), "tx": Out(FLIT_STREAM), "quiet": Out(1), "began": Out(1), "opened": Out(1),
             "loaded": Out(1), "facts": Out(Facts), "prompt_count": Out(16),
             **{name: Out(width) for name, width in self._writes.items()},
@@ -55,9 +56,9 @@ class Loader(wiring.Component):
             *(getattr(self, name).eq(getattr(gate, name))
               for name in ("quiet", "began", "opened", "loaded", "facts", "prompt_count", *self._writes)), self.reason.eq(gate.reason),
             gate.words.valid.eq(window.words.valid), gate.words.payload.eq(window.words.payload), gate.malformed.eq(window.malformed),
-            window.words.ready.eq(gate.words.ready), window.refused.eq(gate.refused), window.quiet.eq(gate.quiet | self.clearing),
+            window.words.ready.eq(gate.words.ready), window.refused.eq(gate.refused), window.quiet.eq(self.settled),
             self.single_refused.eq(gate.refused), self.word_refused.eq(gate.words.valid & gate.words.ready & gate.refused | gate.lost),
-            window.lost.eq(gate.lost),
+            window.lost.eq(gate.lost), self.settled.eq(gate.quiet | self.clearing),
         ]
         with m.If(gate.lost):
             m.d.comb += self.reason.eq(Reason.NOT_READY)

@@ -216,7 +216,7 @@ async def a_generation_as_a_driver_runs_it(dut):
 
 @BENCH.test()
 async def words_on_the_ring_at_a_reset_are_refused(dut):
-    """CONTROL.RESET at every cycle of a word's way: its response is OKAY where it has come round, else SLVERR, and START is refused."""
+    """CONTROL.RESET at every cycle of a word's way: its response is OKAY where it has come round, else SLVERR, and REFUSED tells."""
     import cocotb
 
     from hayate.verif.bench.drivers import clock
