@@ -72,7 +72,7 @@ def with_room(folder):
         yield
     except HayateError:
         raise
-    except Exception:
+    except Exception:  # each tool says it its own way that there is no room; what else went wrong is raised again
         if error := _full(folder) or _full(None):
             raise _refuse(folder, error) from None
         raise
