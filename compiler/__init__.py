@@ -1,7 +1,7 @@
 """Checkpoint to image: reads a model, places it in the banks and writes the program that runs it."""
 
-from .build import compile_model
-from .place import Placement, place
-from .report import render, report
+from hayate.compiler.build import compile_model
+from hayate.compiler.place import Placement, place
+from hayate.compiler.report import render, report
 
 __all__ = ["Placement", "compile_model", "place", "render", "report"]

@@ -2,15 +2,14 @@
 
 import dataclasses
 
+from hayate.compiler import plan as planning
+from hayate.compiler import program, routines
+from hayate.compiler.calibrate import load_calibration
+from hayate.compiler.checkpoint import Checkpoint
+from hayate.compiler.copies import ALL, Options
+from hayate.compiler.ngrams import load_ngrams
 from hayate.rtl.contract.errors import HayateError
 from hayate.rtl.contract.image import NGRAMS, TOKENIZER, Image, embed_text
-
-from . import plan as planning
-from . import program, routines
-from .calibrate import load_calibration
-from .checkpoint import Checkpoint
-from .copies import ALL, Options
-from .ngrams import load_ngrams
 
 
 def compile_model(path, exponents=None, *, planes=True, group=32, fp16=ALL, calibration=None):

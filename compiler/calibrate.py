@@ -9,16 +9,15 @@ from pathlib import Path
 
 import numpy as np
 
+from hayate.compiler.checkpoint import Checkpoint
+from hayate.compiler.copies import GRID_MAX, SENS_MAX, grid, integer, rounded
+from hayate.compiler.fold import S_IN, to_fp16
+from hayate.compiler.forward import Forward, Weights, divergence, log_softmax, mxint8
+from hayate.compiler.quantize import quantize
 from hayate.rtl.contract.constants import ACC_LSB
 from hayate.rtl.contract.errors import HayateError
 from hayate.rtl.contract.jsonfile import read_json
 from hayate.rtl.contract.precision import Format, stream_words
-
-from .checkpoint import Checkpoint
-from .copies import GRID_MAX, SENS_MAX, grid, integer, rounded
-from .fold import S_IN, to_fp16
-from .forward import Forward, Weights, divergence, log_softmax, mxint8
-from .quantize import quantize
 
 NAME = "calibration.json"  # beside the checkpoint's config.json
 TOKENS = 4096

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from hayate.compiler.weights import Weights
 from hayate.rtl.contract.errors import HayateError
 from hayate.rtl.contract.jsonfile import parse_json, read_json
-
-from .weights import Weights
 
 FAMILIES = ("llama",)
 HEAD_DIM_MAX = 252  # what the register HDQ holds

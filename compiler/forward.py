@@ -8,9 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hayate.compiler.fold import FP16_MAX, to_fp16
 from hayate.rtl.contract.precision import MX_BLOCK, MX_FRACTION, MX_MAX, MX_MIN_EXPONENT
-
-from .fold import FP16_MAX, to_fp16
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,12 @@ hold something from pass to pass: the constants.
 
 from dataclasses import dataclass, replace
 
+from hayate.compiler.checkpoint import same_tokens
+from hayate.compiler.shares import Geometry
 from hayate.rtl.contract.errors import HayateError
 from hayate.rtl.contract.image import DRAFT, NGRAMS, TOKENIZER, Image, evaluate
 from hayate.rtl.contract.isa import FORMATS, MATRIX_AHEAD, ROUNDS_AHEAD
 from hayate.rtl.contract.layout import ceil_div, gp_log2
-
-from .checkpoint import same_tokens
-from .shares import Geometry
 
 MEMORIES = {"act": "act_depth", "stage": "stage_depth", "vmem": "vmem_depth"}  # space of a region -> field of the configuration
 SHARED = ("INVT", "LNP")  # constants that both models read at one address, as the host writes them for a generation

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from . import plan as planning
-from .build import assemble
-from .checkpoint import Shape
-from .copies import ALL, NONE, Numbers, Options
+from hayate.compiler import plan as planning
+from hayate.compiler.build import assemble
+from hayate.compiler.checkpoint import Shape
+from hayate.compiler.copies import ALL, NONE, Numbers, Options
 
 
 @dataclass(frozen=True)

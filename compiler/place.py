@@ -6,6 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from hayate.compiler.link import allocate, parts, rounds_log2
+from hayate.compiler.secded import hex_lines
+from hayate.compiler.shares import ones, stripe, stripe_planes
+from hayate.compiler.usage import readable, require_fit, require_formats
 from hayate.rtl.contract import isa
 from hayate.rtl.contract.config import Config
 from hayate.rtl.contract.errors import HayateError
@@ -14,11 +18,6 @@ from hayate.rtl.contract.isa import BANK_SHIFT, PRECISION_BIT, SECOND_BIT, Csr, 
 from hayate.rtl.contract.layout import gp_log2
 from hayate.rtl.contract.load import csr_widths
 from hayate.rtl.contract.precision import Format, group_code
-
-from .link import allocate, parts, rounds_log2
-from .secded import hex_lines
-from .shares import ones, stripe, stripe_planes
-from .usage import readable, require_fit, require_formats
 
 _HALF = (1 << 64) - 1
 

@@ -4,16 +4,15 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from hayate.compiler.copies import Numbers, Options, kept, unit
+from hayate.compiler.fold import EXPONENT_RANGE, S_IN, interleave, permute_heads, rope_tables, to_fp16
+from hayate.compiler.quantize import quantize
+from hayate.compiler.routines import TEMPS
 from hayate.rtl.contract.errors import HayateError
 from hayate.rtl.contract.image import Constant, Descriptor, Region
 from hayate.rtl.contract.isa import ROPE_FINE_BITS
 from hayate.rtl.contract.layout import ceil_div, gp_log2
 from hayate.rtl.contract.precision import MX_BLOCK
-
-from .copies import Numbers, Options, kept, unit
-from .fold import EXPONENT_RANGE, S_IN, interleave, permute_heads, rope_tables, to_fp16
-from .quantize import quantize
-from .routines import TEMPS
 
 S_OUT = (-32, 31)  # exponents that the conversion to FP16 takes; twice as much is within S_IN, for sums of squares
 P_EXPONENT = -15  # softmax numerators are sent as fp16(2**15 * exp(...))

@@ -2,11 +2,10 @@
 
 from dataclasses import dataclass
 
+from hayate.compiler.routines import VL
 from hayate.rtl.contract.filters import DIGITS
 from hayate.rtl.contract.isa import ROUNDS_AHEAD, Block, Cast, FetchIndex, Instr, LoopCount, LoopReg, Op, Rows, SendMode, WaitKind, When
 from hayate.rtl.contract.layout import gp_log2
-
-from .routines import VL
 
 # Channels. Each is waited on by one engine only: sums, maxima and fetched rows by the vector engine, the others by the matrix engine.
 GATHER, SUMS, QUERY, KEY, VALUE, FETCHED, ANGLES, FINAL = range(8)

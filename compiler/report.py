@@ -3,10 +3,9 @@
 from rich.console import Group
 from rich.table import Table
 
+from hayate.compiler.link import parts
+from hayate.compiler.usage import UNITS, readable, usage
 from hayate.rtl.contract.layout import ceil_div
-
-from .link import parts
-from .usage import UNITS, readable, usage
 
 
 def report(image, config):

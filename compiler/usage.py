@@ -2,11 +2,10 @@
 
 from dataclasses import dataclass, replace
 
+from hayate.compiler.link import MEMORIES, allocate, parts, rounds_log2
 from hayate.rtl.contract.config import Config
 from hayate.rtl.contract.errors import HayateError
 from hayate.rtl.contract.precision import Format
-
-from .link import MEMORIES, allocate, parts, rounds_log2
 
 UNITS = {"bank_depth": "words in every bank", "act_depth": "words of activation buffer", "stage_depth": "words of stage buffer",
          "vmem_depth": "words of vector memory", "program_depth": "instructions", "micro_depth": "micro-operations",

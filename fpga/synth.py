@@ -83,7 +83,7 @@ def synthesize(folder, name, component, native):
     """Netlist {name}.json of a component in its harness. Returns (area of the component, SynthesisLog)."""
     from hayate.fpga.harness import Harness
     from hayate.rtl.memory.bank import macro_text
-    from hayate.rtl.verilog import verilog
+    from hayate.rtl.verilog.convert import verilog
 
     (folder / f"{name}.v").write_text(macro_text() + verilog(Harness(component), name))
     (folder / f"{name}.ys").write_text(_SCRIPT.format(name=name))
@@ -114,7 +114,7 @@ def measure(folder, native, seeds=SEEDS, formats="fp16", sampling=False):
 
     The clock is that of the best placement, and all that were tried are in the result.
     """
-    from hayate.rtl.tile.pe import Pe
+    from hayate.rtl.tile.matrix.pe import Pe
     from hayate.rtl.tile.tile import Tile
 
     design = {**SIZES, **FORMATS[formats], "sampling": sampling}

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 
 from amaranth.hdl import Shape
 
-from .contract import loadfile, regmap
-from .contract.errors import HayateError
-from .contract.image import contract_hash
-from .contract.isa import Counter, Space
-from .contract.load import Fact, Feature, Reason
-from .memory.bank import BANK_LATENCY, MACRO_LATENCY, MACRO_MODULE, macro_text
-from .merge import merge_identical
-from .verilog import verilog
+from hayate.rtl.contract import loadfile, regmap
+from hayate.rtl.contract.errors import HayateError
+from hayate.rtl.contract.image import contract_hash
+from hayate.rtl.contract.isa import Counter, Space
+from hayate.rtl.contract.load import Fact, Feature, Reason
+from hayate.rtl.memory.bank import BANK_LATENCY, MACRO_LATENCY, MACRO_MODULE, macro_text
+from hayate.rtl.verilog.convert import verilog
+from hayate.rtl.verilog.merge import merge_identical
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ def emit(config, prefix="hayate", tile_text=None):
 
     Raises HayateError for a prefix that is no Verilog identifier.
     """
-    from .package import Package, tile
+    from hayate.rtl.package import Package, tile
 
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", prefix):
         raise HayateError("--prefix", "", f"{prefix!r} is not a Verilog identifier", "start with a letter; letters, digits and _ follow")

@@ -4,16 +4,16 @@ from amaranth.hdl import Cat, ClockSignal, Const, Instance, Module, Mux, ResetIn
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .conductor.conductor import Conductor
-from .contract.flits import CONDUCTOR, FlitKind
-from .contract.image import contract_hash
-from .host.axi import Axi4, AxiLite, expose, exposed
-from .host.gate import LOCAL_WRITES
-from .host.host import HostPort
-from .host.registers import FROM_CONDUCTOR, TO_CONDUCTOR, present
-from .ring.flit import Flit
-from .ring.stop import RingStop
-from .tile.tile import Tile
+from hayate.rtl.conductor.conductor import Conductor
+from hayate.rtl.contract.flits import CONDUCTOR, FlitKind
+from hayate.rtl.contract.image import contract_hash
+from hayate.rtl.host.axi import Axi4, AxiLite, expose, exposed
+from hayate.rtl.host.gate import LOCAL_WRITES
+from hayate.rtl.host.host import HostPort
+from hayate.rtl.host.registers import FROM_CONDUCTOR, TO_CONDUCTOR, present
+from hayate.rtl.ring.flit import Flit
+from hayate.rtl.ring.stop import RingStop
+from hayate.rtl.tile.tile import Tile
 
 
 def tile_arguments(config):

@@ -15,15 +15,15 @@ import re
 import sys
 from pathlib import Path
 
-from hayate.docs_host import SECTIONS as HOST_SECTIONS
-from hayate.figures import FIGURES, collect
-from hayate.figures import SECTIONS as FIGURE_SECTIONS
-from hayate.markdown import table
-from hayate.precision_figures import SECTIONS as PRECISION_SECTIONS
 from hayate.rtl.contract import flits, isa, load, regmap
 from hayate.rtl.contract.alu_ops import AluOp
 from hayate.rtl.contract.precision import Format
-from hayate.rtl.lint import WAIVED
+from hayate.rtl.verilog.lint import WAIVED
+from hayate.scripts.docs_host import SECTIONS as HOST_SECTIONS
+from hayate.scripts.figures import FIGURES, collect
+from hayate.scripts.figures import SECTIONS as FIGURE_SECTIONS
+from hayate.scripts.markdown import table
+from hayate.scripts.precision_figures import SECTIONS as PRECISION_SECTIONS
 
 ROOT = Path(__file__).resolve().parent.parent
 

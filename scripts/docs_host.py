@@ -2,9 +2,9 @@
 
 import dataclasses
 
-from hayate.markdown import table
+from hayate.golden.conductor.ngram import base_key, rotate
 from hayate.rtl.contract import draft, image, isa, loadfile, regmap
-from hayate.verif.golden.conductor.ngram import base_key, rotate
+from hayate.scripts.markdown import table
 
 #: What each string of an image's metadata holds.
 PARTS = {

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from . import markdown, precision_figures
-from .models import tokenizer
-from .summary import CAUSES, closing_table
+from hayate.cli.summary import CAUSES, closing_table
+from hayate.models import tokenizer
+from hayate.scripts import markdown, precision_figures
 
 ROOT = Path(__file__).resolve().parent.parent
 FIGURES = ROOT / "docs" / "figures.json"

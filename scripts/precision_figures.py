@@ -4,10 +4,9 @@ import json
 from itertools import pairwise
 from pathlib import Path
 
+from hayate.golden.conductor import governor
 from hayate.rtl.contract.precision import Format, stream_words
-from hayate.verif.golden.conductor import governor
-
-from .markdown import table
+from hayate.scripts.markdown import table
 
 ROOT = Path(__file__).resolve().parent.parent
 QUALITY = ROOT / "docs" / "quality.json"

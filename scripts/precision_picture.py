@@ -12,8 +12,8 @@ import re
 from html import escape
 
 from hayate import models
-from hayate.precision_figures import DECISIONS, ROOT
-from hayate.verif.golden.conductor.generate import generate
+from hayate.golden.conductor.generate import generate
+from hayate.scripts.precision_figures import DECISIONS, ROOT
 
 PICTURE = ROOT / "docs" / "precision.svg"
 MODEL = "py-mini"

@@ -7,13 +7,11 @@ The same held-out text and tokenizer give the same bytes.
 
 import json
 
-from hayate.corpus import HELDOUT, digest, heldout, read
+from hayate.corpus import HELDOUT, digest, heldout
 from hayate.models import SHIPPED, tokenizer
 from hayate.output import write_texts
-from hayate.rtl.contract.errors import HayateError
+from hayate.prompts import COUNT, PROMPTS
 
-PROMPTS = SHIPPED / "prompts" / "prompts.json"
-COUNT = 32
 STEP = 10  # lines ending in a colon from one prompt to the next
 LIMIT = 32  # tokens
 RULE = (f"Of the lines of heldout.txt that end in a colon, every {STEP}th from the first on, {COUNT} in all; a prompt is such a line "
@@ -44,14 +42,6 @@ def text():
                "license": f"as {HELDOUT.parent.name}/LICENSE-PSF.txt says",
                "prompts": draw(source, lambda part: len(shipped.encode(part).ids))}
     return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
-
-
-def load(count=COUNT):
-    """`count` of the shipped prompts, spread over all of them. Raises HayateError for more than there are, and without the file."""
-    if not 1 <= count <= COUNT:
-        raise HayateError("--prompts", "", f"{count} is not between 1 and {COUNT}", f"{COUNT} are shipped")
-    prompts = json.loads(read(PROMPTS))["prompts"]
-    return [prompts[i * COUNT // count] for i in range(count)]
 
 
 if __name__ == "__main__":

@@ -11,8 +11,8 @@ import json
 import re
 from pathlib import Path
 
-from hayate.markdown import table
-from hayate.precision_picture import finish
+from hayate.scripts.markdown import table
+from hayate.scripts.precision_picture import finish
 
 ROOT = Path(__file__).resolve().parent.parent
 FOUND = ROOT / "docs" / "speculation.json"

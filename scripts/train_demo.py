@@ -24,12 +24,13 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import stdlib_text  # beside this file
 import torch
 from safetensors.torch import load_file, save
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import nn
 from torch.nn import functional as F
+
+from hayate import stdlib_text
 
 END = "<|end|>"
 VOCAB = 512

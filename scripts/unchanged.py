@@ -11,15 +11,16 @@ import json
 import sys
 
 from hayate import models
-from hayate.bench_layer import CASES, machine, outlines
-from hayate.bench_precision import run as precision
-from hayate.demo import PROMPT
+from hayate.backends import layer
+from hayate.backends.rtl import generate_rtl
+from hayate.bench.layer import CASES, machine, outlines
+from hayate.bench.precision import run as precision
+from hayate.cli.demo import PROMPT
+from hayate.compiler.cost import costs
 from hayate.progress import Steps
 from hayate.rtl.contract.config import load_config
-from hayate.rtl_backend import generate_rtl
-from hayate.compiler.cost import costs
 from hayate.rtl.contract.draft import Drafter
-from hayate.verif.system import layer, test_invariance
+from hayate.verif.system import test_invariance
 from hayate.verif.system.checks import PROMPT as SMALL_PROMPT
 from hayate.verif.system.checks import SETTINGS, image
 from hayate.verif.system.unchanged import FILE, entry, machine_key

@@ -4,7 +4,7 @@ import re
 import subprocess
 import sys
 
-from hayate.verif.bench import tools
+from hayate.sim import tools
 
 # slang's own program, as its Python package drives it; elaborates everything below the top.
 _SLANG = """

@@ -20,9 +20,9 @@ from hayate.rtl.contract.load import Fact, Reason
 from hayate.rtl.contract.loadfile import Kind
 from hayate.rtl.contract.regmap import IDENT, REGISTERS, VERSION
 from hayate.rtl.emit import emit
-from hayate.verif.bench.convert import Port, ports
+from hayate.sim.convert import Port, ports
+from hayate.sim.machine.texts import chip_text
 from hayate.verif.system.test_invariance import config
-from hayate.verif.system.texts import chip_text
 
 SMALL = ("tiles=2", "banks=2", "lanes=1", "bank_depth=512")
 CHILD = """

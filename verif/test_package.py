@@ -23,10 +23,10 @@ from hayate.rtl.contract.regmap import (
     reset_value,
 )
 from hayate.rtl.package import tile_arguments
+from hayate.sim.machine.sim_top import TILE
+from hayate.sim.machine.texts import chip_text
 from hayate.verif.bench import Bench, rng
 from hayate.verif.host import sizes
-from hayate.verif.system.sim_top import TILE
-from hayate.verif.system.texts import chip_text
 
 TEXTS = Path(__file__).resolve().parents[1] / "build" / "sim" / "text"
 #: Of the tile that machines of whole generations have too.

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from hayate import rtl_backend
+from hayate.backends import rtl as rtl_backend
 from hayate.compiler.place import Placement
 from hayate.progress import Steps
 from hayate.rtl.contract.config import load_config
 from hayate.rtl.contract.isa import Space
-from hayate.verif.bench import runner
-from hayate.verif.bench.tools import SimulationError
-from hayate.verif.system import texts
+from hayate.sim import runner
+from hayate.sim.machine import texts
+from hayate.sim.tools import SimulationError
 from hayate.verif.system.checks import PROMPT, difference, golden, image
 
 UNIT = load_config("unit")

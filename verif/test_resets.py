@@ -8,10 +8,10 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import Out
 from cocotb.utils import get_sim_time
 
+from hayate.sim.structure import components, python_files
 from hayate.verif.bench import Bench, rng
 from hayate.verif.bench.drivers import PERIOD, clock, start
 from hayate.verif.bench.reset import resets
-from hayate.verif.structure import components, python_files
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = ("tile", "ring", "memory", "numerics")
@@ -38,9 +38,10 @@ def never_reset(root: Path, folders=FOLDERS) -> list[str]:
     for folder in folders:
         for path in python_files(root, f"rtl/{folder}"):
             text = path.read_text()
-            bench = root / "verif" / folder / f"test_{path.name}"
+            inner = path.relative_to(root / "rtl")
+            bench = root / "verif" / inner.with_name(f"test_{path.name}")
             if components(text) and has_state(text) and not (bench.is_file() and resets_in_the_middle(bench.read_text())):
-                found.append(f"{folder}/{path.name}")
+                found.append(str(inner))
     return found
 
 

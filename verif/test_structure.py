@@ -4,14 +4,20 @@ from pathlib import Path
 
 import pytest
 
-from hayate.verif.structure import Import, components, imports, module_name, python_files
+from hayate.sim.structure import FOLDERS, Import, components, imports, module_name, python_files
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# Floors: each may import from lower floors, and from its own folder.
-RTL_FLOORS = {"contract": 0, "memory": 0, "once": 0, "link": 0, "merge": 0, "lint": 0, "widths": 0, "verilog": 1, "numerics": 1,
-              "ring": 1, "host": 2, "tile": 2, "conductor": 2, "package": 3, "emit": 4}
-FOLDER_FLOORS = {"hayate.rtl": 0, "hayate.compiler": 1, "hayate.verif": 2, "hayate.fpga": 2, "hayate": 3}
+#: Folder -> those that its modules may import, besides their own. What a user can call never imports tests or scripts.
+PRODUCT = ("contract", "rtl", "compiler", "golden", "sim", "fpga")
+USES = {
+    "contract": (), "rtl": ("contract",), "compiler": ("contract",), "golden": ("contract",), "sim": ("contract", "rtl"),
+    "fpga": ("contract", "rtl", "sim"), "api": PRODUCT, "verif": (*PRODUCT, "api"), "scripts": (*PRODUCT, "api", "verif"),
+}
+#: Floors of rtl/: each may import from lower floors, and from its own folder.
+FLOORS = {"memory": 0, "link": 0, "verilog": 0, "numerics": 1, "ring": 1, "host": 2, "tile": 2, "conductor": 2, "package": 3, "emit": 4}
+#: Rooms of the tile that know nothing of one another: what they share lies in rtl/tile/ itself.
+ENGINES = ("sequencer", "matrix", "vector")
 
 
 def missing_benches(root: Path) -> list[str]:
@@ -25,42 +31,43 @@ def missing_benches(root: Path) -> list[str]:
     return found
 
 
-def block(module: str) -> str:
-    """The folder of rtl/ (or the file right in it) that `module` belongs to."""
-    return module.removeprefix("hayate.rtl").strip(".").partition(".")[0]
-
-
-def folder(module: str) -> str:
-    return next(f for f in sorted(FOLDER_FLOORS, key=len, reverse=True) if module == f or module.startswith(f + "."))
+def place_of(module: str) -> list[str]:
+    """The folders in which `module` lies, from the top: ["rtl", "tile", "matrix", "pe"] for hayate.rtl.tile.matrix.pe. "contract" is one
+    of the top, since all else stands on it.
+    """
+    parts = module.split(".")[1:]
+    if not parts or parts[0] not in {folder for folder in FOLDERS if folder != "api"}:
+        return ["api", *parts]
+    return parts[1:] if parts[:2] == ["rtl", "contract"] else parts
 
 
 def upward(here: str, found: Import) -> str | None:
     """Why module `here` must not import `found`, or None when it may."""
-    there = found.module
-    place = f"{found.file}:{found.line} imports {there}"
-    if there != "hayate" and not there.startswith("hayate."):
+    if found.module != "hayate" and not found.module.startswith("hayate."):
         return None
-    if folder(here) != folder(there):
-        return place if FOLDER_FLOORS[folder(there)] >= FOLDER_FLOORS[folder(here)] else None
-    if folder(here) != "hayate.rtl" or block(there) in ("", block(here)):
+    why = f"{found.file}:{found.line} imports {found.module}"
+    ours, theirs = place_of(here), place_of(found.module)
+    if ours[0] != theirs[0]:
+        return None if theirs[0] in USES[ours[0]] else why
+    if ours[0] != "rtl" or len(theirs) == 1:
         return None
-    unknown = {block(here), block(there)} - RTL_FLOORS.keys()
-    if unknown:
-        return f"{place}, and rtl/{unknown.pop()} has no floor yet: give it one in {Path(__file__).name}"
-    # The contract is below the other ground-floor blocks: it is what they all agree on.
-    if block(there) == "contract":
-        return None
-    return place if RTL_FLOORS[block(there)] >= RTL_FLOORS[block(here)] or block(here) == "contract" else None
+    if ours[1] != theirs[1]:
+        unknown = {ours[1], theirs[1]} - FLOORS.keys()
+        if unknown:
+            return f"{why}, and rtl/{unknown.pop()} has no floor yet: give it one in {Path(__file__).name}"
+        return why if FLOORS[theirs[1]] >= FLOORS[ours[1]] else None
+    rooms = [place[2] if len(place) > 2 else "" for place in (ours, theirs)]
+    return why if set(rooms) <= set(ENGINES) and rooms[0] != rooms[1] else None
 
 
 def without_amaranth(root: Path) -> list[str]:
     """Imports of Amaranth, or of RTL beyond the contract, where there must be none."""
-    plain = [*python_files(root, "compiler"), *python_files(root, "verif/golden"), *python_files(root, "rtl/contract")]
+    plain = [path for folder in ("compiler", "golden", "rtl/contract") for path in python_files(root, folder)]
     found = []
     for path in plain:
         for one in imports(root, path):
-            rtl = one.module.startswith("hayate.rtl") and block(one.module) not in ("", "contract")
-            if one.module.partition(".")[0] == "amaranth" or rtl:
+            place = place_of(one.module) if one.module.startswith("hayate.") else [""]
+            if one.module.partition(".")[0] == "amaranth" or (place[0] == "rtl" and len(place) > 1):
                 found.append(f"{one.file}:{one.line} imports {one.module}")
     return found
 
@@ -71,9 +78,9 @@ def test_every_component_has_a_bench():
 
 def test_imports_point_down():
     found = []
-    for where in ("rtl", "compiler", "verif", "fpga", "scripts"):
+    for where in FOLDERS:
         for path in python_files(ROOT, where):
-            if where != "rtl" and path.name.startswith(("test_", "conftest")):
+            if where == "verif" and path.name.startswith(("test_", "conftest")):
                 continue  # test benches see everything
             here = module_name(ROOT, path)
             found += [why for one in imports(ROOT, path) if (why := upward(here, one))]
@@ -96,35 +103,45 @@ def test_no_annotations_import_beside_components():
 
 def test_packages_have_an_init_file():
     """A folder of modules without one would be missing from the wheel."""
-    folders = {p.parent for where in ("rtl", "compiler", "verif/golden", "verif/bench", "fpga") for p in python_files(ROOT, where)}
+    folders = {p.parent for where in FOLDERS if where != "verif" for p in python_files(ROOT, where)}
     assert [str(f.relative_to(ROOT)) for f in sorted(folders) if not (f / "__init__.py").is_file()] == []
 
 
 def test_a_component_without_a_bench_is_found(tmp_path):
-    (tmp_path / "rtl" / "tile").mkdir(parents=True)
-    (tmp_path / "verif" / "tile").mkdir(parents=True)
-    (tmp_path / "rtl" / "tile" / "pe.py").write_text("class Pe(wiring.Component): pass\nclass Wide(Pe): pass\n")
-    (tmp_path / "rtl" / "tile" / "plain.py").write_text("class Plain: pass\n")
-    assert missing_benches(tmp_path) == ["rtl/tile/pe.py defines Pe, Wide: verif/tile/test_pe.py is missing"]
-    (tmp_path / "verif" / "tile" / "test_pe.py").write_text("")
+    (tmp_path / "rtl" / "tile" / "matrix").mkdir(parents=True)
+    (tmp_path / "verif" / "tile" / "matrix").mkdir(parents=True)
+    (tmp_path / "rtl" / "tile" / "matrix" / "pe.py").write_text("class Pe(wiring.Component): pass\nclass Wide(Pe): pass\n")
+    (tmp_path / "rtl" / "tile" / "matrix" / "plain.py").write_text("class Plain: pass\n")
+    assert missing_benches(tmp_path) == ["rtl/tile/matrix/pe.py defines Pe, Wide: verif/tile/matrix/test_pe.py is missing"]
+    (tmp_path / "verif" / "tile" / "matrix" / "test_pe.py").write_text("")
     assert missing_benches(tmp_path) == []
 
 
 @pytest.mark.parametrize(
     ("here", "there", "allowed"),
     [
-        ("hayate.rtl.tile.pe", "hayate.rtl.numerics.fp16", True),
-        ("hayate.rtl.numerics.fp16", "hayate.rtl.tile.pe", False),
-        ("hayate.rtl.tile.pe", "hayate.rtl.conductor.loop", False),
+        ("hayate.rtl.tile.matrix.pe", "hayate.rtl.numerics.fp16", True),
+        ("hayate.rtl.numerics.fp16", "hayate.rtl.tile.matrix.pe", False),
+        ("hayate.rtl.tile.matrix.pe", "hayate.rtl.conductor.loop", False),
         ("hayate.rtl.memory.bank", "hayate.rtl.contract.secded", True),
         ("hayate.rtl.contract.config", "hayate.rtl.memory.bank", False),
-        ("hayate.rtl.tile.pe", "hayate.rtl.tile.tile", True),
+        ("hayate.rtl.tile.matrix.pe", "hayate.rtl.tile.tile", True),
+        ("hayate.rtl.tile.matrix.engine", "hayate.rtl.tile.vector.landing", False),
+        ("hayate.rtl.tile.matrix.engine", "hayate.rtl.tile.matrix.pe", True),
+        ("hayate.rtl.tile.tile", "hayate.rtl.tile.vector.engine", True),
         ("hayate.rtl.package", "hayate.rtl.conductor.loop", True),
-        ("hayate.rtl.tile.pe", "hayate.verif.golden.pe", False),
-        ("hayate.compiler.image", "hayate.rtl.contract.image", True),
-        ("hayate.verif.bench.tools", "hayate.doctor", False),
-        ("hayate.cli", "hayate.verif.bench.runner", True),
-        ("hayate.rtl.tile.pe", "numpy", True),
+        ("hayate.rtl.tile.matrix.pe", "hayate.golden.tile.matrix", False),
+        ("hayate.compiler.place", "hayate.rtl.contract.image", True),
+        ("hayate.compiler.place", "hayate.golden.tile.matrix", False),
+        ("hayate.compiler.place", "hayate.rtl.memory.bank", False),
+        ("hayate.golden.tile.matrix", "hayate.compiler.place", False),
+        ("hayate.sim.tools", "hayate.cli.doctor", False),
+        ("hayate.sim.runner", "hayate.verif.bench.bench", False),
+        ("hayate.cli.main", "hayate.sim.runner", True),
+        ("hayate.models", "hayate.verif.bench.bench", False),
+        ("hayate.cli.main", "hayate.scripts.docs", False),
+        ("hayate.verif.bench.plugin", "hayate.sim.runner", True),
+        ("hayate.rtl.tile.matrix.pe", "numpy", True),
     ],
 )
 def test_floors(here, there, allowed):
@@ -132,10 +149,10 @@ def test_floors(here, there, allowed):
 
 
 def test_relative_imports_are_resolved(tmp_path):
-    folder = tmp_path / "verif" / "golden" / "tile"
+    folder = tmp_path / "golden" / "tile"
     folder.mkdir(parents=True)
-    (tmp_path / "verif" / "golden" / "numerics.py").write_text("")
+    (tmp_path / "golden" / "numerics.py").write_text("")
     (folder / "pe.py").write_text("from .. import numerics\nfrom .lane import x\nimport amaranth.lib\n")
     found = [one.module for one in imports(tmp_path, folder / "pe.py")]
-    assert found == ["hayate.verif.golden.numerics", "hayate.verif.golden.tile.lane", "amaranth.lib"]
-    assert without_amaranth(tmp_path) == ["verif/golden/tile/pe.py:3 imports amaranth.lib"]
+    assert found == ["hayate.golden.numerics", "hayate.golden.tile.lane", "amaranth.lib"]
+    assert without_amaranth(tmp_path) == ["golden/tile/pe.py:3 imports amaranth.lib"]

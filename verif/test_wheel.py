@@ -1,6 +1,5 @@
-"""The wheel holds what the command line can reach and nothing of the tests; the source distribution is the checkout."""
+"""The wheel holds what a user can import or call and nothing of the tests; the source distribution is the checkout."""
 
-import ast
 import shutil
 import subprocess
 import sys
@@ -9,12 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from hayate.verif.bench.cache import sources
-from hayate.verif.structure import FOLDERS, all_modules, module_name, python_files
+from hayate.sim.structure import DATA, FOLDERS
 
 ROOT = Path(__file__).resolve().parent.parent
-# The command line, the public exception, and synthesis, a program of its own.
-STARTS = ["scripts/cli.py", "scripts/errors.py", "fpga/synth.py"]
 
 
 def build(folder, scratch):
@@ -41,36 +37,21 @@ def built(tmp_path_factory):
     return build(ROOT, scratch)
 
 
-def started(path):
-    """Modules that a file names in a text: they run inside a simulation."""
-    constants = (node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant))
-    return all_modules(ROOT) & {value for value in constants if isinstance(value, str)}
-
-
-def reached(starts):
-    """Files that the modules `starts` can reach: imported, anywhere in a file, or named; and the data beside."""
-    places = {module_name(ROOT, p): p for f in FOLDERS for p in python_files(ROOT, f)}
-    found, left = set(), list(starts)
-    while left:
-        new = set(sources(ROOT, left.pop())) - found
-        found |= new
-        left += [places[name] for p in new if p.suffix == ".py" for name in started(p)]
-    return found
-
-
 def in_wheel(path):
     """Name in the wheel of a file of the checkout."""
     folder, *rest = path.relative_to(ROOT).parts
     return "/".join([*({**FOLDERS, "models": "hayate.shipped"}[folder].split(".")), *rest])
 
 
-def test_the_wheel_holds_what_the_command_line_reaches(built):
-    golden = [p for p in python_files(ROOT, "verif/golden") if not p.name.startswith("test_")]
-    expected = {in_wheel(p) for p in reached([*(ROOT / start for start in STARTS), *golden])}  # golden: all of it
-    assert {"hayate/verif/system/rtl_run.py", "hayate/rtl/memory/bank_macro.v"} <= expected
+def test_the_wheel_holds_the_product_and_nothing_of_the_tests(built):
+    """What a user can call or import, and the data that it reads."""
+    product = [folder for folder in FOLDERS if folder not in ("verif", "scripts")]
+    expected = {in_wheel(p) for folder in product for p in (ROOT / folder).rglob("*")
+                if p.is_file() and (p.suffix in {".py", *DATA} or p.name == "py.typed")}
+    assert {"hayate/cli/main.py", "hayate/py.typed", "hayate/golden/tile/matrix.py", "hayate/sim/machine/generation_run.py",
+            "hayate/rtl/memory/bank_macro.v"} <= expected
     files = {n for n in built[0] if not n.startswith("hayate/shipped/") and ".dist-info/" not in n}
-    assert sorted(expected - files) == [], "missing from the wheel: setup.py says what of verif/system it holds"
-    assert sorted(files - expected) == [], "for nothing in the wheel: setup.py says what it leaves out"
+    assert (sorted(expected - files), sorted(files - expected)) == ([], [])
 
 
 def test_the_wheel_holds_the_models(built):

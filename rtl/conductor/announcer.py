@@ -4,12 +4,12 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..contract.flits import CONDUCTOR, FlitKind
-from ..contract.isa import PassWord
-from ..contract.noise import SEED_BITS
-from ..ring.flit import FLIT_STREAM
-from .feeder import FED
-from .nodes import Node
+from hayate.rtl.conductor.feeder import FED
+from hayate.rtl.conductor.nodes import Node
+from hayate.rtl.contract.flits import CONDUCTOR, FlitKind
+from hayate.rtl.contract.isa import PassWord
+from hayate.rtl.contract.noise import SEED_BITS
+from hayate.rtl.ring.flit import FLIT_STREAM
 
 #: every logical tile.
 LAST_TILE = CONDUCTOR - 1

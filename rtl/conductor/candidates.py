@@ -4,9 +4,9 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from ..contract.draft import STEP_BITS, STEP_MOST, STEP_SHIFT
-from ..contract.isa import NO_ROW
-from ..numerics.bits import sort_key
+from hayate.rtl.contract.draft import STEP_BITS, STEP_MOST, STEP_SHIFT
+from hayate.rtl.contract.isa import NO_ROW
+from hayate.rtl.numerics.bits import sort_key
 
 CANDIDATE_CYCLES = 2  # from a candidate to `token`
 

@@ -4,23 +4,23 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from ..contract.config import MAX_LANES
-from ..contract.draft import BASE_WRITES, COST_BITS, DRAFT_COST_BITS
-from ..contract.flits import CONDUCTOR, FlitKind
-from ..contract.isa import PassWord
-from ..contract.noise import SEED_BITS
-from ..memory.parity import ParityMemory
-from ..ring.flit import FLIT_STREAM, Flit
-from .announcer import Announcer
-from .candidates import Candidates
-from .free_list import FreeList
-from .governor import Governor
-from .nodes import Nodes
-from .outlet import END_TOKENS, POSITION_BITS, TOKEN_BITS, TOKEN_STREAM, Outlet
-from .planner import Planner
-from .tally import Tally
-from .verifier import Verifier
-from .watchdog import Watchdog
+from hayate.rtl.conductor.announcer import Announcer
+from hayate.rtl.conductor.candidates import Candidates
+from hayate.rtl.conductor.free_list import FreeList
+from hayate.rtl.conductor.governor import Governor
+from hayate.rtl.conductor.nodes import Nodes
+from hayate.rtl.conductor.outlet import END_TOKENS, POSITION_BITS, TOKEN_BITS, TOKEN_STREAM, Outlet
+from hayate.rtl.conductor.planner import Planner
+from hayate.rtl.conductor.tally import Tally
+from hayate.rtl.conductor.verifier import Verifier
+from hayate.rtl.conductor.watchdog import Watchdog
+from hayate.rtl.contract.config import MAX_LANES
+from hayate.rtl.contract.draft import BASE_WRITES, COST_BITS, DRAFT_COST_BITS
+from hayate.rtl.contract.flits import CONDUCTOR, FlitKind
+from hayate.rtl.contract.isa import PassWord
+from hayate.rtl.contract.noise import SEED_BITS
+from hayate.rtl.memory.parity import ParityMemory
+from hayate.rtl.ring.flit import FLIT_STREAM, Flit
 
 COSTS = [f"costs_{n}" for n in range(MAX_LANES)]
 PLANNING = ("drafter", "spoil", "vocabulary", "branch", "base", "draft_control", "draft_cost", *COSTS)

@@ -4,8 +4,8 @@ from amaranth.hdl import Array, Cat, Module, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..memory.parity import ParityMemory
-from .outlet import POSITION_BITS, TOKEN_BITS
+from hayate.rtl.conductor.outlet import POSITION_BITS, TOKEN_BITS
+from hayate.rtl.memory.parity import ParityMemory
 
 #: a position of a pass of the second model; `last`: the pass has no more.
 FED = data.StructLayout({"token": TOKEN_BITS, "position": POSITION_BITS, "lane": 3, "last": 1})

@@ -4,11 +4,11 @@ from amaranth.hdl import Array, Cat, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..contract.flits import CONDUCTOR, FlitKind
-from ..contract.isa import ENERGY_BIT, PRECISION_BIT, Energy, Space
-from ..contract.precision import Format
-from ..memory.parity import ParityMemory
-from ..ring.flit import FLIT_STREAM, Flit
+from hayate.rtl.contract.flits import CONDUCTOR, FlitKind
+from hayate.rtl.contract.isa import ENERGY_BIT, PRECISION_BIT, Energy, Space
+from hayate.rtl.contract.precision import Format
+from hayate.rtl.memory.parity import ParityMemory
+from hayate.rtl.ring.flit import FLIT_STREAM, Flit
 
 TOTAL_BITS = 64  # of a tile's answer
 SUM_BITS = 72  # over all tiles

@@ -5,10 +5,10 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for
 
-from ..contract.draft import BASE_WRITES
-from ..memory.parity import ParityMemory
-from .base import BaseTable
-from .hash import MAX_SIZE_LOG2, TAG_BITS, TOKEN_BITS, keys
+from hayate.rtl.conductor.base import BaseTable
+from hayate.rtl.conductor.hash import MAX_SIZE_LOG2, TAG_BITS, TOKEN_BITS, keys
+from hayate.rtl.contract.draft import BASE_WRITES
+from hayate.rtl.memory.parity import ParityMemory
 
 ORDERS = 3
 

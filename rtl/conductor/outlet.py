@@ -4,7 +4,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..contract.regmap import END_TOKENS
+from hayate.rtl.contract.regmap import END_TOKENS
 
 TOKEN_BITS = 20
 POSITION_BITS = 16

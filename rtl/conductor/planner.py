@@ -4,8 +4,12 @@ from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..contract.config import MAX_LANES
-from ..contract.draft import (
+from hayate.rtl.conductor.feeder import FED, Feeder
+from hayate.rtl.conductor.ngram import NgramDrafter
+from hayate.rtl.conductor.outlet import TOKEN_BITS
+from hayate.rtl.conductor.utility import Utility
+from hayate.rtl.contract.config import MAX_LANES
+from hayate.rtl.contract.draft import (
     BASE_WRITES,
     COST_BITS,
     DRAFT_COST_BITS,
@@ -16,10 +20,6 @@ from ..contract.draft import (
     TABLE_LOG2,
     Drafter,
 )
-from .feeder import FED, Feeder
-from .ngram import NgramDrafter
-from .outlet import TOKEN_BITS
-from .utility import Utility
 
 
 class Planner(wiring.Component):

@@ -4,8 +4,8 @@ from amaranth.hdl import Array, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from ..contract.config import MAX_LANES
-from ..contract.draft import (
+from hayate.rtl.contract.config import MAX_LANES
+from hayate.rtl.contract.draft import (
     CHANCE_BITS,
     CHANCE_SHIFT,
     COST_BITS,

@@ -5,8 +5,8 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-from .errors import HayateError, nearest
-from .isa import ACT_BITS, BANK_BITS
+from hayate.rtl.contract.errors import HayateError, nearest
+from hayate.rtl.contract.isa import ACT_BITS, BANK_BITS
 
 MAX_LANES = 8
 MAX_TILES = 64

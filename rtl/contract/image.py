@@ -13,12 +13,12 @@ from functools import lru_cache
 
 import numpy as np
 
-from . import alu_ops, constants, draft, filters, isa, layout, noise, precision
-from .alu_ops import AluOp
-from .errors import HayateError
-from .image_checks import check_ngrams, check_tensors
-from .jsonfile import parse_json
-from .tensorfile import TensorFile, write_tensors
+from hayate.rtl.contract import alu_ops, constants, draft, filters, isa, layout, noise, precision
+from hayate.rtl.contract.alu_ops import AluOp
+from hayate.rtl.contract.errors import HayateError
+from hayate.rtl.contract.image_checks import check_ngrams, check_tensors
+from hayate.rtl.contract.jsonfile import parse_json
+from hayate.rtl.contract.tensorfile import TensorFile, write_tensors
 
 FORMAT = "hayate-image"
 VERSION = 6

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from . import layout, precision
-from .errors import HayateError
+from hayate.rtl.contract import layout, precision
+from hayate.rtl.contract.errors import HayateError
 
 
 def check_tensors(path, image):

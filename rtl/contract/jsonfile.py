@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from .errors import HayateError
+from hayate.rtl.contract.errors import HayateError
 
 
 def parse_json(text):

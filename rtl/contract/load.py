@@ -3,10 +3,10 @@
 import zlib
 from enum import IntEnum, IntFlag
 
-from .config import MAX_TILES
-from .filters import TOP_K_MAX
-from .isa import CSR_BITS, SECOND_BIT, Csr
-from .regmap import LoadSpace, load_address
+from hayate.rtl.contract.config import MAX_TILES
+from hayate.rtl.contract.filters import TOP_K_MAX
+from hayate.rtl.contract.isa import CSR_BITS, SECOND_BIT, Csr
+from hayate.rtl.contract.regmap import LoadSpace, load_address
 
 
 class Fact(IntEnum):

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from .errors import HayateError
-from .load import Fact, fact, seal
-from .regmap import BY_NAME, REGISTERS
+from hayate.rtl.contract.errors import HayateError
+from hayate.rtl.contract.load import Fact, fact, seal
+from hayate.rtl.contract.regmap import BY_NAME, REGISTERS
 
 MAGIC = 0x444C5948  # "HYLD"
 VERSION = 1

@@ -7,7 +7,7 @@ blocks of 32 with a common power of two.
 
 from enum import IntEnum
 
-from .layout import ceil_div
+from hayate.rtl.contract.layout import ceil_div
 
 
 class Format(IntEnum):

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from enum import IntEnum
 
-from .config import MAX_LANES
-from .draft import FIRST_CHANCE, MORE_CHANCE
+from hayate.rtl.contract.config import MAX_LANES
+from hayate.rtl.contract.draft import FIRST_CHANCE, MORE_CHANCE
 
 IDENT = 0x48595445  # "HYTE"
 VERSION = 6

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from .errors import HayateError
-from .files import whole
-from .jsonfile import parse_json
+from hayate.rtl.contract.errors import HayateError
+from hayate.rtl.contract.files import whole
+from hayate.rtl.contract.jsonfile import parse_json
 
 DTYPES = {"F16": np.dtype("<f2"), "F32": np.dtype("<f4"), "F64": np.dtype("<f8"), "U8": np.dtype("u1"), "BOOL": np.dtype("?"),
           "I8": np.dtype("i1"), "U16": np.dtype("<u2"), "I16": np.dtype("<i2"), "U32": np.dtype("<u4"), "I32": np.dtype("<i4"),

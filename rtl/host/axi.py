@@ -9,7 +9,7 @@ from enum import IntEnum
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from ..contract.regmap import AXI_ADDR_BITS, AXI_ID_BITS, AXIL_ADDR_BITS
+from hayate.rtl.contract.regmap import AXI_ADDR_BITS, AXI_ID_BITS, AXIL_ADDR_BITS
 
 
 class Response(IntEnum):

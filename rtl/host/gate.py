@@ -7,14 +7,14 @@ from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..contract.draft import BASE_LOG2, BASE_ONE_BIT, BASE_WRITES
-from ..contract.flits import FLIT_FIELDS, FlitKind
-from ..contract.isa import BANK_SHIFT, PRECISION_BIT, Space
-from ..contract.load import CSR_MOST, FACT_BITS, LNP_SHIFT, OPEN_REGISTERS, Fact, Feature, Reason, csr_widths
-from ..contract.precision import Format
-from ..contract.regmap import LOAD_ALL_TILES, LOAD_SPACE_BITS, LOAD_SPACE_SHIFT, LOAD_TILE_SHIFT, LoadSpace
-from ..numerics.bits import tree
-from ..ring.flit import FLIT_STREAM, Flit
+from hayate.rtl.contract.draft import BASE_LOG2, BASE_ONE_BIT, BASE_WRITES
+from hayate.rtl.contract.flits import FLIT_FIELDS, FlitKind
+from hayate.rtl.contract.isa import BANK_SHIFT, PRECISION_BIT, Space
+from hayate.rtl.contract.load import CSR_MOST, FACT_BITS, LNP_SHIFT, OPEN_REGISTERS, Fact, Feature, Reason, csr_widths
+from hayate.rtl.contract.precision import Format
+from hayate.rtl.contract.regmap import LOAD_ALL_TILES, LOAD_SPACE_BITS, LOAD_SPACE_SHIFT, LOAD_TILE_SHIFT, LoadSpace
+from hayate.rtl.numerics.bits import tree
+from hayate.rtl.ring.flit import FLIT_STREAM, Flit
 
 #: the most tiles a ring can have: logical index 255 is the conductor's, stop 0 too.
 LAST_STOP = LOAD_ALL_TILES - 1

@@ -4,15 +4,15 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
-from ..contract.flits import CONDUCTOR, FlitKind
-from ..contract.isa import ENERGY_BIT, Space
-from ..ring.flit import FLIT_STREAM, Flit
-from .axi import Axi4, AxiLite
-from .gate import LOCAL_WRITES
-from .initializer import Initializer
-from .loader import Loader
-from .power import Power
-from .registers import FROM_CONDUCTOR, TO_CONDUCTOR, Registers, Token, present
+from hayate.rtl.contract.flits import CONDUCTOR, FlitKind
+from hayate.rtl.contract.isa import ENERGY_BIT, Space
+from hayate.rtl.host.axi import Axi4, AxiLite
+from hayate.rtl.host.gate import LOCAL_WRITES
+from hayate.rtl.host.initializer import Initializer
+from hayate.rtl.host.loader import Loader
+from hayate.rtl.host.power import Power
+from hayate.rtl.host.registers import FROM_CONDUCTOR, TO_CONDUCTOR, Registers, Token, present
+from hayate.rtl.ring.flit import FLIT_STREAM, Flit
 
 
 class HostPort(wiring.Component):

@@ -23,10 +23,10 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..contract.draft import BASE_LOG2, BASE_ONE_BIT
-from ..contract.isa import CLEAR_REST_BIT, PRECISION_BIT, SECOND_BIT, Space
-from ..contract.regmap import LOAD_ALL_TILES, LoadSpace
-from .gate import LoadWord
+from hayate.rtl.contract.draft import BASE_LOG2, BASE_ONE_BIT
+from hayate.rtl.contract.isa import CLEAR_REST_BIT, PRECISION_BIT, SECOND_BIT, Space
+from hayate.rtl.contract.regmap import LOAD_ALL_TILES, LoadSpace
+from hayate.rtl.host.gate import LoadWord
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,9 @@ from operator import or_
 
 from amaranth.hdl import Module, Mux, Signal
 
-from ..contract.regmap import BY_NAME, REGISTERS
-from ..numerics.bits import tree
-from .axi import Response
+from hayate.rtl.contract.regmap import BY_NAME, REGISTERS
+from hayate.rtl.host.axi import Response
+from hayate.rtl.numerics.bits import tree
 
 #: the register whose writing sends a load word, and is answered when that is in its place.
 SENDS = BY_NAME["LOAD_DATA_HIGH"]

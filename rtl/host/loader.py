@@ -4,11 +4,11 @@ from amaranth.hdl import Module
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
-from ..contract.load import Reason
-from ..ring.flit import FLIT_STREAM
-from .axi import Axi4
-from .gate import Facts, Gate, LoadWord, local_writes
-from .window import Window
+from hayate.rtl.contract.load import Reason
+from hayate.rtl.host.axi import Axi4
+from hayate.rtl.host.gate import Facts, Gate, LoadWord, local_writes
+from hayate.rtl.host.window import Window
+from hayate.rtl.ring.flit import FLIT_STREAM
 
 
 class Loader(wiring.Component):

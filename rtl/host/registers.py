@@ -4,10 +4,10 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..contract.config import MAX_LANES
-from ..contract.draft import Drafter
-from ..contract.load import Feature
-from ..contract.regmap import (
+from hayate.rtl.contract.config import MAX_LANES
+from hayate.rtl.contract.draft import Drafter
+from hayate.rtl.contract.load import Feature
+from hayate.rtl.contract.regmap import (
     BY_NAME,
     DEPTHS,
     END_REGISTERS,
@@ -19,9 +19,9 @@ from ..contract.regmap import (
     VERSION,
     reset_value,
 )
-from .axi import AxiLite
-from .gate import BEAT_BITS, Facts, LoadWord
-from .lite import SENDS, read_channel, write_channel
+from hayate.rtl.host.axi import AxiLite
+from hayate.rtl.host.gate import BEAT_BITS, Facts, LoadWord
+from hayate.rtl.host.lite import SENDS, read_channel, write_channel
 
 TOKEN_BITS = 20
 

@@ -4,9 +4,9 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..contract.regmap import LOAD_TILE_SHIFT
-from .axi import Axi4, Burst, Response
-from .gate import BEAT_BITS, LoadWord
+from hayate.rtl.contract.regmap import LOAD_TILE_SHIFT
+from hayate.rtl.host.axi import Axi4, Burst, Response
+from hayate.rtl.host.gate import BEAT_BITS, LoadWord
 
 
 class Window(wiring.Component):

@@ -4,7 +4,7 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..contract.isa import Counter
+from hayate.rtl.contract.isa import Counter
 
 COUNTER_BITS = 32
 

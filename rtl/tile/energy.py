@@ -5,9 +5,9 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from ..contract.constants import ACC_WIDTH
-from ..contract.isa import Energy as Kind
-from ..memory.parity import ParityMemory, slices
+from hayate.rtl.contract.constants import ACC_WIDTH
+from hayate.rtl.contract.isa import Energy as Kind
+from hayate.rtl.memory.parity import ParityMemory, slices
 
 TOTAL_BITS = 64
 GRID_BITS = 7

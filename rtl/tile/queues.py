@@ -2,7 +2,7 @@
 
 from amaranth.lib import data
 
-from ..contract.isa import ACT_BITS, BANK_BITS, ROW_BITS
+from hayate.rtl.contract.isa import ACT_BITS, BANK_BITS, ROW_BITS
 
 #: fields of every matrix entry. `length`: words streamed per row group; `words`: words from row group to row group.
 _MATRIX = {

@@ -4,7 +4,7 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..contract.isa import CHANNELS
+from hayate.rtl.contract.isa import CHANNELS
 
 #: Bits of a level: above the most SYNC flits that any program leaves outstanding on one channel.
 LEVEL_BITS = 12

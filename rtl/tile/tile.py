@@ -4,15 +4,15 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out, connect
 
-from ..contract.flits import CONDUCTOR, FlitKind
-from ..contract.isa import ENERGY_BIT, PassWord, Space
-from ..ring.flit import FLIT_STREAM, Flit
-from ..ring.stop import RingStop
-from .counters import Counters
-from .energy import Energy
-from .matrix import MatrixEngine
-from .sequencer import Sequencer
-from .vector import VectorEngine
+from hayate.rtl.contract.flits import CONDUCTOR, FlitKind
+from hayate.rtl.contract.isa import ENERGY_BIT, PassWord, Space
+from hayate.rtl.ring.flit import FLIT_STREAM, Flit
+from hayate.rtl.ring.stop import RingStop
+from hayate.rtl.tile.counters import Counters
+from hayate.rtl.tile.energy import Energy
+from hayate.rtl.tile.matrix.engine import MatrixEngine
+from hayate.rtl.tile.sequencer.sequencer import Sequencer
+from hayate.rtl.tile.vector.engine import VectorEngine
 
 #: READs that wait here: three of the governor and one of the host, each of which waits for its answers before it asks again.
 READ_DEPTH = 4

@@ -8,7 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from hayate.verif.bench import tools
+from hayate.sim import tools
 
 _ENTRY = ",".join(("cocotb.logging:_configure", "hayate.verif.bench.serve:serve", "cocotb._init:init_package_from_simulation",
                    "cocotb.regression:_run_regression"))

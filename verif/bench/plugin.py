@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from hayate.rtl.contract.errors import HayateError
-from hayate.verif.bench import cache, runner, tools
+from hayate.sim import cache, runner, tools
+from hayate.sim.tools import BuildError, SimulationError, installed
 from hayate.verif.bench.bench import Bench, Job
 from hayate.verif.bench.held import Held
-from hayate.verif.bench.tools import BuildError, SimulationError, installed
 
 LOG_LINES = 60
 DEFAULT_SEED = 1
@@ -140,7 +140,7 @@ class BenchItem(pytest.Item):
             return make()
         file, nth = self._origin
         key = f"{file.relative_to(root)} {nth} {bench.params[self.index]} {bench.name}"
-        files = cache.sources(root, file) + cache.sources(root, root / "rtl" / "verilog.py")
+        files = cache.sources(root, file) + cache.sources(root, root / "rtl" / "verilog" / "convert.py")
         return cache.text(make, key=key, files=files, root=self.root / "sim" / "text")
 
     def runtest(self):

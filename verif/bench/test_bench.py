@@ -12,12 +12,13 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from cocotb.utils import get_sim_time
 
-from hayate.verif.bench import Bench, cache, environment, params, rng, runner, seed
-from hayate.verif.bench.convert import Port, plain_names, ports, verilog
+from hayate.sim import cache, environment, runner
+from hayate.sim.convert import Port, plain_names, ports, verilog
+from hayate.verif.bench import Bench, params, rng, seed
 from hayate.verif.bench.drivers import PERIOD, Sink, Source, clock, settle, start
 from hayate.verif.bench.held import Held
 from hayate.verif.bench.plugin import _origin, _quick
-from hayate.verif.tile.matrix_driver import engine
+from hayate.verif.tile.matrix.matrix_driver import engine
 
 HERE = Path(__file__).parent
 

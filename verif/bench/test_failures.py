@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from hayate.verif.bench.runner import SIMS
-from hayate.verif.bench.tools import installed
+from hayate.sim.runner import SIMS
+from hayate.sim.tools import installed
 
 FAILING = '''
 import os

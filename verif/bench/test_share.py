@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from hayate.durations import merge
+from hayate.scripts.durations import merge
 from hayate.verif.bench import Bench
 from hayate.verif.bench.plugin import pytest_pycollect_makeitem
 from hayate.verif.bench.share import BASELINE, Durations, parse_slice, pytest_collection_modifyitems, scopes, sliced

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hayate import cli as program
+from hayate.cli import main as program
 from hayate.verif.models.tiny import write_tiny_model
 
 

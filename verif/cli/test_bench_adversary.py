@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from hayate.bench_adversary import DRAFTERS
+from hayate.bench.adversary import DRAFTERS
 
 
 @pytest.mark.nightly

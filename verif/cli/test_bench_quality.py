@@ -8,12 +8,12 @@ from concurrent.futures.process import BrokenProcessPool
 import numpy as np
 import pytest
 
-from hayate import pool
+from hayate.bench import pool
+from hayate.bench.quality import bytes_per_token, measure
 from hayate.compiler import compile_model
 from hayate.compiler.calibrate import load_calibration
 from hayate.corpus import HELDOUT
-from hayate.quality import bytes_per_token, measure
-from hayate.verif.golden.conductor.generate import teacher_force
+from hayate.golden.conductor.generate import teacher_force
 
 SCORES = {"perplexity", "kl", "top1", "bytes_per_token"}
 MATRICES = {"layers.0.wq": (32, 32), "layers.0.wk": (16, 32), "layers.0.wv": (16, 32), "layers.0.wo": (32, 32), "layers.0.wgu": (128, 32),

@@ -7,29 +7,32 @@ from statistics import mean
 
 import pytest
 
-from hayate import bench_verify, models, prompts, speculation_picture
-from hayate.bench_speculation import DRAFTERS, loops, scores
-from hayate.bench_verify import passes, ratios
+from hayate import models, prompts
+from hayate.backends.rtl import RtlResult
+from hayate.bench import verify as bench_verify
+from hayate.bench.speculation import DRAFTERS, loops, scores
+from hayate.bench.verify import passes, ratios
+from hayate.golden.conductor.draft import Drafting
 from hayate.rtl.contract.errors import HayateError
-from hayate.rtl_backend import RtlResult
-from hayate.verif.golden.conductor.draft import Drafting
+from hayate.scripts import prompts as drawing
+from hayate.scripts import speculation_picture
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_the_prompts_are_what_the_script_writes():
-    assert prompts.PROMPTS.read_bytes() == prompts.text().encode()
+    assert prompts.PROMPTS.read_bytes() == drawing.text().encode()
 
 
 def test_the_prompts_follow_the_rule():
     content = json.loads(prompts.PROMPTS.read_text())
     found = content["prompts"]
-    source = prompts.heldout()
-    assert len(found) == len(set(found)) == prompts.COUNT and content["sha256"] == prompts.digest(source)
+    source = drawing.heldout()
+    assert len(found) == len(set(found)) == prompts.COUNT and content["sha256"] == drawing.digest(source)
     tokens = models.Text(models.load("py-nano")).encode
     at = -1
     for prompt in found:
-        assert prompt.endswith(":") and 1 <= len(tokens(prompt)) <= prompts.LIMIT
+        assert prompt.endswith(":") and 1 <= len(tokens(prompt)) <= drawing.LIMIT
         at = source.index(f"{prompt}\n", at + 1)  # in the order of the text
         assert at == 0 or source[at - 1] == "\n"
 
@@ -44,10 +47,10 @@ def test_few_prompts_are_spread_over_all():
 
 def test_a_text_without_colons_gives_no_prompts():
     with pytest.raises(ValueError, match="0 lines end in a colon, 311 are needed"):
-        prompts.draw("one\ntwo\n", len)
+        drawing.draw("one\ntwo\n", len)
     lines = [f"{n}:" for n in range(400)]
     lines[10] = "x" * 40 + ":"  # too long, so the one behind it is the tenth
-    found = prompts.draw("\n".join(lines), len)
+    found = drawing.draw("\n".join(lines), len)
     assert found[0] == "0:" and found[1] == "11:" and all(len(p) <= 32 for p in found)
 
 

@@ -8,15 +8,16 @@ import sys
 import numpy as np
 import pytest
 
-from hayate import rtl_backend
-from hayate.generate import ended, matches
+from hayate.backends import rtl as rtl_backend
+from hayate.backends.rtl import RtlResult
+from hayate.cli.generate import ended
+from hayate.golden.conductor.compare import matches
+from hayate.golden.conductor.loop import Generation
 from hayate.rtl.contract.image import Image
 from hayate.rtl.contract.isa import Counter
 from hayate.rtl.emit import Emission
-from hayate.rtl.lint import waivers
-from hayate.rtl_backend import RtlResult
-from hayate.verif.bench import tools
-from hayate.verif.golden.conductor.loop import Generation
+from hayate.rtl.verilog.lint import waivers
+from hayate.sim import tools
 from hayate.version import __version__
 
 COMMANDS = [["doctor"], ["config", "show"], ["elaborate"], ["compile"], ["export"], ["calibrate"], ["ngrams"], ["bench", "quality"],
@@ -133,7 +134,7 @@ def test_no_verilator(refused, tiny, monkeypatch):
 
 def without(*packages, then):
     """Run the program in a Python that does not find `packages`; afterwards `then`."""
-    code = f"import sys\nfor name in {packages}: sys.modules[name] = None\nfrom hayate.cli import main\n" \
+    code = f"import sys\nfor name in {packages}: sys.modules[name] = None\nfrom hayate.cli.main import main\n" \
            f"try: main()\nfinally: {then}"
     command = [sys.executable, "-c", code]
     return lambda *arguments: subprocess.run([*command, *map(str, arguments)], capture_output=True, text=True, check=False)

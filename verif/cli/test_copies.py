@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 from setuptools.command.editable_wheel import _finder_template as finder_template
 
-from hayate import movable
-from hayate.environment import require_own
+from hayate.cli.environment import require_own
 from hayate.rtl.contract.errors import HayateError
+from hayate.scripts import movable
 
 ROOT = Path(__file__).resolve().parents[2]
 # What pip writes for the command line: for a path without a space, and with one.
 PROGRAM = """import sys
-from hayate.cli import main
+from hayate.cli.main import main
 if __name__ == '__main__':
     sys.exit(main())
 """
@@ -31,13 +31,14 @@ def checkout(root, shebang):
     Returns the .venv's folder of packages.
     """
     (root / "scripts").mkdir(parents=True)
-    (root / "scripts" / "__init__.py").touch()
+    (root / "api" / "cli").mkdir(parents=True)
+    (root / "api" / "__init__.py").touch()
     shutil.copyfile(ROOT / "scripts" / "movable.py", root / "scripts" / "movable.py")
-    (root / "scripts" / "version.py").write_text("__version__ = 'old'\n")
-    (root / "scripts" / "cli.py").write_text("import hayate.version as v\ndef main():\n    print(v.__version__)\n")
+    (root / "api" / "version.py").write_text("__version__ = 'old'\n")
+    (root / "api" / "cli" / "main.py").write_text("import hayate.version as v\ndef main():\n    print(v.__version__)\n")
     venv.create(root / ".venv", symlinks=True, with_pip=False)
     packages, = (root / ".venv" / "lib").glob("python*/site-packages")
-    finder = finder_template("x", {"hayate": str(root / "scripts")}, {})
+    finder = finder_template("x", {"hayate": str(root / "api")}, {})
     (packages / "__editable___hayate_0_1_0_finder.py").write_text(finder)
     (packages / "__editable__.hayate-0.1.0.pth").write_text("import __editable___hayate_0_1_0_finder as f; f.install()")
     program = root / ".venv" / "bin" / "hayate"
@@ -59,7 +60,7 @@ def copied(request, tmp_path):
     for _ in range(2):  # the second time changes nothing
         assert output(old / ".venv" / "bin" / "python", "-I", old / "scripts" / "movable.py") == ""
     shutil.copytree(old, new, symlinks=True)
-    (new / "scripts" / "version.py").write_text("__version__ = 'new'\n")
+    (new / "api" / "version.py").write_text("__version__ = 'new'\n")
     return old, new
 
 
@@ -122,15 +123,16 @@ def test_an_environment_set_up_by_hand_is_refused_where_it_was_copied(tmp_path):
     old, new = (environment(tmp_path / name / ".venv") for name in ("old", "new"))
     for name in ("old", "new"):
         (tmp_path / name / "scripts").mkdir()
+        (tmp_path / name / "api").mkdir()
         (tmp_path / name / "scripts" / "movable.py").touch()
-    code = tmp_path / "old" / "scripts"
+    code = tmp_path / "old" / "api"
     require_own(old / "bin" / "hayate", old, code)
     with pytest.raises(HayateError, match="new/.venv: .*installed in .*old/.venv; run 'make' in .*new"):
         require_own(new / "bin" / "hayate", old, code)
     with pytest.raises(HayateError, match="new/.venv: .*code in .*old; run 'make' in .*new"):
         require_own(new / "bin" / "hayate", new, code)
     # Its own code; a wheel in a checkout's .venv; an editable installation elsewhere; no environment at all.
-    require_own(new / "bin" / "hayate", new, tmp_path / "new" / "scripts")
+    require_own(new / "bin" / "hayate", new, tmp_path / "new" / "api")
     require_own(new / "bin" / "hayate", new, new / "lib" / "hayate")
     away = environment(tmp_path / "away")
     require_own(away / "bin" / "hayate", away, code)
@@ -154,7 +156,7 @@ def test_a_copy_of_this_checkout(tmp_path):
     copy = tmp_path / "copy"
     left_out = {str(ROOT): {"build", ".git"}}
     shutil.copytree(ROOT, copy, symlinks=True, ignore=lambda folder, _: left_out.get(folder, set()))
-    (copy / "scripts" / "version.py").write_text('__version__ = "9.9.9"\n')
+    (copy / "api" / "version.py").write_text('__version__ = "9.9.9"\n')
     assert output(copy / ".venv" / "bin" / "hayate", "--version") == "hayate 9.9.9"
     assert "setting up .venv" in output("make", "doctor", cwd=copy)
     assert output(copy / ".venv" / "bin" / "hayate", "--version") == "hayate 9.9.9"

@@ -4,13 +4,13 @@ import json
 
 import pytest
 
-from hayate import rtl_backend
+from hayate.backends import rtl as rtl_backend
+from hayate.backends.request import end_registers
+from hayate.backends.rtl import generate_rtl
+from hayate.golden.conductor.generate import generate
 from hayate.rtl.contract.config import load_config
 from hayate.rtl.contract.errors import HayateError
 from hayate.rtl.contract.regmap import END_REGISTERS, END_TOKENS
-from hayate.rtl_backend import generate_rtl
-from hayate.rtl_request import end_registers
-from hayate.verif.golden.conductor.generate import generate
 from hayate.verif.models.tiny import write_tiny_model
 from hayate.verif.system.checks import image
 

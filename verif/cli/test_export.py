@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 
 from hayate import output
+from hayate.backends.load_words import load_words
 from hayate.compiler import compile_model
 from hayate.compiler.link import pair
 from hayate.compiler.place import place
 from hayate.export import load_file
-from hayate.load_words import load_words
+from hayate.golden.host.gate import Gate
 from hayate.rtl.contract.config import Config, load_config
 from hayate.rtl.contract.draft import Drafter
 from hayate.rtl.contract.errors import HayateError
@@ -19,7 +20,6 @@ from hayate.rtl.contract.image import NGRAMS
 from hayate.rtl.contract.load import Reason
 from hayate.rtl.contract.loadfile import FIELDS_SIZE, OFFSETS, Kind, Need, parse, read_load_file
 from hayate.rtl.contract.regmap import BY_NAME, LOAD_SPACE_BITS, LOAD_SPACE_SHIFT, LOAD_TILE_SHIFT, LOCKED_WHILE_BUSY
-from hayate.verif.golden.host.gate import Gate
 from hayate.verif.models.tiny import write_tiny_model
 
 UNIT = load_config("unit")

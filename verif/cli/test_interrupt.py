@@ -9,7 +9,7 @@ import weakref
 
 import pytest
 
-from hayate.interrupt import Interrupted, raised
+from hayate.cli.interrupt import Interrupted, raised
 
 PATIENCE = 1000  # hundredths of a second after which a signal counts as lost
 
@@ -99,8 +99,8 @@ def test_handlers_are_put_back():
 #: Imports what a build imports, in forks that get a signal at another time each; prints how they ended.
 IMPORTS = """
 import os, signal, sys, time
-from hayate.interrupt import Interrupted, raised
-import hayate.verif.bench.runner
+from hayate.cli.interrupt import Interrupted, raised
+import hayate.sim.runner
 for step in range(int(sys.argv[1])):
     child = os.fork()
     if not child:
@@ -108,7 +108,7 @@ for step in range(int(sys.argv[1])):
         try:
             with raised():
                 os.kill(os.getppid(), signal.SIGUSR1)
-                import hayate.verif.bench.simulators
+                import hayate.sim.simulators
                 time.sleep(10)
             os._exit(1)
         except Interrupted:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hayate.verilog_names import RESERVED
+from hayate.cli.verilog_names import RESERVED
 
 LONG = "a" * 60
 

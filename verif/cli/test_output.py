@@ -8,7 +8,7 @@ import pytest
 
 from hayate.output import require_outputs, write_texts
 from hayate.rtl.contract.errors import HayateError
-from hayate.verif.bench import folders
+from hayate.sim import folders
 
 SHOW = ("config", "show", "unit", "--json")
 

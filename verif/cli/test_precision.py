@@ -5,14 +5,14 @@ import json
 import pytest
 
 from hayate import models
+from hayate.backends.rtl import generate_rtl
 from hayate.compiler import compile_model
+from hayate.golden.conductor.generate import generate
+from hayate.golden.conductor.governor import QUALITY
 from hayate.rtl.contract.config import load_config
 from hayate.rtl.contract.errors import HayateError
 from hayate.rtl.contract.image import Image
 from hayate.rtl.contract.precision import Format, stream_words
-from hayate.rtl_backend import generate_rtl
-from hayate.verif.golden.conductor.generate import generate
-from hayate.verif.golden.conductor.governor import QUALITY
 
 FORMATS = {f.name.lower() for f in Format}
 

@@ -5,14 +5,14 @@ from collections import Counter
 
 import pytest
 
-from hayate import rtl_backend
+from hayate.backends import rtl as rtl_backend
+from hayate.backends.rtl import RtlResult
+from hayate.cli.saturation import saturation_report, warning
 from hayate.compiler import compile_model
 from hayate.compiler.link import pair
+from hayate.golden.conductor.generate import generate
+from hayate.golden.tile.saturation import Saturations
 from hayate.rtl.contract import isa
-from hayate.rtl_backend import RtlResult
-from hayate.saturation import saturation_report, warning
-from hayate.verif.golden.conductor.generate import generate
-from hayate.verif.golden.tile.saturation import Saturations
 from hayate.verif.models.loud import write_loud_model
 
 SCALE = 2.0**17

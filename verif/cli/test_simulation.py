@@ -16,10 +16,10 @@ from hayate.compiler import compile_model
 from hayate.models import shipped
 from hayate.progress import Steps
 from hayate.rtl.contract.config import load_config
-from hayate.verif.bench.runner import SIMS
-from hayate.verif.bench.tools import installed
+from hayate.sim.machine.texts import chip_text
+from hayate.sim.runner import SIMS
+from hayate.sim.tools import installed
 from hayate.verif.models.tiny import write_tiny_model
-from hayate.verif.system.texts import chip_text
 
 PATIENCE = 120  # seconds after which a step that should have been seen counts as missing
 
@@ -180,7 +180,7 @@ def test_interrupt_while_elaborating(tiny, work):
 
 def test_demo_runs_the_chip(monkeypatch, cli, work):
     """`hayate demo` is a generation on the rtl backend, checked, with its result in build/demo."""
-    from hayate import demo
+    from hayate.cli import demo
 
     seen = []
     monkeypatch.setattr(demo, "generate", lambda request, json: seen.append((request, json)) or 0)

@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from hayate.verif.bench.test_environment import STEERING
+from hayate.verif.sim.test_environment import STEERING
 
 COMMAND = [sys.executable, "-m", "hayate.cli", "generate", "ab", "--config", "unit", "--tokens", "2", "--ignore-eos"]
 #: Python's, a package's, cocotb's: whatever is imported by the name of one of them ends the program.

@@ -68,12 +68,12 @@ def test_no_command_cuts_a_text(cli, model, work):
 
 def test_one_place_makes_tokenizers():
     """So that no other one forgets what `models.tokenizer` does."""
-    files = [p for folder in ("scripts", "compiler", "verif/golden", "rtl") for p in (ROOT / folder).rglob("*.py")]
-    assert [str(p.relative_to(ROOT)) for p in files if re.search(r"Tokenizer\.from_", p.read_text())] == ["scripts/models.py"]
+    files = [p for folder in ("api", "rtl", "compiler", "golden", "sim", "fpga", "scripts") for p in (ROOT / folder).rglob("*.py")]
+    assert [str(p.relative_to(ROOT)) for p in files if re.search(r"Tokenizer\.from_", p.read_text())] == ["api/models.py"]
 
 
 def test_the_shipped_prompts_are_drawn_with_it(monkeypatch):
-    from hayate import prompts
+    from hayate.scripts import prompts
 
     drawn = []
     monkeypatch.setattr(prompts, "tokenizer", lambda text: drawn.append(text))

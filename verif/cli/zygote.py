@@ -59,13 +59,14 @@ class Zygote:
 
 
 def _import():
-    for module in pkgutil.iter_modules(importlib.import_module("hayate").__path__, "hayate."):
-        if module.name.rpartition(".")[2] not in ("train_demo", "figures", "docs", "__main__"):
-            with contextlib.suppress(ImportError):
-                importlib.import_module(module.name)
-    names = ("hayate.rtl.emit", "hayate.verif.bench.simulators", "hayate.verif.system.layer",
-             "hayate.verif.system.sim_top",
-             "hayate.compiler.report", "hayate.verif.bench.cache", *LATE)
+    for package in ("hayate", "hayate.backends", "hayate.bench", "hayate.cli"):
+        for module in pkgutil.iter_modules(importlib.import_module(package).__path__, f"{package}."):
+            if not module.ispkg and not module.name.endswith(".__main__"):
+                with contextlib.suppress(ImportError):
+                    importlib.import_module(module.name)
+    names = ("hayate.rtl.emit", "hayate.sim.simulators", "hayate.backends.layer",
+             "hayate.sim.machine.sim_top",
+             "hayate.compiler.report", "hayate.sim.cache", *LATE)
     for name in names:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
@@ -77,7 +78,7 @@ def _import():
         sys.argv = ["hayate", *arguments]
         quiet = contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO())
         with contextlib.suppress(SystemExit), quiet[0], quiet[1]:
-            importlib.import_module("hayate.cli").main()
+            importlib.import_module("hayate.cli.main").main()
 
 
 def _child(out, err, arguments, folder, uid=None, environment=None, stdin="null", stdout="file", stderr="file",
@@ -128,7 +129,7 @@ def _child(out, err, arguments, folder, uid=None, environment=None, stdin="null"
         os.setuid(uid)
     sys.argv = ["hayate", *(os.fsdecode(bytes.fromhex(a)) for a in arguments)]
     try:
-        importlib.import_module("hayate.cli").main()
+        importlib.import_module("hayate.cli.main").main()
     except SystemExit as e:
         code = e.code if isinstance(e.code, int) else int(bool(e.code))
     except BaseException:

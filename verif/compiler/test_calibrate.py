@@ -11,11 +11,11 @@ from hayate.compiler.build import compile_model
 from hayate.compiler.checkpoint import Checkpoint
 from hayate.compiler.forward import Forward, divergence, log_softmax, mxint8
 from hayate.corpus import training_side
+from hayate.golden.conductor.generate import teacher_force
+from hayate.golden.tile.sequencer import Tile
 from hayate.models import SHIPPED
 from hayate.rtl.contract.errors import HayateError
 from hayate.rtl.contract.precision import GROUPS, SENS_FRACTION, Format, stream_words
-from hayate.verif.golden.conductor.generate import teacher_force
-from hayate.verif.golden.tile.sequencer import Tile
 from hayate.verif.models.loud import write_loud_model
 from hayate.verif.models.reference import Reference
 from hayate.verif.models.tiny import write_tiny_model

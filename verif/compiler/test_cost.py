@@ -9,10 +9,10 @@ import pytest
 from hayate.compiler import compile_model
 from hayate.compiler.cost import LAYER_CYCLES, ROW_WORDS, costs, draft_cost, model_cost, pass_costs, pass_words, weight_words
 from hayate.compiler.link import pair
+from hayate.golden.conductor.utility import Utility
 from hayate.rtl.contract.draft import Drafter
 from hayate.rtl.contract.layout import rounds
 from hayate.rtl.contract.precision import Format, stream_words
-from hayate.verif.golden.conductor.utility import Utility
 from hayate.verif.models.tiny import write_tiny_model
 
 PY_MINI = Path(__file__).resolve().parents[2] / "models" / "py-mini"

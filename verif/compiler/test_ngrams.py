@@ -8,11 +8,11 @@ import pytest
 
 from hayate.compiler import compile_model
 from hayate.compiler import ngrams as n
+from hayate.golden.conductor.ngram import base_key
 from hayate.models import SHIPPED
 from hayate.rtl.contract.draft import BASE_LOG2
 from hayate.rtl.contract.errors import HayateError
 from hayate.rtl.contract.image import NGRAMS, Image
-from hayate.verif.golden.conductor.ngram import base_key
 from hayate.verif.models.tiny import tokenizer_json, write_tiny_model
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from hayate.compiler import compile_model
+from hayate.golden.conductor.generate import teacher_force
 from hayate.rtl.contract.errors import HayateError
-from hayate.verif.golden.conductor.generate import teacher_force
 from hayate.verif.models.loud import loud_image
 from hayate.verif.models.reference import Reference
 from hayate.verif.models.tiny import tiny_weights, write_tiny_model, write_weights

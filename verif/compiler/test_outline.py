@@ -4,7 +4,7 @@ from dataclasses import fields
 
 import pytest
 
-from hayate.bench_layer import CASES, machine
+from hayate.bench.layer import CASES, machine
 from hayate.compiler import compile_model
 from hayate.compiler.checkpoint import Checkpoint
 from hayate.compiler.outline import outline

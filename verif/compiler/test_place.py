@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 
 from hayate.compiler import compile_model, place
 from hayate.compiler.secded import hex_lines
+from hayate.golden.memory.secded import encode, from_bits, to_bits
 from hayate.rtl.contract import isa
 from hayate.rtl.contract.config import PRESETS, Config
 from hayate.rtl.contract.errors import HayateError
 from hayate.rtl.contract.isa import BANK_SHIFT, DESCRIPTOR, PLANES, PRECISION_BIT, Csr, Space
 from hayate.rtl.contract.layout import local_slots, slot_home
 from hayate.rtl.contract.precision import Format, plane_words
-from hayate.verif.golden.memory.secded import encode, from_bits, to_bits
 from hayate.verif.models.tiny import write_tiny_model
 
 SHAPES = [

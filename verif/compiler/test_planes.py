@@ -19,9 +19,8 @@ from hayate.rtl.contract.errors import HayateError
 from hayate.rtl.contract.image import Image
 from hayate.rtl.contract.isa import PLANES, PRECISION_BIT, Op, Space
 from hayate.rtl.contract.precision import Format
+from hayate.verif.compiler.test_place import configs, decode, global_row, local_blocks
 from hayate.verif.models.tiny import write_tiny_model
-
-from .test_place import configs, decode, global_row, local_blocks
 
 # K of 20, 36 and 300: no multiples of 16 or of a group, up to three scale words.
 SHAPES = [

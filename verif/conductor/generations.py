@@ -10,6 +10,9 @@ import numpy as np
 from amaranth.hdl import Fragment
 from amaranth.lib.memory import Memory
 
+from hayate.golden.conductor import loop
+from hayate.golden.conductor.draft import Model, Nested, Ngram, Off
+from hayate.golden.conductor.ngram import BaseTable
 from hayate.rtl.conductor.conductor import Conductor
 from hayate.rtl.contract.draft import TOKEN_BITS, Drafter
 from hayate.rtl.contract.isa import Energy
@@ -17,9 +20,6 @@ from hayate.rtl.contract.regmap import END_TOKENS
 from hayate.verif.bench import params
 from hayate.verif.bench.drivers import Sink, clock
 from hayate.verif.conductor.stand_ins import RING_TILES, Choices, Noted, Second, Tiles
-from hayate.verif.golden.conductor import loop
-from hayate.verif.golden.conductor.draft import Model, Nested, Ngram, Off
-from hayate.verif.golden.conductor.ngram import BaseTable
 
 SLOTS = 128
 PROMPT_DEPTH = 16  # of the token FIFO, too

@@ -5,12 +5,12 @@ from types import SimpleNamespace
 import numpy as np
 from cocotb.utils import get_sim_time
 
+from hayate.golden.conductor.utility import Utility
+from hayate.golden.tile.sequencer import steps
 from hayate.rtl.contract.flits import CONDUCTOR, FlitKind
 from hayate.rtl.contract.isa import ENERGY_BIT, PRECISION_BIT, PassWord, Space
 from hayate.rtl.ring.flit import Flit
 from hayate.verif.bench.drivers import clock
-from hayate.verif.golden.conductor.utility import Utility
-from hayate.verif.golden.tile.sequencer import steps
 
 RING_TILES = 3
 SECOND = "second"  # instead of whether a pass drafts: it is the second model's

@@ -1,10 +1,10 @@
 """The base table against the golden one: contexts that collide, are not there, or have only one token."""
 
+from hayate.golden.conductor import ngram
 from hayate.rtl.conductor.base import BaseTable
 from hayate.verif.bench import Bench, rng
 from hayate.verif.bench.drivers import clock, record, settle, start
 from hayate.verif.bench.reset import resets
-from hayate.verif.golden.conductor import ngram
 
 BENCH = Bench(BaseTable)
 FAULTS = Bench(lambda: BaseTable(inject=True))

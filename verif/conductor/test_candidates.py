@@ -2,12 +2,12 @@
 
 import numpy as np
 
+from hayate.golden.tile.sequencer import steps
 from hayate.rtl.conductor.candidates import CANDIDATE_CYCLES, Candidates
 from hayate.rtl.contract.isa import NO_ROW
 from hayate.verif.bench import Bench, params, rng
 from hayate.verif.bench.drivers import clock, settle, start
 from hayate.verif.bench.reset import resets
-from hayate.verif.golden.tile.sequencer import steps
 
 BENCH = Bench(lambda lanes: Candidates(lanes), params=[{"lanes": 4}, {"lanes": 1}])
 VALUES = [0.0, -0.0, 1.0, -1.0, 1e-45, -1e-45, 3.4028235e38, -3.4028235e38, 1.0000001, 2.5]

@@ -1,10 +1,10 @@
 """Free list against golden: after every cycle, in any order of takes and gives, and in the order of passes."""
 
+from hayate.golden.conductor import free_list
 from hayate.rtl.conductor.free_list import FreeList
 from hayate.verif.bench import Bench, params, rng
 from hayate.verif.bench.drivers import clock, settle, start
 from hayate.verif.bench.reset import resets
-from hayate.verif.golden.conductor import free_list
 
 BENCH = Bench(lambda lanes: FreeList(lanes), params=[{"lanes": 1}, {"lanes": 2}, {"lanes": 4}, {"lanes": 8}])
 

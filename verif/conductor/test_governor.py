@@ -2,6 +2,7 @@
 
 import cocotb
 
+from hayate.golden.conductor.governor import decide
 from hayate.rtl.conductor.governor import DECISION, Governor
 from hayate.rtl.contract.flits import CONDUCTOR, FlitKind
 from hayate.rtl.contract.isa import ENERGY_BIT, PRECISION_BIT, Energy, Space
@@ -10,7 +11,6 @@ from hayate.rtl.ring.flit import Flit
 from hayate.verif.bench import Bench, params, rng
 from hayate.verif.bench.drivers import Sink, clock, start
 from hayate.verif.bench.reset import resets
-from hayate.verif.golden.conductor.governor import decide
 
 BENCH = Bench(lambda tiles: Governor(tiles=tiles, matrices=20), params=[{"tiles": 1}, {"tiles": 2}, {"tiles": 4}])
 ALL = dict(lo=1, hi=CONDUCTOR - 1)

@@ -3,12 +3,12 @@
 import cocotb
 import pytest
 
+from hayate.golden.conductor.ngram import BaseTable, NgramTable
 from hayate.rtl.conductor.ngram import FIRST_NODE, NODE, SETTLE_CYCLES, NgramDrafter
 from hayate.verif.bench import Bench, params, rng
 from hayate.verif.bench.drivers import Sink, clock, record, settle, start
 from hayate.verif.bench.reset import resets
 from hayate.verif.conductor.generations import Tap
-from hayate.verif.golden.conductor.ngram import BaseTable, NgramTable
 from hayate.verif.golden.conductor.test_ngram import text
 
 DEPTH = 300

@@ -1,10 +1,10 @@
 """The nodes of a pass against the golden tree: random growth, and slots given in any order."""
 
+from hayate.golden.conductor import tree
 from hayate.rtl.conductor.nodes import Node, Nodes
 from hayate.verif.bench import Bench, params, rng
 from hayate.verif.bench.drivers import settle, start, strobe
 from hayate.verif.bench.reset import resets
-from hayate.verif.golden.conductor import tree
 
 BENCH = Bench(lambda lanes: Nodes(lanes), params=[{"lanes": n} for n in (1, 2, 4, 8)])
 

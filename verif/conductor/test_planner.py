@@ -1,13 +1,13 @@
 """The planner against the golden loop's drafters: trees of texts that it is told of, guesses in shadow, and when it answers."""
 
+from hayate.golden.conductor.draft import Nested, Ngram
+from hayate.golden.conductor.utility import Utility
 from hayate.rtl.conductor.feeder import FED
 from hayate.rtl.conductor.planner import Planner
 from hayate.rtl.contract.draft import Drafter
 from hayate.verif.bench import Bench, params, rng
 from hayate.verif.bench.drivers import Sink, clock, settle, start, strobe
 from hayate.verif.bench.reset import resets
-from hayate.verif.golden.conductor.draft import Nested, Ngram
-from hayate.verif.golden.conductor.utility import Utility
 
 DEPTH = 128
 BENCH = Bench(lambda lanes: Planner(lanes=lanes, depth=DEPTH), params=[{"lanes": 4}, {"lanes": 2}, {"lanes": 8}])

@@ -1,11 +1,11 @@
 """The tally against the golden one: random verified passes, and generations that begin anew."""
 
+from hayate.golden.conductor.draft import Drafting
+from hayate.golden.conductor.tree import Node, siblings
 from hayate.rtl.conductor.tally import Tally
 from hayate.verif.bench import Bench, params, rng
 from hayate.verif.bench.drivers import clock, settle, start
 from hayate.verif.bench.reset import resets
-from hayate.verif.golden.conductor.draft import Drafting
-from hayate.verif.golden.conductor.tree import Node, siblings
 
 BENCH = Bench(lambda lanes: Tally(lanes), params=[{"lanes": n} for n in (1, 2, 4, 8)])
 

@@ -1,11 +1,11 @@
 """Utility control against golden: random sequences of plans, passes and shadows, any timing a conductor may choose, every cost table."""
 
+from hayate.golden.conductor import utility as golden
 from hayate.rtl.conductor.utility import Utility
 from hayate.rtl.contract.draft import COST_UNIT
 from hayate.verif.bench import Bench, params, rng
 from hayate.verif.bench.drivers import clock, settle, start
 from hayate.verif.bench.reset import resets
-from hayate.verif.golden.conductor import utility as golden
 from hayate.verif.golden.conductor.test_utility import COSTS, table
 
 BENCH = Bench(lambda lanes: Utility(lanes), params=[{"lanes": n} for n in (1, 2, 4, 8)])

@@ -1,10 +1,10 @@
 """Verifier against golden, cycle by cycle: random trees, choices that like to match, stalls, and ends of the text anywhere."""
 
+from hayate.golden.conductor.tree import Node, siblings, verify
 from hayate.rtl.conductor.verifier import Verifier
 from hayate.verif.bench import Bench, params, rng
 from hayate.verif.bench.drivers import clock, settle, start
 from hayate.verif.bench.reset import resets
-from hayate.verif.golden.conductor.tree import Node, siblings, verify
 
 BENCH = Bench(lambda lanes: Verifier(lanes), params=[{"lanes": 1}, {"lanes": 2}, {"lanes": 4}, {"lanes": 8}])
 

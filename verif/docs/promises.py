@@ -10,10 +10,10 @@ from hayate.rtl.contract import draft, filters, flits, isa, precision
 from hayate.rtl.host.gate import Gate
 from hayate.rtl.host.loader import Loader
 from hayate.rtl.host.registers import Registers
-from hayate.rtl.tile.kv_write import KvWriter
-from hayate.rtl.tile.mask import SlotMask
-from hayate.rtl.tile.sequencer import Sequencer
-from hayate.rtl.tile.vector import VectorEngine
+from hayate.rtl.tile.matrix.kv_write import KvWriter
+from hayate.rtl.tile.sequencer.sequencer import Sequencer
+from hayate.rtl.tile.vector.engine import VectorEngine
+from hayate.rtl.tile.vector.mask import SlotMask
 
 WORDS = {1: "one", 2: "two", 3: "three", 4: "four", 8: "eight", 9: "nine", 10: "ten", 16: "sixteen"}
 

@@ -7,13 +7,17 @@ a page, is noticed.
 """
 
 from hayate.compiler import program
+from hayate.golden.conductor.governor import QUALITY, knob_of
 from hayate.rtl.conductor.outlet import POSITION_BITS
 from hayate.rtl.contract import constants, draft, filters, flits, isa, load, noise, precision, regmap, secded, tables
 from hayate.rtl.host.gate import BEAT_BITS
 from hayate.rtl.memory.bank import MACRO_LATENCY
-from hayate.rtl.tile import activation, counters, energy, micro, precision_table, semaphores
-from hayate.rtl.tile.filter import SELECT_CYCLES
-from hayate.rtl.tile.registers import COMMON
+from hayate.rtl.tile import counters, energy, semaphores
+from hayate.rtl.tile.matrix import activation
+from hayate.rtl.tile.sequencer import precision_table
+from hayate.rtl.tile.sequencer.registers import COMMON
+from hayate.rtl.tile.vector import micro
+from hayate.rtl.tile.vector.filter import SELECT_CYCLES
 from hayate.verif.docs.promises import (
     ABORT_MORE,
     BLOCK,
@@ -39,7 +43,6 @@ from hayate.verif.docs.promises import (
     WORDS,
     WRITE_CYCLES,
 )
-from hayate.verif.golden.conductor.governor import QUALITY, knob_of
 
 ISA = (
     f"one {isa.MICRO_BITS}-bit word; G query heads",

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from hayate import docs, figures
-from hayate.cli import app
+from hayate.cli.main import app
 from hayate.rtl.contract import isa
+from hayate.scripts import docs, figures
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [*docs.documents(ROOT), *(ROOT / name for name in ("CONTRIBUTING.md", "CHANGELOG.md", "models/README.md", "verif/bench/README.md"))]
@@ -94,10 +94,10 @@ def test_links_lead_somewhere(path):
 @page
 def test_paths_exist(path):
     """Paths of the tree in backticks, and files that commands name. The example block of adding-a-block.md is made up."""
-    named = set(re.findall(r"\b(?:rtl|compiler|verif|fpga|scripts|models|docs)/[\w./-]*\w/?", path.read_text()))
+    named = set(re.findall(r"\b(?<![\w/])(?:api|rtl|compiler|golden|sim|verif|fpga|scripts|models|docs)/[\w./-]*\w/?", path.read_text()))
     made_up = {f"{folder}/{name}.py" for folder, name in (
-        ("rtl/numerics", "x"), ("verif/golden/numerics", "x"), ("verif/numerics", "test_x"), ("rtl/numerics", "clamp"),
-        ("verif/golden/numerics", "clamp"), ("verif/numerics", "test_clamp"), ("verif/golden/tile", "pe"))}
+        ("rtl/numerics", "x"), ("golden/numerics", "x"), ("verif/numerics", "test_x"), ("rtl/numerics", "clamp"),
+        ("golden/numerics", "clamp"), ("verif/numerics", "test_clamp"), ("golden/tile", "pe"))}
     assert sorted(name for name in named - made_up if not (ROOT / name).exists()) == []
 
 

@@ -7,16 +7,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from hayate.backends.load_words import load_words
 from hayate.compiler import compile_model, place
 from hayate.compiler.link import pair
-from hayate.load_words import load_words
+from hayate.golden.conductor.ngram import BaseTable
 from hayate.rtl.contract.config import Config
 from hayate.rtl.contract.draft import BASE_LOG2, BASE_ONE_BIT
 from hayate.rtl.contract.image import NGRAMS
 from hayate.rtl.contract.load import Fact
 from hayate.rtl.contract.regmap import LOAD_ALL_TILES, LoadSpace, load_address
 from hayate.verif.docs import by_the_page
-from hayate.verif.golden.conductor.ngram import BaseTable
 from hayate.verif.models.tiny import write_tiny_model
 
 SIZES = dict(banks=4, bank_depth=32768, lanes=2, max_slots=52, micro_depth=512)

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from hayate import models, precision_figures, precision_picture
-from hayate.quality import bytes_per_token
+from hayate import models
+from hayate.bench.quality import bytes_per_token
+from hayate.golden.conductor.governor import QUALITY, table
 from hayate.rtl.contract.isa import PRECISION_BIT
-from hayate.verif.golden.conductor.governor import QUALITY, table
+from hayate.scripts import precision_figures, precision_picture
 
 ROOT = Path(__file__).resolve().parents[2]
 SVG = "{http://www.w3.org/2000/svg}"
@@ -76,7 +77,7 @@ def test_the_straight_line_meets_the_formats():
 
 
 def test_every_row_of_the_results_has_a_label():
-    from hayate.figures import LABELS
+    from hayate.scripts.figures import LABELS
 
     assert all(label in LABELS and command.startswith("hayate bench ") for *_, label, command in precision_figures.rows())
 

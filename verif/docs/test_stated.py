@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from hayate import docs
 from hayate.compiler.link import SHARED
 from hayate.rtl.contract import alu_ops, config, draft, filters, flits, isa, load, loadfile, precision, regmap
+from hayate.scripts import docs
 from hayate.verif.docs.stated import CAPITALS, COMPLETE, DRIVERS, FREE, STATED, WORDS
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -1,11 +1,11 @@
 """The loader with what stands around it: a manager, a ring that gives every flit back, and the gate's rules beside it."""
 
+from hayate.golden.host.gate import Gate
 from hayate.rtl.contract.isa import Csr, Space
 from hayate.rtl.contract.load import Fact
 from hayate.rtl.contract.regmap import LOAD_ALL_TILES, LoadSpace, load_address
 from hayate.rtl.host.loader import Loader
 from hayate.verif.bench import Bench, params
-from hayate.verif.golden.host.gate import Gate
 from hayate.verif.host.sizes import machine, parts, sealed
 
 BENCH = Bench(lambda **sizes: Loader(machine(**sizes)), params=[{"formats": "fp16", "sampling": 0}, {}])

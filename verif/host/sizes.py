@@ -28,7 +28,7 @@ def sealed(words=(), **facts):
 
 async def write(window, words):
     """Write words by way of an AXI4 manager, as few bursts as their addresses allow; the responses' set."""
-    from hayate.verif.system.rtl_run import bursts
+    from hayate.sim.machine.generation_run import bursts
 
     return {int((await window.write(address, data)).resp) for address, data in bursts(words)}
 

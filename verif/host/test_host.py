@@ -13,8 +13,8 @@ from hayate.rtl.host.gate import LOCAL_WRITES
 from hayate.rtl.host.host import HostPort
 from hayate.rtl.host.registers import FROM_CONDUCTOR, OF_GOVERNOR, OF_SAMPLING, TO_CONDUCTOR, Token, present
 from hayate.rtl.ring.flit import FLIT_STREAM, Flit
+from hayate.sim.convert import ports, verilog
 from hayate.verif.bench import Bench, rng
-from hayate.verif.bench.convert import ports, verilog
 from hayate.verif.host.sizes import load, machine, sealed, write
 
 MACHINE = dict(tiles=4, lanes=4, max_slots=260, prompt_depth=16, desc_depth=16)

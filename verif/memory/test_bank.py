@@ -9,11 +9,11 @@ from amaranth import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from hayate.golden.memory.secded import bank_file, decode, encode, from_bits, to_bits
 from hayate.rtl.contract.secded import codeword_bits
 from hayate.rtl.memory.bank import BANK_LATENCY, Bank, macro_text
 from hayate.verif.bench import Bench, params, rng
 from hayate.verif.bench.reset import resets
-from hayate.verif.golden.memory.secded import bank_file, decode, encode, from_bits, to_bits
 
 TILES, BANKS, DEPTH = (0, 12), 3, 37
 
@@ -37,7 +37,7 @@ class Tile(wiring.Component):
 @cache
 def chip() -> str:
     """Verilog of a chip: one tile module, instantiated several times, as the package does it."""
-    from hayate.verif.bench.convert import verilog
+    from hayate.sim.convert import verilog
 
     outputs = [f"tile_{t}_{b}" for t in TILES for b in range(BANKS)]
     text = verilog(Tile(), "some_tile") + "module chip (input clk, input rst, input en, input [5:0] addr"
@@ -182,7 +182,7 @@ async def holds_its_file_or_zeros(dut):
 
 def simulate(sim, tmp_path, request, directory) -> str:
     """Run the bench above with files from ``directory``; returns the log."""
-    from hayate.verif.bench import runner, tools
+    from hayate.sim import runner, tools
     from hayate.verif.bench.bench import Job
 
     if sim == "icarus" and not tools.find_icarus():
@@ -212,7 +212,7 @@ def test_each_bank_loads_its_own_file(sim, tmp_path, request):
 
 @pytest.mark.parametrize("sim", ["verilator", "icarus"])
 def test_a_missing_file_ends_the_simulation(sim, tmp_path, request):
-    from hayate.verif.bench.tools import SimulationError
+    from hayate.sim.tools import SimulationError
 
     with pytest.raises(SimulationError) as caught:
         simulate(sim, tmp_path, request, tmp_path / "absent")

@@ -8,10 +8,10 @@ from amaranth import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import Out
 
+from hayate.golden.memory.secded import bank_file, decode, encode, from_bits, to_bits
 from hayate.rtl.contract.secded import check_bits, codeword_bits, columns, rows
 from hayate.rtl.memory.secded import SecdedDecoder, SecdedEncoder
 from hayate.verif.bench import Bench, rng
-from hayate.verif.golden.memory.secded import bank_file, decode, encode, from_bits, to_bits
 
 WIDTHS = (64, 32, 16, 5)
 

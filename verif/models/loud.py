@@ -5,7 +5,7 @@ from tempfile import TemporaryDirectory
 
 from hayate.compiler import compile_model
 
-from .tiny import tiny_weights, write_tiny_model, write_weights
+from hayate.verif.models.tiny import tiny_weights, write_tiny_model, write_weights
 
 SHAPE = {"hidden": 24, "layers": 2, "heads": 6, "kv_heads": 2, "head_dim": 8, "ff": 40, "vocab": 50}
 

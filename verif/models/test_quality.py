@@ -7,8 +7,8 @@ import pytest
 
 from hayate.compiler import compile_model
 from hayate.models import SHIPPED, Text
-from hayate.verif.golden.conductor.generate import teacher_force
-from hayate.verif.golden.tile.sequencer import Tile
+from hayate.golden.conductor.generate import teacher_force
+from hayate.golden.tile.sequencer import Tile
 from hayate.verif.models.reference import Reference, kl
 
 WINDOW, WINDOWS = 256, 8  # 2,048 tokens

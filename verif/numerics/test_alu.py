@@ -2,12 +2,12 @@
 
 import numpy as np
 
+from hayate.golden.numerics import elementary, fp32
 from hayate.rtl.contract.alu_ops import ALU_LATENCY, AluOp
 from hayate.rtl.numerics.alu import VectorAlu
 from hayate.verif.bench import Bench, rng
 from hayate.verif.bench.drivers import clock, start
 from hayate.verif.bench.reset import resets
-from hayate.verif.golden.numerics import elementary, fp32
 from hayate.verif.numerics import fp32_lane as lane
 
 BENCH = Bench(lambda: VectorAlu())

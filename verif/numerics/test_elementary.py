@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
+from hayate.golden.numerics import elementary, fp32
 from hayate.rtl.contract import tables
 from hayate.rtl.numerics.elementary import ELEMENTARY_LATENCY, Elementary, ElementaryFunction
 from hayate.verif.bench import Bench, rng
 from hayate.verif.bench.drivers import start
 from hayate.verif.bench.reset import resets
-from hayate.verif.golden.numerics import elementary, fp32
 from hayate.verif.numerics import fp32_lane as lane
 
 BENCH = Bench(lambda: Elementary())

@@ -5,9 +5,9 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from hayate.golden.numerics.exact import ExactMatrix, exact_dot, exact_sum, exact_sumsq
+from hayate.golden.numerics.fp16 import from_bits, to_bits, to_int
 from hayate.rtl.contract.constants import ACC_WIDTH, K_MAX
-from hayate.verif.golden.numerics.exact import ExactMatrix, exact_dot, exact_sum, exact_sumsq
-from hayate.verif.golden.numerics.fp16 import from_bits, to_bits, to_int
 from hayate.verif.numerics.testfloat import vectors
 
 

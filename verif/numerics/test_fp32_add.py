@@ -2,11 +2,11 @@
 
 import numpy as np
 
+from hayate.golden.numerics import fp32
 from hayate.rtl.numerics.fp32_add import FP32_ADD_LATENCY, Fp32Add, Fp32AddMode
 from hayate.verif.bench import Bench, rng
 from hayate.verif.bench.drivers import start
 from hayate.verif.bench.reset import resets
-from hayate.verif.golden.numerics import fp32
 from hayate.verif.numerics import fp32_lane as lane
 
 BENCH = Bench(lambda: Fp32Add())

@@ -2,11 +2,11 @@
 
 import numpy as np
 
+from hayate.golden.numerics import fp32
 from hayate.rtl.numerics.fp32_mul import FP32_MUL_LATENCY, Fp32Mul
 from hayate.verif.bench import Bench, rng
 from hayate.verif.bench.drivers import start
 from hayate.verif.bench.reset import resets
-from hayate.verif.golden.numerics import fp32
 from hayate.verif.numerics import fp32_lane as lane
 
 BENCH = Bench(lambda: Fp32Mul())

@@ -2,12 +2,12 @@
 
 import numpy as np
 
+from hayate.golden.numerics import gumbel
 from hayate.rtl.contract import noise
 from hayate.rtl.numerics.gumbel import GUMBEL_LATENCY, THREEFRY_LATENCY, TRANSFORM_LATENCY, Gumbel, GumbelTransform, Threefry
 from hayate.verif.bench import Bench, rng
 from hayate.verif.bench.drivers import clock, start
 from hayate.verif.bench.reset import resets
-from hayate.verif.golden.numerics import gumbel
 from hayate.verif.numerics import fp32_lane as lane
 
 THREEFRY = Bench(lambda: Threefry())

@@ -6,12 +6,12 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from hayate.golden.numerics.fp16 import from_bits
+from hayate.golden.numerics.mxint8 import dequantize, quantize
 from hayate.rtl.numerics.mxint8 import MXINT8_LATENCY, TOP_MIN, ToMxInt8
 from hayate.verif.bench import Bench, params, rng
 from hayate.verif.bench.drivers import start
 from hayate.verif.bench.reset import resets
-from hayate.verif.golden.numerics.fp16 import from_bits
-from hayate.verif.golden.numerics.mxint8 import dequantize, quantize
 from hayate.verif.numerics import fp32_lane as lane
 from hayate.verif.numerics.operands import CORNERS, finite, pack
 

@@ -5,12 +5,12 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from hayate.golden.numerics.exact import ExactMatrix, Sums
+from hayate.golden.numerics.fp16 import from_bits, to_int
+from hayate.golden.numerics.mxint8 import quantize
+from hayate.golden.numerics.nested import NestedMatrix
 from hayate.rtl.contract.constants import ACC_WIDTH, K_MAX
 from hayate.rtl.contract.precision import W8_MAX, Format
-from hayate.verif.golden.numerics.exact import ExactMatrix, Sums
-from hayate.verif.golden.numerics.fp16 import from_bits, to_int
-from hayate.verif.golden.numerics.mxint8 import quantize
-from hayate.verif.golden.numerics.nested import NestedMatrix
 from hayate.verif.numerics.test_exact import assert_same, random_bits, round_once
 
 LARGEST_SCALE = np.float16(550)  # times 119 it is 65,450

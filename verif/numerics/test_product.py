@@ -2,10 +2,10 @@
 
 import numpy as np
 
+from hayate.golden.numerics.fp16 import from_bits
 from hayate.rtl.numerics.product import HIGH_BITS, LOW_BITS, PRODUCT_LATENCY, WIDE_HIGH_BITS, Product
 from hayate.verif.bench import Bench, params, rng
 from hayate.verif.bench.reset import resets
-from hayate.verif.golden.numerics.fp16 import from_bits
 from hayate.verif.numerics.operands import CORNERS, decoded, finite, product, signed
 from hayate.verif.numerics.testfloat import vectors
 

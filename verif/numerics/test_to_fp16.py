@@ -4,11 +4,11 @@ from fractions import Fraction
 
 import numpy as np
 
+from hayate.golden.numerics import fp32
 from hayate.rtl.numerics.to_fp16 import TO_FP16_LATENCY, ToFp16
 from hayate.verif.bench import Bench, rng
 from hayate.verif.bench.drivers import start
 from hayate.verif.bench.reset import resets
-from hayate.verif.golden.numerics import fp32
 from hayate.verif.numerics import fp32_lane as lane
 
 BENCH = Bench(lambda: ToFp16())

@@ -5,12 +5,12 @@ from amaranth import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from hayate.golden.ring.checker import RingChecker, RingError
 from hayate.rtl.contract.flits import FLIT_BITS, FLIT_FIELDS, pack_flit, unpack_flit
 from hayate.rtl.ring.flit import FLIT_STREAM, Flit
 from hayate.rtl.ring.stop import HOP_LATENCY, RingStop
 from hayate.verif.bench import Bench, params, rng
 from hayate.verif.bench.reset import resets
-from hayate.verif.golden.ring.checker import RingChecker, RingError
 
 ME = 9  # number of the stop that is tested alone
 OTHERS = (0, 8, 200)

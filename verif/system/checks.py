@@ -9,10 +9,10 @@ import numpy as np
 
 from hayate.compiler import compile_model
 from hayate.compiler.link import pair
+from hayate.golden.conductor.generate import generate
+from hayate.golden.tile.saturation import same_count
 from hayate.rtl.contract.image import NGRAMS
 from hayate.rtl.contract.precision import Format
-from hayate.verif.golden.conductor.generate import generate
-from hayate.verif.golden.tile.saturation import same_count
 from hayate.verif.models.tiny import write_tiny_model
 
 PROMPT = (7, 3, 41, 1, 5, 19, 22)

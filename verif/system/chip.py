@@ -4,8 +4,8 @@ from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles, RisingEdge, with_timeout
 
 from hayate.rtl.contract.regmap import BY_NAME, LOAD_ALL_TILES, LoadSpace, load_address
+from hayate.sim.machine.generation_run import bursts, field
 from hayate.verif.host.buses import manager
-from hayate.verif.system.rtl_run import bursts, field
 
 PERIOD = 10  # nanoseconds
 OKAY, SLVERR = 0, 2

@@ -4,11 +4,11 @@ from functools import cache, partial
 
 import pytest
 
+from hayate.backends.rtl import generate_rtl
 from hayate.progress import Steps
 from hayate.rtl.contract.config import load_config
-from hayate.rtl_backend import generate_rtl
+from hayate.sim.machine.texts import chip_text
 from hayate.verif.system.checks import PROMPT, image
-from hayate.verif.system.texts import chip_text
 
 PATIENCE = 900  # seconds of wall clock for one simulation, on a machine that does much else
 
@@ -21,7 +21,7 @@ def run(pytestconfig, held):
     share that; others compile more quickly.
     """
     root = pytestconfig.rootpath / "build" / "sim"
-    execute = partial(held.execute, module="hayate.verif.system.rtl_run")
+    execute = partial(held.execute, module="hayate.sim.machine.generation_run")
 
     def generation(model, config, prompt=PROMPT, tokens=6, pins=(), **options):
         shared = config == load_config(config.name, [f"tiles={config.tiles}"])

@@ -13,7 +13,8 @@ from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles, RisingEdge, SimTimeoutError, with_timeout
 from cocotbext.axi import AxiBus, AxiLiteBus, AxiLiteMaster, AxiMaster
 
-PERIOD = 10  # nanoseconds
+from hayate.sim.drive import PERIOD
+
 PATIENCE = 200_000  # cycles without an interrupt
 
 

@@ -13,7 +13,7 @@ from amaranth.lib import fifo
 from hayate.rtl.conductor import outlet
 from hayate.rtl.emit import emit
 from hayate.rtl.memory.parity import ParityMemory, slices
-from hayate.verif.bench.convert import ports
+from hayate.sim.convert import ports
 
 FLIP_BITS = 8
 _FLIP = """
@@ -60,7 +60,7 @@ def chip(config):
     """Verilog of module ``dut``: the package, with the input `flip` and the constant outputs `flips`, how many memories there are, and
     `tile_flips`: the first so many are the tiles'."""
     from hayate.rtl.package import tile
-    from hayate.rtl.verilog import verilog
+    from hayate.rtl.verilog.convert import verilog
 
     with instrumented() as names:
         of = verilog(tile(config), "chip_tile")

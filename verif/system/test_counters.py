@@ -2,10 +2,10 @@
 
 import pytest
 
+from hayate.backends.rtl import CAUSES
 from hayate.rtl.contract.config import load_config
 from hayate.rtl.contract.layout import ceil_div
 from hayate.rtl.contract.precision import Format, stream_words
-from hayate.rtl_backend import CAUSES
 from hayate.verif.system.checks import COPIES, PROMPT, SETTINGS, formats, image
 
 UNIT = load_config("unit")

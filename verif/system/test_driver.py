@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from hayate.backends.rtl import build
 from hayate.compiler import compile_model
 from hayate.export import load_file
+from hayate.golden.conductor.generate import generate
 from hayate.rtl import emit
 from hayate.rtl.contract.config import load_config
 from hayate.rtl.contract.load import Reason
 from hayate.rtl.contract.precision import Format
 from hayate.rtl.contract.regmap import BY_NAME
-from hayate.rtl_backend import build
-from hayate.verif.bench import runner
-from hayate.verif.golden.conductor.generate import generate
+from hayate.sim import runner
 from hayate.verif.models.tiny import write_tiny_model
 from hayate.verif.system.conftest import PATIENCE
 

@@ -6,16 +6,16 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
+from hayate.backends.load_words import load_words
+from hayate.backends.request import draft_registers, generation_words
 from hayate.compiler import compile_model
 from hayate.compiler.link import pair
 from hayate.compiler.place import place
-from hayate.load_words import load_words
+from hayate.golden.conductor.generate import generate
 from hayate.rtl.contract.config import load_config
 from hayate.rtl.contract.image import NGRAMS
 from hayate.rtl.contract.isa import Counter
-from hayate.rtl_request import draft_registers, generation_words
 from hayate.verif.bench import Bench
-from hayate.verif.golden.conductor.generate import generate
 from hayate.verif.models.tiny import write_tiny_model
 from hayate.verif.system import flipped
 

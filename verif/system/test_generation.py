@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from hayate import models
+from hayate.golden.conductor.generate import generate, teacher_force
 from hayate.rtl.contract.config import load_config
 from hayate.rtl.contract.precision import Format
-from hayate.verif.bench.runner import SIMS
-from hayate.verif.bench.tools import installed
-from hayate.verif.golden.conductor.generate import generate, teacher_force
+from hayate.sim.runner import SIMS
+from hayate.sim.tools import installed
 from hayate.verif.system.checks import PROMPT, SETTINGS, difference, formats, golden, image
 
 UNIT = load_config("unit")

@@ -10,18 +10,18 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pytest
 
+from hayate.backends.load_words import governed, load_words
+from hayate.backends.request import draft_registers, generation_words
 from hayate.compiler import compile_model
 from hayate.compiler.place import place
-from hayate.load_words import governed, load_words
+from hayate.golden.conductor.generate import generate
 from hayate.rtl.contract.config import load_config
 from hayate.rtl.contract.isa import PRECISION_BIT, Csr, Space
 from hayate.rtl.contract.load import Fact, Reason, fact
 from hayate.rtl.contract.precision import Format
 from hayate.rtl.contract.regmap import LOAD_ALL_TILES, LoadSpace, load_address
 from hayate.rtl.emit import emit
-from hayate.rtl_request import draft_registers, generation_words
 from hayate.verif.bench import Bench, rng
-from hayate.verif.golden.conductor.generate import generate
 from hayate.verif.models.tiny import write_tiny_model
 
 CONFIG = load_config("unit", ["bank_depth=1024", "prompt_depth=6", "max_slots=28", "act_depth=64", "stage_depth=64", "vmem_depth=256",

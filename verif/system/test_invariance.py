@@ -8,7 +8,7 @@ from itertools import combinations, product
 import numpy as np
 import pytest
 
-from hayate.generate import matches
+from hayate.golden.conductor.compare import matches
 from hayate.rtl.contract.config import load_config
 from hayate.verif.system.checks import COPIES, MIXED, SETTINGS, difference, formats, golden, image
 

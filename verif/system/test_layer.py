@@ -4,14 +4,15 @@ from dataclasses import replace
 
 import pytest
 
-from hayate.bench_layer import CASES, machine
+from hayate.backends.layer import measure
+from hayate.bench.layer import CASES, machine
 from hayate.compiler.outline import outline
 from hayate.progress import Steps
 from hayate.rtl.contract.errors import HayateError
 from hayate.rtl.contract.layout import attention
+from hayate.sim.machine.flits import pass_flits
+from hayate.sim.machine.mirror import MirroredRing, group_of
 from hayate.verif.system.conftest import PATIENCE
-from hayate.verif.system.layer import measure, pass_flits
-from hayate.verif.system.mirror import MirroredRing, group_of
 
 WIDTHS = (1, 2, 3, 4)
 SKEW = 40  # cycles of a pass that a mirror may be off for each tile: those far round the ring see a flit later, and answer later

@@ -7,9 +7,9 @@ import re
 import numpy as np
 import pytest
 
+from hayate.golden.conductor.generate import generate
 from hayate.rtl.contract.config import load_config
 from hayate.rtl.contract.errors import HayateError
-from hayate.verif.golden.conductor.generate import generate
 from hayate.verif.system.checks import PROMPT, difference, golden, image
 from hayate.verif.system.test_formats import CONFIGS
 from hayate.verif.system.test_invariance import AXES, COVER, config

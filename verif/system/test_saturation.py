@@ -3,7 +3,7 @@
 import pytest
 
 from hayate.compiler.link import pair
-from hayate.verif.golden.conductor.generate import generate
+from hayate.golden.conductor.generate import generate
 from hayate.verif.models.loud import everywhere
 from hayate.verif.system.checks import PROMPT, difference
 from hayate.verif.system.test_invariance import config

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from hayate.compiler import compile_model
 from hayate.compiler.link import pair
+from hayate.golden.conductor.draft import DRAFTERS
+from hayate.golden.conductor.generate import generate
 from hayate.rtl.contract.config import load_config
 from hayate.rtl.contract.layout import attention, split
-from hayate.verif.golden.conductor.draft import DRAFTERS
-from hayate.verif.golden.conductor.generate import generate
 from hayate.verif.models.tiny import write_tiny_model
 from hayate.verif.system.checks import difference
 

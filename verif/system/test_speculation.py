@@ -11,15 +11,15 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 
-from hayate import rtl_backend
+from hayate.backends import rtl as rtl_backend
 from hayate.compiler.link import pair
-from hayate.generate import matches
+from hayate.golden.conductor import loop
+from hayate.golden.conductor.compare import matches
+from hayate.golden.conductor.draft import DRAFTERS, Drafting
+from hayate.golden.conductor.generate import generate
+from hayate.golden.conductor.tree import verify
+from hayate.golden.tile.sequencer import Tile
 from hayate.rtl.contract.image import NGRAMS
-from hayate.verif.golden.conductor import loop
-from hayate.verif.golden.conductor.draft import DRAFTERS, Drafting
-from hayate.verif.golden.conductor.generate import generate
-from hayate.verif.golden.conductor.tree import verify
-from hayate.verif.golden.tile.sequencer import Tile
 from hayate.verif.system.checks import SETTINGS, difference, drafted, image
 from hayate.verif.system.test_invariance import AXES, COVER, config
 

@@ -176,8 +176,8 @@ async def passes_equal_golden(dut):
     """Candidates and traced logits of a whole model, with loads for other stops in between. Resets in the middle of the first pass come
     before: a model that was loaded stays loaded.
     """
+    from hayate.golden.tile.sequencer import Tile as Golden
     from hayate.verif.bench.drivers import clock
-    from hayate.verif.golden.tile.sequencer import Tile as Golden
 
     generator, model = rng("noise"), None
 

@@ -23,7 +23,7 @@ async def energies(ring, index):
 @BENCH.test(sims=("verilator",))
 async def energies_equal_golden(dut):
     """Passes that measure: their logits, and every energy as soon as the SYNC is there. Others add nothing; BEGIN empties all."""
-    from hayate.verif.golden.tile.sequencer import Tile as Golden
+    from hayate.golden.tile.sequencer import Tile as Golden
 
     ring = await begin(dut, stall=0.05)
     model, placement = load_model(ring)

@@ -14,7 +14,7 @@ async def two_models_equal_golden(dut):
     otherwise now and then. Neither sees anything of the other.
     """
     from hayate.compiler import place
-    from hayate.verif.golden.tile.sequencer import Tile as Golden
+    from hayate.golden.tile.sequencer import Tile as Golden
     from hayate.verif.system.checks import drafted
 
     ring, r = await begin(dut, stall=0.1), rng("passes")

@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 
+from hayate.golden.conductor.sample import log_share
 from hayate.rtl.contract.config import load_config
 from hayate.rtl.contract.flits import FlitKind
 from hayate.rtl.contract.isa import Csr, PassWord, Space
 from hayate.rtl.memory.bank import macro_text
 from hayate.rtl.package import tile
 from hayate.verif.bench import Bench, rng
-from hayate.verif.golden.conductor.sample import log_share
-from hayate.verif.tile.test_mask import random_path, random_tree
 from hayate.verif.tile.test_tile import begin, load_model, trace
+from hayate.verif.tile.vector.test_mask import random_path, random_tree
 
 CONFIG = load_config("unit", ["tiles=1", "lanes=4"])
 BENCH = Bench(lambda: tile(CONFIG), sources=[macro_text()], timeout=900)
@@ -24,7 +24,7 @@ async def trees_equal_golden(dut):
     """Candidates and logits of every node, greedy or sampled, after the first generation with filters. Rejected slots are used again at
     once, and a generation finds those of the one before.
     """
-    from hayate.verif.golden.tile.sequencer import Tile as Golden
+    from hayate.golden.tile.sequencer import Tile as Golden
 
     ring, r = await begin(dut, stall=0.1), rng("trees")
     rows = trace(dut, CONFIG.lanes)

@@ -1,1 +1,1 @@
-"""Golden conductor: the token loop."""
+"""Tests of the golden conductor."""

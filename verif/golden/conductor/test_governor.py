@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 from hayate.compiler import compile_model
+from hayate.golden.conductor.generate import generate, teacher_force
+from hayate.golden.conductor.governor import Governor, decide, knob_of, table
+from hayate.golden.numerics.fp16 import to_int
+from hayate.golden.numerics.mxint8 import quantize
+from hayate.golden.tile.sequencer import Tile
 from hayate.rtl.contract.errors import HayateError
 from hayate.rtl.contract.isa import Block, Energy, Op
 from hayate.rtl.contract.precision import Format
-from hayate.verif.golden.conductor.generate import generate, teacher_force
-from hayate.verif.golden.conductor.governor import Governor, decide, knob_of, table
-from hayate.verif.golden.numerics.fp16 import to_int
-from hayate.verif.golden.numerics.mxint8 import quantize
-from hayate.verif.golden.tile.sequencer import Tile
 from hayate.verif.models.tiny import write_tiny_model
 
 PROMPT = [7, 3, 41, 1, 5, 19, 22, 30, 2, 11, 40]

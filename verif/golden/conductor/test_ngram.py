@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from hayate.verif.golden.conductor.ngram import MAX_SIZE_LOG2, ORDERS, BaseTable, NgramTable, base_key, key, rotate
+from hayate.golden.conductor.ngram import MAX_SIZE_LOG2, ORDERS, BaseTable, NgramTable, base_key, key, rotate
 
 
 def text(r, length, vocabulary):

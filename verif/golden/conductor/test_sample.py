@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from hayate.compiler import compile_model
+from hayate.golden.conductor.generate import generate, slots_for
+from hayate.golden.conductor.sample import inverse, log_share, require_filters, require_seed
+from hayate.golden.numerics import gumbel
+from hayate.golden.tile.sequencer import Tile
 from hayate.rtl.contract.errors import HayateError
-from hayate.verif.golden.conductor.generate import generate, slots_for
-from hayate.verif.golden.conductor.sample import inverse, log_share, require_filters, require_seed
-from hayate.verif.golden.numerics import gumbel
-from hayate.verif.golden.tile.sequencer import Tile
 from hayate.verif.models.tiny import write_tiny_model
 
 PROMPT = (3, 1, 4, 1, 5)

@@ -4,8 +4,8 @@ import pytest
 
 from hayate import models, prompts
 from hayate.compiler.cost import draft_cost, pass_costs
-from hayate.verif.golden.conductor.generate import generate, slots_for
-from hayate.verif.golden.tile.sequencer import Tile
+from hayate.golden.conductor.generate import generate, slots_for
+from hayate.golden.tile.sequencer import Tile
 
 #: (M, nodes, of them siblings) -> tokens a pass, greedy and at T = 0.8, as docs/speculation.md has them.
 FOUND = {(4, 2, 0): (2.72, 2.66), (4, 3, 1): (2.77, 2.76), (4, 3, 0): (3.41, 3.32),

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from hayate import models, prompts
+from hayate.golden.conductor.draft import DRAFTERS, Off, Tree
+from hayate.golden.conductor.free_list import FreeList
+from hayate.golden.conductor.generate import generate, slots_for
+from hayate.golden.tile.sequencer import Tile
 from hayate.rtl.contract.draft import BRANCH
-from hayate.verif.golden.conductor.draft import DRAFTERS, Off, Tree
-from hayate.verif.golden.conductor.free_list import FreeList
-from hayate.verif.golden.conductor.generate import generate, slots_for
-from hayate.verif.golden.tile.sequencer import Tile
 
 LANES = (2, 4, 8)
 #: Drafter, nodes and branch, where they are not the defaults.

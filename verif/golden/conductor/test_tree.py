@@ -4,8 +4,8 @@ import random
 
 import pytest
 
-from hayate.verif.golden.conductor.free_list import FreeList
-from hayate.verif.golden.conductor.tree import Node, ancestors, siblings, verify
+from hayate.golden.conductor.free_list import FreeList
+from hayate.golden.conductor.tree import Node, ancestors, siblings, verify
 
 #    0 ── 1 ── 3 ── 5
 #    │    └─── 4

@@ -5,8 +5,8 @@ from fractions import Fraction
 
 import pytest
 
+from hayate.golden.conductor.utility import Utility, toward
 from hayate.rtl.contract.draft import COST_UNIT, FIRST_CHANCE, MORE_CHANCE, OWN_CHANCE, RETRY_MOST, RETRY_PASSES
-from hayate.verif.golden.conductor.utility import Utility, toward
 
 COSTS = [256, 269, 282, 294, 307, 320, 333, 346]  # 15 % more for four nodes
 

@@ -1,1 +1,1 @@
-"""Golden arithmetic: exact reductions, FP16 and FP32."""
+"""Tests of the golden numerics."""

@@ -5,8 +5,8 @@ from decimal import Context, Decimal
 import numpy as np
 import pytest
 
+from hayate.golden.numerics import gumbel
 from hayate.rtl.contract import noise as contract
-from hayate.verif.golden.numerics import gumbel
 
 LAST = (1 << 32) - 1
 GROUPS = contract.SHIFT_MAX  # rows of group z hold m of 31 - z bits; those of the last two groups hold one m each

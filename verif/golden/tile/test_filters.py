@@ -6,9 +6,9 @@ from itertools import product
 import numpy as np
 import pytest
 
-from hayate.verif.golden.conductor.sample import log_share
-from hayate.verif.golden.numerics import fp32
-from hayate.verif.golden.tile.filters import survivors
+from hayate.golden.conductor.sample import log_share
+from hayate.golden.numerics import fp32
+from hayate.golden.tile.filters import survivors
 
 MAX = float(np.finfo(np.float32).max)
 VALUES = (-MAX, -1.5, -1e-45, -0.0, 0.0, 1e-45, 1.0, 1.5)

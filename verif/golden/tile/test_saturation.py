@@ -7,9 +7,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from hayate.verif.golden.conductor.generate import generate, teacher_force
-from hayate.verif.golden.tile.saturation import Saturations, same_count
-from hayate.verif.golden.tile.sequencer import Tile
+from hayate.golden.conductor.generate import generate, teacher_force
+from hayate.golden.tile.saturation import Saturations, same_count
+from hayate.golden.tile.sequencer import Tile
 from hayate.verif.models.loud import SHAPE, loud_image
 from hayate.verif.models.tiny import tiny_weights
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from hayate.compiler import compile_model
+from hayate.golden.tile.sequencer import Tile
 from hayate.rtl.contract.precision import Format
-from hayate.verif.golden.tile.sequencer import Tile
 from hayate.verif.models.tiny import write_tiny_model
 
 SLOTS, VOCAB = 48, 50

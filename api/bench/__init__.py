@@ -1,0 +1,1 @@
+"""The reproducible measurements behind `hayate bench`, a module for each."""

@@ -1,0 +1,1 @@
+"""Golden conductor: the token loop."""

@@ -1,0 +1,1 @@
+"""Golden arithmetic: exact reductions, FP16 and FP32."""

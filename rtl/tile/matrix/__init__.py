@@ -1,0 +1,1 @@
+"""The matrix engine: banks, processing elements, activation buffer, fetches and KV writes."""

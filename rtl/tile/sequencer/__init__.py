@@ -1,0 +1,1 @@
+"""The sequencer: walks the program, resolves addresses and formats, feeds both engines."""

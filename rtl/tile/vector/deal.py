@@ -1,0 +1,38 @@
+"""Which part of the vector engine takes a flit."""
+
+from amaranth.hdl import Const, Signal
+
+from hayate.rtl.contract.filters import COUNTS_BIT
+from hayate.rtl.contract.flits import FlitKind
+from hayate.rtl.contract.isa import STAGE_BIT, PassWord, Space
+
+
+def deal(m, engine, micro, stage, mask, collect, semaphores, filters):
+    """Connect the parts of a `VectorEngine` with the flits that it receives; `filters` None: there are none.
+
+    Returns the strobe of a load of vector memory.
+    """
+    rx, valid = engine.rx, engine.rx_valid
+    load, load_vmem, clear, is_sum = Signal(), Signal(), Signal(), Signal()
+    counts = rx.addr[COUNTS_BIT] if filters else Const(0)
+    m.d.comb += [
+        load.eq(valid & (rx.kind == FlitKind.LOAD)), load_vmem.eq(load & (rx.chan == Space.VMEM)),
+        micro.load.eq(load & (rx.chan == Space.MICRO)), micro.load_addr.eq(rx.addr), micro.load_data.eq(rx.data),
+        clear.eq(load & (rx.chan == Space.CLEAR)), mask.clear.eq(clear), mask.clear_row.eq(rx.addr),
+        stage.write.eq(valid & (rx.kind == FlitKind.DATA) & rx.addr[STAGE_BIT] | clear), stage.every_lane.eq(clear),
+        stage.write_lane.eq(rx.lane), stage.write_addr.eq(rx.addr), stage.write_data.eq(rx.data),
+        mask.note.eq(valid & (rx.kind == FlitKind.PASS) & ((rx.chan == PassWord.LANE) | mask.commit)),
+        mask.second.eq((rx.chan == PassWord.LANE) & rx.data[60] if engine.lanes > 1 else 0),
+        mask.commit.eq(rx.chan == PassWord.COMMIT), mask.lane.eq(rx.lane), mask.pos.eq(rx.data[20:36]), mask.slot.eq(rx.data[36:52]),
+        is_sum.eq(valid & (rx.kind == FlitKind.SUM)), collect.sum_valid.eq(is_sum & ~counts),
+        collect.max_valid.eq(valid & (rx.kind == FlitKind.MAX)),
+        collect.lane.eq(rx.lane), collect.high.eq(rx.addr[0]), collect.round.eq(rx.addr), collect.word.eq(rx.data),
+        semaphores.post.eq(valid & (rx.kind == FlitKind.SYNC)), semaphores.post_chan.eq(rx.chan),
+    ]
+    if filters:
+        m.d.comb += [
+            filters.count_valid.eq(is_sum & counts), filters.lane.eq(rx.lane), filters.addr.eq(rx.addr), filters.word.eq(rx.data),
+            filters.start.eq(valid & (rx.kind == FlitKind.PASS) & (rx.chan == PassWord.START)),
+            filters.top_k.eq(engine.tile.top_k), filters.min_p.eq(engine.tile.min_p), filters.index.eq(engine.tile.index),
+        ]
+    return load_vmem

@@ -1,0 +1,360 @@
+"""Vector engine: everything a tile computes that is not a dot product, and everything that it sends."""
+
+from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out, connect
+
+from hayate.rtl.contract.filters import COUNTS_BIT, INDEX_SHIFT, ROUND_BIT
+from hayate.rtl.contract.flits import CONDUCTOR, FlitKind
+from hayate.rtl.contract.isa import ASrc, Op
+from hayate.rtl.contract.noise import SEED_BITS
+from hayate.rtl.numerics.alu import VectorAlu
+from hayate.rtl.numerics.reducer import REDUCER_LATENCY, Reducer
+from hayate.rtl.numerics.to_fp16 import TO_FP16_LATENCY, ToFp16
+from hayate.rtl.ring.flit import FLIT_STREAM, Flit
+from hayate.rtl.tile.queues import GroupState, LaneState, PassState, TileState, VectorEntry
+from hayate.rtl.tile.semaphores import Semaphores
+from hayate.rtl.tile.vector.argmax import ArgMax
+from hayate.rtl.tile.vector.collect import Collect
+from hayate.rtl.tile.vector.deal import deal
+from hayate.rtl.tile.vector.filter import KEEP_LATENCY, Filter
+from hayate.rtl.tile.vector.landing import LandingBuffer
+from hayate.rtl.tile.vector.mask import LaneMap, SlotMask
+from hayate.rtl.tile.vector.memory import VectorMemory
+from hayate.rtl.tile.vector.micro import RESULT_LATENCY, MicroSequencer
+from hayate.rtl.tile.vector.noise import NoiseRows
+from hayate.rtl.tile.vector.sender import COUNTED, Sender
+from hayate.rtl.tile.vector.stage import StageBuffer
+from hayate.rtl.verilog.once import once
+
+#: Cycles from the last result to complete sums.
+_SETTLED = TO_FP16_LATENCY + REDUCER_LATENCY
+_SENDS = {Op.SENDSUM: FlitKind.SUM, Op.SENDMAX: FlitKind.MAX, Op.SENDCAND: FlitKind.CAND, Op.SENDCOUNT: FlitKind.SUM}
+assert RESULT_LATENCY == 2 + KEEP_LATENCY, "what is kept shall meet the result"
+
+
+class VectorEngine(wiring.Component):
+    """Executes V_WAIT, RUN, SENDSUM, SENDMAX, SENDCAND, SENDCOUNT and SELECT in order, `lanes` elements of a micro-operation per cycle.
+
+    V_WAIT takes one cycle once its channel holds enough. A RUN of N = elements x micro-operations takes N + 2 cycles without waits (what
+    may wait is said at `MicroSequencer`; one of weights' rows that has none waits for the turn of its GEMV; a micro-operation
+    that reads the collected sums waits lanes + NORM_LATENCY + 2 cycles; one that reads noise waits for its row, see `NoiseRows`, which
+    begins with the RUN), and its last results follow DEPENDENCE cycles later, under whatever comes next. The SEND
+    instructions wait for all results, those that send sums for the reducers, too, and for everything sent before; SENDMAX waits only until
+    all elements are issued and the SENDMAX before it is through, and its maxima are set aside behind the last result while other
+    instructions follow. Flits leave in program order. Elements that `masked` hides, and inactive lanes, give 0 to vector memory and words
+    and nothing to sums, maxima and `saturated`. Received flits are never refused. Reset abandons work and clears sums, maxima and channels,
+    not the memories. SELECT takes SELECT_CYCLES for each wanted lane and 2 more.
+
+    Parameters
+    ----------
+    lanes, vmem_depth, stage_depth, micro_depth, landing_depth, max_slots: as in `Config`.
+    sampling: there are noise and filters; without them no RUN may ask for them, and there is neither SENDCOUNT nor SELECT.
+
+    Members
+    -------
+    entry: In, stream of VectorEntry.
+    pass_state, lanes_state, tile, seed (64): In. Constant while busy. groups: In, see `TileRegisters`.
+    rx_valid, rx: In. Flits for this tile: DATA for the stage buffer, SUM, MAX, SYNC, PASS (slots of lanes and of the text), LOAD of MICRO
+        and VMEM (while idle only); others are ignored.
+    row_valid, row: In, `lanes` x FP32. A finished row; release: Out(8), landing rows freed this cycle. no_rows: In, a GEMV of no rows of
+        weights has had its turn.
+    tx: Out, stream of Flit.
+    trace_valid, trace_row(20), trace_mask(lanes), trace_values: Out. Logits of one row: wanted positions, `lanes` x FP32.
+    busy: Out. saturated: Out(5), results and conversions saturated (one cycle late). parity: Out, a strobe per cycle with a damaged word.
+    """
+
+    def __init__(self, lanes: int, vmem_depth: int, stage_depth: int, micro_depth: int, landing_depth: int, max_slots: int, *,
+                 sampling: bool = True):
+        self.lanes, self._sampling = lanes, sampling
+        self._vmem_depth, self._stage_depth, self._micro_depth = vmem_depth, stage_depth, micro_depth
+        self._landing_depth, self._max_slots = landing_depth, max_slots
+        super().__init__({
+            "entry": In(stream.Signature(VectorEntry)),
+            "pass_state": In(PassState), "lanes_state": In(LaneState).array(lanes), "tile": In(TileState), "seed": In(SEED_BITS),
+            "groups": In(GroupState).array(2),
+            "rx_valid": In(1), "rx": In(Flit), "row_valid": In(1), "row": In(32).array(lanes), "no_rows": In(1), "release": Out(8),
+            "tx": Out(FLIT_STREAM),
+            "trace_valid": Out(1), "trace_row": Out(20), "trace_mask": Out(lanes), "trace_values": Out(32).array(lanes),
+            "busy": Out(1), "saturated": Out(5), "parity": Out(1),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        lanes, entry = self.lanes, self.entry.payload
+        m.submodules.micro = micro = MicroSequencer(
+            micro_depth=self._micro_depth, landing_depth=self._landing_depth, stage_depth=self._stage_depth, vmem_depth=self._vmem_depth)
+        m.submodules.memory = vmem = VectorMemory(lanes, self._vmem_depth)
+        m.submodules.landing = landing = LandingBuffer(lanes, self._landing_depth)
+        m.submodules.stage = stage = StageBuffer(lanes, self._stage_depth)
+        m.submodules.mask = mask = SlotMask(lanes, self._max_slots)
+        m.submodules.collect = collect = Collect(lanes)
+        m.submodules.argmax = argmax = ArgMax(lanes)
+        m.submodules.lanes_of = lanes_of = LaneMap(lanes)
+        m.submodules.sender = sender = Sender(lanes, counts=self._sampling)
+        m.submodules.semaphores = semaphores = Semaphores()
+        reducers = [Reducer() for _ in range(lanes)]
+        for k, reducer in enumerate(reducers):
+            m.submodules[f"reducer_{k}"] = once(platform, reducer)
+
+        noise = filters = None
+        if self._sampling:
+            m.submodules.filters = filters = Filter(lanes)
+            m.submodules.noise = noise = NoiseRows(lanes)
+            m.d.comb += [
+                noise.start.eq(micro.start & entry.noise), noise.row0.eq(entry.row0), noise.n.eq(entry.n), noise.seed.eq(self.seed),
+                *(noise.positions[k].eq(self.lanes_state[k].pos) for k in range(lanes)),
+            ]
+        load_vmem = deal(m, self, micro, stage, mask, collect, semaphores, filters)
+        connect(m, sender.tx, wiring.flipped(self.tx))
+        m.d.comb += [
+            micro.entry.eq(entry), sender.tile.eq(self.tile), sender.reserve.eq(micro.reserve), micro.credit.eq(sender.credit),
+            landing.row_valid.eq(self.row_valid), landing.drop.eq(micro.freed), landing.read.eq(micro.landing_read),
+            landing.offset.eq(micro.landing_offset), micro.rows.eq(landing.count), self.release.eq(micro.freed),
+            stage.read.eq(micro.stage_read), stage.read_addr.eq(micro.stage_addr),
+            *(a.eq(b) for a, b in zip(mask.groups, self.groups)), mask.in_second.eq(self.pass_state.second),
+            mask.read.eq(micro.mask_read), mask.row.eq(micro.idx),
+            *(landing.row[k].eq(self.row[k]) for k in range(lanes)),
+        ]
+
+        # Instructions.
+        kind = Signal(3)
+        job, look, clear = sender.job, Signal(), Signal()
+        # Maxima follow the results of earlier RUNs through the pipeline, and are set aside when the last of these is in.
+        maxima_asked, maxima_owed, maxima_on_way = Signal(), Signal(), Signal(RESULT_LATENCY + 1)
+        issued = Signal()  # all elements were, a cycle ago; from a register, as `pending` has a long way to go already
+        maxima_in = maxima_on_way[-1]
+        m.d.sync += [issued.eq(~micro.pending), maxima_on_way.eq(Cat(maxima_asked, maxima_on_way[:-1]))]
+        with m.If(maxima_in):
+            m.d.sync += sender.maxima_valid.eq(1)
+        with m.Elif(sender.done):
+            m.d.sync += sender.maxima_valid.eq(0)
+        with m.If(maxima_asked):
+            m.d.sync += maxima_owed.eq(1)
+        with m.Elif(sender.done):
+            m.d.sync += maxima_owed.eq(0)
+        settled = Signal(range(_SETTLED + 1))  # cycles since the last result, up to _SETTLED
+        sends_words, rowless = Signal(), Signal()
+        m.d.comb += [
+            lanes_of.look.eq(look), lanes_of.serve.eq(micro.begun), lanes_of.vec.eq(entry.vec), lanes_of.round.eq(entry.round),
+            lanes_of.n.eq(entry.n), lanes_of.pass_state.eq(self.pass_state), lanes_of.tile.eq(self.tile),
+            *(lanes_of.lanes_state[k].eq(self.lanes_state[k]) for k in range(lanes)),
+            *(mask.position[k].eq(lanes_of.position[k]) for k in range(lanes)),
+            *(mask.ancestors[k].eq(lanes_of.ancestors[k]) for k in range(lanes)),
+            semaphores.chan.eq(entry.chan), semaphores.count.eq(entry.count),
+            sends_words.eq((entry.op == Op.RUN) & entry.send), job.payload.kind.eq(Mux(entry.op == Op.RUN, FlitKind.DATA, kind)),
+            job.payload.mode.eq(entry.send_mode), job.payload.addr.eq(entry.send_addr), job.payload.lo.eq(entry.lo),
+            job.payload.hi.eq(entry.hi), job.payload.chan.eq(entry.chan), job.payload.end.eq(entry.end), job.payload.quads.eq(entry.n >> 2),
+            job.payload.round.eq(entry.round), job.payload.active.eq(lanes_of.active),
+            micro.proceed.eq((~sends_words | job.ready) & ~(entry.vec & mask.busy) & (~rowless | landing.no_rows_left)),
+            landing.no_rows.eq(self.no_rows), landing.no_rows_drop.eq(micro.begun & rowless),
+        ]
+        # Else a tile without rows would not wait for what its GEMV waits for, and its SYNC could count as one of the phase before.
+        # In attention, where tiles without slots are common, the order of the exchanges follows without it. From a register, in time
+        # for the first cycle in which the RUN may begin.
+        m.d.sync += rowless.eq((entry.landing != 0) & (entry.n == 0) & ~entry.vec)
+        with m.Switch(entry.op):
+            for op, flit in _SENDS.items():
+                with m.Case(op):
+                    m.d.comb += kind.eq(flit)
+        wanted = Signal(lanes)
+        m.d.comb += wanted.eq(Cat(self.pass_state.want[k] & (self.pass_state.positions > k) for k in range(lanes)))
+        with m.If(entry.op == Op.SENDCAND):
+            m.d.comb += [job.payload.active.eq(wanted), job.payload.lo.eq(CONDUCTOR), job.payload.hi.eq(CONDUCTOR), job.payload.end.eq(0)]
+        if self._sampling:
+            m.d.comb += [noise.want.eq(wanted), filters.want.eq(wanted)]
+            with m.If(entry.op == Op.SENDCOUNT):
+                m.d.comb += [
+                    job.payload.active.eq(wanted), job.payload.mode.eq(COUNTED),
+                    job.payload.addr.eq(1 << COUNTS_BIT | filters.parity << ROUND_BIT | self.tile.index << INDEX_SHIFT),
+                ]
+        with m.If(~micro.idle):
+            m.d.sync += settled.eq(0)
+        with m.Elif(settled != _SETTLED):
+            m.d.sync += settled.eq(settled + 1)
+
+        with m.FSM(name="walk") as walk:
+            with m.State("IDLE"):
+                with m.If(self.entry.valid):
+                    with m.If(entry.op == Op.V_WAIT):
+                        m.d.comb += [semaphores.take.eq(semaphores.enough), self.entry.ready.eq(semaphores.enough)]
+                    with m.Else():
+                        m.d.comb += look.eq(1)
+                        with m.If(entry.op == Op.RUN):
+                            m.d.comb += micro.start.eq(1)
+                            m.next = "RUN"
+                        if filters:
+                            with m.Elif(entry.op == Op.SELECT):
+                                m.d.comb += filters.select.eq(1)
+                                m.next = "SELECT"
+                        with m.Elif(entry.op == Op.SENDMAX):
+                            m.next = "MAXIMA"
+                        with m.Else():
+                            m.next = "DRAIN"
+            with m.State("RUN"):
+                # Without elements nothing of this RUN may be seen before its end, the SYNC included.
+                m.d.comb += [
+                    job.valid.eq(sends_words & Mux(entry.n == 0, micro.done, micro.begun)), self.entry.ready.eq(micro.done),
+                ]
+                with m.If(micro.done):
+                    m.next = "IDLE"
+            if filters:
+                with m.State("SELECT"):
+                    m.d.comb += self.entry.ready.eq(filters.selected)
+                    with m.If(filters.selected):
+                        m.next = "IDLE"
+            with m.State("MAXIMA"):
+                with m.If(issued & ~maxima_owed):
+                    m.d.comb += [job.valid.eq(1), maxima_asked.eq(job.ready), self.entry.ready.eq(job.ready)]
+                    with m.If(job.ready):
+                        m.next = "IDLE"
+            with m.State("DRAIN"):
+                with m.If(micro.idle & ~maxima_owed & Mux(kind == FlitKind.SUM, settled == _SETTLED, settled != 0)):
+                    m.d.comb += job.valid.eq(1)
+                    with m.If(job.ready):
+                        m.next = "SEND"
+            with m.State("SEND"):
+                m.d.comb += [clear.eq(sender.done), self.entry.ready.eq(sender.done)]
+                with m.If(sender.done):
+                    m.next = "IDLE"
+        m.d.comb += self.busy.eq(~walk.ongoing("IDLE") | self.entry.valid | ~micro.idle | sender.busy | mask.busy)
+
+        self._pipeline(m, platform, micro, vmem, landing, stage, mask, lanes_of, collect, sender, argmax, reducers, noise, filters, wanted,
+                       load_vmem)
+        # A cycle late: the next results are further away, and whether the ring took the last value is known late in a cycle.
+        clear_sums = Signal()
+        m.d.comb += argmax.max_clear.eq(maxima_in)
+        m.d.sync += [
+            argmax.arg_clear.eq(clear & (kind == FlitKind.CAND)), clear_sums.eq(clear & (entry.op == Op.SENDSUM)),
+        ]
+        if filters:
+            m.d.sync += filters.clear.eq(clear & (entry.op == Op.SENDCOUNT))
+            m.d.comb += [a.eq(b) for a, b in zip(sender.counts, filters.words)]
+        for k, reducer in enumerate(reducers):
+            with m.If(maxima_in):
+                m.d.sync += sender.maxima[k].eq(argmax.maxima[k])
+            m.d.comb += [
+                reducer.clear.eq(clear_sums), sender.sums[k].eq(reducer.acc),
+                sender.best[k].eq(argmax.best[k]), sender.rows[k].eq(argmax.rows[k]),
+            ]
+        m.d.comb += [
+            sender.pair.eq(self.pass_state.draft), sender.second.eq(argmax.second), sender.second_row.eq(argmax.second_row),
+        ]
+        m.d.sync += self.parity.eq(micro.parity | vmem.parity | stage.parity | mask.parity | (noise.parity if noise else 0))
+        return m
+
+    def _pipeline(self, m, platform, micro, vmem, landing, stage, mask, lanes_of, collect, sender, argmax, reducers, noise, filters,
+                  wanted, load_vmem):
+        """From issue to result: operands (stages 1 and 2), arithmetic, destinations (stage RESULT_LATENCY)."""
+        lanes, element = self.lanes, micro.element
+        sum_asked, noise_asked, noise_ready = Signal(), Signal(), Signal(init=1)
+        if noise:
+            m.d.comb += [
+                noise_asked.eq(micro.pending & element.use_b & element.b_noise), noise_ready.eq(noise.ready),
+                noise.next.eq(noise_asked & micro.issue),
+            ]
+        m.d.comb += [
+            sum_asked.eq(micro.pending & element.use_a & (element.a_src == ASrc.SUM)),
+            collect.request.eq(sum_asked), collect.exponent.eq(element.exponent), collect.taken.eq(sum_asked & micro.issue),
+            micro.hold.eq(sum_asked & ~collect.ready | noise_asked & ~noise_ready),
+            vmem.a_en.eq(micro.issue & element.use_a & (element.a_src == ASrc.VMEM)), vmem.a_addr.eq(element.a),
+            vmem.b_en.eq(micro.issue & element.use_b & ~element.b_max & ~element.b_noise), vmem.b_addr.eq(element.b),
+            stage.take.eq(micro.issue & (element.a_src == ASrc.STAGE)), stage.half.eq(element.half), stage.pick.eq(element.pick),
+        ]
+
+        # Whom a result counts for, and where it goes, travels beside the arithmetic.
+        goals = ("d_send", "d_square", "d_sum", "d_max", "d_arg", "d_log", "d_floor", "filtered")
+        flight = data.StructLayout({**{name: 1 for name in goals}, "row": 20, "use": lanes, "s": 6})
+        entering, valid = Signal(flight), Signal()
+        hidden = Signal(lanes)
+        m.d.comb += [
+            hidden.eq(Mux(element.masked, mask.hidden | (element.idx >= lanes_of.limit).replicate(lanes), 0)),
+            entering.use.eq(lanes_of.serving & ~hidden), entering.row.eq(element.row), entering.s.eq(element.s),
+            *(entering[name].eq(element[name]) for name in goals),
+            # What has no destination has no effect: the pass of a RUN without elements.
+            valid.eq(micro.issue & (element.d_vm | Cat(element[name] for name in goals).any())),
+        ]
+        stages_valid, stages = [valid], [entering]
+        for k in range(1, RESULT_LATENCY + 1):
+            occupied, content = Signal(name=f"s{k}_valid"), Signal(flight, name=f"s{k}_flight", reset_less=True)
+            m.d.sync += occupied.eq(stages_valid[-1])
+            with m.If(stages_valid[-1]):
+                m.d.sync += content.eq(stages[-1])
+            stages_valid.append(occupied)
+            stages.append(content)
+
+        # Stage 1: what comes out of the memories; stage 2: operands.
+        control = data.StructLayout({"op": 4, "neg_a": 1, "neg_b": 1})
+        s1, s2 = Signal(control, reset_less=True), Signal(control, reset_less=True)
+        s1_source, s1_max, s1_noise, s1_clear = Signal(2), Signal(), Signal(), Signal()
+        s1_round = Signal.like(collect.show_round)
+        m.d.sync += s1_clear.eq(micro.issue & element.clear_max)
+        with m.If(micro.issue):
+            m.d.sync += s1_round.eq(element.round)
+        m.d.comb += [collect.max_clear.eq(s1_clear), collect.show_round.eq(s1_round)]
+        with m.If(valid):
+            m.d.sync += [*(s1[name].eq(element[name]) for name in ("op", "neg_a", "neg_b")),
+                         s1_source.eq(element.a_src), s1_max.eq(element.b_max), s1_noise.eq(element.b_noise)]
+        with m.If(stages_valid[1]):
+            m.d.sync += s2.eq(s1)
+        out, out_valid = stages[-1], stages_valid[-1]
+        # What is sent or summed is rounded to FP16 behind the result.
+        rounds, rounded = Signal(), [Signal(data.StructLayout({"use": lanes, "send": 1, "add": 1, "square": 1}), name=f"r{k}_flight")
+                                     for k in range(TO_FP16_LATENCY + 1)]
+        m.d.comb += [
+            rounds.eq(out_valid & (out.d_send | out.d_square | out.d_sum)), rounded[0].use.eq(out.use),
+            rounded[0].send.eq(out_valid & out.d_send), rounded[0].add.eq(out_valid & (out.d_square | out.d_sum)),
+            rounded[0].square.eq(out.d_square),
+        ]
+        for now, later in zip(rounded, rounded[1:]):
+            m.d.sync += later.eq(now)
+        last = rounded[-1]
+        saturations = []
+        for k in range(lanes):
+            alu, to_fp16 = VectorAlu(), ToFp16()
+            m.submodules[f"alu_{k}"], m.submodules[f"to_fp16_{k}"] = once(platform, alu), once(platform, to_fp16)
+            s1_row = Signal(32, name=f"s1_row_{k}", reset_less=True)
+            s2_a, s2_b = Signal(32, name=f"s2_a_{k}", reset_less=True), Signal(32, name=f"s2_b_{k}", reset_less=True)
+            with m.If(valid & (element.a_src == ASrc.LANDING)):
+                m.d.sync += s1_row.eq(landing.data[k])
+            with m.If(stages_valid[1]):
+                with m.Switch(s1_source):
+                    with m.Case(ASrc.VMEM):
+                        m.d.sync += s2_a.eq(vmem.a_data[k])
+                    with m.Case(ASrc.LANDING):
+                        m.d.sync += s2_a.eq(s1_row)
+                    with m.Case(ASrc.STAGE):
+                        m.d.sync += s2_a.eq(stage.data[k])
+                    with m.Case(ASrc.SUM):
+                        m.d.sync += s2_a.eq(collect.sums[k])
+                operand = Mux(s1_max, collect.maxima[k], vmem.b_data[k])
+                m.d.sync += s2_b.eq(Mux(s1_noise, noise.values[k], operand) if noise else operand)
+            result = Signal(32, name=f"result_{k}")
+            m.d.comb += [
+                alu.valid.eq(stages_valid[2]), alu.op.eq(s2.op), alu.neg_a.eq(s2.neg_a), alu.neg_b.eq(s2.neg_b),
+                alu.a.eq(s2_a), alu.b.eq(s2_b),
+                result.eq(Mux(out.use[k], alu.y, 0)), vmem.write_data[k].eq(Mux(load_vmem, self.rx.data, result)),
+                to_fp16.valid.eq(rounds), to_fp16.x.eq(result), to_fp16.s.eq(out.s.as_signed()),
+                sender.halves[k].eq(to_fp16.y), self.trace_values[k].eq(alu.y),
+                reducers[k].valid.eq(last.add & last.use[k]), reducers[k].square.eq(last.square), reducers[k].h.eq(to_fp16.y),
+            ]
+            # A cycle behind the result: the comparison takes as long as what rounds a result.
+            m.d.sync += [
+                argmax.arg_valid[k].eq(out_valid & out.d_arg & (~out.filtered | filters.keep[k] if filters else 1)),
+                argmax.max_valid[k].eq(out_valid & out.d_max & out.use[k]),
+            ]
+            with m.If(out_valid & (out.d_arg | out.d_max)):
+                m.d.sync += argmax.values[k].eq(alu.y)
+            if filters:
+                m.d.comb += [filters.z[k].eq(s2_a), filters.floor[k].eq(alu.y)]
+            saturations += [out_valid & alu.sat & out.use[k], to_fp16.out_valid & to_fp16.sat & last.use[k]]
+        m.d.comb += [
+            vmem.write.eq(micro.result | load_vmem), vmem.write_addr.eq(Mux(load_vmem, self.rx.addr, micro.result_addr)),
+            sender.half_valid.eq(last.send),
+            self.trace_valid.eq(out_valid & out.d_log), self.trace_row.eq(out.row), self.trace_mask.eq(wanted),
+        ]
+        if filters:
+            m.d.comb += [filters.z_valid.eq(stages_valid[2] & stages[2].filtered), filters.floor_valid.eq(out_valid & out.d_floor)]
+        with m.If(out_valid & out.d_arg):
+            m.d.sync += argmax.row.eq(out.row)
+        m.d.sync += self.saturated.eq(sum(saturations[1:], saturations[0]))

@@ -1,0 +1,192 @@
+"""Filters of what is sampled: min-p's floor, and the search for the threshold of top-k."""
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.lib import data, memory, wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
+
+from hayate.rtl.contract.filters import COUNT_BITS, COUNTS_PER_WORD, DIGIT_BITS, DIGITS, INDEX_SHIFT, ROUND_BIT, TOP_K_MAX, WORD_COUNT_BITS
+from hayate.rtl.numerics.bits import sort_key
+
+#: Digits that a count is kept for.
+COUNTS = 1 << DIGIT_BITS
+WORDS = COUNTS // COUNTS_PER_WORD
+#: Cycles from z to `keep`.
+KEEP_LATENCY = 6
+#: Cycles that a wanted lane takes in `select`.
+SELECT_CYCLES = 4
+
+_Counts = data.ArrayLayout(COUNT_BITS, COUNTS_PER_WORD)
+
+
+def add(a, b):
+    """Sum of two counts, TOP_K_MAX at most."""
+    total = a + b
+    return Mux(total[COUNT_BITS - 1:].any(), TOP_K_MAX, total)
+
+
+class Filter(wiring.Component):
+    """Says of each z whether it may be sampled: it must not be below the floor (`min_p`), and be one of the `top_k` largest of all tiles.
+
+    The threshold of top-k is found digit by digit, as `hayate.rtl.contract.filters` says. Each round is: all z go by once and are counted;
+    `words` are sent to all tiles and cleared; the words of all tiles arrive; `select` takes the digit. After the last round the threshold
+    is exact, and of those z that equal it, this tile knows how many it may keep: those that tiles of lower index leave over, the first that
+    come. So z must come in the order of their tokens, and tiles of lower index hold lower tokens. Without `top_k` no round is needed, and
+    with fewer z than `top_k` all of them pass. Words of the next round may arrive before `select`, those of a later one not.
+
+    A z is counted 2 cycles after `z_valid`, and `keep` follows it by KEEP_LATENCY cycles; one comes per cycle at most. `select` takes
+    SELECT_CYCLES for each wanted lane and one more; `selected` strobes in the last of them, and z may come from the next cycle on. `start`
+    forgets everything but the floor. Reset too.
+
+    Parameters
+    ----------
+    lanes: positions that have a z, a power of two.
+
+    Members
+    -------
+    start: In. A pass begins. top_k (7): In, 0: off. min_p: In. index (8): In, of this tile. want: In(lanes). All constant during a pass.
+    floor_valid, floor: In, `lanes` x FP32. z_valid, z: In, `lanes` x FP32. keep: Out(lanes).
+    words: Out, `lanes` x 128, this tile's counts. parity: Out, of the round. clear: In, the words have been sent.
+    count_valid, lane (3), addr (12), word (64): In. A SUM flit with counts.
+    select: In, not while it is under way. selected: Out.
+    """
+
+    def __init__(self, lanes: int):
+        self.lanes = lanes
+        super().__init__({
+            "start": In(1), "top_k": In(COUNT_BITS), "min_p": In(1), "index": In(8), "want": In(lanes),
+            "floor_valid": In(1), "floor": In(32).array(lanes), "z_valid": In(1), "z": In(32).array(lanes), "keep": Out(lanes),
+            "words": Out(64 * WORDS).array(lanes), "parity": Out(1), "clear": In(1),
+            "count_valid": In(1), "lane": In(3), "addr": In(12), "word": In(64), "select": In(1), "selected": Out(1),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        lanes = self.lanes
+        unknown = Signal(range(DIGITS + 1), init=DIGITS)  # digits that are still to be found
+        place = Signal(range(DIGITS))  # of the next one, from the lowest
+        known = Signal(32)  # mask of the others
+        thresholds = [Signal(32, name=f"threshold_{k}") for k in range(lanes)]
+        left = [Signal(COUNT_BITS, name=f"left_{k}") for k in range(lanes)]  # of top_k, at the threshold's prefix
+        ties = [Signal(COUNT_BITS, name=f"ties_{k}") for k in range(lanes)]  # of these, that this tile may keep
+        m.d.comb += [place.eq(unknown - 1), self.parity.eq(unknown[0])]
+
+        # z: compared (1), then counted and judged (2).
+        s1_valid = Signal()
+        m.d.sync += s1_valid.eq(self.z_valid)
+        kept = Signal(lanes)
+        for k in range(lanes):
+            floor, own = Signal(32, name=f"floor_key_{k}"), Signal(32, name=f"key_{k}")
+            digit, match = Signal(DIGIT_BITS, name=f"s1_digit_{k}"), Signal(name=f"s1_match_{k}")
+            above, high = Signal(name=f"s1_above_{k}"), Signal(name=f"s1_high_{k}")
+            m.d.comb += own.eq(sort_key(self.z[k]))
+            with m.If(self.floor_valid):
+                m.d.sync += floor.eq(sort_key(self.floor[k]))
+            with m.If(self.z_valid):
+                m.d.sync += [
+                    digit.eq(own.word_select(place, DIGIT_BITS)), match.eq(~((own ^ thresholds[k]) & known).any()),
+                    above.eq(~self.top_k.any() | (own > thresholds[k])), high.eq(~self.min_p | (own >= floor)),
+                ]
+            m.d.comb += kept[k].eq(high & (above | match & ties[k].any()))
+            with m.If(s1_valid & match & ties[k].any()):
+                m.d.sync += ties[k].eq(ties[k] - 1)
+            for d in range(COUNTS):
+                count = Signal(COUNT_BITS, name=f"count_{k}_{d}")
+                m.d.comb += self.words[k].word_select(d, WORD_COUNT_BITS).eq(count)
+                with m.If(self.clear | self.start):
+                    m.d.sync += count.eq(0)
+                with m.Elif(s1_valid & match & (digit >= d) & ~count[-1]):
+                    m.d.sync += count.eq(count + 1)
+        delayed = kept
+        for n in range(KEEP_LATENCY - 1):
+            later = Signal(lanes, name=f"kept_{n}")
+            m.d.sync += later.eq(delayed)
+            delayed = later
+        m.d.comb += self.keep.eq(delayed)
+
+        self._search(m, unknown, place, known, thresholds, left, ties)
+        with m.If(self.start):
+            m.d.sync += [unknown.eq(DIGITS), known.eq(0)]
+            for k in range(lanes):
+                m.d.sync += [thresholds[k].eq(0), left[k].eq(self.top_k)]
+        return m
+
+    def _collect(self, m, at, ended):
+        """Sums of the counts of all tiles, and of those of lower index, two lists of COUNTS, of the entry (lane, parity) `at`."""
+        entries, bits = 2 * self.lanes, max(1, ceil_log2(self.lanes))
+        here = Signal(range(entries))
+        sums, lower = [], []
+        m.d.comb += here.eq(Cat(self.lane[:bits] if self.lanes > 1 else Const(0, 0), self.addr[ROUND_BIT]))
+        for half in range(WORDS):
+            layout = data.StructLayout({"all": _Counts, "lower": _Counts})
+            m.submodules[f"sums_{half}"] = store = memory.Memory(shape=layout, depth=entries, init=[])
+            write, old, look = store.write_port(), store.read_port(domain="comb"), store.read_port(domain="comb")
+            holds = Signal(entries, name=f"holds_{half}")
+            present, holding = Signal(layout, name=f"present_{half}"), Signal(name=f"holding_{half}")
+            m.d.comb += [
+                old.addr.eq(here), write.addr.eq(here), look.addr.eq(at), holding.eq(holds.bit_select(here, 1)),
+                write.en.eq(self.count_valid & (self.addr[0] == half)), present.eq(Mux(holding, old.data.as_value(), 0)),
+            ]
+            for j in range(COUNTS_PER_WORD):
+                count = self.word[WORD_COUNT_BITS * j:][:COUNT_BITS]
+                m.d.comb += [
+                    write.data.all[j].eq(add(present.all[j], count)),
+                    write.data.lower[j].eq(add(present.lower[j], Mux(self.addr[INDEX_SHIFT:] < self.index, count, 0))),
+                ]
+            with m.If(self.start):
+                m.d.sync += holds.eq(0)
+            with m.Elif(ended | write.en):
+                done = Cat((ended & ~self.parity).replicate(self.lanes), (ended & self.parity).replicate(self.lanes))
+                m.d.sync += holds.eq(holds & ~done | Mux(write.en, Const(1, 1) << here, 0))
+            sums += [look.data.all[j] for j in range(COUNTS_PER_WORD)]
+            lower += [look.data.lower[j] for j in range(COUNTS_PER_WORD)]
+        return sums, lower
+
+    def _search(self, m, unknown, place, known, thresholds, left, ties):
+        """`select`: lane after lane, which sums reach what is left of top_k; how many do is the digit."""
+        lanes = self.lanes
+        at, ended = Signal(range(2 * lanes)), Signal()
+        todo, here = Signal(lanes), Signal(lanes)  # lanes not yet done, and the first of them
+        m.d.comb += here.eq(todo & -todo)
+        wanted = Signal(COUNT_BITS)
+        number = Signal(max(1, ceil_log2(lanes)))
+        for k in range(lanes):
+            with m.If(here[k]):
+                m.d.comb += [wanted.eq(left[k]), number.eq(k)]
+        m.d.comb += at.eq(Cat(number if lanes > 1 else Const(0, 0), self.parity))
+        sums, lower = self._collect(m, at, ended)
+
+        reached, digit = Signal(COUNTS - 1), Signal(DIGIT_BITS)
+        above, taken, rest = Signal(COUNT_BITS), Signal(COUNT_BITS), Signal(COUNT_BITS)
+        m.d.comb += [rest.eq(wanted - above), self.selected.eq(ended)]
+        with m.FSM(name="search"):
+            with m.State("IDLE"):
+                m.d.sync += todo.eq(self.want)
+                with m.If(self.select):
+                    m.next = "COMPARE"
+            with m.State("COMPARE"):
+                m.d.sync += reached.eq(Cat(total >= wanted for total in sums[1:]))
+                m.next = "DIGIT"
+                with m.If(~todo.any()):
+                    m.d.comb += ended.eq(1)
+                    m.d.sync += [unknown.eq(unknown - 1), known.eq(Cat(known[DIGIT_BITS:], Const(-1, DIGIT_BITS)))]
+                    m.next = "IDLE"
+            with m.State("DIGIT"):  # sums do not rise with the digit
+                m.d.sync += digit.eq(sum(reached))
+                m.next = "TAKE"
+            with m.State("TAKE"):
+                with m.Switch(digit):
+                    for d in range(COUNTS):
+                        with m.Case(d):
+                            m.d.sync += [above.eq(sums[d + 1]), taken.eq(lower[d] - lower[d + 1])] if d + 1 < COUNTS else [
+                                above.eq(0), taken.eq(lower[d])]
+                m.next = "KEEP"
+            with m.State("KEEP"):
+                for k in range(lanes):
+                    with m.If(here[k]):
+                        m.d.sync += [
+                            thresholds[k].word_select(place, DIGIT_BITS).eq(digit), left[k].eq(rest),
+                            ties[k].eq(Mux(rest > taken, rest - taken, 0)),
+                        ]
+                m.d.sync += todo.eq(todo & ~here)
+                m.next = "COMPARE"

@@ -1,0 +1,104 @@
+"""Noise of a RUN that samples: a value for each row and each lane that a token is chosen for, drawn ahead of the vector engine."""
+
+from amaranth.hdl import Cat, Module, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from hayate.rtl.contract.noise import POSITION_BITS, SEED_BITS, TOKEN_BITS
+from hayate.rtl.memory.parity import ParityMemory
+from hayate.rtl.numerics.gumbel import Gumbel
+
+#: Rows that may wait for the vector engine: an iteration of the routine that samples.
+DEPTH = 16
+
+
+class NoiseRows(wiring.Component):
+    """One `Gumbel` unit, whose values wait in a queue of DEPTH rows.
+
+    `start` begins a RUN of n rows: row0 and so on, which are tokens. A row has a value for each lane in `want` (the others are 0), that of
+    the row's token at the position behind the lane's. Rows come in order; `next` takes the oldest, whose values show one cycle later and
+    stay until the next is taken. All n must have been taken before the next `start`. With w lanes in `want` (none counts as one), the first
+    row is `ready` w + GUMBEL_LATENCY + 3 cycles after `start`, then one every w cycles, until DEPTH rows wait or are under way. Reset
+    forgets all rows.
+
+    Parameters
+    ----------
+    lanes: M. inject: adds the input `flip`, XORed into what the queue stores, for tests.
+
+    Members
+    -------
+    start, row0 (20), n (16): In. want: In(lanes). positions: In, `lanes` x 16, of the lanes' own tokens. seed: In(64). The last three are
+        constant from the cycle before `start` until the last row is ready.
+    ready: Out. A row waits. next: In, only when one does. values: Out, `lanes` x FP32.
+    parity: Out, a strobe: the row taken the cycle before was damaged.
+    """
+
+    def __init__(self, lanes: int, *, inject: bool = False):
+        self.lanes, self._inject = lanes, inject
+        members = {
+            "start": In(1), "row0": In(TOKEN_BITS), "n": In(16), "want": In(lanes), "positions": In(POSITION_BITS).array(lanes),
+            "seed": In(SEED_BITS), "ready": Out(1), "next": In(1), "values": Out(32).array(lanes), "parity": Out(1),
+        }
+        if inject:
+            members["flip"] = In(33 * lanes)
+        super().__init__(members)
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.gumbel = gumbel = Gumbel()
+        m.submodules.queue = queue = ParityMemory(32 * self.lanes, DEPTH, inject=self._inject)
+        if self._inject:
+            m.d.comb += queue.flip.eq(self.flip)
+        lanes = Signal(self.lanes)  # those that values are drawn for
+        m.d.comb += lanes.eq(self.want | ~self.want.any())
+
+        def walk(name, go):
+            """Lanes one after the other, over and over: (one-hot lane of this cycle, it is the row's last)."""
+            behind = Signal(self.lanes, name=f"{name}_behind")  # lanes of this row that are done
+            here, left = Signal(self.lanes, name=f"{name}_here"), Signal(self.lanes, name=f"{name}_left")
+            last = Signal(name=f"{name}_last")
+            m.d.comb += [left.eq(lanes & ~behind), here.eq(left & -left), last.eq(left == here)]
+            with m.If(self.start):
+                m.d.sync += behind.eq(0)
+            with m.Elif(go):
+                for k in range(self.lanes):
+                    m.d.sync += behind[k].eq(~last & (behind[k] | here[k]))
+            return here, last
+
+        # Asking: a register before the unit, whose first stage adds.
+        rows, token = Signal(16), Signal(TOKEN_BITS)
+        room = Signal(range(DEPTH + 1), init=DEPTH)
+        ask = Signal()
+        asked, ask_last = walk("asked", ask)
+        m.d.comb += [ask.eq((rows != 0) & (room != 0)), gumbel.seed.eq(self.seed)]
+        m.d.sync += gumbel.valid.eq(ask)
+        with m.If(ask):
+            m.d.sync += gumbel.token.eq(token)
+            for k in range(self.lanes):
+                with m.If(asked[k]):
+                    m.d.sync += gumbel.position.eq(self.positions[k] + 1)
+        with m.If(self.start):
+            m.d.sync += [rows.eq(self.n), token.eq(self.row0)]
+        with m.Elif(ask & ask_last):
+            m.d.sync += [rows.eq(rows - 1), token.eq(token + 1)]
+        m.d.sync += room.eq(room - (ask & ask_last) + self.next)
+
+        # Answers: the lanes of a row are gathered, and go to the queue together.
+        came, came_last = walk("came", gumbel.out_valid)
+        held = [Signal(32, name=f"held_{k}") for k in range(self.lanes)]
+        waiting = Signal(range(DEPTH + 1))
+        tail, head = Signal(range(DEPTH)), Signal(range(DEPTH))
+        for k in range(self.lanes):
+            with m.If(self.start):
+                m.d.sync += held[k].eq(0)
+            with m.Elif(gumbel.out_valid & came[k]):
+                m.d.sync += held[k].eq(gumbel.y)
+        full = Signal()
+        m.d.sync += full.eq(gumbel.out_valid & came_last)
+        m.d.comb += [
+            queue.wr_en.eq(full), queue.wr_addr.eq(tail), queue.wr_data.eq(Cat(held)), self.ready.eq(waiting != 0),
+            queue.rd_en.eq(self.next), queue.rd_addr.eq(head), self.parity.eq(queue.error),
+            *(self.values[k].eq(queue.rd_data[32 * k:32 * k + 32]) for k in range(self.lanes)),
+        ]
+        m.d.sync += [tail.eq(tail + full), head.eq(head + self.next), waiting.eq(waiting + full - self.next)]
+        return m

@@ -1,0 +1,218 @@
+"""Sender: packs the vector lanes' FP16 results into words and puts them, sums, maxima and candidates on the ring."""
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.lib import data, fifo, memory, stream, wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
+
+from hayate.rtl.contract.constants import ACC_WIDTH
+from hayate.rtl.contract.flits import FlitKind
+from hayate.rtl.contract.isa import ACT_BITS, ROUNDS_AHEAD, SendMode
+from hayate.rtl.ring.flit import FLIT_STREAM, Flit
+from hayate.rtl.tile.queues import TileState
+
+#: Quads that may wait for the ring, reserved ones included; the natural depth of a distributed RAM.
+QUADS = 16
+#: flits that wait for the ring.
+FLITS = 4
+JOBS = 4
+#: Mode of a SUM job whose values are the filters' counts.
+COUNTED = 1
+
+
+def job_layout(lanes):
+    """One instruction's worth of flits: the words of a RUN (`kind` DATA), or one value per lane (SUM, MAX, CAND), and a SYNC."""
+    return data.StructLayout({
+        "kind": 3, "mode": 2, "addr": ACT_BITS, "lo": 8, "hi": 8, "end": 8, "chan": 4, "quads": 14, "round": 8, "active": lanes,
+    })
+
+
+class Sender(wiring.Component):
+    """Walks jobs in order: for each quad (or once) a flit per active lane, two for a sum, and at the end a SYNC.
+
+    Words of a DATA job are made from `halves`: 4 consecutive ones per lane, first in the low bits. Every quad must have been reserved
+    (`reserve`, allowed while `credit` is high) before its first half comes; it needs no further back-pressure then. Addresses follow
+    `SendMode`. A job may be given before its halves come; halves of a job come before those of the next. SUM, MAX and CAND read their
+    values as they go; `done` strobes when the last has been read. Throughput: a flit a cycle, and one cycle more for every job; a quad
+    without an active lane takes one cycle. Latency: a quad's first flit is offered 3 cycles after its last half. Reset empties everything.
+
+    Parameters
+    ----------
+    lanes: M, 1 to 8, a power of two. counts: there are filters, whose counts are sent too.
+
+    Members
+    -------
+    job: In, stream of `job_layout(lanes)`.
+    tile: In. Constant while busy.
+    reserve: In. credit: Out.
+    half_valid: In. halves: In, `lanes` x 16 bits.
+    counts: In, `lanes` x 128 bits. What a SUM job of mode COUNTED sends in place of sums, with `addr` that of the job, which is
+        even, and one more.
+    sums, maxima, best, rows: In, `lanes` x 96, 32, 32 and 20 bits. A sum's halves have `addr` 0 and 1; a maximum has the job's round modulo
+        ROUNDS_AHEAD; a candidate is best | row << 32.
+    maxima_valid: In. A job that sends maxima waits for it, and takes it to stay until `done`.
+    pair: In. Behind lane 0's candidate comes another with `addr` 1: second (32) | second_row (20) << 32, In.
+    done: Out. busy: Out, a job or a flit is waiting.
+    tx: Out, stream of Flit; src is left 0.
+    """
+
+    def __init__(self, lanes: int, *, counts: bool = False):
+        self.lanes, self._counts = lanes, counts
+        super().__init__({
+            **({"counts": In(128).array(lanes)} if counts else {}),
+            "job": In(stream.Signature(job_layout(lanes))), "tile": In(TileState), "reserve": In(1), "credit": Out(1),
+            "half_valid": In(1), "halves": In(16).array(lanes),
+            "sums": In(ACC_WIDTH).array(lanes), "maxima": In(32).array(lanes), "maxima_valid": In(1),
+            "best": In(32).array(lanes), "rows": In(20).array(lanes),
+            "pair": In(1), "second": In(32), "second_row": In(20), "done": Out(1), "busy": Out(1), "tx": Out(FLIT_STREAM),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        lanes = self.lanes
+        layout = job_layout(lanes)
+        m.submodules.jobs = jobs = fifo.SyncFIFO(width=layout.size, depth=JOBS)
+        first, job = Signal(layout), Signal(layout)  # the oldest one, and from its first cycle on a copy: the queue's output comes late
+        m.d.comb += [
+            jobs.w_data.eq(self.job.payload), jobs.w_en.eq(self.job.valid), self.job.ready.eq(jobs.w_rdy), first.eq(jobs.r_data),
+        ]
+
+        # Quads: written half by half, so no packing register is needed.
+        pop = Signal()
+        head, tail, filled = Signal(ceil_log2(QUADS)), Signal(ceil_log2(QUADS)), Signal(2)
+        waiting, reserved = Signal(range(QUADS + 1)), Signal(range(QUADS + 1))
+        complete = Signal()
+        m.d.comb += [complete.eq(self.half_valid & (filled == 3)), self.credit.eq(reserved != QUADS)]
+        with m.If(self.half_valid):
+            m.d.sync += filled.eq(filled + 1)
+        with m.If(complete):
+            m.d.sync += tail.eq(tail + 1)
+        with m.If(pop):
+            m.d.sync += head.eq(head + 1)
+        with m.If(complete ^ pop):
+            m.d.sync += waiting.eq(Mux(pop, waiting - 1, waiting + 1))
+        with m.If(self.reserve ^ pop):
+            m.d.sync += reserved.eq(Mux(pop, reserved - 1, reserved + 1))
+        words = []
+        for k in range(lanes):
+            m.submodules[f"quads_{k}"] = store = memory.Memory(shape=64, depth=QUADS, init=[])
+            write, read = store.write_port(granularity=16), store.read_port(domain="comb")
+            m.d.comb += [
+                write.en.eq(Mux(self.half_valid, Const(1, 4) << filled, 0)), write.addr.eq(tail), read.addr.eq(head),
+                write.data.eq(self.halves[k].replicate(4)),
+            ]
+            words.append(read.data)
+
+        # Walk: choose what goes next.
+        started, upper = Signal(), Signal()
+        left = Signal(lanes)
+        quads_left, offset = Signal(14), Signal(ACT_BITS)
+        rest = Signal(lanes)
+        is_data, more, emit, skip, finish = Signal(), Signal(), Signal(), Signal(), Signal()
+        lane_number, lane_last = Signal(3), Signal()
+        for k in reversed(range(lanes)):
+            with m.If(left[k]):
+                m.d.comb += lane_number.eq(k)
+        s1_free = Signal()
+        m.d.comb += [
+            rest.eq(left & (left - 1)), lane_last.eq(~rest.any()), is_data.eq(job.kind == FlitKind.DATA),
+            more.eq(Mux(is_data, quads_left != 0, left.any())),
+            skip.eq(started & is_data & more & (waiting != 0) & ~left.any()),
+            emit.eq(started & more & left.any() & (~is_data | (waiting != 0)) & s1_free),
+            finish.eq(started & ~more & s1_free),
+            pop.eq(skip | (emit & is_data & lane_last)),
+            jobs.r_en.eq(finish), self.done.eq(finish & ~is_data),
+        ]
+        with m.If(jobs.r_rdy & ~started):
+            m.d.sync += [job.eq(first), left.eq(first.active), quads_left.eq(first.quads), offset.eq(first.addr), upper.eq(0)]
+            with m.If((first.kind != FlitKind.MAX) | self.maxima_valid):
+                m.d.sync += started.eq(1)
+        with m.If(finish):
+            m.d.sync += started.eq(0)
+        with m.If(emit):
+            with m.If(((job.kind == FlitKind.SUM) | (job.kind == FlitKind.CAND) & self.pair & left[0]) & ~upper):
+                m.d.sync += upper.eq(1)
+            with m.Else():
+                m.d.sync += [upper.eq(0), left.eq(rest)]
+        with m.If(pop):
+            m.d.sync += [
+                left.eq(job.active), quads_left.eq(quads_left - 1),
+                offset.eq(offset + Mux(job.mode == SendMode.SLOTS, self.tile.group_size, 1)),
+            ]
+
+        s1 = self._place(m, job, lane_number, offset, upper, is_data)
+        value = self._value(m, job, left, upper, words)
+
+        # A register, what and where; then, with the address, a queue: whether the ring takes a flit is known late in a cycle, and so moves
+        # nothing but the queue's pointer.
+        s1_valid, s1_sync = Signal(), Signal()
+        s1_head = Signal(data.StructLayout({"kind": 3, "lo": 8, "hi": 8, "end": 8, "chan": 4}))
+        s1_addr, s1_factor, s1_lane, s1_data = Signal(ACT_BITS), Signal(8), Signal(3), Signal(64)
+        made, oldest, newest, level = Signal(Flit), Signal(range(FLITS)), Signal(range(FLITS)), Signal(range(FLITS + 1))
+        m.submodules.flits = flits = memory.Memory(shape=Flit, depth=FLITS, init=[])
+        write, read = flits.write_port(), flits.read_port(domain="comb")
+        m.d.comb += s1_free.eq(~s1_valid | (level != FLITS))
+        with m.If(s1_free):
+            m.d.sync += s1_valid.eq(emit | finish)
+        with m.If(emit | finish):
+            m.d.sync += [
+                s1_sync.eq(finish), *(s1_head[name].eq(job[name]) for name in ("kind", "lo", "hi", "end", "chan")),
+                s1_addr.eq(Mux(finish, 0, s1["addr"])), s1_factor.eq(Mux(finish, 0, s1["factor"])),
+                s1_lane.eq(Mux(finish, 0, s1["lane"])), s1_data.eq(Mux(finish, 0, value)),
+            ]
+        m.d.comb += [
+            *(made[name].eq(s1_head[name]) for name in ("lo", "hi", "end", "chan")), made.lane.eq(s1_lane), made.data.eq(s1_data),
+            made.kind.eq(Mux(s1_sync, FlitKind.SYNC, s1_head.kind)),
+            made.addr.eq((s1_addr + s1_factor * self.tile.hdq)[:ACT_BITS]),
+        ]
+        put, get = s1_valid & (level != FLITS), self.tx.valid & self.tx.ready
+        m.d.comb += [
+            write.en.eq(put), write.addr.eq(newest), write.data.eq(made), read.addr.eq(oldest), self.tx.payload.eq(read.data),
+            self.tx.valid.eq(level != 0), self.busy.eq(jobs.r_rdy | s1_valid | (level != 0)),
+        ]
+        m.d.sync += [newest.eq(newest + put), oldest.eq(oldest + get), level.eq(level + put - get)]
+        return m
+
+    def _place(self, m, job, lane, offset, upper, is_data):
+        """Lane, address and factor of the head dimension that a flit goes to, by the job's mode."""
+        gp, shift = self.tile.gp_log2, ceil_log2(self.lanes)
+        out = {"lane": Signal(3, name="to_lane"), "addr": Signal(ACT_BITS, name="to_addr"), "factor": Signal(8, name="to_factor")}
+        vector = Signal(8 + shift)
+        mask = Signal(8)
+        m.d.comb += [mask.eq(~(Const(0xFF, 8) << gp)), out["lane"].eq(lane), out["addr"].eq(Mux(is_data, offset, upper))]
+        if self._counts:
+            with m.If((job.kind == FlitKind.SUM) & (job.mode == COUNTED)):
+                m.d.comb += out["addr"].eq(offset | upper)
+        with m.If(job.kind == FlitKind.MAX):
+            m.d.comb += out["addr"].eq(job.round[:ceil_log2(ROUNDS_AHEAD)])
+        with m.If(is_data & (job.mode == SendMode.QUERY)):
+            m.d.comb += [
+                vector.eq((lane << gp) + job.round), out["lane"].eq(vector[:shift]), out["factor"].eq(vector >> shift),
+            ]
+        with m.Elif(is_data & (job.mode == SendMode.OUTPUT)):
+            m.d.comb += [
+                vector.eq(Cat(lane[:shift], job.round)), out["lane"].eq(vector >> gp), out["factor"].eq(vector & mask),
+            ]
+        return out
+
+    def _value(self, m, job, left, upper, words):
+        """Data word of the lowest lane in `left`."""
+        value = Signal(64)
+        for k in reversed(range(self.lanes)):
+            with m.If(left[k]):
+                with m.Switch(job.kind):
+                    with m.Case(FlitKind.DATA):
+                        m.d.comb += value.eq(words[k])
+                    with m.Case(FlitKind.SUM):
+                        m.d.comb += value.eq(Mux(upper, self.sums[k][64:], self.sums[k][:64]))
+                        if self._counts:
+                            with m.If(job.mode == COUNTED):
+                                m.d.comb += value.eq(Mux(upper, self.counts[k][64:], self.counts[k][:64]))
+                    with m.Case(FlitKind.MAX):
+                        m.d.comb += value.eq(self.maxima[k])
+                    with m.Case(FlitKind.CAND):
+                        m.d.comb += value.eq(Cat(self.best[k], self.rows[k]))
+                        if k == 0:
+                            with m.If(upper):
+                                m.d.comb += value.eq(Cat(self.second, self.second_row))
+        return value

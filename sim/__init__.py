@@ -1,0 +1,1 @@
+"""Builds and drives the RTL: what benches and the command line share."""

@@ -1,0 +1,1 @@
+"""Whole machines in simulation: their top modules, and what runs on them inside cocotb."""

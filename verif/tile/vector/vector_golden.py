@@ -1,0 +1,285 @@
+"""The vector engine of one tile in numpy: what it sends, traces and counts, and how long a RUN takes."""
+
+from collections import deque
+
+import numpy as np
+
+from hayate.golden.numerics import elementary, fp16, fp32, gumbel
+from hayate.rtl.contract.alu_ops import AluOp
+from hayate.rtl.contract.constants import ACC_LSB, ACC_WIDTH
+from hayate.rtl.contract.filters import COUNTS_BIT, INDEX_SHIFT, ROUND_BIT
+from hayate.rtl.contract.flits import CONDUCTOR, FlitKind
+from hayate.rtl.contract.isa import CHANNELS, NEVER, NO_ROW, ROUNDS_AHEAD, STAGE_BIT, ASrc, BSrc, Mode, Op, PassWord, SendMode
+from hayate.rtl.contract.layout import slot_home
+from hayate.verif.tile.vector.filter_golden import FilterGolden
+
+LOWEST = np.float32(np.finfo(np.float32).min)
+
+TWO_OPERANDS = (AluOp.MUL, AluOp.ADD, AluOp.MAX)
+
+
+def bits(values):
+    return np.asarray(values, np.float32).view(np.uint32)
+
+
+def round_sum(acc, exponent):
+    """float32 nearest-even of acc * 2**(ACC_LSB + exponent); acc is taken modulo 2**ACC_WIDTH as a signed number."""
+    acc &= (1 << ACC_WIDTH) - 1
+    acc -= acc >> (ACC_WIDTH - 1) << ACC_WIDTH
+    magnitude = abs(acc)
+    drop = max(0, magnitude.bit_length() - 24)
+    kept, rest = magnitude >> drop, magnitude & ((1 << drop) - 1)
+    half = (1 << drop) >> 1
+    kept += bool(drop) and (rest > half or rest == half and kept & 1 == 1)
+    return np.float32(np.copysign(np.ldexp(float(kept), drop + ACC_LSB + exponent), acc))
+
+
+def compute(op, a, b):
+    """(result, saturated) of an operation on lanes."""
+    zero = np.zeros(a.shape, np.float32)
+    match op:
+        case AluOp.MUL:
+            return fp32.mul(a, b)
+        case AluOp.ADD:
+            return fp32.add(a, b)
+        case AluOp.MAX:
+            return fp32.maximum(a, b)
+        case AluOp.EXP:
+            return elementary.exp(a)
+        case AluOp.RECIP:
+            return elementary.recip(a)
+        case AluOp.RSQRT:
+            return elementary.rsqrt(a)
+        case AluOp.MOV:
+            return a, zero != 0
+        case _:
+            return zero, zero != 0
+
+
+class VectorGolden:
+    """State of the engine; `execute` performs a queue entry. Sent flits, trace and saturations pile up in `sent`, `trace`, `saturated`.
+
+    Parameters
+    ----------
+    lanes, vmem_depth, stage_depth, max_slots: as in `Config`. tile: fields of `TileState`.
+    """
+
+    def __init__(self, *, lanes, vmem_depth, stage_depth, max_slots, tile):
+        self.lanes, self.tile = lanes, tile
+        self.filters = FilterGolden(lanes, index=tile["index"], top_k=tile.get("top_k", 0), min_p=tile.get("min_p", 0))
+        self.micro = {}
+        self.vmem = np.zeros((lanes, vmem_depth), np.float32)
+        self.stage = np.zeros((lanes, stage_depth), np.uint64)
+        self.text = np.zeros(max_slots, np.int64)  # local row -> position in the text
+        self.nodes = [None] * lanes  # local row of each lane's slot, where this tile holds it
+        self.slots = [-1] * lanes  # of each lane
+        self.rows = deque()
+        self.collected, self.maxima = [0] * lanes, np.full((ROUNDS_AHEAD, lanes), LOWEST)
+        self.sums, self.largest = [0] * lanes, np.full(lanes, LOWEST)
+        self.best, self.ranked = [None] * lanes, []  # ranked: lane 0's candidates
+        self.levels = [0] * CHANNELS
+        self.sent, self.trace, self.saturated = [], [], 0
+        self.passes, self.seed = {"positions": 1, "want": 0, "hwm": 0, "second": 0}, 0
+        self.lane_states = [{"token": 0, "pos": 0, "slot": 0, "ancestors": 0} for _ in range(lanes)]
+
+    def begin(self, lane_states, positions, want, hwm, second=0):
+        """A pass; the slots of its lanes come as flits."""
+        self.passes, self.lane_states = {"positions": positions, "want": want, "hwm": hwm, "second": second}, lane_states
+
+    def receive(self, flit):
+        """A flit (dictionary) that the tile takes."""
+        lane, word = flit.get("lane", 0), flit.get("data", 0)
+        match flit["kind"]:
+            case FlitKind.DATA if flit["addr"] >> STAGE_BIT:
+                self.stage[lane][flit["addr"] & 0xFFF] = word
+            case FlitKind.SUM if flit["addr"] >> COUNTS_BIT & 1:
+                self.filters.receive(lane, flit["addr"], word)
+            case FlitKind.PASS if flit["chan"] == PassWord.START:
+                self.filters.start()
+            case FlitKind.SUM:
+                self.collected[lane] += (word & 0xFFFFFFFF) << 64 if flit["addr"] & 1 else word
+            case FlitKind.MAX:
+                value = np.uint32(word).view(np.float32)
+                maxima = self.maxima[flit["addr"]]
+                if (value, not np.signbit(value)) > (maxima[lane], not np.signbit(maxima[lane])):
+                    maxima[lane] = value
+            case FlitKind.SYNC:
+                self.levels[flit["chan"]] += 1
+            case FlitKind.PASS if flit["chan"] in (PassWord.LANE, PassWord.COMMIT):
+                slot, pos = word >> 36 & 0xFFFF, word >> 20 & 0xFFFF
+                index, row = slot_home(slot, self.tile["group_size"])
+                here = index == self.tile["group_index"]
+                second = flit["chan"] == PassWord.LANE and word >> 60 & 1
+                if here and not second:
+                    self.text[row] = pos if flit["chan"] == PassWord.COMMIT else NEVER
+                if flit["chan"] == PassWord.LANE:
+                    self.nodes[lane] = row if here else None
+                    self.slots[lane] = slot
+
+    # Lanes.
+    def _lanes(self, entry):
+        """(position index, active) per lane."""
+        gp, p = self.tile["gp_log2"], self.passes["positions"]
+        if not entry["vec"]:
+            return [(k, k < p) for k in range(self.lanes)]
+        vectors = [entry["round"] * self.lanes + k for k in range(self.lanes)]
+        return [(v >> gp, v >> gp < p and v % (1 << gp) < self.tile["group"]) for v in vectors]
+
+    def _hidden(self, lanes, row):
+        """Lanes that must not see local slot row `row`."""
+        slot = (row // 4 * self.tile["group_size"] + self.tile["group_index"]) * 4 + row % 4
+        own = sum(1 << lane for lane, node in enumerate(self.nodes) if node == row)
+        states = [self.lane_states[p % self.lanes] for p, _ in lanes]  # those that the pass does not have are not active
+        if self.passes["second"]:
+            sees = [max([at for k, at in enumerate(self.slots) if s["ancestors"] >> k & 1], default=-1) for s in states]
+            return np.array([slot >= self.passes["hwm"] or slot > last for last in sees])
+        return np.array([slot >= self.passes["hwm"] or self.text[row] > s["pos"] and not own & s["ancestors"] for s in states])
+
+    # Instructions.
+    def ready(self, entry):
+        return entry["op"] != Op.V_WAIT or self.levels[entry["chan"]] >= entry["count"]
+
+    def rows_needed(self, entry):
+        return entry["n"] * entry["landing"] if entry["op"] == Op.RUN else 0
+
+    def execute(self, entry):
+        lanes = self._lanes(entry)
+        active = [k for k, (_, a) in enumerate(lanes) if a]
+        cast = {name: entry[name] for name in ("lo", "hi", "end", "chan")}
+        match entry["op"]:
+            case Op.V_WAIT:
+                assert self.ready(entry)
+                self.levels[entry["chan"]] -= entry["count"]
+            case Op.RUN:
+                self._run(entry, lanes, np.array([a for _, a in lanes]))
+            case Op.SENDSUM:
+                for k in active:
+                    total = self.sums[k] & (1 << ACC_WIDTH) - 1
+                    for half in range(2):
+                        self._send(FlitKind.SUM, cast, lane=k, addr=half, data=total >> 64 * half & (1 << 64) - 1)
+                self._send(FlitKind.SYNC, cast)
+                self.sums = [0] * self.lanes
+            case Op.SENDMAX:
+                for k in active:
+                    self._send(FlitKind.MAX, cast, lane=k, addr=entry["round"] % ROUNDS_AHEAD, data=int(bits(self.largest[k])))
+                self._send(FlitKind.SYNC, cast)
+                self.largest[:] = LOWEST
+            case Op.SENDCOUNT:
+                addr = 1 << COUNTS_BIT | (self.filters.found & 1) << ROUND_BIT | self.tile["index"] << INDEX_SHIFT
+                for k in self._wanted():
+                    for half, data in enumerate(self.filters.sent(k)):
+                        self._send(FlitKind.SUM, cast, lane=k, addr=addr | half, data=data)
+                self._send(FlitKind.SYNC, cast)
+                self.filters.counts[:] = 0
+            case Op.SELECT:
+                self.filters.select(self._wanted())
+            case Op.SENDCAND:
+                cast |= {"lo": CONDUCTOR, "hi": CONDUCTOR, "end": 0}
+                for k in self._wanted():
+                    value, row = self.best[k] or (LOWEST, NO_ROW)
+                    self._send(FlitKind.CAND, cast, lane=k, data=int(bits(value)) | row << 32)
+                    if k == 0 and self.passes.get("draft"):
+                        value, row = sorted(self.ranked, key=lambda c: (-c[0], c[1]))[1] if len(self.ranked) > 1 else (LOWEST, NO_ROW)
+                        self._send(FlitKind.CAND, cast, lane=k, addr=1, data=int(bits(value)) | row << 32)
+                self._send(FlitKind.SYNC, cast)
+                self.best, self.ranked = [None] * self.lanes, []
+
+    def _wanted(self):
+        """Positions of the pass whose logits are wanted."""
+        return [k for k in range(self.passes["positions"]) if self.passes["want"] >> k & 1]
+
+    def _send(self, kind, cast, **fields):
+        self.sent.append({"kind": kind, "lane": 0, "addr": 0, "data": 0, **cast, **fields})
+
+    def _run(self, entry, lanes, active):
+        routine = [self.micro[entry["routine"] + k] for k in range(entry["length"])]
+        halves, done = [], 0
+        while done < entry["n"]:
+            size = min(entry["vl"], entry["n"] - done)
+            rows = [self.rows.popleft() for _ in range(size * entry["landing"])]
+            for micro in routine:
+                for i in range(size):
+                    self._element(entry, micro, done, i, rows, lanes, active, halves)
+            done += size
+        if any(m["b_src"] == BSrc.MAXREG and m["op"] in TWO_OPERANDS for m in routine):
+            self.maxima[entry["round"] % ROUNDS_AHEAD] = LOWEST
+        if entry["send"]:
+            self._words(entry, halves, lanes, active)
+
+    def _element(self, entry, micro, e, i, rows, lanes, active, halves):
+        a = self._operand_a(entry, micro, e, i, rows)
+        match micro["b_src"]:
+            case BSrc.MAXREG:
+                b = self.maxima[entry["round"] % ROUNDS_AHEAD].copy()
+            case BSrc.NOISE:
+                positions = np.array([s["pos"] for s in self.lane_states])
+                b = gumbel.noise(self.seed, positions + 1, np.full(self.lanes, entry["row0"] + e + i))
+            case _:
+                b = self._vmem(micro["b"], micro["b_mode"], entry["slide"] + e, i)
+        y, saturated = compute(micro["op"], -a if micro["neg_a"] else a, -b if micro["neg_b"] else b)
+        use = active & ~self._hidden(lanes, e + i) if micro["masked"] else active
+        y = np.where(use, y, y.dtype.type(0))
+        self.saturated += int((saturated & use).sum())
+        if micro["d_vm"]:
+            at = micro["d"] + (i if micro["d_mode"] else entry["slide"] + e + i)
+            self.vmem[:, at] = y
+        kept = self.filters.judge(a) if micro["filtered"] else np.ones(self.lanes, bool)
+        if micro["d_floor"]:
+            self.filters.set_floor(y)
+        half, overflows = fp32.to_fp16(y, entry["s_out"])
+        if micro["d_send"] or micro["d_square"] or micro["d_sum"]:
+            self.saturated += int((overflows & use).sum())
+        if micro["d_send"]:
+            halves.append(fp16.to_bits(half))
+        if micro["d_square"] or micro["d_sum"]:
+            for k, value in enumerate(fp16.to_int(half)):
+                self.sums[k] += int(value) ** 2 if micro["d_square"] else int(value) << 24
+        for k in np.flatnonzero(use):
+            if micro["d_max"] and (y[k], not np.signbit(y[k])) > (self.largest[k], not np.signbit(self.largest[k])):
+                self.largest[k] = y[k]
+            if micro["d_arg"] and kept[k] and k == 0:
+                self.ranked.append((y[k], entry["row0"] + e + i))
+            if micro["d_arg"] and kept[k] and (self.best[k] is None or y[k] > self.best[k][0]):
+                self.best[k] = (y[k], entry["row0"] + e + i)
+        if micro["d_log"]:
+            wanted = self.passes["want"] & ((1 << self.passes["positions"]) - 1)
+            self.trace.append((entry["row0"] + e + i, wanted, [int(v) if ok else None for v, ok in zip(bits(y), active)]))
+
+    def _operand_a(self, entry, micro, e, i, rows):
+        mode = micro["a_mode"]
+        match micro["a_src"]:
+            case ASrc.VMEM:
+                return self._vmem(micro["a"], mode, entry["slide"] + e, i)
+            case ASrc.LANDING:
+                return rows[micro["a"] + (8 * (i // 4) + i % 4 if mode == Mode.TEMP else i)]
+            case ASrc.STAGE if mode == Mode.STREAM:
+                words = self.stage[:, micro["a"] + entry["quad0"] + (e + i) // 4]
+                return fp16.from_bits((words >> np.uint64(16 * ((e + i) % 4))).astype(np.uint16)).astype(np.float32)
+            case ASrc.STAGE:
+                words = self.stage[:, micro["a"] + (e + i) // 2]
+                return (words >> np.uint64(32 * ((e + i) % 2))).astype(np.uint32).view(np.float32)
+        exponent = 2 * entry["s_in"] if entry["sumscale"] else 0
+        out = np.array([round_sum(c, exponent) for c in self.collected], np.float32)
+        self.collected = [0] * self.lanes
+        return out
+
+    def _vmem(self, base, mode, e, i):
+        return self.vmem[:, base + {Mode.STREAM: e + i, Mode.TEMP: i, Mode.SCALAR: 0, Mode.SWAP: i ^ 1}[mode]].copy()
+
+    def _words(self, entry, halves, lanes, active):
+        gp, hdq = self.tile["gp_log2"], self.tile["hdq"]
+        cast = {name: entry[name] for name in ("lo", "hi", "end", "chan")}
+        for q in range(len(halves) // 4):
+            for k in np.flatnonzero(active):
+                lane, addr, k = int(k), entry["send_addr"] + q, int(k)
+                if entry["send_mode"] == SendMode.QUERY:
+                    v = (k << gp) + entry["round"]
+                    lane, addr = v % self.lanes, addr + v // self.lanes * hdq
+                elif entry["send_mode"] == SendMode.SLOTS:
+                    addr = entry["send_addr"] + q * self.tile["group_size"]
+                elif entry["send_mode"] == SendMode.OUTPUT:
+                    v = entry["round"] * self.lanes + k
+                    lane, addr = v >> gp, addr + v % (1 << gp) * hdq
+                data = sum(int(halves[4 * q + j][k]) << 16 * j for j in range(4))
+                self._send(FlitKind.DATA, cast, lane=lane, addr=addr, data=data)
+        self._send(FlitKind.SYNC, cast)
