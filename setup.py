@@ -1,7 +1,7 @@
 """Maps the repository's folders into the one package `hayate`, and leaves out of a wheel what only developers run.
 
-A wheel holds what a user can import or call, and the shipped models; an editable installation has tests and scripts too.
-`verif/test_wheel.py` compares. Everything else is in pyproject.toml.
+A wheel holds what a user can import or call, and the shipped models; an editable installation has tests and scripts
+too. `verif/test_wheel.py` compares. Everything else is in pyproject.toml.
 """
 
 import shutil
@@ -14,7 +14,11 @@ PRODUCT = ("rtl", "compiler", "golden", "sim", "fpga")  # and api/, which is `ha
 DEVELOPERS = ("verif", "scripts")
 
 package_dir = {"hayate": "api", **{f"hayate.{folder}": folder for folder in (*PRODUCT, *DEVELOPERS)}}
-packages = [name for package, folder in package_dir.items() for name in (package, *(f"{package}.{p}" for p in find_packages(folder)))]
+packages = [
+    name
+    for package, folder in package_dir.items()
+    for name in (package, *(f"{package}.{p}" for p in find_packages(folder)))
+]
 
 
 def ships(package):

@@ -1,8 +1,8 @@
 """Hayate: an accelerator for batch-1 language-model decoding, the compiler that feeds it and the models that check it.
 
-What is listed here is what a program imports; each name is loaded when it is first used, so that `import hayate` is quick and needs
-neither Amaranth nor PyTorch. The chip is `hayate.rtl`, the compiler `hayate.compiler`, the bit-exact simulator `hayate.golden`, the
-simulated chip `hayate.backends.rtl`, the command line `hayate.cli`.
+What is listed here is what a program imports; each name is loaded when it is first used, so that `import hayate` is
+quick and needs neither Amaranth nor PyTorch. The chip is `hayate.rtl`, the compiler `hayate.compiler`, the bit-exact
+simulator `hayate.golden`, the simulated chip `hayate.backends.rtl`, the command line `hayate.cli`.
 """
 
 from importlib import import_module
@@ -36,8 +36,18 @@ _LAZY = {
 }
 
 __all__ = [
-    "Config", "HayateError", "HayateWarning", "Image", "LoadFile", "Text", "__version__", "compile_model", "load_config", "load_file",
-    "load_model", "read_load_file",
+    "Config",
+    "HayateError",
+    "HayateWarning",
+    "Image",
+    "LoadFile",
+    "Text",
+    "__version__",
+    "compile_model",
+    "load_config",
+    "load_file",
+    "load_model",
+    "read_load_file",
 ]
 
 

@@ -1,4 +1,6 @@
-"""Texts to calibrate and to measure on: Python sources, the two sides of the split that the shipped models were trained with."""
+"""Texts to calibrate and to measure on: Python sources, the two sides of the split that the shipped models were trained
+with.
+"""
 
 import hashlib
 import platform
@@ -33,12 +35,18 @@ def read(path):
 
 
 def require_disjoint(text, evaluation, name, remedy):
-    """Raise HayateError when a stretch of `OVERLAP` characters of `text` also occurs in the text that quality is measured on."""
-    known = {evaluation[i:i + OVERLAP] for i in range(len(evaluation) - OVERLAP + 1)}
+    """Raise HayateError when a stretch of `OVERLAP` characters of `text` also occurs in the text that quality is
+    measured on.
+    """
+    known = {evaluation[i : i + OVERLAP] for i in range(len(evaluation) - OVERLAP + 1)}
     for at in range(len(text) - OVERLAP + 1):
-        if text[at:at + OVERLAP] in known:
-            raise HayateError(name, f"character {at}", f"{OVERLAP} characters in a row are also in {HELDOUT.name}, on which "
-                              "quality is measured", remedy)
+        if text[at : at + OVERLAP] in known:
+            raise HayateError(
+                name,
+                f"character {at}",
+                f"{OVERLAP} characters in a row are also in {HELDOUT.name}, on which quality is measured",
+                remedy,
+            )
 
 
 def training_source(what=f"{PART} characters of each file"):
@@ -47,10 +55,11 @@ def training_source(what=f"{PART} characters of each file"):
 
 
 def training_files(count):
-    """Texts of `count` whole files of this Python's standard library, or as many as there are, all on the training side of the split.
+    """Texts of `count` whole files of this Python's standard library, or as many as there are, all on the training side
+    of the split.
 
-    They are the files with the smallest hashes of their paths, without those that are empty or not UTF-8. The same Python version gives the
-    same texts.
+    They are the files with the smallest hashes of their paths, without those that are empty or not UTF-8. The same
+    Python version gives the same texts.
     """
     files, texts = stdlib_text.files(), []
     for name in sorted((name for name in files if not stdlib_text.held_out(name)), key=stdlib_text.path_hash):
@@ -63,7 +72,8 @@ def training_files(count):
 
 
 def training_side(count=64):
-    """Excerpts, each from the middle of another file of this Python's standard library, all on the training side of the split.
+    """Excerpts, each from the middle of another file of this Python's standard library, all on the training side of the
+    split.
 
     They are the files with the smallest hashes of their paths. The same Python version gives the same text.
     """
@@ -72,7 +82,7 @@ def training_side(count=64):
         text = stdlib_text.text(files[name])
         middle = text.find("\n", len(text) // 2) + 1
         if len(text) >= 4 * PART and "\ufffd" not in text:
-            parts.append(text[middle:middle + PART].rpartition("\n")[0] + "\n\n")
+            parts.append(text[middle : middle + PART].rpartition("\n")[0] + "\n\n")
         if len(parts) == count:
             break
     return "".join(parts)

@@ -37,59 +37,97 @@ def _landing(image, config, filters):
     both = parts(readable(image, config), config)
     ahead = rounds_log2(both, config, filters)
     sizes = [1 << n for n in range(config.landing_depth.bit_length())]
-    return next((size for size in sizes if all(lands(1 << p.ahead(ahead), p.geometry.dims, size) for p in both)), config.landing_depth)
+    return next(
+        (size for size in sizes if all(lands(1 << p.ahead(ahead), p.geometry.dims, size) for p in both)),
+        config.landing_depth,
+    )
 
 
 def needs(placement, words):
-    """`Need`s of a machine that takes the load `words` of a placement, and runs it as the one that it was placed for."""
+    """`Need`s of a machine that takes the load `words` of a placement, and runs it as the one that it was placed
+    for.
+    """
     config = placement.config
     least = {u.field.upper(): u.need for u in usage(placement.image, config, placement.filters)}
-    least |= {"LANDING_DEPTH": _landing(placement.image, config, placement.filters), "MAX_SLOTS": placement.slots,
-              "MAX_MATRICES": facts(placement, False)[Fact.MATRICES]}
+    least |= {
+        "LANDING_DEPTH": _landing(placement.image, config, placement.filters),
+        "MAX_SLOTS": placement.slots,
+        "MAX_MATRICES": facts(placement, False)[Fact.MATRICES],
+    }
     spaces = words[:, 0] >> LOAD_SPACE_SHIFT & (1 << LOAD_SPACE_BITS) - 1
     addresses = words[:, 0] >> 3 & (1 << LOAD_SPACE_SHIFT - 3) - 1
     registers = set(addresses[spaces == Space.CSR].tolist())
-    features = {"NESTED": any(t.planes for t in placement.tiles), "GOVERNOR": bool((spaces == LoadSpace.GOVERNOR).any()),
-                "SAMPLING": not registers.isdisjoint(OPEN_REGISTERS)}
+    features = {
+        "NESTED": any(t.planes for t in placement.tiles),
+        "GOVERNOR": bool((spaces == LoadSpace.GOVERNOR).any()),
+        "SAMPLING": not registers.isdisjoint(OPEN_REGISTERS),
+    }
     wanted = _bits("FEATURES", *(name for name, there in features.items() if there))
     return (
-        Need("IDENT", _WHOLE, IDENT, Kind.EQUAL), Need("VERSION", _WHOLE, VERSION, Kind.EQUAL),
+        Need("IDENT", _WHOLE, IDENT, Kind.EQUAL),
+        Need("VERSION", _WHOLE, VERSION, Kind.EQUAL),
         Need("CONTRACT", _WHOLE, int(contract_hash()[:8], 16), Kind.EQUAL),
-        Need("GEOMETRY", _bits("GEOMETRY", "TILES", "BANKS", "LANES"),
-             _value("GEOMETRY", TILES=config.tiles, BANKS=config.banks, LANES=config.lanes), Kind.EQUAL),
-        *(Need(name, _WHOLE, least[name], Kind.AT_LEAST) for name in ("BANK_DEPTH", "MAX_SLOTS", "MAX_MATRICES", *DEPTHS)),
+        Need(
+            "GEOMETRY",
+            _bits("GEOMETRY", "TILES", "BANKS", "LANES"),
+            _value("GEOMETRY", TILES=config.tiles, BANKS=config.banks, LANES=config.lanes),
+            Kind.EQUAL,
+        ),
+        *(
+            Need(name, _WHOLE, least[name], Kind.AT_LEAST)
+            for name in ("BANK_DEPTH", "MAX_SLOTS", "MAX_MATRICES", *DEPTHS)
+        ),
         Need("FEATURES", wanted, wanted, Kind.ALL),
     )
 
 
 def parameters(placement, knob, drafting):
-    """Register -> value of what a START of any text takes from the model. knob: the governor's, None where it does not choose.
-    drafting: values of the registers that say how to draft."""
+    """Register -> value of what a START of any text takes from the model. knob: the governor's, None where it does not
+    choose. drafting: values of the registers that say how to draft.
+    """
     auto = knob is not None
-    return {"TILES": len(placement.tiles), "CONTEXT": placement.context, **end_registers(placement.image.model["eos"]),
-            "OPTIONS": _value("OPTIONS", AUTO=auto), "MATRICES": len(governed(placement)) if auto else 0, "QUALITY": knob or 0, **drafting}
+    return {
+        "TILES": len(placement.tiles),
+        "CONTEXT": placement.context,
+        **end_registers(placement.image.model["eos"]),
+        "OPTIONS": _value("OPTIONS", AUTO=auto),
+        "MATRICES": len(governed(placement)) if auto else 0,
+        "QUALITY": knob or 0,
+        **drafting,
+    }
 
 
 def load_file(image, config, precision="auto", quality=QUALITY, filters=False, speculate="off"):
     """`LoadFile` of an image on a configuration. Raises HayateError for what does not fit or is not there.
 
-    precision: "auto", where the governor chooses, or a format's name. quality: of "auto". filters: with room for TOP_K and MIN_P.
-    speculate: who drafts.
+    precision: "auto", where the governor chooses, or a format's name. quality: of "auto". filters: with room for TOP_K
+    and MIN_P. speculate: who drafts.
     """
     require_end(image.model["eos"], image.model["name"])
     measured = Governor(image, precision, quality, {}).measure  # refuses what the image lacks
     require_formats(image, config, precision, speculate)
     require_drafter(image, speculate)
     if filters and not config.sampling:
-        raise HayateError("--filters", "", f"configuration {config.name} cannot sample", "--set sampling=1, or leave them out")
+        raise HayateError(
+            "--filters", "", f"configuration {config.name} cannot sample", "--set sampling=1, or leave them out"
+        )
     fixed = None if precision == "auto" else table(image, precision)
     planes = {d.name for d in image.descriptors if d.planes}
-    placement = place(image, config, {n: f for n, f in fixed.items() if n in planes} if fixed else None, filters=filters)
+    placement = place(
+        image, config, {n: f for n, f in fixed.items() if n in planes} if fixed else None, filters=filters
+    )
     base = speculate == "ngram" and len(image.ngrams) > 0
     words = load_words(placement)
-    drafting = draft_registers(config.lanes, speculate, None, None, costs(image, config.lanes, Drafter[speculate.upper()]), base=base)
+    drafting = draft_registers(
+        config.lanes, speculate, None, None, costs(image, config.lanes, Drafter[speculate.upper()]), base=base
+    )
     text = image.tokenizer_json
     return LoadFile(
-        image.model["name"], TOKENIZER if text is not None else "",
-        hashlib.sha256(text.encode()).digest() if text is not None else bytes(32), facts(placement, base)[Fact.SAMPLING],
-        needs(placement, words), parameters(placement, knob_of(quality) if measured else None, drafting), words)
+        image.model["name"],
+        TOKENIZER if text is not None else "",
+        hashlib.sha256(text.encode()).digest() if text is not None else bytes(32),
+        facts(placement, base)[Fact.SAMPLING],
+        needs(placement, words),
+        parameters(placement, knob_of(quality) if measured else None, drafting),
+        words,
+    )

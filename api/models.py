@@ -15,7 +15,9 @@ def shipped():
 
 
 def find(model, option="--model"):
-    """Path of a model directory or image file; a bare name may be one of the shipped models. Raises HayateError that names `option`."""
+    """Path of a model directory or image file; a bare name may be one of the shipped models. Raises HayateError that
+    names `option`.
+    """
     try:
         for path in (Path(model), SHIPPED / model) if model else ():
             if path.exists():
@@ -24,8 +26,14 @@ def find(model, option="--model"):
         pass
     names = ", ".join(shipped())
     near = nearest(str(model).rpartition("/")[2], shipped(), cutoff=0.6)
-    raise HayateError(option, "", f"no model at {model!r}", (f"did you mean {near}? Else " if near else "")
-                      + "give a Hugging Face directory or a compiled image" + (f", or one of the shipped: {names}" if names else ""))
+    raise HayateError(
+        option,
+        "",
+        f"no model at {model!r}",
+        (f"did you mean {near}? Else " if near else "")
+        + "give a Hugging Face directory or a compiled image"
+        + (f", or one of the shipped: {names}" if names else ""),
+    )
 
 
 def load(model, draft=""):
@@ -58,7 +66,8 @@ def with_draft(image, draft):
 def tokenizer(text):
     """Tokenizer of the JSON text `text`, which encodes the whole of every text and no more.
 
-    A file's wish to cut texts, or to fill them up, is not heeded; the transformers library does not heed it either, unless
+    A file's wish to cut texts, or to fill them up, is not heeded; the transformers library does not heed it either,
+    unless
     it is asked to. Raises HayateError for what is no tokenizer.
     """
     from tokenizers import Tokenizer
@@ -90,7 +99,12 @@ class Text:
     def _load(self):
         if self._tokenizer is None:
             if self._json is None:
-                raise HayateError("tokenizer.json", "", "the model has no tokenizer", "give --prompt-ids, or add the file to the model")
+                raise HayateError(
+                    "tokenizer.json",
+                    "",
+                    "the model has no tokenizer",
+                    "give --prompt-ids, or add the file to the model",
+                )
             self._tokenizer = tokenizer(self._json)
         return self._tokenizer
 
@@ -99,9 +113,12 @@ class Text:
         ids = self._load().encode(text).ids
         top = max(ids, default=0)
         if top >= self._vocab:
-            raise HayateError(self._name, f"token {self._tokenizer.id_to_token(top)!r}",
-                              f"id {top} is outside the model's vocabulary of {self._vocab}",
-                              "use the model's own tokenizer.json, or leave this token out of the text")
+            raise HayateError(
+                self._name,
+                f"token {self._tokenizer.id_to_token(top)!r}",
+                f"id {top} is outside the model's vocabulary of {self._vocab}",
+                "use the model's own tokenizer.json, or leave this token out of the text",
+            )
         return ids
 
     def decode(self, ids):

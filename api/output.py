@@ -16,14 +16,25 @@ from hayate.rtl.contract.errors import HayateError
 from hayate.rtl.contract.files import destination, whole
 
 #: Files of a model's folder that commands read.
-MODEL_FILES = ("config.json", "generation_config.json", "*.safetensors", "*.safetensors.index.json", "tokenizer.json",
-               "tokenizer_config.json", "special_tokens_map.json", "calibration.json", "ngrams.json")
+MODEL_FILES = (
+    "config.json",
+    "generation_config.json",
+    "*.safetensors",
+    "*.safetensors.index.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "calibration.json",
+    "ngrams.json",
+)
 
 
 def _refuse(path, error, option):
     if isinstance(error, IsADirectoryError):
         return HayateError(path, "", "is a folder", f"give {option} the name of a file")
-    return HayateError(path, "", f"cannot be written ({error.strerror})", f"give {option} a place that can be written to")
+    return HayateError(
+        path, "", f"cannot be written ({error.strerror})", f"give {option} a place that can be written to"
+    )
 
 
 def _make_parents(path):
@@ -63,8 +74,12 @@ def require_writable(path, option, plain=False):
             raise HayateError(path, "", "is a device or a pipe", f"give {option} the name of a file")
         if target is not None:
             if target.exists() and any(os.path.samestat(os.fstat(stream), target.stat()) for stream in (1, 2)):
-                raise HayateError(path, "", "is where standard output or error goes",
-                                  f"give {option} another file, or - where it takes it")
+                raise HayateError(
+                    path,
+                    "",
+                    "is where standard output or error goes",
+                    f"give {option} another file, or - where it takes it",
+                )
             made = _make_parents(target)
             with tempfile.TemporaryFile(dir=target.parent):
                 pass
@@ -90,8 +105,9 @@ def require_outputs(outputs, inputs=(), own=()):
         if target is None:  # a device or a pipe: it is the user's business who else writes there
             continue
         if target in seen:
-            raise HayateError(option, "", f"{str(path)!r} is also what {seen[target]} names",
-                              "give each a file of its own")
+            raise HayateError(
+                option, "", f"{str(path)!r} is also what {seen[target]} names", "give each a file of its own"
+            )
         seen[target] = option
         for source in filter(None, inputs):
             if _reads(Path(source), target, own):

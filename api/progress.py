@@ -15,8 +15,8 @@ def console(json=""):
 class Steps:
     """Announces slow steps on a rich console; without one it is silent.
 
-    On a terminal a step is a spinner with the seconds gone by; elsewhere it is a line when it begins, so that a log shows what is being
-    waited for. Both leave a line with the time it took, where that was a second or more.
+    On a terminal a step is a spinner with the seconds gone by; elsewhere it is a line when it begins, so that a log
+    shows what is being waited for. Both leave a line with the time it took, where that was a second or more.
     """
 
     def __init__(self, console=None):
@@ -36,7 +36,9 @@ class Steps:
         started = time.monotonic()
         if self._console.is_terminal:
             columns = SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn()
-            with Progress(*columns, console=self._console, transient=True, redirect_stdout=False, redirect_stderr=False) as progress:
+            with Progress(
+                *columns, console=self._console, transient=True, redirect_stdout=False, redirect_stderr=False
+            ) as progress:
                 progress.add_task(text, total=None)
                 yield
         else:

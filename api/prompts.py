@@ -1,4 +1,6 @@
-"""The shipped prompts, on which the benchmarks of speculation run. `scripts/prompts.py` has drawn them from the held-out text."""
+"""The shipped prompts, on which the benchmarks of speculation run. `scripts/prompts.py` has drawn them from the
+held-out text.
+"""
 
 import json
 
@@ -11,7 +13,9 @@ COUNT = 32
 
 
 def load(count=COUNT):
-    """`count` of the shipped prompts, spread over all of them. Raises HayateError for more than there are, and without the file."""
+    """`count` of the shipped prompts, spread over all of them. Raises HayateError for more than there are, and without
+    the file.
+    """
     if not 1 <= count <= COUNT:
         raise HayateError("--prompts", "", f"{count} is not between 1 and {COUNT}", f"{COUNT} are shipped")
     prompts = json.loads(read(PROMPTS))["prompts"]

@@ -11,7 +11,9 @@ LEFT_OUT = {"site-packages", "dist-packages", "test", "tests", "idle_test", "tur
 
 
 def files():
-    """``{relative path: path}`` of the standard library's ``.py`` files, in path order, without tests and generated tables."""
+    """``{relative path: path}`` of the standard library's ``.py`` files, in path order, without tests and generated
+    tables.
+    """
     root, found = Path(sysconfig.get_path("stdlib")), {}
     for path in sorted(root.rglob("*.py")):
         name = path.relative_to(root)

@@ -17,11 +17,12 @@ def compile_model(path, exponents=None, *, planes=True, group=32, fp16=ALL, cali
 
     Parameters
     ----------
-    path: folder with config.json, *.safetensors and, for text prompts, tokenizer.json; `ngrams.NAME` in it is the n-gram drafter's base
-        table.
+    path: folder with config.json, *.safetensors and, for text prompts, tokenizer.json; `ngrams.NAME` in it is the
+        n-gram drafter's base table.
     exponents: static exponents of activations, see `plan.build`; default 0 everywhere.
     planes, group, fp16: which copies of each matrix the image holds, see `copies.Options`.
-    calibration: what `calibrate.calibrate` found; None: from the file in the folder, where there is one; False: do without.
+    calibration: what `calibrate.calibrate` found; None: from the file in the folder, where there is one; False: do
+        without.
 
     Raises HayateError naming the file and the field.
     """
@@ -39,7 +40,9 @@ def compile_model(path, exponents=None, *, planes=True, group=32, fp16=ALL, cali
 
 
 def assemble(checkpoint, plan, ngrams=()):
-    """`Image` of a plan; of the checkpoint it looks at `shape`, `tokenizer` and `source`. ngrams: as of `Image.ngrams`."""
+    """`Image` of a plan; of the checkpoint it looks at `shape`, `tokenizer` and `source`. ngrams: as of
+    `Image.ngrams`.
+    """
     shape = checkpoint.shape
     embedding_exponent = plan.notes["emb"]["exponent"]
     micros, table = routines.build(shape.head_dim, tied=shape.tied, scaled=embedding_exponent != 0)

@@ -1,8 +1,9 @@
-"""What the precision governor needs to know of each matrix: how much its errors matter, and the grids on which to measure them.
+"""What the precision governor needs to know of each matrix: how much its errors matter, and the grids on which to
+measure them.
 
-Sensitivity: the KL divergence from the FP16 model that promoting the matrix alone saves (all others stay as they were: INT4 for the step
-to INT8, INT8 for that to FP16), per byte that the promotion costs, over its relative error energy on the same text. So sensitivity x
-measured ratio estimates what a byte spent here saves on other text.
+Sensitivity: the KL divergence from the FP16 model that promoting the matrix alone saves (all others stay as they were:
+INT4 for the step to INT8, INT8 for that to FP16), per byte that the promotion costs, over its relative error energy on
+the same text. So sensitivity x measured ratio estimates what a byte spent here saves on other text.
 """
 
 from pathlib import Path
@@ -35,10 +36,12 @@ def calibrate(checkpoint, windows, group, note=lambda text: None):
 
     Parameters
     ----------
-    windows: token ids [count, T], each row a text of its own. group: elements of a row that share a scale. note: told of progress.
+    windows: token ids [count, T], each row a text of its own. group: elements of a row that share a scale. note: told
+        of progress.
 
-    Of each matrix: `sensitivities` (INT4 against INT8, INT8 against FP16; integers for the image), `grids` (OUT, ERR, HALF), and what they
-    come from: `gains` (KL saved, nats a token), `ratios` (error energy over output energy), `bytes` a token in FP16, INT8, INT4.
+    Of each matrix: `sensitivities` (INT4 against INT8, INT8 against FP16; integers for the image), `grids` (OUT, ERR,
+    HALF), and what they come from: `gains` (KL saved, nats a token), `ratios` (error energy over output energy),
+    `bytes` a token in FP16, INT8, INT4.
     """
     model = Forward(checkpoint)
     formats = {name: variants(values, group) for name, values in model.matrices.items()}
@@ -50,25 +53,33 @@ def calibrate(checkpoint, windows, group, note=lambda text: None):
     note(f"{windows.size} tokens, {len(formats)} matrices in groups of {group}")
     sums, reference = measure(model, windows, formats)
     if model.clipped:
-        note(f"{model.clipped:,} activations left FP16's range and were clipped: so they are on the machine, and the text may be wrong; "
-             "scale the checkpoint's weights down")
+        note(
+            f"{model.clipped:,} activations left FP16's range and were clipped: so they are on the machine, and "
+            "the text may be wrong; "
+            "scale the checkpoint's weights down"
+        )
     found = {}
     blanket = {fmt: divergence(reference, run(fmt)).mean() for fmt in (Format.INT4, Format.INT8)}
     note(f"KL of INT8 {blanket[Format.INT8]:.2e}, of INT4 {blanket[Format.INT4]:.2e} nats a token")
     for name, values in model.matrices.items():
-        gains = [blanket[base] - divergence(reference, run(base, name, better)).mean()
-                 for base, better in ((Format.INT4, Format.INT8), (Format.INT8, Format.FP16))]
+        gains = [
+            blanket[base] - divergence(reference, run(base, name, better)).mean()
+            for base, better in ((Format.INT4, Format.INT8), (Format.INT8, Format.FP16))
+        ]
         size = [8 * stream_words(values.shape[1], group, fmt) * len(values) for fmt in Format]
         found[name] = {"gains": [float(g) for g in gains], "ratios": sums[name].ratios(), "bytes": size}
         note(f"{name}: KL {gains[0]:+.2e} by INT8, {gains[1]:+.2e} by FP16")
     worth = per_byte(found)
     for name, f in found.items():
-        f["sensitivities"], f["grids"] = sums[name].fixed(worth[name], to_fp16(model.matrices[name], True, S_IN[0]).exponent)
+        f["sensitivities"], f["grids"] = sums[name].fixed(
+            worth[name], to_fp16(model.matrices[name], True, S_IN[0]).exponent
+        )
     return found
 
 
 def per_byte(found):
-    """Name -> [worth of INT8, of FP16]: KL saved per byte, in units of what blanket INT8 saves over INT4 per byte on average.
+    """Name -> [worth of INT8, of FP16]: KL saved per byte, in units of what blanket INT8 saves over INT4 per byte on
+    average.
 
     So a threshold of 1 promotes what is worth more than the average byte. Both steps have one unit: a byte is a byte.
     """
@@ -76,7 +87,8 @@ def per_byte(found):
     cost = {name: [f["bytes"][1] - f["bytes"][2], f["bytes"][0] - f["bytes"][1]] for name, f in found.items()}
     unit = sum(g[0] for g in gains.values()) / sum(c[0] for c in cost.values()) or 1.0
     worth = {name: [g / c / unit for g, c in zip(gains[name], cost[name])] for name in found}
-    # The way to FP16 leads over INT8: a gain that drowned in noise must not keep a matrix in INT4 while others go to FP16.
+    # The way to FP16 leads over INT8: a gain that drowned in noise must not keep a matrix in INT4 while others go to
+    # FP16.
     return {name: [max(w), w[1]] for name, w in worth.items()}
 
 
@@ -88,12 +100,17 @@ def variants(values, group):
     def single(x):
         return np.ldexp(x, rounded.exponent).astype(np.float32)
 
-    return {Format.FP16: Weights(single(rounded.half.astype(np.float64))),
-            Format.INT8: Weights(single(nested.int8()), integer=True), Format.INT4: Weights(single(nested.int4()), integer=True)}
+    return {
+        Format.FP16: Weights(single(rounded.half.astype(np.float64))),
+        Format.INT8: Weights(single(nested.int8()), integer=True),
+        Format.INT4: Weights(single(nested.int4()), integer=True),
+    }
 
 
 class Sums:
-    """Energies and largest magnitudes of one matrix's outputs, INT4 errors and INT8 errors, over all rows and tokens."""
+    """Energies and largest magnitudes of one matrix's outputs, INT4 errors and INT8 errors, over all rows and
+    tokens.
+    """
 
     def __init__(self):
         self.energy, self.top, self.count = np.zeros(3), np.zeros(3), 0
@@ -109,7 +126,9 @@ class Sums:
         return [float(e / self.energy[0]) if self.energy[0] else 0.0 for e in self.energy[1:]]
 
     def fixed(self, worth, exponent):
-        """(sensitivities, grids), integers, such that sensitivity x ratio on the grids is `worth` on the text measured."""
+        """(sensitivities, grids), integers, such that sensitivity x ratio on the grids is `worth` on the text
+        measured.
+        """
         unit = 2.0 ** (-ACC_LSB - exponent)
         grids = [grid(np.frexp(top * unit * HEADROOM)[1]) for top in self.top]
         sensitivities = []
@@ -137,17 +156,28 @@ def measure(model, windows, formats):
 
 
 def split(ids, tokens, context):
-    """Windows [count, T] of the first `tokens` token ids: T = min(WINDOW, context), whole windows only. Raises HayateError for too few."""
+    """Windows [count, T] of the first `tokens` token ids: T = min(WINDOW, context), whole windows only. Raises
+    HayateError for too few.
+    """
     size = min(WINDOW, context)
     count = min(len(ids), tokens) // size
     if not count:
-        raise HayateError("calibration text", "", f"{min(len(ids), tokens)} tokens make no window of {size}", "give a longer text")
+        raise HayateError(
+            "calibration text", "", f"{min(len(ids), tokens)} tokens make no window of {size}", "give a longer text"
+        )
     return np.asarray(ids[: count * size]).reshape(count, size)
 
 
 def document(checkpoint, windows, group, found, text):
     """Content of a calibration file; `text`: of which text the windows are the beginning, in words and hashes."""
-    return {"model": checkpoint.source, "group": group, "tokens": windows.size, "window": windows.shape[1], "text": text, "matrices": found}
+    return {
+        "model": checkpoint.source,
+        "group": group,
+        "tokens": windows.size,
+        "window": windows.shape[1],
+        "text": text,
+        "matrices": found,
+    }
 
 
 def load_calibration(folder, group=None, source=None):
@@ -155,7 +185,8 @@ def load_calibration(folder, group=None, source=None):
 
     source: `Checkpoint.source` of the folder, where it has been read already.
 
-    Raises HayateError for a file that is damaged, was made for other weights than the folder holds, or, with `group`, for another group.
+    Raises HayateError for a file that is damaged, was made for other weights than the folder holds, or, with `group`,
+    for another group.
     """
     path = Path(folder) / NAME
     try:
@@ -164,15 +195,21 @@ def load_calibration(folder, group=None, source=None):
         return None
     try:
         model, made_for, matrices = found["model"], found["group"], found["matrices"]
-        good = all(_integers(m["sensitivities"], 2, SENS_MAX) and _integers(m["grids"], 3, GRID_MAX) and _numbers(m["gains"], 2)
-                   for m in matrices.values())
+        good = all(
+            _integers(m["sensitivities"], 2, SENS_MAX)
+            and _integers(m["grids"], 3, GRID_MAX)
+            and _numbers(m["gains"], 2)
+            for m in matrices.values()
+        )
     except (KeyError, TypeError, AttributeError):
         good = False
     if not good:
         raise HayateError(path, "matrices", "damaged: keys are missing or values out of range", AGAIN)
     source = source or Checkpoint(folder).source
     if model != source:
-        raise HayateError(path, "model", f"made for the checkpoint {str(model)[:12]}, the folder holds {source[:12]}", AGAIN)
+        raise HayateError(
+            path, "model", f"made for the checkpoint {str(model)[:12]}, the folder holds {source[:12]}", AGAIN
+        )
     if group not in (None, made_for):
         raise HayateError(path, "group", f"made for groups of {made_for}, not {group}", AGAIN)
     return matrices
@@ -183,4 +220,8 @@ def _integers(values, count, top):
 
 
 def _numbers(values, count):
-    return isinstance(values, list) and len(values) == count and all(type(v) in (int, float) and np.isfinite(v) for v in values)
+    return (
+        isinstance(values, list)
+        and len(values) == count
+        and all(type(v) in (int, float) and np.isfinite(v) for v in values)
+    )

@@ -43,12 +43,14 @@ class Shape:
 class Checkpoint:
     """A model directory opened for compiling.
 
-    Members: ``path``; ``shape`` (`Shape`); ``tokenizer`` (JSON text, None when there is none); ``source`` (sha256 over the
+    Members: ``path``; ``shape`` (`Shape`); ``tokenizer`` (JSON text, None when there is none); ``source`` (sha256 over
+    the
     files read). ``matrix(name, rows, columns)`` and ``vector(name, size)`` give float64 values.
 
     Its end tokens are those of generation_config.json, where that file names any, else of config.json.
 
-    Raises HayateError naming the file and the field: missing or truncated files, keys out of range or not supported, tensors
+    Raises HayateError naming the file and the field: missing or truncated files, keys out of range or not supported,
+    tensors
     missing, of another shape or type, or holding NaN or infinity, and what `Weights` refuses; warns as `Weights` does.
     """
 
@@ -76,14 +78,22 @@ class Checkpoint:
     def _tensor(self, name, shape):
         file, name = self._weights.find(name)
         if file.dtype(name) not in ("F16", "BF16", "F32"):
-            raise HayateError(file.path, name, f"type {file.dtype(name)} is not supported", "convert it to F16, BF16 or F32")
+            raise HayateError(
+                file.path, name, f"type {file.dtype(name)} is not supported", "convert it to F16, BF16 or F32"
+            )
         if file.shape(name) != shape:
-            raise HayateError(file.path, name, f"shape {list(file.shape(name))}, config.json says {list(shape)}",
-                              "use weights and config.json of the same model")
+            raise HayateError(
+                file.path,
+                name,
+                f"shape {list(file.shape(name))}, config.json says {list(shape)}",
+                "use weights and config.json of the same model",
+            )
         value = file.tensor(name)
         if not np.isfinite(value).all():
             at = np.argwhere(~np.isfinite(value))[0].tolist()
-            raise HayateError(file.path, name, f"holds {value[tuple(at)]} at {at}", "repair the checkpoint: weights must be finite")
+            raise HayateError(
+                file.path, name, f"holds {value[tuple(at)]} at {at}", "repair the checkpoint: weights must be finite"
+            )
         return value.astype(np.float64)
 
     def matrix(self, name, rows, columns):
@@ -130,8 +140,12 @@ def _end_tokens(vocab, *sources):
             continue
         listed = ids if isinstance(ids, list) else [ids]
         if not all(type(i) is int and 0 <= i < vocab for i in listed):
-            raise HayateError(path, "eos_token_id", f"{_said.repr(ids)} is not in the vocabulary of {vocab}",
-                              f"use the model's own {path.name}")
+            raise HayateError(
+                path,
+                "eos_token_id",
+                f"{_said.repr(ids)} is not in the vocabulary of {vocab}",
+                f"use the model's own {path.name}",
+            )
         return tuple(dict.fromkeys(listed))
     return ()
 
@@ -151,8 +165,12 @@ def _theta(config, path):
         if parts.get("partial_rotary_factor", 1) != 1 or any(isinstance(v, dict) for v in parts.values()):
             kind = rope
         if not isinstance(rope, dict) or kind != "default":
-            raise HayateError(path, key, f"{_said.repr(kind)} is not supported",
-                              "use a model with plain rotary embedding (null or default)")
+            raise HayateError(
+                path,
+                key,
+                f"{_said.repr(kind)} is not supported",
+                "use a model with plain rotary embedding (null or default)",
+            )
         if rope.get("rope_theta") is not None:
             found[f"{key}.rope_theta"] = rope["rope_theta"]
     for key, value in found.items():
@@ -186,8 +204,9 @@ def _shape(config, path, *ends):
 
     family = config.get("model_type")
     if family not in FAMILIES:
-        raise HayateError(path, "model_type", f"{_said.repr(family)} is not supported",
-                          f"supported families: {', '.join(FAMILIES)}")
+        raise HayateError(
+            path, "model_type", f"{_said.repr(family)} is not supported", f"supported families: {', '.join(FAMILIES)}"
+        )
     refuse("hidden_act", ("silu", "swish"), "use a model with SwiGLU")
     refuse("attention_bias", (False, None), "use a model without attention biases")
     refuse("mlp_bias", (False, None), "use a model without MLP biases")
@@ -196,31 +215,57 @@ def _shape(config, path, *ends):
     refuse("partial_rotary_factor", (1, None), "use a model with plain rotary embedding")
     refuse("text_config", (None,), "use the config.json of the text model alone")
     if config.get("sliding_window") is not None and config.get("use_sliding_window", True):
-        raise HayateError(path, "sliding_window", f"{_said.repr(config['sliding_window'])} is not supported",
-                          "use a model with full attention (sliding_window null)")
+        raise HayateError(
+            path,
+            "sliding_window",
+            f"{_said.repr(config['sliding_window'])} is not supported",
+            "use a model with full attention (sliding_window null)",
+        )
     theta = _theta(config, path)
     hidden, heads = get("hidden_size"), get("num_attention_heads", high=1 << 10)
     kv_heads = get("num_key_value_heads", heads, high=1 << 10)
     if heads % kv_heads:
         raise HayateError(path, "num_key_value_heads", f"{kv_heads} does not divide {heads} heads", OWN)
     if heads // kv_heads > GROUP_MAX:
-        raise HayateError(path, "num_key_value_heads", f"{heads // kv_heads} query heads per KV head, at most {GROUP_MAX} are supported",
-                          "use a model with more KV heads")
+        raise HayateError(
+            path,
+            "num_key_value_heads",
+            f"{heads // kv_heads} query heads per KV head, at most {GROUP_MAX} are supported",
+            "use a model with more KV heads",
+        )
     if config.get("head_dim") is None and hidden % heads:
-        raise HayateError(path, "num_attention_heads", f"{heads} does not divide hidden_size {hidden}", "state head_dim")
+        raise HayateError(
+            path, "num_attention_heads", f"{heads} does not divide hidden_size {hidden}", "state head_dim"
+        )
     head_dim = get("head_dim", hidden // heads, high=HEAD_DIM_MAX)
     intermediate = get("intermediate_size")
     for key, value in (("hidden_size", hidden), ("head_dim", head_dim), ("intermediate_size", intermediate)):
         if value % 4:
-            raise HayateError(path, key, f"{value} is not a multiple of 4", "pad the model: rows come in 64-bit words of 4 FP16 values")
+            raise HayateError(
+                path,
+                key,
+                f"{value} is not a multiple of 4",
+                "pad the model: rows come in 64-bit words of 4 FP16 values",
+            )
     vocab, bos = get("vocab_size"), config.get("bos_token_id")
     if bos is not None and not (type(bos) is int and 0 <= bos < vocab):
         raise HayateError(path, "bos_token_id", f"{_said.repr(bos)} is not in the vocabulary of {vocab}", OWN)
     tied = config.get("tie_word_embeddings", False)
     if not isinstance(tied, bool):
         raise HayateError(path, "tie_word_embeddings", f"{_said.repr(tied)} is not true or false", OWN)
-    return Shape(name=path.resolve().parent.name, hidden=hidden, layers=get("num_hidden_layers", high=255), heads=heads,
-                 kv_heads=kv_heads, head_dim=head_dim, intermediate=intermediate, vocab=vocab,
-                 context=get("max_position_embeddings", high=1 << 16), bos=bos,
-                 eos=_end_tokens(vocab, *ends, (path, config)),
-                 rope_theta=theta, eps=number("rms_norm_eps", 1e-6, 0.0, 1.0), tied=tied)
+    return Shape(
+        name=path.resolve().parent.name,
+        hidden=hidden,
+        layers=get("num_hidden_layers", high=255),
+        heads=heads,
+        kv_heads=kv_heads,
+        head_dim=head_dim,
+        intermediate=intermediate,
+        vocab=vocab,
+        context=get("max_position_embeddings", high=1 << 16),
+        bos=bos,
+        eos=_end_tokens(vocab, *ends, (path, config)),
+        rope_theta=theta,
+        eps=number("rms_norm_eps", 1e-6, 0.0, 1.0),
+        tied=tied,
+    )

@@ -11,7 +11,8 @@ from hayate.rtl.contract.precision import GROUPS, SENS_FRACTION
 ALL, NONE = "all", "none"  # FP16 copies; an integer is a budget of bytes
 GRID_MAX = ACC_WIDTH - 1
 GRID_BITS = 15  # magnitude bits of a sum on its grid: a signed 16-bit integer
-GRID_SPAN = 4  # an error's grid is at most this much finer than the outputs', else the integer sensitivity would lose its resolution
+# an error's grid is at most this much finer than the outputs', else the integer sensitivity would lose its resolution
+GRID_SPAN = 4
 SENS_MAX = (1 << 32) - 1
 
 
@@ -21,7 +22,9 @@ def grid(exponent):
 
 
 def integer(sensitivity, grids, kind):
-    """The image's sensitivity for energies of `kind` (an `isa.Energy`) on `grids`, against those of the outputs; before it is rounded."""
+    """The image's sensitivity for energies of `kind` (an `isa.Energy`) on `grids`, against those of the outputs; before
+    it is rounded.
+    """
     return sensitivity * 2.0 ** (SENS_FRACTION + 2 * (grids[kind] - grids[0]))
 
 
@@ -37,8 +40,9 @@ class Options:
     Parameters
     ----------
     planes: with an integer copy. group: elements of a row that share its scale.
-    fp16: matrices that also keep their FP16 copy: "all", "none", or a budget of bytes for the most fragile ones. A matrix without planes
-        and the embedding (the machine looks up rows of its best copy) keep theirs and are not charged.
+    fp16: matrices that also keep their FP16 copy: "all", "none", or a budget of bytes for the most fragile ones. A
+        matrix without planes and the embedding (the machine looks up rows of its best copy) keep theirs and are not
+        charged.
     calibration: name -> what `calibrate.calibrate` found; None: see `Numbers`.
 
     Raises HayateError for a value outside these.
@@ -54,12 +58,18 @@ class Options:
             raise HayateError("compile", "group", f"{self.group!r} is not supported", "use 32, 64 or 128")
         budget = isinstance(self.fp16, int) and not isinstance(self.fp16, bool) and self.fp16 >= 0
         if self.fp16 not in (ALL, NONE) and not budget:
-            raise HayateError("compile", "fp16", f"{self.fp16!r} is neither {ALL}, {NONE} nor a number of bytes", f"use {ALL}")
+            raise HayateError(
+                "compile", "fp16", f"{self.fp16!r} is neither {ALL}, {NONE} nor a number of bytes", f"use {ALL}"
+            )
         if not self.planes and self.fp16 != ALL:
-            raise HayateError("compile", "fp16", f"{self.fp16!r} leaves matrices without any copy", "use it with planes only")
+            raise HayateError(
+                "compile", "fp16", f"{self.fp16!r} leaves matrices without any copy", "use it with planes only"
+            )
 
     def of(self, name):
-        """What calibration found for matrix `name`, None without calibration. HayateError when it does not know the matrix."""
+        """What calibration found for matrix `name`, None without calibration. HayateError when it does not know the
+        matrix.
+        """
         if self.calibration is None:
             return None
         if name not in self.calibration:
@@ -69,10 +79,12 @@ class Options:
 
 @dataclass(frozen=True)
 class Numbers:
-    """What the weights alone say of a matrix: `tops`, largest row sums of magnitudes of the INT8 weights, of their lower nibbles' part, and
-    of FP16 less INT8; `errors`: squares of INT4 less INT8 and of INT8 less FP16, relative to those of the weights.
+    """What the weights alone say of a matrix: `tops`, largest row sums of magnitudes of the INT8 weights, of their
+    lower nibbles' part, and of FP16 less INT8; `errors`: squares of INT4 less INT8 and of INT8 less FP16, relative to
+    those of the weights.
 
-    The default grids hold any sum of inputs of magnitude 1; real inputs are larger but differ in sign, so that sums of hundreds of
+    The default grids hold any sum of inputs of magnitude 1; real inputs are larger but differ in sign, so that sums of
+    hundreds of
     them seldom saturate. The default sensitivity is the same for all matrices.
     """
 
@@ -85,8 +97,10 @@ class Numbers:
         exact, int8, int4 = half.astype(np.float64), nested.int8(), nested.int4()
         parts = (int8, int8 - int4, exact - int8)
         energy = np.square(exact).sum()
-        return cls(tuple(float(np.abs(p).sum(axis=1).max()) for p in parts),
-                   tuple(float(np.square(p).sum() / energy) if energy else 0.0 for p in parts[1:]))
+        return cls(
+            tuple(float(np.abs(p).sum(axis=1).max()) for p in parts),
+            tuple(float(np.square(p).sum() / energy) if energy else 0.0 for p in parts[1:]),
+        )
 
     def grids(self):
         """(OUT, ERR, HALF)."""
@@ -108,9 +122,10 @@ def unit(numbers):
 def kept(options, sizes, numbers):
     """Names that keep their FP16 copy, as a set.
 
-    sizes: name -> bytes of the copy, in the image's order; numbers: name -> `Numbers`. A budget goes to the matrices that gain most per
-    byte: by the KL divergence that calibration saw FP16 save over INT8 (no copy where it saved none), without calibration by INT8's
-    relative error. A copy that does not fit is left out, a smaller one after it may still fit.
+    sizes: name -> bytes of the copy, in the image's order; numbers: name -> `Numbers`. A budget goes to the matrices
+    that gain most per byte: by the KL divergence that calibration saw FP16 save over INT8 (no copy where it saved
+    none), without calibration by INT8's relative error. A copy that does not fit is left out, a smaller one after it
+    may still fit.
     """
     if options.fp16 in (ALL, NONE):
         return set(sizes) if options.fp16 == ALL else set()

@@ -1,4 +1,6 @@
-"""Weights as the machine holds them: norm gains folded in, rows in program order, rounded once to FP16 with an exponent."""
+"""Weights as the machine holds them: norm gains folded in, rows in program order, rounded once to FP16 with an
+exponent.
+"""
 
 from dataclasses import dataclass
 
@@ -13,7 +15,9 @@ TOP = 14  # a chosen exponent puts the largest magnitude into [2**14, 2**15)
 
 @dataclass(frozen=True)
 class Rounded:
-    """`half` * 2**`exponent` stands for the matrix; `flushed` of its nonzero elements became 0, `subnormal` lost bits."""
+    """`half` * 2**`exponent` stands for the matrix; `flushed` of its nonzero elements became 0, `subnormal` lost
+    bits.
+    """
 
     half: np.ndarray
     exponent: int
@@ -24,10 +28,11 @@ class Rounded:
 def to_fp16(values, full=False, lowest=EXPONENT_RANGE[0]):
     """Round float64 `values` once, to nearest even, after scaling them by a power of two.
 
-    The exponent is 0 where FP16 holds all values exactly, or neither overflows nor loses bits to subnormals; else, and always where
-    `full` (the scales of an integer copy with the same exponent are normal numbers then), it puts the largest magnitude into
-    [2**TOP, 2**(TOP + 1)). Nothing overflows; what flushes is counted. All zeros have exponent 0. It is not below `lowest`: that of a
-    matrix that is multiplied, and not only looked up, should not leave `S_IN`.
+    The exponent is 0 where FP16 holds all values exactly, or neither overflows nor loses bits to subnormals; else, and
+    always where `full` (the scales of an integer copy with the same exponent are normal numbers then), it puts the
+    largest magnitude into
+    [2**TOP, 2**(TOP + 1)). Nothing overflows; what flushes is counted. All zeros have exponent 0. It is not below
+    `lowest`: that of a matrix that is multiplied, and not only looked up, should not leave `S_IN`.
 
     Raises OverflowError for magnitudes from 2**128 on.
     """
@@ -69,7 +74,8 @@ def interleave(gate, up):
 def rope_tables(head_dim, context, theta, fine_bits):
     """(coarse, fine) FP32 tables of rotary angles, one row per 2**fine_bits positions and per position below that.
 
-    A row holds head_dim cosines, each one twice (once per element of a pair), then head_dim sines with signs -, +: so that
+    A row holds head_dim cosines, each one twice (once per element of a pair), then head_dim sines with signs -, +: so
+    that
     rotated = t * C + swap(t) * S. Angles and functions in float64, rounded once.
     """
     frequency = theta ** (-np.arange(0, head_dim, 2, dtype=np.float64) / head_dim)
@@ -78,6 +84,10 @@ def rope_tables(head_dim, context, theta, fine_bits):
     for positions in (np.arange(-(-context // step)) * step, np.arange(step)):
         angle = positions[:, None].astype(np.float64) * frequency[None, :]
         sine = np.sin(angle)
-        tables.append(np.concatenate([np.repeat(np.cos(angle), 2, axis=1), np.stack([-sine, sine], axis=2).reshape(len(positions), -1)],
-                                     axis=1).astype(np.float32))
+        tables.append(
+            np.concatenate(
+                [np.repeat(np.cos(angle), 2, axis=1), np.stack([-sine, sine], axis=2).reshape(len(positions), -1)],
+                axis=1,
+            ).astype(np.float32)
+        )
     return tuple(tables)

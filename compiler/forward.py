@@ -1,7 +1,8 @@
-"""A Llama in numpy float32, many windows at once, with each matrix in the format of one's choice: what calibration measures on.
+"""A Llama in numpy float32, many windows at once, with each matrix in the format of one's choice: what calibration
+measures on.
 
-It follows the machine where that decides an error: norm gains are folded into the matrices, a matrix reads FP16 values, MXINT8 is formed
-of them, and 1/rms multiplies afterwards. It does not follow the machine's roundings to the bit.
+It follows the machine where that decides an error: norm gains are folded into the matrices, a matrix reads FP16 values,
+MXINT8 is formed of them, and 1/rms multiplies afterwards. It does not follow the machine's roundings to the bit.
 """
 
 from dataclasses import dataclass
@@ -14,14 +15,18 @@ from hayate.rtl.contract.precision import MX_BLOCK, MX_FRACTION, MX_MAX, MX_MIN_
 
 @dataclass(frozen=True)
 class Weights:
-    """One matrix in one format: float32 `values` [rows, K] that multiply FP16 activations or, where `integer`, MXINT8 ones."""
+    """One matrix in one format: float32 `values` [rows, K] that multiply FP16 activations or, where `integer`, MXINT8
+    ones.
+    """
 
     values: np.ndarray
     integer: bool = False
 
 
 def mxint8(x):
-    """float32 `x` [..., K] as MXINT8 gives it back: blocks of 32 from the start of the last axis, a last one may be short."""
+    """float32 `x` [..., K] as MXINT8 gives it back: blocks of 32 from the start of the last axis, a last one may be
+    short.
+    """
     size = x.shape[-1]
     blocks = np.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, -size % MX_BLOCK)]).reshape(*x.shape[:-1], -1, MX_BLOCK)
     top = np.abs(blocks).max(axis=-1, keepdims=True)
@@ -34,8 +39,8 @@ def mxint8(x):
 class Forward:
     """A checkpoint (`checkpoint.Checkpoint`) opened for forward passes.
 
-    Members: ``matrices``: descriptor name -> float64 [rows, K], gains folded in, rows in the checkpoint's order (a layer's wgu is gate
-    rows, then up rows). ``shape``. ``clipped``: how many activations have left FP16's range so far.
+    Members: ``matrices``: descriptor name -> float64 [rows, K], gains folded in, rows in the checkpoint's order (a
+    layer's wgu is gate rows, then up rows). ``shape``. ``clipped``: how many activations have left FP16's range so far.
     """
 
     def __init__(self, checkpoint):
@@ -53,7 +58,9 @@ class Forward:
             source, name = f"model.layers.{i}", f"layers.{i}"
             first, second = (checkpoint.vector(f"{source}.{n}_layernorm", d) for n in ("input", "post_attention"))
             for which, rows in (("q", q), ("k", kv), ("v", kv)):
-                self.matrices[f"{name}.w{which}"] = checkpoint.matrix(f"{source}.self_attn.{which}_proj", rows, d) * first
+                self.matrices[f"{name}.w{which}"] = (
+                    checkpoint.matrix(f"{source}.self_attn.{which}_proj", rows, d) * first
+                )
             self.matrices[f"{name}.wo"] = checkpoint.matrix(f"{source}.self_attn.o_proj", d, q)
             gate, up = (checkpoint.matrix(f"{source}.mlp.{n}_proj", s.intermediate, d) * second for n in ("gate", "up"))
             self.matrices[f"{name}.wgu"] = np.concatenate([gate, up])
@@ -62,8 +69,8 @@ class Forward:
     def logits(self, windows, weights, observe=None):
         """Logits float32 [windows, T, vocab] of token ids `windows` [windows, T], each window a text of its own.
 
-        weights: name -> `Weights` of every matrix. observe: called as observe(name, x, sums) at each product with x the FP16 values that
-        the matrix reads, float32 [windows, T, K], and its sums [windows, T, rows], before 1/rms.
+        weights: name -> `Weights` of every matrix. observe: called as observe(name, x, sums) at each product with x the
+        FP16 values that the matrix reads, float32 [windows, T, K], and its sums [windows, T, rows], before 1/rms.
         """
         s = self.shape
         cos, sin = self._rotary(windows.shape[1])
@@ -88,8 +95,10 @@ class Forward:
             name = f"layers.{i}"
             a = self._half(x)
             rms = self._inverse_rms(a)
-            q, k, v = (heads(product(f"{name}.w{n}", a) * rms, count)
-                       for n, count in (("q", s.heads), ("k", s.kv_heads), ("v", s.kv_heads)))
+            q, k, v = (
+                heads(product(f"{name}.w{n}", a) * rms, count)
+                for n, count in (("q", s.heads), ("k", s.kv_heads), ("v", s.kv_heads))
+            )
             q, k, v = self._half(_rotate(q, cos, sin)), self._half(_rotate(k, cos, sin)), self._half(v)
             q = q.reshape(len(windows), s.kv_heads, -1, windows.shape[1], s.head_dim)
             scores = q @ k[:, :, None].swapaxes(-1, -2) * np.float32(s.head_dim**-0.5) + hidden

@@ -1,7 +1,8 @@
-"""An image and its draft model on one configuration: where the descriptors, routines and instructions of each begin, and its regions.
+"""An image and its draft model on one configuration: where the descriptors, routines and instructions of each begin,
+and its regions.
 
-The two share every memory, but their passes never interleave. So the draft model's regions lie over the first one's, except for those that
-hold something from pass to pass: the constants.
+The two share every memory, but their passes never interleave. So the draft model's regions lie over the first one's,
+except for those that hold something from pass to pass: the constants.
 """
 
 from dataclasses import dataclass, replace
@@ -13,7 +14,11 @@ from hayate.rtl.contract.image import DRAFT, NGRAMS, TOKENIZER, Image, evaluate
 from hayate.rtl.contract.isa import FORMATS, MATRIX_AHEAD, ROUNDS_AHEAD
 from hayate.rtl.contract.layout import ceil_div, gp_log2
 
-MEMORIES = {"act": "act_depth", "stage": "stage_depth", "vmem": "vmem_depth"}  # space of a region -> field of the configuration
+MEMORIES = {
+    "act": "act_depth",
+    "stage": "stage_depth",
+    "vmem": "vmem_depth",
+}  # space of a region -> field of the configuration
 SHARED = ("INVT", "LNP")  # constants that both models read at one address, as the host writes them for a generation
 
 
@@ -42,22 +47,33 @@ class Part:
         """Its instructions, descriptors and routines by the numbers that they have here."""
         moved = {"desc": self.descriptor, "routine": self.micro}
         for i in self.image.program:
-            yield replace(i, args={**i.args, **{k: i.args.get(k, 0) + by for k, by in moved.items() if k in FORMATS[i.op]}})
+            yield replace(
+                i, args={**i.args, **{k: i.args.get(k, 0) + by for k, by in moved.items() if k in FORMATS[i.op]}}
+            )
 
 
 def pair(image, draft):
     """`image` with `draft` as the model that drafts for it, without a tokenizer or a base table of n-grams of its own.
 
-    Raises HayateError naming the field of `draft` with which it cannot: it must know the same tokens, and a context as long.
+    Raises HayateError naming the field of `draft` with which it cannot: it must know the same tokens, and a context as
+    long.
     """
     name = f"--draft {draft.model['name']}"
     if draft.model["vocab"] != image.model["vocab"] or not same_tokens(image.tokenizer_json, draft.tokenizer_json):
         has = f"has {draft.model['vocab']} tokens, {image.model['name']} {image.model['vocab']}"
-        raise HayateError(name, "tokenizer", "is another one" if draft.model["vocab"] == image.model["vocab"] else has,
-                          "give a model with the same tokenizer")
+        raise HayateError(
+            name,
+            "tokenizer",
+            "is another one" if draft.model["vocab"] == image.model["vocab"] else has,
+            "give a model with the same tokenizer",
+        )
     if draft.model["context"] < image.model["context"]:
-        raise HayateError(name, "max_position_embeddings", f"{draft.model['context']} positions, {image.model['name']} has "
-                          f"{image.model['context']}", "give a model with a context as long")
+        raise HayateError(
+            name,
+            "max_position_embeddings",
+            f"{draft.model['context']} positions, {image.model['name']} has {image.model['context']}",
+            "give a model with a context as long",
+        )
     tensors = {name: tensor for name, tensor in draft.tensors.items() if name not in (TOKENIZER, NGRAMS)}
     return replace(image, draft=replace(draft, draft=None, tensors=tensors))
 
@@ -68,27 +84,34 @@ def parts(image, config):
     if image.draft is None:
         return (first,)
     context = first.geometry.context
-    own = replace(Geometry.of(image.draft.model, config), slots=4 * ceil_div(context, 4), context=context)  # a slot is a position
+    own = replace(
+        Geometry.of(image.draft.model, config), slots=4 * ceil_div(context, 4), context=context
+    )  # a slot is a position
     return first, Part(image.draft, own, DRAFT, len(image.descriptors), len(image.micros), len(image.program))
 
 
 def rounds_log2(parts, config, filters=False):
-    """log2 of the attention rounds that a configuration's buffers hold at once, see `lands` too: as many as a pass has, if they fit.
+    """log2 of the attention rounds that a configuration's buffers hold at once, see `lands` too: as many as a pass has,
+    if they fit.
 
     filters: as of `Geometry.symbols`. A model that has fewer in a pass takes fewer, see `Part.ahead`.
     """
-    fits = [n for n in range(ROUNDS_AHEAD.bit_length())
-            if all(words <= getattr(config, MEMORIES[space]) for space, words in allocate(parts, n, filters)[1].items())
-            and all(lands(1 << part.ahead(n), part.geometry.dims, config.landing_depth) for part in parts)]
+    fits = [
+        n
+        for n in range(ROUNDS_AHEAD.bit_length())
+        if all(words <= getattr(config, MEMORIES[space]) for space, words in allocate(parts, n, filters)[1].items())
+        and all(lands(1 << part.ahead(n), part.geometry.dims, config.landing_depth) for part in parts)
+    ]
     return max(fits, default=0)
 
 
 def lands(rounds, dims, landing):
-    """Whether a chunk of attention rounds comes to its end, with `dims` rows of V on a tile and a landing buffer of so many rows.
+    """Whether a chunk of attention rounds comes to its end, with `dims` rows of V on a tile and a landing buffer of so
+    many rows.
 
-    The vector engine takes each round's row of Σ and rows of V only when the sequencer has come behind the last round. Until then rows that
-    the landing buffer has no room for hold the matrix engine up, and what follows must find room in front of it: M_WAIT and two GEMVs a
-    round.
+    The vector engine takes each round's row of Σ and rows of V only when the sequencer has come behind the last round.
+    Until then rows that the landing buffer has no room for hold the matrix engine up, and what follows must find room
+    in front of it: M_WAIT and two GEMVs a round.
     """
     rows = 0
     for this in range(rounds):

@@ -23,19 +23,21 @@ def count(documents, tokens):
     ----------
     documents: token ids of each document, below 2**20; a context does not reach from one into the next.
 
-    Returns (rows, times): int32 [n, 3] of older token (-1 in contexts of one), newer token and next one; int64 [n], how often that
-    continuation occurs. Only contexts that occur at least `SEEN` times. Of next tokens that are equally common the lowest counts. Most
-    common continuation first, equals in the order of their contexts.
+    Returns (rows, times): int32 [n, 3] of older token (-1 in contexts of one), newer token and next one; int64 [n], how
+    often that continuation occurs. Only contexts that occur at least `SEEN` times. Of next tokens that are equally
+    common the lowest counts. Most common continuation first, equals in the order of their contexts.
     """
     words = [np.zeros(0, np.int64)]
     for ids in documents:
         ids = np.asarray(ids, np.int64)
         if len(ids) > tokens:
-            words.append(_join([ids[k:len(ids) - tokens + k] for k in range(tokens + 1)]))
+            words.append(_join([ids[k : len(ids) - tokens + k] for k in range(tokens + 1)]))
     words, times = np.unique(np.concatenate(words), return_counts=True)
     contexts, first = np.unique(words >> TOKEN_BITS, return_index=True)
     seen = np.add.reduceat(times, first) if len(first) else times
-    best = np.lexsort((words, -times, words >> TOKEN_BITS))[first][seen >= SEEN]  # a context's words stay in their stretch
+    best = np.lexsort((words, -times, words >> TOKEN_BITS))[first][
+        seen >= SEEN
+    ]  # a context's words stay in their stretch
     best = best[np.lexsort((words[best], -times[best]))]
     columns = [words[best] >> TOKEN_BITS * k & (1 << TOKEN_BITS) - 1 for k in (2, 1, 0)]
     rows = np.stack(columns, axis=1).astype(np.int32)
@@ -52,7 +54,8 @@ def _join(columns):
 
 
 def fit(rows, slots, place):
-    """Places in `rows` of those that have a slot of their own in a direct-mapped table of `slots`: of two with one slot the first.
+    """Places in `rows` of those that have a slot of their own in a direct-mapped table of `slots`: of two with one slot
+    the first.
 
     place: slot of a context, which is a list of 1 or 2 tokens, oldest first.
     """
@@ -70,7 +73,8 @@ def fit(rows, slots, place):
 def text(rows, source, tokens, tokenizer):
     """Content of an `NAME` file; equal arguments give equal text.
 
-    rows: int32 [n, 3], see `count`. source: which text they come from, in words, and `tokens`, how long it is. tokenizer: its JSON text.
+    rows: int32 [n, 3], see `count`. source: which text they come from, in words, and `tokens`, how long it is.
+    tokenizer: its JSON text.
     """
     content = {"source": source, "tokens": tokens, "tokenizer": digest(tokenizer), "rows": np.asarray(rows).tolist()}
     return json.dumps(content, separators=(",", ":"), ensure_ascii=False) + "\n"
@@ -84,10 +88,11 @@ def digest(tokenizer):
 def load_ngrams(folder, vocab, tokenizer=None):
     """Rows of the file in a checkpoint's folder, int32 [n, 3], see `count`; n = 0 when there is none.
 
-    vocab: tokens of the model. tokenizer: its JSON text; None where it has none, so that the file's tokenizer cannot be another one.
+    vocab: tokens of the model. tokenizer: its JSON text; None where it has none, so that the file's tokenizer cannot be
+    another one.
 
-    Raises HayateError naming the file and the field when it is damaged, was made for another tokenizer, or names a token that the model
-    does not have.
+    Raises HayateError naming the file and the field when it is damaged, was made for another tokenizer, or names a
+    token that the model does not have.
     """
     path = Path(folder) / NAME
     try:
@@ -102,10 +107,17 @@ def load_ngrams(folder, vocab, tokenizer=None):
     if not good:
         raise HayateError(path, "rows", "damaged: keys are missing, or a row is not three integers", AGAIN)
     if tokenizer is not None and made_for != digest(tokenizer):
-        raise HayateError(path, "tokenizer", f"made for the tokenizer {made_for[:12]}, the folder holds {digest(tokenizer)[:12]}", AGAIN)
+        raise HayateError(
+            path,
+            "tokenizer",
+            f"made for the tokenizer {made_for[:12]}, the folder holds {digest(tokenizer)[:12]}",
+            AGAIN,
+        )
     for at, (older, newer, token) in enumerate(rows):
         if not (-1 <= older < vocab and 0 <= newer < vocab and 0 <= token < vocab):
-            raise HayateError(path, f"rows[{at}]", f"{[older, newer, token]} is not in the vocabulary of {vocab}", AGAIN)
+            raise HayateError(
+                path, f"rows[{at}]", f"{[older, newer, token]} is not in the vocabulary of {vocab}", AGAIN
+            )
     return np.array(rows, np.int32).reshape(-1, 3)
 
 

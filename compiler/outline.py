@@ -12,7 +12,9 @@ from hayate.compiler.copies import ALL, NONE, Numbers, Options
 
 @dataclass(frozen=True)
 class _Blank:
-    """Stands for a checkpoint whose norms' gains are ones and whose weights are zeros, in as little memory as numpy allows."""
+    """Stands for a checkpoint whose norms' gains are ones and whose weights are zeros, in as little memory as numpy
+    allows.
+    """
 
     shape: Shape
     path: str = "outline"
@@ -37,10 +39,11 @@ class _Outline(planning.Plan):
 
 
 def outline(shape, *, integer=False, group=128):
-    """`Image` of a `checkpoint.Shape` without weights: to be placed with ``place(..., weights=False)``, and not to be saved.
+    """`Image` of a `checkpoint.Shape` without weights: to be placed with ``place(..., weights=False)``, and not to be
+    saved.
 
-    Program, routines, descriptors, regions and constants are those of a model of that shape. integer: matrices are INT8 and INT4 planes,
-    with a scale for each `group` elements of a row, in place of FP16 copies.
+    Program, routines, descriptors, regions and constants are those of a model of that shape. integer: matrices are INT8
+    and INT4 planes, with a scale for each `group` elements of a row, in place of FP16 copies.
     """
     options = Options(planes=integer, group=group, fp16=NONE if integer else ALL)
     blank = _Blank(shape)

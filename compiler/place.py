@@ -40,7 +40,8 @@ class TilePlacement:
     tile: logical number; its ring stop is `stop`.
     descriptors, program: 128-bit words; micros: 64-bit words.
     shares: descriptor name -> (base, `shares.Share`); base is None for vectors and matrices without FP16 copy.
-    planes: matrix name -> (index of its planes descriptor, base, `shares.PlanesShare`); these descriptors follow the image's own.
+    planes: matrix name -> (index of its planes descriptor, base, `shares.PlanesShare`); these descriptors follow the
+        image's own.
     banks: uint64 [banks, weight words]: what the weights take, from word 0 on.
     depth: words of every bank in use, KV cache included; it lies behind the weights and starts as zeros.
     csr: address in space CSR -> value.
@@ -62,9 +63,11 @@ class TilePlacement:
 
 @dataclass(frozen=True)
 class Placement:
-    """An image on a configuration: `tiles` (`TilePlacement`), `regions` (name -> address, the same on every tile but for views, which are
-    left out; the draft model's behind `image.DRAFT`), `slots` in use of the KV cache, `context`: positions a sequence may have,
-    `precision`: `Format` in which each matrix with planes is read at first, by name. `filters`: what is sampled may be filtered."""
+    """An image on a configuration: `tiles` (`TilePlacement`), `regions` (name -> address, the same on every tile but
+    for views, which are left out; the draft model's behind `image.DRAFT`), `slots` in use of the KV cache, `context`:
+    positions a sequence may have, `precision`: `Format` in which each matrix with planes is read at first, by name.
+    `filters`: what is sampled may be filtered.
+    """
 
     image: Image
     config: Config
@@ -76,8 +79,10 @@ class Placement:
     filters: bool = False
 
     def loads(self, *, kv=True):
-        """`Load` records that bring every tile up from any state: banks (the KV cache as zeros too unless `kv` is False),
-        descriptors, program, micro-operations, vector memory, precision table, registers."""
+        """`Load` records that bring every tile up from any state: banks (the KV cache as zeros too unless `kv` is
+        False),
+        descriptors, program, micro-operations, vector memory, precision table, registers.
+        """
         for t in self.tiles:
             for bank in range(self.config.banks):
                 for word, data in enumerate(t.banks[bank].tolist()):
@@ -98,7 +103,9 @@ class Placement:
                 yield Load(t.stop, Space.CSR, int(register), value)
 
     def write_bank_files(self, folder):
-        """Write the banks' codewords for simulation, ``tile<T>_bank<B>.hex`` in `folder` (made if missing); their paths."""
+        """Write the banks' codewords for simulation, ``tile<T>_bank<B>.hex`` in `folder` (made if missing); their
+        paths.
+        """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         paths = []
@@ -112,13 +119,14 @@ class Placement:
 def place(image, config, precision=None, filters=False, *, tiles=None, weights=True):
     """`Placement` of `image` on `config`.
 
-    precision: matrix name -> `Format` in which it is read; others, all with None, are read in their best copy: FP16, else INT8. Where the
-    configuration reads FP16 only, planes are left out. filters: what is sampled may be filtered; the vector memory then has room for z of
-    each of a tile's tokens. tiles: logical numbers of those to place, all unless given. weights: without them, `TilePlacement.banks` has no
-    words, and tensors of matrices are not looked at.
+    precision: matrix name -> `Format` in which it is read; others, all with None, are read in their best copy: FP16,
+    else INT8. Where the configuration reads FP16 only, planes are left out. filters: what is sampled may be filtered;
+    the vector memory then has room for z of each of a tile's tokens. tiles: logical numbers of those to place, all
+    unless given. weights: without them, `TilePlacement.banks` has no words, and tensors of matrices are not looked at.
 
-    Raises HayateError naming the configuration field when something does not fit: what, by how much, and the remedy; naming the matrix
-    for a precision that it does not have; naming `formats` for one that the configuration is not built for.
+    Raises HayateError naming the configuration field when something does not fit: what, by how much, and the remedy;
+    naming the matrix for a precision that it does not have; naming `formats` for one that the configuration is not
+    built for.
     """
     require_formats(image, config, precision)
     image = readable(image, config)
@@ -128,7 +136,9 @@ def place(image, config, precision=None, filters=False, *, tiles=None, weights=T
     table |= {p.prefix + name: fmt for p in both[1:] for name, fmt in _precision(p.image, {}).items()}
     ahead = rounds_log2(both, config, filters)
     regions = allocate(both, ahead, filters)[0]
-    tiles = tuple(_tile(both, config, regions, ahead, t, weights) for t in (range(config.tiles) if tiles is None else tiles))
+    tiles = tuple(
+        _tile(both, config, regions, ahead, t, weights) for t in (range(config.tiles) if tiles is None else tiles)
+    )
     geometry = both[0].geometry
     named = {p.prefix + name: at for p, found in zip(both, regions, strict=True) for name, at in found.items()}
     return Placement(image, config, tiles, named, geometry.slots, geometry.context, table, filters)
@@ -136,20 +146,32 @@ def place(image, config, precision=None, filters=False, *, tiles=None, weights=T
 
 def _precision(image, wanted):
     """Name -> `Format` of every matrix with planes."""
-    formats = {d.name: [Format.FP16] * bool(d.tensor) + [Format.INT8, Format.INT4] * bool(d.planes) for d in image.descriptors}
+    formats = {
+        d.name: [Format.FP16] * bool(d.tensor) + [Format.INT8, Format.INT4] * bool(d.planes) for d in image.descriptors
+    }
     for name, fmt in wanted.items():
         if fmt not in formats.get(name, ()):
-            has = "no matrix of this name" if name not in formats else ", ".join(f.name for f in formats[name]) or "no copy of its own"
+            has = (
+                "no matrix of this name"
+                if name not in formats
+                else ", ".join(f.name for f in formats[name]) or "no copy of its own"
+            )
             raise HayateError("precision", name, f"the image does not have it in {Format(fmt).name}", f"it has {has}")
     return {d.name: Format(wanted.get(d.name, formats[d.name][0])) for d in image.descriptors if d.planes}
 
 
 def _tile(both, config, regions, ahead, tile, weights):
-    """`TilePlacement` of the parts `both`; regions: of each, region -> address; weights: with the contents of the banks."""
+    """`TilePlacement` of the parts `both`; regions: of each, region -> address; weights: with the contents of the
+    banks.
+    """
     with _fitting("registers", config, "more tiles or a smaller model"):
         there = csr_widths(config.sampling)
-        csr = {register | bool(p.prefix) << SECOND_BIT: value for p in both for register, value in _csr(p, ahead, tile).items()
-               if register | bool(p.prefix) << SECOND_BIT in there}
+        csr = {
+            register | bool(p.prefix) << SECOND_BIT: value
+            for p in both
+            for register, value in _csr(p, ahead, tile).items()
+            if register | bool(p.prefix) << SECOND_BIT in there
+        }
     shares, planes, chunks, base = {}, {}, [np.zeros((config.banks, 0), np.uint64)], 0
     every = [(p, d, p.prefix + d.name, p.geometry.share(d, tile)) for p in both for d in p.image.descriptors]
     for p, d, name, share in every:
@@ -186,14 +208,29 @@ def _tile(both, config, regions, ahead, tile, weights):
             program += [isa.encode(i, resolve) for i in p.program()]
             micros += [isa.encode_micro(m, resolve) for m in p.image.micros]
             vmem.append(_vmem(p.image, p.geometry, addresses, tile))
-    return TilePlacement(tile, tile + 1, _descriptors(every, config, shares, planes), tuple(program), tuple(micros), shares, planes,
-                         np.concatenate(chunks, axis=1), base, csr, np.concatenate(vmem))
+    return TilePlacement(
+        tile,
+        tile + 1,
+        _descriptors(every, config, shares, planes),
+        tuple(program),
+        tuple(micros),
+        shares,
+        planes,
+        np.concatenate(chunks, axis=1),
+        base,
+        csr,
+        np.concatenate(vmem),
+    )
 
 
 def _with_views(part, addresses, tile):
     """Region -> address on a tile, views among them."""
     quad0 = part.geometry.quads(tile)[0]
-    views = {r.name: addresses[r.of] + evaluate(r.shift, {**part.geometry.symbols(), "quad0": quad0}) for r in part.image.regions if r.of}
+    views = {
+        r.name: addresses[r.of] + evaluate(r.shift, {**part.geometry.symbols(), "quad0": quad0})
+        for r in part.image.regions
+        if r.of
+    }
     return addresses | views
 
 
@@ -202,22 +239,40 @@ def _descriptors(every, config, shares, planes):
     words = []
     for _, d, name, _ in every:
         base, s = shares[name]
-        values = {"base": base or 0, "words": s.words, "rows": s.rows, "block_stride": _between(s), "quad0": s.quad0, "row0": s.row0,
-                  "s_in": d.s_in, "s_out": d.s_out, "alt": planes[name][0] if d.planes else 0}
+        values = {
+            "base": base or 0,
+            "words": s.words,
+            "rows": s.rows,
+            "block_stride": _between(s),
+            "quad0": s.quad0,
+            "row0": s.row0,
+            "s_in": d.s_in,
+            "s_out": d.s_out,
+            "alt": planes[name][0] if d.planes else 0,
+        }
         with _fitting(name, config, "more tiles or a smaller model"):
             words.append(isa.pack(isa.DESCRIPTOR, values))
     for _, d, name, _ in every:
         if d.planes:
             _, base, p = planes[name]
-            values = {"base": base, "pitch": p.pitch, "block_stride": _between(p), "lo_offset": p.lo_offset, "group": group_code(d.group),
-                      "fp16": int(bool(d.tensor)), **dict(zip(("grid_out", "grid_err", "grid_half"), d.grids, strict=True))}
+            values = {
+                "base": base,
+                "pitch": p.pitch,
+                "block_stride": _between(p),
+                "lo_offset": p.lo_offset,
+                "group": group_code(d.group),
+                "fp16": int(bool(d.tensor)),
+                **dict(zip(("grid_out", "grid_err", "grid_half"), d.grids, strict=True)),
+            }
             with _fitting(f"{name} (planes)", config, "more tiles or a smaller model"):
                 words.append(isa.pack(isa.PLANES, values))
     return tuple(words)
 
 
 def _between(share):
-    """Words from block to block, as a descriptor has them: none where a single block, perhaps larger than the field can say, is all."""
+    """Words from block to block, as a descriptor has them: none where a single block, perhaps larger than the field can
+    say, is all.
+    """
     return share.stride if share.blocks > 1 else 0
 
 
@@ -232,8 +287,12 @@ class _fitting:
 
     def __exit__(self, kind, error, _):
         if kind is ValueError:
-            raise HayateError(f"configuration {self.config.name}", self.name, f"the model is too large for the encoding: {error}",
-                              self.remedy) from None
+            raise HayateError(
+                f"configuration {self.config.name}",
+                self.name,
+                f"the model is too large for the encoding: {error}",
+                self.remedy,
+            ) from None
 
 
 def _csr(part, ahead, tile):
@@ -241,11 +300,25 @@ def _csr(part, ahead, tile):
     geometry = part.geometry
     att = geometry.attention[tile]
     group = geometry.heads // geometry.kv_heads
-    values = {Csr.TILE_INDEX: tile, Csr.TILE_COUNT: geometry.tiles, Csr.GROUP_LO: att.group_lo, Csr.GROUP_HI: att.group_hi,
-              Csr.GROUP_SIZE: att.group_size, Csr.GROUP_INDEX: att.group_index, Csr.LOCAL_HEADS: att.heads, Csr.HEAD0: att.head0,
-              Csr.ATT_SENDERS: sum(a.heads for a in geometry.attention), Csr.GROUP: group, Csr.GP_LOG2: gp_log2(group),
-              Csr.HDQ: geometry.head_dim // 4, Csr.ROUNDS_LOG2: part.ahead(ahead), Csr.TOP_K: 0, Csr.MIN_P: 0, Csr.ENTRY: part.entry,
-              Csr.GROUP_END: (att.group_hi if tile == att.group_lo else tile - 1) + 1}
+    values = {
+        Csr.TILE_INDEX: tile,
+        Csr.TILE_COUNT: geometry.tiles,
+        Csr.GROUP_LO: att.group_lo,
+        Csr.GROUP_HI: att.group_hi,
+        Csr.GROUP_SIZE: att.group_size,
+        Csr.GROUP_INDEX: att.group_index,
+        Csr.LOCAL_HEADS: att.heads,
+        Csr.HEAD0: att.head0,
+        Csr.ATT_SENDERS: sum(a.heads for a in geometry.attention),
+        Csr.GROUP: group,
+        Csr.GP_LOG2: gp_log2(group),
+        Csr.HDQ: geometry.head_dim // 4,
+        Csr.ROUNDS_LOG2: part.ahead(ahead),
+        Csr.TOP_K: 0,
+        Csr.MIN_P: 0,
+        Csr.ENTRY: part.entry,
+        Csr.GROUP_END: (att.group_hi if tile == att.group_lo else tile - 1) + 1,
+    }
     for register, value in values.items():
         if value >> isa.CSR_BITS[register]:
             raise ValueError(f"register {register.name}: {value} does not fit {isa.CSR_BITS[register]} bits")

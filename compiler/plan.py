@@ -16,13 +16,23 @@ from hayate.rtl.contract.precision import MX_BLOCK
 
 S_OUT = (-32, 31)  # exponents that the conversion to FP16 takes; twice as much is within S_IN, for sums of squares
 P_EXPONENT = -15  # softmax numerators are sent as fp16(2**15 * exp(...))
-EXPONENTS = ("xa", "q", "k", "v", "ao", "xb", "ff")  # of each layer's activations; "xf", "xg" of the last norm's input and output
+EXPONENTS = (
+    "xa",
+    "q",
+    "k",
+    "v",
+    "ao",
+    "xb",
+    "ff",
+)  # of each layer's activations; "xf", "xg" of the last norm's input and output
 
 
 @dataclass
 class Plan:
-    """What `build` collects. `source`: the checkpoint's folder; `index`: descriptor name -> number; `dstep`: descriptors of a
-    layer; `notes`: tensor -> how it was rounded; `numbers`: matrix with planes -> `copies.Numbers`."""
+    """What `build` collects. `source`: the checkpoint's folder; `index`: descriptor name -> number; `dstep`:
+    descriptors of a
+    layer; `notes`: tensor -> how it was rounded; `numbers`: matrix with planes -> `copies.Numbers`.
+    """
 
     source: object
     options: Options = Options()
@@ -37,12 +47,16 @@ class Plan:
         return {d.name: i for i, d in enumerate(self.descriptors)}
 
     def half(self, name, values, multiplied=True):
-        """Round a matrix into the image, with planes where it is `multiplied` and the options want them; its exponent."""
+        """Round a matrix into the image, with planes where it is `multiplied` and the options want them; its
+        exponent.
+        """
         planes = multiplied and self.options.planes
         try:
             rounded = to_fp16(values, planes, S_IN[0] if multiplied else EXPONENT_RANGE[0])
         except OverflowError as e:
-            raise HayateError(self.source, name, f"{e}, with the norm's gain folded in", "repair the checkpoint") from None
+            raise HayateError(
+                self.source, name, f"{e}, with the norm's gain folded in", "repair the checkpoint"
+            ) from None
         self.tensors[name] = rounded.half
         self.notes[name] = {"exponent": rounded.exponent, "flushed": rounded.flushed, "subnormal": rounded.subnormal}
         if planes:
@@ -56,8 +70,12 @@ class Plan:
         fetched = d.name == "emb" and "head" in self.index  # its exponent multiplies in FP32
         for exponent, (low, high) in ((0 if fetched else d.s_in, S_IN), (d.s_out, S_OUT)):
             if not low <= exponent <= high:
-                raise HayateError(self.source, d.name, f"values of 2^{exponent} and their sums leave the range of FP32 or FP16",
-                                  f"scale the weights, or give exponents that add up to {low} to {high}")
+                raise HayateError(
+                    self.source,
+                    d.name,
+                    f"values of 2^{exponent} and their sums leave the range of FP32 or FP16",
+                    f"scale the weights, or give exponents that add up to {low} to {high}",
+                )
 
     def add(self, name, kind, *, tensor="", **shape):
         """Append a descriptor; rows and words of a stored matrix are those of its tensor."""
@@ -69,7 +87,8 @@ class Plan:
         self.descriptors.append(Descriptor(name=name, kind=kind, tensor=tensor, **shape))
 
     def finish(self):
-        """Once all matrices are known: drop FP16 copies that the options do not want, give each matrix its grids and sensitivities.
+        """Once all matrices are known: drop FP16 copies that the options do not want, give each matrix its grids and
+        sensitivities.
 
         Raises HayateError for exponents that the machine's units do not take.
         """
@@ -81,10 +100,16 @@ class Plan:
         for i, d in enumerate(self.descriptors):
             if d.planes:
                 found, own = self.options.of(d.name), self.numbers[d.name]
-                grids, sensitivities = (found["grids"], found["sensitivities"]) if found else (own.grids(), own.sensitivities(default))
+                grids, sensitivities = (
+                    (found["grids"], found["sensitivities"]) if found else (own.grids(), own.sensitivities(default))
+                )
                 self.notes[d.name] |= {k: list(found[k]) for k in ("gains", "ratios") if found and k in found}
-                self.descriptors[i] = replace(d, tensor="" if d.name in dropped else d.tensor, grids=tuple(map(int, grids)),
-                                              sensitivities=tuple(map(int, sensitivities)))
+                self.descriptors[i] = replace(
+                    d,
+                    tensor="" if d.name in dropped else d.tensor,
+                    grids=tuple(map(int, grids)),
+                    sensitivities=tuple(map(int, sensitivities)),
+                )
         for name in dropped:
             del self.tensors[name]
 
@@ -92,7 +117,8 @@ class Plan:
 def build(checkpoint, exponents, options=Options(), kind=Plan):  # noqa: B008
     """`Plan` of a checkpoint, or a `kind` of it.
 
-    exponents: static exponents of the activations, default 0: ``(layer, name)`` -> S for `EXPONENTS`, ``name`` for xf and xg.
+    exponents: static exponents of the activations, default 0: ``(layer, name)`` -> S for `EXPONENTS`, ``name`` for xf
+    and xg.
     options: `copies.Options`. Raises HayateError.
     """
     shape, plan = checkpoint.shape, kind(checkpoint.path, options)
@@ -143,43 +169,81 @@ def _layer(plan, checkpoint, layer, s, s_next):
 
     gain = checkpoint.vector(f"{source}.input_layernorm", d)
     plan.add(f"{name}.xa", "vector", rows=d, s_in=s("xa"))
-    store("wq", permute_heads(matrix("self_attn.q_proj", q_rows, d, gain), hd), "q", s("xa"), s("q"), blocks=shape.heads)
-    store("wk", permute_heads(matrix("self_attn.k_proj", kv_rows, d, gain), hd), "kv", s("xa"), s("k"), blocks=shape.kv_heads)
+    store(
+        "wq", permute_heads(matrix("self_attn.q_proj", q_rows, d, gain), hd), "q", s("xa"), s("q"), blocks=shape.heads
+    )
+    store(
+        "wk",
+        permute_heads(matrix("self_attn.k_proj", kv_rows, d, gain), hd),
+        "kv",
+        s("xa"),
+        s("k"),
+        blocks=shape.kv_heads,
+    )
     store("wv", matrix("self_attn.v_proj", kv_rows, d, gain), "kv", s("xa"), s("v"), blocks=shape.kv_heads)
     plan.add(f"{name}.kcache", "kcache", words=hd // 4, blocks=shape.kv_heads, s_in=s("q") + s("k"), s_out=P_EXPONENT)
     plan.add(f"{name}.vcache", "vcache", rows=kv_rows, blocks=shape.kv_heads, s_in=s("v"), s_out=s("ao"))
     store("wo", matrix("self_attn.o_proj", d, q_rows), "rows", s("ao"), s("xb"))
     gain = checkpoint.vector(f"{source}.post_attention_layernorm", d)
     plan.add(f"{name}.xb", "vector", rows=d, s_in=s("xb"))
-    gate_up = interleave(matrix("mlp.gate_proj", shape.intermediate, d, gain), matrix("mlp.up_proj", shape.intermediate, d, gain))
+    gate_up = interleave(
+        matrix("mlp.gate_proj", shape.intermediate, d, gain), matrix("mlp.up_proj", shape.intermediate, d, gain)
+    )
     store("wgu", gate_up, "pairs", s("xb"), s("ff"))
     store("wdown", matrix("mlp.down_proj", d, shape.intermediate), "rows", s("ff"), s_next)
 
 
 def regions(shape):
-    """Regions of a model. Those whose vectors matrices multiply come first and are whole MXINT8 blocks, so that each begins on one."""
+    """Regions of a model. Those whose vectors matrices multiply come first and are whole MXINT8 blocks, so that each
+    begins on one.
+    """
     d, hdq, group = shape.hidden // 4, shape.head_dim // 4, shape.heads // shape.kv_heads
 
     def blocks(quads):
         return {"": ceil_div(quads, MX_BLOCK // 4) * (MX_BLOCK // 4)}
 
     spaces = {
-        "act": {"XA": blocks(d), "XB": blocks(d), "AO": blocks(shape.heads * hdq), "FF": blocks(shape.intermediate // 4),
-                "Q": {"heads": hdq << gp_log2(group)}, "KS": {"heads": hdq}, "VS": {"heads": hdq}, "PR": {"slot_words": 1}},
+        "act": {
+            "XA": blocks(d),
+            "XB": blocks(d),
+            "AO": blocks(shape.heads * hdq),
+            "FF": blocks(shape.intermediate // 4),
+            "Q": {"heads": hdq << gp_log2(group)},
+            "KS": {"heads": hdq},
+            "VS": {"heads": hdq},
+            "PR": {"slot_words": 1},
+        },
         "stage": {"EMB": {"": d}, "ROPEC": {"": shape.head_dim}, "ROPEF": {"": shape.head_dim}},
-        "vmem": {"X": {"rows": 1}, **({"GAIN": {"rows": 1}} if shape.tied else {}), "C": {"": shape.head_dim},
-                 "S": {"": shape.head_dim}, "SC": {"slots": 1}, **{f"T{i}": {"": TEMPS} for i in range(4)},
-                 **{name: {"": 1} for name in ("RINV", "ZINV", "INVD", "EPS", "SCALE", "ONE", "EMBX", "INVT", "LNP")},
-                 "Z": {"tokens": 1}},
+        "vmem": {
+            "X": {"rows": 1},
+            **({"GAIN": {"rows": 1}} if shape.tied else {}),
+            "C": {"": shape.head_dim},
+            "S": {"": shape.head_dim},
+            "SC": {"slots": 1},
+            **{f"T{i}": {"": TEMPS} for i in range(4)},
+            **{name: {"": 1} for name in ("RINV", "ZINV", "INVD", "EPS", "SCALE", "ONE", "EMBX", "INVT", "LNP")},
+            "Z": {"tokens": 1},
+        },
     }
-    placed = [Region(name, space, size, rounds=name in ("PR", "SC")) for space, names in spaces.items() for name, size in names.items()]
+    placed = [
+        Region(name, space, size, rounds=name in ("PR", "SC"))
+        for space, names in spaces.items()
+        for name, size in names.items()
+    ]
     views = [Region(name, "vmem", of=of, shift={"quad0": 4}) for name, of in (("CL", "C"), ("SL", "S"))]
     return tuple(placed + views)
 
 
 def constants(shape, embedding_exponent):
     """Initial content of the vector memory; every value is an FP32 number."""
-    values = {"INVD": 1.0 / shape.hidden, "EPS": shape.eps, "SCALE": shape.head_dim**-0.5, "ONE": 1.0, "EMBX": 2.0**embedding_exponent,
-              "INVT": 1.0, "LNP": 0.0}
+    values = {
+        "INVD": 1.0 / shape.hidden,
+        "EPS": shape.eps,
+        "SCALE": shape.head_dim**-0.5,
+        "ONE": 1.0,
+        "EMBX": 2.0**embedding_exponent,
+        "INVT": 1.0,
+        "LNP": 0.0,
+    }
     rounded = [Constant(region, (float(np.float32(v)),)) for region, v in values.items()]
     return tuple(rounded + ([Constant("GAIN", tensor="gain")] if shape.tied else []))

@@ -4,10 +4,24 @@ from dataclasses import dataclass
 
 from hayate.compiler.routines import VL
 from hayate.rtl.contract.filters import DIGITS
-from hayate.rtl.contract.isa import ROUNDS_AHEAD, Block, Cast, FetchIndex, Instr, LoopCount, LoopReg, Op, Rows, SendMode, WaitKind, When
+from hayate.rtl.contract.isa import (
+    ROUNDS_AHEAD,
+    Block,
+    Cast,
+    FetchIndex,
+    Instr,
+    LoopCount,
+    LoopReg,
+    Op,
+    Rows,
+    SendMode,
+    WaitKind,
+    When,
+)
 from hayate.rtl.contract.layout import gp_log2
 
-# Channels. Each is waited on by one engine only: sums, maxima and fetched rows by the vector engine, the others by the matrix engine.
+# Channels. Each is waited on by one engine only: sums, maxima and fetched rows by the vector engine, the others by the
+# matrix engine.
 GATHER, SUMS, QUERY, KEY, VALUE, FETCHED, ANGLES, FINAL = range(8)
 PROB, MAXIMA = 8, 8 + ROUNDS_AHEAD  # of the first round; those of the next ones follow
 
@@ -22,12 +36,17 @@ class Program:
     routines: dict
 
     def emit(self, op, **args):
-        self.instructions.append(Instr(op, {k: v if isinstance(v, tuple) else int(v) for k, v in args.items() if v != 0}))
+        self.instructions.append(
+            Instr(op, {k: v if isinstance(v, tuple) else int(v) for k, v in args.items() if v != 0})
+        )
         return len(self.instructions) - 1
 
     def _desc(self, name):
         per_layer = f"layers.0.{name}" in self.index
-        return {"desc": self.index[f"layers.0.{name}" if per_layer else name], **({"dstep": self.dstep} if per_layer else {})}
+        return {
+            "desc": self.index[f"layers.0.{name}" if per_layer else name],
+            **({"dstep": self.dstep} if per_layer else {}),
+        }
 
     def wait(self, engine, chan, kind, count=1, **more):
         self.emit(engine, chan=chan, kind=kind, count=count, **more)
@@ -78,8 +97,11 @@ def build(shape, index, dstep, routines):
     padded = hdq << gp_log2(group)
     everyone = {"chan": GATHER, "cast": Cast.ALL}
 
-    for name, which, stage in [("emb", FetchIndex.TOKEN, "EMB"), ("rope_coarse", FetchIndex.POS_HI, "ROPEC"),
-                               ("rope_fine", FetchIndex.POS_LO, "ROPEF")]:
+    for name, which, stage in [
+        ("emb", FetchIndex.TOKEN, "EMB"),
+        ("rope_coarse", FetchIndex.POS_HI, "ROPEC"),
+        ("rope_fine", FetchIndex.POS_LO, "ROPEF"),
+    ]:
         p.emit(Op.FETCH, desc=index[name], index=which, stage=(stage, 0), chan=FETCHED if name == "emb" else ANGLES)
     p.wait(Op.V_WAIT, FETCHED, WaitKind.LANES)
     p.run("load", "load", rows=Rows.DESC, send_base="XA", **everyone)
@@ -167,14 +189,24 @@ def _project(p, hdq, group, padded):
         p.run("v", "wv", landing=1, send_base="VS", send_h=hdq, chan=VALUE, cast=Cast.SELF)
         with p.loop(LoopReg.J, LoopCount.IMM, group):
             p.gemv("wq", "XA", block=Block.HEAD_GROUP, group=group)
-            p.run("qk", "wq", landing=1, send_mode=SendMode.QUERY, send_base="Q", send_h=padded, group=group, chan=QUERY,
-                  cast=Cast.GROUP)
+            p.run(
+                "qk",
+                "wq",
+                landing=1,
+                send_mode=SendMode.QUERY,
+                send_base="Q",
+                send_h=padded,
+                group=group,
+                chan=QUERY,
+                cast=Cast.GROUP,
+            )
 
 
 def _attend(p, hdq, group, padded):
     """Attention of one KV head: write K and V, then the rounds of query vectors.
 
-    The rounds of a chunk go side by side, so that one's work covers the time that another's maxima and numerators are on the ring.
+    The rounds of a chunk go side by side, so that one's work covers the time that another's maxima and numerators are
+    on the ring.
     """
     p.wait(Op.M_WAIT, KEY, WaitKind.GROUP)
     p.wait(Op.M_WAIT, VALUE, WaitKind.ONE)
@@ -189,11 +221,31 @@ def _attend(p, hdq, group, padded):
             p.emit(Op.SENDMAX, chan=MAXIMA, cast=Cast.GROUP, vec=1, by_round=1)
         with p.loop(LoopReg.J, LoopCount.ROUNDS):
             p.wait(Op.V_WAIT, MAXIMA, WaitKind.GROUP, by_round=1)
-            p.run("softmax", "kcache", **scores, **slide, send_mode=SendMode.SLOTS, send_base="PR", send_h=numerators, chan=PROB,
-                  cast=Cast.GROUP, by_round=1)
+            p.run(
+                "softmax",
+                "kcache",
+                **scores,
+                **slide,
+                send_mode=SendMode.SLOTS,
+                send_base="PR",
+                send_h=numerators,
+                chan=PROB,
+                cast=Cast.GROUP,
+                by_round=1,
+            )
             p.wait(Op.M_WAIT, PROB, WaitKind.GROUP, by_round=1)
             p.gemv("ones", "PR", act_j=numerators, slot_words=1, vec=1, kv=1, aside=1)
             p.gemv("vcache", "PR", block=Block.HEAD, act_j=numerators, slot_words=1, vec=1, kv=1)
         with p.loop(LoopReg.J, LoopCount.ROUNDS):
             p.run("recip", "ones", rows=Rows.IMM, count=1, landing=1, vec=1)
-            p.run("out", "vcache", landing=1, vec=1, send_mode=SendMode.OUTPUT, send_base="AO", group=group, chan=GATHER, cast=Cast.ALL)
+            p.run(
+                "out",
+                "vcache",
+                landing=1,
+                vec=1,
+                send_mode=SendMode.OUTPUT,
+                send_base="AO",
+                group=group,
+                chan=GATHER,
+                cast=Cast.ALL,
+            )

@@ -1,9 +1,10 @@
 """Nested INT8/INT4 quantization: one scale a group, chosen so that the upper nibbles alone are a good INT4 matrix.
 
-Rounding a weight to the nearest of 239 steps leaves it to chance how well its upper nibble stands for it. Here the scale of each group
-is searched: among the scales whose INT8 error is close to the best one, that with the smallest INT4 error. Errors may be weighted per
-column by the second moment of the activation, the diagonal of the Hessian of the output error (GPTQ, arXiv:2210.17323, minimises the
-whole quadratic form; AWQ, arXiv:2306.00978, searches scales for an activation-weighted error as this does).
+Rounding a weight to the nearest of 239 steps leaves it to chance how well its upper nibble stands for it. Here the
+scale of each group is searched: among the scales whose INT8 error is close to the best one, that with the smallest INT4
+error. Errors may be weighted per column by the second moment of the activation, the diagonal of the Hessian of the
+output error (GPTQ, arXiv:2210.17323, minimises the whole quadratic form; AWQ, arXiv:2306.00978, searches scales for an
+activation-weighted error as this does).
 """
 
 from dataclasses import dataclass
@@ -14,7 +15,9 @@ from hayate.rtl.contract.layout import ceil_div
 from hayate.rtl.contract.precision import SCALE_MAX, W8_MAX, group_code
 
 INT8_SLACK = 1.5  # how much worse than the best one a scale may do in INT8 (sum of squares)
-FACTORS = np.concatenate([np.linspace(0.92, 1.0, 5), np.linspace(1.01, 1.30, 30)])  # of max|w| / W8_MAX; smaller ones clip
+FACTORS = np.concatenate(
+    [np.linspace(0.92, 1.0, 5), np.linspace(1.01, 1.30, 30)]
+)  # of max|w| / W8_MAX; smaller ones clip
 LARGEST_SCALE = float(np.floor(2 * SCALE_MAX) / 2)  # FP16 values are half apart there
 SMALLEST_SCALE = 2.0**-24
 _CHUNK = 1 << 12  # groups at a time: temporaries stay in the cache
@@ -64,13 +67,16 @@ def quantize(values, group, weights=None):
     ----------
     values: float64 [rows, K], magnitudes of at most FP16's largest value.
     group: elements of a row that share a scale.
-    weights: [K], what a squared error in each column counts, such as the mean square of its activation; None: the same everywhere.
+    weights: [K], what a squared error in each column counts, such as the mean square of its activation; None: the same
+        everywhere.
 
-    A group's scale is that of the smallest INT4 error among the candidates (either sign: it decides where ties of the upper nibble go)
-    whose INT8 error is at most INT8_SLACK times the best one. It is rounded to FP16 first, then the weights to nearest multiples of it.
-    An all-zero group has scale 1. Ties go to the first candidate, so equal inputs give equal results.
+    A group's scale is that of the smallest INT4 error among the candidates (either sign: it decides where ties of the
+    upper nibble go) whose INT8 error is at most INT8_SLACK times the best one. It is rounded to FP16 first, then the
+    weights to nearest multiples of it. An all-zero group has scale 1. Ties go to the first candidate, so equal inputs
+    give equal results.
 
-    Raises ValueError for another group size, for weights of another length, negative or not finite, and for values too large.
+    Raises ValueError for another group size, for weights of another length, negative or not finite, and for values too
+    large.
     """
     groups = _groups(values, group)
     columns = None if weights is None else _column_weights(weights, values.shape[1], group)
@@ -94,8 +100,11 @@ def _search(groups, importance):
             candidates.append(sign * scale)
             for errors, digits in ((err8, w8), (err4, 16.0 * np.floor((w8 + 8.0) / 16.0))):
                 difference = digits * (sign * scale)[:, None] - groups
-                errors.append(np.einsum("ij,ij->i", difference, difference) if importance is None
-                              else np.einsum("ij,ij,ij->i", difference, difference, importance))
+                errors.append(
+                    np.einsum("ij,ij->i", difference, difference)
+                    if importance is None
+                    else np.einsum("ij,ij,ij->i", difference, difference, importance)
+                )
     candidates, err8, err4 = np.stack(candidates), np.stack(err8), np.stack(err4)
     allowed = err8 <= INT8_SLACK * err8.min(axis=0)
     best = np.where(allowed, err4, np.inf).argmin(axis=0)

@@ -7,8 +7,26 @@ from hayate.rtl.contract.alu_ops import AluOp
 from hayate.rtl.contract.isa import ASrc, BSrc, Micro, Mode
 
 #: Elements of one iteration of each routine; a temporary region holds this many.
-VL = {"load": 16, "rope": 16, "rms": 1, "qk": 16, "v": 4, "scores": 4, "softmax": 12, "recip": 1, "out": 4, "resid": 4,
-      "swiglu": 8, "final": 16, "head": 4, "sample": 16, "temper": 16, "floor": 1, "count": 64, "keep": 16}
+VL = {
+    "load": 16,
+    "rope": 16,
+    "rms": 1,
+    "qk": 16,
+    "v": 4,
+    "scores": 4,
+    "softmax": 12,
+    "recip": 1,
+    "out": 4,
+    "resid": 4,
+    "swiglu": 8,
+    "final": 16,
+    "head": 4,
+    "sample": 16,
+    "temper": 16,
+    "floor": 1,
+    "count": 64,
+    "keep": 16,
+}
 TEMPS = 16  # largest iteration of a routine that uses T0 to T3
 
 LANDING = {"a_src": ASrc.LANDING, "a_mode": Mode.STREAM}
@@ -17,7 +35,9 @@ NOP = Micro(AluOp.NOP)
 
 
 def _op(op, a=("T0", 0), b=0, d=None, *, a_mode=Mode.TEMP, b_mode=Mode.TEMP, stream=False, **more):
-    """A micro-operation that writes VMEM at `d` (None: does not), element by element of the iteration or, `stream`, of the RUN."""
+    """A micro-operation that writes VMEM at `d` (None: does not), element by element of the iteration or, `stream`, of
+    the RUN.
+    """
     target = {} if d is None else {"d": d, "d_vm": 1, "d_mode": 0 if stream else 1}
     return Micro(op, a=a, b=b, a_mode=a_mode, b_mode=b_mode, **target, **more)
 
@@ -29,15 +49,26 @@ def _scaled(region="RINV", d=("T0", 0), **more):
 
 
 def load(scaled):
-    """Embedding row of this tile to the residual stream, and to everyone; `scaled`: by the embedding's exponent (EMBX)."""
-    stage = {"a": ("EMB", 0), "a_src": ASrc.STAGE, "a_mode": Mode.STREAM, "d": ("X", 0), "stream": True,
-             "d_send": 1, "d_square": 1}
+    """Embedding row of this tile to the residual stream, and to everyone; `scaled`: by the embedding's exponent
+    (EMBX).
+    """
+    stage = {
+        "a": ("EMB", 0),
+        "a_src": ASrc.STAGE,
+        "a_mode": Mode.STREAM,
+        "d": ("X", 0),
+        "stream": True,
+        "d_send": 1,
+        "d_square": 1,
+    }
     first = _op(AluOp.MUL, b=("EMBX", 0), b_mode=Mode.SCALAR, **stage) if scaled else _op(AluOp.MOV, **stage)
     return [first]
 
 
 def rope(head_dim):
-    """Cosines and signed sines of each position: coarse angle + fine angle. The tables' rows are head_dim cosines, then sines."""
+    """Cosines and signed sines of each position: coarse angle + fine angle. The tables' rows are head_dim cosines, then
+    sines.
+    """
     half = head_dim // 2  # words of the stage buffer that the cosines take
     stage = {"a_src": ASrc.STAGE, "a_mode": Mode.TEMP}
     vm = {"b_mode": Mode.STREAM}
@@ -169,10 +200,26 @@ def keep():
 
 def build(head_dim, *, tied, scaled):
     """(micros, routines): the routines of a model one after the other, and name -> (first, length)."""
-    bodies = {"load": load(scaled), "rope": rope(head_dim), "rms": rms(), "qk": qk(), "v": v(), "scores": scores(),
-              "softmax": softmax(), "recip": recip(), "out": out(), "resid": resid(), "swiglu": swiglu(),
-              **({"final": final()} if tied else {}), "head": head(), "sample": sample(), "temper": temper(), "floor": floor(),
-              "count": count(), "keep": keep()}
+    bodies = {
+        "load": load(scaled),
+        "rope": rope(head_dim),
+        "rms": rms(),
+        "qk": qk(),
+        "v": v(),
+        "scores": scores(),
+        "softmax": softmax(),
+        "recip": recip(),
+        "out": out(),
+        "resid": resid(),
+        "swiglu": swiglu(),
+        **({"final": final()} if tied else {}),
+        "head": head(),
+        "sample": sample(),
+        "temper": temper(),
+        "floor": floor(),
+        "count": count(),
+        "keep": keep(),
+    }
     micros, routines = [], {}
     for name, body in bodies.items():
         routines[name] = (len(micros), len(body))

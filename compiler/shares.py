@@ -13,8 +13,10 @@ from hayate.rtl.contract.precision import WORD_NIBBLES, WORD_SCALES, hi_layout, 
 class Share:
     """A tile's part of one descriptor.
 
-    `rows` of each of `blocks` blocks, `words` per row; `quad0`, `row0` as in `isa.DESCRIPTOR`. `source`: rows of the matrix,
-    [blocks, rows], None without one. A block begins on bank 0 and takes `stride` words in every bank, none where there is no FP16 copy.
+    `rows` of each of `blocks` blocks, `words` per row; `quad0`, `row0` as in `isa.DESCRIPTOR`. `source`: rows of the
+    matrix,
+    [blocks, rows], None without one. A block begins on bank 0 and takes `stride` words in every bank, none where there
+    is no FP16 copy.
     """
 
     rows: int
@@ -28,7 +30,9 @@ class Share:
 
 @dataclass(frozen=True)
 class PlanesShare:
-    """The integer copy of a tile's part: `pitch`, `lo_offset` and `stride` (block_stride) as in `isa.PLANES`, `blocks` of them."""
+    """The integer copy of a tile's part: `pitch`, `lo_offset` and `stride` (block_stride) as in `isa.PLANES`, `blocks`
+    of them.
+    """
 
     pitch: int
     lo_offset: int
@@ -56,11 +60,24 @@ class Geometry:
         """Geometry of an image's `model` on a configuration. Raises HayateError when no position fits the KV slots."""
         slots = min(config.max_slots, 4 * ceil_div(model["context"] + config.lanes, 4))
         if slots <= config.lanes:
-            raise HayateError(f"configuration {config.name}", "max_slots", f"{config.max_slots} KV slots leave no position beside "
-                              f"the {config.lanes} in flight", f"--set max_slots={4 * ceil_div(model['context'] + config.lanes, 4)}")
-        return cls(config.tiles, config.banks, slots, min(model["context"], slots - config.lanes),
-                   tuple(attention(model["kv_heads"], config.tiles, t) for t in range(config.tiles)),
-                   model["hidden"], model["heads"], model["kv_heads"], model["head_dim"], model["vocab"])
+            raise HayateError(
+                f"configuration {config.name}",
+                "max_slots",
+                f"{config.max_slots} KV slots leave no position beside the {config.lanes} in flight",
+                f"--set max_slots={4 * ceil_div(model['context'] + config.lanes, 4)}",
+            )
+        return cls(
+            config.tiles,
+            config.banks,
+            slots,
+            min(model["context"], slots - config.lanes),
+            tuple(attention(model["kv_heads"], config.tiles, t) for t in range(config.tiles)),
+            model["hidden"],
+            model["heads"],
+            model["kv_heads"],
+            model["head_dim"],
+            model["vocab"],
+        )
 
     def quads(self, tile):
         """(start, stop) of the head-dimension quads that a tile computes of its KV heads."""
@@ -82,13 +99,17 @@ class Geometry:
 
         filters: what is sampled may be filtered, which takes a word for each of a tile's tokens.
         """
+
         def most(rows):
             return max(b - a for a, b in (self.rows(t, rows) for t in range(self.tiles)))
 
-        return {"rows": most(self.hidden), "tokens": most(self.vocab) if filters else 0,
-                "heads": max(a.heads for a in self.attention),
-                "slots": max(local_slots(self.slots, a.group_size, a.group_index) for a in self.attention),
-                "slot_words": self.slots // 4}
+        return {
+            "rows": most(self.hidden),
+            "tokens": most(self.vocab) if filters else 0,
+            "heads": max(a.heads for a in self.attention),
+            "slots": max(local_slots(self.slots, a.group_size, a.group_index) for a in self.attention),
+            "slot_words": self.slots // 4,
+        }
 
     def share(self, d, tile):
         """`Share` of descriptor `d` on logical tile `tile`."""
@@ -130,14 +151,18 @@ class Geometry:
         return PlanesShare(pitch, groups * pitch, groups * (pitch + plane_words(4 * d.words)), share.blocks)
 
     def words(self, d, tile):
-        """Words of every bank that descriptor `d` takes on a tile: of its FP16 or FP32 copy or cache, and of its planes."""
+        """Words of every bank that descriptor `d` takes on a tile: of its FP16 or FP32 copy or cache, and of its
+        planes.
+        """
         share = self.share(d, tile)
         planes = self.planes(d, share)
         return share.blocks * share.stride, planes.blocks * planes.stride if planes else 0
 
 
 def stripe(tensor, share, banks):
-    """Bank contents of a share: uint64 [banks, blocks * stride]; row r of a block in bank r % banks; missing rows are zero."""
+    """Bank contents of a share: uint64 [banks, blocks * stride]; row r of a block in bank r % banks; missing rows are
+    zero.
+    """
     words = np.ascontiguousarray(tensor).view("<u8")[share.source]
     return _by_bank(words, banks).reshape(banks, share.blocks * share.stride)
 
@@ -149,7 +174,9 @@ def ones(share, banks):
 
 
 def stripe_planes(w8, scale, group, share, banks):
-    """Bank contents of the planes of a share: uint64 [banks, blocks * stride], laid out as `precision` says; missing rows are zero."""
+    """Bank contents of the planes of a share: uint64 [banks, blocks * stride], laid out as `precision` says; missing
+    rows are zero.
+    """
     w8, scale = w8[share.source].astype(np.int16), np.ascontiguousarray(scale).view("<u2")[share.source]
     k = w8.shape[-1]
     hi = (w8 + 8) >> 4
@@ -157,12 +184,16 @@ def stripe_planes(w8, scale, group, share, banks):
     rows = np.zeros((*w8.shape[:2], len(layout)), np.uint64)
     rows[..., [kind == "scale" for kind, _ in layout]] = _words(scale, WORD_SCALES)
     rows[..., [kind == "hi" for kind, _ in layout]] = _words(hi & 15, WORD_NIBBLES)
-    blocks = np.concatenate([_by_bank(words, banks) for words in (rows, _words((w8 - 16 * hi) & 15, WORD_NIBBLES))], axis=2)
+    blocks = np.concatenate(
+        [_by_bank(words, banks) for words in (rows, _words((w8 - 16 * hi) & 15, WORD_NIBBLES))], axis=2
+    )
     return blocks.reshape(banks, blocks.shape[1] * blocks.shape[2])
 
 
 def _words(fields, count):
-    """`count` non-negative fields of 64 / count bits to a word, the first one lowest, zeros behind the last: [..., ceil(n / count)]."""
+    """`count` non-negative fields of 64 / count bits to a word, the first one lowest, zeros behind the last: [...,
+    ceil(n / count)].
+    """
     n = fields.shape[-1]
     words = ceil_div(n, count)
     padded = np.zeros((*fields.shape[:-1], words * count), np.uint64)

@@ -17,8 +17,12 @@ UNREAD = "rotary_emb.inv_freq"  # older checkpoints have it; it follows from rop
 
 def names(layers):
     """Names of the tensors of a Llama of so many layers; `HEAD` among them, which not every one has."""
-    inner = (*(f"self_attn.{p}_proj" for p in "qkvo"), *(f"mlp.{p}_proj" for p in ("gate", "up", "down")),
-             "input_layernorm", "post_attention_layernorm")
+    inner = (
+        *(f"self_attn.{p}_proj" for p in "qkvo"),
+        *(f"mlp.{p}_proj" for p in ("gate", "up", "down")),
+        "input_layernorm",
+        "post_attention_layernorm",
+    )
     found = {f"model.layers.{i}.{name}.weight" for i in range(layers) for name in inner}
     return {EMBEDDING, "model.norm.weight", HEAD} | found
 
@@ -26,10 +30,14 @@ def names(layers):
 class Weights:
     """The tensors of a model folder.
 
-    Files are chosen as the transformers library chooses them: `WHOLE`, or else the files that `INDEX` names. Where there
-    is neither, all *.safetensors files are read together. A tensor may lack the prefix "model.", as in what a base model
-    saved; and where the embedding is the output matrix too (`tied`), either of their names will do. What has two meanings
-    is never settled in silence: where the rule above settles it a HayateWarning says so, where there is none it is refused.
+    Files are chosen as the transformers library chooses them: `WHOLE`, or else the files that `INDEX` names. Where
+    there
+    is neither, all *.safetensors files are read together. A tensor may lack the prefix "model.", as in what a base
+    model
+    saved; and where the embedding is the output matrix too (`tied`), either of their names will do. What has two
+    meanings
+    is never settled in silence: where the rule above settles it a HayateWarning says so, where there is none it is
+    refused.
 
     Parameters
     ----------
@@ -38,7 +46,8 @@ class Weights:
     Members: ``paths``, the files that are read. ``find(name)`` gives (`TensorFile`, name in it).
 
     Raises HayateError naming the file and the tensor: files missing or damaged, an index that leads out of the folder,
-    one tensor with two values, a head that differs from the embedding it is tied to, biases, adapters. `find` does for a
+    one tensor with two values, a head that differs from the embedding it is tied to, biases, adapters. `find` does for
+    a
     tensor that is not there.
     """
 
@@ -46,8 +55,12 @@ class Weights:
         self._folder, self._tied, self._wanted = Path(folder), tied, names(layers)
         for name in ADAPTER:
             if (self._folder / name).exists():
-                raise HayateError(self._folder / name, "", "an adapter of a model, which would be left out",
-                                  "merge it into the weights, or delete it to use the model without it")
+                raise HayateError(
+                    self._folder / name,
+                    "",
+                    "an adapter of a model, which would be left out",
+                    "merge it into the weights, or delete it to use the model without it",
+                )
         self._index = {}  # name -> file in which an index looks for it
         files, rest = self._choose()
         self.paths = [f.path for f in files]
@@ -99,20 +112,26 @@ class Weights:
         for stored in file.names:
             name = self._name(stored)
             if name.endswith("_proj.bias"):
-                raise HayateError(file.path, stored, "biases are not supported",
-                                  "use a model without attention and MLP biases")
+                raise HayateError(
+                    file.path, stored, "biases are not supported", "use a model without attention and MLP biases"
+                )
             other, twin = self._found.setdefault(name, (file, stored))
             if name in self._wanted and not _equal(other, twin, file, stored):
                 where = f"{twin} in the same file" if other is file else f"{twin} in {other.path}"
-                raise HayateError(file.path, stored, f"has other values than {where}",
-                                  "delete the one that is not the model's")
+                raise HayateError(
+                    file.path, stored, f"has other values than {where}", "delete the one that is not the model's"
+                )
 
     def _tie(self):
         if EMBEDDING in self._found and HEAD in self._found:
             (file, name), (other, twin) = self._found[HEAD], self._found[EMBEDDING]
             if not _equal(file, name, other, twin):
-                raise HayateError(file.path, name, f"differs from {twin}, and config.json has tie_word_embeddings true",
-                                  f"set that to false to use {name} as output matrix, or delete {name} to use {twin}")
+                raise HayateError(
+                    file.path,
+                    name,
+                    f"differs from {twin}, and config.json has tie_word_embeddings true",
+                    f"set that to false to use {name} as output matrix, or delete {name} to use {twin}",
+                )
         for name, other in ((EMBEDDING, HEAD), (HEAD, EMBEDDING)):
             if other in self._found:
                 self._found.setdefault(name, self._found[other])
@@ -131,14 +150,18 @@ class Weights:
                 other = [INDEX, *(name for name in other if name not in listed)]
         if other:
             more = f" and {len(other) - 1} more" if len(other) > 1 else ""
-            _warn(f"{read}: is read, as the transformers library does, and {other[0]}{more} beside it, which differs, "
-                  "is not; delete what is not the model")
+            _warn(
+                f"{read}: is read, as the transformers library does, and {other[0]}{more} beside it, which differs, "
+                "is not; delete what is not the model"
+            )
         unused = sorted(n for n in self._found if n not in self._wanted and not n.endswith(UNREAD))
         if unused:
             file, stored = self._found[unused[0]]
             more = f" and {len(unused) - 1} more tensors are" if len(unused) > 1 else " is"
-            _warn(f"{file.path}: {stored}{more} not read: config.json describes a model that has no use for it; "
-                  "check that both are of the same model")
+            _warn(
+                f"{file.path}: {stored}{more} not read: config.json describes a model that has no use for it; "
+                "check that both are of the same model"
+            )
 
     def _agrees(self, path):
         """Whether a file that is not read says nothing about the model's tensors but what is read."""

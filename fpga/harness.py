@@ -1,4 +1,6 @@
-"""A component between registers, behind a handful of pins, so that a device's pins limit neither its size nor its clock."""
+"""A component between registers, behind a handful of pins, so that a device's pins limit neither its size nor its
+clock.
+"""
 
 from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import wiring
@@ -8,8 +10,9 @@ from amaranth.lib.wiring import In, Out
 class Harness(wiring.Component):
     """Shift register into every input of `component`, and a register and a parity behind every output.
 
-    Every input comes out of a flip-flop and every output ends in one, so the clock that placement and routing report is the component's
-    own. Nothing of the component is constant or unused, so nothing of it is optimized away. The component is the submodule `dut`.
+    Every input comes out of a flip-flop and every output ends in one, so the clock that placement and routing report is
+    the component's own. Nothing of the component is constant or unused, so nothing of it is optimized away. The
+    component is the submodule `dut`.
 
     Parameters
     ----------
@@ -40,13 +43,13 @@ class Harness(wiring.Component):
         m.d.sync += shift.eq(Cat(self.feed, shift))
         at = 0
         for value in inputs:
-            m.d.comb += value.eq(shift[at:at + len(value)])
+            m.d.comb += value.eq(shift[at : at + len(value)])
             at += len(value)
         seen = Signal(len(outputs))
         groups = Signal(-(-len(outputs) // self.GROUP))
         m.d.sync += [
             seen.eq(outputs),
-            groups.eq(Cat(seen[i:i + self.GROUP].xor() for i in range(0, len(outputs), self.GROUP))),
+            groups.eq(Cat(seen[i : i + self.GROUP].xor() for i in range(0, len(outputs), self.GROUP))),
             self.parity.eq(groups.xor()),
         ]
         return m

@@ -3,7 +3,8 @@
 import re
 from dataclasses import dataclass
 
-#: Look-up tables that a cell takes on ECP5, as nextpnr counts them: a carry cell is two, a 16 x 4 RAM four and two more for writing.
+#: Look-up tables that a cell takes on ECP5, as nextpnr counts them: a carry cell is two, a 16 x 4 RAM four and two more
+#: for writing.
 LUTS = {"LUT4": 1, "CCU2C": 2, "TRELLIS_DPR16X4": 6, "PFUMX": 0, "L6MUX21": 0}
 LUT_LIMIT_PER_PE = 5000
 FMAX_LIMIT_MHZ = 60.0
@@ -22,19 +23,26 @@ _BANK = re.compile(r"bank_(\d+)\.macro\.mem$")
 def area(stat, module):
     """Area of `module` in the output of Yosys' `stat -json`; ValueError for a cell that is no cell of the device.
 
-    Keys: lut (total, see LUTS), of them lut_logic, lut_carry and lut_ram; ff; mult18x18d; dp16kd, block RAMs; latches, cells.
+    Keys: lut (total, see LUTS), of them lut_logic, lut_carry and lut_ram; ff; mult18x18d; dp16kd, block RAMs; latches,
+    cells.
     """
     try:
         cells = stat["modules"][f"\\{module}"]["num_cells_by_type"]
     except KeyError:
         raise ValueError(f"no module {module} in the statistics of Yosys") from None
-    foreign = sorted(name for name in cells if name.startswith("$") and name != "$scopeinfo" and "LATCH" not in name.upper())
+    foreign = sorted(
+        name for name in cells if name.startswith("$") and name != "$scopeinfo" and "LATCH" not in name.upper()
+    )
     if foreign:
         raise ValueError(f"cells left unmapped: {', '.join(foreign)}")
     carry, ram = LUTS["CCU2C"] * cells.get("CCU2C", 0), LUTS["TRELLIS_DPR16X4"] * cells.get("TRELLIS_DPR16X4", 0)
     return {
-        "lut": cells.get("LUT4", 0) + carry + ram, "lut_logic": cells.get("LUT4", 0), "lut_carry": carry, "lut_ram": ram,
-        "ff": cells.get("TRELLIS_FF", 0), "mult18x18d": cells.get("MULT18X18D", 0),
+        "lut": cells.get("LUT4", 0) + carry + ram,
+        "lut_logic": cells.get("LUT4", 0),
+        "lut_carry": carry,
+        "lut_ram": ram,
+        "ff": cells.get("TRELLIS_FF", 0),
+        "mult18x18d": cells.get("MULT18X18D", 0),
         "dp16kd": cells.get("DP16KD", 0) + cells.get("PDPW16KD", 0),
         "latches": sum(n for name, n in cells.items() if "LATCH" in name.upper()),
     }
@@ -44,7 +52,8 @@ def area(stat, module):
 class SynthesisLog:
     """What only the log of Yosys tells.
 
-    latches: signals with an inferred latch. soft_products: multiplications made of look-up tables. memories: kind of cell by memory.
+    latches: signals with an inferred latch. soft_products: multiplications made of look-up tables. memories: kind of
+    cell by memory.
     """
 
     latches: list
@@ -53,8 +62,11 @@ class SynthesisLog:
 
     @classmethod
     def parse(cls, text):
-        return cls(_LATCH.findall(text), _SOFT_PRODUCT.findall(text),
-                   dict(_MEMORY.findall(text)) | {name: "FF" for name in _MEMORY_IN_FF.findall(text)})
+        return cls(
+            _LATCH.findall(text),
+            _SOFT_PRODUCT.findall(text),
+            dict(_MEMORY.findall(text)) | {name: "FF" for name in _MEMORY_IN_FF.findall(text)},
+        )
 
     def banks(self):
         """Kind of cell by number of the bank."""
@@ -62,20 +74,24 @@ class SynthesisLog:
 
 
 def fmax(report):
-    """Frequency in MHz and the steps of the critical path, from nextpnr's `--report`; ValueError unless there is exactly one clock.
+    """Frequency in MHz and the steps of the critical path, from nextpnr's `--report`; ValueError unless there is
+    exactly one clock.
 
     A step is {"kind", "ns", "to"}.
     """
     clocks = report.get("fmax", {})
     if len(clocks) != 1:
         raise ValueError(f"one clock expected, nextpnr reports {sorted(clocks)}")
-    (name, speed), = clocks.items()
+    ((name, speed),) = clocks.items()
     path = next((p["path"] for p in report.get("critical_paths", []) if p["from"] == p["to"] == f"posedge {name}"), [])
-    return speed["achieved"], [{"kind": s["type"], "ns": round(s["delay"], 2), "to": f"{s['to']['cell']}.{s['to']['port']}"} for s in path]
+    return speed["achieved"], [
+        {"kind": s["type"], "ns": round(s["delay"], 2), "to": f"{s['to']['cell']}.{s['to']['port']}"} for s in path
+    ]
 
 
 def violations(result, log, lut_limit=True):
-    """What breaks a rule that always holds, a sentence each. `result` as `synth.measure` gives it, `log` a SynthesisLog.
+    """What breaks a rule that always holds, a sentence each. `result` as `synth.measure` gives it, `log` a
+    SynthesisLog.
 
     lut_limit: hold to LUT_LIMIT_PER_PE too, which is that of a tile for FP16.
     """
@@ -117,10 +133,16 @@ def regressions(result, baseline):
 
 def table(result):
     """Lines of text for people."""
-    lines = [f"{result['device']}, {result['design']['banks']} PEs, M = {result['design']['lanes']}, banks of "
-             f"{result['design']['bank_depth']} words", f"{'':12}{'LUT':>8}{'FF':>8}{'MULT':>6}{'EBR':>6}"]
+    lines = [
+        f"{result['device']}, {result['design']['banks']} PEs, M = {result['design']['lanes']}, banks of "
+        f"{result['design']['bank_depth']} words",
+        f"{'':12}{'LUT':>8}{'FF':>8}{'MULT':>6}{'EBR':>6}",
+    ]
     for part in ("tile", "pe"):
         a = result[part]
         lines.append(f"{part:12}{a['lut']:8}{a['ff']:8}{a['mult18x18d']:6}{a['dp16kd']:6}")
     tried = ", ".join(f"{speed} with seed {seed}" for seed, speed in result["placements"].items())
-    return [*lines, f"{result['lut_per_pe']} LUT per PE, the whole tile counted; {result['fmax_mhz']} MHz after routing ({tried})"]
+    return [
+        *lines,
+        f"{result['lut_per_pe']} LUT per PE, the whole tile counted; {result['fmax_mhz']} MHz after routing ({tried})",
+    ]

@@ -2,8 +2,8 @@
 
     python -m hayate.fpga.synth                  the tile for FP16: run, record fpga/baseline.json, hold to the limits
     python -m hayate.fpga.synth --check          run, hold to the limits and to the baseline, record nothing
-    python -m hayate.fpga.synth --formats auto   the tile with INT8, INT4 and the governor: run and show, record nothing; no limit on LUTs
-    python -m hayate.fpga.synth --sampling       the tile that samples too, likewise
+    python -m hayate.fpga.synth --formats auto   the tile with INT8, INT4 and the governor: run and show, record
+    nothing; no limit on LUTs python -m hayate.fpga.synth --sampling       the tile that samples too, likewise
 
 Exit code 0; 1 when a limit or the baseline is missed; 2 when the flow could not run.
 """
@@ -24,8 +24,19 @@ from hayate.rtl.contract.config import Config
 from hayate.rtl.contract.errors import HayateError
 
 #: The tile that is measured: the sizes of a tile of `demo`, but for M = 1 and banks that an ECP5-85F holds.
-SIZES = dict(banks=4, lanes=1, bank_depth=4096, act_depth=512, stage_depth=128, vmem_depth=1024, program_depth=128, micro_depth=128,
-              desc_depth=128, landing_depth=32, max_slots=260)
+SIZES = dict(
+    banks=4,
+    lanes=1,
+    bank_depth=4096,
+    act_depth=512,
+    stage_depth=128,
+    vmem_depth=1024,
+    program_depth=128,
+    micro_depth=128,
+    desc_depth=128,
+    landing_depth=32,
+    max_slots=260,
+)
 #: What `formats` of a configuration builds into a tile. The baseline and the limit on LUTs are of the first.
 FORMATS = {c.formats: {"nested": c.nested, "governor": c.governor} for c in (Config(formats=f) for f in FORMAT_CHOICES)}
 DESIGN = {**SIZES, **FORMATS["fp16"], "sampling": False}
@@ -47,7 +58,9 @@ tee -o {name}_stat.json stat -json
 
 
 def tool(name, native):
-    """Path of a tool: of the YoWASP package in this environment, or with `native` the one on PATH. HayateError when missing."""
+    """Path of a tool: of the YoWASP package in this environment, or with `native` the one on PATH. HayateError when
+    missing.
+    """
     if native:
         if found := shutil.which(name):
             return found
@@ -55,27 +68,40 @@ def tool(name, native):
     found = shutil.which(f"yowasp-{name}", path=str(Path(sys.executable).parent)) or shutil.which(f"yowasp-{name}")
     if found:
         return found
-    raise HayateError("synthesis", name, f"yowasp-{name} is not installed", "pip install 'hayate[fpga]', or use --native")
+    raise HayateError(
+        "synthesis", name, f"yowasp-{name} is not installed", "pip install 'hayate[fpga]', or use --native"
+    )
 
 
 def work_folder(path, native):
     """`path`, made. HayateError below the system's temporary folder, which YoWASP tools do not see."""
     path, temporary = path.resolve(), Path(tempfile.gettempdir()).resolve()
     if not native and temporary in (path, *path.parents):
-        raise HayateError("--work", "", f"{path} is below {temporary}, which YoWASP tools replace by their own", "choose another folder")
+        raise HayateError(
+            "--work",
+            "",
+            f"{path} is below {temporary}, which YoWASP tools replace by their own",
+            "choose another folder",
+        )
     path.mkdir(parents=True, exist_ok=True)
     return path
 
 
 def run(folder, made, *command):
-    """Runs a tool in `folder`; HayateError unless it ends well and leaves the file `made` (YoWASP tools can fail without a word)."""
+    """Runs a tool in `folder`; HayateError unless it ends well and leaves the file `made` (YoWASP tools can fail
+    without a word).
+    """
     (folder / made).unlink(missing_ok=True)
     started = time.monotonic()
     print(f"{Path(command[0]).name}: {made} ...", flush=True)
-    done = subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    done = subprocess.run(
+        command, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
     if done.returncode or not (folder / made).is_file():
         last = (done.stdout.strip().splitlines() or ["no message"])[-1]
-        raise HayateError(Path(command[0]).name, "", f"exit code {done.returncode}, {made} not made: {last}", f"see {folder}/*.log")
+        raise HayateError(
+            Path(command[0]).name, "", f"exit code {done.returncode}, {made} not made: {last}", f"see {folder}/*.log"
+        )
     print(f"{Path(command[0]).name}: {made} after {time.monotonic() - started:.0f} s", flush=True)
 
 
@@ -102,15 +128,34 @@ def version(path):
 def place(folder, native, seed):
     """Places and routes the tile. Returns (MHz, steps of the critical path)."""
     route = f"tile_route_{seed}.json"
-    run(folder, route, tool("nextpnr-ecp5", native), *DEVICE_OPTIONS, "--json", "tile.json", "--lpf-allow-unconstrained",
-        "--freq", str(TARGET_MHZ), "--router", "router2", "--timing-allow-fail", "--seed", str(seed), "--report", route,
-        "--log", f"tile_nextpnr_{seed}.log", "--quiet")
+    run(
+        folder,
+        route,
+        tool("nextpnr-ecp5", native),
+        *DEVICE_OPTIONS,
+        "--json",
+        "tile.json",
+        "--lpf-allow-unconstrained",
+        "--freq",
+        str(TARGET_MHZ),
+        "--router",
+        "router2",
+        "--timing-allow-fail",
+        "--seed",
+        str(seed),
+        "--report",
+        route,
+        "--log",
+        f"tile_nextpnr_{seed}.log",
+        "--quiet",
+    )
     speed, path = report.fmax(json.loads((folder / route).read_text()))
     return round(speed, 2), path
 
 
 def measure(folder, native, seeds=SEEDS, formats="fp16", sampling=False):
-    """Runs the whole flow in `folder`. Returns (result, SynthesisLog of the tile); result is plain data and holds no date or path.
+    """Runs the whole flow in `folder`. Returns (result, SynthesisLog of the tile); result is plain data and holds no
+    date or path.
 
     The clock is that of the best placement, and all that were tried are in the result.
     """
@@ -128,9 +173,15 @@ def measure(folder, native, seeds=SEEDS, formats="fp16", sampling=False):
     best = max(placements, key=placements.get)
     (folder / "critical_path.json").write_text(json.dumps(paths[best], indent=1) + "\n")
     result = {
-        "evidence": "area measured on the netlist, clock modelled by nextpnr after routing", "command": "make synth",
-        "device": DEVICE, "design": design,
-        "tile": tile, "pe": pe, "lut_per_pe": -(-tile["lut"] // design["banks"]), "fmax_mhz": placements[best], "seed": best,
+        "evidence": "area measured on the netlist, clock modelled by nextpnr after routing",
+        "command": "make synth",
+        "device": DEVICE,
+        "design": design,
+        "tile": tile,
+        "pe": pe,
+        "lut_per_pe": -(-tile["lut"] // design["banks"]),
+        "fmax_mhz": placements[best],
+        "seed": best,
         "placements": {str(seed): speed for seed, speed in placements.items()},
         "tools": {name: version(tool(name, native)) for name in TOOLS},
     }
@@ -138,16 +189,32 @@ def measure(folder, native, seeds=SEEDS, formats="fp16", sampling=False):
 
 
 def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="python -m hayate.fpga.synth", description="One tile through Yosys and nextpnr-ecp5.")
+    parser = argparse.ArgumentParser(
+        prog="python -m hayate.fpga.synth", description="One tile through Yosys and nextpnr-ecp5."
+    )
     parser.add_argument("--check", action="store_true", help="compare with the baseline instead of recording it")
     parser.add_argument("--json", metavar="FILE", type=Path, help="also write the result there")
-    parser.add_argument("--native", action="store_true", help="tools on PATH instead of those from PyPI; records no baseline")
-    parser.add_argument("--seed", type=int, help=f"of the one placement (default: {', '.join(map(str, SEEDS))} in turn until one is fast "
-                                                 "enough); records no baseline")
-    parser.add_argument("--work", metavar="DIR", type=Path, default=Path("build/synth"), help="working folder (default build/synth)")
-    parser.add_argument("--formats", choices=FORMATS, default="fp16",
-                        help="what the tile is built for (default fp16); others record no baseline")
-    parser.add_argument("--sampling", action="store_true", help="the tile draws noise for sampling, too; records no baseline")
+    parser.add_argument(
+        "--native", action="store_true", help="tools on PATH instead of those from PyPI; records no baseline"
+    )
+    parser.add_argument(
+        "--seed",
+        type=int,
+        help=f"of the one placement (default: {', '.join(map(str, SEEDS))} in turn until one is fast "
+        "enough); records no baseline",
+    )
+    parser.add_argument(
+        "--work", metavar="DIR", type=Path, default=Path("build/synth"), help="working folder (default build/synth)"
+    )
+    parser.add_argument(
+        "--formats",
+        choices=FORMATS,
+        default="fp16",
+        help="what the tile is built for (default fp16); others record no baseline",
+    )
+    parser.add_argument(
+        "--sampling", action="store_true", help="the tile draws noise for sampling, too; records no baseline"
+    )
     options = parser.parse_args(arguments)
     plain = options.formats == "fp16" and not options.sampling
     try:
@@ -159,8 +226,13 @@ def main(arguments=None):
             other = "--sampling" if options.sampling else f"--formats {options.formats}"
             raise HayateError("--check", "", f"there is no baseline of {other}", "leave one of them out")
         folder = options.work if plain else options.work / (options.formats + "-sampling" * options.sampling)
-        result, log = measure(work_folder(folder, options.native), options.native, SEEDS if options.seed is None else (options.seed,),
-                              options.formats, options.sampling)
+        result, log = measure(
+            work_folder(folder, options.native),
+            options.native,
+            SEEDS if options.seed is None else (options.seed,),
+            options.formats,
+            options.sampling,
+        )
     except HayateError as e:
         print(e, file=sys.stderr)
         return e.exit_code

@@ -29,22 +29,29 @@ def emit(config, prefix="hayate", tile_text=None):
 
     tile_text: `verilog` of its tile as `PREFIX_tile`, where the caller has that already.
 
-    The tile is elaborated once and instantiated `config.tiles` times, so that the cost does not grow with the tiles. The bank macro
-    stands in the text between ``ifndef PREFIX_BANK_MACRO`` and ``endif``: define that symbol to bring your own module of the same name
-    and ports.
+    The tile is elaborated once and instantiated `config.tiles` times, so that the cost does not grow with the tiles.
+    The bank macro stands in the text between ``ifndef PREFIX_BANK_MACRO`` and ``endif``: define that symbol to bring
+    your own module of the same name and ports.
 
     Raises HayateError for a prefix that is no Verilog identifier.
     """
     from hayate.rtl.package import Package, tile
 
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", prefix):
-        raise HayateError("--prefix", "", f"{prefix!r} is not a Verilog identifier", "start with a letter; letters, digits and _ follow")
+        raise HayateError(
+            "--prefix",
+            "",
+            f"{prefix!r} is not a Verilog identifier",
+            "start with a letter; letters, digits and _ follow",
+        )
     macro = f"{prefix}_bank_macro"
     guard = f"{prefix.upper()}_BANK_MACRO"
     package = Package(config, f"{prefix}_tile")
     parts = [
-        f"// {prefix}: a Hayate package, configuration {config.name}: {config.tiles} tiles of {config.banks} banks, M = {config.lanes}.\n"
-        f"// Contract {contract_hash()[:16]}. Submodules of equal content are one module, named after the first. Generated; do not edit.\n"
+        f"// {prefix}: a Hayate package, configuration {config.name}: {config.tiles} tiles of {config.banks} "
+        f"banks, M = {config.lanes}.\n"
+        f"// Contract {contract_hash()[:16]}. Submodules of equal content are one module, named after the first. "
+        "Generated; do not edit.\n"
         "// No `timescale: nothing in here takes time, and the file may stand before and behind files that have one.\n"
         "// verilator lint_save\n// verilator lint_off TIMESCALEMOD\n",
         f"`ifndef {guard}\n{macro_text().strip()}\n`endif\n",
@@ -67,50 +74,94 @@ def _ports(package):
 
 def _description(config, prefix, macro, guard, package):
     return {
-        "top": prefix, "configuration": config.to_dict(), "contract": contract_hash(),
+        "top": prefix,
+        "configuration": config.to_dict(),
+        "contract": contract_hash(),
         "clock": {"port": "clk", "edge": "rising"},
         "reset": {"port": "rst", "active": "high", "synchronous": True, "cycles": 2},
         "ports": _ports(package),
         "bank_macro": {
-            "module": macro, "guard": guard, "instances": config.tiles * config.banks,
+            "module": macro,
+            "guard": guard,
+            "instances": config.tiles * config.banks,
             "parameters": {"DEPTH": config.bank_depth, "WIDTH": 72, "ADDR": (config.bank_depth - 1).bit_length()},
             "ports": ["clk", "en", "we", "addr", "wdata", "rdata"],
-            "read_latency": MACRO_LATENCY, "corrected_latency": BANK_LATENCY},
+            "read_latency": MACRO_LATENCY,
+            "corrected_latency": BANK_LATENCY,
+        },
         "registers": [
-            {"offset": r.offset, "name": r.name, "access": r.access, "reset": regmap.reset_value(r), "text": r.text,
-             "fields": [{"name": n, "low": low, "width": width, "text": text} for n, low, width, text in r.fields]}
-            for r in regmap.REGISTERS],
-        "load_window": {"address_bits": regmap.AXI_ADDR_BITS, "data_bits": 64, "tile_shift": regmap.LOAD_TILE_SHIFT,
-                        "space_shift": regmap.LOAD_SPACE_SHIFT, "all_tiles": regmap.LOAD_ALL_TILES,
-                        "spaces": {**{s.name: int(s) for s in Space if s < Space.COUNTER}, **{s.name: int(s) for s in regmap.LoadSpace}}},
+            {
+                "offset": r.offset,
+                "name": r.name,
+                "access": r.access,
+                "reset": regmap.reset_value(r),
+                "text": r.text,
+                "fields": [{"name": n, "low": low, "width": width, "text": text} for n, low, width, text in r.fields],
+            }
+            for r in regmap.REGISTERS
+        ],
+        "load_window": {
+            "address_bits": regmap.AXI_ADDR_BITS,
+            "data_bits": 64,
+            "tile_shift": regmap.LOAD_TILE_SHIFT,
+            "space_shift": regmap.LOAD_SPACE_SHIFT,
+            "all_tiles": regmap.LOAD_ALL_TILES,
+            "spaces": {
+                **{s.name: int(s) for s in Space if s < Space.COUNTER},
+                **{s.name: int(s) for s in regmap.LoadSpace},
+            },
+        },
         "counters": {c.name: int(c) for c in Counter},
     }
 
 
 def _values():
-    """(title, [(macro, value, text)]) of everything in the header that is a number and no register's offset or field."""
+    """(title, [(macro, value, text)]) of everything in the header that is a number and no register's offset or
+    field.
+    """
     facts = [(f"FACT_{f.name}", int(f), "") for f in Fact]
     fields = [(f"FILE_{field}_AT", loadfile.OFFSETS[field], text) for field, _, text in loadfile.HEADER]
-    yield "What registers read as", [
-        ("IDENT_VALUE", regmap.IDENT, "IDENT"), ("VERSION_VALUE", regmap.VERSION, "VERSION"),
-        ("CONTRACT_VALUE", int(contract_hash()[:8], 16), "CONTRACT"), ("END_TOKENS", regmap.END_TOKENS, "registers END_TOKEN and so on"),
-        ("WATCHDOG_VALUE", regmap.reset_value(regmap.BY_NAME["WATCHDOG"]), "WATCHDOG, after reset")]
+    yield (
+        "What registers read as",
+        [
+            ("IDENT_VALUE", regmap.IDENT, "IDENT"),
+            ("VERSION_VALUE", regmap.VERSION, "VERSION"),
+            ("CONTRACT_VALUE", int(contract_hash()[:8], 16), "CONTRACT"),
+            ("END_TOKENS", regmap.END_TOKENS, "registers END_TOKEN and so on"),
+            ("WATCHDOG_VALUE", regmap.reset_value(regmap.BY_NAME["WATCHDOG"]), "WATCHDOG, after reset"),
+        ],
+    )
     yield "Why the load window refused a word: LOAD_STATUS.REASON", [(f"REASON_{r.name}", int(r), "") for r in Reason]
-    yield "Addresses of space MODEL, and bits of FACT_FEATURES", facts + [(f"FEATURE_{f.name}", int(f), "") for f in Feature]
-    yield "A load file: bytes from its beginning; sizes in bytes", [
-        ("FILE_MAGIC_VALUE", loadfile.MAGIC, ""), ("FILE_VERSION_VALUE", loadfile.VERSION, ""), *fields,
-        ("FILE_FIELDS_SIZE", loadfile.FIELDS_SIZE, "where the needs begin"),
-        ("FILE_NEED_SIZE", 4 * len(loadfile.NEED), ", ".join(loadfile.NEED)),
-        ("FILE_PARAMETER_SIZE", 4 * len(loadfile.PARAMETER), ", ".join(loadfile.PARAMETER)),
-        ("FILE_RECORD_SIZE", 8 * len(loadfile.RECORD), ", ".join(loadfile.RECORD)),
-        *((f"NEED_{kind.name}", int(kind), "") for kind in loadfile.Kind)]
+    yield (
+        "Addresses of space MODEL, and bits of FACT_FEATURES",
+        facts + [(f"FEATURE_{f.name}", int(f), "") for f in Feature],
+    )
+    yield (
+        "A load file: bytes from its beginning; sizes in bytes",
+        [
+            ("FILE_MAGIC_VALUE", loadfile.MAGIC, ""),
+            ("FILE_VERSION_VALUE", loadfile.VERSION, ""),
+            *fields,
+            ("FILE_FIELDS_SIZE", loadfile.FIELDS_SIZE, "where the needs begin"),
+            ("FILE_NEED_SIZE", 4 * len(loadfile.NEED), ", ".join(loadfile.NEED)),
+            ("FILE_PARAMETER_SIZE", 4 * len(loadfile.PARAMETER), ", ".join(loadfile.PARAMETER)),
+            ("FILE_RECORD_SIZE", 8 * len(loadfile.RECORD), ", ".join(loadfile.RECORD)),
+            *((f"NEED_{kind.name}", int(kind), "") for kind in loadfile.Kind),
+        ],
+    )
     yield "Counters of a tile", [(f"COUNTER_{c.name}", int(c), "") for c in Counter]
 
 
 def _header(prefix):
     name = prefix.upper()
-    lines = [f"/* Registers of {prefix}. Generated; do not edit. */", f"#ifndef {name}_REGS_H", f"#define {name}_REGS_H", "",
-             "#include <stdint.h>", ""]
+    lines = [
+        f"/* Registers of {prefix}. Generated; do not edit. */",
+        f"#ifndef {name}_REGS_H",
+        f"#define {name}_REGS_H",
+        "",
+        "#include <stdint.h>",
+        "",
+    ]
     for r in regmap.REGISTERS:
         lines.append(f"#define {name}_{r.name} 0x{r.offset:03X}u /* {r.access}: {r.text.replace('*/', '')} */")
         for field, low, width, text in r.fields:
@@ -119,12 +170,16 @@ def _header(prefix):
     lines += ["", "/* Load window: 64-bit little-endian beats. */"]
     spaces = {**{s.name: int(s) for s in Space if s < Space.COUNTER}, **{s.name: int(s) for s in regmap.LoadSpace}}
     lines += [f"#define {name}_SPACE_{n} {v}u" for n, v in spaces.items()]
-    lines += [f"#define {name}_ALL_TILES {regmap.LOAD_ALL_TILES}u",
-              f"#define {name}_LOAD_ADDRESS(tile, space, addr) \\",
-              f"    (((uint64_t)(tile) << {regmap.LOAD_TILE_SHIFT}) | ((uint64_t)(space) << {regmap.LOAD_SPACE_SHIFT}) | \\",
-              "     ((uint64_t)(addr) << 3))"]
+    lines += [
+        f"#define {name}_ALL_TILES {regmap.LOAD_ALL_TILES}u",
+        f"#define {name}_LOAD_ADDRESS(tile, space, addr) \\",
+        f"    (((uint64_t)(tile) << {regmap.LOAD_TILE_SHIFT}) | ((uint64_t)(space) << {regmap.LOAD_SPACE_SHIFT}) | \\",
+        "     ((uint64_t)(addr) << 3))",
+    ]
     for title, values in _values():
         lines += ["", f"/* {title}. */"]
-        lines += [f"#define {name}_{macro} {value if value < 256 else hex(value)}u" + (f" /* {text} */" if text else "")
-                  for macro, value, text in values]
+        lines += [
+            f"#define {name}_{macro} {value if value < 256 else hex(value)}u" + (f" /* {text} */" if text else "")
+            for macro, value, text in values
+        ]
     return "\n".join([*lines, "", "#endif", ""])

@@ -18,8 +18,22 @@ from hayate.rtl.tile.tile import Tile
 
 def tile_arguments(config):
     """Arguments of `Tile` for a configuration: fields and properties of it."""
-    names = ("banks", "lanes", "bank_depth", "act_depth", "stage_depth", "vmem_depth", "program_depth", "micro_depth", "desc_depth",
-             "landing_depth", "max_slots", "nested", "governor", "sampling")
+    names = (
+        "banks",
+        "lanes",
+        "bank_depth",
+        "act_depth",
+        "stage_depth",
+        "vmem_depth",
+        "program_depth",
+        "micro_depth",
+        "desc_depth",
+        "landing_depth",
+        "max_slots",
+        "nested",
+        "governor",
+        "sampling",
+    )
     return {name: getattr(config, name) for name in names}
 
 
@@ -36,9 +50,11 @@ class Package(wiring.Component):
     Members
     -------
     s_axil_*, s_axi_*: AXI4-Lite registers and AXI4 load window, see `contract.regmap` and `host.axi`.
-    init: In, looked at while `rst` is high: clear all memories and registers afterwards, as CONTROL.INIT does. Silicon needs it once.
+    init: In, looked at while `rst` is high: clear all memories and registers afterwards, as CONTROL.INIT does. Silicon
+        needs it once.
     irq: Out, level: an enabled interrupt is pending. fault: Out, high for a cycle when a memory error was seen.
-    trace_valid, trace_row, trace_mask, trace_values: Out, per tile, see `Tile`; trace_values has M FP32 values, lane 0 in the low bits.
+    trace_valid, trace_row, trace_mask, trace_values: Out, per tile, see `Tile`; trace_values has M FP32 values, lane 0
+        in the low bits.
     trace_verdict: Out, a strobe behind the logits of a pass. trace_kept: Out(M), lanes whose logits belong to the text.
         trace_positions: Out(16 * M), their positions, lane 0 in the low bits.
     """
@@ -46,21 +62,37 @@ class Package(wiring.Component):
     def __init__(self, config, tile_module="hayate_tile"):
         self._config, self._tile_module = config, tile_module
         tiles, lanes = config.tiles, config.lanes
-        super().__init__({
-            **exposed("s_axil", AxiLite()), **exposed("s_axi", Axi4()), "init": In(1), "irq": Out(1), "fault": Out(1),
-            "trace_verdict": Out(1), "trace_kept": Out(lanes), "trace_positions": Out(16 * lanes),
-            "trace_valid": Out(1).array(tiles), "trace_row": Out(20).array(tiles), "trace_mask": Out(lanes).array(tiles),
-            "trace_values": Out(32 * lanes).array(tiles),
-        })
+        super().__init__(
+            {
+                **exposed("s_axil", AxiLite()),
+                **exposed("s_axi", Axi4()),
+                "init": In(1),
+                "irq": Out(1),
+                "fault": Out(1),
+                "trace_verdict": Out(1),
+                "trace_kept": Out(lanes),
+                "trace_positions": Out(16 * lanes),
+                "trace_valid": Out(1).array(tiles),
+                "trace_row": Out(20).array(tiles),
+                "trace_mask": Out(lanes).array(tiles),
+                "trace_values": Out(32 * lanes).array(tiles),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
         c = self._config
         m.submodules.host = host = HostPort(c, int(contract_hash()[:8], 16))
-        # The host port resets everything else, so that a reset by command is one by pin, and `rst` drives few registers.
+        # The host port resets everything else, so that a reset by command is one by pin, and `rst` drives few
+        # registers.
         conductor = Conductor(
-            lanes=c.lanes, prompt_depth=c.prompt_depth, max_slots=c.max_slots, ring_tiles=c.tiles, max_matrices=c.matrices,
-            sampling=bool(c.sampling))
+            lanes=c.lanes,
+            prompt_depth=c.prompt_depth,
+            max_slots=c.max_slots,
+            ring_tiles=c.tiles,
+            max_matrices=c.matrices,
+            sampling=bool(c.sampling),
+        )
         stop = RingStop()
         reset = ResetInserter(host.core_reset)
         m.submodules.conductor, m.submodules.stop = reset(conductor), reset(stop)
@@ -72,13 +104,18 @@ class Package(wiring.Component):
         for name in present(FROM_CONDUCTOR, c.governor, c.sampling):
             m.d.comb += getattr(host, name).eq(getattr(conductor, name))
         m.d.comb += [
-            host.tokens.valid.eq(conductor.tokens.valid), host.tokens.payload.as_value().eq(conductor.tokens.payload),
+            host.tokens.valid.eq(conductor.tokens.valid),
+            host.tokens.payload.as_value().eq(conductor.tokens.payload),
             conductor.tokens.ready.eq(host.tokens.ready),
         ]
         m.d.comb += [
-            host.init.eq(self.init), conductor.init.eq(host.clearing), host.cleared.eq(conductor.initialized),
+            host.init.eq(self.init),
+            conductor.init.eq(host.clearing),
+            host.cleared.eq(conductor.initialized),
             host.returned.eq(stop.deliver.valid & (stop.deliver.payload.kind == FlitKind.LOAD)),
-            self.irq.eq(host.irq), self.trace_verdict.eq(conductor.verdict), self.trace_kept.eq(conductor.kept),
+            self.irq.eq(host.irq),
+            self.trace_verdict.eq(conductor.verdict),
+            self.trace_kept.eq(conductor.kept),
             self.trace_positions.eq(Cat(conductor.positions)),
         ]
 
@@ -91,8 +128,11 @@ class Package(wiring.Component):
             m.d.comb += [block.rx_valid.eq(rx_valid), block.rx.eq(rx)]
         m.d.comb += [
             stop.inject.valid.eq(conductor.tx.valid | host.tx.valid),
-            stop.inject.payload.eq(Mux(conductor.tx.valid, conductor.tx.payload.as_value(), host.tx.payload.as_value())),
-            conductor.tx.ready.eq(stop.inject.ready), host.tx.ready.eq(stop.inject.ready & ~conductor.tx.valid),
+            stop.inject.payload.eq(
+                Mux(conductor.tx.valid, conductor.tx.payload.as_value(), host.tx.payload.as_value())
+            ),
+            conductor.tx.ready.eq(stop.inject.ready),
+            host.tx.ready.eq(stop.inject.ready & ~conductor.tx.valid),
         ]
 
         # The ring.
@@ -102,17 +142,31 @@ class Package(wiring.Component):
             after = stream.Signature(Flit).create(path=(f"hop_{t + 1}",))
             values = Signal(32 * c.lanes, name=f"values_{t}")
             m.submodules[f"tile_{t}"] = Instance(
-                self._tile_module, i_clk=ClockSignal(), i_rst=host.core_reset, i_stop_id=Const(t + 1, 8),
-                i_ring_in__valid=before.valid, i_ring_in__payload=before.payload.as_value(), o_ring_in__ready=before.ready,
-                o_ring_out__valid=after.valid, o_ring_out__payload=after.payload.as_value(), i_ring_out__ready=after.ready,
-                o_trace_valid=self.trace_valid[t], o_trace_row=self.trace_row[t], o_trace_mask=self.trace_mask[t], o_fault=faults[t],
-                **{f"o_trace_values__{lane}": values[32 * lane:32 * lane + 32] for lane in range(c.lanes)})
+                self._tile_module,
+                i_clk=ClockSignal(),
+                i_rst=host.core_reset,
+                i_stop_id=Const(t + 1, 8),
+                i_ring_in__valid=before.valid,
+                i_ring_in__payload=before.payload.as_value(),
+                o_ring_in__ready=before.ready,
+                o_ring_out__valid=after.valid,
+                o_ring_out__payload=after.payload.as_value(),
+                i_ring_out__ready=after.ready,
+                o_trace_valid=self.trace_valid[t],
+                o_trace_row=self.trace_row[t],
+                o_trace_mask=self.trace_mask[t],
+                o_fault=faults[t],
+                **{f"o_trace_values__{lane}": values[32 * lane : 32 * lane + 32] for lane in range(c.lanes)},
+            )
             m.d.comb += self.trace_values[t].eq(values)
             before = after
         m.d.comb += [
-            stop.ring_in.valid.eq(before.valid), stop.ring_in.payload.eq(before.payload), before.ready.eq(stop.ring_in.ready),
+            stop.ring_in.valid.eq(before.valid),
+            stop.ring_in.payload.eq(before.payload),
+            before.ready.eq(stop.ring_in.ready),
             # What INIT has not been to yet may complain.
-            self.fault.eq((faults.any() | conductor.fault) & ~host.clearing), host.fault.eq(self.fault),
+            self.fault.eq((faults.any() | conductor.fault) & ~host.clearing),
+            host.fault.eq(self.fault),
         ]
         return m
 
@@ -120,5 +174,3 @@ class Package(wiring.Component):
 def tile(config):
     """The tile component of a configuration."""
     return Tile(**tile_arguments(config))
-
-

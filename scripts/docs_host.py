@@ -8,11 +8,15 @@ from hayate.scripts.markdown import table
 
 #: What each string of an image's metadata holds.
 PARTS = {
-    "format": f"`{image.FORMAT}`", "version": f"version of this format, {image.VERSION}",
-    "contract": "64 hexadecimal digits of the contract hash", "model": "object, sizes of the model",
-    "program": "list, instructions", "micros": "list, micro-operations, the routines one behind the other",
+    "format": f"`{image.FORMAT}`",
+    "version": f"version of this format, {image.VERSION}",
+    "contract": "64 hexadecimal digits of the contract hash",
+    "model": "object, sizes of the model",
+    "program": "list, instructions",
+    "micros": "list, micro-operations, the routines one behind the other",
     "routines": "object, routine: [first micro-operation, how many]; a loader does not need it",
-    "descriptors": "list, matrices and caches", "regions": "list, names for addresses",
+    "descriptors": "list, matrices and caches",
+    "regions": "list, names for addresses",
     "constants": "list, initial content of vector memory",
     "notes": "object, what the compiler has to tell; a loader does not need it",
     "draft": "object with the parts from `model` on; only where there is a draft model",
@@ -40,40 +44,60 @@ def registers():
 
 
 def locked():
-    return (f"Writes to {', '.join(regmap.LOCKED_WHILE_BUSY)} are ignored while STATUS.BUSY is set: they describe the "
-            "generation in progress.")
+    return (
+        f"Writes to {', '.join(regmap.LOCKED_WHILE_BUSY)} are ignored while STATUS.BUSY is set: they describe the "
+        "generation in progress."
+    )
 
 
 def generation_registers():
     """What a START looks at."""
-    return table(("register", "after reset", "meaning"),
-                 [(r.name, hexadecimal(regmap.reset_value(r)), "; ".join([r.text, *(f"{f}: {t}" for f, *_, t in r.fields)]))
-                  for r in map(regmap.BY_NAME.get, regmap.LOCKED_WHILE_BUSY)])
+    return table(
+        ("register", "after reset", "meaning"),
+        [
+            (r.name, hexadecimal(regmap.reset_value(r)), "; ".join([r.text, *(f"{f}: {t}" for f, *_, t in r.fields)]))
+            for r in map(regmap.BY_NAME.get, regmap.LOCKED_WHILE_BUSY)
+        ],
+    )
 
 
 def refusals():
-    return table(("field of REJECTION", "register", "it is"), [(f"REJECTION.{name}", register, wrong)
-                                                             for name, register, wrong, _ in regmap.REFUSALS])
+    return table(
+        ("field of REJECTION", "register", "it is"),
+        [(f"REJECTION.{name}", register, wrong) for name, register, wrong, _ in regmap.REFUSALS],
+    )
 
 
 def capabilities():
     """Registers that say what was built."""
-    return table(("register", "meaning"), [(r.name, "; ".join([r.text, *(f"{f}: {t}" for f, *_, t in r.fields)]))
-                                           for r in regmap.REGISTERS if r.name in regmap.BUILT])
+    return table(
+        ("register", "meaning"),
+        [
+            (r.name, "; ".join([r.text, *(f"{f}: {t}" for f, *_, t in r.fields)]))
+            for r in regmap.REGISTERS
+            if r.name in regmap.BUILT
+        ],
+    )
 
 
 def load_file():
     """The header of a load file."""
+
     def place(at, words):
         return f"{at} … {at + 4 * words - 1}"
 
     rows = [(place(loadfile.OFFSETS[name], words), name, text) for name, words, text in loadfile.HEADER]
     need, parameter, record = (", ".join(entry) for entry in (loadfile.NEED, loadfile.PARAMETER, loadfile.RECORD))
-    rows += [(f"{loadfile.FIELDS_SIZE} …", "", f"the needs, {4 * len(loadfile.NEED)} bytes each: {need}"),
-             ("", "", f"the parameters, {4 * len(loadfile.PARAMETER)} bytes each: {parameter}"),
-             ("", "", "CRC-32 of all bytes so far"),
-             ("HEADER_SIZE …", "", f"the records, {8 * len(loadfile.RECORD)} bytes each, two numbers of 64 bits: {record}")]
-    kinds = ", ".join(f"{int(kind)} {text}" for kind, text in zip(loadfile.Kind, ("equal to", "at least", "has all bits of"), strict=True))
+    rows += [
+        (f"{loadfile.FIELDS_SIZE} …", "", f"the needs, {4 * len(loadfile.NEED)} bytes each: {need}"),
+        ("", "", f"the parameters, {4 * len(loadfile.PARAMETER)} bytes each: {parameter}"),
+        ("", "", "CRC-32 of all bytes so far"),
+        ("HEADER_SIZE …", "", f"the records, {8 * len(loadfile.RECORD)} bytes each, two numbers of 64 bits: {record}"),
+    ]
+    kinds = ", ".join(
+        f"{int(kind)} {text}"
+        for kind, text in zip(loadfile.Kind, ("equal to", "at least", "has all bits of"), strict=True)
+    )
     holds = f"A need holds where (register at `offset` & `mask`) is, by its kind: {kinds} `value`."
     return table(("bytes", "field", "content"), rows) + f"\n\n{holds}"
 
@@ -121,11 +145,21 @@ def base_hash():
     ]
     shown = ", ".join(f"rot({value}, {by}) = 0x{rotate(value, by):05X}" for _, value, by in turns)
     found = [f"address 0x{at:X}, tag 0x{tag:X}, entry 0x{word:08X}" for at, tag, word in (pair, single)]
-    example = (f"Behind {older}, {newer} comes {follows}: {shown}; word = 0x{word:05X}, {found[0]}. "
-               f"Behind {newer} alone: {found[1]}.")
+    example = (
+        f"Behind {older}, {newer} comes {follows}: {shown}; word = 0x{word:05X}, {found[0]}. "
+        f"Behind {newer} alone: {found[1]}."
+    )
     return "\n".join(f"{n}. {step}" for n, step in enumerate(steps, 1)) + "\n\n" + example
 
 
-SECTIONS = {"registers": registers, "locked": locked, "generation-registers": generation_registers, "refusals": refusals,
-            "capabilities": capabilities, "load-file": load_file, "image-parts": image_parts, "micro-defaults": micro_defaults,
-            "base-hash": base_hash}
+SECTIONS = {
+    "registers": registers,
+    "locked": locked,
+    "generation-registers": generation_registers,
+    "refusals": refusals,
+    "capabilities": capabilities,
+    "load-file": load_file,
+    "image-parts": image_parts,
+    "micro-defaults": micro_defaults,
+    "base-hash": base_hash,
+}

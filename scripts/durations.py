@@ -1,9 +1,11 @@
-"""Makes what `make test` and `make nightly` recorded of how long tests take the baseline that workers and slices are balanced by.
+"""Makes what `make test` and `make nightly` recorded of how long tests take the baseline that workers and slices are
+balanced by.
 
     python scripts/durations.py [build/durations.json ...]
 
-Merges the files given into `verif/durations.json`. Tests that were not run keep what is known of them; those whose file has gone are
-dropped. Seconds of a run with an empty `build/` on a machine that does nothing else serve best; only their proportions matter.
+Merges the files given into `verif/durations.json`. Tests that were not run keep what is known of them; those whose file
+has gone are dropped. Seconds of a run with an empty `build/` on a machine that does nothing else serve best; only their
+proportions matter.
 """
 
 import sys
@@ -21,7 +23,9 @@ def merge(root: Path, files: list[Path]):
         if not file.is_file():
             raise FileNotFoundError(file)
         known |= Durations.read(file).recorded
-    Durations({nodeid: seconds for nodeid, seconds in known.items() if (root / nodeid.partition("::")[0]).is_file()}).write(root / BASELINE)
+    Durations(
+        {nodeid: seconds for nodeid, seconds in known.items() if (root / nodeid.partition("::")[0]).is_file()}
+    ).write(root / BASELINE)
 
 
 if __name__ == "__main__":

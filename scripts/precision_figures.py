@@ -1,4 +1,6 @@
-"""Tables of the guide to precision, of what `hayate bench`, `hayate calibrate` and `scripts/precision_picture.py` wrote; for `docs.py`."""
+"""Tables of the guide to precision, of what `hayate bench`, `hayate calibrate` and `scripts/precision_picture.py`
+wrote; for `docs.py`.
+"""
 
 import json
 from itertools import pairwise
@@ -37,7 +39,9 @@ def share(found, bytes_per_token):
 
 
 def straight_line(found, bytes_per_token):
-    """KL on the straight line INT4 - INT8 - FP16 at that many bytes: what a share of all weights, taken blindly, would give."""
+    """KL on the straight line INT4 - INT8 - FP16 at that many bytes: what a share of all weights, taken blindly, would
+    give.
+    """
     points = sorted((found[name]["bytes_per_token"], found[name]["kl"]) for name in NAMES)
     for (b0, k0), (b1, k1) in pairwise(points):
         if b0 <= bytes_per_token <= b1:
@@ -48,13 +52,32 @@ def straight_line(found, bytes_per_token):
 def quality():
     found = load(QUALITY)
     rows = []
-    for name, s in [*((name.upper(), found[name]) for name in NAMES), *((f"auto, quality {q}", s) for q, s in found["auto"].items())]:
+    for name, s in [
+        *((name.upper(), found[name]) for name in NAMES),
+        *((f"auto, quality {q}", s) for q, s in found["auto"].items()),
+    ]:
         size, line = s["bytes_per_token"], straight_line(found, s["bytes_per_token"])
         auto = name.startswith("auto")
-        rows.append((name, f"{s['perplexity']:.3f}", f"{s['kl']:.5f}", f"{100 * s['top1']:.2f} %", f"{size:,.0f}",
-                     f"{100 * share(found, size):.1f} %" if name != "FP16" else "–", f"{s['kl'] / line:.2f}" if auto else "–"))
-    head = ("precision", "perplexity", "KL from FP16, nats a token", "same best token as FP16", "bytes of weights a token",
-            "of the way from INT4 to INT8, in bytes", "KL over the straight line")
+        rows.append(
+            (
+                name,
+                f"{s['perplexity']:.3f}",
+                f"{s['kl']:.5f}",
+                f"{100 * s['top1']:.2f} %",
+                f"{size:,.0f}",
+                f"{100 * share(found, size):.1f} %" if name != "FP16" else "–",
+                f"{s['kl'] / line:.2f}" if auto else "–",
+            )
+        )
+    head = (
+        "precision",
+        "perplexity",
+        "KL from FP16, nats a token",
+        "same best token as FP16",
+        "bytes of weights a token",
+        "of the way from INT4 to INT8, in bytes",
+        "KL over the straight line",
+    )
     return f"{table(head, rows)}\n\nMeasured; reproduce with `{quality_command(found)}`."
 
 
@@ -64,8 +87,15 @@ def cycles():
     for fmt in Format:
         name = fmt.name.lower()
         words = stream_words(BENCH_K, BENCH_GROUP, fmt)
-        rows.append((fmt.name, f"{found[name]:,}", f"{found[name] / found['fp16']:.3f}", str(words),
-                     f"{words / stream_words(BENCH_K, BENCH_GROUP, Format.FP16):.3f}"))
+        rows.append(
+            (
+                fmt.name,
+                f"{found[name]:,}",
+                f"{found[name] / found['fp16']:.3f}",
+                str(words),
+                f"{words / stream_words(BENCH_K, BENCH_GROUP, Format.FP16):.3f}",
+            )
+        )
     head = ("format", "cycles", "of FP16's", f"words of a row of {BENCH_K:,}, groups of {BENCH_GROUP}", "of FP16's")
     return f"{table(head, rows)}\n\nSimulated; reproduce with `{cycles_command()}`."
 
@@ -77,13 +107,29 @@ def decisions():
     rows = []
     for p in others:
         ratios = sorted(a / b for a, b in zip(p["errors"], first["errors"]))
-        middle = ratios[len(ratios) // 2] if len(ratios) % 2 else sum(ratios[len(ratios) // 2 - 1:][:2]) / 2
+        middle = ratios[len(ratios) // 2] if len(ratios) % 2 else sum(ratios[len(ratios) // 2 - 1 :][:2]) / 2
         differ = (sum(a != b for a, b in zip(p["formats"][q], first["formats"][q])) for q in found["qualities"])
-        rows.append((p["name"], str(p["tokens"]), f"{middle:.2f}", f"{ratios[0]:.2f} to {ratios[-1]:.2f}", *(str(n) for n in differ)))
-    head = ("prompt", "tokens", f"INT4 error against “{first['name']}”: median", "range",
-            *(f"other decisions at {q}" for q in found["qualities"]))
-    return (f"{table(head, rows)}\n\nOf {len(found['matrices'])} matrices; “{first['name']}” has {first['tokens']} tokens. Measured on "
-            "the golden model, which decides as the chip does; reproduce with `python scripts/precision_picture.py`.")
+        rows.append(
+            (
+                p["name"],
+                str(p["tokens"]),
+                f"{middle:.2f}",
+                f"{ratios[0]:.2f} to {ratios[-1]:.2f}",
+                *(str(n) for n in differ),
+            )
+        )
+    head = (
+        "prompt",
+        "tokens",
+        f"INT4 error against “{first['name']}”: median",
+        "range",
+        *(f"other decisions at {q}" for q in found["qualities"]),
+    )
+    return (
+        f"{table(head, rows)}\n\nOf {len(found['matrices'])} matrices; “{first['name']}” has {first['tokens']} "
+        "tokens. Measured on "
+        "the golden model, which decides as the chip does; reproduce with `python scripts/precision_picture.py`."
+    )
 
 
 def calibrations():
@@ -110,13 +156,36 @@ def rows():
 
     command = quality_command(found)
     return [
-        ("py-mini, held-out source, FP16 / INT8 / INT4: perplexity a token", three(found, "perplexity", "{:.3f}"), "measured", command),
-        ("bytes of weights a token, FP16 / INT8 / INT4", three(found, "bytes_per_token", "{:,.0f}"), "measured", command),
-        (f"auto, quality {DEFAULT}: perplexity; bytes of weights a token", f"{auto['perplexity']:.3f}; {auto['bytes_per_token']:,.0f}",
-         "measured", command),
-        ("its KL divergence from FP16, over that of a straight line INT4 – INT8 – FP16 at equal bytes", f"{part:.2f}", "measured", command),
-        ("cycles of one long matrix–vector product on a tile, FP16 / INT8 / INT4", " / ".join(f"{counted[name]:,}" for name in NAMES),
-         "simulated", cycles_command()),
+        (
+            "py-mini, held-out source, FP16 / INT8 / INT4: perplexity a token",
+            three(found, "perplexity", "{:.3f}"),
+            "measured",
+            command,
+        ),
+        (
+            "bytes of weights a token, FP16 / INT8 / INT4",
+            three(found, "bytes_per_token", "{:,.0f}"),
+            "measured",
+            command,
+        ),
+        (
+            f"auto, quality {DEFAULT}: perplexity; bytes of weights a token",
+            f"{auto['perplexity']:.3f}; {auto['bytes_per_token']:,.0f}",
+            "measured",
+            command,
+        ),
+        (
+            "its KL divergence from FP16, over that of a straight line INT4 – INT8 – FP16 at equal bytes",
+            f"{part:.2f}",
+            "measured",
+            command,
+        ),
+        (
+            "cycles of one long matrix–vector product on a tile, FP16 / INT8 / INT4",
+            " / ".join(f"{counted[name]:,}" for name in NAMES),
+            "simulated",
+            cycles_command(),
+        ),
     ]
 
 

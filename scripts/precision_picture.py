@@ -3,8 +3,9 @@
     pip install -e '.[docs]'
     python scripts/precision_picture.py
 
-The golden model reads each prompt and generates one token, at each quality. What it decided, and the INT4 errors that it measured, go to
-docs/precision-picture.json; `scripts/docs.py` makes a table of them, and a test compares them with what golden decides now.
+The golden model reads each prompt and generates one token, at each quality. What it decided, and the INT4 errors that
+it measured, go to docs/precision-picture.json; `scripts/docs.py` makes a table of them, and a test compares them with
+what golden decides now.
 """
 
 import json
@@ -22,7 +23,7 @@ PROMPTS = {
     "code": "def __init__(self, name):\n        self.name = name\n        self._items = {}\n\n    def add(self, item):",
     "more code": "import os\nimport sys\n\nclass Queue(object):\n    def put(self, item, block=True):",
     "prose": "The ferry leaves the island twice a day, and in winter only when the wind allows it. "
-             "Nobody minds, because nobody is in a hurry.",
+    "Nobody minds, because nobody is in a hurry.",
     "digits": "3141592653589793238462643383279502884197169399375105820974944592",
     "other scripts": "¡Ñandú! Ωμέγα, Привет, 日本語",
     "one token": "x",
@@ -31,8 +32,10 @@ PROMPTS = {
 COLOURS = {"fp16": "#0072b2", "int8": "#56b4e9", "int4": "#f0e442"}
 LEGEND = {"fp16": "FP16", "int8": "INT8", "int4": "INT4"}
 CELL = 19, 9  # points
-STYLE = ("text { fill: #1f2328 !important } #cells path, #legend path { stroke: #8c959f; stroke-width: 0.5 } "
-         "@media (prefers-color-scheme: dark) { text { fill: #e6edf3 !important } }")
+STYLE = (
+    "text { fill: #1f2328 !important } #cells path, #legend path { stroke: #8c959f; stroke-width: 0.5 } "
+    "@media (prefers-color-scheme: dark) { text { fill: #e6edf3 !important } }"
+)
 
 
 def decide(image, text, quality):
@@ -42,7 +45,9 @@ def decide(image, text, quality):
 
 
 def collect(image, prompts=None, qualities=QUALITIES):
-    """Content of `DECISIONS` for `prompts` (name -> text): formats by prompt, quality and matrix, INT4 error energy over output energy."""
+    """Content of `DECISIONS` for `prompts` (name -> text): formats by prompt, quality and matrix, INT4 error energy
+    over output energy.
+    """
     names = [name for name in image.weight_matrices() if name != "emb"] + ["emb"]
     rows = []
     for label, text in (prompts or PROMPTS).items():
@@ -52,7 +57,13 @@ def collect(image, prompts=None, qualities=QUALITIES):
             formats[str(quality)] = [found[name]["format"] for name in names]
         errors = [float(f"{found[name]['err'] / found[name]['out']:.4g}") for name in names]
         rows.append({"name": label, "text": text, "tokens": tokens, "errors": errors, "formats": formats})
-    return {"model": MODEL, "source": image.model["source"], "qualities": [str(q) for q in qualities], "matrices": names, "prompts": rows}
+    return {
+        "model": MODEL,
+        "source": image.model["source"],
+        "qualities": [str(q) for q in qualities],
+        "matrices": names,
+        "prompts": rows,
+    }
 
 
 def describe(found):
@@ -62,10 +73,15 @@ def describe(found):
         parts = []
         for p in prompts:
             formats = p["formats"][quality]
-            parts.append(f"{p['name']} " + ", ".join(f"{formats.count(f)} {LEGEND[f]}" for f in COLOURS if f in formats))
+            parts.append(
+                f"{p['name']} " + ", ".join(f"{formats.count(f)} {LEGEND[f]}" for f in COLOURS if f in formats)
+            )
         lines.append(f"Quality {quality}: {'; '.join(parts)}.")
-    return (f"Format of each of the {len(found['matrices'])} weight matrices of {found['model']} (rows), for {len(prompts)} prompts "
-            f"(columns) at {len(found['qualities'])} qualities (panels). {' '.join(lines)}")
+    return (
+        f"Format of each of the {len(found['matrices'])} weight matrices of {found['model']} (rows), for "
+        f"{len(prompts)} prompts "
+        f"(columns) at {len(found['qualities'])} qualities (panels). {' '.join(lines)}"
+    )
 
 
 def draw(found, path):
@@ -73,7 +89,9 @@ def draw(found, path):
     import matplotlib
 
     matplotlib.use("svg")
-    matplotlib.rcParams.update({"svg.hashsalt": "hayate", "svg.fonttype": "none", "font.family": "sans-serif", "font.size": 8})
+    matplotlib.rcParams.update(
+        {"svg.hashsalt": "hayate", "svg.fonttype": "none", "font.family": "sans-serif", "font.size": 8}
+    )
     from matplotlib import pyplot
 
     matrices, prompts, qualities = found["matrices"], found["prompts"], found["qualities"]
@@ -97,9 +115,13 @@ def draw(found, path):
     cells = []
     for q, quality in enumerate(qualities):
         start = q * (columns + gap)
-        axes.text(start + columns / 2, -6.4, f"quality {quality}", ha="center", va="center", fontsize=10, fontweight="bold")
+        axes.text(
+            start + columns / 2, -6.4, f"quality {quality}", ha="center", va="center", fontsize=10, fontweight="bold"
+        )
         for p, prompt in enumerate(prompts):
-            axes.text(start + p + 0.5, -0.3, prompt["name"], rotation=60, ha="left", va="bottom", rotation_mode="anchor")
+            axes.text(
+                start + p + 0.5, -0.3, prompt["name"], rotation=60, ha="left", va="bottom", rotation_mode="anchor"
+            )
             cells += [(start + p + 0.5, y + 0.5, COLOURS[f]) for y, f in zip(height, prompt["formats"][quality])]
     boxes(*zip(*cells), "cells")
     for y, name, n in zip(height, matrices, layer):
@@ -118,7 +140,12 @@ def draw(found, path):
 
 def finish(svg, text):
     """The SVG with alternative text, and with colours of text that follow the reader's background."""
-    svg, heads = re.subn(r"(<svg [^>]*)>", rf'\1 role="img" aria-labelledby="what">\n <desc id="what">{escape(text)}</desc>', svg, count=1)
+    svg, heads = re.subn(
+        r"(<svg [^>]*)>",
+        rf'\1 role="img" aria-labelledby="what">\n <desc id="what">{escape(text)}</desc>',
+        svg,
+        count=1,
+    )
     svg, styles = re.subn(r'(<style type="text/css">)', rf"\1{STYLE} ", svg, count=1)
     if (heads, styles) != (1, 1):
         raise RuntimeError("matplotlib writes SVG in another way than this script knows")
@@ -128,7 +155,9 @@ def finish(svg, text):
 def main():
     found = collect(models.load(MODEL))
     text = json.dumps(found, indent=1, ensure_ascii=False)
-    text = re.sub(r"\[\s+([^\[\]{}]+?)\s+\]", lambda m: "[" + " ".join(m[1].split()) + "]", text)  # a list of values goes on one line
+    text = re.sub(
+        r"\[\s+([^\[\]{}]+?)\s+\]", lambda m: "[" + " ".join(m[1].split()) + "]", text
+    )  # a list of values goes on one line
     draw(found, PICTURE)
     DECISIONS.write_text(text + "\n")
 

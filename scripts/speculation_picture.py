@@ -1,4 +1,5 @@
-"""Draws docs/speculation.svg: how many drafted nodes the passes accepted, and the speed-up that came of it, for each drafter.
+"""Draws docs/speculation.svg: how many drafted nodes the passes accepted, and the speed-up that came of it, for each
+drafter.
 
     hayate bench speculation --json docs/speculation.json
     pip install -e '.[docs]'
@@ -26,26 +27,54 @@ COLOURS = ("#f0e442", "#56b4e9", "#0072b2", "#cc79a7", "#009e73", "#e69f00", "#d
 
 def panels(found):
     """{precision, and temperature unless greedy: {drafter: scores}} of what the bench wrote."""
-    parts = {"fp16": found, **{name.replace("_t", ", T = "): part for name, part in found.items() if name.startswith("int")},
-             **{f"fp16, T = {name[1:]}": part for name, part in found.items() if re.fullmatch(r"t[\d.]+", name)}}
+    parts = {
+        "fp16": found,
+        **{name.replace("_t", ", T = "): part for name, part in found.items() if name.startswith("int")},
+        **{f"fp16, T = {name[1:]}": part for name, part in found.items() if re.fullmatch(r"t[\d.]+", name)},
+    }
     return {name: part for name, part in parts.items() if "off" in part}
 
 
 def rows(part):
     """Rows of a precision's table: one a drafter."""
+
     def both(s):
         return f"{s['tokens_per_pass']:.2f}, {s['speedup']:.2f}" if s["prompts"] else "–"
 
-    return [(NAMES[name], f"{s['tokens_per_pass']:.2f}", f"{s['speedup']:.2f}", f"{s['speedup_over_tokens_per_pass']:.2f}",
-             both(s["looping"]), both(s["other"]), f"{s['accepted']} of {s['proposed']}", str(s["sibling_commits"]), str(s["draft_passes"]))
-            for name, s in part.items() if name in NAMES]
+    return [
+        (
+            NAMES[name],
+            f"{s['tokens_per_pass']:.2f}",
+            f"{s['speedup']:.2f}",
+            f"{s['speedup_over_tokens_per_pass']:.2f}",
+            both(s["looping"]),
+            both(s["other"]),
+            f"{s['accepted']} of {s['proposed']}",
+            str(s["sibling_commits"]),
+            str(s["draft_passes"]),
+        )
+        for name, s in part.items()
+        if name in NAMES
+    ]
 
 
 def text(part):
     """A precision's table, Markdown."""
     looping, other = (part["off"][kind]["prompts"] for kind in ("looping", "other"))
-    return table(("drafter", "tokens a pass", "speed-up", "speed-up over tokens a pass", f"{looping} that loop: tokens a pass, speed-up",
-                  f"{other} that do not", "accepted", "siblings", "passes that draft"), rows(part))
+    return table(
+        (
+            "drafter",
+            "tokens a pass",
+            "speed-up",
+            "speed-up over tokens a pass",
+            f"{looping} that loop: tokens a pass, speed-up",
+            f"{other} that do not",
+            "accepted",
+            "siblings",
+            "passes that draft",
+        ),
+        rows(part),
+    )
 
 
 def describe(found):
@@ -55,7 +84,9 @@ def describe(found):
         for name in (name for name in NAMES if name in part):
             s = part[name]
             counts = ", ".join(f"{count} with {n}" for n, count in enumerate(s["accepted_lengths"]))
-            lines.append(f"{precision.upper()}, {NAMES[name]}: speed-up {s['speedup']:.2f}, passes by accepted nodes: {counts}.")
+            lines.append(
+                f"{precision.upper()}, {NAMES[name]}: speed-up {s['speedup']:.2f}, passes by accepted nodes: {counts}."
+            )
     return f"Share of the passes that accepted 0, 1, 2 or more drafted nodes, for each drafter. {' '.join(lines)}"
 
 
@@ -64,10 +95,14 @@ def draw(found, path):
     import matplotlib
 
     matplotlib.use("svg")
-    matplotlib.rcParams.update({"svg.hashsalt": "hayate", "svg.fonttype": "none", "font.family": "sans-serif", "font.size": 9})
+    matplotlib.rcParams.update(
+        {"svg.hashsalt": "hayate", "svg.fonttype": "none", "font.family": "sans-serif", "font.size": 9}
+    )
     from matplotlib import pyplot
 
-    bars = [(precision, name, part[name]) for precision, part in panels(found).items() for name in NAMES if name in part]
+    bars = [
+        (precision, name, part[name]) for precision, part in panels(found).items() for name in NAMES if name in part
+    ]
     count = len(panels(found))
     figure = pyplot.figure(figsize=(7.6, 0.9 + 0.33 * len(bars) + 0.3 * count))
     axes = figure.add_axes((0.2, 0.02, 0.5, 0.96))
@@ -98,7 +133,9 @@ def draw(found, path):
 def main():
     found = json.loads(FOUND.read_text())
     draw(found, PICTURE)
-    for precision, part in [item for file in (FOUND, NGRAM, WIDE) for item in panels(json.loads(file.read_text())).items()]:
+    for precision, part in [
+        item for file in (FOUND, NGRAM, WIDE) for item in panels(json.loads(file.read_text())).items()
+    ]:
         print(f"{precision}\n\n{text(part)}\n")
 
 

@@ -61,7 +61,9 @@ SHAPES = {
 
 
 def standard_library():
-    """Return ``{relative path: text}`` of the standard library, in path order, without files that hold nothing or no UTF-8."""
+    """Return ``{relative path: text}`` of the standard library, in path order, without files that hold nothing or no
+    UTF-8.
+    """
     texts = {name: stdlib_text.text(path) for name, path in stdlib_text.files().items()}
     return {name: text for name, text in texts.items() if text.strip() and "\ufffd" not in text}
 
@@ -75,8 +77,12 @@ def train_tokenizer(texts):
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(vocab_size=VOCAB, special_tokens=[END], show_progress=False,
-                                  initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()))
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCAB,
+        special_tokens=[END],
+        show_progress=False,
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+    )
     tokenizer.train_from_iterator(texts, trainer)
     return tokenizer
 
@@ -113,18 +119,29 @@ class Layer(nn.Module):
         self.shape = shape
         wide, narrow = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
         linear = partial(nn.Linear, bias=False)
-        self.self_attn = nn.ModuleDict({
-            "q_proj": linear(shape.dim, wide), "k_proj": linear(shape.dim, narrow),
-            "v_proj": linear(shape.dim, narrow), "o_proj": linear(wide, shape.dim)})
-        self.mlp = nn.ModuleDict({
-            "gate_proj": linear(shape.dim, shape.ff), "up_proj": linear(shape.dim, shape.ff),
-            "down_proj": linear(shape.ff, shape.dim)})
+        self.self_attn = nn.ModuleDict(
+            {
+                "q_proj": linear(shape.dim, wide),
+                "k_proj": linear(shape.dim, narrow),
+                "v_proj": linear(shape.dim, narrow),
+                "o_proj": linear(wide, shape.dim),
+            }
+        )
+        self.mlp = nn.ModuleDict(
+            {
+                "gate_proj": linear(shape.dim, shape.ff),
+                "up_proj": linear(shape.dim, shape.ff),
+                "down_proj": linear(shape.ff, shape.dim),
+            }
+        )
         self.input_layernorm = nn.RMSNorm(shape.dim, shape.eps)
         self.post_attention_layernorm = nn.RMSNorm(shape.dim, shape.eps)
 
     def attend(self, x, cos, sin):
-        q, k, v = (self.self_attn[name](x).unflatten(-1, (-1, self.shape.head_dim)).transpose(1, 2)
-                   for name in ("q_proj", "k_proj", "v_proj"))
+        q, k, v = (
+            self.self_attn[name](x).unflatten(-1, (-1, self.shape.head_dim)).transpose(1, 2)
+            for name in ("q_proj", "k_proj", "v_proj")
+        )
         q, k = rotate(q, cos, sin), rotate(k, cos, sin)
         k, v = (y.repeat_interleave(self.shape.heads // self.shape.kv_heads, 1) for y in (k, v))
         y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
@@ -141,21 +158,26 @@ class Llama(nn.Module):
 
     def __init__(self, shape):
         super().__init__()
-        self.model = nn.ModuleDict({"embed_tokens": nn.Embedding(VOCAB, shape.dim),
-                                    "layers": nn.ModuleList(Layer(shape) for _ in range(shape.layers)),
-                                    "norm": nn.RMSNorm(shape.dim, shape.eps)})
+        self.model = nn.ModuleDict(
+            {
+                "embed_tokens": nn.Embedding(VOCAB, shape.dim),
+                "layers": nn.ModuleList(Layer(shape) for _ in range(shape.layers)),
+                "norm": nn.RMSNorm(shape.dim, shape.eps),
+            }
+        )
         for name, weight in self.named_parameters():
             if weight.dim() == 2:
                 out = name.endswith(("o_proj.weight", "down_proj.weight"))
                 nn.init.normal_(weight, std=0.05 / math.sqrt(2 * shape.layers) if out else 0.05)
-        angle = torch.outer(torch.arange(CONTEXT).float(),
-                            shape.theta ** (-torch.arange(0, shape.head_dim, 2).float() / shape.head_dim))
+        angle = torch.outer(
+            torch.arange(CONTEXT).float(), shape.theta ** (-torch.arange(0, shape.head_dim, 2).float() / shape.head_dim)
+        )
         self.register_buffer("cos", torch.cat((angle, angle), -1).cos(), persistent=False)
         self.register_buffer("sin", torch.cat((angle, angle), -1).sin(), persistent=False)
 
     def forward(self, ids):
         x = self.model["embed_tokens"](ids)
-        cos, sin = self.cos[:ids.shape[1]], self.sin[:ids.shape[1]]
+        cos, sin = self.cos[: ids.shape[1]], self.sin[: ids.shape[1]]
         for layer in self.model["layers"]:
             x = layer(x, cos, sin)
         return F.linear(self.model["norm"](x), self.model["embed_tokens"].weight)
@@ -166,9 +188,11 @@ def measure(model, ids):
     """Mean loss per token, in nats, over consecutive windows of the full context; weights as they are."""
     count = (len(ids) - 1) // CONTEXT * CONTEXT
     inputs = torch.from_numpy(ids[:count].astype(np.int64)).view(-1, CONTEXT)
-    targets = torch.from_numpy(ids[1:count + 1].astype(np.int64)).view(-1, CONTEXT)
-    losses = [F.cross_entropy(model(x).flatten(0, 1), y.flatten()) * y.numel()
-              for x, y in zip(inputs.split(16), targets.split(16))]
+    targets = torch.from_numpy(ids[1 : count + 1].astype(np.int64)).view(-1, CONTEXT)
+    losses = [
+        F.cross_entropy(model(x).flatten(0, 1), y.flatten()) * y.numel()
+        for x, y in zip(inputs.split(16), targets.split(16))
+    ]
     return float(sum(losses) / count)
 
 
@@ -190,16 +214,42 @@ def save_model(out, model, shape, tokenizer, heldout, record):
     record["heldout_loss_per_token"] = loss = measure(rounded, heldout)
     record["heldout_loss_per_byte"] = loss / record["heldout_bytes_per_token"]
     replace(out / "tokenizer.json", tokenizer.to_str(pretty=True).encode())
-    replace(out / "tokenizer_config.json", {
-        "tokenizer_class": "PreTrainedTokenizerFast", "bos_token": END, "eos_token": END, "model_max_length": CONTEXT,
-        "clean_up_tokenization_spaces": False})
-    replace(out / "config.json", {
-        "architectures": ["LlamaForCausalLM"], "model_type": "llama", "torch_dtype": "float16", "hidden_act": "silu",
-        "vocab_size": VOCAB, "hidden_size": shape.dim, "intermediate_size": shape.ff, "num_hidden_layers": shape.layers,
-        "num_attention_heads": shape.heads, "num_key_value_heads": shape.kv_heads, "head_dim": shape.head_dim,
-        "max_position_embeddings": CONTEXT, "rms_norm_eps": shape.eps, "rope_theta": shape.theta, "rope_scaling": None,
-        "attention_bias": False, "mlp_bias": False, "tie_word_embeddings": True, "bos_token_id": 0,
-        "eos_token_id": 0, "use_cache": True})  # the end token is the vocabulary's first
+    replace(
+        out / "tokenizer_config.json",
+        {
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            "bos_token": END,
+            "eos_token": END,
+            "model_max_length": CONTEXT,
+            "clean_up_tokenization_spaces": False,
+        },
+    )
+    replace(
+        out / "config.json",
+        {
+            "architectures": ["LlamaForCausalLM"],
+            "model_type": "llama",
+            "torch_dtype": "float16",
+            "hidden_act": "silu",
+            "vocab_size": VOCAB,
+            "hidden_size": shape.dim,
+            "intermediate_size": shape.ff,
+            "num_hidden_layers": shape.layers,
+            "num_attention_heads": shape.heads,
+            "num_key_value_heads": shape.kv_heads,
+            "head_dim": shape.head_dim,
+            "max_position_embeddings": CONTEXT,
+            "rms_norm_eps": shape.eps,
+            "rope_theta": shape.theta,
+            "rope_scaling": None,
+            "attention_bias": False,
+            "mlp_bias": False,
+            "tie_word_embeddings": True,
+            "bos_token_id": 0,
+            "eos_token_id": 0,
+            "use_cache": True,
+        },
+    )  # the end token is the vocabulary's first
     replace(out / "training.json", record)
     replace(out / "model.safetensors", save(half, {"format": "pt"}))
     return loss
@@ -207,12 +257,19 @@ def save_model(out, model, shape, tokenizer, heldout, record):
 
 def save_heldout(folder, text, names, count):
     replace(folder / "heldout.txt", text.encode())
-    replace(folder / "SOURCE.json", {
-        "python_version": platform.python_version(), "files": names,
-        "sha256": hashlib.sha256(text.encode()).hexdigest(), "bytes": len(text.encode()), "tokens": count,
-        "rule": "standard library files whose SHA-256(path)[:4] is a multiple of 20, smallest first, whole files",
-        "license": "Python standard library, Copyright Python Software Foundation and others, PSF License Version 2, "
-                   "see LICENSE-PSF.txt. Unchanged but for a header line with each name and the blank ends of files."})
+    replace(
+        folder / "SOURCE.json",
+        {
+            "python_version": platform.python_version(),
+            "files": names,
+            "sha256": hashlib.sha256(text.encode()).hexdigest(),
+            "bytes": len(text.encode()),
+            "tokens": count,
+            "rule": "standard library files whose SHA-256(path)[:4] is a multiple of 20, smallest first, whole files",
+            "license": "Python standard library, Copyright Python Software Foundation and others, PSF License Version "
+            "2, see LICENSE-PSF.txt. Unchanged but for a header line with each name and the blank ends of files.",
+        },
+    )
 
 
 def train(options, shape, tokenizer, data, heldout):
@@ -222,20 +279,38 @@ def train(options, shape, tokenizer, data, heldout):
     model = Llama(shape)
     before = {}
     if options.resume:  # a warm restart: the optimizer begins anew, so the rate comes back at half its peak
-        model.load_state_dict({name: weight.float() for name, weight in load_file(options.resume / "model.safetensors").items()})
+        model.load_state_dict(
+            {name: weight.float() for name, weight in load_file(options.resume / "model.safetensors").items()}
+        )
         earlier = json.loads((options.resume / "training.json").read_text())
-        before = {"resumed": {key: earlier[key] for key in ("seed", "minutes", "tokens_seen", "heldout_loss_per_token")}}
-        rng = np.random.default_rng([options.seed, earlier["tokens_seen"]])  # windows that the earlier run has not drawn
-    groups = [{"params": [weight for weight in model.parameters() if weight.dim() == dim], "weight_decay": decay}
-              for dim, decay in ((2, 0.05), (1, 0.0))]  # the gains of the norms do not decay
+        before = {
+            "resumed": {key: earlier[key] for key in ("seed", "minutes", "tokens_seen", "heldout_loss_per_token")}
+        }
+        rng = np.random.default_rng(
+            [options.seed, earlier["tokens_seen"]]
+        )  # windows that the earlier run has not drawn
+    groups = [
+        {"params": [weight for weight in model.parameters() if weight.dim() == dim], "weight_decay": decay}
+        for dim, decay in ((2, 0.05), (1, 0.0))
+    ]  # the gains of the norms do not decay
     optimizer = torch.optim.AdamW(groups, lr=0.0, betas=(0.9, 0.98), eps=1e-8, fused=True)
     ids, text = heldout
     record = {
-        "model": options.model, "parameters": sum(map(torch.Tensor.numel, model.parameters())), "seed": options.seed,
-        "minutes": options.minutes, "batch": [options.batch, CONTEXT], "bf16": options.bf16,
-        "peak_rate": shape.rate / (2 if before else 1), **before,
-        "python_version": platform.python_version(), "torch_version": torch.__version__, "train_tokens": len(data),
-        "heldout_tokens": len(ids), "heldout_bytes_per_token": len(text.encode()) / len(ids), **options.corpus}
+        "model": options.model,
+        "parameters": sum(map(torch.Tensor.numel, model.parameters())),
+        "seed": options.seed,
+        "minutes": options.minutes,
+        "batch": [options.batch, CONTEXT],
+        "bf16": options.bf16,
+        "peak_rate": shape.rate / (2 if before else 1),
+        **before,
+        "python_version": platform.python_version(),
+        "torch_version": torch.__version__,
+        "train_tokens": len(data),
+        "heldout_tokens": len(ids),
+        "heldout_bytes_per_token": len(text.encode()) / len(ids),
+        **options.corpus,
+    }
     budget, start, saved, shown, step, smooth = options.minutes * 60, time.monotonic(), 0.0, 0.0, 0, None
     while True:
         elapsed, seen = time.monotonic() - start, step * options.batch * CONTEXT
@@ -250,7 +325,7 @@ def train(options, shape, tokenizer, data, heldout):
         for group in optimizer.param_groups:
             group["lr"] = record["peak_rate"] * min(1.0, (step + 1) / 100) * cosine
         begins = rng.integers(0, len(data) - CONTEXT - 1, options.batch)
-        batch = torch.from_numpy(np.stack([data[b:b + CONTEXT + 1] for b in begins]).astype(np.int64))
+        batch = torch.from_numpy(np.stack([data[b : b + CONTEXT + 1] for b in begins]).astype(np.int64))
         with torch.autocast("cpu", torch.bfloat16, enabled=options.bf16):
             logits = model(batch[:, :-1])
         loss = F.cross_entropy(logits.float().flatten(0, 1), batch[:, 1:].flatten())

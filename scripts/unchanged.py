@@ -2,8 +2,9 @@
 
     python scripts/unchanged.py [--record] [demo|precision|layer|machines ...]
 
-`demo` is the generation of `make demo`, `precision` and `layer` are those benchmarks of `hayate bench`, `machines` the small ones of
-`verif/system/test_invariance.py`. Without names, all of them; several minutes. A change of structure leaves every number as it is;
+`demo` is the generation of `make demo`, `precision` and `layer` are those benchmarks of `hayate bench`, `machines` the
+small ones of `verif/system/test_invariance.py`. Without names, all of them; several minutes. A change of structure
+leaves every number as it is;
 one of the machine's timing records new ones, and says so in its commit.
 """
 
@@ -32,7 +33,11 @@ def demo():
     """The generation of `make demo`."""
     model, config = models.load("py-mini"), load_config("demo")
     prompt = models.Text(model).encode(PROMPT)
-    return {"": entry(generate_rtl(model, config, prompt, 64, speculate="ngram", costs=costs(model, config.lanes, Drafter.NGRAM)))}
+    return {
+        "": entry(
+            generate_rtl(model, config, prompt, 64, speculate="ngram", costs=costs(model, config.lanes, Drafter.NGRAM))
+        )
+    }
 
 
 def bench_precision():
@@ -54,8 +59,15 @@ def machines():
         for tied, setting in test_invariance.turn(index):
             copies, options = SETTINGS[setting]
             options = {**options, "pins": dict(options.get("pins", ()))}
-            result = generate_rtl(image(tied, copies=copies), test_invariance.config(*sizes), list(SMALL_PROMPT), 6, all_logits=True,
-                                  optimize="-Og", **options)
+            result = generate_rtl(
+                image(tied, copies=copies),
+                test_invariance.config(*sizes),
+                list(SMALL_PROMPT),
+                6,
+                all_logits=True,
+                optimize="-Og",
+                **options,
+            )
             found[machine_key(*sizes, tied, setting)] = entry(result)
     return found
 

@@ -1,8 +1,11 @@
-"""Modules that Verilator compiles by themselves: once for all instances of them in a design, and for all designs that have them.
+"""Modules that Verilator compiles by themselves: once for all instances of them in a design, and for all designs that
+have them.
 
-Compiled as a whole, a machine of four tiles takes as long as four machines. A block is a model of its own, and in the design a module of
-the same name and ports stands for it, which calls the model over DPI (IEEE 1800-2017, clause 35). Verilator's `--lib-create` would
-make such a module too, for blocks of any kind of clock; a block here has rising edges of `clk` alone, and is half as often evaluated.
+Compiled as a whole, a machine of four tiles takes as long as four machines. A block is a model of its own, and in the
+design a module of the same name and ports stands for it, which calls the model over DPI (IEEE 1800-2017, clause 35).
+Verilator's `--lib-create` would
+make such a module too, for blocks of any kind of clock; a block here has rising edges of `clk` alone, and is half as
+often evaluated.
 """
 
 import re
@@ -41,7 +44,8 @@ def split(text: str, block: str) -> tuple[str, str]:
 def stand_in(block: str, ports: Sequence[Port]) -> str:
     """SystemVerilog of the module that calls the model, whose functions are those of `glue`.
 
-    What the model answered last counts: to inputs that changed, or to an edge. Raises ValueError for a module without `clk`.
+    What the model answered last counts: to inputs that changed, or to an edge. Raises ValueError for a module without
+    `clk`.
     """
     if not any(p.name == "clk" and p.direction == "input" for p in ports):
         raise ValueError(f"module {block!r} has no input clk, whose edges a block is called at")
@@ -49,7 +53,9 @@ def stand_in(block: str, ports: Sequence[Port]) -> str:
     outputs = [p for p in ports if p.direction == "output"]
 
     def each(form, ports=outputs, separator="\n"):
-        return separator.join(form.format(name=p.name, bits=f"bit [{p.width - 1}:0]" if p.width > 1 else "bit") for p in ports)
+        return separator.join(
+            form.format(name=p.name, bits=f"bit [{p.width - 1}:0]" if p.width > 1 else "bit") for p in ports
+        )
 
     out, given = each(", output {bits} {name}", separator=""), each(", input {bits} {name}", inputs, "")
     return f"""module {block} (
@@ -104,8 +110,12 @@ def glue(block: str, prefix: str, ports: Sequence[Port]) -> str:
         low = f"    {'*' if port.width == 1 else ''}{port.name}{'[0]' if port.width > 1 else ''} = {member(port)};"
         return low + (f" {port.name}[1] = {member(port)} >> 32;" if port.width > 32 else "")
 
-    news, olds, given, out = ("\n".join(map(put, inputs)), "\n".join(map(get, outputs)), "".join(map(parameter, inputs)),
-                              "".join(map(parameter, outputs)))
+    news, olds, given, out = (
+        "\n".join(map(put, inputs)),
+        "\n".join(map(get, outputs)),
+        "".join(map(parameter, inputs)),
+        "".join(map(parameter, outputs)),
+    )
     return f"""#include <cstring>
 #include "svdpi.h"
 #include "{prefix}.h"

@@ -1,4 +1,6 @@
-"""Keeps elaborated Verilog, keyed by the sources it came from: elaborating a tile takes longer than running its tests."""
+"""Keeps elaborated Verilog, keyed by the sources it came from: elaborating a tile takes longer than running its
+tests.
+"""
 
 import hashlib
 from collections.abc import Callable, Iterable
@@ -14,7 +16,8 @@ from hayate.sim import folders, structure
 def sources(root: Path, start: Path) -> tuple[Path, ...]:
     """`start` and every file of the checkout at `root` that it depends on, directly or not.
 
-    Those are the modules it imports (inside functions too), the packages they lie in, and the data files beside them. Found by
+    Those are the modules it imports (inside functions too), the packages they lie in, and the data files beside them.
+    Found by
     reading, not by running: what is imported by a computed name is not seen.
     """
     places = {structure.module_name(root, p): p for f in structure.FOLDERS for p in structure.python_files(root, f)}
@@ -28,7 +31,12 @@ def sources(root: Path, start: Path) -> tuple[Path, ...]:
             parts = one.module.split(".")
             prefixes = (".".join(parts[:n]) for n in range(1, len(parts) + 1))
             left += [places[name] for name in prefixes if name in places]
-    data = {p for folder in {p.parent for p in found} for p in folder.iterdir() if p.is_file() and p.suffix in structure.DATA}
+    data = {
+        p
+        for folder in {p.parent for p in found}
+        for p in folder.iterdir()
+        if p.is_file() and p.suffix in structure.DATA
+    }
     return tuple(sorted(found | data))
 
 

@@ -1,9 +1,10 @@
-"""What all programs of Verilator share, compiled once per tool and flags and kept beside the builds: the run-time library,
+"""What all programs of Verilator share, compiled once per tool and flags and kept beside the builds: the run-time
+library,
 cocotb's main loop, and headers.
 
-cocotb's loop includes the class of the design's own top module. Here it is compiled against a class of another name, of which no part
-depends on the design; each design comes with that class's few functions. Both matter: most designs are compiled in less time than the
-library's headers, or that loop, are.
+cocotb's loop includes the class of the design's own top module. Here it is compiled against a class of another name, of
+which no part depends on the design; each design comes with that class's few functions. Both matter: most designs are
+compiled in less time than the library's headers, or that loop, are.
 """
 
 import hashlib
@@ -16,7 +17,9 @@ from hayate.sim import folders, tools
 TOP = "Vtop"  # what the names of a design's own files begin with
 
 # What a design's C++ files begin with.
-_HEADERS = "".join(f'#include "{name}"\n' for name in ("memory", "string", "verilated.h", "verilated_dpi.h", "verilated_vpi.h"))
+_HEADERS = "".join(
+    f'#include "{name}"\n' for name in ("memory", "string", "verilated.h", "verilated_dpi.h", "verilated_vpi.h")
+)
 
 # Instead of the design's Vtop.h, for cocotb's loop.
 _LOOP = """#pragma once
@@ -37,13 +40,20 @@ class HayateTop {
 """
 _FUNCTIONS = "".join(
     f"__attribute__((used)) inline {result} HayateTop::{name}() {{ return static_cast<Vtop*>(m_top)->{name}(); }}\n"
-    for result, name in (("void", "eval_step"), ("void", "eval_end_step"), ("bool", "eventsPending"), ("uint64_t", "nextTimeSlot"),
-                         ("void", "final")))
+    for result, name in (
+        ("void", "eval_step"),
+        ("void", "eval_end_step"),
+        ("bool", "eventsPending"),
+        ("uint64_t", "nextTimeSlot"),
+        ("void", "final"),
+    )
+)
 # For the design's C++ files.
 _BRIDGE = f"""#include "Vtop.h"
 #include "loop/Vtop.h"
 inline Vtop* hayate_top(const char* name) {{
-    if (THREADS == 1) Verilated::threadContextp()->threads(1);  // else there is a second one, which does nothing and outlives no fork
+    // Else there is a second one, which does nothing and outlives no fork.
+    if (THREADS == 1) Verilated::threadContextp()->threads(1);
     return new Vtop{{name}};
 }}
 __attribute__((used)) inline HayateTop::HayateTop(const char* name) : m_top{{hayate_top(name)}} {{}}
@@ -70,7 +80,8 @@ _ONCE = "-O1"  # of all that; g++ crashes where headers were precompiled with an
 def prepare(build, command: list[str], cwd: Path):
     """Put into `cwd` what is shared and have `command`, make's, use it. What is not there yet is compiled now.
 
-    build: a `simulators.FastVerilator`, or a `simulators.Block`, which has no main loop and is linked to what comes with one.
+    build: a `simulators.FastVerilator`, or a `simulators.Block`, which has no main loop and is linked to what comes
+    with one.
     """
     (cwd / "shared.mk").write_text(_RULES)
     command += ["-f", "shared.mk"]
@@ -109,7 +120,10 @@ def _runtime(build, command: list[str], cwd: Path):
 
 def _one_file(build, command: list[str], cwd: Path) -> bool:
     """Whether make compiles a design's C++ files as one."""
-    return "VM_PARALLEL_BUILDS=0" in command or "VM_PARALLEL_BUILDS = 0" in (cwd / f"{build.prefix}_classes.mk").read_text()
+    return (
+        "VM_PARALLEL_BUILDS=0" in command
+        or "VM_PARALLEL_BUILDS = 0" in (cwd / f"{build.prefix}_classes.mk").read_text()
+    )
 
 
 def _headers(build, command: list[str], cwd: Path, optimize: str) -> Path:

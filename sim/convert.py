@@ -25,7 +25,8 @@ class Port:
 def ports(text: str, name: str = "top") -> tuple[Port, ...]:
     """The ports of module `name` in `text`, in order of declaration.
 
-    Reads what Amaranth writes and ordinary ANSI or non-ANSI Verilog with constant ranges. Raises ValueError when there is no
+    Reads what Amaranth writes and ordinary ANSI or non-ANSI Verilog with constant ranges. Raises ValueError when there
+    is no
     such module.
     """
     match = re.search(rf"^\s*module\s+{re.escape(name)}\b(.*?)^\s*endmodule", text, re.MULTILINE | re.DOTALL)

@@ -20,8 +20,8 @@ def ports() -> list[dict]:
 async def start(dut, *, cycles: int = 2, **initial: int):
     """Set every input to 0 (or to its value in `initial`), start the clock and pulse reset.
 
-    Returns just after the rising edge that is the first with reset low in front of it, so all registers hold their reset values. A
-    design without a clock only gets its inputs and a nanosecond to settle.
+    Returns just after the rising edge that is the first with reset low in front of it, so all registers hold their
+    reset values. A design without a clock only gets its inputs and a nanosecond to settle.
     """
     names = {p["name"] for p in ports() if p["direction"] == "input"}
     if unknown := initial.keys() - names:
@@ -33,7 +33,9 @@ async def start(dut, *, cycles: int = 2, **initial: int):
         return
     if "rst" in names:
         dut.rst.value = 1
-    Clock(dut.clk, PERIOD, "ns", impl="gpi").start(start_high=False)  # wakes no Python at an edge for which nobody waits
+    Clock(dut.clk, PERIOD, "ns", impl="gpi").start(
+        start_high=False
+    )  # wakes no Python at an edge for which nobody waits
     await clock(dut, cycles)
     if "rst" in names:
         dut.rst.value = 0

@@ -12,8 +12,25 @@ from contextlib import contextmanager
 from hayate.sim.foreign import python_path
 
 #: What a child gets of the caller's variables: names, and beginnings of names.
-KEPT = ("PATH", "HOME", "USER", "LOGNAME", "SHELL", "TMPDIR", "TMP", "TEMP", "LANG", "LANGUAGE", "TZ", "TERM",
-        "LD_LIBRARY_PATH", "LD_PRELOAD", "SDKROOT", "DEVELOPER_DIR", "MACOSX_DEPLOYMENT_TARGET")
+KEPT = (
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "SHELL",
+    "TMPDIR",
+    "TMP",
+    "TEMP",
+    "LANG",
+    "LANGUAGE",
+    "TZ",
+    "TERM",
+    "LD_LIBRARY_PATH",
+    "LD_PRELOAD",
+    "SDKROOT",
+    "DEVELOPER_DIR",
+    "MACOSX_DEPLOYMENT_TARGET",
+)
 KEPT_PREFIXES = ("LC_", "DYLD_", "NIX_", "CCACHE_")
 
 

@@ -21,16 +21,24 @@ def _why(error):
 
 
 def _refuse(folder, error):
-    return HayateError(folder, "", f"cannot be written ({_why(error)})",
-                       "builds go to build/sim below the current folder: change to one with room that you may write to")
+    return HayateError(
+        folder,
+        "",
+        f"cannot be written ({_why(error)})",
+        "builds go to build/sim below the current folder: change to one with room that you may write to",
+    )
 
 
 def require_name(folder):
     """Raise HayateError where `make` would not understand the name of a folder: it knows no quotes."""
     odd = sorted(set(re.findall(r"[^\w./+@%,=:~-]", str(folder))))
     if odd:
-        raise HayateError(folder, "", f"make cannot build below a folder with {', '.join(map(repr, odd))} in its name",
-                          "change to another folder, or use --sim icarus")
+        raise HayateError(
+            folder,
+            "",
+            f"make cannot build below a folder with {', '.join(map(repr, odd))} in its name",
+            "change to another folder, or use --sim icarus",
+        )
 
 
 def require(folder):
@@ -98,13 +106,17 @@ def scratch():
     try:
         folder = tempfile.TemporaryDirectory(prefix="hayate-")
     except OSError as e:
-        raise HayateError("temporary folder", "", f"cannot be made ({_why(e)})",
-                          "set TMPDIR to a folder that you may write to") from None
+        raise HayateError(
+            "temporary folder", "", f"cannot be made ({_why(e)})", "set TMPDIR to a folder that you may write to"
+        ) from None
 
     def refuse(error):
-        return HayateError(os.path.dirname(folder.name), "",
-                           f"a file of the simulation cannot be written ({_why(error)})",
-                           "set TMPDIR to a folder with more room")
+        return HayateError(
+            os.path.dirname(folder.name),
+            "",
+            f"a file of the simulation cannot be written ({_why(error)})",
+            "set TMPDIR to a folder with more room",
+        )
 
     with folder as name:
         try:

@@ -1,6 +1,7 @@
 """Builds a design once per content and runs cocotb modules on it, from pytest or from the command line.
 
-`build` keys the directory by the hash of everything that goes in (Verilog, flags, tool version), so that a second call with
+`build` keys the directory by the hash of everything that goes in (Verilog, flags, tool version), so that a second call
+with
 the same content costs nothing, and two processes that want the same build share one.
 """
 
@@ -116,7 +117,8 @@ def _directory(root: Path, recipe: dict, name: str, texts: list[str]) -> Path:
 class _Work:
     """What goes into a build: a design, or a block that designs are linked with.
 
-    texts: the Verilog, that of module `name` first. recipe: what else the result depends on. directory: where it will lie.
+    texts: the Verilog, that of module `name` first. recipe: what else the result depends on. directory: where it will
+    lie.
     parts: the blocks of a design.
     """
 
@@ -170,11 +172,17 @@ def _compile(work: _Work, scratch: Path, files: list[Path], tool, jobs: int):
 
     log, sim = scratch / "build.log", work.recipe["sim"]
     if sim == "verilator":
-        settings = {key: work.recipe[key] for key in ("optimize", "threads")} | {"jobs": jobs, "output": log, "ports": work.ports}
+        settings = {key: work.recipe[key] for key in ("optimize", "threads")} | {
+            "jobs": jobs,
+            "output": log,
+            "ports": work.ports,
+        }
         if "block" in work.recipe:
             runner = simulators.Block(tool, **settings)
         else:
-            runner = simulators.FastVerilator(tool, waves=work.waves, parts=[part.files for part in work.parts], **settings)
+            runner = simulators.FastVerilator(
+                tool, waves=work.waves, parts=[part.files for part in work.parts], **settings
+            )
             control = scratch / "ports.vlt"
             control.write_text(runner.control(work.name))
             files = [control, *files]
@@ -233,8 +241,9 @@ def run(
     except subprocess.TimeoutExpired:
         raise SimulationError(f"no end after {timeout:g} s", _read(log)) from None
     if status == folders.LIMIT:
-        raise HayateError(directory, "", "a file of the simulation became larger than it may",
-                          "raise the limit (ulimit -f)")
+        raise HayateError(
+            directory, "", "a file of the simulation became larger than it may", "raise the limit (ulimit -f)"
+        )
     simulators.judge(build, status, results, _read(log))
     return results
 

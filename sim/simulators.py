@@ -23,9 +23,14 @@ from hayate.sim.tools import SimulationError
 # Icarus only prints a failed assertion and carries on.
 _ICARUS_ASSERTION = re.compile(r"^ERROR: \S+:\d+:", re.MULTILINE)
 
-# Two thirds of the time that a simulation takes to start would go into pytest's plugins, none of which it uses, into preparing numpy and
-# Amaranth for pytest's assertions, which only benches and their helpers make, and into threads for matrices far larger than a bench's.
-_LIGHT = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "COCOTB_REWRITE_ASSERTION_FILES": "test_*.py verif/*.py", "OPENBLAS_NUM_THREADS": "1"}
+# Two thirds of the time that a simulation takes to start would go into pytest's plugins, none of which it uses, into
+# preparing numpy and Amaranth for pytest's assertions, which only benches and their helpers make, and into threads for
+# matrices far larger than a bench's.
+_LIGHT = {
+    "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+    "COCOTB_REWRITE_ASSERTION_FILES": "test_*.py verif/*.py",
+    "OPENBLAS_NUM_THREADS": "1",
+}
 
 
 class CommandFailed(RuntimeError):
@@ -38,12 +43,15 @@ class _Cocotb:
     def _set_env_common(self):
         libpython = find_libpython.find_libpython()
         if libpython is None:
-            raise HayateError("--sim", "", "no shared libpython, which simulators load",
-                              needs.install_line("libpython"))
+            raise HayateError(
+                "--sim", "", "no shared libpython, which simulators load", needs.install_line("libpython")
+            )
         env = environment.simulation()
-        self.env |= env | {"PATH": os.pathsep.join([env["PATH"], str(cocotb_tools.config.libs_dir)]),
-                           "PYGPI_PYTHON_BIN": sys.executable,
-                           "GPI_USERS": f"{libpython};{cocotb_tools.config.pygpi_entry_point()}"}
+        self.env |= env | {
+            "PATH": os.pathsep.join([env["PATH"], str(cocotb_tools.config.libs_dir)]),
+            "PYGPI_PYTHON_BIN": sys.executable,
+            "GPI_USERS": f"{libpython};{cocotb_tools.config.pygpi_entry_point()}",
+        }
 
     def _get_sim_cmd_prefix(self):
         return []
@@ -137,17 +145,24 @@ class FastVerilator(_Build, Verilator):
     def _options(self):
         """Of Verilator, for all that is to be fast."""
         options = ["--no-timing", "--assert", "-Wno-fatal", "--x-assign", "fast", "--x-initial", "fast"]
-        # A module that is used many times stays a function of its own: less code to compile, and more of it fits the caches.
+        # A module that is used many times stays a function of its own: less code to compile, and more of it fits the
+        # caches.
         options += ["-O3", "--inline-mult", "100", "--threads", str(self.threads)]
-        options += ["--decorations", "none"]  # spaces at the beginning of lines are half of what the compiler would read
-        # As few C++ files as there are compilers: with one file for each of its own, the compiler mostly reads the same headers.
+        options += [
+            "--decorations",
+            "none",
+        ]  # spaces at the beginning of lines are half of what the compiler would read
+        # As few C++ files as there are compilers: with one file for each of its own, the compiler mostly reads the same
+        # headers.
         return [*options, "--output-groups", str(self.jobs)]
 
     def _variables(self):
         """Of make."""
         variables = [*self.tool.make, f"OPT_FAST={self.optimize}", "OPT_SLOW=-O0"]
         if self.jobs == 1 and self.optimize == "-O0":
-            variables.append("VM_PARALLEL_BUILDS=0")  # all of it in one file, as nothing of it is to be optimized less than the rest
+            variables.append(
+                "VM_PARALLEL_BUILDS=0"
+            )  # all of it in one file, as nothing of it is to be optimized less than the rest
         return variables
 
     def before(self, command, cwd: Path):
@@ -173,10 +188,32 @@ class Block(FastVerilator):
         name, folder = self.hdl_toplevel, self.build_dir
         (folder / f"{name}.sv").write_text(blocks.stand_in(name, self.ports))
         (folder / f"{name}_glue.cpp").write_text(blocks.glue(name, self.prefix, self.ports))
-        generate = [self.executable, "-cc", "-Mdir", str(folder), "--top-module", name, "--prefix", self.prefix,
-                    "--timescale", "/".join(self.timescale), *self._options(), *(str(source.value) for source in self._sources)]
-        make = ["make", "-j", str(self.jobs), "-C", str(folder), "-f", f"{self.prefix}.mk", "VM_TRACE=0", f"GLUE={name}_glue",
-                *self._variables()]
+        generate = [
+            self.executable,
+            "-cc",
+            "-Mdir",
+            str(folder),
+            "--top-module",
+            name,
+            "--prefix",
+            self.prefix,
+            "--timescale",
+            "/".join(self.timescale),
+            *self._options(),
+            *(str(source.value) for source in self._sources),
+        ]
+        make = [
+            "make",
+            "-j",
+            str(self.jobs),
+            "-C",
+            str(folder),
+            "-f",
+            f"{self.prefix}.mk",
+            "VM_TRACE=0",
+            f"GLUE={name}_glue",
+            *self._variables(),
+        ]
         return [generate, make]
 
     def before(self, command, cwd: Path):
@@ -205,7 +242,9 @@ def test_command(build, module: str, directory: Path, results: Path, seed, waves
         runner.plusargs += [f"+dumpfile_path={directory / build.wave_file}"]
     runner._set_env_test()
     variables = runner.env | _LIGHT | {"COCOTB_RESULTS_FILE": str(results)}
-    if build.sim == "verilator":  # which delays what is written until all have read; Icarus does not, and cocotb does it there
+    if (
+        build.sim == "verilator"
+    ):  # which delays what is written until all have read; Icarus does not, and cocotb does it there
         variables["COCOTB_TRUST_INERTIAL_WRITES"] = "1"
     # A program built in another environment, or in this one before it moved, looks for the libraries where they were.
     search = "DYLD_LIBRARY_PATH" if sys.platform == "darwin" else "LD_LIBRARY_PATH"
@@ -223,7 +262,9 @@ def judge(build, status: int, results: Path, log: str):
     try:
         count, failed = get_results(results)
     except Exception as error:
-        raise SimulationError(f"the simulation ended with status {status} before its tests did ({error})", log) from None
+        raise SimulationError(
+            f"the simulation ended with status {status} before its tests did ({error})", log
+        ) from None
     if failed or not count:
         raise SimulationError(f"{failed} of {count} tests failed", log)
     if status != 0:

@@ -6,7 +6,10 @@ from functools import cache
 from pathlib import Path
 
 #: Folder of the checkout -> the package that its modules are imported from. A wheel has no `verif` and no `scripts`.
-FOLDERS = {"api": "hayate", **{name: f"hayate.{name}" for name in ("rtl", "compiler", "golden", "sim", "fpga", "verif", "scripts")}}
+FOLDERS = {
+    "api": "hayate",
+    **{name: f"hayate.{name}" for name in ("rtl", "compiler", "golden", "sim", "fpga", "verif", "scripts")},
+}
 
 DATA = {".v", ".vh", ".toml", ".json", ".hex", ".j2"}  # files that modules read at run time
 
@@ -38,7 +41,9 @@ def all_modules(root: Path) -> frozenset[str]:
 
 
 def components(text: str) -> list[str]:
-    """Names of the public classes in `text` that derive from `wiring.Component`, or from such a class in the same file."""
+    """Names of the public classes in `text` that derive from `wiring.Component`, or from such a class in the same
+    file.
+    """
     found: list[str] = []
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.ClassDef):
@@ -50,7 +55,9 @@ def components(text: str) -> list[str]:
 
 @cache
 def imports(root: Path, path: Path) -> tuple[Import, ...]:
-    """Every import of `path`, relative ones resolved, `from package import module` as package.module where that is a module."""
+    """Every import of `path`, relative ones resolved, `from package import module` as package.module where that is a
+    module.
+    """
     tree = ast.parse(path.read_text())
     package = module_name(root, path).split(".")
     if path.name != "__init__.py":

@@ -57,8 +57,9 @@ class Tool:
 
 def _version(command: list[str]) -> str | None:
     try:
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=60, check=False,
-                              env=environment.clean())
+        done = subprocess.run(
+            command, capture_output=True, text=True, errors="replace", timeout=60, check=False, env=environment.clean()
+        )
     except (OSError, subprocess.TimeoutExpired):
         return None
     return (done.stdout or done.stderr).partition("\n")[0].strip() or None
@@ -98,7 +99,9 @@ def installed(sims: tuple[str, ...]) -> list[str]:
 
 
 def find(sim: str) -> Tool:
-    """The named simulator, with what it needs around it. Raises HayateError that says how to install what is missing."""
+    """The named simulator, with what it needs around it. Raises HayateError that says how to install what is
+    missing.
+    """
     if sim == "icarus":
         if tool := find_icarus():
             return tool
@@ -118,8 +121,14 @@ def find(sim: str) -> Tool:
 def fst_headers() -> bool:
     """True when the C++ compiler sees zlib and lz4: what FST waves need on Verilator."""
     probe = "#include <zlib.h>\n#include <lz4.h>\n"
-    done = subprocess.run(["g++", "-x", "c++", "-E", "-"], input=probe, text=True, capture_output=True, check=False,
-                          env=environment.clean())
+    done = subprocess.run(
+        ["g++", "-x", "c++", "-E", "-"],
+        input=probe,
+        text=True,
+        capture_output=True,
+        check=False,
+        env=environment.clean(),
+    )
     return done.returncode == 0
 
 
@@ -170,7 +179,9 @@ def execute(command, *, cwd: Path, env: dict[str, str], log: Path | None = None,
 
 
 def start(command, *, cwd: Path, env: dict[str, str], output=None, stdin=subprocess.DEVNULL) -> subprocess.Popen:
-    """Start `command` in a process group of its own. `output` is a file for standard output and error; None leaves them where ours go."""
+    """Start `command` in a process group of its own. `output` is a file for standard output and error; None leaves them
+    where ours go.
+    """
     return subprocess.Popen(
         [str(c) for c in command],
         cwd=cwd,

@@ -1,4 +1,6 @@
-"""The emitted Verilog: the same bytes every time, one file, plain names below one prefix, and a cost that tiles do not raise."""
+"""The emitted Verilog: the same bytes every time, one file, plain names below one prefix, and a cost that tiles do not
+raise.
+"""
 
 import json
 import os
@@ -47,16 +49,26 @@ def defined(text):
 
 def test_two_processes_agree():
     """Whatever the order in which Python's sets happen to be."""
-    hashes = {" ".join(sha256(str(part).encode()).hexdigest() for part in (e.verilog, e.description, e.header)) for e in [emission()]}
-    child = subprocess.run([sys.executable, "-c", CHILD, "hayate", *SMALL], env={**os.environ, "PYTHONHASHSEED": "4711"},
-                           capture_output=True, text=True, check=True)
+    hashes = {
+        " ".join(sha256(str(part).encode()).hexdigest() for part in (e.verilog, e.description, e.header))
+        for e in [emission()]
+    }
+    child = subprocess.run(
+        [sys.executable, "-c", CHILD, "hayate", *SMALL],
+        env={**os.environ, "PYTHONHASHSEED": "4711"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert {child.stdout.strip()} == hashes
 
 
 def test_two_calls_agree_but_for_the_prefix():
     """All that a prefix changes is the prefix."""
     ours, theirs = emission(), emission("soc7")
-    assert theirs.verilog == re.sub(r"\bhayate(?=_|\b)(?!_(?:settle|banks)\b)", "soc7", ours.verilog).replace("HAYATE_", "SOC7_")
+    assert theirs.verilog == re.sub(r"\bhayate(?=_|\b)(?!_(?:settle|banks)\b)", "soc7", ours.verilog).replace(
+        "HAYATE_", "SOC7_"
+    )
     assert theirs.header == ours.header.replace("HAYATE_", "SOC7_").replace("hayate", "soc7")
     assert {k for k in ours.description if ours.description[k] != theirs.description[k]} == {"top", "bank_macro"}
 
@@ -101,7 +113,9 @@ def test_sixteen_tiles_cost_what_two_do(monkeypatch):
 
 
 def test_equal_blocks_are_one_module(pytestconfig):
-    """Banks, elements and lanes: their number adds instances, not modules. The machines are those of the tests of whole generations."""
+    """Banks, elements and lanes: their number adds instances, not modules. The machines are those of the tests of whole
+    generations.
+    """
     texts = [chip_text(config(2, m, m), pytestconfig.rootpath / "build" / "sim" / "text", Steps()) for m in (2, 4)]
     for text, banks in zip(texts, (2, 4)):
         names = defined(text)
@@ -128,14 +142,26 @@ def test_the_description_names_what_is_there():
 
 def test_the_header_compiles(tmp_path):
     (tmp_path / "regs.h").write_text(emission("soc7").header)
-    checks = "".join(f"_Static_assert(SOC7_{r.name} == {r.offset}, \"offset\");\n" for r in REGISTERS)
-    checks += "_Static_assert(SOC7_LOAD_ADDRESS(3, SOC7_SPACE_PROMPT, 5) == 0x370000028ull, \"address\");\n"
-    values = {"IDENT_VALUE": IDENT, "VERSION_VALUE": VERSION, "CONTRACT_VALUE": int(contract_hash()[:8], 16),
-              "FILE_MAGIC_VALUE": loadfile.MAGIC, "FILE_HEADER_SIZE_AT": 8, "FILE_FIELDS_SIZE": loadfile.FIELDS_SIZE,
-              "FILE_NEED_SIZE": 16, "NEED_ALL": Kind.ALL, **{f"REASON_{r.name}": r for r in Reason}, **{f"FACT_{f.name}": f for f in Fact}}
-    checks += "".join(f"_Static_assert(SOC7_{name} == {int(value)}u, \"value\");\n" for name, value in values.items())
-    checks += "".join(f"_Static_assert(SOC7_{r.name}_{name}_MASK == {((1 << width) - 1) << low}u, \"mask\");\n"
-                      for r in REGISTERS for name, low, width, _ in r.fields)
+    checks = "".join(f'_Static_assert(SOC7_{r.name} == {r.offset}, "offset");\n' for r in REGISTERS)
+    checks += '_Static_assert(SOC7_LOAD_ADDRESS(3, SOC7_SPACE_PROMPT, 5) == 0x370000028ull, "address");\n'
+    values = {
+        "IDENT_VALUE": IDENT,
+        "VERSION_VALUE": VERSION,
+        "CONTRACT_VALUE": int(contract_hash()[:8], 16),
+        "FILE_MAGIC_VALUE": loadfile.MAGIC,
+        "FILE_HEADER_SIZE_AT": 8,
+        "FILE_FIELDS_SIZE": loadfile.FIELDS_SIZE,
+        "FILE_NEED_SIZE": 16,
+        "NEED_ALL": Kind.ALL,
+        **{f"REASON_{r.name}": r for r in Reason},
+        **{f"FACT_{f.name}": f for f in Fact},
+    }
+    checks += "".join(f'_Static_assert(SOC7_{name} == {int(value)}u, "value");\n' for name, value in values.items())
+    checks += "".join(
+        f'_Static_assert(SOC7_{r.name}_{name}_MASK == {((1 << width) - 1) << low}u, "mask");\n'
+        for r in REGISTERS
+        for name, low, width, _ in r.fields
+    )
     (tmp_path / "check.c").write_text('#include "regs.h"\n#include "regs.h"\n' + checks)
     command = ["gcc", "-std=c11", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", "check.c"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)

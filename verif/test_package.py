@@ -1,4 +1,6 @@
-"""The package's wiring under its flat port names: registers, load window, counters of each tile, interrupts, the ring of tiles."""
+"""The package's wiring under its flat port names: registers, load window, counters of each tile, interrupts, the ring
+of tiles.
+"""
 
 from pathlib import Path
 
@@ -8,7 +10,21 @@ from hayate.progress import Steps
 from hayate.rtl.contract.alu_ops import AluOp
 from hayate.rtl.contract.config import load_config
 from hayate.rtl.contract.image import contract_hash
-from hayate.rtl.contract.isa import DESCRIPTOR, ASrc, Counter, Csr, Instr, Micro, Mode, Op, Rows, Space, encode, encode_micro, pack
+from hayate.rtl.contract.isa import (
+    DESCRIPTOR,
+    ASrc,
+    Counter,
+    Csr,
+    Instr,
+    Micro,
+    Mode,
+    Op,
+    Rows,
+    Space,
+    encode,
+    encode_micro,
+    pack,
+)
 from hayate.rtl.contract.load import Reason
 from hayate.rtl.contract.regmap import (
     BUILT,
@@ -52,20 +68,31 @@ def program(instructions, tile=LOAD_ALL_TILES):
 
 def registers():
     """Each tile's number."""
-    return [(load_address(tile, Space.CSR, csr), value) for tile in range(CONFIG.tiles)
-            for csr, value in ((Csr.TILE_INDEX, tile), (Csr.TILE_COUNT, CONFIG.tiles), (Csr.GROUP_SIZE, 1))]
+    return [
+        (load_address(tile, Space.CSR, csr), value)
+        for tile in range(CONFIG.tiles)
+        for csr, value in ((Csr.TILE_INDEX, tile), (Csr.TILE_COUNT, CONFIG.tiles), (Csr.GROUP_SIZE, 1))
+    ]
 
 
 async def bring_up(window, words=(), prompt=(7,)):
     """The shortest program that ends a pass, and what a test has beside it; then a prompt."""
     words = [*program([Instr(Op.SENDCAND), Instr(Op.END)]), *registers(), *words]
     await sizes.load(window, words, tiles=CONFIG.tiles, vocabulary=1 << 20, context=60)
-    assert await sizes.write(window, [(load_address(0, LoadSpace.PROMPT, at), token) for at, token in enumerate(prompt)]) == {0}
+    assert await sizes.write(
+        window, [(load_address(0, LoadSpace.PROMPT, at), token) for at, token in enumerate(prompt)]
+    ) == {0}
 
 
 async def generate(host, prompt, tokens, *, control=START):
-    values = {"TILES": CONFIG.tiles, "PROMPT_LENGTH": prompt, "TOKEN_LIMIT": tokens, "CONTEXT": 60, "OPTIONS": 0,
-              **dict.fromkeys(END_REGISTERS, 0)}
+    values = {
+        "TILES": CONFIG.tiles,
+        "PROMPT_LENGTH": prompt,
+        "TOKEN_LIMIT": tokens,
+        "CONTEXT": 60,
+        "OPTIONS": 0,
+        **dict.fromkeys(END_REGISTERS, 0),
+    }
     for name, value in values.items():
         await host.write(name, value)
     await host.write("CONTROL", control)
@@ -94,7 +121,11 @@ async def it_says_what_it_is(dut):
     host, _ = await begin(dut)
     assert await host.read("IDENT") == IDENT and await host.read("VERSION") == VERSION
     assert await host.read("CONTRACT") == int(contract_hash()[:8], 16)
-    assert [await host.field("GEOMETRY", name) for name in ("TILES", "BANKS", "LANES")] == [CONFIG.tiles, CONFIG.banks, CONFIG.lanes]
+    assert [await host.field("GEOMETRY", name) for name in ("TILES", "BANKS", "LANES")] == [
+        CONFIG.tiles,
+        CONFIG.banks,
+        CONFIG.lanes,
+    ]
     sizes = [await host.read(name) for name in ("BANK_DEPTH", "MAX_SLOTS", "PROMPT_DEPTH")]
     assert sizes == [CONFIG.bank_depth, CONFIG.max_slots, CONFIG.prompt_depth]
     assert await host.read("STATUS") == 32 and int(dut.irq.value) == 0 and int(dut.fault.value) == 0
@@ -117,7 +148,14 @@ async def registers_after_reset_are_those_of_the_table(dut):
     expected["STATUS"] |= 64  # loaded
     seen = []
     for _ in range(2):
-        for name, value in {"DRAFT": 1 << 14, "WATCHDOG": 5000, "QUALITY": 5, "COSTS_3": 77, "SEED_HIGH": 9, "MATRICES": 3}.items():
+        for name, value in {
+            "DRAFT": 1 << 14,
+            "WATCHDOG": 5000,
+            "QUALITY": 5,
+            "COSTS_3": 77,
+            "SEED_HIGH": 9,
+            "MATRICES": 3,
+        }.items():
             await host.write(name, value)
         await generate(host, 3, 2)
         await ended(host)
@@ -132,7 +170,9 @@ async def registers_after_reset_are_those_of_the_table(dut):
 
 @BENCH.test()
 async def a_generation_of_empty_passes(dut):
-    """Prompt, ring, candidates' SYNCs, token FIFO, interrupts and cycle counts, with a program that computes nothing."""
+    """Prompt, ring, candidates' SYNCs, token FIFO, interrupts and cycle counts, with a program that computes
+    nothing.
+    """
     host, window = await begin(dut)
     await bring_up(window, prompt=[rng("prompt").randrange(1 << 20) for _ in range(5)])
     await host.write("IRQ_ENABLE", DONE)
@@ -155,23 +195,30 @@ async def a_generation_of_empty_passes(dut):
 
 @BENCH.test()
 async def every_tile_counts_for_itself(dut):
-    """All tiles attribute the same cycles; tile 1 streams words, with a program of its own; a tile that is not there has zeros."""
+    """All tiles attribute the same cycles; tile 1 streams words, with a program of its own; a tile that is not there
+    has zeros.
+    """
     host, window = await begin(dut)
     assert await counters(host, 0) == await counters(host, CONFIG.tiles) == [0] * len(Counter)
     rows, words = 6, 5
     drain = Instr(Op.RUN, {"desc": 0, "routine": 0, "length": 1, "rows": Rows.DESC, "vl": 8, "landing": 1})
-    own = [(load_address(1, Space.DESC, 0), pack(DESCRIPTOR, {"words": words, "rows": rows})), (load_address(1, Space.DESC, 1), 0),
-           (load_address(1, Space.MICRO, 0), encode_micro(Micro(AluOp.MOV, a_src=ASrc.LANDING, a_mode=Mode.STREAM)))]
-    await bring_up(window, words=own + program([Instr(Op.GEMV, {"desc": 0}), drain, Instr(Op.SENDCAND), Instr(Op.END)], tile=1))
+    own = [
+        (load_address(1, Space.DESC, 0), pack(DESCRIPTOR, {"words": words, "rows": rows})),
+        (load_address(1, Space.DESC, 1), 0),
+        (load_address(1, Space.MICRO, 0), encode_micro(Micro(AluOp.MOV, a_src=ASrc.LANDING, a_mode=Mode.STREAM))),
+    ]
+    await bring_up(
+        window, words=own + program([Instr(Op.GEMV, {"desc": 0}), drain, Instr(Op.SENDCAND), Instr(Op.END)], tile=1)
+    )
     await generate(host, 1, 3)
     await ended(host)
     found = [await counters(host, tile) for tile in range(CONFIG.tiles + 1)]
     assert found[CONFIG.tiles] == [0] * len(Counter)
-    totals = {sum(values[c] for c in CAUSES) for values in found[:CONFIG.tiles]}
+    totals = {sum(values[c] for c in CAUSES) for values in found[: CONFIG.tiles]}
     assert len(totals) == 1 and 0 < await host.read("CYCLES") - totals.pop() < 8
     groups = -(-rows // CONFIG.banks)
-    assert [values[Counter.WEIGHT] for values in found[:CONFIG.tiles]] == [0, 3 * groups * words, 0]
-    assert [values[Counter.USEFUL_WEIGHT] for values in found[:CONFIG.tiles]] == [0, 3 * rows * words, 0]
+    assert [values[Counter.WEIGHT] for values in found[: CONFIG.tiles]] == [0, 3 * groups * words, 0]
+    assert [values[Counter.USEFUL_WEIGHT] for values in found[: CONFIG.tiles]] == [0, 3 * rows * words, 0]
 
 
 @BENCH.test()
@@ -196,7 +243,9 @@ async def abort_ends_after_the_pass(dut):
 
 @BENCH.test()
 async def a_pass_that_does_not_end_is_given_up(dut):
-    """One tile's program never answers: abort cannot help, the watchdog does, and a reset by command is all that it takes then."""
+    """One tile's program never answers: abort cannot help, the watchdog does, and a reset by command is all that it
+    takes then.
+    """
     from hayate.verif.bench.drivers import clock
 
     host, window = await begin(dut, stall=0)
@@ -208,7 +257,9 @@ async def a_pass_that_does_not_end_is_given_up(dut):
     await clock(dut, 1500)
     assert await host.field("STATUS", "BUSY") == 1 and int(dut.irq.value) == 0
     await ended(host)
-    assert [await host.field("STATUS", f) for f in ("BUSY", "FAULT", "LOADED")] == [0, 1, 1] and await host.read("FAULT_CAUSE") == 4
+    assert [await host.field("STATUS", f) for f in ("BUSY", "FAULT", "LOADED")] == [0, 1, 1] and await host.read(
+        "FAULT_CAUSE"
+    ) == 4
     assert int(dut.irq.value) == 1
     await host.write("CONTROL", START)
     assert await host.field("REJECTION", "FAULT") == 1
@@ -249,8 +300,16 @@ async def its_ports(dut):
     trace = {"trace_valid": 1, "trace_row": 20, "trace_mask": CONFIG.lanes, "trace_values": 32 * CONFIG.lanes}
     each = {f"{name}__{tile}": width for name, width in trace.items() for tile in range(CONFIG.tiles)}
     assert {n: w for n, w in found.items() if n not in buses} == {
-        "clk": 1, "rst": 1, "init": 1, "irq": 1, "fault": 1, "trace_verdict": 1, "trace_kept": CONFIG.lanes,
-        "trace_positions": 16 * CONFIG.lanes, **each}
+        "clk": 1,
+        "rst": 1,
+        "init": 1,
+        "irq": 1,
+        "fault": 1,
+        "trace_verdict": 1,
+        "trace_kept": CONFIG.lanes,
+        "trace_positions": 16 * CONFIG.lanes,
+        **each,
+    }
     for bus, width in (("s_axil_", 32), ("s_axi_", 64)):
         assert {f"{bus}{c}{s}" for c in ("aw", "w", "b", "ar", "r") for s in ("valid", "ready")} <= buses
         assert found[f"{bus}wdata"] == found[f"{bus}rdata"] == width
@@ -258,10 +317,14 @@ async def its_ports(dut):
 
 def test_tiles_get_the_configuration_s_sizes():
     arguments = tile_arguments(CONFIG)
-    assert arguments == {name: getattr(CONFIG, name) for name in arguments} and {"banks", "lanes", "bank_depth"} <= set(arguments)
+    assert arguments == {name: getattr(CONFIG, name) for name in arguments} and {"banks", "lanes", "bank_depth"} <= set(
+        arguments
+    )
 
 
-@pytest.mark.parametrize(("formats", "built"), [("fp16", (False, False, 0)), ("nested", (True, False, 0)), ("auto", (True, True, 64))])
+@pytest.mark.parametrize(
+    ("formats", "built"), [("fp16", (False, False, 0)), ("nested", (True, False, 0)), ("auto", (True, True, 64))]
+)
 def test_only_the_formats_that_are_asked_for_are_built(formats, built):
     config = load_config("unit", [f"formats={formats}"])
     arguments = tile_arguments(config)

@@ -22,7 +22,9 @@ ALONE = PROMPT[:1]  # of which all lanes but one have no position, ever
 _REGISTER = re.compile(r"^  reg (\[\d+:0\] +|)(\\\S+ |\w+) *= ([^;]+);$", re.MULTILINE)
 _MEMORY = re.compile(r"^  initial begin\n((?:    (?:\\\S+ |\w+) ?\[\d+\] = [^;]+;\n)+)  end$", re.MULTILINE)
 _LOOP = re.compile(
-    r"^  initial begin : \w+_fill\n    integer at;\n(    for [^\n]* )(\\\S+ |\w+)\[at\] = (\d+)'[hd](\w+);\n  end$", re.MULTILINE)
+    r"^  initial begin : \w+_fill\n    integer at;\n(    for [^\n]* )(\\\S+ |\w+)\[at\] = (\d+)'[hd](\w+);\n  end$",
+    re.MULTILINE,
+)
 _WORD = re.compile(r"^    (\\\S+ |\w+) ?\[\d+\] = (\d+)'[hd](\w+);$", re.MULTILINE)
 _MACRO = re.compile(r"(mem\[i\]|array_out|rdata) = \{WIDTH\{1'b0\}\};")
 
@@ -33,7 +35,9 @@ def anything(width):
 
 
 def at_random(text):
-    """(`text` in which every register and every word of a memory starts as Verilator's seed will have it, how many of each)."""
+    """(`text` in which every register and every word of a memory starts as Verilator's seed will have it, how many of
+    each).
+    """
 
     def register(match):
         bits, name, value = match.groups()
@@ -45,11 +49,13 @@ def at_random(text):
     def memory(match):
         words = _WORD.findall(match[1])
         name, width, _ = words[0]
-        return (f"  initial begin : random_{match.start()}\n    integer i;\n"
-                f"    for (i = 0; i < {len(words)}; i = i + 1) {name}[i] = {anything(int(width))};\n  end")
+        return (
+            f"  initial begin : random_{match.start()}\n    integer i;\n"
+            f"    for (i = 0; i < {len(words)}; i = i + 1) {name}[i] = {anything(int(width))};\n  end"
+        )
 
     text, memories = _MEMORY.subn(memory, text)
-    text, loops = _LOOP.subn(lambda m: f"{m[0][:m.start(3) - m.start()]}{anything(int(m[3]))};\n  end", text)
+    text, loops = _LOOP.subn(lambda m: f"{m[0][: m.start(3) - m.start()]}{anything(int(m[3]))};\n  end", text)
     text, registers = _REGISTER.subn(register, text)
     text, macro = _MACRO.subn(lambda m: f"{m[1]} = {anything(72)};", text)
     assert macro == 3
@@ -63,12 +69,16 @@ def chip(pytestconfig):
 
 
 def test_no_memory_starts_with_contents(chip):
-    """All that the emitted text says of a memory's first contents is zeros, which simulations rely on and INIT writes."""
+    """All that the emitted text says of a memory's first contents is zeros, which simulations rely on and INIT
+    writes.
+    """
     text = chip(UNIT)
     memories, loops = _MEMORY.findall(text), _LOOP.findall(text)
     assert len(memories) + len(loops) >= 30
     assert text.count("initial begin") == len(memories) + len(loops) + 1  # and the bank macro's, of simulations alone
-    assert {int(value, 16) for words in memories for _, _, value in _WORD.findall(words)} | {int(word, 16) for *_, word in loops} == {0}
+    assert {int(value, 16) for words in memories for _, _, value in _WORD.findall(words)} | {
+        int(word, 16) for *_, word in loops
+    } == {0}
 
 
 @pytest.fixture
@@ -81,13 +91,19 @@ def power_up(pytestconfig, chip, monkeypatch):
     loads = Placement.loads
 
     def what_is_not_zero(placement, **options):
-        return [record for record in loads(placement, **options) if record.data or record.space in (Space.PROGRAM, Space.DESC)]
+        return [
+            record
+            for record in loads(placement, **options)
+            if record.data or record.space in (Space.PROGRAM, Space.DESC)
+        ]
 
     def generation(config, seed, init=True, **options):
         def run(*arguments, plusargs, env, **more):
             path = Path(env["HAYATE_REQUEST"])
             path.write_text(json.dumps({**json.loads(path.read_text()), "init": init}))
-            return started(*arguments, plusargs=[*plusargs, "+verilator+rand+reset+2", f"+verilator+seed+{seed}"], env=env, **more)
+            return started(
+                *arguments, plusargs=[*plusargs, "+verilator+rand+reset+2", f"+verilator+seed+{seed}"], env=env, **more
+            )
 
         started = runner.run
         text, registers, memories = at_random(chip(config))
@@ -96,8 +112,18 @@ def power_up(pytestconfig, chip, monkeypatch):
             patch.setattr(texts, "chip_text", lambda *_: text)
             patch.setattr(runner, "run", run)
             patch.setattr(Placement, "loads", what_is_not_zero)
-            return rtl_backend.generate_rtl(image(tied=False), config, list(ALONE), 3, root=root, load="axi", optimize="-O0",
-                                            all_logits=True, timeout=900, **options)
+            return rtl_backend.generate_rtl(
+                image(tied=False),
+                config,
+                list(ALONE),
+                3,
+                root=root,
+                load="axi",
+                optimize="-O0",
+                all_logits=True,
+                timeout=900,
+                **options,
+            )
 
     return generation
 
@@ -117,8 +143,11 @@ def test_a_generation_behind_init(power_up):
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("seed", [2, 3])
-@pytest.mark.parametrize("overrides", [("banks=2",), ("tiles=1", "lanes=4"), ("desc_depth=96", "max_slots=84", "act_depth=264")],
-                         ids=" ".join)
+@pytest.mark.parametrize(
+    "overrides",
+    [("banks=2",), ("tiles=1", "lanes=4"), ("desc_depth=96", "max_slots=84", "act_depth=264")],
+    ids=" ".join,
+)
 def test_other_machines_and_seeds(power_up, seed, overrides):
     """With energies that count; more lanes without positions; depths that are no powers of two."""
     check(power_up(load_config("unit", overrides), seed))

@@ -1,4 +1,6 @@
-"""Every component with registers is reset in the middle of its traffic: by a bench with `resets` or `alone` (verif/bench/reset.py)."""
+"""Every component with registers is reset in the middle of its traffic: by a bench with `resets` or `alone`
+(verif/bench/reset.py).
+"""
 
 import ast
 from pathlib import Path
@@ -29,7 +31,10 @@ def has_state(text: str) -> bool:
 
 def resets_in_the_middle(text: str) -> bool:
     """Whether `text` has a test that `resets` cuts off, or that cuts off a part by itself."""
-    return any(isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("resets", "alone") for node in ast.walk(ast.parse(text)))
+    return any(
+        isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("resets", "alone")
+        for node in ast.walk(ast.parse(text))
+    )
 
 
 def never_reset(root: Path, folders=FOLDERS) -> list[str]:
@@ -40,7 +45,11 @@ def never_reset(root: Path, folders=FOLDERS) -> list[str]:
             text = path.read_text()
             inner = path.relative_to(root / "rtl")
             bench = root / "verif" / inner.with_name(f"test_{path.name}")
-            if components(text) and has_state(text) and not (bench.is_file() and resets_in_the_middle(bench.read_text())):
+            if (
+                components(text)
+                and has_state(text)
+                and not (bench.is_file() and resets_in_the_middle(bench.read_text()))
+            ):
                 found.append(str(inner))
     return found
 
@@ -52,7 +61,12 @@ def test_every_component_with_state_is_reset_in_the_middle():
 def test_one_that_is_not_is_found(tmp_path):
     for folder in ("rtl", "verif"):
         (tmp_path / folder / "tile").mkdir(parents=True)
-    for name, body in {"a": "m.d.sync += x", "b": "m.d.comb += x", "c": "with m.FSM(): pass", "d": "m.d.sync += x"}.items():
+    for name, body in {
+        "a": "m.d.sync += x",
+        "b": "m.d.comb += x",
+        "c": "with m.FSM(): pass",
+        "d": "m.d.sync += x",
+    }.items():
         (tmp_path / "rtl" / "tile" / f"{name}.py").write_text(f"class {name.upper()}(wiring.Component):\n    {body}\n")
         (tmp_path / "verif" / "tile" / f"test_{name}.py").write_text("@B.test()\nasync def t(dut): pass\n")
     (tmp_path / "verif" / "tile" / "test_d.py").write_text("@B.test()\n@resets(within=9)\nasync def t(dut): pass\n")
@@ -79,12 +93,19 @@ runs = []
 
 @BENCH.test()
 async def interrupted_runs_are_seen(dut):
-    """Runs end at cycles of their own, with numbers of their own; what has no reset goes on, and nothing that they started does."""
+    """Runs end at cycles of their own, with numbers of their own; what has no reset goes on, and nothing that they
+    started does.
+    """
 
     @resets(within=20)
     async def run(dut):
         await start(dut)
-        noted = {"since": int(dut.since_reset.value), "ever": int(dut.ever.value), "number": rng().random(), "cycles": 0}
+        noted = {
+            "since": int(dut.since_reset.value),
+            "ever": int(dut.ever.value),
+            "number": rng().random(),
+            "cycles": 0,
+        }
         runs.append(noted)
         for _ in range(30):
             noted["phase"] = get_sim_time("ns") % PERIOD
@@ -95,5 +116,9 @@ async def interrupted_runs_are_seen(dut):
     assert [run["since"] for run in runs] == [runs[0]["since"]] * 4
     assert all(a["ever"] < b["ever"] for a, b in zip(runs, runs[1:]))
     assert len({run["number"] for run in runs}) == 4 and runs[-1]["number"] == rng().random()
-    assert all(run["cycles"] < 20 for run in runs[:3]) and len({run["cycles"] for run in runs}) > 2 and runs[-1]["cycles"] == 30
+    assert (
+        all(run["cycles"] < 20 for run in runs[:3])
+        and len({run["cycles"] for run in runs}) > 2
+        and runs[-1]["cycles"] == 30
+    )
     assert len({run["phase"] for run in runs}) == 1

@@ -11,11 +11,29 @@ ROOT = Path(__file__).resolve().parent.parent
 #: Folder -> those that its modules may import, besides their own. What a user can call never imports tests or scripts.
 PRODUCT = ("contract", "rtl", "compiler", "golden", "sim", "fpga")
 USES = {
-    "contract": (), "rtl": ("contract",), "compiler": ("contract",), "golden": ("contract",), "sim": ("contract", "rtl"),
-    "fpga": ("contract", "rtl", "sim"), "api": PRODUCT, "verif": (*PRODUCT, "api"), "scripts": (*PRODUCT, "api", "verif"),
+    "contract": (),
+    "rtl": ("contract",),
+    "compiler": ("contract",),
+    "golden": ("contract",),
+    "sim": ("contract", "rtl"),
+    "fpga": ("contract", "rtl", "sim"),
+    "api": PRODUCT,
+    "verif": (*PRODUCT, "api"),
+    "scripts": (*PRODUCT, "api", "verif"),
 }
 #: Floors of rtl/: each may import from lower floors, and from its own folder.
-FLOORS = {"memory": 0, "link": 0, "verilog": 0, "numerics": 1, "ring": 1, "host": 2, "tile": 2, "conductor": 2, "package": 3, "emit": 4}
+FLOORS = {
+    "memory": 0,
+    "link": 0,
+    "verilog": 0,
+    "numerics": 1,
+    "ring": 1,
+    "host": 2,
+    "tile": 2,
+    "conductor": 2,
+    "package": 3,
+    "emit": 4,
+}
 #: Rooms of the tile that know nothing of one another: what they share lies in rtl/tile/ itself.
 ENGINES = ("sequencer", "matrix", "vector")
 
@@ -27,13 +45,15 @@ def missing_benches(root: Path) -> list[str]:
         inner = path.relative_to(root / "rtl")
         bench = root / "verif" / inner.with_name(f"test_{inner.name}")
         if components(path.read_text()) and not bench.is_file():
-            found.append(f"rtl/{inner} defines {', '.join(components(path.read_text()))}: {bench.relative_to(root)} is missing")
+            found.append(
+                f"rtl/{inner} defines {', '.join(components(path.read_text()))}: {bench.relative_to(root)} is missing"
+            )
     return found
 
 
 def place_of(module: str) -> list[str]:
-    """The folders in which `module` lies, from the top: ["rtl", "tile", "matrix", "pe"] for hayate.rtl.tile.matrix.pe. "contract" is one
-    of the top, since all else stands on it.
+    """The folders in which `module` lies, from the top: ["rtl", "tile", "matrix", "pe"] for hayate.rtl.tile.matrix.pe.
+    "contract" is one of the top, since all else stands on it.
     """
     parts = module.split(".")[1:]
     if not parts or parts[0] not in {folder for folder in FOLDERS if folder != "api"}:
@@ -110,9 +130,13 @@ def test_packages_have_an_init_file():
 def test_a_component_without_a_bench_is_found(tmp_path):
     (tmp_path / "rtl" / "tile" / "matrix").mkdir(parents=True)
     (tmp_path / "verif" / "tile" / "matrix").mkdir(parents=True)
-    (tmp_path / "rtl" / "tile" / "matrix" / "pe.py").write_text("class Pe(wiring.Component): pass\nclass Wide(Pe): pass\n")
+    (tmp_path / "rtl" / "tile" / "matrix" / "pe.py").write_text(
+        "class Pe(wiring.Component): pass\nclass Wide(Pe): pass\n"
+    )
     (tmp_path / "rtl" / "tile" / "matrix" / "plain.py").write_text("class Plain: pass\n")
-    assert missing_benches(tmp_path) == ["rtl/tile/matrix/pe.py defines Pe, Wide: verif/tile/matrix/test_pe.py is missing"]
+    assert missing_benches(tmp_path) == [
+        "rtl/tile/matrix/pe.py defines Pe, Wide: verif/tile/matrix/test_pe.py is missing"
+    ]
     (tmp_path / "verif" / "tile" / "matrix" / "test_pe.py").write_text("")
     assert missing_benches(tmp_path) == []
 

@@ -15,12 +15,25 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def build(folder, scratch):
     """(files of the wheel by name, names of the source distribution's files) of the checkout at `folder`."""
-    command = [sys.executable, "setup.py", "-q", "egg_info", "--egg-base", scratch,
-               "build", "--build-base", scratch / "build",
-               "bdist_wheel", "--bdist-dir", scratch / "bdist", "--dist-dir", scratch]
+    command = [
+        sys.executable,
+        "setup.py",
+        "-q",
+        "egg_info",
+        "--egg-base",
+        scratch,
+        "build",
+        "--build-base",
+        scratch / "build",
+        "bdist_wheel",
+        "--bdist-dir",
+        scratch / "bdist",
+        "--dist-dir",
+        scratch,
+    ]
     done = subprocess.run([str(part) for part in command], cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    wheel, = scratch.glob("*.whl")
+    (wheel,) = scratch.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         files = {name: archive.read(name) for name in archive.namelist()}
     listed = (scratch / "hayate.egg-info" / "SOURCES.txt").read_text().split("\n")
@@ -46,10 +59,19 @@ def in_wheel(path):
 def test_the_wheel_holds_the_product_and_nothing_of_the_tests(built):
     """What a user can call or import, and the data that it reads."""
     product = [folder for folder in FOLDERS if folder not in ("verif", "scripts")]
-    expected = {in_wheel(p) for folder in product for p in (ROOT / folder).rglob("*")
-                if p.is_file() and (p.suffix in {".py", *DATA} or p.name == "py.typed")}
-    assert {"hayate/cli/main.py", "hayate/py.typed", "hayate/golden/tile/matrix.py", "hayate/sim/machine/generation_run.py",
-            "hayate/rtl/memory/bank_macro.v"} <= expected
+    expected = {
+        in_wheel(p)
+        for folder in product
+        for p in (ROOT / folder).rglob("*")
+        if p.is_file() and (p.suffix in {".py", *DATA} or p.name == "py.typed")
+    }
+    assert {
+        "hayate/cli/main.py",
+        "hayate/py.typed",
+        "hayate/golden/tile/matrix.py",
+        "hayate/sim/machine/generation_run.py",
+        "hayate/rtl/memory/bank_macro.v",
+    } <= expected
     files = {n for n in built[0] if not n.startswith("hayate/shipped/") and ".dist-info/" not in n}
     assert (sorted(expected - files), sorted(files - expected)) == ([], [])
 

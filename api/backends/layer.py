@@ -1,7 +1,9 @@
-"""Cycles of whole passes of a layer on simulated RTL: all tiles of a small machine, or one of a large one and its mirror (`mirror`).
+"""Cycles of whole passes of a layer on simulated RTL: all tiles of a small machine, or one of a large one and its
+mirror (`mirror`).
 
-Cycles do not depend on data, but for rows that are fetched and passes that filter. So the weights are zeros, as the banks hold from the
-start, and so are K and V of the context: no prompt is run, its slots are put into the text by COMMIT words.
+Cycles do not depend on data, but for rows that are fetched and passes that filter. So the weights are zeros, as the
+banks hold from the start, and so are K and V of the context: no prompt is run, its slots are put into the text by
+COMMIT words.
 """
 
 import json
@@ -17,7 +19,9 @@ GAP = 64  # cycles from one COMMIT to the next, in which a tile finds out where 
 
 
 def build(image, config, *, real, say, root=None, optimize="-O1"):
-    """The simulation of a machine whose tiles `real` are in RTL, found in the cache or built: a `runner.Build`. Raises HayateError."""
+    """The simulation of a machine whose tiles `real` are in RTL, found in the cache or built: a `runner.Build`. Raises
+    HayateError.
+    """
     from hayate.rtl.memory.bank import macro_text
     from hayate.sim import runner, tools
     from hayate.sim.machine.mirror import MirroredRing
@@ -30,8 +34,14 @@ def build(image, config, *, real, say, root=None, optimize="-O1"):
         text = macro_text() + tile_text(config, root / "text")
     fetched = {i.chan for i in image.program if i.op == Op.FETCH}
     with say("building the simulation"):
-        return runner.build(MirroredRing(config.tiles, image.model["kv_heads"], real, fetched), name="ring", sources=(text,),
-                            optimize=optimize, root=root, blocks=(TILE,) if len(real) > 1 else ())
+        return runner.build(
+            MirroredRing(config.tiles, image.model["kv_heads"], real, fetched),
+            name="ring",
+            sources=(text,),
+            optimize=optimize,
+            root=root,
+            blocks=(TILE,) if len(real) > 1 else (),
+        )
 
 
 def measure(image, config, *, context, widths, real=None, say, root=None, timeout=None, optimize="-O1"):
@@ -44,9 +54,10 @@ def measure(image, config, *, context, widths, real=None, say, root=None, timeou
     real: logical numbers of the tiles in RTL; the last one alone unless given.
     say: `Steps`. root: folder of all builds. timeout: seconds of wall clock. optimize: g++'s flag.
 
-    cycles: from the START flit at the conductor's ring stop until the last tile's SYNC behind its candidates is there. counters: of the
-    last tile, by `Counter`'s name, over pass and the few cycles around it. Raises HayateError where the model does not fit;
-    AssertionError when more flits waited at a twin than there is room for, or a memory error was seen.
+    cycles: from the START flit at the conductor's ring stop until the last tile's SYNC behind its candidates is there.
+    counters: of the last tile, by `Counter`'s name, over pass and the few cycles around it. Raises HayateError where
+    the model does not fit; AssertionError when more flits waited at a twin than there is room for, or a memory error
+    was seen.
     """
     from hayate.sim import folders, runner
 
@@ -55,16 +66,28 @@ def measure(image, config, *, context, widths, real=None, say, root=None, timeou
     formats = {d.name: Format.INT8 for d in image.descriptors if d.planes and not d.tensor}
     placement = place(image, config, formats, tiles=real, weights=False)
     if context > placement.context:
-        raise HayateError("--context", "", f"{context} positions, and the machine has room for {placement.context}", "use fewer")
+        raise HayateError(
+            "--context", "", f"{context} positions, and the machine has room for {placement.context}", "use fewer"
+        )
     built = build(image, config, real=real, say=say, root=root, optimize=optimize)
     first = context - max(widths)
-    request = {"loads": loads(placement), "gap": GAP,
-               "commits": [control(PassWord.COMMIT, data=at << 20 | at << 36) for at in range(first)],
-               "passes": [pass_flits(image.model["vocab"], context, first, n) for n in widths], "tiles": config.tiles}
+    request = {
+        "loads": loads(placement),
+        "gap": GAP,
+        "commits": [control(PassWord.COMMIT, data=at << 20 | at << 36) for at in range(first)],
+        "passes": [pass_flits(image.model["vocab"], context, first, n) for n in widths],
+        "tiles": config.tiles,
+    }
     with folders.scratch() as folder, say(f"simulating passes of {', '.join(map(str, widths))} positions"):
         (folder / "request.json").write_text(json.dumps(request))
-        runner.run(built, "hayate.sim.machine.layer_run", directory=folder / "run", log=folder / "log", timeout=timeout,
-                   env={"HAYATE_REQUEST": str(folder / "request.json")})
+        runner.run(
+            built,
+            "hayate.sim.machine.layer_run",
+            directory=folder / "run",
+            log=folder / "log",
+            timeout=timeout,
+            env={"HAYATE_REQUEST": str(folder / "request.json")},
+        )
         result = json.loads((folder / "run" / "result.json").read_text())
     if result["fault"] or result["waiting"] >= result["room"]:
         raise AssertionError(f"memory error: {result['fault']}, flits that waited at a twin: {result['waiting']}")

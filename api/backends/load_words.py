@@ -9,7 +9,9 @@ from hayate.rtl.contract.regmap import LOAD_ALL_TILES, LoadSpace, load_address
 
 
 def governed(placement):
-    """Matrices that the governor decides on, in the order of its table: [(index of the planes descriptor, `Descriptor`)]."""
+    """Matrices that the governor decides on, in the order of its table: [(index of the planes descriptor,
+    `Descriptor`)].
+    """
     planes = placement.tiles[0].planes
     return [(planes[d.name][0], d) for d in placement.image.descriptors if d.name in planes]
 
@@ -17,9 +19,16 @@ def governed(placement):
 def facts(placement, base):
     """`Fact` -> value, of what the machine must know of a model. base: the base table is loaded."""
     image, regions = placement.image, placement.regions
-    features = {Feature.PLANES: governed(placement), Feature.DRAFT: image.draft, Feature.BASE: base, Feature.FILTERS: placement.filters}
+    features = {
+        Feature.PLANES: governed(placement),
+        Feature.DRAFT: image.draft,
+        Feature.BASE: base,
+        Feature.FILTERS: placement.filters,
+    }
     return {
-        Fact.VOCABULARY: image.model["vocab"], Fact.TILES: len(placement.tiles), Fact.CONTEXT: placement.context,
+        Fact.VOCABULARY: image.model["vocab"],
+        Fact.TILES: len(placement.tiles),
+        Fact.CONTEXT: placement.context,
         Fact.MATRICES: len(governed(placement)) if placement.config.governor else 0,
         Fact.FEATURES: sum(feature for feature, there in features.items() if there),
         Fact.SAMPLING: regions["INVT"] | regions["LNP"] << LNP_SHIFT,
@@ -37,7 +46,9 @@ def load_words(placement, *, banks=True, base=True):
     """
     base = base and len(placement.image.ngrams) > 0
     rows = [fact(Fact.OPEN), *(fact(which, value) for which, value in facts(placement, base).items())]
-    rows += [(load_address(r.stop - 1, r.space, r.addr), r.data) for r in placement.loads() if banks or r.space != Space.BANK]
+    rows += [
+        (load_address(r.stop - 1, r.space, r.addr), r.data) for r in placement.loads() if banks or r.space != Space.BANK
+    ]
     if placement.config.governor:
         for i, (index, d) in enumerate(governed(placement)):
             err, half = d.sensitivities

@@ -29,7 +29,9 @@ CAUSES = [c.name.lower() for c in Counter if c <= Counter.IDLE]
 
 @dataclass
 class RtlResult:
-    """Outcome of a generation. `logits`: absolute position -> float32 [vocab]. `counters`: per tile, by name. Cycles are simulated."""
+    """Outcome of a generation. `logits`: absolute position -> float32 [vocab]. `counters`: per tile, by name. Cycles
+    are simulated.
+    """
 
     tokens: list = field(default_factory=list)
     token_cycles: list = field(default_factory=list)
@@ -44,7 +46,9 @@ class RtlResult:
     full: bool = False  # the end of the context ended it
     precision: dict = field(default_factory=dict)  # as in golden's `Generation`
     governor: int = 0  # cycles that the governor took
-    decisions: list = field(default_factory=list)  # of the governor, in the order of its table: energies, then the format
+    decisions: list = field(
+        default_factory=list
+    )  # of the governor, in the order of its table: energies, then the format
     drafting: Drafting = field(default_factory=Drafting)
     turn: int = 0  # most cycles from a verified pass's last answer to the start of the pass behind it
 
@@ -70,10 +74,17 @@ class RtlResult:
     def cycle_report(self):
         """Cycles by phase and, summed over the tiles, by cause."""
         causes = {c: sum(t[c] for t in self.counters) for c in CAUSES}
-        return {"total": self.cycles, "prefill": self.prefill, "decode": self.cycles - self.prefill,
-                "first_token": self.token_cycles[0] if self.token_cycles else None, "tokens": self.token_cycles,
-                "per_second": round(self.cycles / self.seconds) if self.seconds else None, "causes": causes,
-                "governor": self.governor, "saturated": self.saturated}
+        return {
+            "total": self.cycles,
+            "prefill": self.prefill,
+            "decode": self.cycles - self.prefill,
+            "first_token": self.token_cycles[0] if self.token_cycles else None,
+            "tokens": self.token_cycles,
+            "per_second": round(self.cycles / self.seconds) if self.seconds else None,
+            "causes": causes,
+            "governor": self.governor,
+            "saturated": self.saturated,
+        }
 
 
 def build(config, *, sim="verilator", waves="", say=Steps(), root=None, optimize="-O1"):  # noqa: B008
@@ -83,14 +94,19 @@ def build(config, *, sim="verilator", waves="", say=Steps(), root=None, optimize
     ----------
     waves: "fst" or "vcd" for one that can record (Verilator falls back to VCD where FST's headers are missing).
     say: `Steps` that shows the slow ones. root: folder of all builds, `build/sim` unless given.
-    optimize: g++'s flag for the design. -O0 spares a quarter of what building takes the processor, and simulates a third as fast.
+    optimize: g++'s flag for the design. -O0 spares a quarter of what building takes the processor, and simulates a
+        third as fast.
 
     Returns a `runner.Build`. Raises HayateError when a tool is missing, BuildError when it refuses the design.
     """
     for package, module in (("amaranth", "amaranth"), ("cocotb", "cocotb_tools"), ("cocotbext-axi", "cocotbext")):
         if find_spec(module) is None:
-            raise HayateError("--backend rtl", "", f"the Python package {package} is not installed",
-                              "pip install 'hayate[sim]', or use --backend golden")
+            raise HayateError(
+                "--backend rtl",
+                "",
+                f"the Python package {package} is not installed",
+                "pip install 'hayate[sim]', or use --backend golden",
+            )
     from hayate.sim import folders, runner, tools
     from hayate.sim.convert import ports
     from hayate.sim.machine.sim_top import TILE, sim_top
@@ -104,34 +120,80 @@ def build(config, *, sim="verilator", waves="", say=Steps(), root=None, optimize
     top = ("`define HAYATE_WAVES\n" if waves else "") + sim_top(config, ports(chip, "hayate"))
     with say(f"building the {sim} simulation"):
         # Icarus needs no build of its own to record; asked for one, cocotb records everything from the start.
-        # To Verilator, recording costs more than what the compiler could win back, and a look at the waves should not wait long.
-        return runner.build(top, name="sim_top", sources=(chip,), sim=sim, waves=bool(waves) and sim == "verilator", fst=waves == "fst",
-                            optimize="-O0" if waves else optimize, root=root, blocks=(TILE,))
+        # To Verilator, recording costs more than what the compiler could win back, and a look at the waves should not
+        # wait long.
+        return runner.build(
+            top,
+            name="sim_top",
+            sources=(chip,),
+            sim=sim,
+            waves=bool(waves) and sim == "verilator",
+            fst=waves == "fst",
+            optimize="-O0" if waves else optimize,
+            root=root,
+            blocks=(TILE,),
+        )
 
 
-def generate_rtl(image, config, prompt, tokens, *, sim="verilator", waves=None, wave_window=None, all_logits=False, end=(), load="file",
-                 on_start=None, on_token=None, say=Steps(), root=None, timeout=None, precision="auto", quality=QUALITY,  # noqa: B008
-                 pins=None, speculate="off", nodes=None, branch=None, costs=None, spoil=False, temperature=0.0, seed=0,
-                 min_p=None, top_k=None, optimize="-O1", execute=None):
+def generate_rtl(
+    image,
+    config,
+    prompt,
+    tokens,
+    *,
+    sim="verilator",
+    waves=None,
+    wave_window=None,
+    all_logits=False,
+    end=(),
+    load="file",
+    on_start=None,
+    on_token=None,
+    say=Steps(),  # noqa: B008
+    root=None,
+    timeout=None,
+    precision="auto",
+    quality=QUALITY,
+    pins=None,
+    speculate="off",
+    nodes=None,
+    branch=None,
+    costs=None,
+    spoil=False,
+    temperature=0.0,
+    seed=0,
+    min_p=None,
+    top_k=None,
+    optimize="-O1",
+    execute=None,
+):
     """Generate on the RTL.
 
     Parameters
     ----------
-    image, config: `Image`, `Config`. prompt: token ids. tokens: how many at most. end: ids that end the text, see `require_end`.
+    image, config: `Image`, `Config`. prompt: token ids. tokens: how many at most. end: ids that end the text, see
+        `require_end`.
     sim: "verilator" or "icarus". waves: .fst or .vcd file to record into; wave_window: (first, last) cycle.
-    all_logits: have the logits of every prompt position computed. load: banks from "file" (simulation only) or over "axi".
-    on_start: called when the model is loaded. on_token: called with each token as the host reads it. Both from another thread.
+    all_logits: have the logits of every prompt position computed. load: banks from "file" (simulation only) or over
+        "axi".
+    on_start: called when the model is loaded. on_token: called with each token as the host reads it. Both from another
+        thread.
     say: `Steps` that shows the slow ones. root: folder of builds. timeout: seconds of wall clock for the simulation.
-    precision: "auto", "fp16", "int8" or "int4". quality: of "auto", see `knob_of`. pins: name -> `Format` of matrices for which a fixed
-    precision is another one. speculate, nodes, branch, costs, spoil, temperature, seed, min_p, top_k: as for
-    golden's `generate`. optimize: as for `build`. execute: as for `runner.run`.
+    precision: "auto", "fp16", "int8" or "int4". quality: of "auto", see `knob_of`. pins: name -> `Format` of matrices
+        for which a fixed precision is another one.
+    speculate, nodes, branch, costs, spoil, temperature, seed, min_p, top_k: as for golden's `generate`. optimize: as
+        for `build`. execute: as for `runner.run`.
 
     Returns `RtlResult`. Raises HayateError for what does not fit or is missing.
     """
     require_end(end, image.model["name"])
     if len(prompt) > config.prompt_depth:
-        raise HayateError("prompt", "length", f"{len(prompt)} tokens exceed the prompt buffer of {config.prompt_depth}",
-                          f"use --set prompt_depth={len(prompt)}")
+        raise HayateError(
+            "prompt",
+            "length",
+            f"{len(prompt)} tokens exceed the prompt buffer of {config.prompt_depth}",
+            f"use --set prompt_depth={len(prompt)}",
+        )
     measured = Governor(image, precision, quality, pins).measure  # refuses what the image lacks
     require_formats(image, config, precision, speculate)
     scale = inverse(temperature)
@@ -143,10 +205,16 @@ def generate_rtl(image, config, prompt, tokens, *, sim="verilator", waves=None, 
     draft = draft_registers(config.lanes, speculate, nodes, branch, costs, spoil, base)
     knob = knob_of(quality) if measured else None
     if pins and precision == "auto":
-        raise HayateError("--pin", "", "the chip's governor decides on every matrix", "give a fixed --precision beside it")
+        raise HayateError(
+            "--pin", "", "the chip's governor decides on every matrix", "give a fixed --precision beside it"
+        )
     fixed = None if precision == "auto" else {**table(image, precision), **(pins or {})}
-    placement = place(image, config, {n: f for n, f in fixed.items() if image.descriptor(n)[1].planes} if fixed else None,
-                      filters=min_p is not None or top_k is not None)
+    placement = place(
+        image,
+        config,
+        {n: f for n, f in fixed.items() if image.descriptor(n)[1].planes} if fixed else None,
+        filters=min_p is not None or top_k is not None,
+    )
     built = build(config, sim=sim, waves=Path(waves).suffix[1:] if waves else "", say=say, root=root, optimize=optimize)
     from hayate.sim import folders, runner
 
@@ -154,20 +222,41 @@ def generate_rtl(image, config, prompt, tokens, *, sim="verilator", waves=None, 
     with folders.scratch() as folder, ExitStack() as loading:
         loading.enter_context(say("starting the simulation and loading the model"))
         words, registers = requests(
-            placement, prompt, tokens, end, all_logits, load, knob=knob, draft=draft, scale=scale if temperature else None, seed=seed,
-            log_p=log_share(min_p), top_k=top_k or 0)
+            placement,
+            prompt,
+            tokens,
+            end,
+            all_logits,
+            load,
+            knob=knob,
+            draft=draft,
+            scale=scale if temperature else None,
+            seed=seed,
+            log_p=log_share(min_p),
+            top_k=top_k or 0,
+        )
         np.save(folder / "loads.npy", words)
         events, run = folder / "events", folder / "run"
         events.touch()
-        plusargs = ["+hayate_trace=trace"]  # from the simulation's folder: equal for all runs, which a simulator that is held relies on
+        plusargs = [
+            "+hayate_trace=trace"
+        ]  # from the simulation's folder: equal for all runs, which a simulator that is held relies on
         if load == "file":
             placement.write_bank_files(run / "banks")
             plusargs.append("+hayate_banks=banks")
         if waves:
             plusargs += _waves(Path(waves).resolve(), built, wave_window, say)
-        (folder / "request.json").write_text(json.dumps(
-            {"loads": str(folder / "loads.npy"), "registers": registers, "events": str(events), "tiles": config.tiles,
-             "matrices": len(governed(placement)) if measured else 0}))
+        (folder / "request.json").write_text(
+            json.dumps(
+                {
+                    "loads": str(folder / "loads.npy"),
+                    "registers": registers,
+                    "events": str(events),
+                    "tiles": config.tiles,
+                    "matrices": len(governed(placement)) if measured else 0,
+                }
+            )
+        )
         result = RtlResult(banks=config.banks)
 
         def started():
@@ -176,18 +265,33 @@ def generate_rtl(image, config, prompt, tokens, *, sim="verilator", waves=None, 
                 on_start()
 
         with _follow(events, result, started, on_token):
-            runner.run(built, "hayate.sim.machine.generation_run", directory=run, log=folder / "log", plusargs=plusargs,
-                       env={"HAYATE_REQUEST": str(folder / "request.json")}, timeout=timeout, **execute)
+            runner.run(
+                built,
+                "hayate.sim.machine.generation_run",
+                directory=run,
+                log=folder / "log",
+                plusargs=plusargs,
+                env={"HAYATE_REQUEST": str(folder / "request.json")},
+                timeout=timeout,
+                **execute,
+            )
         result.logits = read_trace(run / "trace", image.model["vocab"])
         result.precision = _precision(image, placement, result.decisions)
     return result
 
 
 def _precision(image, placement, decisions):
-    """{name: format and energies} of every weight matrix, from what the governor answered or, without it, from the table loaded."""
+    """{name: format and energies} of every weight matrix, from what the governor answered or, without it, from the
+    table loaded.
+    """
     found = {}
     for name in image.weight_matrices():
-        found[name] = {"format": Format(placement.precision.get(name, Format.FP16)).name.lower(), "out": 0, "err": 0, "half": 0}
+        found[name] = {
+            "format": Format(placement.precision.get(name, Format.FP16)).name.lower(),
+            "out": 0,
+            "err": 0,
+            "half": 0,
+        }
     for (_, d), row in zip(governed(placement), decisions):
         found[d.name] = {"format": Format(row[3]).name.lower(), **{e.name.lower(): row[e] for e in Energy}}
     return found
@@ -209,7 +313,8 @@ def _waves(path, built, window, say):
 def _follow(events, result, on_start, on_token):
     """Read the simulation's events into `result` as they are written, in a thread of its own.
 
-    What a callback raises (the reader of our output has gone, say) interrupts the main thread, and comes out of this block.
+    What a callback raises (the reader of our output has gone, say) interrupts the main thread, and comes out of this
+    block.
     """
     stop, raised = threading.Event(), []
 
@@ -224,9 +329,17 @@ def _follow(events, result, on_start, on_token):
                 on_token(e["token"])
         elif e["event"] == "done":
             result.cycles, result.prefill, result.passes = e["cycles"], e["prefill"], e["passes"]
-            result.counters, result.fault, result.full, result.seconds = e["counters"], bool(e["fault"]), bool(e["full"]), e["seconds"]
+            result.counters, result.fault, result.full, result.seconds = (
+                e["counters"],
+                bool(e["fault"]),
+                bool(e["full"]),
+                e["seconds"],
+            )
             result.decisions, result.governor = e["decisions"], e["governor"]
-            result.drafting, result.turn = Drafting(**e["drafting"], lengths={n: c for n, c in enumerate(e["lengths"]) if c}), e["turn"]
+            result.drafting, result.turn = (
+                Drafting(**e["drafting"], lengths={n: c for n, c in enumerate(e["lengths"]) if c}),
+                e["turn"],
+            )
 
     def follow():
         with open(events) as file:
@@ -262,7 +375,9 @@ def _follow(events, result, on_start, on_token):
 
 
 def read_trace(path, vocab):
-    """Logits by absolute position, from the monitor's lines. A row that is missing or comes twice raises AssertionError."""
+    """Logits by absolute position, from the monitor's lines. A row that is missing or comes twice raises
+    AssertionError.
+    """
     logits, rows = {}, []
     for line in path.read_text().splitlines() if path.exists() else ():
         first, *rest = line.split()
@@ -275,7 +390,9 @@ def read_trace(path, vocab):
             if chosen:
                 index, bits = np.array(chosen, np.uint32).T
                 if len(index) != vocab or len(set(index)) != vocab:
-                    raise AssertionError(f"position {position}: {len(index)} logits, {len(set(index))} different ones, not {vocab}")
+                    raise AssertionError(
+                        f"position {position}: {len(index)} logits, {len(set(index))} different ones, not {vocab}"
+                    )
                 logits[position] = np.zeros(vocab, np.uint32)
                 logits[position][index] = bits
         rows = []

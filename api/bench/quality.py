@@ -1,7 +1,8 @@
 """`hayate bench quality`: what each precision costs in quality and saves in bytes, teacher-forced on the golden model.
 
-Windows of 256 tokens of the held-out text: the first 64 are the prompt, on which the governor measures; the rest is fed as if it had been
-generated, at the precision that the prompt froze, and only that is scored. The reference is the golden model in FP16.
+Windows of 256 tokens of the held-out text: the first 64 are the prompt, on which the governor measures; the rest is fed
+as if it had been generated, at the precision that the prompt froze, and only that is scored. The reference is the
+golden model in FP16.
 """
 
 import signal
@@ -28,7 +29,9 @@ FIXED = ("fp16", "int8", "int4")
 
 
 def run(model, tokens, knobs, jobs, json):
-    """Measure, print the table and write the JSON: {fp16, int8, int4: scores, auto: {knob: scores}}, see `measure`. Raises HayateError."""
+    """Measure, print the table and write the JSON: {fp16, int8, int4: scores, auto: {knob: scores}}, see `measure`.
+    Raises HayateError.
+    """
     qualities = _qualities(knobs)
     for option, value in (("--tokens", tokens), ("--jobs", jobs)):
         if value < 1:
@@ -43,10 +46,13 @@ def run(model, tokens, knobs, jobs, json):
         Governor(image, precision, 1.0 if quality is None else quality)  # refuses before the slow work
     text = corpus.heldout()
     windows = _windows(models.Text(image).encode(text), tokens, image.model["context"])
-    people.print(f"{windows.size} tokens of {corpus.HELDOUT.name} (sha256 {corpus.digest(text)}), {len(windows)} windows", markup=False)
+    people.print(
+        f"{windows.size} tokens of {corpus.HELDOUT.name} (sha256 {corpus.digest(text)}), {len(windows)} windows",
+        markup=False,
+    )
     with steps("feeding"):
         scores = measure(image, windows, settings, jobs, steps.note)
-    result = {**dict(zip(FIXED, scores)), "auto": dict(zip(qualities, scores[len(FIXED):]))}
+    result = {**dict(zip(FIXED, scores)), "auto": dict(zip(qualities, scores[len(FIXED) :]))}
     people.print(table(result))
     if json:
         write_json(result, json)
@@ -57,26 +63,46 @@ def _windows(ids, scored, context):
     size = min(WINDOW, context)
     each = size - size // PROMPT_SHARE - 1
     if scored > len(ids) // size * each:
-        raise HayateError("--tokens", "", f"the held-out text has {len(ids) // size * each} tokens to score, not {scored}", "ask for fewer")
+        raise HayateError(
+            "--tokens",
+            "",
+            f"the held-out text has {len(ids) // size * each} tokens to score, not {scored}",
+            "ask for fewer",
+        )
     return split(ids, -(-scored // each) * size, context)
 
 
 def measure(image, windows, settings, jobs=1, note=lambda text: None):
-    """Scores of each of `settings`, (precision, quality) pairs of which the first is the reference, over `windows` [count, T] of token ids.
+    """Scores of each of `settings`, (precision, quality) pairs of which the first is the reference, over `windows`
+    [count, T] of token ids.
 
-    Scores: `perplexity` of the next token (within the window), `kl` from the reference in nats a token, `top1`, the share of tokens where
-    both agree on the most likely one, and `bytes_per_token`: weights and scales that one token reads, without padding. note: told of
-    progress, and of values that were clipped.
+    Scores: `perplexity` of the next token (within the window), `kl` from the reference in nats a token, `top1`, the
+    share of tokens where both agree on the most likely one, and `bytes_per_token`: weights and scales that one token
+    reads, without padding. note: told of progress, and of values that were clipped.
     """
     work = partial(score, image, settings=settings)
     collect = partial(_noted, count=len(windows), note=note)
-    rows = collect(map(work, windows)) if jobs == 1 else spread(collect, _in_worker, windows, jobs, _begin, (image, settings))
+    rows = (
+        collect(map(work, windows))
+        if jobs == 1
+        else spread(collect, _in_worker, windows, jobs, _begin, (image, settings))
+    )
     total = np.sum(rows, axis=0)  # [settings, (nll, its tokens, kl, same, bytes, tokens, clipped)]
     if clipped := int(total[:, -1].max()):
-        note(f"{clipped:,} values, in the worst setting, left the range of FP16 or FP32 and were clipped: all scores may be off; hayate "
-             "generate says which they are")
-    return [{"perplexity": float(np.exp(nll / targets)), "kl": float(kl / count), "top1": float(same / count),
-             "bytes_per_token": float(size / count)} for nll, targets, kl, same, size, count, _ in total]
+        note(
+            f"{clipped:,} values, in the worst setting, left the range of FP16 or FP32 and were clipped: all "
+            "scores may be off; hayate "
+            "generate says which they are"
+        )
+    return [
+        {
+            "perplexity": float(np.exp(nll / targets)),
+            "kl": float(kl / count),
+            "top1": float(same / count),
+            "bytes_per_token": float(size / count),
+        }
+        for nll, targets, kl, same, size, count, _ in total
+    ]
 
 
 def score(image, window, settings, tile=None):
@@ -86,22 +112,33 @@ def score(image, window, settings, tile=None):
     reference, sums = None, []
     for precision, quality in settings:
         chosen_quality = {} if quality is None else {"quality": quality}
-        logits, chosen = teacher_force(image, window, lanes=LANES, tile=tile, prompt=prompt, precision=precision,
-                                       **chosen_quality)
+        logits, chosen = teacher_force(
+            image, window, lanes=LANES, tile=tile, prompt=prompt, precision=precision, **chosen_quality
+        )
         found = log_softmax(logits[prompt:])
         reference = found if reference is None else reference
-        following = window[prompt + 1:]
+        following = window[prompt + 1 :]
         count = len(found)
-        sums.append([-found[np.arange(len(following)), following].sum(), len(following), divergence(reference, found).sum(),
-                     (reference.argmax(axis=1) == found.argmax(axis=1)).sum(), count * bytes_per_token(image, chosen), count,
-                     tile.state.saturated.total])
+        sums.append(
+            [
+                -found[np.arange(len(following)), following].sum(),
+                len(following),
+                divergence(reference, found).sum(),
+                (reference.argmax(axis=1) == found.argmax(axis=1)).sum(),
+                count * bytes_per_token(image, chosen),
+                count,
+                tile.state.saturated.total,
+            ]
+        )
     return np.array(sums, np.float64)
 
 
 def bytes_per_token(image, chosen):
     """Bytes of weights and scales that one position streams with formats `chosen` (as `teacher_force` returns them)."""
-    return sum(8 * d.rows * stream_words(4 * d.words, d.group or GROUPS[0], Format[chosen[name]["format"].upper()])
-               for name, d in image.weight_matrices().items())
+    return sum(
+        8 * d.rows * stream_words(4 * d.words, d.group or GROUPS[0], Format[chosen[name]["format"].upper()])
+        for name, d in image.weight_matrices().items()
+    )
 
 
 def _noted(results, count, note):
@@ -143,10 +180,16 @@ def _image(model, steps):
 
 def table(result):
     """The result, for people."""
-    out = Table("precision", *(f"{c}" for c in ("perplexity", "KL", "top-1", "bytes a token", "KL over straight line")), box=None)
+    out = Table(
+        "precision",
+        *(f"{c}" for c in ("perplexity", "KL", "top-1", "bytes a token", "KL over straight line")),
+        box=None,
+    )
     line = sorted((result[name]["bytes_per_token"], result[name]["kl"]) for name in FIXED)
     for name, s in [*((n, result[n]) for n in FIXED), *((f"auto {q}", s) for q, s in result["auto"].items())]:
         straight = np.interp(s["bytes_per_token"], *zip(*line))
         share = f"{s['kl'] / straight:.2f}" if name not in FIXED and straight else ""
-        out.add_row(name, f"{s['perplexity']:.3f}", f"{s['kl']:.5f}", f"{s['top1']:.4f}", f"{s['bytes_per_token']:,.0f}", share)
+        out.add_row(
+            name, f"{s['perplexity']:.3f}", f"{s['kl']:.5f}", f"{s['top1']:.4f}", f"{s['bytes_per_token']:,.0f}", share
+        )
     return out

@@ -18,7 +18,9 @@ def require_tokens(tokens):
 
 
 def opened(model, config, overrides, json):
-    """(image, `Config`, console for people, `Steps`) of a bench that writes its result to `json`. Raises HayateError."""
+    """(image, `Config`, console for people, `Steps`) of a bench that writes its result to `json`. Raises
+    HayateError.
+    """
     require_outputs([("--json", json)], [models.find(model), toml(config)])
     sizes = load_config(config, overrides)
     people = console(json)

@@ -1,7 +1,9 @@
-"""`hayate bench speculation`: decode cycles with each drafter and without, on the simulated chip, for the same tokens and logits.
+"""`hayate bench speculation`: decode cycles with each drafter and without, on the simulated chip, for the same tokens
+and logits.
 
-The shipped prompts, read and continued greedily or sampled. Cycles are those from the first token to the end, a drafting model's own
-passes among them. Outputs that end in a loop are easy to guess, so they are also reported apart from the others.
+The shipped prompts, read and continued greedily or sampled. Cycles are those from the first token to the end, a
+drafting model's own passes among them. Outputs that end in a loop are easy to guess, so they are also reported apart
+from the others.
 """
 
 import signal
@@ -40,7 +42,9 @@ LOOP = 8  # tokens at the end, and two rounds of it, that a loop must have
 
 
 def loops(tokens):
-    """Whether a text ends in a loop: its last tokens, at least `LOOP` of them, are a cycle that went round at least three times."""
+    """Whether a text ends in a loop: its last tokens, at least `LOOP` of them, are a cycle that went round at least
+    three times.
+    """
     for period in range(1, len(tokens) // 3 + 1):
         span = max(3 * period, LOOP)
         if len(tokens) >= span and all(tokens[-i] == tokens[-i - period] for i in range(1, span - period + 1)):
@@ -48,8 +52,20 @@ def loops(tokens):
     return False
 
 
-def measure(image, config, prompt, tokens, precision, temperature=0.0, control=True, sim="verilator", root=None, drafters=DRAFTERS):
-    """{drafter: what a generation took}, plain numbers. control: weigh the nodes of each pass by the image's costs, as `generate` does.
+def measure(
+    image,
+    config,
+    prompt,
+    tokens,
+    precision,
+    temperature=0.0,
+    control=True,
+    sim="verilator",
+    root=None,
+    drafters=DRAFTERS,
+):
+    """{drafter: what a generation took}, plain numbers. control: weigh the nodes of each pass by the image's costs, as
+    `generate` does.
 
     AssertionError where a drafter changes tokens or logits.
     """
@@ -59,28 +75,57 @@ def measure(image, config, prompt, tokens, precision, temperature=0.0, control=T
     for name in drafters:
         drafter = Drafter[DRAFTERS[name]["speculate"].upper()]
         table = costs(image, config.lanes, drafter) if control and drafter != Drafter.OFF else None
-        result = generate_rtl(image, config, prompt, tokens, costs=table, sim=sim, precision=precision, temperature=temperature, seed=SEED,
-                              root=root, **DRAFTERS[name])
+        result = generate_rtl(
+            image,
+            config,
+            prompt,
+            tokens,
+            costs=table,
+            sim=sim,
+            precision=precision,
+            temperature=temperature,
+            seed=SEED,
+            root=root,
+            **DRAFTERS[name],
+        )
         if result.fault:
             raise AssertionError(f"{name}: the chip reported a memory fault")
         plain = plain or result
-        if result.tokens != plain.tokens or result.logits.keys() != plain.logits.keys() or any(
-                not np.array_equal(row.view(np.uint32), plain.logits[at].view(np.uint32)) for at, row in result.logits.items()):
+        if (
+            result.tokens != plain.tokens
+            or result.logits.keys() != plain.logits.keys()
+            or any(
+                not np.array_equal(row.view(np.uint32), plain.logits[at].view(np.uint32))
+                for at, row in result.logits.items()
+            )
+        ):
             raise AssertionError(f"{precision}, {name}: tokens or logits are not those of one token a pass")
         d = result.drafting
-        found[name] = {"cycles": result.cycles - result.prefill, "tokens": len(result.tokens) - 1,
-                       "passes": result.passes - -(-len(prompt) // config.lanes), "proposed": d.proposed, "accepted": d.accepted,
-                       "sibling_commits": d.siblings, "draft_passes": d.passes,
-                       "turn": result.turn, "lengths": [d.lengths.get(n, 0) for n in range(config.lanes)], "loops": loops(result.tokens)}
+        found[name] = {
+            "cycles": result.cycles - result.prefill,
+            "tokens": len(result.tokens) - 1,
+            "passes": result.passes - -(-len(prompt) // config.lanes),
+            "proposed": d.proposed,
+            "accepted": d.accepted,
+            "sibling_commits": d.siblings,
+            "draft_passes": d.passes,
+            "turn": result.turn,
+            "lengths": [d.lengths.get(n, 0) for n in range(config.lanes)],
+            "loops": loops(result.tokens),
+        }
     return found
 
 
 def total(rows, name):
-    """Sums of a drafter's figures over `rows` of `measure`: tokens a pass, and cycles without it over cycles with it."""
+    """Sums of a drafter's figures over `rows` of `measure`: tokens a pass, and cycles without it over cycles with
+    it.
+    """
     own = [row[name] for row in rows]
     cycles, plain = sum(r["cycles"] for r in own), sum(row["off"]["cycles"] for row in rows)
-    return {"tokens_per_pass": round(sum(r["tokens"] for r in own) / sum(r["passes"] for r in own), 4),
-            "speedup": round(plain / cycles, 4)}
+    return {
+        "tokens_per_pass": round(sum(r["tokens"] for r in own) / sum(r["passes"] for r in own), 4),
+        "speedup": round(plain / cycles, 4),
+    }
 
 
 def scores(rows):
@@ -90,10 +135,16 @@ def scores(rows):
         own = [row[name] for row in rows]
         s = total(rows, name)
         sums = {key: sum(r[key] for r in own) for key in ("proposed", "accepted", "sibling_commits", "draft_passes")}
-        parts = {"looping": [row for row in rows if row["off"]["loops"]], "other": [row for row in rows if not row["off"]["loops"]]}
+        parts = {
+            "looping": [row for row in rows if row["off"]["loops"]],
+            "other": [row for row in rows if not row["off"]["loops"]],
+        }
         found[name] = {
-            **s, **sums, "speedup_over_tokens_per_pass": round(s["speedup"] / s["tokens_per_pass"], 4),
-            "cycles": sum(r["cycles"] for r in own), "turn": max(r["turn"] for r in own),
+            **s,
+            **sums,
+            "speedup_over_tokens_per_pass": round(s["speedup"] / s["tokens_per_pass"], 4),
+            "cycles": sum(r["cycles"] for r in own),
+            "turn": max(r["turn"] for r in own),
             "accepted_lengths": [sum(n) for n in zip(*(r["lengths"] for r in own))],
             **{part: {"prompts": len(some), **(total(some, name) if some else {})} for part, some in parts.items()},
             "speedups": [round(row["off"]["cycles"] / row[name]["cycles"], 4) for row in rows],
@@ -116,7 +167,9 @@ def title(precision, temperature):
 
 
 def run(model, draft, config, overrides, count, tokens, precisions, temperatures, drafters, control, jobs, sim, json):
-    """Measure, print the tables and write the JSON: {drafter: scores} of FP16, greedy, and others under their `title`; `setup`."""
+    """Measure, print the tables and write the JSON: {drafter: scores} of FP16, greedy, and others under their `title`;
+    `setup`.
+    """
     chosen = listed("--precision", precisions, PRECISIONS)
     drafters = ["off", *listed("--drafter", drafters, [name for name in DRAFTERS if name != "off"])]
     try:
@@ -152,10 +205,20 @@ def run(model, draft, config, overrides, count, tokens, precisions, temperatures
     tasks = [(prompt, *mode) for mode in modes for prompt in ids]
     with say(f"{len(tasks)} texts, {len(drafters)} drafters"):
         rows = _shared(tasks, jobs, say.note, image, sizes, tokens, sim, drafters, control)
-    result = {"setup": {"model": image.model["name"], "draft": image.draft.model["name"], "config": sizes.name, "lanes": sizes.lanes,
-                        "prompts": count, "tokens": tokens, "positions": max(map(len, ids)) + tokens, "control": control}}
+    result = {
+        "setup": {
+            "model": image.model["name"],
+            "draft": image.draft.model["name"],
+            "config": sizes.name,
+            "lanes": sizes.lanes,
+            "prompts": count,
+            "tokens": tokens,
+            "positions": max(map(len, ids)) + tokens,
+            "control": control,
+        }
+    }
     for at, mode in enumerate(modes):
-        found = scores(rows[at * count:(at + 1) * count])
+        found = scores(rows[at * count : (at + 1) * count])
         result |= {title(*mode): found} if title(*mode) else found
         people.print(table(f"{mode[0]}, temperature {mode[1]:g}", found))
     if json:
@@ -165,22 +228,44 @@ def run(model, draft, config, overrides, count, tokens, precisions, temperatures
 def table(precision, found):
     """Scores of one precision, for people."""
     looping, other = (found["off"][part]["prompts"] for part in ("looping", "other"))
-    out = Table("drafter", "tokens a pass", "speed-up (simulated)", f"{looping} that loop", f"{other} that do not", "accepted / proposed",
-                "siblings", title=precision, title_justify="left", box=None)
+    out = Table(
+        "drafter",
+        "tokens a pass",
+        "speed-up (simulated)",
+        f"{looping} that loop",
+        f"{other} that do not",
+        "accepted / proposed",
+        "siblings",
+        title=precision,
+        title_justify="left",
+        box=None,
+    )
     for name, s in found.items():
-        parts = (f"{p['tokens_per_pass']:.2f}, {p['speedup']:.2f}" if p["prompts"] else "" for p in (s["looping"], s["other"]))
-        out.add_row(name, f"{s['tokens_per_pass']:.3f}", f"{s['speedup']:.3f}", *parts, f"{s['accepted']} / {s['proposed']}",
-                    str(s["sibling_commits"]))
+        parts = (
+            f"{p['tokens_per_pass']:.2f}, {p['speedup']:.2f}" if p["prompts"] else ""
+            for p in (s["looping"], s["other"])
+        )
+        out.add_row(
+            name,
+            f"{s['tokens_per_pass']:.3f}",
+            f"{s['speedup']:.3f}",
+            *parts,
+            f"{s['accepted']} / {s['proposed']}",
+            str(s["sibling_commits"]),
+        )
     return out
 
 
 def _shared(tasks, jobs, note, *common):
     """`measure` of every (prompt, precision, temperature), in processes that share them where `jobs` is above 1."""
+
     def noted(results):
         rows = []
         for (_, precision, temperature), row in zip(tasks, results):
             rows.append(row)
-            steps = ", ".join(f"{name} {row['off']['cycles'] / r['cycles']:.2f}" for name, r in row.items() if name != "off")
+            steps = ", ".join(
+                f"{name} {row['off']['cycles'] / r['cycles']:.2f}" for name, r in row.items() if name != "off"
+            )
             mode = f"{precision}, T = {temperature:g}" if temperature else precision
             note(f"{len(rows)} of {len(tasks)}: {mode}, speed-up {steps}{', loops' if row['off']['loops'] else ''}")
         return rows

@@ -1,7 +1,9 @@
-"""`hayate bench verify`: cycles of a whole decode pass with N positions over one with one position, at the same place in the same text.
+"""`hayate bench verify`: cycles of a whole decode pass with N positions over one with one position, at the same place
+in the same text.
 
-py-mini continues a text that repeats itself, so that the n-gram drafter fills every pass and is always right: a pass that emits N tokens
-had N positions. Its cycles are those from the first token of the pass before to its own first token: drafting, pass, verification.
+py-mini continues a text that repeats itself, so that the n-gram drafter fills every pass and is always right: a pass
+that emits N tokens had N positions. Its cycles are those from the first token of the pass before to its own first
+token: drafting, pass, verification.
 """
 
 from rich.table import Table
@@ -21,7 +23,9 @@ GAP = 256  # cycles; tokens of one pass come closer together than that, passes t
 
 
 def passes(result, prompt):
-    """[(position of the root, tokens emitted, cycles)] of the decode passes. AssertionError where the chip counts other ones."""
+    """[(position of the root, tokens emitted, cycles)] of the decode passes. AssertionError where the chip counts other
+    ones.
+    """
     groups = []
     for index, cycle in enumerate(result.token_cycles):
         if not groups or cycle - result.token_cycles[index - 1] > GAP:
@@ -34,16 +38,25 @@ def passes(result, prompt):
 
 
 def full(found):
-    """{N: [(position of the root, cycles)]} of the passes of N positions that were all right; `found`: N -> `passes`."""
+    """{N: [(position of the root, cycles)]} of the passes of N positions that were all right; `found`: N ->
+    `passes`.
+    """
     return {n: [(root, cycles) for root, size, cycles in rows if size == n] for n, rows in found.items()}
 
 
 def ratios(found):
-    """{N: mean cycles of the passes of N positions over those of one position with the same roots}; `found`: N -> `passes`."""
+    """{N: mean cycles of the passes of N positions over those of one position with the same roots}; `found`: N ->
+    `passes`.
+    """
     single, result = {root: cycles for root, _, cycles in found[1]}, {}
     for n, rows in full(found).items():
         if not rows:
-            raise HayateError("--model", "", f"no pass was filled with {n} positions", "use a model that repeats itself, such as py-mini")
+            raise HayateError(
+                "--model",
+                "",
+                f"no pass was filled with {n} positions",
+                "use a model that repeats itself, such as py-mini",
+            )
         result[str(n)] = round(sum(own for _, own in rows) / sum(single[root] for root, _ in rows), 4)
     return result
 
@@ -55,7 +68,9 @@ def measure(image, config, prompt, tokens, precision, sim="verilator", say=None,
     found, plain = {}, None
     for n in [n for n in WIDTHS if n <= config.lanes]:
         drafter = {"speculate": "ngram", "nodes": n - 1, "branch": 0} if n > 1 else {"speculate": "off"}
-        result = generate_rtl(image, config, prompt, tokens, sim=sim, precision=precision, say=say or Steps(), root=root, **drafter)
+        result = generate_rtl(
+            image, config, prompt, tokens, sim=sim, precision=precision, say=say or Steps(), root=root, **drafter
+        )
         plain = plain or result.tokens
         if result.tokens != plain or result.fault:
             raise AssertionError(f"{n} positions: {result.tokens}, one position: {plain}, fault: {result.fault}")
@@ -64,8 +79,8 @@ def measure(image, config, prompt, tokens, precision, sim="verilator", say=None,
 
 
 def run(model, config, overrides, tokens, precisions, sim, json):
-    """Measure, print the table and write the JSON: {ratio_demo: {N: ratio}, passes: {N: [[position of the root, cycles]]}} of the first
-    precision, those of others under their name.
+    """Measure, print the table and write the JSON: {ratio_demo: {N: ratio}, passes: {N: [[position of the root,
+    cycles]]}} of the first precision, those of others under their name.
 
     Raises HayateError.
     """
@@ -79,7 +94,10 @@ def run(model, config, overrides, tokens, precisions, sim, json):
     check_request(image, [*prompt, *[0] * tokens], tokens, Geometry.of(image.model, sizes).slots, sizes.lanes)
     found = {name: measure(image, sizes, prompt, tokens, name, sim, say) for name in names}
     out = Table("positions of a pass", *(f"{name}: cycles (simulated)" for name in names), box=None)
-    scores = {name: {"ratio_demo": ratios(rows), "passes": {str(n): own for n, own in full(rows).items()}} for name, rows in found.items()}
+    scores = {
+        name: {"ratio_demo": ratios(rows), "passes": {str(n): own for n, own in full(rows).items()}}
+        for name, rows in found.items()
+    }
     for n in scores[names[0]]["passes"]:
         cells = []
         for score in scores.values():
@@ -89,6 +107,12 @@ def run(model, config, overrides, tokens, precisions, sim, json):
     people.print(out)
     if json:
         first, *others = names
-        setup = {"model": image.model["name"], "config": sizes.name, "precision": first, "prompt": len(prompt), "tokens": tokens,
-                 "positions": len(prompt) + tokens}
+        setup = {
+            "model": image.model["name"],
+            "config": sizes.name,
+            "precision": first,
+            "prompt": len(prompt),
+            "tokens": tokens,
+            "positions": len(prompt) + tokens,
+        }
         write_json({**scores[first], **{name: scores[name] for name in others}, "setup": setup}, json)

@@ -29,8 +29,11 @@ def run(model, text, tokens, group, output):
     windows = split(models.Text(of=checkpoint).encode(content), tokens, checkpoint.shape.context)
     evaluation = corpus.heldout()
     corpus.require_disjoint(content, evaluation, text or "the standard library", "calibrate on another text")
-    source = {"source": str(text) if text else corpus.training_source(), "sha256": corpus.digest(content),
-              "heldout_sha256": corpus.digest(evaluation)}
+    source = {
+        "source": str(text) if text else corpus.training_source(),
+        "sha256": corpus.digest(content),
+        "heldout_sha256": corpus.digest(evaluation),
+    }
     people = console("-")
     steps = Steps(people)
     for name in ("sha256", "heldout_sha256"):
@@ -44,8 +47,19 @@ def run(model, text, tokens, group, output):
 
 def table(found):
     """What calibration found, for people."""
-    out = Table("matrix", "KL by INT8", "KL by FP16", "INT4 error", "INT8 error", "bytes INT4", box=None, title="calibration",
-                title_justify="left")
+    out = Table(
+        "matrix",
+        "KL by INT8",
+        "KL by FP16",
+        "INT4 error",
+        "INT8 error",
+        "bytes INT4",
+        box=None,
+        title="calibration",
+        title_justify="left",
+    )
     for name, f in found.items():
-        out.add_row(name, *(f"{g:.1e}" for g in f["gains"]), *(f"{100 * r:.3f} %" for r in f["ratios"]), f"{f['bytes'][2]:,}")
+        out.add_row(
+            name, *(f"{g:.1e}" for g in f["gains"]), *(f"{100 * r:.3f} %" for r in f["ratios"]), f"{f['bytes'][2]:,}"
+        )
     return out

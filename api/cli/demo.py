@@ -1,4 +1,6 @@
-"""`hayate demo`: the two-command promise. Compile, elaborate, build, and let a language model speak on the simulated chip."""
+"""`hayate demo`: the two-command promise. Compile, elaborate, build, and let a language model speak on the simulated
+chip.
+"""
 
 from pathlib import Path
 
@@ -10,7 +12,8 @@ DIRECTORY = Path("build/demo")
 
 
 def demo(model, tokens):
-    """Generate `tokens` tokens on the RTL of the `demo` configuration, the governor choosing the precision of each matrix.
+    """Generate `tokens` tokens on the RTL of the `demo` configuration, the governor choosing the precision of each
+    matrix.
 
     The result is in build/demo/result.json. Returns the exit code.
     """

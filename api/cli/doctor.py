@@ -19,7 +19,8 @@ PYTHON_OLDEST = (3, 11)
 class Check:
     """One thing looked for.
 
-    `needed`: the two commands do not work without it; otherwise it is used where present. `found`: version or place, or what was
+    `needed`: the two commands do not work without it; otherwise it is used where present. `found`: version or place, or
+    what was
     found wanting. `remedy`: the line that installs it, empty where all is well. `purpose`: what it is for.
     """
 

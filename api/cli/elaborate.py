@@ -15,7 +15,9 @@ def elaborate(config, output, prefix="hayate", say=Steps()):  # noqa: B008
     Returns the four paths. Raises HayateError.
     """
     if output.suffix not in (".v", ".sv"):
-        raise HayateError("-o", "", f"{str(output)!r} does not end in .v", "name the Verilog file, such as build/hayate.v")
+        raise HayateError(
+            "-o", "", f"{str(output)!r} does not end in .v", "name the Verilog file, such as build/hayate.v"
+        )
     require_prefix(prefix)
     paths = [output, *(output.with_suffix(suffix) for suffix in (".json", ".h", ".vlt"))]
     require_outputs([("-o", path) for path in paths])

@@ -18,10 +18,18 @@ def require_own(script=None, prefix=None, here=HERE):
     script, prefix = Path(script or sys.argv[0]), Path(prefix or sys.prefix)
     own = script.absolute().parent.parent
     if (own / "pyvenv.cfg").is_file() and not own.samefile(prefix):
-        raise HayateError(own, "", f"has been copied or moved, and would run the code that is installed in {prefix}",
-                          REMEDY.format(own.parent))
+        raise HayateError(
+            own,
+            "",
+            f"has been copied or moved, and would run the code that is installed in {prefix}",
+            REMEDY.format(own.parent),
+        )
     code = prefix.parent / "api"
     beside = (prefix / "pyvenv.cfg").is_file() and (prefix.parent / "scripts" / "movable.py").is_file()
     if beside and not (here.is_relative_to(prefix.resolve()) or here.samefile(code)):
-        raise HayateError(prefix, "", f"has been copied or moved, and would run the code in {here.parent}",
-                          REMEDY.format(prefix.parent))
+        raise HayateError(
+            prefix,
+            "",
+            f"has been copied or moved, and would run the code in {here.parent}",
+            REMEDY.format(prefix.parent),
+        )

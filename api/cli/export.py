@@ -18,7 +18,9 @@ def export(model, output, source, overrides, *, precision, quality, filters, spe
     choice("--speculate", speculate, DRAFTERS)
     knob_of(quality)
     if draft and speculate != "draft":
-        raise HayateError("--draft", "", f"--speculate {speculate} has no use for a draft model", "add --speculate draft")
+        raise HayateError(
+            "--draft", "", f"--speculate {speculate} has no use for a draft model", "add --speculate draft"
+        )
     config = load_config(source, overrides)
     path = models.find(model)
     require_outputs([("-o", output)], [path, models.find(draft, "--draft") if draft else None, toml(source)])
@@ -36,6 +38,9 @@ def export(model, output, source, overrides, *, precision, quality, filters, spe
             raise HayateError(output, "", "does not read back as it was written", "write it to another disk")
 
     write_bytes(written, output, "-o", check)
-    people.print(f"{made.model}: {len(made.records):,} records for {config.tiles} tiles of {config.banks} banks, M = {config.lanes}",
-                 markup=False)
+    people.print(
+        f"{made.model}: {len(made.records):,} records for {config.tiles} tiles of {config.banks} banks, M = "
+        f"{config.lanes}",
+        markup=False,
+    )
     people.print(str(output), markup=False)

@@ -64,12 +64,18 @@ def choice(option, value, allowed):
     """Raise HayateError that names `option` unless its value is one of `allowed`."""
     if value not in allowed:
         near = nearest(value, allowed, cutoff=0.6)
-        raise HayateError(option, "", f"{value!r} is not known", (f"did you mean {near}? Else " if near else "")
-                          + f"use one of: {', '.join(allowed)}")
+        raise HayateError(
+            option,
+            "",
+            f"{value!r} is not known",
+            (f"did you mean {near}? Else " if near else "") + f"use one of: {', '.join(allowed)}",
+        )
 
 
 def _pins(request):
-    """name -> `Format` of `--pin NAME=FORMAT`. Raises HayateError for what is not of this form, and for a matrix named twice."""
+    """name -> `Format` of `--pin NAME=FORMAT`. Raises HayateError for what is not of this form, and for a matrix named
+    twice.
+    """
     pins = {}
     for pin in request.pins:
         name, eq, fmt = pin.partition("=")
@@ -90,22 +96,32 @@ def _check_options(request, json):
     knob_of(request.quality)
     choice("--speculate", request.speculate, DRAFTERS)
     if request.draft and request.speculate != "draft":
-        raise HayateError("--draft", "", f"--speculate {request.speculate} has no use for a draft model", "add --speculate draft")
+        raise HayateError(
+            "--draft", "", f"--speculate {request.speculate} has no use for a draft model", "add --speculate draft"
+        )
     inverse(request.temperature)
     require_seed(request.seed)
     require_filters(request.temperature, request.min_p, request.top_k)
     if _pins(request) and request.precision == "auto":
         raise HayateError("--pin", "", "the governor decides on every matrix", "give a fixed --precision beside it")
     if not 1 <= request.tokens <= TOKENS_MAX:
-        raise HayateError("--tokens", "", f"{request.tokens} tokens cannot be generated",
-                          f"ask for 1 to {TOKENS_MAX} (the end of the context ends a text earlier)")
+        raise HayateError(
+            "--tokens",
+            "",
+            f"{request.tokens} tokens cannot be generated",
+            f"ask for 1 to {TOKENS_MAX} (the end of the context ends a text earlier)",
+        )
     if request.waves:
         if request.backend != "rtl":
             raise HayateError("--waves", "", "the golden backend has no waveforms", "use --backend rtl")
         if Path(request.waves).suffix not in (".fst", ".vcd"):
-            raise HayateError("--waves", "", f"{str(request.waves)!r} ends in neither .fst nor .vcd", "name the file by its format")
+            raise HayateError(
+                "--waves", "", f"{str(request.waves)!r} ends in neither .fst nor .vcd", "name the file by its format"
+            )
     elif request.wave_window:
-        raise HayateError("--wave-window", "", "given without --waves", "say where the waveforms go: --waves build/waves.fst")
+        raise HayateError(
+            "--wave-window", "", "given without --waves", "say where the waveforms go: --waves build/waves.fst"
+        )
     require_outputs([("--waves", request.waves), ("--json", json)])
 
 
@@ -122,7 +138,9 @@ def _prompt_ids(request):
     try:
         return [int(part) for part in request.prompt_ids.split(",")] if request.prompt_ids else None
     except ValueError:
-        raise HayateError("--prompt-ids", "", f"{request.prompt_ids!r} is not a list of integers", "write 1,17,230") from None
+        raise HayateError(
+            "--prompt-ids", "", f"{request.prompt_ids!r} is not a list of integers", "write 1,17,230"
+        ) from None
 
 
 def _window(text):
@@ -131,7 +149,9 @@ def _window(text):
     try:
         first, last = (int(part) for part in text.split(":"))
     except ValueError:
-        raise HayateError("--wave-window", "", f"{text!r} is not FIRST:LAST", "write two cycle numbers, such as 1000:2000") from None
+        raise HayateError(
+            "--wave-window", "", f"{text!r} is not FIRST:LAST", "write two cycle numbers, such as 1000:2000"
+        ) from None
     if not 0 <= first < last:
         raise HayateError("--wave-window", "", f"{text!r} holds no cycles", "write the smaller number first")
     return first, last
@@ -157,20 +177,23 @@ class Stream:
         if whole.endswith("\ufffd"):
             return
         if whole.startswith(self._shown):
-            self._out.write(whole[len(self._shown):])
+            self._out.write(whole[len(self._shown) :])
             self._out.flush()
         self._shown = whole
 
 
 def _golden(image, config, prompt, request, end, on_token, options):
     slots = Geometry.of(image.model, config).slots
-    return golden_generate(image, prompt, request.tokens, lanes=config.lanes, slots=slots, end=end, on_token=on_token, **options)
+    return golden_generate(
+        image, prompt, request.tokens, lanes=config.lanes, slots=slots, end=end, on_token=on_token, **options
+    )
 
 
 def generate(request, json=""):
     """Run a request; prints the text as it comes and a closing table. Returns the exit code: 1 when golden disagrees.
 
-    json: file for the result, "-" for standard output; text, steps and table are then on standard error. Raises HayateError.
+    json: file for the result, "-" for standard output; text, steps and table are then on standard error. Raises
+    HayateError.
     """
     _check_options(request, json)
     window = _window(request.wave_window)
@@ -191,9 +214,17 @@ def generate(request, json=""):
     precise = {"precision": request.precision, "quality": request.quality, "pins": _pins(request)}
     Governor(image, **precise)  # before anything slow: says what the image lacks
     require_drafter(image, request.speculate)
-    options = {**precise, "speculate": request.speculate, "nodes": request.nodes, "branch": request.branch,
-               "costs": costs(image, config.lanes, Drafter[request.speculate.upper()]) if request.control else None,
-               "temperature": request.temperature, "seed": request.seed, "min_p": request.min_p, "top_k": request.top_k}
+    options = {
+        **precise,
+        "speculate": request.speculate,
+        "nodes": request.nodes,
+        "branch": request.branch,
+        "costs": costs(image, config.lanes, Drafter[request.speculate.upper()]) if request.control else None,
+        "temperature": request.temperature,
+        "seed": request.seed,
+        "min_p": request.min_p,
+        "top_k": request.top_k,
+    }
     require_sampling(config, request.temperature)
     for precision in (precise["precision"], precise["pins"]):
         require_formats(image, config, precision, request.speculate)
@@ -208,22 +239,48 @@ def generate(request, json=""):
         from hayate.backends.rtl import generate_rtl
 
         stream = Stream(text, prompt, out, show=False)
-        result = generate_rtl(image, config, prompt, request.tokens, sim=request.sim, waves=request.waves, wave_window=window, end=end,
-                              on_start=stream.show, on_token=stream.token, say=say, **options)
+        result = generate_rtl(
+            image,
+            config,
+            prompt,
+            request.tokens,
+            sim=request.sim,
+            waves=request.waves,
+            wave_window=window,
+            end=end,
+            on_start=stream.show,
+            on_token=stream.token,
+            say=say,
+            **options,
+        )
         seconds, cycles, utilization, fault = result.seconds, result.cycle_report(), result.utilization, result.fault
         out.write("\n")
         reference = Generation(prompt)
         if request.check or result.saturated:  # a tile counts what saturates, and golden says where
-            with say("checking against the golden model" if request.check else "asking the golden model what saturated"):
+            with say(
+                "checking against the golden model" if request.check else "asking the golden model what saturated"
+            ):
                 reference = _golden(image, config, prompt, request, end, None, options)
             match, counted = matches(result, reference) if request.check else None, same_count(result, reference)
     report = {
-        "prompt_tokens": list(prompt), "tokens": [int(t) for t in result.tokens], "text": text.decode(result.tokens),
-        "backend": request.backend, "config": config.to_dict(), "cycles": cycles, "passes": result.passes,
-        "tokens_per_pass": tokens_per_pass(result, len(prompt), config.lanes), "utilization": utilization,
-        "temperature": request.temperature, "seed": request.seed, "min_p": request.min_p, "top_k": request.top_k,
-        "precision": result.precision, "speculation": speculation(request.speculate, result, len(prompt), config.lanes),
-        "saturated": saturation_report(reference.saturated, image), "golden_match": match, "seconds": round(seconds, 3),
+        "prompt_tokens": list(prompt),
+        "tokens": [int(t) for t in result.tokens],
+        "text": text.decode(result.tokens),
+        "backend": request.backend,
+        "config": config.to_dict(),
+        "cycles": cycles,
+        "passes": result.passes,
+        "tokens_per_pass": tokens_per_pass(result, len(prompt), config.lanes),
+        "utilization": utilization,
+        "temperature": request.temperature,
+        "seed": request.seed,
+        "min_p": request.min_p,
+        "top_k": request.top_k,
+        "precision": result.precision,
+        "speculation": speculation(request.speculate, result, len(prompt), config.lanes),
+        "saturated": saturation_report(reference.saturated, image),
+        "golden_match": match,
+        "seconds": round(seconds, 3),
     }
     context, own = Geometry.of(image.model, config).context, image.model["context"]
     report["ended"] = ended(result.tokens, len(prompt), request.tokens, end, context, own)
@@ -231,8 +288,11 @@ def generate(request, json=""):
         write_json(report, json)
     people.print(closing_table(report))
     if report["ended"] == MACHINE:
-        print(f"hayate: the text ended where the machine's context did, at {context} positions; the model has {own}: "
-              f"--set max_slots={slots_for(image, config.lanes)} makes room", file=sys.stderr)
+        print(
+            f"hayate: the text ended where the machine's context did, at {context} positions; the model has {own}: "
+            f"--set max_slots={slots_for(image, config.lanes)} makes room",
+            file=sys.stderr,
+        )
     if report["saturated"]["total"]:
         print(f"hayate: {warning(report['saturated'])}", file=sys.stderr)
     if fault:
@@ -240,8 +300,11 @@ def generate(request, json=""):
     if match is False:
         print("hayate: the chip's tokens, logits or counts differ from the golden model's", file=sys.stderr)
     if not counted:
-        print(f"hayate: the chip counted {result.saturated:,} clipped values, the golden model {reference.saturated.on(config.tiles):,}",
-              file=sys.stderr)
+        print(
+            f"hayate: the chip counted {result.saturated:,} clipped values, the golden model "
+            f"{reference.saturated.on(config.tiles):,}",
+            file=sys.stderr,
+        )
     return 1 if fault or match is False or not counted else 0
 
 
@@ -268,6 +331,17 @@ def speculation(drafter, result, prompt, lanes):
     """{drafter: what it came to}; of a generation without one, {}."""
     d = result.drafting
     lengths = [d.lengths.get(n, 0) for n in range(lanes)]
-    return {} if drafter == "off" else {drafter: {
-        "proposed": d.proposed, "accepted": d.accepted, "sibling_commits": d.siblings, "draft_passes": d.passes,
-        "tokens_per_pass": tokens_per_pass(result, prompt, lanes), "accepted_lengths": lengths}}
+    return (
+        {}
+        if drafter == "off"
+        else {
+            drafter: {
+                "proposed": d.proposed,
+                "accepted": d.accepted,
+                "sibling_commits": d.siblings,
+                "draft_passes": d.passes,
+                "tokens_per_pass": tokens_per_pass(result, prompt, lanes),
+                "accepted_lengths": lengths,
+            }
+        }
+    )

@@ -19,8 +19,13 @@ from hayate.cli.bench import app as bench_app
 from hayate.rtl.contract.errors import HayateError
 from hayate.version import __version__
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False,
-                  help="Hayate: a latency-first language-model accelerator, its compiler and its models.")
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Hayate: a latency-first language-model accelerator, its compiler and its models.",
+)
 config_app = typer.Typer(no_args_is_help=True, help="Sizes of the machine.")
 app.add_typer(config_app, name="config")
 app.add_typer(bench_app, name="bench")
@@ -28,12 +33,25 @@ app.add_typer(bench_app, name="bench")
 SIZES = "Preset, or a .toml file of sizes."
 ConfigArgument = Annotated[str, typer.Argument(metavar="NAME|FILE.toml", help=SIZES)]
 ConfigOption = Annotated[str, typer.Option("--config", metavar="NAME|FILE.toml", help=SIZES)]
-SetOption = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", show_default="none",
-                                              help="Override one size; may be repeated.")]
-DraftOption = Annotated[str, typer.Option("--draft", metavar="MODEL", show_default="none",
-                                          help="Model with the same tokenizer that drafts for it: a folder, an image or a shipped one.")]
-JsonOption = Annotated[str, typer.Option("--json", metavar="FILE", show_default="not written",
-                                         help="Write the result as JSON; - is standard output.")]
+SetOption = Annotated[
+    list[str],
+    typer.Option("--set", metavar="KEY=VALUE", show_default="none", help="Override one size; may be repeated."),
+]
+DraftOption = Annotated[
+    str,
+    typer.Option(
+        "--draft",
+        metavar="MODEL",
+        show_default="none",
+        help="Model with the same tokenizer that drafts for it: a folder, an image or a shipped one.",
+    ),
+]
+JsonOption = Annotated[
+    str,
+    typer.Option(
+        "--json", metavar="FILE", show_default="not written", help="Write the result as JSON; - is standard output."
+    ),
+]
 
 
 def _version(value: bool):
@@ -43,7 +61,11 @@ def _version(value: bool):
 
 
 @app.callback()
-def root(version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False):
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+):
     """Hayate: a latency-first language-model accelerator, its compiler and its models."""
 
 
@@ -67,11 +89,17 @@ def config_show(config: ConfigArgument = "demo", set_: SetOption = [], json: Jso
 def elaborate(
     config: ConfigOption = "demo",
     set_: SetOption = [],  # noqa: B006
-    output: Annotated[Path, typer.Option("-o", "--output", help="Verilog file; a .json, a .h and a .vlt of that name are written "
-                                         "beside it.")] = Path("build/hayate.v"),
+    output: Annotated[
+        Path,
+        typer.Option(
+            "-o", "--output", help="Verilog file; a .json, a .h and a .vlt of that name are written beside it."
+        ),
+    ] = Path("build/hayate.v"),
     prefix: Annotated[str, typer.Option(help="First part of every module name.")] = "hayate",
 ):
-    """Write the chip as one self-contained Verilog file, with a JSON description, a C header of the register map and lint waivers."""
+    """Write the chip as one self-contained Verilog file, with a JSON description, a C header of the register map and
+    lint waivers.
+    """
     from hayate.cli.elaborate import elaborate as run
     from hayate.progress import Steps, console
     from hayate.rtl.contract.config import load_config
@@ -86,21 +114,43 @@ def compile_(
     output: Annotated[Path, typer.Option("-o", "--output", help="Image file to write.")] = Path("build/model.hayate"),
     config: ConfigOption = "demo",
     set_: SetOption = [],  # noqa: B006
-    planes: Annotated[bool, typer.Option("--planes/--no-planes", help="Store an INT8/INT4 copy of every matrix.")] = True,
+    planes: Annotated[
+        bool, typer.Option("--planes/--no-planes", help="Store an INT8/INT4 copy of every matrix.")
+    ] = True,
     group: Annotated[int, typer.Option(help="Weights of a row that share an INT8/INT4 scale: 32, 64 or 128.")] = 32,
-    fp16: Annotated[str, typer.Option(metavar="all|none|BYTES", help="Matrices that also keep their FP16 copy; a number of bytes goes to "
-                                      "the most fragile ones. The embedding always keeps it.")] = "all",
-    calibration: Annotated[bool, typer.Option("--calibration/--no-calibration", help="Use the calibration.json in the model's folder, if "
-                                              "there is one; it is for one size of group.")] = True,
+    fp16: Annotated[
+        str,
+        typer.Option(
+            metavar="all|none|BYTES",
+            help="Matrices that also keep their FP16 copy; a number of bytes goes to "
+            "the most fragile ones. The embedding always keeps it.",
+        ),
+    ] = "all",
+    calibration: Annotated[
+        bool,
+        typer.Option(
+            "--calibration/--no-calibration",
+            help="Use the calibration.json in the model's folder, if there is one; it is for one size of group.",
+        ),
+    ] = True,
     draft: DraftOption = "",
     json: JsonOption = "",
 ):
     """Compile a checkpoint to an image, and report where a configuration would place it."""
     from hayate.cli import show
 
-    show.compile_(model, output, config, set_, json, planes=planes, group=group,
-                  fp16=int(fp16) if fp16.isdecimal() and len(fp16) < 20 else fp16,
-                  calibration=None if calibration else False, draft=draft)
+    show.compile_(
+        model,
+        output,
+        config,
+        set_,
+        json,
+        planes=planes,
+        group=group,
+        fp16=int(fp16) if fp16.isdecimal() and len(fp16) < 20 else fp16,
+        calibration=None if calibration else False,
+        draft=draft,
+    )
 
 
 @app.command()
@@ -109,28 +159,63 @@ def export(
     output: Annotated[Path, typer.Option("-o", "--output", help="Load file to write.")] = Path("build/model.hyld"),
     config: ConfigOption = "demo",
     set_: SetOption = [],  # noqa: B006
-    precision: Annotated[str, typer.Option(help="auto: the governor chooses for each matrix; else fp16, int8 or int4.")] = "auto",
-    quality: Annotated[float, typer.Option(help="Of auto: 1 asks for the best copy of everything, values near 0 for INT4.")] = 0.65,
-    filters: Annotated[bool, typer.Option("--filters/--no-filters", help="Keep room for TOP_K and MIN_P, which sampling may use.")] = False,
-    speculate: Annotated[str, typer.Option(metavar="off|ngram|nested|draft", help="Who drafts tokens for a pass to verify; the text "
-                                           "does not depend on it.")] = "ngram",
+    precision: Annotated[
+        str, typer.Option(help="auto: the governor chooses for each matrix; else fp16, int8 or int4.")
+    ] = "auto",
+    quality: Annotated[
+        float, typer.Option(help="Of auto: 1 asks for the best copy of everything, values near 0 for INT4.")
+    ] = 0.65,
+    filters: Annotated[
+        bool, typer.Option("--filters/--no-filters", help="Keep room for TOP_K and MIN_P, which sampling may use.")
+    ] = False,
+    speculate: Annotated[
+        str,
+        typer.Option(
+            metavar="off|ngram|nested|draft",
+            help="Who drafts tokens for a pass to verify; the text does not depend on it.",
+        ),
+    ] = "ngram",
     draft: DraftOption = "",
 ):
     """Write a model placed on a configuration as a file that a host without Python checks and loads."""
     from hayate.cli.export import export as run
 
-    run(model, output, config, set_, precision=precision, quality=quality, filters=filters, speculate=speculate, draft=draft)
+    run(
+        model,
+        output,
+        config,
+        set_,
+        precision=precision,
+        quality=quality,
+        filters=filters,
+        speculate=speculate,
+        draft=draft,
+    )
 
 
 @app.command()
 def calibrate(
     model: Annotated[str, typer.Argument(help="Hugging Face directory, or the name of a shipped model.")],
-    text: Annotated[Path | None, typer.Option(metavar="FILE", show_default="the standard library's training side",
-                                                help="Text to measure on, unlike what quality is measured on.")] = None,
+    text: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            show_default="the standard library's training side",
+            help="Text to measure on, unlike what quality is measured on.",
+        ),
+    ] = None,
     tokens: Annotated[int, typer.Option(help="Tokens of the text to use.")] = 4096,
     group: Annotated[int, typer.Option(help="Weights of a row that share an INT8/INT4 scale: 32, 64 or 128.")] = 32,
-    output: Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", show_default="calibration.json in the model's folder",
-                                                  help="File to write; compiling reads the default one.")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FILE",
+            show_default="calibration.json in the model's folder",
+            help="File to write; compiling reads the default one.",
+        ),
+    ] = None,
 ):
     """Measure how much each matrix of a checkpoint suffers from INT8 and INT4, for the precision governor."""
     from hayate.cli.calibrate import run
@@ -141,11 +226,27 @@ def calibrate(
 @app.command()
 def ngrams(
     model: Annotated[str, typer.Argument(help="Hugging Face directory, or the name of a shipped model.")],
-    text: Annotated[Path | None, typer.Option(metavar="FILE", show_default="the standard library's training side",
-                                                help="Text to count in, unlike what quality is measured on.")] = None,
-    files: Annotated[int, typer.Option(help="Files of the standard library to count in, at most; not with --text.")] = 200,
-    output: Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", show_default="ngrams.json in the model's folder",
-                                                  help="File to write; compiling reads the default one.")] = None,
+    text: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            show_default="the standard library's training side",
+            help="Text to count in, unlike what quality is measured on.",
+        ),
+    ] = None,
+    files: Annotated[
+        int, typer.Option(help="Files of the standard library to count in, at most; not with --text.")
+    ] = 200,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FILE",
+            show_default="ngrams.json in the model's folder",
+            help="File to write; compiling reads the default one.",
+        ),
+    ] = None,
 ):
     """Count which token most often follows one and two others in a text, for the n-gram drafter."""
     from hayate.cli.ngrams import run
@@ -156,37 +257,97 @@ def ngrams(
 @app.command()
 def generate(
     prompt: Annotated[str, typer.Argument(show_default="none; --prompt-ids instead", help="Text to continue.")] = "",
-    model: Annotated[str, typer.Option(help="Hugging Face directory, image file, or the name of a shipped model.")] = "py-nano",
+    model: Annotated[
+        str, typer.Option(help="Hugging Face directory, image file, or the name of a shipped model.")
+    ] = "py-nano",
     tokens: Annotated[int, typer.Option(help="Most tokens to generate.")] = 64,
-    prompt_ids: Annotated[str, typer.Option("--prompt-ids", metavar="1,17,230", show_default="none",
-                                                help="Token ids instead of text; needs no tokenizer.")] = "",
+    prompt_ids: Annotated[
+        str,
+        typer.Option(
+            "--prompt-ids",
+            metavar="1,17,230",
+            show_default="none",
+            help="Token ids instead of text; needs no tokenizer.",
+        ),
+    ] = "",
     backend: Annotated[str, typer.Option(help="rtl: the simulated chip; golden: the numpy simulator.")] = "rtl",
     config: ConfigOption = "demo",
     set_: SetOption = [],  # noqa: B006
     sim: Annotated[str, typer.Option(help="Simulator of the rtl backend: verilator or icarus.")] = "verilator",
-    waves: Annotated[Path | None, typer.Option(metavar="FILE", show_default="none",
-                                                 help="Record waveforms of the rtl backend, as .fst or .vcd.")] = None,
-    wave_window: Annotated[str, typer.Option("--wave-window", metavar="FIRST:LAST", show_default="all cycles",
-                                                 help="Cycles of the simulation to record, LAST not included.")] = "",
-    ignore_eos: Annotated[bool, typer.Option("--ignore-eos", show_default="stop there", help="Go on after an end token.")] = False,
+    waves: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", show_default="none", help="Record waveforms of the rtl backend, as .fst or .vcd."),
+    ] = None,
+    wave_window: Annotated[
+        str,
+        typer.Option(
+            "--wave-window",
+            metavar="FIRST:LAST",
+            show_default="all cycles",
+            help="Cycles of the simulation to record, LAST not included.",
+        ),
+    ] = "",
+    ignore_eos: Annotated[
+        bool, typer.Option("--ignore-eos", show_default="stop there", help="Go on after an end token.")
+    ] = False,
     check: Annotated[bool, typer.Option(help="Compare the rtl backend's tokens and logits with golden's.")] = True,
-    precision: Annotated[str, typer.Option(help="auto: the governor chooses for each matrix; else fp16, int8 or int4.")] = "auto",
-    quality: Annotated[float, typer.Option(help="Of auto: 1 asks for the best copy of everything, values near 0 for INT4.")] = 0.65,
-    pin: Annotated[list[str], typer.Option("--pin", metavar="MATRIX=FORMAT", show_default="none",
-                                             help="Another precision for one matrix, beside a fixed --precision; may be repeated.")
-                   ] = [],  # noqa: B006
-    speculate: Annotated[str, typer.Option(metavar="off|ngram|nested|draft", help="Who drafts tokens for a pass to verify: nobody, n-gram "
-                                           "tables of prompt and output, the model read as INT4, or a draft model (--draft, or the "
-                                           "image's). The text does not depend on it.")] = "ngram",
+    precision: Annotated[
+        str, typer.Option(help="auto: the governor chooses for each matrix; else fp16, int8 or int4.")
+    ] = "auto",
+    quality: Annotated[
+        float, typer.Option(help="Of auto: 1 asks for the best copy of everything, values near 0 for INT4.")
+    ] = 0.65,
+    pin: Annotated[
+        list[str],
+        typer.Option(
+            "--pin",
+            metavar="MATRIX=FORMAT",
+            show_default="none",
+            help="Another precision for one matrix, beside a fixed --precision; may be repeated.",
+        ),
+    ] = [],  # noqa: B006
+    speculate: Annotated[
+        str,
+        typer.Option(
+            metavar="off|ngram|nested|draft",
+            help="Who drafts tokens for a pass to verify: nobody, n-gram "
+            "tables of prompt and output, the model read as INT4, or a draft model (--draft, or the "
+            "image's). The text does not depend on it.",
+        ),
+    ] = "ngram",
     draft: DraftOption = "",
-    draft_control: Annotated[bool, typer.Option("--draft-control/--no-draft-control", help="Draft what pays by a table of costs, or as "
-                                                "much as a pass has room for.")] = True,
-    temperature: Annotated[float, typer.Option(help="0: the best token each time. Else tokens are drawn with the odds of softmax(logits / "
-                                               "temperature).")] = 0.0,
-    min_p: Annotated[float | None, typer.Option("--min-p", metavar="P", show_default="off", help="Draw from tokens with at least this "
-                                                "share of the likeliest one's odds, above 0 and up to 1. Needs a temperature.")] = None,
-    top_k: Annotated[int | None, typer.Option("--top-k", metavar="K", show_default="off", help="Draw from the K likeliest tokens, 1 to "
-                                              "64. Needs a temperature.")] = None,
+    draft_control: Annotated[
+        bool,
+        typer.Option(
+            "--draft-control/--no-draft-control",
+            help="Draft what pays by a table of costs, or as much as a pass has room for.",
+        ),
+    ] = True,
+    temperature: Annotated[
+        float,
+        typer.Option(
+            help="0: the best token each time. Else tokens are drawn with the odds of softmax(logits / temperature)."
+        ),
+    ] = 0.0,
+    min_p: Annotated[
+        float | None,
+        typer.Option(
+            "--min-p",
+            metavar="P",
+            show_default="off",
+            help="Draw from tokens with at least this "
+            "share of the likeliest one's odds, above 0 and up to 1. Needs a temperature.",
+        ),
+    ] = None,
+    top_k: Annotated[
+        int | None,
+        typer.Option(
+            "--top-k",
+            metavar="K",
+            show_default="off",
+            help="Draw from the K likeliest tokens, 1 to 64. Needs a temperature.",
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of what is drawn: the same seed gives the same text. 0 to 2^64 - 1.")] = 0,
     json: JsonOption = "",
 ):
@@ -194,11 +355,30 @@ def generate(
     from hayate.cli.generate import Request
     from hayate.cli.generate import generate as run
 
-    request = Request(prompt=streams.utf8(prompt), prompt_ids=prompt_ids, model=model, tokens=tokens, backend=backend,
-                      config=config,
-                      overrides=tuple(set_), sim=sim, waves=waves, wave_window=wave_window, ignore_eos=ignore_eos, check=check,
-                      precision=precision, quality=quality, pins=tuple(pin), speculate=speculate, draft=draft,
-                      control=draft_control, temperature=temperature, seed=seed, min_p=min_p, top_k=top_k)
+    request = Request(
+        prompt=streams.utf8(prompt),
+        prompt_ids=prompt_ids,
+        model=model,
+        tokens=tokens,
+        backend=backend,
+        config=config,
+        overrides=tuple(set_),
+        sim=sim,
+        waves=waves,
+        wave_window=wave_window,
+        ignore_eos=ignore_eos,
+        check=check,
+        precision=precision,
+        quality=quality,
+        pins=tuple(pin),
+        speculate=speculate,
+        draft=draft,
+        control=draft_control,
+        temperature=temperature,
+        seed=seed,
+        min_p=min_p,
+        top_k=top_k,
+    )
     raise typer.Exit(run(request, json))
 
 
@@ -253,8 +433,8 @@ def main():
     """Entry point. Bad input, and what the machine refuses to read or write, end in one line and exit code 2, Ctrl-C in
     130, SIGTERM in 143, SIGHUP in 129, a failed simulation in 1.
     """
-    # The golden model's matrix products are small: a pool of threads costs them more than it brings, several-fold on a busy machine. Numpy
-    # reads this when it is imported, so it must be set before any command is.
+    # The golden model's matrix products are small: a pool of threads costs them more than it brings, several-fold on a
+    # busy machine. Numpy reads this when it is imported, so it must be set before any command is.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     streams.prepare()
     streams.show_warnings()

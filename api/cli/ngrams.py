@@ -1,4 +1,6 @@
-"""`hayate ngrams`: count what follows what in a text, and write the n-gram drafter's base table beside a checkpoint's weights."""
+"""`hayate ngrams`: count what follows what in a text, and write the n-gram drafter's base table beside a checkpoint's
+weights.
+"""
 
 import numpy as np
 
@@ -45,12 +47,16 @@ def run(model, text, files, output):
 
 
 def best(ids, tokens, note=lambda text: None):
-    """Rows of contexts of `tokens` tokens that have a place of their own in the drafter's table, the most valuable first.
+    """Rows of contexts of `tokens` tokens that have a place of their own in the drafter's table, the most valuable
+    first.
 
     ids: token ids of each document. note: told what was found.
     """
     rows, times = count(ids, tokens)
     kept = fit(rows, 1 << BASE_LOG2[tokens - 1], lambda context: base_key(context)[0])
     share = times[kept].sum() / max(1, sum(max(0, len(document) - tokens) for document in ids))
-    note(f"contexts of {tokens} token{'s' * (tokens > 1)}: {len(kept):,} of {len(rows):,} kept, right at {100 * share:.1f} % of the text")
+    note(
+        f"contexts of {tokens} token{'s' * (tokens > 1)}: {len(kept):,} of {len(rows):,} kept, right at "
+        f"{100 * share:.1f} % of the text"
+    )
     return rows[kept]

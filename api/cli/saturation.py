@@ -1,26 +1,47 @@
-"""What a generation says about results that left the range of their format: a field of the JSON, and a line for people."""
+"""What a generation says about results that left the range of their format: a field of the JSON, and a line for
+people.
+"""
 
 from collections import Counter
 
 from hayate.golden.tile.saturation import TO_FP16
 from hayate.rtl.contract.image import DRAFT
 
-#: What becomes FP16, by descriptor without its layer: its name, and the static exponent of `compile_model` that makes room for it.
-SENT = {"load": ("embedded token", "xa"), "wq": ("query", "q"), "wk": ("key", "k"), "wv": ("value", "v"),
-        "vcache": ("attention output", "ao"), "wo": ("residual stream", "xb"), "wgu": ("silu(gate) * up", "ff"),
-        "wdown": ("residual stream", "xa"), "xg": ("output of the last norm", "xg")}
+#: What becomes FP16, by descriptor without its layer: its name, and the static exponent of `compile_model` that makes
+#: room for it.
+SENT = {
+    "load": ("embedded token", "xa"),
+    "wq": ("query", "q"),
+    "wk": ("key", "k"),
+    "wv": ("value", "v"),
+    "vcache": ("attention output", "ao"),
+    "wo": ("residual stream", "xb"),
+    "wgu": ("silu(gate) * up", "ff"),
+    "wdown": ("residual stream", "xa"),
+    "xg": ("output of the last norm", "xg"),
+}
 #: What stays FP32, or leads to the above.
-MADE = {**{name: value for name, (value, _) in SENT.items()}, "xa": "1/rms", "xb": "1/rms", "xf": "1/rms", "kcache": "attention score",
-        "head": "logit, or logit / temperature", "emb": "logit, or logit / temperature"}
-SILU = "exp(-gate)"  # of a gate below -88.7: the largest FP32 number in place of a larger one, and silu(gate) is 0 either way
+MADE = {
+    **{name: value for name, (value, _) in SENT.items()},
+    "xa": "1/rms",
+    "xb": "1/rms",
+    "xf": "1/rms",
+    "kcache": "attention score",
+    "head": "logit, or logit / temperature",
+    "emb": "logit, or logit / temperature",
+}
+# of a gate below -88.7: the largest FP32 number in place of a larger one, and silu(gate) is 0 either way
+SILU = "exp(-gate)"
 
 
 def saturation_report(saturated, image):
-    """JSON of golden's `Saturations`: {total, by_matrix: {matrix: count}, values: [one per matrix, value and operation, most first]}.
+    """JSON of golden's `Saturations`: {total, by_matrix: {matrix: count}, values: [one per matrix, value and operation,
+    most first]}.
 
-    Matrices are named by their descriptors, the cache by "kcache" (scores) and "vcache" (the attention's output), norms by their input.
-    A value: {matrix, layer (None outside of layers), value: what it is, operation: "fp16" or that of `AluOp` in FP32, exponent: which
-    static exponent of `compile_model` would make room for it (None where none would), count}.
+    Matrices are named by their descriptors, the cache by "kcache" (scores) and "vcache" (the attention's output), norms
+    by their input. A value: {matrix, layer (None outside of layers), value: what it is, operation: "fp16" or that of
+    `AluOp` in FP32, exponent: which static exponent of `compile_model` would make room for it (None where none would),
+    count}.
     """
     values = [_value(name, op, count, image) for (name, op), count in saturated.counts.items()]
     values.sort(key=lambda v: (-v["count"], v["matrix"], v["operation"]))
@@ -41,8 +62,14 @@ def _value(descriptor, op, count, image):
         exponent = f"layers.{reader}.xa" if reader < layers else "xf"
     elif exponent and layer is not None:
         exponent = f"layers.{layer}.{exponent}"
-    return {"matrix": of + ("emb" if base == "load" else name), "layer": layer, "value": SILU if (base, op) == ("wgu", "exp") else value,
-            "operation": op, "exponent": exponent and of + exponent, "count": count}
+    return {
+        "matrix": of + ("emb" if base == "load" else name),
+        "layer": layer,
+        "value": SILU if (base, op) == ("wgu", "exp") else value,
+        "operation": op,
+        "exponent": exponent and of + exponent,
+        "count": count,
+    }
 
 
 def most(report):
@@ -56,12 +83,19 @@ def warning(report):
     bad = [v for v in report["values"] if v["value"] != SILU]
     wrong = [v for v in bad if not v["matrix"].startswith(DRAFT)]
     half = any(v["operation"] == TO_FP16 for v in bad)
-    told = f"{report['total']:,} values left the range of {'FP16' if half else 'FP32'} and were clipped (most in {most(report)})"
+    told = (
+        f"{report['total']:,} values left the range of {'FP16' if half else 'FP32'} and were clipped (most in "
+        f"{most(report)})"
+    )
     if not bad:
         return f"{told}: silu of such a gate is 0, and the text is right"
     if not wrong:
         return f"{told}: drafts may be worse, the text is right"
     exponents = list(dict.fromkeys(v["exponent"] for v in wrong if v["exponent"]))
     more = " and others" if len(exponents) > 2 else ""
-    given = f"compile with exponents for {', '.join(exponents[:2])}{more} (docs/numerics.md#exponents), or " if exponents else ""
+    given = (
+        f"compile with exponents for {', '.join(exponents[:2])}{more} (docs/numerics.md#exponents), or "
+        if exponents
+        else ""
+    )
     return f"{told}: the text may be wrong; {given}scale the checkpoint's weights down"

@@ -27,11 +27,11 @@ def config(source, overrides, json):
 
 
 def compile_(model, output, source, overrides, json, draft="", **options):
-    """Compile a model directory to an image file, with the model `draft` (a name, "" for none) to draft for it, and print the placement
-    report for a configuration.
+    """Compile a model directory to an image file, with the model `draft` (a name, "" for none) to draft for it, and
+    print the placement report for a configuration.
 
-    `options` go to `compile_model`. A model that does not fit the configuration leaves its report on the screen and no image. Raises
-    HayateError.
+    `options` go to `compile_model`. A model that does not fit the configuration leaves its report on the screen and no
+    image. Raises HayateError.
     """
     from hayate.compiler import compile_model
     from hayate.compiler.place import place

@@ -21,8 +21,9 @@ class _Output(io.TextIOWrapper):
         except BrokenPipeError:
             raise
         except OSError as e:
-            raise HayateError("standard output", "", f"cannot be written ({e.strerror})",
-                              "send it to a place that has room") from None
+            raise HayateError(
+                "standard output", "", f"cannot be written ({e.strerror})", "send it to a place that has room"
+            ) from None
 
     def write(self, text):
         return self._done(super().write, text)

@@ -3,9 +3,15 @@
 from rich.table import Table
 
 CAUSES = {
-    "weight": "weights streamed", "kv_read": "K and V read", "kv_write": "K and V written", "fetch": "rows fetched",
-    "wait_ring": "waiting for the ring", "wait_vector": "waiting for the vector unit", "wait_drain": "draining short rows",
-    "issue": "no instruction ready", "idle": "between passes",
+    "weight": "weights streamed",
+    "kv_read": "K and V read",
+    "kv_write": "K and V written",
+    "fetch": "rows fetched",
+    "wait_ring": "waiting for the ring",
+    "wait_vector": "waiting for the vector unit",
+    "wait_drain": "draining short rows",
+    "issue": "no instruction ready",
+    "idle": "between passes",
 }
 
 
@@ -21,7 +27,10 @@ def closing_table(report):
         table.add_row("ended by", f"end of the {report['ended']}")
     cycles = report["cycles"]
     if cycles:
-        table.add_row("cycles (simulated): total, prefill, decode", f"{cycles['total']:,}, {cycles['prefill']:,}, {cycles['decode']:,}")
+        table.add_row(
+            "cycles (simulated): total, prefill, decode",
+            f"{cycles['total']:,}, {cycles['prefill']:,}, {cycles['decode']:,}",
+        )
         table.add_row("time to first token (simulated)", f"{cycles['first_token']:,} cycles")
         table.add_row("utilization of the banks (simulated)", f"{report['utilization']:.3f}")
         total = sum(cycles["causes"].values()) or 1

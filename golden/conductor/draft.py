@@ -41,19 +41,29 @@ class Tree:
 
     def run(self, tile):
         """Evaluate all nodes in one pass; float32 [nodes, vocab]. Nothing is committed."""
-        return tile.run_pass([n.token for n in self.nodes], [n.position for n in self.nodes], self.slots, hwm=self._free.hwm,
-                             wanted=range(len(self.nodes)), ancestors=ancestors(self.nodes), commit=False)
+        return tile.run_pass(
+            [n.token for n in self.nodes],
+            [n.position for n in self.nodes],
+            self.slots,
+            hwm=self._free.hwm,
+            wanted=range(len(self.nodes)),
+            ancestors=ancestors(self.nodes),
+            commit=False,
+        )
 
     def draft(self, tile):
-        """Evaluate the newest node alone, in a pass that drafts, as if all before it, a chain, were text. Returns what is chosen there.
+        """Evaluate the newest node alone, in a pass that drafts, as if all before it, a chain, were text. Returns what
+        is chosen there.
 
-        So the slot of the node before it, which the pass before this one has filled, is committed. `run` takes all of this back: it
-        gives each slot to its node anew, and rewrites K and V.
+        So the slot of the node before it, which the pass before this one has filled, is committed. `run` takes all of
+        this back: it gives each slot to its node anew, and rewrites K and V.
         """
         if len(self.nodes) > 1:
             tile.commit([0])
         newest = self.nodes[-1]
-        tile.run_pass([newest.token], [newest.position], self.slots[-1:], hwm=self._free.hwm, wanted=[0], draft=True, commit=False)
+        tile.run_pass(
+            [newest.token], [newest.position], self.slots[-1:], hwm=self._free.hwm, wanted=[0], draft=True, commit=False
+        )
         return tile.choices()[0]
 
 
@@ -61,8 +71,9 @@ class Tree:
 class Drafting:
     """What drafting came to in a generation.
 
-    proposed, accepted: nodes behind the roots. siblings: accepted nodes whose parent has an earlier child. passes: of a model that
-    drafts. lengths: accepted nodes of a pass -> passes in which it was so, over the passes behind the prompt.
+    proposed, accepted: nodes behind the roots. siblings: accepted nodes whose parent has an earlier child. passes: of a
+    model that drafts. lengths: accepted nodes of a pass -> passes in which it was so, over the passes behind the
+    prompt.
     """
 
     proposed: int = 0
@@ -82,9 +93,10 @@ class Drafting:
 class Off:
     """Proposes nothing; what every drafter is asked.
 
-    spoil: turn the lowest bit of every drafted token over, so that a right one becomes wrong: to measure what drafting in vain costs. A
-    node is still right where the drafter missed the choice by this bit. A token that would not be below `vocabulary` (None: any would)
-    stays as it was. saturated: `Saturations` of its own passes on a model of its own.
+    spoil: turn the lowest bit of every drafted token over, so that a right one becomes wrong: to measure what drafting
+    in vain costs. A node is still right where the drafter missed the choice by this bit. A token that would not be
+    below `vocabulary` (None: any would) stays as it was. saturated: `Saturations` of its own passes on a model of its
+    own.
     """
 
     saturated = Saturations()
@@ -109,7 +121,9 @@ class Off:
 
 
 class Ngram(Off):
-    """Proposes what followed the last tokens before, see `NgramTable`. branch: nodes for the alternative. rows: of the `BaseTable`."""
+    """Proposes what followed the last tokens before, see `NgramTable`. branch: nodes for the alternative. rows: of the
+    `BaseTable`.
+    """
 
     def __init__(self, branch, depth, rows=(), **spoil):
         super().__init__(**spoil)
@@ -135,10 +149,11 @@ class Ngram(Off):
 
 
 class Nested(Off):
-    """Proposes what the model chooses when its weights are read as INT4: each pass evaluates the newest node and adds one to the chain.
+    """Proposes what the model chooses when its weights are read as INT4: each pass evaluates the newest node and adds
+    one to the chain.
 
-    The last min(branch, MOST_SECONDS, room // 2) nodes are siblings: the second best tokens where they came nearest to the best ones, the
-    nearest first, of equally near ones that which is nearer to the root. They take no passes.
+    The last min(branch, MOST_SECONDS, room // 2) nodes are siblings: the second best tokens where they came nearest to
+    the best ones, the nearest first, of equally near ones that which is nearer to the root. They take no passes.
     """
 
     def __init__(self, branch, **spoil):
@@ -157,14 +172,17 @@ class Nested(Off):
 
 
 class Model(Off):
-    """Proposes what a second model chooses, one node after the other; it has a KV cache of its own, where a slot is a position.
+    """Proposes what a second model chooses, one node after the other; it has a KV cache of its own, where a slot is a
+    position.
 
-    Before it drafts it is fed the text as far as its cache does not hold it, in passes of M positions; then each node takes a pass. What
-    `fed` counts as held is the longest part of the text's beginning that was fed: drafted tokens that the text did not take do not count.
+    Before it drafts it is fed the text as far as its cache does not hold it, in passes of M positions; then each node
+    takes a pass. What `fed` counts as held is the longest part of the text's beginning that was fed: drafted tokens
+    that the text did not take do not count.
 
     Parameters
     ----------
-    tile: `Tile` of the second model, with a slot for each position of a text. drawn: what `TileState.draw` takes; passes sample and filter
+    tile: `Tile` of the second model, with a slot for each position of a text. drawn: what `TileState.draw` takes;
+        passes sample and filter
     like the target's, with the same noise.
     """
 
@@ -185,10 +203,13 @@ class Model(Off):
     def grow(self, tree, room, tile):
         if not room:
             return 0
-        fed = next((at for at, (a, b) in enumerate(zip(self._held, self._text)) if a != b), min(len(self._held), len(self._text)))
+        fed = next(
+            (at for at, (a, b) in enumerate(zip(self._held, self._text)) if a != b),
+            min(len(self._held), len(self._text)),
+        )
         passes = 0
         while fed < len(self._text):
-            passes, fed = passes + 1, self._feed(fed, self._text[fed:fed + self._lanes])
+            passes, fed = passes + 1, self._feed(fed, self._text[fed : fed + self._lanes])
         tree.add(self.drafted(self._tile.choices()[0]), 0)
         for _ in range(room - 1):
             last = tree.nodes[-1]
@@ -199,7 +220,9 @@ class Model(Off):
     def _feed(self, at, tokens):
         """One pass over `tokens`, which stand at positions from `at` on. Returns the position behind them."""
         end = at + len(tokens)
-        self._tile.run_pass(tokens, range(at, end), range(at, end), hwm=end, wanted=[len(tokens) - 1] if end >= len(self._text) else [])
+        self._tile.run_pass(
+            tokens, range(at, end), range(at, end), hwm=end, wanted=[len(tokens) - 1] if end >= len(self._text) else []
+        )
         self._held[at:] = tokens
         return end
 
@@ -209,19 +232,30 @@ def require_drafter(image, speculate):
     if speculate not in DRAFTERS:
         raise HayateError("--speculate", "", f"{speculate!r} is no drafter", f"use one of {', '.join(DRAFTERS)}")
     if speculate == "nested" and not any(d.planes for d in image.weight_matrices().values()):
-        raise HayateError("--speculate", "nested", "needs INT8/INT4 planes, and the image has none",
-                          "compile the model again with --planes, or use ngram")
+        raise HayateError(
+            "--speculate",
+            "nested",
+            "needs INT8/INT4 planes, and the image has none",
+            "compile the model again with --planes, or use ngram",
+        )
     if speculate == "draft" and image.draft is None:
-        raise HayateError("--speculate", "draft", "needs a draft model, and the image has none", "give one with --draft, or use ngram")
+        raise HayateError(
+            "--speculate", "draft", "needs a draft model, and the image has none", "give one with --draft, or use ngram"
+        )
 
 
 def make(image, speculate, branch, *, lanes, context, drawn=(None, 0), spoil=False):
     """The drafter of a name in `DRAFTERS`.
 
-    branch: nodes for alternatives. lanes: M. context: positions that a text may have. drawn: see `Model`. spoil: see `Off`.
+    branch: nodes for alternatives. lanes: M. context: positions that a text may have. drawn: see `Model`. spoil: see
+    `Off`.
     Raises as `require_drafter`.
     """
     require_drafter(image, speculate)
     make_model = lambda **spoil: Model(Tile(image.draft, lanes=lanes, slots=-(-context // 4) * 4), drawn, **spoil)  # noqa: E731
-    return {"off": Off, "ngram": partial(Ngram, branch, context + 1, image.ngrams), "nested": partial(Nested, branch),
-            "draft": make_model}[speculate](spoil=spoil, vocabulary=image.model["vocab"])
+    return {
+        "off": Off,
+        "ngram": partial(Ngram, branch, context + 1, image.ngrams),
+        "nested": partial(Nested, branch),
+        "draft": make_model,
+    }[speculate](spoil=spoil, vocabulary=image.model["vocab"])

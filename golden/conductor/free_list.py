@@ -4,10 +4,11 @@ from bisect import insort
 
 
 class FreeList:
-    """KV slots of a generation. Slots that were given back lie in a pool of at most `lanes`, and are taken again before new ones.
+    """KV slots of a generation. Slots that were given back lie in a pool of at most `lanes`, and are taken again before
+    new ones.
 
-    A pass takes a slot for each of its n <= `lanes` nodes and gives back at most n - 1, all after it has taken; so the pool never holds
-    more than `lanes` - 1.
+    A pass takes a slot for each of its n <= `lanes` nodes and gives back at most n - 1, all after it has taken; so the
+    pool never holds more than `lanes` - 1.
     """
 
     def __init__(self, lanes):

@@ -1,4 +1,6 @@
-"""Golden generation: a continuation, greedy or sampled, of a prompt by an image; or the logits of a text that is given."""
+"""Golden generation: a continuation, greedy or sampled, of a prompt by an image; or the logits of a text that is
+given.
+"""
 
 from functools import partial
 
@@ -22,7 +24,9 @@ def check_request(image, prompt, tokens, slots, lanes):
         raise HayateError("prompt", "", "it has no tokens", "give at least one character or one id")
     bad = [t for t in prompt if not 0 <= t < vocab]
     if bad:
-        raise HayateError("prompt", "token id", f"{bad[0]} is outside the vocabulary of {vocab}", f"use ids from 0 to {vocab - 1}")
+        raise HayateError(
+            "prompt", "token id", f"{bad[0]} is outside the vocabulary of {vocab}", f"use ids from 0 to {vocab - 1}"
+        )
     if tokens < 1:
         raise HayateError("--tokens", "", f"{tokens} tokens cannot be generated", "ask for at least 1")
     if len(prompt) > context:
@@ -40,27 +44,58 @@ def require_end(end, source):
     """
     count = len(set(end))
     if count > END_TOKENS:
-        raise HayateError(source, "eos_token_id", f"{count} end tokens, the chip looks for at most {END_TOKENS}",
-                          f"keep {END_TOKENS} of them in the model's config.json and generation_config.json, or use --ignore-eos")
+        raise HayateError(
+            source,
+            "eos_token_id",
+            f"{count} end tokens, the chip looks for at most {END_TOKENS}",
+            f"keep {END_TOKENS} of them in the model's config.json and generation_config.json, or use --ignore-eos",
+        )
 
 
-def generate(image, prompt, tokens, *, lanes=4, slots=None, end=(), all_logits=False, on_token=None, tile=None, precision="auto",
-             quality=QUALITY, pins=None, speculate="off", nodes=None, branch=None, costs=None, spoil=False, temperature=0.0,
-             seed=0, min_p=None, top_k=None):
+def generate(
+    image,
+    prompt,
+    tokens,
+    *,
+    lanes=4,
+    slots=None,
+    end=(),
+    all_logits=False,
+    on_token=None,
+    tile=None,
+    precision="auto",
+    quality=QUALITY,
+    pins=None,
+    speculate="off",
+    nodes=None,
+    branch=None,
+    costs=None,
+    spoil=False,
+    temperature=0.0,
+    seed=0,
+    min_p=None,
+    top_k=None,
+):
     """Continuation of `prompt` by at most `tokens` tokens, cut at an end token or at the end of the context.
 
     Parameters
     ----------
     image: `Image`. prompt: token ids. lanes: M. slots: KV slots (default: the model's context and M in whole quads).
-    end: ids that end the text (emitted, then stop), as many as `require_end` allows. all_logits: keep the logits of every prompt position;
-    the energies of the matrix that makes them count the last one all the same. on_token: called with each token id as it is chosen.
+    end: ids that end the text (emitted, then stop), as many as `require_end` allows. all_logits: keep the logits of
+        every prompt position;
+    the energies of the matrix that makes them count the last one all the same. on_token: called with each token id as
+        it is chosen.
     tile: a `Tile` to reuse.
-    precision, quality, pins: see `Governor`. speculate: one of `draft.DRAFTERS`; tokens and logits do not depend on it. nodes: most nodes
+    precision, quality, pins: see `Governor`. speculate: one of `draft.DRAFTERS`; tokens and logits do not depend on it.
+        nodes: most nodes
     that are proposed for a pass (default: M - 1). branch: of those, for alternatives (default: `default_branch`).
-    costs: of passes, for `Utility`, a list and what a pass that drafts costs; without them as much is drafted as there is room for.
+    costs: of passes, for `Utility`, a list and what a pass that drafts costs; without them as much is drafted as there
+        is room for.
     spoil: draft wrong tokens, to measure what that costs, see `draft.Off`.
-    temperature: 0 takes the best token; else a token's odds are those of softmax(logits / temperature), drawn by `seed`.
-    min_p: with a temperature, tokens whose odds are below this share of the likeliest one's are left out. top_k: all but so many of the
+    temperature: 0 takes the best token; else a token's odds are those of softmax(logits / temperature), drawn by
+        `seed`.
+    min_p: with a temperature, tokens whose odds are below this share of the likeliest one's are left out. top_k: all
+        but so many of the
     largest logits, 1 to 64, are. A text depends on model, prompt, formats, temperature, filters and seed alone.
 
     Returns `loop.Generation`. Raises HayateError for a request that does not fit.
@@ -84,19 +119,37 @@ def generate(image, prompt, tokens, *, lanes=4, slots=None, end=(), all_logits=F
     governor.begin(tile.state)
     own = costs[1] if costs and Drafter[speculate.upper()].takes_passes else 0
     utility = Utility(costs[0], own) if costs and speculate != "off" else None
-    result = loop.run(tile, prompt, tokens, lanes=lanes, context=context, drafter=drafter, utility=utility, nodes=nodes, end=end,
-                      all_logits=all_logits, on_token=on_token, measure=governor.measure, freeze=partial(governor.freeze, tile.state))
+    result = loop.run(
+        tile,
+        prompt,
+        tokens,
+        lanes=lanes,
+        context=context,
+        drafter=drafter,
+        utility=utility,
+        nodes=nodes,
+        end=end,
+        all_logits=all_logits,
+        on_token=on_token,
+        measure=governor.measure,
+        freeze=partial(governor.freeze, tile.state),
+    )
     result.saturated = tile.state.saturated.merged(drafter.saturated, DRAFT)
     return result
 
 
-def teacher_force(image, tokens, *, lanes=64, slots=None, tile=None, prompt=None, precision="auto", quality=QUALITY, pins=None):
-    """Feed `tokens` as they are: the first `prompt` of them (default: all) as the prompt, the rest at the precision that this froze.
+def teacher_force(
+    image, tokens, *, lanes=64, slots=None, tile=None, prompt=None, precision="auto", quality=QUALITY, pins=None
+):
+    """Feed `tokens` as they are: the first `prompt` of them (default: all) as the prompt, the rest at the precision
+    that this froze.
 
-    With prompt=64 and windows of 256 tokens this is the quality protocol, which scores what follows the prompt. Energies are those of a
-    `generate` with that prompt: the matrix that makes the logits counts its last position only, though all logits are returned.
+    With prompt=64 and windows of 256 tokens this is the quality protocol, which scores what follows the prompt.
+    Energies are those of a `generate` with that prompt: the matrix that makes the logits counts its last position only,
+    though all logits are returned.
 
-    Returns (float32 [len(tokens), vocab] of logits, `loop.Generation.precision`); what saturated is in `tile.state.saturated`.
+    Returns (float32 [len(tokens), vocab] of logits, `loop.Generation.precision`); what saturated is in
+    `tile.state.saturated`.
     Raises HayateError beyond the context.
     """
     slots = slots or slots_for(image, lanes)
@@ -104,7 +157,9 @@ def teacher_force(image, tokens, *, lanes=64, slots=None, tile=None, prompt=None
     prompt = len(tokens) if prompt is None else prompt
     check_request(image, tokens, 1, slots, lanes)
     if not 1 <= prompt <= len(tokens):
-        raise HayateError("prompt", "length", f"{prompt} is not between 1 and the {len(tokens)} tokens given", "shorten the prompt")
+        raise HayateError(
+            "prompt", "length", f"{prompt} is not between 1 and the {len(tokens)} tokens given", "shorten the prompt"
+        )
     governor = Governor(image, precision, quality, pins)
     tile = tile or Tile(image, lanes=lanes, slots=slots)
     tile.state.reset()
@@ -114,8 +169,15 @@ def teacher_force(image, tokens, *, lanes=64, slots=None, tile=None, prompt=None
     def feed(start, stop, measure):
         for positions in loop.passes(start, stop, lanes):
             count = len(positions)
-            yield tile.run_pass(tokens[positions[0]:positions[-1] + 1], positions, positions, hwm=positions[-1] + 1, wanted=range(count),
-                                measure=measure, counted=[count - 1] if positions[-1] == stop - 1 else [])
+            yield tile.run_pass(
+                tokens[positions[0] : positions[-1] + 1],
+                positions,
+                positions,
+                hwm=positions[-1] + 1,
+                wanted=range(count),
+                measure=measure,
+                counted=[count - 1] if positions[-1] == stop - 1 else [],
+            )
 
     rows = list(feed(0, prompt, governor.measure))
     chosen = governor.freeze(tile.state)

@@ -1,4 +1,5 @@
-"""Golden precision governor: which format each matrix is read in, from energies measured on the prompt or by a fixed choice.
+"""Golden precision governor: which format each matrix is read in, from energies measured on the prompt or by a fixed
+choice.
 
 The rules are in `decide` and `knob_of`; both are integers, so that hardware and model agree to the bit.
 """
@@ -12,12 +13,18 @@ QUALITY = 0.65  # where the user names none
 
 
 def knob_of(quality):
-    """Integer knob of a quality, 0 < quality <= 1: the largest weighted error over output, (1 - quality) / quality, in fixed point.
+    """Integer knob of a quality, 0 < quality <= 1: the largest weighted error over output, (1 - quality) / quality, in
+    fixed point.
 
     At 1 every measurable error promotes. Raises HayateError for a quality outside.
     """
     if not 0 < quality <= 1:
-        raise HayateError("--quality", "", f"{quality} is not above 0 and at most 1", "1 asks for the best copy, values near 0 for INT4")
+        raise HayateError(
+            "--quality",
+            "",
+            f"{quality} is not above 0 and at most 1",
+            "1 asks for the best copy, values near 0 for INT4",
+        )
     return min((1 << KNOB_BITS) - 1, round((1 - quality) / quality * (1 << KNOB_FRACTION)))
 
 
@@ -53,8 +60,8 @@ class Governor:
     Parameters
     ----------
     image: `Image`. precision: one of `PRECISIONS`; "auto" on an image without planes reads everything in FP16.
-    quality: for "auto", see `knob_of`. pins: descriptor name -> `Format`, the host's word against the decision; for "auto" they hold from
-        the first pass after the prompt on.
+    quality: for "auto", see `knob_of`. pins: descriptor name -> `Format`, the host's word against the decision; for
+        "auto" they hold from the first pass after the prompt on.
 
     Members: ``measure``: whether prompt passes measure.
 
@@ -66,13 +73,19 @@ class Governor:
 
     def __init__(self, image, precision="auto", quality=QUALITY, pins=None):
         if precision not in PRECISIONS:
-            raise HayateError("--precision", "", f"{precision!r} is no precision", f"use one of {', '.join(PRECISIONS)}")
+            raise HayateError(
+                "--precision", "", f"{precision!r} is no precision", f"use one of {', '.join(PRECISIONS)}"
+            )
         self._matrices = image.weight_matrices()
         self._knob, self._pins = knob_of(quality), dict(pins or {})
         for name, fmt in self._pins.items():
             if name not in self._matrices:
-                raise HayateError("--pin", name, "the image has no weight matrix of this name",
-                                  f"did you mean {nearest(name, self._matrices)!r}?")
+                raise HayateError(
+                    "--pin",
+                    name,
+                    "the image has no weight matrix of this name",
+                    f"did you mean {nearest(name, self._matrices)!r}?",
+                )
             _check(self._matrices[name], fmt, "--pin")
         self.measure = precision == "auto" and any(d.planes for d in self._matrices.values())
         self._fixed = None if precision == "auto" else table(image, precision)
@@ -83,7 +96,8 @@ class Governor:
             state.load_precision({**self._fixed, **self._pins})
 
     def freeze(self, state):
-        """After the prompt: decide, write the table, and return {name: {"format", "out", "err", "half"}} of every weight matrix.
+        """After the prompt: decide, write the table, and return {name: {"format", "out", "err", "half"}} of every
+        weight matrix.
 
         Energies are 0 where nothing was measured.
         """
@@ -98,8 +112,13 @@ class Governor:
                 decided[name] = Format.FP16
         decided |= self._pins
         state.load_precision(decided)
-        return {name: {"format": fmt.name.lower(), **{e.name.lower(): state.energies.get(name, [0] * len(Energy))[e] for e in Energy}}
-                for name, fmt in decided.items()}
+        return {
+            name: {
+                "format": fmt.name.lower(),
+                **{e.name.lower(): state.energies.get(name, [0] * len(Energy))[e] for e in Energy},
+            }
+            for name, fmt in decided.items()
+        }
 
 
 def _check(descriptor, fmt, source):
@@ -107,5 +126,9 @@ def _check(descriptor, fmt, source):
     if descriptor.tensor if fmt == Format.FP16 else descriptor.planes:
         return
     kind, option = ("an FP16 copy", "--fp16 all") if fmt == Format.FP16 else ("INT8/INT4 planes", "--planes")
-    raise HayateError(source, descriptor.name, f"{fmt.name.lower()} needs {kind}, and the image has none",
-                      f"compile the model again with {option}, or choose another precision")
+    raise HayateError(
+        source,
+        descriptor.name,
+        f"{fmt.name.lower()} needs {kind}, and the image has none",
+        f"compile the model again with {option}, or choose another precision",
+    )

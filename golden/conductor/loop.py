@@ -12,10 +12,12 @@ from hayate.golden.tile.saturation import Saturations
 
 @dataclass
 class Generation:
-    """What a generation produced: `tokens`, `logits` by absolute position (wanted, and part of the text), `passes` (not those that only
-    draft), `drafting`, `plans` (nodes that each pass behind the prompt was to have behind its root), `saturated` and `precision`.
+    """What a generation produced: `tokens`, `logits` by absolute position (wanted, and part of the text), `passes` (not
+    those that only draft), `drafting`, `plans` (nodes that each pass behind the prompt was to have behind its root),
+    `saturated` and `precision`.
 
-    `precision`: descriptor name of each weight matrix -> {"format": "fp16", "int8" or "int4", "out", "err", "half": its energies}.
+    `precision`: descriptor name of each weight matrix -> {"format": "fp16", "int8" or "int4", "out", "err", "half": its
+    energies}.
     """
 
     prompt: list
@@ -33,14 +35,30 @@ def passes(start, stop, lanes):
     return [np.arange(at, min(at + lanes, stop)) for at in range(start, stop, lanes)]
 
 
-def run(tile, prompt, tokens, *, lanes, context, drafter, utility=None, nodes=None, end=(), all_logits=False, on_token=None, measure=False,
-        freeze=dict):
+def run(
+    tile,
+    prompt,
+    tokens,
+    *,
+    lanes,
+    context,
+    drafter,
+    utility=None,
+    nodes=None,
+    end=(),
+    all_logits=False,
+    on_token=None,
+    measure=False,
+    freeze=dict,
+):
     """Feed `prompt` to a tile, then choose at most `tokens` tokens, cut at a token in `end` or at position `context`.
 
     Parameters
     ----------
-    tile: a `Tile`, or what stands in for one: `run_pass`, `choices` and `commit` are called. lanes: M. drafter: as of `draft.make`.
-    utility: `Utility`; without it as much is drafted as there is room for. nodes: most that are proposed for a pass (default: M - 1).
+    tile: a `Tile`, or what stands in for one: `run_pass`, `choices` and `commit` are called. lanes: M. drafter: as of
+        `draft.make`.
+    utility: `Utility`; without it as much is drafted as there is room for. nodes: most that are proposed for a pass
+        (default: M - 1).
     all_logits, on_token: as for `generate`. measure: passes over the prompt do. freeze: called behind the prompt; gives
     `Generation.precision`.
 
@@ -51,8 +69,15 @@ def run(tile, prompt, tokens, *, lanes, context, drafter, utility=None, nodes=No
         last = positions[-1] == len(prompt) - 1
         wanted = range(len(positions)) if all_logits else [len(positions) - 1] if last else []
         taken = [free.take() for _ in positions]
-        logits = tile.run_pass(prompt[positions[0]:positions[-1] + 1], positions, taken, hwm=free.hwm, wanted=wanted, measure=measure,
-                               counted=[len(positions) - 1] if last else [])
+        logits = tile.run_pass(
+            prompt[positions[0] : positions[-1] + 1],
+            positions,
+            taken,
+            hwm=free.hwm,
+            wanted=wanted,
+            measure=measure,
+            counted=[len(positions) - 1] if last else [],
+        )
         result.passes += 1
         result.logits.update((int(positions[w]), row) for w, row in zip(wanted, logits))
     result.precision = freeze()
@@ -77,7 +102,9 @@ def run(tile, prompt, tokens, *, lanes, context, drafter, utility=None, nodes=No
     while not over:
         at = len(prompt) + len(result.tokens) - 1
         tree = draft.Tree(free, emitted[-1], at)
-        room = min(lanes - 1 if nodes is None else min(nodes, lanes - 1), context - 1 - at, tokens - len(result.tokens) - 1)
+        room = min(
+            lanes - 1 if nodes is None else min(nodes, lanes - 1), context - 1 - at, tokens - len(result.tokens) - 1
+        )
         planned, shadow = utility.plan(room) if utility else (room, False)
         result.plans.append(planned)
         guess = drafter.guess() if shadow else None

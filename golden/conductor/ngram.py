@@ -14,8 +14,8 @@ def rotate(token, by):
 def key(context, size_log2):
     """(index, tag) of a context, a list of 1 to 3 tokens, oldest first.
 
-    The word is the XOR of all rotations that ROTATIONS names, of 20 bits each. The tag is its top 8 bits, the index its low `size_log2`
-    bits; the bits between, if any, are XORed into the low end of the index.
+    The word is the XOR of all rotations that ROTATIONS names, of 20 bits each. The tag is its top 8 bits, the index its
+    low `size_log2` bits; the bits between, if any, are XORed into the low end of the index.
     """
     word = 0
     for token, rotations in zip(reversed(context), ROTATIONS):
@@ -40,7 +40,8 @@ class BaseTable:
 
     Parameters
     ----------
-    rows: int [n, 3], (older, newer, token), older -1 in a context of one token. The first row that comes to an entry keeps it.
+    rows: int [n, 3], (older, newer, token), older -1 in a context of one token. The first row that comes to an entry
+        keeps it.
     """
 
     def __init__(self, rows):
@@ -51,7 +52,9 @@ class BaseTable:
             self._tables[len(context) - 1].setdefault(index, (tag, int(token)))
 
     def look(self, text):
-        """The token that follows the last two of `text`, else the one that follows the last; None where neither is known."""
+        """The token that follows the last two of `text`, else the one that follows the last; None where neither is
+        known.
+        """
         for k in (2, 1):
             if len(text) >= k:
                 index, tag = base_key(text[-k:])
@@ -75,8 +78,8 @@ class BaseTable:
 class NgramTable:
     """History of one generation and, for each order k, a direct-mapped table of what followed the last k tokens.
 
-    An entry is (tag, latest, alt): the last position that followed such a context, and the last one before it whose token differed;
-    position 0 means none. Positions count from 0, in the order of `append`.
+    An entry is (tag, latest, alt): the last position that followed such a context, and the last one before it whose
+    token differed; position 0 means none. Positions count from 0, in the order of `append`.
 
     Parameters
     ----------
@@ -100,14 +103,14 @@ class NgramTable:
     def settle(self):
         """Insert all positions p appended since, in order, into the table of each order k <= p.
 
-        Key: the k tokens before p. An entry of another tag becomes (tag, p, 0). Otherwise, `alt` becomes the old `latest` when the two
-        positions hold different tokens, and `latest` becomes p.
+        Key: the k tokens before p. An entry of another tag becomes (tag, p, 0). Otherwise, `alt` becomes the old
+        `latest` when the two positions hold different tokens, and `latest` becomes p.
         """
         h = self.history
         for p in range(self._settled, len(h)):
             for k in ORDERS:
                 if p >= k:
-                    index, tag = key(h[p - k:p], self._size_log2)
+                    index, tag = key(h[p - k : p], self._size_log2)
                     old, latest, alt = self._tables[k].get(index, (0, 0, 0))
                     if old != tag or not latest:
                         alt = 0
@@ -117,15 +120,17 @@ class NgramTable:
         self._settled = len(h)
 
     def propose(self, nodes, branch):
-        """[(token, parent)] for nodes 1, 2, ... below the last token of the history, which is node 0; at most `nodes`, or none at all.
+        """[(token, parent)] for nodes 1, 2, ... below the last token of the history, which is node 0; at most `nodes`,
+        or none at all.
 
-        The primary chain starts at `latest` of the longest order whose entry has the tag of the last tokens. The alternate starts at the
-        first that exists of: `alt` of that entry; then for each shorter order that hits, longest first, its `latest` if the token there is
-        not the primary's first, else its `alt`. The last min(branch, nodes - 1) nodes are the alternate's, a chain of its own below node 0,
-        unless there is no alternate. A chain is h[p], h[p + 1], ...; behind the last token of the history it goes on at p.
+        The primary chain starts at `latest` of the longest order whose entry has the tag of the last tokens. The
+        alternate starts at the first that exists of: `alt` of that entry; then for each shorter order that hits,
+        longest first, its `latest` if the token there is not the primary's first, else its `alt`. The last min(branch,
+        nodes - 1) nodes are the alternate's, a chain of its own below node 0, unless there is no alternate. A chain is
+        h[p], h[p + 1], ...; behind the last token of the history it goes on at p.
 
-        Where neither three tokens nor two hit, the primary chain is what the base table says, token by token, as far as it knows one; the
-        alternate is then that of order 1 as above.
+        Where neither three tokens nor two hit, the primary chain is what the base table says, token by token, as far as
+        it knows one; the alternate is then that of order 1 as above.
         """
         hits = [entry for entry in map(self._look, ORDERS) if entry]
         h = self.history

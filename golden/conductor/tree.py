@@ -29,18 +29,24 @@ def ancestors(nodes):
 
 def siblings(nodes):
     """Bit mask of the nodes that are not their parent's first child."""
-    return sum(1 << k for k, node in enumerate(nodes) if node.parent >= 0 and any(n.parent == node.parent for n in nodes[:k]))
+    return sum(
+        1 << k for k, node in enumerate(nodes) if node.parent >= 0 and any(n.parent == node.parent for n in nodes[:k])
+    )
 
 
 def verify(nodes, choices, start, ends):
-    """Walk from node `start` to the child whose token was chosen, again and again, and emit what each node on the way chose.
+    """Walk from node `start` to the child whose token was chosen, again and again, and emit what each node on the way
+    chose.
 
-    Of several such children the lowest is taken. The walk is over when there is none, or when the text ends with the token just emitted.
+    Of several such children the lowest is taken. The walk is over when there is none, or when the text ends with the
+    token just emitted.
 
     Parameters
     ----------
-    nodes: of the pass. choices: the token chosen at each of them. start: node to start at: the root, or the last of a prompt pass.
-    ends: callable(token, generated): whether the text ends with this token, the `generated`-th that this call emits (1: the first).
+    nodes: of the pass. choices: the token chosen at each of them. start: node to start at: the root, or the last of a
+        prompt pass.
+    ends: callable(token, generated): whether the text ends with this token, the `generated`-th that this call emits (1:
+        the first).
 
     Returns (path, tokens): the nodes walked, `start` first, and what they emitted, as many tokens as nodes.
     """

@@ -38,9 +38,15 @@ class Gate:
             return (table or addr in csr_widths(c.sampling)) and self._tile(tile)
         if space == LoadSpace.MODEL:
             return addr in set(Fact)
-        depth = {Space.PROGRAM: 2 * c.program_depth, Space.DESC: 2 * c.desc_depth, Space.MICRO: c.micro_depth,
-                 Space.VMEM: c.vmem_depth, LoadSpace.GOVERNOR: 2 * c.matrices, LoadSpace.PROMPT: c.prompt_depth,
-                 LoadSpace.NGRAM: BASE_ENTRIES}.get(space, 0)
+        depth = {
+            Space.PROGRAM: 2 * c.program_depth,
+            Space.DESC: 2 * c.desc_depth,
+            Space.MICRO: c.micro_depth,
+            Space.VMEM: c.vmem_depth,
+            LoadSpace.GOVERNOR: 2 * c.matrices,
+            LoadSpace.PROMPT: c.prompt_depth,
+            LoadSpace.NGRAM: BASE_ENTRIES,
+        }.get(space, 0)
         return addr < depth and (space in LOCAL or self._tile(tile))
 
     def _tile(self, tile):
@@ -62,8 +68,13 @@ class Gate:
         if space == LoadSpace.MODEL:
             if addr == Fact.TILES:
                 return data == c.tiles
-            most = {Fact.VOCABULARY: 1 << 20, Fact.CONTEXT: max(c.max_slots - c.lanes, 0), Fact.MATRICES: c.matrices,
-                    Fact.FEATURES: 15, Fact.SAMPLING: (1 << 28) - 1}
+            most = {
+                Fact.VOCABULARY: 1 << 20,
+                Fact.CONTEXT: max(c.max_slots - c.lanes, 0),
+                Fact.MATRICES: c.matrices,
+                Fact.FEATURES: 15,
+                Fact.SAMPLING: (1 << 28) - 1,
+            }
             if addr == Fact.SEAL:
                 return all(self.fact(f) for f in (Fact.VOCABULARY, Fact.TILES, Fact.CONTEXT))
             return data <= most.get(addr, data) and (addr != Fact.FEATURES or c.nested or not data & Feature.PLANES)
@@ -103,7 +114,9 @@ class Gate:
         return Reason.NONE
 
     def word(self, tile, space, addr, data, *, malformed=False, busy=False):
-        """Give it a word: (its `Reason`, the flit that it becomes or None, (space, address, data) of a local write or None)."""
+        """Give it a word: (its `Reason`, the flit that it becomes or None, (space, address, data) of a local write or
+        None).
+        """
         reason = self.judge(tile, space, addr, data, malformed, busy)
         if space == LoadSpace.MODEL and addr == Fact.SEAL and self.opened and not malformed and not busy:
             self.opened, self.loaded = False, reason == Reason.NONE

@@ -1,6 +1,7 @@
 """Hsiao SECDED code on arrays of words; the RTL equals it bit for bit.
 
-Words are arrays of bits, uint8 with the bit index (lowest first) on the last axis, so that any width fits; `to_bits` and
+Words are arrays of bits, uint8 with the bit index (lowest first) on the last axis, so that any width fits; `to_bits`
+and
 `from_bits` convert from and to integers. The layout of a codeword is that of `hayate.rtl.contract.secded`.
 """
 
@@ -43,7 +44,9 @@ def decode(codewords: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray, n
     """
     codewords = np.asarray(codewords, np.uint8)
     if codewords.ndim != 2 or codewords.shape[1] != codeword_bits(width):
-        raise ValueError(f"codewords of {width} data bits have shape (n, {codeword_bits(width)}), not {codewords.shape}")
+        raise ValueError(
+            f"codewords of {width} data bits have shape (n, {codeword_bits(width)}), not {codewords.shape}"
+        )
     r = check_bits(width)
     syndromes = ((codewords[:, :width].astype(np.int64) @ _matrix(width)) & 1) ^ codewords[:, width:]
     syndromes = syndromes @ (1 << np.arange(r))
@@ -59,7 +62,9 @@ def decode(codewords: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray, n
 
 
 def encode_words(words: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Check bytes, uint8, of 64-bit words given as a uint64 array: the fast way to a bank's file. Returns (words, checks)."""
+    """Check bytes, uint8, of 64-bit words given as a uint64 array: the fast way to a bank's file. Returns (words,
+    checks).
+    """
     words = np.ascontiguousarray(words, np.dtype("<u8")).reshape(-1)
     checks = np.zeros(len(words), np.uint8)
     table = np.array([[encode(to_bits([v << 8 * b], 64))[0, 64:] for v in range(256)] for b in range(8)], np.uint8)
@@ -70,6 +75,8 @@ def encode_words(words: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def bank_file(words: np.ndarray) -> str:
-    """Text of the file that a bank macro loads: the codewords of 64-bit words, from address 0, in hexadecimal, one a line."""
+    """Text of the file that a bank macro loads: the codewords of 64-bit words, from address 0, in hexadecimal, one a
+    line.
+    """
     words, checks = encode_words(words)
     return "@0\n" + "".join(f"{check:02x}{word:016x}\n" for check, word in zip(checks.tolist(), words.tolist()))

@@ -43,8 +43,9 @@ def _normalize(exponent, fraction):
 
 def _row_of_mantissa(table, fraction):
     within = fraction & (1 << 23 - tables.SEGMENT_BITS) - 1
-    return (np.asarray(table, np.int64) << tables.SEGMENT_BITS) + (fraction >> 23 - tables.SEGMENT_BITS), \
-        _U_MASK - 2 * within
+    return (np.asarray(table, np.int64) << tables.SEGMENT_BITS) + (
+        fraction >> 23 - tables.SEGMENT_BITS
+    ), _U_MASK - 2 * within
 
 
 def exp(x):

@@ -1,8 +1,11 @@
 """Exact reductions over FP16, rounded once to FP32: what every accumulator of the machine computes.
 
-A sum of FP16 x FP16 products is an integer multiple of 2**-48 that fits 96 bits (`rtl/contract/constants.py`). It is computed
-here with float64 matrix products whose every partial sum, in any order, is an integer below 2**53 and therefore exact: operands
-are cut into limbs (balanced digits) narrow enough that (largest row L1 norm) x (largest limb) stays below that bound. The limb
+A sum of FP16 x FP16 products is an integer multiple of 2**-48 that fits 96 bits (`rtl/contract/constants.py`). It is
+computed
+here with float64 matrix products whose every partial sum, in any order, is an integer below 2**53 and therefore exact:
+operands
+are cut into limbs (balanced digits) narrow enough that (largest row L1 norm) x (largest limb) stays below that bound.
+The limb
 products are recombined in 128 bits and rounded once, nearest-even.
 """
 
@@ -58,7 +61,9 @@ class Sums:
 
     def rounded(self) -> np.ndarray:
         """float32, nearest-even; a zero sum is +0."""
-        return _round_pair(np.ldexp(self.hi.astype(np.float64), _BASE + ACC_LSB), np.ldexp(self.lo.astype(np.float64), ACC_LSB))
+        return _round_pair(
+            np.ldexp(self.hi.astype(np.float64), _BASE + ACC_LSB), np.ldexp(self.lo.astype(np.float64), ACC_LSB)
+        )
 
     def on_grid(self, grid: int) -> np.ndarray:
         """The sums divided by 2**grid, rounded down, saturated to signed 16 bits, as int64; grid >= 0."""
@@ -94,7 +99,9 @@ class IntegerMatrix:
         self._x_bits = min(bits for _, _, bits in self._limbs)
 
     def terms(self, x: np.ndarray, rows: slice = slice(None)) -> list[tuple[int, np.ndarray]]:
-        """Exact x @ w[rows].T as terms (power, float64 integers [P, rows]), sum(term * 2**power), of integers x float64 [P, K]."""
+        """Exact x @ w[rows].T as terms (power, float64 integers [P, rows]), sum(term * 2**power), of integers x float64
+        [P, K].
+        """
         cut = _cut_to(x, self._x_bits)
         stacked = cut[0][1] if len(cut) == 1 else np.concatenate([limb for _, limb in cut])
         terms = []
@@ -229,8 +236,8 @@ def round_terms(terms: list[tuple[int, np.ndarray]]) -> np.ndarray:
 def _round_pair(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """float32 nearest-even of the exact a + b.
 
-    The float64 sum is rounded to odd (an inexact sum ends in a one bit), which makes the second rounding innocuous: Boldo and
-    Melquiond, "Emulation of a FMA and correctly rounded sums: proved algorithms using rounding to odd", 2008.
+    The float64 sum is rounded to odd (an inexact sum ends in a one bit), which makes the second rounding innocuous:
+    Boldo and Melquiond, "Emulation of a FMA and correctly rounded sums: proved algorithms using rounding to odd", 2008.
     """
     total = a + b + 0.0  # + 0.0: never -0
     part = total - a

@@ -1,7 +1,7 @@
 """Gumbel noise of a token at a position, drawn by a seed: bit-exact definitions in integer arithmetic.
 
-The token that maximizes logit/T + noise is a sample of softmax(logits/T) (the Gumbel-max trick). `hayate.rtl.contract.noise` has the
-constants, states the layout of key and counter, and how n becomes noise.
+The token that maximizes logit/T + noise is a sample of softmax(logits/T) (the Gumbel-max trick).
+`hayate.rtl.contract.noise` has the constants, states the layout of key and counter, and how n becomes noise.
 """
 
 import numpy as np
@@ -12,7 +12,9 @@ _WORD = np.uint64(0xFFFFFFFF)
 
 
 def threefry2x32(counter, key, rounds=contract.ROUNDS):
-    """Threefry-2x32 of a pair of 32-bit counter words and a pair of key words, arrays of any shape: a pair of uint64 below 2^32."""
+    """Threefry-2x32 of a pair of 32-bit counter words and a pair of key words, arrays of any shape: a pair of uint64
+    below 2^32.
+    """
     a, b = (np.asarray(word, np.uint64) for word in counter)
     k0, k1 = (np.asarray(word, np.uint64) for word in key)
     schedule = (k0, k1, k0 ^ k1 ^ np.uint64(contract.PARITY))

@@ -1,8 +1,9 @@
 """MXINT8 activations: FP16 vectors as signed bytes with one power of two per block of 32.
 
-Source: OCP Microscaling Formats (MX) Specification v1.0, MXINT8 (element INT8 with six fraction bits, block size 32, conversion from
-scalars by the largest power of two that does not exceed the block's maximum). Narrower than it in two points: -128 is not used, and the
-shared exponent does not go below -10, so that one fixed-point accumulator covers every block.
+Source: OCP Microscaling Formats (MX) Specification v1.0, MXINT8 (element INT8 with six fraction bits, block size 32,
+conversion from scalars by the largest power of two that does not exceed the block's maximum). Narrower than it in two
+points: -128 is not used, and the shared exponent does not go below -10, so that one fixed-point accumulator covers
+every block.
 """
 
 import numpy as np
@@ -13,8 +14,8 @@ from hayate.rtl.contract.precision import MX_BLOCK, MX_FRACTION, MX_MAX, MX_MIN_
 def quantize(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(q int8 [P, K], e int64 [P, ceil(K/32)]) of float16 [P, K]: element k of a row is worth q * 2**(e[k // 32] - 6).
 
-    Blocks are aligned to the start of the row; the last may be short, as if zeros followed. e = max(-10, floor(log2 max|x|)), an all-zero
-    block has -10. q = x * 2**(6 - e) rounded to nearest, ties to even, and clamped to +-127.
+    Blocks are aligned to the start of the row; the last may be short, as if zeros followed. e = max(-10, floor(log2
+    max|x|)), an all-zero block has -10. q = x * 2**(6 - e) rounded to nearest, ties to even, and clamped to +-127.
 
     Raises ValueError where `x` is not a finite float16 matrix.
     """

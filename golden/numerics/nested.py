@@ -17,13 +17,15 @@ _SHIFT = FP16_LSB + MX_MIN_EXPONENT - MX_FRACTION - ACC_LSB
 class NestedMatrix:
     """A constant matrix w8 * scale with w8 = 16 * hi + lo in signed nibbles: INT8 reads both, INT4 reads 16 * hi.
 
-    A row's result is the exact sum over K of weight times MXINT8 activation, on the accumulator's grid of 2**ACC_LSB. Scales and shared
-    exponents are multiplied into the integers before the sum here, where the hardware does it afterwards; both are exact.
+    A row's result is the exact sum over K of weight times MXINT8 activation, on the accumulator's grid of 2**ACC_LSB.
+    Scales and shared exponents are multiplied into the integers before the sum here, where the hardware does it
+    afterwards; both are exact.
 
     Parameters
     ----------
     w8 : int8 [N, K], at most W8_MAX in magnitude, 1 <= K <= K_MAX
-    scale : float16 [N, ceil(K / group)], finite, at most FP16_MAX / W8_MAX in magnitude; negative and subnormal ones are fine
+    scale : float16 [N, ceil(K / group)], finite, at most FP16_MAX / W8_MAX in magnitude; negative and subnormal ones
+        are fine
     group : elements of a row that share a scale, one of `precision.GROUPS`; the last group of a row may be short
 
     Raises
@@ -41,7 +43,9 @@ class NestedMatrix:
         rows, k = w8.shape
         check_length(k)
         if scale.dtype != np.float16 or scale.shape != (rows, -(-k // group)):
-            raise ValueError(f"expected float16 scales [{rows}, {-(-k // group)}], got {scale.dtype} with shape {scale.shape}")
+            raise ValueError(
+                f"expected float16 scales [{rows}, {-(-k // group)}], got {scale.dtype} with shape {scale.shape}"
+            )
         if np.abs(w8.astype(np.int16)).max(initial=0) > W8_MAX:
             raise ValueError(f"a weight exceeds {W8_MAX} in magnitude")
         units = to_int(scale)  # refuses infinity and NaN
@@ -53,11 +57,15 @@ class NestedMatrix:
         self._units = np.repeat(units, group, axis=1)[:, :k]
 
     def dot(self, x: np.ndarray, fmt: Format) -> np.ndarray:
-        """x as MXINT8 times the matrix in `fmt` (INT8 or INT4), rounded once: float16 [P, K] -> float32 [P, N]. A zero sum is +0."""
+        """x as MXINT8 times the matrix in `fmt` (INT8 or INT4), rounded once: float16 [P, K] -> float32 [P, N]. A zero
+        sum is +0.
+        """
         return round_terms(self._part(fmt).terms(self._integers(x)))
 
     def sums(self, x: np.ndarray) -> tuple[Sums, Sums]:
-        """(INT8 sum, lo planes' part of it), exact: float16 [P, K] -> `Sums` [P, N] each. Their difference is the INT4 sum."""
+        """(INT8 sum, lo planes' part of it), exact: float16 [P, K] -> `Sums` [P, N] each. Their difference is the INT4
+        sum.
+        """
         x = self._integers(x)
         high, low = Sums.of(self._int4.terms(x)), Sums.of(self._low.terms(x))
         return high + low, low

@@ -1,4 +1,6 @@
-"""Order-free reference of the ring: every flit is delivered once at every stop on its way, those of one source in order."""
+"""Order-free reference of the ring: every flit is delivered once at every stop on its way, those of one source in
+order.
+"""
 
 from collections import deque
 
@@ -12,9 +14,9 @@ class RingError(AssertionError):
 class RingChecker:
     """Follows a ring of the given stops from outside.
 
-    `stops` come in the order of the ring; a flit's `end` is 0 or one of them. Call `injected` when a stop has taken a flit from its tile
-    and `delivered` when it has handed one over, in the order of time, and `finish` when all is quiet. Nothing is assumed about how long
-    anything takes or how different sources interleave.
+    `stops` come in the order of the ring; a flit's `end` is 0 or one of them. Call `injected` when a stop has taken a
+    flit from its tile and `delivered` when it has handed one over, in the order of time, and `finish` when all is
+    quiet. Nothing is assumed about how long anything takes or how different sources interleave.
     """
 
     def __init__(self, stops):
@@ -30,12 +32,12 @@ class RingChecker:
         """The stop took ``flit``, an integer as `pack_flit` makes it; its ``src`` does not matter."""
         fields = {**unpack_flit(flit), "src": stop}
         word, end, at = pack_flit(**fields), fields["end"], self.stops.index(stop)
-        around = [*self.stops[at + 1:], *self.stops[:at]]
+        around = [*self.stops[at + 1 :], *self.stops[:at]]
         if not end:
             self.waiting[stop, stop].append(word)
         else:
             self.near[stop].append(word)
-            around = around[:around.index(end) + 1] if end != stop else []
+            around = around[: around.index(end) + 1] if end != stop else []
         for receiver in around:
             self.waiting[stop, receiver].append(word)
 
@@ -49,7 +51,9 @@ class RingChecker:
             raise RingError(f"stop {stop} delivered {unpack_flit(flit)}, but nothing of stop {source} was on its way")
         expected = queue.popleft()
         if flit != expected:
-            raise RingError(f"stop {stop} delivered {unpack_flit(flit)}; the next of stop {source} is {unpack_flit(expected)}")
+            raise RingError(
+                f"stop {stop} delivered {unpack_flit(flit)}; the next of stop {source} is {unpack_flit(expected)}"
+            )
 
     @property
     def pending(self) -> int:
@@ -58,7 +62,9 @@ class RingChecker:
 
     def pending_at(self, stop: int) -> int:
         """Deliveries still to come at one stop."""
-        return sum(len(queue) for (_, receiver), queue in self.waiting.items() if receiver == stop) + len(self.near[stop])
+        return sum(len(queue) for (_, receiver), queue in self.waiting.items() if receiver == stop) + len(
+            self.near[stop]
+        )
 
     def finish(self):
         """RingError when something was injected and not delivered everywhere."""

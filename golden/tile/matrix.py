@@ -11,8 +11,8 @@ from hayate.rtl.contract.precision import Format
 class MatrixEngine:
     """Executes the matrix instructions of a pass against a `TileState`.
 
-    Finished rows go to `state.landing`, as the RTL's go to the landing buffer. A weight matrix that is read block by block with the same
-    activations (query heads) is multiplied once and then sliced; the values are the same.
+    Finished rows go to `state.landing`, as the RTL's go to the landing buffer. A weight matrix that is read block by
+    block with the same activations (query heads) is multiplied once and then sliced; the values are the same.
     """
 
     def __init__(self, image, state):
@@ -22,19 +22,21 @@ class MatrixEngine:
         self._products = {}
 
     def gemv(self, i, desc):
-        """Stream the selected block of `desc` past the activations; results are float32 [rows, lanes in play], scaled by 2**s_in."""
+        """Stream the selected block of `desc` past the activations; results are float32 [rows, lanes in play], scaled
+        by 2**s_in.
+        """
         s = self._state
         region, at = s.offset(i.act, i.act_h, i.act_j, j=s.of_chunk if i.slot_words else None)
         lanes = s.lanes_in_play(i.vec)
         if desc.kind == "kcache":
             words = desc.words
-            keys = s.keys(desc)[s.head][:s.hwm if i.rows == Rows.SLOTS else None]
+            keys = s.keys(desc)[s.head][: s.hwm if i.rows == Rows.SLOTS else None]
             rows = exact_dot(keys, self._activations(region, at, words, lanes))
             # The RTL streams whole quads; the slots that pad the last one are masked by the vector engine.
             rows = np.pad(rows, ((0, 0), (0, -rows.shape[1] % 4)))
         elif desc.kind == "vcache":
             words = -(-s.hwm // 4) if i.slot_words else desc.words
-            rows = exact_dot(s.values(desc)[s.head][:, :4 * words], self._activations(region, at, words, lanes))
+            rows = exact_dot(s.values(desc)[s.head][:, : 4 * words], self._activations(region, at, words, lanes))
         elif desc.kind == "ones":
             words = -(-s.hwm // 4) if i.slot_words else desc.words
             rows = exact_dot(np.ones((1, 4 * words), np.float16), self._activations(region, at, words, lanes))
@@ -43,7 +45,9 @@ class MatrixEngine:
         s.landing.append(np.ldexp(rows, desc.s_in).T if desc.s_in else rows.T)
 
     def _weights(self, i, desc, region, at, lanes):
-        """float32 [lanes, rows] of the selected block, in the matrix's format; while measuring, of its best copy, and energies add up."""
+        """float32 [lanes, rows] of the selected block, in the matrix's format; while measuring, of its best copy, and
+        energies add up.
+        """
         s = self._state
         fmt = None if s.measure and desc.planes else s.format(desc)
         key = (region, at, lanes, s.versions[region], fmt)
@@ -65,8 +69,8 @@ class MatrixEngine:
     def _measured(self, desc, x):
         """(float32 [P, rows] of the best copy, int64 [P, rows] of squares on the grids, one array per `Energy`).
 
-        A tile that holds both copies subtracts the INT8 words from the FP16 sum, so its lo part counts with the opposite sign. The
-        difference is kept in the accumulator's width, modulo 2**ACC_WIDTH.
+        A tile that holds both copies subtracts the INT8 words from the FP16 sum, so its lo part counts with the
+        opposite sign. The difference is kept in the accumulator's width, modulo 2**ACC_WIDTH.
         """
         whole, low = self._nested(desc).sums(x)
         if desc.tensor:
@@ -90,7 +94,7 @@ class MatrixEngine:
 
     def _activations(self, region, at, words, lanes):
         """float16 [lanes, 4 * words] of the activation buffer."""
-        x = self._state.act[region][at:at + words, :lanes]
+        x = self._state.act[region][at : at + words, :lanes]
         return np.ascontiguousarray(x.transpose(1, 0, 2)).reshape(lanes, 4 * words)
 
     def fetch(self, i, desc):
@@ -99,10 +103,11 @@ class MatrixEngine:
         region, at = s.offset(i.stage)
         words = self._image.tensors[desc.tensor].view(np.uint64)
         index = {
-            FetchIndex.TOKEN: s.tokens, FetchIndex.POS_HI: s.positions >> ROPE_FINE_BITS,
+            FetchIndex.TOKEN: s.tokens,
+            FetchIndex.POS_HI: s.positions >> ROPE_FINE_BITS,
             FetchIndex.POS_LO: s.positions & (1 << ROPE_FINE_BITS) - 1,
         }[i.index]
-        s.stage[region][at:at + desc.words, :s.count] = words[index].T
+        s.stage[region][at : at + desc.words, : s.count] = words[index].T
 
     def write_kv(self, i, desc):
         """Staged K or V of every position into its slot."""

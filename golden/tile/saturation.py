@@ -1,19 +1,25 @@
-"""Which results did not fit their format and were clipped: counts by the descriptor that their RUN names and by operation."""
+"""Which results did not fit their format and were clipped: counts by the descriptor that their RUN names and by
+operation.
+"""
 
 from collections import Counter
 from dataclasses import dataclass, field
 
 from hayate.rtl.contract.alu_ops import AluOp
 
-TO_FP16 = "fp16"  # the conversion of a result that is sent or summed; else the name of an `AluOp`, whose results are FP32
+TO_FP16 = (
+    "fp16"  # the conversion of a result that is sent or summed; else the name of an `AluOp`, whose results are FP32
+)
 
 
 @dataclass
 class Saturations:
-    """Saturated results of a generation, rejected positions among them; those of hidden slots and inactive lanes do not count.
+    """Saturated results of a generation, rejected positions among them; those of hidden slots and inactive lanes do not
+    count.
 
-    counts: (descriptor, operation) -> how many, each result once, whatever the number of tiles; operation: TO_FP16 or "mul", "exp", ...
-    shared: how many of them are results that each tile computes for itself, those of a RUN of `Rows.IMM`; see `on`.
+    counts: (descriptor, operation) -> how many, each result once, whatever the number of tiles; operation: TO_FP16 or
+    "mul", "exp", ... shared: how many of them are results that each tile computes for itself, those of a RUN of
+    `Rows.IMM`; see `on`.
     """
 
     counts: Counter = field(default_factory=Counter)
@@ -30,7 +36,8 @@ class Saturations:
         return self.counts.total()
 
     def on(self, tiles):
-        """What the counters SATURATED of so many tiles add up to. The shared results that can saturate are those of every tile:
+        """What the counters SATURATED of so many tiles add up to. The shared results that can saturate are those of
+        every tile:
         1/rms; 1/Z, which the tiles of a group share, cannot, as Z is at least the numerator of the maximum, 2**15.
         """
         return self.total + (tiles - 1) * self.shared
@@ -42,8 +49,8 @@ class Saturations:
 
 
 def same_count(result, reference):
-    """Whether two generations saturated equally often; each has `saturated`: a chip's a number, beside `counters` per tile, golden's
-    `Saturations`.
+    """Whether two generations saturated equally often; each has `saturated`: a chip's a number, beside `counters` per
+    tile, golden's `Saturations`.
     """
     tiles = max(len(getattr(r, "counters", ())) for r in (result, reference))
     if not tiles:

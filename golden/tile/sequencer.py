@@ -17,7 +17,9 @@ def choose(scores):
 
 
 def steps(score):
-    """A float32 score as a whole number: its magnitude times 2**STEP_SHIFT, rounded down, at most STEP_MOST, with its sign."""
+    """A float32 score as a whole number: its magnitude times 2**STEP_SHIFT, rounded down, at most STEP_MOST, with its
+    sign.
+    """
     return int(np.copysign(min(abs(float(score)) * (1 << STEP_SHIFT), STEP_MOST) // 1, score))
 
 
@@ -30,23 +32,41 @@ class Tile:
     """
 
     def __init__(self, image, *, lanes, slots):
-        # Every field as a plain attribute: `Instr` looks fields up by name on each access, and this runs thousands of times a token.
-        self._program = [SimpleNamespace(**{**dict.fromkeys(FORMATS[i.op], 0), **i.args, "op": i.op}) for i in image.program]
+        # Every field as a plain attribute: `Instr` looks fields up by name on each access, and this runs thousands of
+        # times a token.
+        self._program = [
+            SimpleNamespace(**{**dict.fromkeys(FORMATS[i.op], 0), **i.args, "op": i.op}) for i in image.program
+        ]
         self.state = TileState(image, lanes, slots)
         self.matrix = MatrixEngine(image, self.state)
         self.vector = VectorEngine(image, self.state)
 
-    def run_pass(self, tokens, positions, slots, *, hwm, wanted, measure=False, counted=None, ancestors=None, draft=False,
-                 commit=True):
+    def run_pass(
+        self,
+        tokens,
+        positions,
+        slots,
+        *,
+        hwm,
+        wanted,
+        measure=False,
+        counted=None,
+        ancestors=None,
+        draft=False,
+        commit=True,
+    ):
         """Execute the program once.
 
         Parameters
         ----------
-        tokens, positions, slots: one entry per position of the pass, at most M. hwm: KV slots in use, this pass included.
+        tokens, positions, slots: one entry per position of the pass, at most M. hwm: KV slots in use, this pass
+            included.
         wanted: indices of the positions whose logits are wanted.
-        measure: matrices with planes read their best copy, whatever the precision table says, and energies add up in `state.energies`.
+        measure: matrices with planes read their best copy, whatever the precision table says, and energies add up in
+            `state.energies`.
         counted: indices of the positions whose energies count in a GEMV that says `wanted`; default: `wanted`.
-        ancestors: for each position a bit mask of those of this pass that it sees, itself included; default: each sees those before it.
+        ancestors: for each position a bit mask of those of this pass that it sees, itself included; default: each sees
+            those before it.
         draft: matrices with planes are read as INT4, whatever the precision table says; not with `measure`.
         commit: all positions become part of the text. Else `commit` says, before the next pass, which of them do.
 
@@ -67,8 +87,12 @@ class Tile:
                 break
             if op == Op.LOOP:
                 first = s.index[LoopReg.CHUNK] * ROUNDS_AHEAD if i.kind == LoopCount.ROUNDS else 0
-                count = {LoopCount.IMM: i.count, LoopCount.HEADS: s._kv_heads, LoopCount.ROUNDS: min(ROUNDS_AHEAD, s.rounds - first),
-                         LoopCount.CHUNKS: -(-s.rounds // ROUNDS_AHEAD)}[i.kind]
+                count = {
+                    LoopCount.IMM: i.count,
+                    LoopCount.HEADS: s._kv_heads,
+                    LoopCount.ROUNDS: min(ROUNDS_AHEAD, s.rounds - first),
+                    LoopCount.CHUNKS: -(-s.rounds // ROUNDS_AHEAD),
+                }[i.kind]
                 s.index[i.reg] = first
                 loops[i.reg] = (pc + 1, count)
                 pc += 1 if count else i.skip
@@ -81,8 +105,18 @@ class Tile:
                 continue
             if op == Op.SKIP:
                 filters = s.sample and (s.top_k > 0 or s.min_p)
-                pc += i.offset if {When.NO_LOGITS: not len(wanted), When.SAMPLES: s.sample, When.GREEDY: not s.sample,
-                                   When.FILTERS: filters, When.UNFILTERED: not filters, When.NO_TOP_K: not s.top_k}[i.when] else 1
+                pc += (
+                    i.offset
+                    if {
+                        When.NO_LOGITS: not len(wanted),
+                        When.SAMPLES: s.sample,
+                        When.GREEDY: not s.sample,
+                        When.FILTERS: filters,
+                        When.UNFILTERED: not filters,
+                        When.NO_TOP_K: not s.top_k,
+                    }[i.when]
+                    else 1
+                )
                 continue
             self._engine(i, op)
             pc += 1
@@ -95,12 +129,14 @@ class Tile:
         return np.concatenate(self.vector.logits).T[list(wanted)]
 
     def choices(self):
-        """Token chosen at each wanted position of the last pass: of the largest logit, or where it sampled of the largest z + noise that
-        the filters keep."""
+        """Token chosen at each wanted position of the last pass: of the largest logit, or where it sampled of the
+        largest z + noise that the filters keep.
+        """
         return [choose(row) for row in np.concatenate(self.vector.scores).T[self.state.wanted]]
 
     def second(self):
-        """(token, margin) of the first wanted position of the last pass: its second best, and how far it is below the best, in steps.
+        """(token, margin) of the first wanted position of the last pass: its second best, and how far it is below the
+        best, in steps.
 
         Where the filters keep but one, token 0.
         """
@@ -111,7 +147,9 @@ class Tile:
         return token, steps(scores[best]) - steps(others[token])
 
     def commit(self, nodes):
-        """Make positions of the last pass part of the text, by their indices in it; what the others wrote is never seen again."""
+        """Make positions of the last pass part of the text, by their indices in it; what the others wrote is never seen
+        again.
+        """
         s, nodes = self.state, list(nodes)
         s.commit(s.slots[nodes], s.positions[nodes])
 
@@ -123,6 +161,11 @@ class Tile:
             self.vector.send_max()
         elif op in (Op.GEMV, Op.FETCH, Op.KVW, Op.RUN):
             desc = s.descriptors[i.desc + s.layer * (i.dstep if op != Op.FETCH else 0)]
-            {Op.GEMV: self.matrix.gemv, Op.FETCH: self.matrix.fetch, Op.KVW: self.matrix.write_kv, Op.RUN: self.vector.run}[op](i, desc)
-        # Waits order the engines of real tiles; here everything happens in program order. SENDCAND: the logits are returned whole.
-        # SENDCOUNT and SELECT: the filters see every z at once, and need no search.
+            {
+                Op.GEMV: self.matrix.gemv,
+                Op.FETCH: self.matrix.fetch,
+                Op.KVW: self.matrix.write_kv,
+                Op.RUN: self.vector.run,
+            }[op](i, desc)
+        # Waits order the engines of real tiles; here everything happens in program order. SENDCAND: the logits are
+        # returned whole. SENDCOUNT and SELECT: the filters see every z at once, and need no search.

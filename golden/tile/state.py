@@ -44,11 +44,16 @@ class TileState:
     versions: region -> number of times the activation region was written.
     tokens, positions, slots: int64 [count], the pass. hwm: slots in use.
     sees: bool [count, count]; node k of the pass sees node j, itself included.
-    slot_position: int64 [slots], position in the text of what a slot holds; NEVER where that is not part of the text (yet).
-    precision: descriptor name -> `Format` in which a matrix with planes is read; at first its best copy. See `load_precision`.
-    measure: the pass reads best copies and adds up energies. counted: positions of the pass that count where a GEMV says `wanted`.
-    sample: passes sample, with `seed`; wanted: the positions of the pass whose logits are wanted. top_k, min_p: the filters; 0, False: off.
-    energies: descriptor name -> [sum of squares], indexed by `Energy`, since the last `reset`. saturated: `Saturations` since then.
+    slot_position: int64 [slots], position in the text of what a slot holds; NEVER where that is not part of the text
+        (yet).
+    precision: descriptor name -> `Format` in which a matrix with planes is read; at first its best copy. See
+        `load_precision`.
+    measure: the pass reads best copies and adds up energies. counted: positions of the pass that count where a GEMV
+        says `wanted`.
+    sample: passes sample, with `seed`; wanted: the positions of the pass whose logits are wanted. top_k, min_p: the
+        filters; 0, False: off.
+    energies: descriptor name -> [sum of squares], indexed by `Energy`, since the last `reset`. saturated: `Saturations`
+        since then.
     """
 
     def __init__(self, image, lanes, slots):
@@ -59,19 +64,29 @@ class TileState:
         self.hdq = model["head_dim"] // 4
         self.max_slots = slots
         self.descriptors = [self._operand(d, model) for d in image.descriptors]
-        symbols = {"": 1, "rows": model["hidden"], "heads": model["kv_heads"], "slots": slots, "slot_words": slots // 4, "quad0": 0,
-                   "tokens": model["vocab"]}
+        symbols = {
+            "": 1,
+            "rows": model["hidden"],
+            "heads": model["kv_heads"],
+            "slots": slots,
+            "slot_words": slots // 4,
+            "quad0": 0,
+            "tokens": model["vocab"],
+        }
         self._views = {r.name: (r.of, evaluate(r.shift, symbols)) for r in image.regions if r.of}
         self._strides = {f"{r.name}.stride": evaluate(r.size, symbols) for r in image.regions if r.rounds}
-        sizes = {r.name: (r.space, evaluate(r.size, symbols) * (ROUNDS_AHEAD if r.rounds else 1))
-                 for r in image.regions if not r.of}
+        sizes = {
+            r.name: (r.space, evaluate(r.size, symbols) * (ROUNDS_AHEAD if r.rounds else 1))
+            for r in image.regions
+            if not r.of
+        }
         self.act = {n: np.zeros((size, lanes, 4), np.float16) for n, (space, size) in sizes.items() if space == "act"}
         self.stage = {n: np.zeros((size, lanes), np.uint64) for n, (space, size) in sizes.items() if space == "stage"}
         self.vmem = {n: np.zeros((size, lanes), np.float32) for n, (space, size) in sizes.items() if space == "vmem"}
         self.versions = dict.fromkeys(self.act, 0)
         for c in image.constants:
             values = image.tensors[c.tensor].reshape(-1) if c.tensor else np.array(c.values, np.float32)
-            self.vmem[c.region][:len(values)] = values[:, None]
+            self.vmem[c.region][: len(values)] = values[:, None]
         self._kv_heads, self._head_dim = model["kv_heads"], model["head_dim"]
         self.landing = deque()
         self.index = [0] * len(LoopReg)
@@ -90,7 +105,8 @@ class TileState:
         self.hwm = 0
 
     def draw(self, scale, seed, log_p=None, top_k=0):
-        """From now on passes sample: logits times float32 `scale`, plus the noise of `seed`. scale None: they take the best.
+        """From now on passes sample: logits times float32 `scale`, plus the noise of `seed`. scale None: they take the
+        best.
 
         log_p: float32, logarithm of min-p's P, None without it. top_k: 0 without it.
         """
@@ -112,7 +128,9 @@ class TileState:
         return Operand(d.kind, d.tensor, words, rows, d.s_in, d.s_out, d.name, d.planes, d.group, d.grids)
 
     def load_precision(self, table):
-        """Set the formats that `table` (descriptor name -> `Format`) names. ValueError where an image has no such copy."""
+        """Set the formats that `table` (descriptor name -> `Format`) names. ValueError where an image has no such
+        copy.
+        """
         held = {d.name: d for d in self.descriptors}
         for name, fmt in table.items():
             if not (held[name].tensor if fmt == Format.FP16 else held[name].planes):
@@ -136,7 +154,8 @@ class TileState:
     def begin(self, tokens, positions, slots, hwm, measure=False, counted=(), ancestors=None, draft=False):
         """Start a pass of `count` nodes; see the members. What their slots held is no longer part of the text.
 
-        ancestors: for each node a bit mask of the nodes of this pass that it sees, itself included; default: a chain, node k sees 0 to k.
+        ancestors: for each node a bit mask of the nodes of this pass that it sees, itself included; default: a chain,
+        node k sees 0 to k.
         """
         if measure and draft:
             raise ValueError("a draft pass does not measure")
@@ -210,5 +229,5 @@ class TileState:
         node = (self.j * self.lanes + v) >> self.gp_log2 if vec else v
         seen = self.slot_position[:n, None] <= self.positions[node]
         seen[self.slots] |= self.sees[node].T
-        seen[self.hwm:] = False
+        seen[self.hwm :] = False
         return ~seen

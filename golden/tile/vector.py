@@ -1,6 +1,7 @@
 """Golden vector engine: RUN, SENDSUM, SENDMAX and SENDCAND on whole vectors.
 
-A routine's iterations do not depend on one another, so each micro-operation is applied to all elements of a RUN at once.
+A routine's iterations do not depend on one another, so each micro-operation is applied to all elements of a RUN at
+once.
 """
 
 import numpy as np
@@ -39,7 +40,7 @@ class VectorEngine:
         landing = self._take_landing(n * i.landing, lanes) if i.landing else None
         hidden = s.hidden(n, lanes, i.vec) if i.rows == Rows.SLOTS else None
         read_max = False
-        for micro in self._image.micros[i.routine:i.routine + i.length]:
+        for micro in self._image.micros[i.routine : i.routine + i.length]:
             if micro.op == AluOp.NOP:
                 continue  # in a routine it only takes time
             a = self._a(micro, i, desc, n, lanes, landing)
@@ -65,7 +66,9 @@ class VectorEngine:
     def _take_landing(self, rows, lanes):
         landing = self._state.landing.popleft() if rows else np.zeros((0, lanes), np.float32)
         if landing.shape != (rows, lanes):
-            raise AssertionError(f"a RUN expects {rows} rows of {lanes} lanes, the landing buffer holds {landing.shape}")
+            raise AssertionError(
+                f"a RUN expects {rows} rows of {lanes} lanes, the landing buffer holds {landing.shape}"
+            )
         return landing
 
     def _a(self, micro, i, desc, n, lanes, landing):
@@ -93,7 +96,9 @@ class VectorEngine:
         return self._vmem(micro.b, micro.b_mode, i, n, lanes) if micro.op in _BINARY else np.float32(0)
 
     def _noise(self, n, lanes):
-        """Of each row, which is a token here, at the position behind each lane's; 0 in lanes whose logits are not wanted."""
+        """Of each row, which is a token here, at the position behind each lane's; 0 in lanes whose logits are not
+        wanted.
+        """
         s, noise = self._state, np.zeros((n, lanes), np.float32)
         noise[:, s.wanted] = gumbel.noise(s.seed, s.positions[s.wanted] + 1, np.arange(n)[:, None])
         return noise
@@ -106,10 +111,10 @@ class VectorEngine:
     def _vmem(self, ref, mode, i, n, lanes):
         if mode == Mode.STREAM:
             region, at = self._stream(ref, i)
-            return self._state.vmem[region][at:at + n, :lanes]
+            return self._state.vmem[region][at : at + n, :lanes]
         region, at = self._state.ref(ref)
         if mode == Mode.SCALAR:
-            return self._state.vmem[region][at:at + 1, :lanes]
+            return self._state.vmem[region][at : at + 1, :lanes]
         values = self._temps[region, at][:n]
         return values[np.arange(n) ^ 1] if mode == Mode.SWAP else values
 
@@ -122,16 +127,18 @@ class VectorEngine:
         return a, np.zeros(a.shape, bool)
 
     def _write(self, micro, i, desc, y, n, lanes, active):
-        """Results to their destinations. What is sent or summed is rounded to FP16, divided by 2**s_out; `active`: bool [lanes]."""
+        """Results to their destinations. What is sent or summed is rounded to FP16, divided by 2**s_out; `active`: bool
+        [lanes].
+        """
         s = self._state
         y = np.broadcast_to(y, (n, lanes)) if len(y) != n else y
         if micro.d_vm:
             region, at = s.ref(micro.d) if micro.d_mode else self._stream(micro.d, i)
             if micro.d_mode:
                 self._temps[region, at] = y
-                s.vmem[region][at:at + 1, :lanes] = y[:1]  # what a later SCALAR read sees: such RUNs have one element
+                s.vmem[region][at : at + 1, :lanes] = y[:1]  # what a later SCALAR read sees: such RUNs have one element
             else:
-                s.vmem[region][at:at + n, :lanes] = y
+                s.vmem[region][at : at + n, :lanes] = y
         if micro.d_max and not micro.masked:
             self._running_max[:lanes] = fp32.maximum(self._running_max[:lanes], y.max(axis=0, initial=LOWEST))[0]
         if micro.d_log:
@@ -158,20 +165,20 @@ class VectorEngine:
         act = s.act[region]
         if i.send_mode == SendMode.LINEAR:
             at = base + s.head * i.send_h
-            act[at:at + count, :lanes] = quads
+            act[at : at + count, :lanes] = quads
         elif i.send_mode == SendMode.QUERY:
             for p in range(s.count):
                 v = (p << s.gp_log2) + s.j
                 at = base + s.head * i.send_h + v // s.lanes * s.hdq
-                act[at:at + count, v % s.lanes] = quads[:, p]
+                act[at : at + count, v % s.lanes] = quads[:, p]
         elif i.send_mode == SendMode.SLOTS:
             base += s.of_chunk * s.stride(i.send_h)
-            act[base:base + count, :lanes] = quads
+            act[base : base + count, :lanes] = quads
         else:
             for lane in np.flatnonzero(s.active(lanes, True)):
                 v = s.j * s.lanes + int(lane)
                 at = base + (s.head * s.group + v % (1 << s.gp_log2)) * s.hdq
-                act[at:at + count, v >> s.gp_log2] = quads[:, lane]
+                act[at : at + count, v >> s.gp_log2] = quads[:, lane]
 
     def send_sum(self):
         """Partial sums to everybody: with one logical tile, they are the sums."""

@@ -18,16 +18,17 @@ LAST_TILE = CONDUCTOR - 1
 class Announcer(wiring.Component):
     """Sends one of four messages while `go` is high, to the cycle in which `done` is:
 
-    BEGIN, FINISH: one flit. LANE: a LANE for each node, and START behind them. COMMIT: a COMMIT for each node in `kept`; nodes that are
-    not are let go of, a cycle each. A pass that drafts has the newest node alone, as its position 0, and sees those before it, a chain, as
-    text: in front of its LANE comes a COMMIT for the node before it, unless it is the root.
+    BEGIN, FINISH: one flit. LANE: a LANE for each node, and START behind them. COMMIT: a COMMIT for each node in
+    `kept`; nodes that are not are let go of, a cycle each. A pass that drafts has the newest node alone, as its
+    position 0, and sees those before it, a chain, as text: in front of its LANE comes a COMMIT for the node before it,
+    unless it is the root.
 
-    A flit is offered from the first cycle of `go` on, the next one in the cycle behind it; nothing is registered in front of `tx`. `done`
-    comes with the last flit's `ready`, or the last node let go of. `go` then falls, or another message begins in the next cycle. Reset
-    ends a message.
+    A flit is offered from the first cycle of `go` on, the next one in the cycle behind it; nothing is registered in
+    front of `tx`. `done` comes with the last flit's `ready`, or the last node let go of. `go` then falls, or another
+    message begins in the next cycle. Reset ends a message.
 
-    With `second` a LANE message is of a pass of the second model: the `word`s take the place of nodes, and each is waited for. Nodes and
-    slots are left alone.
+    With `second` a LANE message is of a pass of the second model: the `word`s take the place of nodes, and each is
+    waited for. Nodes and slots are left alone.
 
     Parameters
     ----------
@@ -35,44 +36,85 @@ class Announcer(wiring.Component):
 
     Members
     -------
-    go: In, a level. message: In(3), a `PassWord` but START. done: Out. All of this, and all that follows, is constant from `go` to `done`,
-        but for `node` and `slot`, which follow `lane`, `hold`, `more` with `count`, and with `second` for `count`, `hwm` and `chosen`,
-        which START finds right.
-    count: In(4), nodes of the pass. more: In. Others may come while this is high, from LANE on: `count` rises, and falls no more until
-        `done`. A LANE waits for its node, and START until none may come. lane: Out(3), a node; node: In(Node), that one. slot: In(16),
-        what the node gets that has none yet.
+    go: In, a level. message: In(3), a `PassWord` but START. done: Out. All of this, and all that follows, is constant
+        from `go` to `done`, but for `node` and `slot`, which follow `lane`, `hold`, `more` with `count`, and with
+        `second` for `count`, `hwm` and `chosen`, which START finds right.
+    count: In(4), nodes of the pass. more: In. Others may come while this is high, from LANE on: `count` rises, and
+        falls no more until `done`. A LANE waits for its node, and START until none may come. lane: Out(3), a node;
+        node: In(Node), that one. slot: In(16), what the node gets that has none yet.
     place: Out, a strobe: node `lane` gets `slot`, as LANE says. give: Out, a strobe: its slot is free again.
     kept: In(lanes). hold: In. The last node's turn in COMMIT does not come.
-    prompt, chosen, all_logits, auto, drafting, sample, hwm (16): In, of START. The pass is of the prompt; tokens are chosen from it: of
-        each node, or in a pass of the prompt of the last. With `all_logits` logits are wanted of all of the prompt,
-        with `auto` its passes measure. seed: In(64), of BEGIN. started: Out, a strobe: START is taken.
+    prompt, chosen, all_logits, auto, drafting, sample, hwm (16): In, of START. The pass is of the prompt; tokens are
+        chosen from it: of each node, or in a pass of the prompt of the last. With `all_logits` logits are wanted of all
+        of the prompt, with `auto` its passes measure. seed: In(64), of BEGIN. started: Out, a strobe: START is taken.
     second: In. word: In stream of FED. tx: Out stream of Flit to the ring stop.
     """
 
     def __init__(self, lanes):
         self._lanes = lanes
-        super().__init__({
-            "go": In(1), "message": In(3), "done": Out(1), "count": In(4), "lane": Out(3), "node": In(Node), "slot": In(16), "more": In(1),
-            "place": Out(1), "give": Out(1), "kept": In(lanes), "hold": In(1),
-            "prompt": In(1), "chosen": In(1), "all_logits": In(1), "auto": In(1), "drafting": In(1), "sample": In(1), "hwm": In(16),
-            "seed": In(SEED_BITS), "second": In(1), "word": In(stream.Signature(FED)), "started": Out(1), "tx": Out(FLIT_STREAM),
-        })
+        super().__init__(
+            {
+                "go": In(1),
+                "message": In(3),
+                "done": Out(1),
+                "count": In(4),
+                "lane": Out(3),
+                "node": In(Node),
+                "slot": In(16),
+                "more": In(1),
+                "place": Out(1),
+                "give": Out(1),
+                "kept": In(lanes),
+                "hold": In(1),
+                "prompt": In(1),
+                "chosen": In(1),
+                "all_logits": In(1),
+                "auto": In(1),
+                "drafting": In(1),
+                "sample": In(1),
+                "hwm": In(16),
+                "seed": In(SEED_BITS),
+                "second": In(1),
+                "word": In(stream.Signature(FED)),
+                "started": Out(1),
+                "tx": Out(FLIT_STREAM),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
         node, flit = self.node, self.tx.payload
         word, last, slot = Signal(3), Signal(3), Signal(16)
-        behind, walks, ends, step, kept = Signal(), Signal(), Signal(), Signal(), Signal()  # behind: START is due, but where `plain`
-        alone, linked, link = Signal(), Signal(), Signal()  # the newest node's pass; the node before it is text, or is to become so now
-        at, count, fed = Signal(4), Signal(4), Signal()  # node of a walk; positions of the pass; a word takes the place of a node
+        behind, walks, ends, step, kept = (
+            Signal(),
+            Signal(),
+            Signal(),
+            Signal(),
+            Signal(),
+        )  # behind: START is due, but where `plain`
+        alone, linked, link = (
+            Signal(),
+            Signal(),
+            Signal(),
+        )  # the newest node's pass; the node before it is text, or is to become so now
+        at, count, fed = (
+            Signal(4),
+            Signal(4),
+            Signal(),
+        )  # node of a walk; positions of the pass; a word takes the place of a node
         plain, short = Signal(), Signal()  # LANEs of all nodes; those that are there are sent
         every, final, want, counted, measure = Signal(8), Signal(8), Signal(8), Signal(8), Signal()
         m.d.comb += [
-            alone.eq(self.drafting & ~self.second & (self.message == PassWord.LANE)), link.eq(alone & (last != 0) & ~linked & ~behind),
-            plain.eq((self.message == PassWord.LANE) & ~alone & ~self.second), short.eq(plain & (at == self.count)),
-            self.lane.eq(Mux(alone, last - link, at)), count.eq(Mux(alone, 1, self.count)),
-            every.eq(Cat(count > n for n in range(8))), final.eq(Cat(count == n + 1 for n in range(8))),
-            measure.eq(self.auto & self.prompt), want.eq(every),
+            alone.eq(self.drafting & ~self.second & (self.message == PassWord.LANE)),
+            link.eq(alone & (last != 0) & ~linked & ~behind),
+            plain.eq((self.message == PassWord.LANE) & ~alone & ~self.second),
+            short.eq(plain & (at == self.count)),
+            self.lane.eq(Mux(alone, last - link, at)),
+            count.eq(Mux(alone, 1, self.count)),
+            every.eq(Cat(count > n for n in range(8))),
+            final.eq(Cat(count == n + 1 for n in range(8))),
+            measure.eq(self.auto & self.prompt),
+            want.eq(every),
         ]
         with m.If(self.second | self.prompt & ~self.all_logits):
             m.d.comb += want.eq(Mux(self.chosen, final, 0))
@@ -81,40 +123,64 @@ class Announcer(wiring.Component):
             m.d.comb += counted.eq(final)
 
         m.d.comb += [
-            last.eq(self.count - 1), slot.eq(Mux(node.placed, node.slot, self.slot)),
+            last.eq(self.count - 1),
+            slot.eq(Mux(node.placed, node.slot, self.slot)),
             word.eq(Mux(behind | short, PassWord.START, Mux(link, PassWord.COMMIT, self.message))),
             fed.eq(self.second & (word == PassWord.LANE)),
             walks.eq((word == PassWord.LANE) | (word == PassWord.COMMIT)),
-            flit.kind.eq(FlitKind.PASS), flit.hi.eq(LAST_TILE), flit.chan.eq(word), flit.lane.eq(Mux(alone, 0, at)),
+            flit.kind.eq(FlitKind.PASS),
+            flit.hi.eq(LAST_TILE),
+            flit.chan.eq(word),
+            flit.lane.eq(Mux(alone, 0, at)),
             flit.data.eq(Cat(node.token, node.position, slot, Mux(alone, 1, node.ancestors))),
             ends.eq(~walks | (self.lane == last) & ~plain),
             kept.eq(self.kept.bit_select(self.lane, 1)),
         ]
         with m.If(word == PassWord.START):
-            m.d.comb += flit.data.eq(Cat(
-                Mux(alone, 0, last), measure, self.drafting & ~self.second, self.sample, self.second, Const(0, 1), want, self.hwm, counted))
+            m.d.comb += flit.data.eq(
+                Cat(
+                    Mux(alone, 0, last),
+                    measure,
+                    self.drafting & ~self.second,
+                    self.sample,
+                    self.second,
+                    Const(0, 1),
+                    want,
+                    self.hwm,
+                    counted,
+                )
+            )
         with m.Elif(word == PassWord.BEGIN):
             m.d.comb += flit.data.eq(self.seed)
         with m.If(fed):  # a slot is a position, and being below that of a node seen is enough
             offered = self.word.payload
             m.d.comb += [
-                flit.data.eq(Cat(offered.token, offered.position, offered.position, (Const(1, 8) << self.lane)[:8], Const(1, 1))),
-                ends.eq(offered.last), self.word.ready.eq(step),
+                flit.data.eq(
+                    Cat(offered.token, offered.position, offered.position, (Const(1, 8) << self.lane)[:8], Const(1, 1))
+                ),
+                ends.eq(offered.last),
+                self.word.ready.eq(step),
             ]
 
         with m.If((word == PassWord.COMMIT) & ~link):
             free = ~(self.hold & (self.lane == last))
             m.d.comb += [
-                self.tx.valid.eq(self.go & kept & free), step.eq(self.go & free & (~kept | self.tx.ready)), self.give.eq(step & ~kept),
+                self.tx.valid.eq(self.go & kept & free),
+                step.eq(self.go & free & (~kept | self.tx.ready)),
+                self.give.eq(step & ~kept),
             ]
         with m.Else():
             m.d.comb += [
-                self.tx.valid.eq(self.go & (self.word.valid | ~fed) & ~(short & self.more)), step.eq(self.tx.valid & self.tx.ready),
+                self.tx.valid.eq(self.go & (self.word.valid | ~fed) & ~(short & self.more)),
+                step.eq(self.tx.valid & self.tx.ready),
                 self.place.eq(step & (word == PassWord.LANE) & ~fed),
             ]
         with m.If(self.started | link & step):
             m.d.sync += linked.eq(link)
-        m.d.comb += [self.started.eq(step & (word == PassWord.START)), self.done.eq(step & ends & (word != PassWord.LANE))]
+        m.d.comb += [
+            self.started.eq(step & (word == PassWord.START)),
+            self.done.eq(step & ends & (word != PassWord.LANE)),
+        ]
         with m.If(step):
             m.d.sync += [at.eq(Mux(ends | alone, 0, at + 1)), behind.eq(ends & (word == PassWord.LANE))]
         return m

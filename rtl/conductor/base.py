@@ -14,9 +14,10 @@ ENTRY = data.StructLayout(BASE_ENTRY)
 class BaseTable(wiring.Component):
     """Two direct-mapped tables that do not change while a text is written, for contexts of two tokens and of one.
 
-    The keys of `newer` and `older` are registered every cycle; `look` in the cycle after reads both entries, and in the next one `hit` and
-    `token` are there, until the next `look`. Two tokens go before one. The rules are those of the golden `BaseTable`. What is read in the
-    cycle in which it is loaded is not defined. Reset does not change the tables; they begin without entries.
+    The keys of `newer` and `older` are registered every cycle; `look` in the cycle after reads both entries, and in the
+    next one `hit` and `token` are there, until the next `look`. Two tokens go before one. The rules are those of the
+    golden `BaseTable`. What is read in the cycle in which it is loaded is not defined. Reset does not change the
+    tables; they begin without entries.
 
     Parameters
     ----------
@@ -24,7 +25,8 @@ class BaseTable(wiring.Component):
 
     Members
     -------
-    load: In, a strobe; load_addr (13): index, in the table of one token with bit BASE_ONE_BIT set; load_data (32): BASE_ENTRY.
+    load: In, a strobe; load_addr (13): index, in the table of one token with bit BASE_ONE_BIT set; load_data (32):
+        BASE_ENTRY.
     newer, older: In(20), the last token and the one before it; pair: In, there is one before it.
     look: In. hit: Out. token: Out(20).
     fault: Out. A damaged word was read, for one cycle.
@@ -32,11 +34,21 @@ class BaseTable(wiring.Component):
 
     def __init__(self, inject=False):
         self._inject = inject
-        super().__init__({
-            "load": In(1), "load_addr": In(BASE_ONE_BIT + 1), "load_data": In(ENTRY.size),
-            "newer": In(TOKEN_BITS), "older": In(TOKEN_BITS), "pair": In(1), "look": In(1), "hit": Out(1), "token": Out(TOKEN_BITS),
-            "fault": Out(1), **({"flip": In(1)} if inject else {}),
-        })
+        super().__init__(
+            {
+                "load": In(1),
+                "load_addr": In(BASE_ONE_BIT + 1),
+                "load_data": In(ENTRY.size),
+                "newer": In(TOKEN_BITS),
+                "older": In(TOKEN_BITS),
+                "pair": In(1),
+                "look": In(1),
+                "hit": Out(1),
+                "token": Out(TOKEN_BITS),
+                "fault": Out(1),
+                **({"flip": In(1)} if inject else {}),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
@@ -52,8 +64,12 @@ class BaseTable(wiring.Component):
             with m.If(self.look):
                 m.d.sync += [compared.eq(sought), asked.eq(allowed)]
             m.d.comb += [
-                table.wr_en.eq(self.load & (self.load_addr[BASE_ONE_BIT] != k)), table.wr_addr.eq(self.load_addr[:BASE_LOG2[k]]),
-                table.wr_data.eq(self.load_data), table.rd_en.eq(self.look), table.rd_addr.eq(at), entry.eq(table.rd_data),
+                table.wr_en.eq(self.load & (self.load_addr[BASE_ONE_BIT] != k)),
+                table.wr_addr.eq(self.load_addr[: BASE_LOG2[k]]),
+                table.wr_data.eq(self.load_data),
+                table.rd_en.eq(self.look),
+                table.rd_addr.eq(at),
+                entry.eq(table.rd_data),
             ]
             if self._inject:
                 m.d.comb += table.flip.eq(self.flip)

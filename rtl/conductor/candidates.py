@@ -12,9 +12,11 @@ CANDIDATE_CYCLES = 2  # from a candidate to `token`
 
 
 def steps(key):
-    """The number with a `sort_key` in steps: its magnitude times 2**STEP_SHIFT, rounded down, at most STEP_MOST; signed."""
+    """The number with a `sort_key` in steps: its magnitude times 2**STEP_SHIFT, rounded down, at most STEP_MOST;
+    signed.
+    """
     magnitude = Mux(key[31], key[:31], ~key[:31])
-    exponent, significand = magnitude[23:], magnitude[23 - STEP_BITS + 1:23] | 1 << STEP_BITS - 1
+    exponent, significand = magnitude[23:], magnitude[23 - STEP_BITS + 1 : 23] | 1 << STEP_BITS - 1
     least = 127 - STEP_SHIFT  # of the exponents that make a step
     whole = (significand >> (least + STEP_BITS - 1 - exponent)[:4])[:STEP_BITS]
     found = Mux(exponent < least, 0, Mux(exponent >= least + STEP_BITS, STEP_MOST, whole))
@@ -22,12 +24,12 @@ def steps(key):
 
 
 class Candidates(wiring.Component):
-    """Keeps, per position, the largest score and its token; ties go to the lowest token, whatever order candidates arrive in. Of position
-    0 it keeps the next one, too.
+    """Keeps, per position, the largest score and its token; ties go to the lowest token, whatever order candidates
+    arrive in. Of position 0 it keeps the next one, too.
 
-    A candidate is taken in the cycle of `valid`; one a cycle. `token` and `second` show it CANDIDATE_CYCLES = 2 later, and `margin` a cycle
-    behind them. `clear` empties all positions; it does not come in the cycle behind a candidate, and wins over one in the same cycle. Reset
-    is a clear.
+    A candidate is taken in the cycle of `valid`; one a cycle. `token` and `second` show it CANDIDATE_CYCLES = 2 later,
+    and `margin` a cycle behind them. `clear` empties all positions; it does not come in the cycle behind a candidate,
+    and wins over one in the same cycle. Reset is a clear.
 
     Parameters
     ----------
@@ -37,16 +39,26 @@ class Candidates(wiring.Component):
     -------
     clear, valid: In. lane: In(3). value: In(32), FP32, finite. token_in: In(20).
     select: In(3), a position. token: Out(20). present: Out, the position has had a candidate since `clear`.
-    second: Out(20), the second best token of position 0. margin: Out(16), by how many steps its score is below the best, see `steps`. Both
-        have a meaning once there were two candidates.
+    second: Out(20), the second best token of position 0. margin: Out(16), by how many steps its score is below the
+        best, see `steps`. Both have a meaning once there were two candidates.
     """
 
     def __init__(self, lanes):
         self._lanes = lanes
-        super().__init__({
-            "clear": In(1), "valid": In(1), "lane": In(3), "value": In(32), "token_in": In(20),
-            "select": In(3), "token": Out(20), "present": Out(1), "second": Out(20), "margin": Out(STEP_BITS + 1),
-        })
+        super().__init__(
+            {
+                "clear": In(1),
+                "valid": In(1),
+                "lane": In(3),
+                "value": In(32),
+                "token_in": In(20),
+                "select": In(3),
+                "token": Out(20),
+                "present": Out(1),
+                "second": Out(20),
+                "margin": Out(STEP_BITS + 1),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
@@ -59,7 +71,11 @@ class Candidates(wiring.Component):
             return (s1_key > key) | (s1_key == key) & (s1_token < token)
 
         for lane in range(self._lanes):
-            best, token, present = Signal(32, name=f"best_{lane}"), Signal(20, name=f"token_{lane}"), Signal(name=f"present_{lane}")
+            best, token, present = (
+                Signal(32, name=f"best_{lane}"),
+                Signal(20, name=f"token_{lane}"),
+                Signal(name=f"present_{lane}"),
+            )
             takes, wins = Signal(name=f"takes_{lane}"), Signal(name=f"wins_{lane}")
             m.d.comb += [takes.eq(s1_valid & (s1_lane == lane)), wins.eq(~present | better(best, token))]
             with m.If(self.clear):

@@ -1,4 +1,6 @@
-"""The conductor: prefill and decoding, pass by pass, with what is drafted, verified and decided between them, without the host."""
+"""The conductor: prefill and decoding, pass by pass, with what is drafted, verified and decided between them, without
+the host.
+"""
 
 from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import wiring
@@ -28,70 +30,82 @@ VOCABULARY_BITS = TOKEN_BITS + 1
 
 
 class Conductor(wiring.Component):
-    """Runs generations. A pass is a tree of up to M nodes: a chain of prompt tokens, then the last token with what is drafted behind it.
+    """Runs generations. A pass is a tree of up to M nodes: a chain of prompt tokens, then the last token with what is
+    drafted behind it.
 
-    A pass is announced by the slots that the one before it leaves in the text (COMMIT), a LANE for each node, and a START; it has ended
-    when `tiles` tiles have sent their SYNC, which follow their candidates. Then the verifier walks the tree, one token a cycle; slots off
-    its path go back to the free list while the path's are announced, one node a cycle, whatever was accepted. A full token FIFO holds
-    the loop back. Generation ends with the token limit, an end token (which is emitted) or the end of the context, wherever in a pass.
-    A token of the prompt that the vocabulary lacks ends it too, when it is read from the prompt buffer: no pass with it is announced, and
-    no token comes of it.
-    What is drafted behind a root, and in which passes, is up to `Planner`: no more nodes than can be emitted before the end of context or
-    token limit.
+    A pass is announced by the slots that the one before it leaves in the text (COMMIT), a LANE for each node, and a
+    START; it has ended when `tiles` tiles have sent their SYNC, which follow their candidates. Then the verifier walks
+    the tree, one token a cycle; slots off its path go back to the free list while the path's are announced, one node a
+    cycle, whatever was accepted. A full token FIFO holds the loop back. Generation ends with the token limit, an end
+    token (which is emitted) or the end of the context, wherever in a pass. A token of the prompt that the vocabulary
+    lacks ends it too, when it is read from the prompt buffer: no pass with it is announced, and no token comes of it.
+    What is drafted behind a root, and in which passes, is up to `Planner`: no more nodes than can be emitted before the
+    end of context or token limit.
 
-    `abort` ends a generation with the pass in progress, or being announced; between passes with what has been announced; and while the
-    governor runs, with its run. What is still to come of the text is at most one token, and none if the FIFO is full: the text is what
-    went into the FIFO. `busy` falls at most M + 4 cycles behind the later of the abort and the last SYNC of the pass, or the governor's
-    end, while the ring takes what is sent. A pass that drafts ends it like any other. An abort before the governor has begun spares its
-    run. While not busy, and in the cycle of `start`, an abort does nothing.
+    `abort` ends a generation with the pass in progress, or being announced; between passes with what has been
+    announced; and while the governor runs, with its run. What is still to come of the text is at most one token, and
+    none if the FIFO is full: the text is what went into the FIFO. `busy` falls at most M + 4 cycles behind the later of
+    the abort and the last SYNC of the pass, or the governor's end, while the ring takes what is sent. A pass that
+    drafts ends it like any other. An abort before the governor has begun spares its run. While not busy, and in the
+    cycle of `start`, an abort does nothing.
 
-    The watchdog counts cycles of a generation. It starts anew with `start`, when a START goes out to the tiles, and when the FIFO takes a
-    token; it does not count while a full FIFO keeps a token waiting. So each pass has `watchdog` cycles from START to its first token or
-    to the next START, and the governor's run is part of those behind the first token. When they are over the generation is given up:
-    `busy` falls, `done` rises, nothing is sent any more, not even what has been offered, and `hung` and a deaf `start` stay until reset.
-    Every state that waits, for the ring, for tiles or for drafters, counts.
+    The watchdog counts cycles of a generation. It starts anew with `start`, when a START goes out to the tiles, and
+    when the FIFO takes a token; it does not count while a full FIFO keeps a token waiting. So each pass has `watchdog`
+    cycles from START to its first token or to the next START, and the governor's run is part of those behind the first
+    token. When they are over the generation is given up: `busy` falls, `done` rises, nothing is sent any more, not even
+    what has been offered, and `hung` and a deaf `start` stay until reset. Every state that waits, for the ring, for
+    tiles or for drafters, counts.
 
-    Reset abandons whatever is in progress, the watchdog included, and empties the token FIFO. Memories keep what they hold. Of those that
-    no load fills, all but the governor's results are read only where the same generation has written: texts of drafters, the tables that
-    `NgramDrafter` sweeps when a generation begins, the token FIFO. So whatever they held before, by reset or power-up, has no effect.
-    `init` clears the governor's results.
+    Reset abandons whatever is in progress, the watchdog included, and empties the token FIFO. Memories keep what they
+    hold. Of those that no load fills, all but the governor's results are read only where the same generation has
+    written: texts of drafters, the tables that `NgramDrafter` sweeps when a generation begins, the token FIFO. So
+    whatever they held before, by reset or power-up, has no effect. `init` clears the governor's results.
 
-    With `sample`, START says so, and BEGIN carries the seed: the tiles' candidates are then sums of scaled logit and noise, in passes that
-    draft too. What is chosen from them is the same.
+    With `sample`, START says so, and BEGIN carries the seed: the tiles' candidates are then sums of scaled logit and
+    noise, in passes that draft too. What is chosen from them is the same.
 
-    With `auto`, the passes over the prompt measure (START says so), and the `Governor` runs once the first token has been chosen: before
-    the next pass is announced, or before the generation ends with that token. Without it nothing of this takes a cycle.
+    With `auto`, the passes over the prompt measure (START says so), and the `Governor` runs once the first token has
+    been chosen: before the next pass is announced, or before the generation ends with that token. Without it nothing of
+    this takes a cycle.
 
     Parameters
     ----------
-    lanes: M. prompt_depth: tokens of prompt buffer and token FIFO. max_slots: KV slots, the most positions of a text. ring_tiles,
-        max_matrices: `tiles` and `matrices` of the `Governor`. max_matrices 0: there is none, no pass measures, and the members for it
-        are not there: auto, matrices, knob, matrix_write, matrix_addr, matrix_data, look, look_matrix, look_kind, result, governor_cycles.
-        sampling: without it, there are no `sample` and `seed`.
+    lanes: M. prompt_depth: tokens of prompt buffer and token FIFO. max_slots: KV slots, the most positions of a text.
+        ring_tiles, max_matrices: `tiles` and `matrices` of the `Governor`. max_matrices 0: there is none, no pass
+        measures, and the members for it are not there: auto, matrices, knob, matrix_write, matrix_addr, matrix_data,
+        look, look_matrix, look_kind, result, governor_cycles. sampling: without it, there are no `sample` and `seed`.
 
     Members
     -------
-    start, abort: In, commands. busy, done, full: Out; `done` stays until the next start, `full` tells that the context ended it.
+    start, abort: In, commands. busy, done, full: Out; `done` stays until the next start, `full` tells that the context
+        ended it.
     vocabulary: In(21), token ids are below it. watchdog: In(32), cycles, 0 for 2**32. Both constant while busy.
-    wrong_token: Out, a strobe: a token of the prompt is not below `vocabulary`. hung: Out, the watchdog's time was over.
-    init: In, a level, only while not busy. initialized: Out. High from 4 * max_matrices cycles behind the rise of `init` on until it falls.
-    tiles (8), prompt_length, token_limit, context_limit (16 each), end_tokens, end_enable (as of `Outlet`), all_logits, auto,
-        matrices (16), knob (32), drafter (2, a `Drafter`), draft_nodes (4, at most so many), spoil, branch (3), base, draft_control,
-        draft_cost (12), costs_0 and so on (16 each, as of `Planner` and `Utility`), sample, seed (64): In, constant while busy.
+    wrong_token: Out, a strobe: a token of the prompt is not below `vocabulary`. hung: Out, the watchdog's time was
+        over.
+    init: In, a level, only while not busy. initialized: Out. High from 4 * max_matrices cycles behind the rise of
+        `init` on until it falls.
+    tiles (8), prompt_length, token_limit, context_limit (16 each), end_tokens, end_enable (as of `Outlet`), all_logits,
+        auto, matrices (16), knob (32), drafter (2, a `Drafter`), draft_nodes (4, at most so many), spoil, branch (3),
+        base, draft_control, draft_cost (12), costs_0 and so on (16 each, as of `Planner` and `Utility`), sample, seed
+        (64): In, constant while busy.
     prompt_write, prompt_addr (16), prompt_token (20): In. Writes the prompt buffer.
-    base_write, base_addr (13), base_data (32): In. Writes the drafter's base table, not while busy; a machine of one lane has none.
-    matrix_write, matrix_addr (16), matrix_data (64): In. Writes the governor's table; as `load` of `Governor`, not while busy.
+    base_write, base_addr (13), base_data (32): In. Writes the drafter's base table, not while busy; a machine of one
+        lane has none.
+    matrix_write, matrix_addr (16), matrix_data (64): In. Writes the governor's table; as `load` of `Governor`, not
+        while busy.
     look, look_matrix (10), look_kind (2): In. result: Out(64). As of `Governor`.
     tx: Out stream of Flit to the ring stop. rx_valid, rx: In, delivered flits; never refused.
     tokens: Out stream, see TOKEN_STREAM. token_level: Out(16), tokens in the FIFO.
-    cycles, prefill_cycles, passes, governor_cycles: Out(32), of the generation in progress or the last one; passes that only draft are
-        counted in draft_passes. proposed, accepted, siblings: Out(32), nodes behind the roots; accepted ones; of these, those whose
-        parent has an earlier child. lengths_0 and so on: Out(32), passes behind the prompt by accepted nodes. turn: Out(16), cycles from
-        the last SYNC of a verified pass to the START behind it, the largest.
+    cycles, prefill_cycles, passes, governor_cycles: Out(32), of the generation in progress or the last one; passes that
+        only draft are counted in draft_passes. proposed, accepted, siblings: Out(32), nodes behind the roots; accepted
+        ones; of these, those whose parent has an earlier child. lengths_0 and so on: Out(32), passes behind the prompt
+        by accepted nodes. turn: Out(16), cycles from the last SYNC of a verified pass to the START behind it, the
+        largest.
     chance_first, chance_more: Out(16), what `Utility` expects.
-    fault: Out. A damaged word was read from the prompt buffer, the token FIFO, the drafter's or the governor's memories, for one cycle.
-    verdict: Out, a strobe at the end of every pass, behind its logits. kept: Out(lanes), nodes that now belong to the text.
-        positions: Out, M x 16, of the nodes. For readers of the trace ports.
+    fault: Out. A damaged word was read from the prompt buffer, the token FIFO, the drafter's or the governor's
+        memories, for one cycle.
+    verdict: Out, a strobe at the end of every pass, behind its logits. kept: Out(lanes), nodes that now belong to the
+        text. positions: Out, M x 16, of the nodes. For readers of the trace ports.
     """
 
     def __init__(self, *, lanes, prompt_depth, max_slots, ring_tiles, max_matrices, sampling=True):
@@ -99,27 +113,72 @@ class Conductor(wiring.Component):
         self._governor = dict(tiles=ring_tiles, matrices=max_matrices)
         self._sampling = sampling
         members = {
-            "start": In(1), "abort": In(1), "busy": Out(1), "done": Out(1), "full": Out(1),
-            "vocabulary": In(VOCABULARY_BITS), "watchdog": In(32), "wrong_token": Out(1), "hung": Out(1), "init": In(1),
+            "start": In(1),
+            "abort": In(1),
+            "busy": Out(1),
+            "done": Out(1),
+            "full": Out(1),
+            "vocabulary": In(VOCABULARY_BITS),
+            "watchdog": In(32),
+            "wrong_token": Out(1),
+            "hung": Out(1),
+            "init": In(1),
             "initialized": Out(1),
-            "tiles": In(8), "prompt_length": In(POSITION_BITS), "token_limit": In(POSITION_BITS), "context_limit": In(POSITION_BITS),
-            "end_tokens": In(TOKEN_BITS * END_TOKENS), "end_enable": In(END_TOKENS), "all_logits": In(1), "drafter": In(2),
-            "draft_nodes": In(4), "branch": In(3), "spoil": In(1), "base": In(1), "draft_control": In(1),
-            "draft_cost": In(DRAFT_COST_BITS), **dict.fromkeys(COSTS, In(COST_BITS)), "chance_first": Out(16), "chance_more": Out(16),
-            "prompt_write": In(1), "prompt_addr": In(POSITION_BITS), "prompt_token": In(TOKEN_BITS),
+            "tiles": In(8),
+            "prompt_length": In(POSITION_BITS),
+            "token_limit": In(POSITION_BITS),
+            "context_limit": In(POSITION_BITS),
+            "end_tokens": In(TOKEN_BITS * END_TOKENS),
+            "end_enable": In(END_TOKENS),
+            "all_logits": In(1),
+            "drafter": In(2),
+            "draft_nodes": In(4),
+            "branch": In(3),
+            "spoil": In(1),
+            "base": In(1),
+            "draft_control": In(1),
+            "draft_cost": In(DRAFT_COST_BITS),
+            **dict.fromkeys(COSTS, In(COST_BITS)),
+            "chance_first": Out(16),
+            "chance_more": Out(16),
+            "prompt_write": In(1),
+            "prompt_addr": In(POSITION_BITS),
+            "prompt_token": In(TOKEN_BITS),
             **{name: In(width) for name, width in BASE_WRITES.items()},
-            "tx": Out(FLIT_STREAM), "rx_valid": In(1), "rx": In(Flit), "tokens": Out(TOKEN_STREAM), "token_level": Out(16),
-            "fault": Out(1), "cycles": Out(32), "prefill_cycles": Out(32), "passes": Out(32), "draft_passes": Out(32),
-            "proposed": Out(32), "accepted": Out(32), "siblings": Out(32), "turn": Out(16),
+            "tx": Out(FLIT_STREAM),
+            "rx_valid": In(1),
+            "rx": In(Flit),
+            "tokens": Out(TOKEN_STREAM),
+            "token_level": Out(16),
+            "fault": Out(1),
+            "cycles": Out(32),
+            "prefill_cycles": Out(32),
+            "passes": Out(32),
+            "draft_passes": Out(32),
+            "proposed": Out(32),
+            "accepted": Out(32),
+            "siblings": Out(32),
+            "turn": Out(16),
             **{f"lengths_{n}": Out(32) for n in range(MAX_LANES)},
-            "verdict": Out(1), "kept": Out(lanes), "positions": Out(POSITION_BITS).array(lanes),
+            "verdict": Out(1),
+            "kept": Out(lanes),
+            "positions": Out(POSITION_BITS).array(lanes),
         }
         if sampling:
             members |= {"sample": In(1), "seed": In(SEED_BITS)}
         if max_matrices:
             members |= {
-                "auto": In(1), "matrices": In(16), "knob": In(32), "matrix_write": In(1), "matrix_addr": In(16), "matrix_data": In(64),
-                "look": In(1), "look_matrix": In(10), "look_kind": In(2), "result": Out(64), "governor_cycles": Out(32),
+                "auto": In(1),
+                "matrices": In(16),
+                "knob": In(32),
+                "matrix_write": In(1),
+                "matrix_addr": In(16),
+                "matrix_data": In(64),
+                "look": In(1),
+                "look_matrix": In(10),
+                "look_kind": In(2),
+                "result": Out(64),
+                "governor_cycles": Out(32),
             }
         super().__init__(members)
 
@@ -139,38 +198,58 @@ class Conductor(wiring.Component):
             m.submodules.governor = governor = Governor(**self._governor)
         m.submodules.outlet = outlet = Outlet(lanes=self._lanes, depth=self._prompt_depth)
 
-        position = Signal(POSITION_BITS)      # of node 0
+        position = Signal(POSITION_BITS)  # of node 0
         count, filled = Signal(4), Signal(4)  # nodes of a prompt pass, and those that are there
         synced, last = Signal(8), Signal(3)
         abort, damage = Signal(), Signal()
-        left = Signal(POSITION_BITS)          # prompt tokens not yet fed
+        left = Signal(POSITION_BITS)  # prompt tokens not yet fed
         prefill, last_prefill, feed = Signal(), Signal(), Signal()
         m.d.comb += [
-            prompt.wr_en.eq(self.prompt_write), prompt.wr_addr.eq(self.prompt_addr), prompt.wr_data.eq(self.prompt_token),
+            prompt.wr_en.eq(self.prompt_write),
+            prompt.wr_addr.eq(self.prompt_addr),
+            prompt.wr_data.eq(self.prompt_token),
             prompt.rd_addr.eq(position + filled),
-            left.eq(self.prompt_length - position), prefill.eq(position < self.prompt_length), last_prefill.eq(left <= self._lanes),
+            left.eq(self.prompt_length - position),
+            prefill.eq(position < self.prompt_length),
+            last_prefill.eq(left <= self._lanes),
             last.eq(nodes.count - 1),
         ]
 
         # Flits to the tiles, and what they send back.
         m.d.comb += [
-            announcer.count.eq(Mux(planner.feeds, planner.fed_count, nodes.count)), announcer.kept.eq(self.kept),
-            nodes.lane.eq(announcer.lane), announcer.node.eq(nodes.node), announcer.slot.eq(slots.slot), nodes.place.eq(slots.take),
-            slots.take.eq(announcer.place & ~nodes.node.placed), nodes.slot.eq(slots.slot), slots.give.eq(announcer.give),
-            slots.given.eq(nodes.node.slot), announcer.hold.eq(planner.planning & ~abort), announcer.prompt.eq(prefill),
-            announcer.chosen.eq(Mux(planner.feeds, planner.caught_up, ~prefill | last_prefill)), announcer.second.eq(planner.feeds),
-            announcer.drafting.eq(planner.drafting), announcer.hwm.eq(Mux(planner.feeds, planner.fed, slots.hwm)),
+            announcer.count.eq(Mux(planner.feeds, planner.fed_count, nodes.count)),
+            announcer.kept.eq(self.kept),
+            nodes.lane.eq(announcer.lane),
+            announcer.node.eq(nodes.node),
+            announcer.slot.eq(slots.slot),
+            nodes.place.eq(slots.take),
+            slots.take.eq(announcer.place & ~nodes.node.placed),
+            nodes.slot.eq(slots.slot),
+            slots.give.eq(announcer.give),
+            slots.given.eq(nodes.node.slot),
+            announcer.hold.eq(planner.planning & ~abort),
+            announcer.prompt.eq(prefill),
+            announcer.chosen.eq(Mux(planner.feeds, planner.caught_up, ~prefill | last_prefill)),
+            announcer.second.eq(planner.feeds),
+            announcer.drafting.eq(planner.drafting),
+            announcer.hwm.eq(Mux(planner.feeds, planner.fed, slots.hwm)),
             announcer.all_logits.eq(self.all_logits),
-            self.tx.valid.eq(announcer.tx.valid), self.tx.payload.eq(announcer.tx.payload), announcer.tx.ready.eq(self.tx.ready),
+            self.tx.valid.eq(announcer.tx.valid),
+            self.tx.payload.eq(announcer.tx.payload),
+            announcer.tx.ready.eq(self.tx.ready),
         ]
         if governor:
             m.d.comb += announcer.auto.eq(self.auto)
         if self._sampling:
             m.d.comb += [announcer.sample.eq(self.sample), announcer.seed.eq(self.seed)]
         m.d.comb += [
-            candidates.valid.eq(self.rx_valid & (self.rx.kind == FlitKind.CAND)), candidates.lane.eq(self.rx.lane),
-            candidates.value.eq(self.rx.data[:32]), candidates.token_in.eq(self.rx.data[32:]),
-            candidates.select.eq(Mux(planner.feeds, (planner.fed_count - 1)[:3], Mux(planner.drafting, 0, verifier.select))),
+            candidates.valid.eq(self.rx_valid & (self.rx.kind == FlitKind.CAND)),
+            candidates.lane.eq(self.rx.lane),
+            candidates.value.eq(self.rx.data[:32]),
+            candidates.token_in.eq(self.rx.data[32:]),
+            candidates.select.eq(
+                Mux(planner.feeds, (planner.fed_count - 1)[:3], Mux(planner.drafting, 0, verifier.select))
+            ),
         ]
         with m.If(announcer.started):
             m.d.sync += synced.eq(0)
@@ -188,37 +267,68 @@ class Conductor(wiring.Component):
         wiring.connect(m, planner.word, announcer.word)
         wiring.connect(m, outlet.tokens, wiring.flipped(self.tokens))
         m.d.comb += [
-            *(v.eq(n) for v, n in zip(verifier.tokens, nodes.tokens)), *(v.eq(n) for v, n in zip(verifier.parents, nodes.parents)),
-            verifier.count.eq(nodes.count), verifier.prefix.eq(prefill), verifier.first.eq(Mux(prefill, last, 0)),
-            verifier.choice.eq(candidates.token), verifier.stop.eq(outlet.stop),
-            outlet.cycles.eq(self.cycles), outlet.abort.eq(abort), outlet.clear.eq(slots.clear),
+            *(v.eq(n) for v, n in zip(verifier.tokens, nodes.tokens)),
+            *(v.eq(n) for v, n in zip(verifier.parents, nodes.parents)),
+            verifier.count.eq(nodes.count),
+            verifier.prefix.eq(prefill),
+            verifier.first.eq(Mux(prefill, last, 0)),
+            verifier.choice.eq(candidates.token),
+            verifier.stop.eq(outlet.stop),
+            outlet.cycles.eq(self.cycles),
+            outlet.abort.eq(abort),
+            outlet.clear.eq(slots.clear),
             outlet.position.eq(position + Mux(prefill, nodes.count, 1)),
-            *(getattr(outlet, name).eq(getattr(self, name))
-              for name in ("token_limit", "context_limit", "end_tokens", "end_enable", "draft_nodes")),
-            self.token_level.eq(outlet.level), self.full.eq(outlet.full),
+            *(
+                getattr(outlet, name).eq(getattr(self, name))
+                for name in ("token_limit", "context_limit", "end_tokens", "end_enable", "draft_nodes")
+            ),
+            self.token_level.eq(outlet.level),
+            self.full.eq(outlet.full),
             self.fault.eq(prompt.error | damage | outlet.fault | planner.fault),
             *(getattr(planner, name).eq(getattr(self, name)) for name in (*PLANNING, *BASE_WRITES)),
-            planner.clear.eq(slots.clear), planner.append.eq(feed | outlet.taken),
-            planner.token.eq(Mux(feed, prompt.rd_data, outlet.emit.payload)), planner.position.eq(Mux(feed, position + filled, outlet.at)),
-            planner.settle.eq(announcer.started), planner.verified.eq(verifier.done), planner.prompt.eq(prefill),
-            planner.over.eq(outlet.over | abort), planner.room.eq(outlet.room), planner.depth.eq(nodes.depth),
+            planner.clear.eq(slots.clear),
+            planner.append.eq(feed | outlet.taken),
+            planner.token.eq(Mux(feed, prompt.rd_data, outlet.emit.payload)),
+            planner.position.eq(Mux(feed, position + filled, outlet.at)),
+            planner.settle.eq(announcer.started),
+            planner.verified.eq(verifier.done),
+            planner.prompt.eq(prefill),
+            planner.over.eq(outlet.over | abort),
+            planner.room.eq(outlet.room),
+            planner.depth.eq(nodes.depth),
             planner.emitted.eq(outlet.emitted),
-            planner.count.eq(nodes.count), planner.choice.eq(candidates.token),
-            planner.second.eq(candidates.second), planner.margin.eq(candidates.margin), self.chance_first.eq(planner.first),
-            self.chance_more.eq(planner.more), tally.clear.eq(slots.clear), tally.count.eq(nodes.count), tally.emitted.eq(outlet.emitted),
-            tally.siblings.eq(verifier.siblings), tally.issued.eq(announcer.started), tally.drafting.eq(planner.drafting),
-            tally.verified.eq(verifier.done & ~prefill), self.passes.eq(tally.passes), self.draft_passes.eq(tally.draft_passes),
-            self.turn.eq(tally.turn), self.proposed.eq(tally.proposed), self.accepted.eq(tally.accepted),
+            planner.count.eq(nodes.count),
+            planner.choice.eq(candidates.token),
+            planner.second.eq(candidates.second),
+            planner.margin.eq(candidates.margin),
+            self.chance_first.eq(planner.first),
+            self.chance_more.eq(planner.more),
+            tally.clear.eq(slots.clear),
+            tally.count.eq(nodes.count),
+            tally.emitted.eq(outlet.emitted),
+            tally.siblings.eq(verifier.siblings),
+            tally.issued.eq(announcer.started),
+            tally.drafting.eq(planner.drafting),
+            tally.verified.eq(verifier.done & ~prefill),
+            self.passes.eq(tally.passes),
+            self.draft_passes.eq(tally.draft_passes),
+            self.turn.eq(tally.turn),
+            self.proposed.eq(tally.proposed),
+            self.accepted.eq(tally.accepted),
             self.siblings.eq(tally.sibling_commits),
             *(getattr(self, f"lengths_{n}").eq(passes) for n, passes in enumerate(tally.lengths)),
             *(a.eq(b) for a, b in zip(self.positions, nodes.positions)),
-            nodes.token.eq(prompt.rd_data), nodes.parent.eq(last), nodes.position.eq(position),
+            nodes.token.eq(prompt.rd_data),
+            nodes.parent.eq(last),
+            nodes.position.eq(position),
         ]
 
-        # Between passes. What waits for a node's slot, the ring or a drafter holds the loop; nothing else takes more than a cycle.
+        # Between passes. What waits for a node's slot, the ring or a drafter holds the loop; nothing else takes more
+        # than a cycle.
         begins = Signal()
         m.d.comb += [
-            patience.limit.eq(self.watchdog), patience.restart.eq(begins | announcer.started | outlet.taken),
+            patience.limit.eq(self.watchdog),
+            patience.restart.eq(begins | announcer.started | outlet.taken),
             patience.counts.eq(self.busy & ~(outlet.emit.valid & ~outlet.emit.ready)),
         ]
         due = Signal()  # the governor must run
@@ -249,7 +359,12 @@ class Conductor(wiring.Component):
 
         def grow():
             """Let a node come, if there is one."""
-            m.d.comb += [planner.grow.eq(1), nodes.add.eq(planner.add), nodes.token.eq(planner.node), nodes.parent.eq(planner.parent)]
+            m.d.comb += [
+                planner.grow.eq(1),
+                nodes.add.eq(planner.add),
+                nodes.token.eq(planner.node),
+                nodes.parent.eq(planner.parent),
+            ]
 
         m.d.sync += self.verdict.eq(0)
         with m.If(~self.hung), m.FSM(name="loop"):
@@ -257,7 +372,12 @@ class Conductor(wiring.Component):
                 with m.If(self.start):
                     m.d.comb += [slots.clear.eq(1), begins.eq(1)]
                     m.d.sync += [
-                        self.busy.eq(1), self.done.eq(0), abort.eq(0), position.eq(0), self.cycles.eq(0), self.prefill_cycles.eq(0),
+                        self.busy.eq(1),
+                        self.done.eq(0),
+                        abort.eq(0),
+                        position.eq(0),
+                        self.cycles.eq(0),
+                        self.prefill_cycles.eq(0),
                         growing.eq(0),
                     ]
                     if governor:
@@ -332,7 +452,8 @@ class Conductor(wiring.Component):
             if governor:
                 with m.State("GOVERN"):
                     m.d.comb += [
-                        self.tx.valid.eq(governor.tx.valid), self.tx.payload.eq(governor.tx.payload),
+                        self.tx.valid.eq(governor.tx.valid),
+                        self.tx.payload.eq(governor.tx.payload),
                         governor.tx.ready.eq(self.tx.ready),
                     ]
                     m.d.sync += [self.governor_cycles.eq(self.governor_cycles + 1), due.eq(0)]
@@ -349,11 +470,24 @@ class Conductor(wiring.Component):
         m.d.comb += self.initialized.eq(self.init)
         if governor:
             m.d.comb += [
-                governor.init.eq(self.init), self.initialized.eq(governor.initialized),
-                governor.count.eq(self.matrices), governor.knob.eq(self.knob), governor.rx_valid.eq(self.rx_valid),
-                governor.rx.eq(self.rx), self.result.eq(governor.result), damage.eq(governor.fault),
-                *(getattr(governor, at).eq(getattr(self, name)) for at, name in (
-                    ("load", "matrix_write"), ("load_addr", "matrix_addr"), ("load_data", "matrix_data"), ("look", "look"),
-                    ("look_matrix", "look_matrix"), ("look_kind", "look_kind"))),
+                governor.init.eq(self.init),
+                self.initialized.eq(governor.initialized),
+                governor.count.eq(self.matrices),
+                governor.knob.eq(self.knob),
+                governor.rx_valid.eq(self.rx_valid),
+                governor.rx.eq(self.rx),
+                self.result.eq(governor.result),
+                damage.eq(governor.fault),
+                *(
+                    getattr(governor, at).eq(getattr(self, name))
+                    for at, name in (
+                        ("load", "matrix_write"),
+                        ("load_addr", "matrix_addr"),
+                        ("load_data", "matrix_data"),
+                        ("look", "look"),
+                        ("look_matrix", "look_matrix"),
+                        ("look_kind", "look_kind"),
+                    )
+                ),
             ]
         return m

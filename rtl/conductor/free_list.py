@@ -10,10 +10,10 @@ SLOT_BITS = 16
 class FreeList(wiring.Component):
     """Hands out KV slots: the lowest of those given back, else the next new one.
 
-    `slot` is what a `take` in this cycle takes. A take or a give counts at the clock edge: `slot` and `hwm` show it in the next cycle, in
-    which the next may follow. The two never come in the same cycle. A slot given is one that is taken. The pool holds `lanes` slots, which
-    is enough for passes that take up to `lanes`, then give back all but one or fewer; a give to a full pool loses the highest. `clear`
-    wins over both. Reset is a clear.
+    `slot` is what a `take` in this cycle takes. A take or a give counts at the clock edge: `slot` and `hwm` show it in
+    the next cycle, in which the next may follow. The two never come in the same cycle. A slot given is one that is
+    taken. The pool holds `lanes` slots, which is enough for passes that take up to `lanes`, then give back all but one
+    or fewer; a give to a full pool loses the highest. `clear` wins over both. Reset is a clear.
 
     Parameters
     ----------
@@ -27,13 +27,21 @@ class FreeList(wiring.Component):
 
     def __init__(self, lanes):
         self._lanes = lanes
-        super().__init__({
-            "clear": In(1), "take": In(1), "slot": Out(SLOT_BITS), "give": In(1), "given": In(SLOT_BITS), "hwm": Out(SLOT_BITS),
-        })
+        super().__init__(
+            {
+                "clear": In(1),
+                "take": In(1),
+                "slot": Out(SLOT_BITS),
+                "give": In(1),
+                "given": In(SLOT_BITS),
+                "hwm": Out(SLOT_BITS),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
-        # Ascending: those below the given one stay, it comes behind them, the others move up. `free` is a row of ones, then zeros.
+        # Ascending: those below the given one stay, it comes behind them, the others move up. `free` is a row of ones,
+        # then zeros.
         pool = [Signal(SLOT_BITS, name=f"pool_{k}") for k in range(self._lanes)]
         free, below = Signal(self._lanes), Signal(self._lanes)
         for k in range(self._lanes):

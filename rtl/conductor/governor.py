@@ -27,13 +27,15 @@ DECISION = 3
 
 
 class Governor(wiring.Component):
-    """For each matrix in its table: asks all tiles for their three energies, adds the answers up, decides, tells all tiles.
+    """For each matrix in its table: asks all tiles for their three energies, adds the answers up, decides, tells all
+    tiles.
 
-    FP16 if the matrix has that copy and sens_half * HALF * 2**16 > knob * OUT; else INT8 if sens_err * ERR * 2**16 > knob * OUT; else
-    INT4. Sums have 72 bits, products are exact, 0 > 0 is false. One matrix is multiplied while the next one's answers arrive: a matrix
-    takes 36 cycles, or 5 more than from its first question to the last of 3 * `tiles` answers, whichever is longer. The tiles are told
-    in order of the matrices, by LOAD flits of space CSR; at most three questions are unanswered at a time, and each tile answers them in
-    order. Reset does not clear table and results; `init` clears the results, a word a cycle.
+    FP16 if the matrix has that copy and sens_half * HALF * 2**16 > knob * OUT; else INT8 if sens_err * ERR * 2**16 >
+    knob * OUT; else INT4. Sums have 72 bits, products are exact, 0 > 0 is false. One matrix is multiplied while the
+    next one's answers arrive: a matrix takes 36 cycles, or 5 more than from its first question to the last of 3 *
+    `tiles` answers, whichever is longer. The tiles are told in order of the matrices, by LOAD flits of space CSR; at
+    most three questions are unanswered at a time, and each tile answers them in order. Reset does not clear table and
+    results; `init` clears the results, a word a cycle.
 
     Parameters
     ----------
@@ -41,25 +43,43 @@ class Governor(wiring.Component):
 
     Members
     -------
-    start: In, strobe. busy: Out, from the cycle after `start` until the last flit has been taken and the last result stored.
+    start: In, strobe. busy: Out, from the cycle after `start` until the last flit has been taken and the last result
+        stored.
     count (16): In, matrices in the table, at most `matrices`. knob (32): In. Both constant while `busy`.
-    load: In, writes the table; load_addr (16) = 2 * matrix + half; load_data (64), see `Matrix`. The low half goes first.
-    tx: Out stream of Flit. rx_valid, rx: In, delivered flits; only answers (READ for the conductor, with ENERGY_BIT) are looked at.
-    look: In, strobe; look_matrix (10), look_kind (2: an `Energy`, or DECISION): In. result: Out(64), the low 64 bits of a sum, or a
-        `Format`; from 2 cycles after `look` (while `busy`: 5) until the next one.
-    init: In, a level, not while `busy`. initialized: Out, from 4 * matrices cycles behind the rise of `init` on until it falls.
+    load: In, writes the table; load_addr (16) = 2 * matrix + half; load_data (64), see `Matrix`. The low half goes
+        first.
+    tx: Out stream of Flit. rx_valid, rx: In, delivered flits; only answers (READ for the conductor, with ENERGY_BIT)
+        are looked at.
+    look: In, strobe; look_matrix (10), look_kind (2: an `Energy`, or DECISION): In. result: Out(64), the low 64 bits of
+        a sum, or a `Format`; from 2 cycles after `look` (while `busy`: 5) until the next one.
+    init: In, a level, not while `busy`. initialized: Out, from 4 * matrices cycles behind the rise of `init` on until
+        it falls.
     fault: Out. A damaged word was read from the table or the results, for one cycle.
     """
 
     def __init__(self, *, tiles, matrices):
         self._tiles, self._matrices = tiles, matrices
-        super().__init__({
-            "start": In(1), "busy": Out(1), "count": In(16), "knob": In(32),
-            "load": In(1), "load_addr": In(16), "load_data": In(64),
-            "tx": Out(FLIT_STREAM), "rx_valid": In(1), "rx": In(Flit),
-            "look": In(1), "look_matrix": In(10), "look_kind": In(2), "result": Out(TOTAL_BITS), "fault": Out(1),
-            "init": In(1), "initialized": Out(1),
-        })
+        super().__init__(
+            {
+                "start": In(1),
+                "busy": Out(1),
+                "count": In(16),
+                "knob": In(32),
+                "load": In(1),
+                "load_addr": In(16),
+                "load_data": In(64),
+                "tx": Out(FLIT_STREAM),
+                "rx_valid": In(1),
+                "rx": In(Flit),
+                "look": In(1),
+                "look_matrix": In(10),
+                "look_kind": In(2),
+                "result": Out(TOTAL_BITS),
+                "fault": Out(1),
+                "init": In(1),
+                "initialized": Out(1),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
@@ -73,9 +93,12 @@ class Governor(wiring.Component):
         with m.If(self.load & ~self.load_addr[0]):
             m.d.sync += low.eq(self.load_data)
         m.d.comb += [
-            table.wr_en.eq(self.load & self.load_addr[0]), table.wr_addr.eq(self.load_addr[1:]),
+            table.wr_en.eq(self.load & self.load_addr[0]),
+            table.wr_addr.eq(self.load_addr[1:]),
             table.wr_data.eq(Cat(low, self.load_data)),
-            results.rd_en.eq(s1_look & ~results.wr_en), self.result.eq(results.rd_data), self.fault.eq(table.error | results.error),
+            results.rd_en.eq(s1_look & ~results.wr_en),
+            self.result.eq(results.rd_data),
+            self.fault.eq(table.error | results.error),
         ]
         with m.If(self.look):
             m.d.sync += [s1_look.eq(1), results.rd_addr.eq(Cat(self.look_kind, self.look_matrix))]
@@ -89,7 +112,9 @@ class Governor(wiring.Component):
         s1_answer = Signal()
         s1_kind, s1_total = Signal(2), Signal(TOTAL_BITS)
         ask = Signal()  # begins a matrix
-        m.d.comb += answer.eq(self.rx_valid & (self.rx.kind == FlitKind.READ) & (self.rx.lo == CONDUCTOR) & self.rx.addr[ENERGY_BIT])
+        m.d.comb += answer.eq(
+            self.rx_valid & (self.rx.kind == FlitKind.READ) & (self.rx.lo == CONDUCTOR) & self.rx.addr[ENERGY_BIT]
+        )
         m.d.sync += s1_answer.eq(answer)
         with m.If(answer):
             m.d.sync += [s1_kind.eq(self.rx.addr[:2]), s1_total.eq(self.rx.data)]
@@ -103,21 +128,28 @@ class Governor(wiring.Component):
         questions = Signal()
         m.d.comb += [
             table.rd_addr.eq(at),
-            verdict.knob.eq(self.knob), verdict.sens_err.eq(entry.sens_err), verdict.sens_half.eq(entry.sens_half),
-            verdict.fp16.eq(entry.fp16), *(verdict.sums[k].eq(sums[k]) for k in Energy),
-            self.tx.payload.lo.eq(FIRST_STOP), self.tx.payload.hi.eq(LAST_STOP),
+            verdict.knob.eq(self.knob),
+            verdict.sens_err.eq(entry.sens_err),
+            verdict.sens_half.eq(entry.sens_half),
+            verdict.fp16.eq(entry.fp16),
+            *(verdict.sums[k].eq(sums[k]) for k in Energy),
+            self.tx.payload.lo.eq(FIRST_STOP),
+            self.tx.payload.hi.eq(LAST_STOP),
         ]
         decided = Signal(10)  # planes index of the matrix in `verdict`
         told_at = Signal(16)  # and its place in the table
         with m.If(questions):
             m.d.comb += [
-                self.tx.payload.kind.eq(FlitKind.READ), self.tx.payload.chan.eq(Space.COUNTER),
+                self.tx.payload.kind.eq(FlitKind.READ),
+                self.tx.payload.chan.eq(Space.COUNTER),
                 self.tx.payload.addr.eq(Cat(kind, entry.planes) | 1 << ENERGY_BIT),
             ]
         with m.Else():
             m.d.comb += [
-                self.tx.payload.kind.eq(FlitKind.LOAD), self.tx.payload.chan.eq(Space.CSR),
-                self.tx.payload.addr.eq(decided | 1 << PRECISION_BIT), self.tx.payload.data.eq(verdict.format),
+                self.tx.payload.kind.eq(FlitKind.LOAD),
+                self.tx.payload.chan.eq(Space.CSR),
+                self.tx.payload.addr.eq(decided | 1 << PRECISION_BIT),
+                self.tx.payload.data.eq(verdict.format),
             ]
         with m.FSM(name="walk"):
             with m.State("IDLE"):
@@ -153,7 +185,9 @@ class Governor(wiring.Component):
                     m.next = "IDLE"
         m.d.comb += [
             verdict.taken.eq(self.tx.valid & self.tx.ready & ~questions),
-            results.wr_en.eq(verdict.store), results.wr_addr.eq(Cat(verdict.store_kind, told_at)), results.wr_data.eq(verdict.store_data),
+            results.wr_en.eq(verdict.store),
+            results.wr_addr.eq(Cat(verdict.store_kind, told_at)),
+            results.wr_data.eq(verdict.store_data),
         ]
         swept = Signal(range(results.depth + 1))
         m.d.comb += self.initialized.eq(self.init & (swept == results.depth))
@@ -168,17 +202,28 @@ class Governor(wiring.Component):
 class _Verdict(wiring.Component):
     """The rule, by one shift-and-add multiplier per energy, and what is to be stored.
 
-    `start` takes sums and entry; `busy` from the next cycle until `taken`. `ready` rises 35 cycles after `start`, with `format`, and
-    stays until `taken`. `store` shows the four results, one a cycle each.
+    `start` takes sums and entry; `busy` from the next cycle until `taken`. `ready` rises 35 cycles after `start`, with
+    `format`, and stays until `taken`. `store` shows the four results, one a cycle each.
     """
 
     def __init__(self):
-        super().__init__({
-            "start": In(1), "sums": In(SUM_BITS).array(len(Energy)), "fp16": In(1),
-            "knob": In(SENS_BITS), "sens_err": In(SENS_BITS), "sens_half": In(SENS_BITS),
-            "busy": Out(1), "ready": Out(1), "taken": In(1), "format": Out(2),
-            "store": Out(1), "store_kind": Out(2), "store_data": Out(TOTAL_BITS),
-        })
+        super().__init__(
+            {
+                "start": In(1),
+                "sums": In(SUM_BITS).array(len(Energy)),
+                "fp16": In(1),
+                "knob": In(SENS_BITS),
+                "sens_err": In(SENS_BITS),
+                "sens_half": In(SENS_BITS),
+                "busy": Out(1),
+                "ready": Out(1),
+                "taken": In(1),
+                "format": Out(2),
+                "store": Out(1),
+                "store_kind": Out(2),
+                "store_data": Out(TOTAL_BITS),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()

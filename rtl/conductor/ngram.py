@@ -21,18 +21,21 @@ FIRST_NODE = 4  # cycles from `propose` to the first node
 
 
 class NgramDrafter(wiring.Component):
-    """Keeps a text's tokens and, per order 1 to 3, a direct-mapped table of what followed the last tokens; proposes from them.
+    """Keeps a text's tokens and, per order 1 to 3, a direct-mapped table of what followed the last tokens; proposes
+    from them.
 
-    The rules are those of the golden `NgramTable`. Tables take in what has been appended only when `settle` says so: everything up to
-    that cycle and nothing later, SETTLE_CYCLES = 4 a position, all orders at once, and 2 more. `clear` empties the tables, a word
+    The rules are those of the golden `NgramTable`. Tables take in what has been appended only when `settle` says so:
+    everything up to that cycle and nothing later, SETTLE_CYCLES = 4 a position, all orders at once, and 2 more. `clear`
+    empties the tables, a word
     a cycle, once the insertion of a position that is under way has ended; a proposal is abandoned, within 2 cycles.
 
-    A proposal's first node comes FIRST_NODE = 4 cycles after `propose`, then one a cycle while they are taken, of the base table's one
-    every second cycle; `none` comes after 3. How many nodes are wanted need not be known by then: until `sure`, a node is offered when
-    another one of its chain is sure to follow, which may be some cycles later, and `none` waits. A `propose` while `busy` waits, and its
-    time counts from the first cycle without. It may come in the cycle after the last `append`. Nothing is appended from `propose` to its
-    last node or `none`. `settle` comes at any time but between `propose` and its first node or `none`. Reset forgets what is under way, not
-    what the memories hold: a text begins with `clear`.
+    A proposal's first node comes FIRST_NODE = 4 cycles after `propose`, then one a cycle while they are taken, of the
+    base table's one every second cycle; `none` comes after 3. How many nodes are wanted need not be known by then:
+    until `sure`, a node is offered when another one of its chain is sure to follow, which may be some cycles later, and
+    `none` waits. A `propose` while `busy` waits, and its time counts from the first cycle without. It may come in the
+    cycle after the last `append`. Nothing is appended from `propose` to its last node or `none`. `settle` comes at any
+    time but between `propose` and its first node or `none`. Reset forgets what is under way, not what the memories
+    hold: a text begins with `clear`.
 
     Parameters
     ----------
@@ -41,14 +44,17 @@ class NgramDrafter(wiring.Component):
 
     Members
     -------
-    clear: In, strobe; a text begins. append: In, strobe, never refused; token (20), position (16): In; positions count up from 0.
-    base: In, the base table may be asked; constant while a text is written. base_write, base_addr (13), base_data (32): In, `load` of
-        `BaseTable`, not while a text is written.
-    propose: In, strobe. Behind it: sure: In, it is known how many nodes are wanted; want: In(4), nodes, at most M - 1, before `sure` at
-        least so many; branch: In(3), nodes of the alternate's chain, if there is one. `want` does not fall, and from `sure` on all stay as
-        they are. They are looked at from the third cycle behind `propose` until the last node or `none`.
+    clear: In, strobe; a text begins. append: In, strobe, never refused; token (20), position (16): In; positions count
+        up from 0.
+    base: In, the base table may be asked; constant while a text is written. base_write, base_addr (13), base_data (32):
+        In, `load` of `BaseTable`, not while a text is written.
+    propose: In, strobe. Behind it: sure: In, it is known how many nodes are wanted; want: In(4), nodes, at most M - 1,
+        before `sure` at least so many; branch: In(3), nodes of the alternate's chain, if there is one. `want` does not
+        fall, and from `sure` on all stay as they are. They are looked at from the third cycle behind `propose` until
+        the last node or `none`.
     node: Out stream of NODE. none: Out, strobe: there is no node.
-    settle: In, strobe. settling: Out, from the next cycle until all is inserted. busy: Out, settling, or `clear` is not yet done.
+    settle: In, strobe. settling: Out, from the next cycle until all is inserted. busy: Out, settling, or `clear` is not
+        yet done.
     fault: Out. A damaged word was read, for one cycle.
     """
 
@@ -59,10 +65,22 @@ class NgramDrafter(wiring.Component):
             raise ValueError(f"a table has 2 to {1 << MAX_SIZE_LOG2} entries, not 2**{size_log2}")
         self._lanes, self._size_log2, self._depth, self._inject = lanes, size_log2, depth, inject
         members = {
-            "clear": In(1), "append": In(1), "token": In(TOKEN_BITS), "position": In(16),
-            "propose": In(1), "want": In(4), "sure": In(1), "branch": In(3), "node": Out(NODE_STREAM), "none": Out(1),
-            "settle": In(1), "settling": Out(1), "busy": Out(1), "fault": Out(1),
-            "base": In(1), **{name: In(width) for name, width in BASE_WRITES.items()},
+            "clear": In(1),
+            "append": In(1),
+            "token": In(TOKEN_BITS),
+            "position": In(16),
+            "propose": In(1),
+            "want": In(4),
+            "sure": In(1),
+            "branch": In(3),
+            "node": Out(NODE_STREAM),
+            "none": Out(1),
+            "settle": In(1),
+            "settling": Out(1),
+            "busy": Out(1),
+            "fault": Out(1),
+            "base": In(1),
+            **{name: In(width) for name, width in BASE_WRITES.items()},
         }
         if inject:
             members["flip"] = In(1)
@@ -71,11 +89,15 @@ class NgramDrafter(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         place = bits_for(self._depth - 1)
-        entry_layout = data.StructLayout({"tag": TAG_BITS, "latest": place, "alt": place, "token": TOKEN_BITS})  # token at `latest`
+        entry_layout = data.StructLayout(
+            {"tag": TAG_BITS, "latest": place, "alt": place, "token": TOKEN_BITS}
+        )  # token at `latest`
         m.submodules.history = history = ParityMemory(TOKEN_BITS, self._depth, inject=self._inject)
         tables = []
         for k in range(1, ORDERS + 1):
-            m.submodules[f"table_{k}"] = table = ParityMemory(entry_layout.size, 1 << self._size_log2, inject=self._inject)
+            m.submodules[f"table_{k}"] = table = ParityMemory(
+                entry_layout.size, 1 << self._size_log2, inject=self._inject
+            )
             tables.append(table)
         m.submodules.base = base = BaseTable()
         m.d.sync += self.fault.eq(history.error | base.fault | Cat(table.error for table in tables).any())
@@ -86,12 +108,17 @@ class NgramDrafter(wiring.Component):
         count = Signal(range(self._depth + 1))  # tokens appended
         goal, at = Signal.like(count), Signal.like(count)  # tokens to be in the tables; those that are
         newest, begun = Signal(place), Signal.like(count)
-        recent = [Signal(TOKEN_BITS, name=f"recent_{k}") for k in range(ORDERS)]  # last tokens of the text, newest first
+        recent = [
+            Signal(TOKEN_BITS, name=f"recent_{k}") for k in range(ORDERS)
+        ]  # last tokens of the text, newest first
         past = [Signal(TOKEN_BITS, name=f"past_{k}") for k in range(ORDERS)]  # last tokens in front of position `at`
         dirty, waiting = Signal(), Signal()  # `clear` and `propose` that wait
         m.d.comb += [
-            history.wr_en.eq(self.append), history.wr_addr.eq(self.position), history.wr_data.eq(self.token),
-            begun.eq(Mux(dirty, 0, at)), self.settling.eq(begun != goal),
+            history.wr_en.eq(self.append),
+            history.wr_addr.eq(self.position),
+            history.wr_data.eq(self.token),
+            begun.eq(Mux(dirty, 0, at)),
+            self.settling.eq(begun != goal),
         ]
         after = Signal.like(count)
         m.d.comb += after.eq(Mux(self.append, self.position + 1, count))
@@ -120,21 +147,35 @@ class NgramDrafter(wiring.Component):
             found, made = Signal(entry_layout, name=f"found_{k + 1}"), Signal(entry_layout, name=f"made_{k + 1}")
             old = s3_entry[k]
             m.d.comb += [
-                found.eq(table.rd_data), table.rd_en.eq(look), table.rd_addr.eq(s1_index[k]),
-                made.tag.eq(s1_tag[k]), made.latest.eq(at), made.token.eq(s3_token),
+                found.eq(table.rd_data),
+                table.rd_en.eq(look),
+                table.rd_addr.eq(s1_index[k]),
+                made.tag.eq(s1_tag[k]),
+                made.latest.eq(at),
+                made.token.eq(s3_token),
                 made.alt.eq(Mux(s3_hit[k], Mux(s4_same[k], old.alt, old.latest), 0)),
-                table.wr_en.eq(sweeping | write & (at > k)), table.wr_addr.eq(Mux(sweeping, sweep, s1_index[k])),
+                table.wr_en.eq(sweeping | write & (at > k)),
+                table.wr_addr.eq(Mux(sweeping, sweep, s1_index[k])),
                 table.wr_data.eq(Mux(sweeping, 0, made.as_value())),
             ]
             m.d.sync += s4_same[k].eq(old.token == s3_token)
             with m.If(take):
-                m.d.sync += [old.eq(found), s3_fork[k].eq(found.alt != 0), s3_hit[k].eq((found.tag == s1_tag[k]) & (found.latest != 0))]
+                m.d.sync += [
+                    old.eq(found),
+                    s3_fork[k].eq(found.alt != 0),
+                    s3_hit[k].eq((found.tag == s1_tag[k]) & (found.latest != 0)),
+                ]
         with m.If(take):
             m.d.sync += s3_token.eq(history.rd_data)
 
-        # The longest order that hits is the primary; the alternate is the first that differs. Of two hits the later one here counts.
+        # The longest order that hits is the primary; the alternate is the first that differs. Of two hits the later one
+        # here counts.
         primary, alternate, forked = Signal(place), Signal(place), Signal()
-        speaks, known, word = Signal(), Signal(), Signal(TOKEN_BITS)  # the base table instead, its first token, then its next one
+        speaks, known, word = (
+            Signal(),
+            Signal(),
+            Signal(TOKEN_BITS),
+        )  # the base table instead, its first token, then its next one
         for k, entry in enumerate(s3_entry):
             differs = Signal(name=f"differs_{k + 1}")
             if k == 0:
@@ -149,11 +190,15 @@ class NgramDrafter(wiring.Component):
 
         # The chains.
         nodes = Signal(range(self._lanes))
-        split, trunk = Signal.like(nodes), Signal.like(nodes)  # nodes of the primary's chain if there is an alternate, and in fact
+        split, trunk = (
+            Signal.like(nodes),
+            Signal.like(nodes),
+        )  # nodes of the primary's chain if there is an alternate, and in fact
         cut = Signal.like(nodes)  # nodes that the base table's chain lacks
         s4_forked = Signal()
         m.d.comb += [
-            split.eq(Mux(self.branch < self.want, self.want - self.branch, 1)), trunk.eq(Mux(s4_forked, split, self.want) - cut),
+            split.eq(Mux(self.branch < self.want, self.want - self.branch, 1)),
+            trunk.eq(Mux(s4_forked, split, self.want) - cut),
             nodes.eq(self.want - cut),
         ]
         with m.If(self.propose):
@@ -165,13 +210,19 @@ class NgramDrafter(wiring.Component):
         m.d.comb += certain.eq(self.sure | (index < trunk))
         cursor, home, start = Signal(place), Signal(place), Signal(place)
         m.d.comb += [
-            turn.eq(index == trunk), history.rd_en.eq(look & inserting | step), history.rd_addr.eq(at),
-            self.node.payload.token.eq(history.rd_data), self.node.payload.parent.eq(parent), self.node.payload.last.eq(index == nodes),
+            turn.eq(index == trunk),
+            history.rd_en.eq(look & inserting | step),
+            history.rd_addr.eq(at),
+            self.node.payload.token.eq(history.rd_data),
+            self.node.payload.parent.eq(parent),
+            self.node.payload.last.eq(index == nodes),
         ]
         here = Signal(place)
         begins, said = Signal(), Signal()  # a chain begins; the base table's node is taken, and another follows
         m.d.comb += [
-            begins.eq(choose | turn), here.eq(Mux(choose, primary, Mux(turn, s4_alternate, cursor))), start.eq(Mux(begins, here, home)),
+            begins.eq(choose | turn),
+            here.eq(Mux(choose, primary, Mux(turn, s4_alternate, cursor))),
+            start.eq(Mux(begins, here, home)),
         ]
         with m.If(step):
             m.d.comb += history.rd_addr.eq(here)
@@ -184,10 +235,15 @@ class NgramDrafter(wiring.Component):
         # The base table's chain: while a node is offered, the table has said what comes behind it.
         saying, asking, ends = Signal(), Signal(), Signal()
         m.d.comb += [
-            base.load.eq(self.base_write), base.load_addr.eq(self.base_addr), base.load_data.eq(self.base_data),
-            base.newer.eq(Mux(take | choosing | saying, base.token, recent[0])), base.pair.eq(take | choosing | saying | (count > 1)),
-            base.older.eq(Mux(saying, word, Mux(take | choosing, recent[0], recent[1]))), base.look.eq(look | choose | asking),
-            ends.eq((index == trunk) | ~base.hit), speaks.eq(self.base & known & ~s3_hit[1:].any()),
+            base.load.eq(self.base_write),
+            base.load_addr.eq(self.base_addr),
+            base.load_data.eq(self.base_data),
+            base.newer.eq(Mux(take | choosing | saying, base.token, recent[0])),
+            base.pair.eq(take | choosing | saying | (count > 1)),
+            base.older.eq(Mux(saying, word, Mux(take | choosing, recent[0], recent[1]))),
+            base.look.eq(look | choose | asking),
+            ends.eq((index == trunk) | ~base.hit),
+            speaks.eq(self.base & known & ~s3_hit[1:].any()),
         ]
         with m.If(take):
             m.d.sync += known.eq(base.hit)
@@ -257,8 +313,11 @@ class NgramDrafter(wiring.Component):
             with m.State("SAY"):
                 last = ends & (trunk == nodes)
                 m.d.comb += [
-                    saying.eq(1), self.node.valid.eq(self.sure | certain & base.hit), self.node.payload.token.eq(word),
-                    self.node.payload.last.eq(last), turn.eq(ends),
+                    saying.eq(1),
+                    self.node.valid.eq(self.sure | certain & base.hit),
+                    self.node.payload.token.eq(word),
+                    self.node.payload.last.eq(last),
+                    turn.eq(ends),
                 ]
                 with m.If(self.node.valid & self.node.ready):
                     m.d.comb += [said.eq(~ends), step.eq(ends & ~last)]

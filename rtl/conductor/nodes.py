@@ -4,16 +4,19 @@ from amaranth.hdl import Array, Module, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-#: a node as it is shown. ancestors: nodes on its way to the root, itself included; depth: so many, without itself. placed: it has its slot.
-Node = data.StructLayout({"token": 20, "position": 16, "slot": 16, "parent": 3, "ancestors": 8, "depth": 3, "placed": 1})
+#: a node as it is shown. ancestors: nodes on its way to the root, itself included; depth: so many, without itself.
+#: placed: it has its slot.
+Node = data.StructLayout(
+    {"token": 20, "position": 16, "slot": 16, "parent": 3, "ancestors": 8, "depth": 3, "placed": 1}
+)
 
 
 class Nodes(wiring.Component):
     """Registers of up to M nodes.
 
-    `root` begins a tree, `add` appends a node whose position is its parent's plus 1, `place` gives node `lane` its slot. What a strobe
-    changes shows in the next cycle; one strobe a cycle, but that `place` may come with `add`. `node` shows node `lane` within the
-    cycle. Reset empties the tree.
+    `root` begins a tree, `add` appends a node whose position is its parent's plus 1, `place` gives node `lane` its
+    slot. What a strobe changes shows in the next cycle; one strobe a cycle, but that `place` may come with `add`.
+    `node` shows node `lane` within the cycle. Reset empties the tree.
 
     Parameters
     ----------
@@ -21,19 +24,33 @@ class Nodes(wiring.Component):
 
     Members
     -------
-    root: In. position: In(16), of the root. add: In. token: In(20), parent: In(3), of the node that comes; a root's parent does not count.
+    root: In. position: In(16), of the root. add: In. token: In(20), parent: In(3), of the node that comes; a root's
+        parent does not count.
     place: In. slot: In(16). lane: In(3). node: Out(Node).
-    count: Out(4). depth: Out(3), nodes of the longest chain behind the root. tokens, parents, positions: Out, of all nodes.
+    count: Out(4). depth: Out(3), nodes of the longest chain behind the root. tokens, parents, positions: Out, of all
+        nodes.
     """
 
     def __init__(self, lanes):
         self._lanes = lanes
-        super().__init__({
-            "root": In(1), "position": In(16), "add": In(1), "token": In(20), "parent": In(3), "place": In(1), "slot": In(16),
-            "lane": In(3), "node": Out(Node), "count": Out(4), "depth": Out(3),
-            "tokens": Out(20).array(lanes), "parents": Out(3).array(lanes),
-            "positions": Out(16).array(lanes),
-        })
+        super().__init__(
+            {
+                "root": In(1),
+                "position": In(16),
+                "add": In(1),
+                "token": In(20),
+                "parent": In(3),
+                "place": In(1),
+                "slot": In(16),
+                "lane": In(3),
+                "node": Out(Node),
+                "count": Out(4),
+                "depth": Out(3),
+                "tokens": Out(20).array(lanes),
+                "parents": Out(3).array(lanes),
+                "positions": Out(16).array(lanes),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
@@ -47,19 +64,31 @@ class Nodes(wiring.Component):
             with m.If(above.depth == self.depth):
                 m.d.sync += self.depth.eq(self.depth + 1)
         for n, node in enumerate(nodes):
-            m.d.comb += [self.tokens[n].eq(node.token), self.parents[n].eq(node.parent), self.positions[n].eq(node.position)]
+            m.d.comb += [
+                self.tokens[n].eq(node.token),
+                self.parents[n].eq(node.parent),
+                self.positions[n].eq(node.position),
+            ]
             with m.If(self.place & (self.lane == n)):
                 m.d.sync += [node.slot.eq(self.slot), node.placed.eq(1)]
             if n == 0:
                 with m.If(self.root):
                     m.d.sync += [
-                        node.token.eq(self.token), node.position.eq(self.position), node.parent.eq(0), node.ancestors.eq(1),
-                        node.depth.eq(0), node.placed.eq(0),
+                        node.token.eq(self.token),
+                        node.position.eq(self.position),
+                        node.parent.eq(0),
+                        node.ancestors.eq(1),
+                        node.depth.eq(0),
+                        node.placed.eq(0),
                     ]
             else:
                 with m.If(self.add & (self.count == n)):
                     m.d.sync += [
-                        node.token.eq(self.token), node.position.eq(above.position + 1), node.parent.eq(self.parent),
-                        node.ancestors.eq(above.ancestors | 1 << n), node.depth.eq(above.depth + 1), node.placed.eq(0),
+                        node.token.eq(self.token),
+                        node.position.eq(above.position + 1),
+                        node.parent.eq(self.parent),
+                        node.ancestors.eq(above.ancestors | 1 << n),
+                        node.depth.eq(above.depth + 1),
+                        node.placed.eq(0),
                     ]
         return m

@@ -6,7 +6,8 @@ from amaranth.lib.wiring import In, Out
 
 
 class Tally(wiring.Component):
-    """Adds up passes. The effect of `verified` shows 2 cycles later, that of other strobes 1; a verified pass every 2 cycles at most.
+    """Adds up passes. The effect of `verified` shows 2 cycles later, that of other strobes 1; a verified pass every 2
+    cycles at most.
 
     Parameters
     ----------
@@ -14,10 +15,11 @@ class Tally(wiring.Component):
 
     Members
     -------
-    clear: In, a generation begins. verified: In, strobe. count: In(4), nodes of the pass. emitted: In(4), tokens that it gave, 1 to
-        `lanes`: the root's, and one for each accepted node. siblings: In(lanes), accepted nodes whose parent has an earlier child.
-    answered, issued: In, strobes: the last answer of a pass that will be verified; the START of any pass. drafting: In, with `issued`:
-        it only drafts.
+    clear: In, a generation begins. verified: In, strobe. count: In(4), nodes of the pass. emitted: In(4), tokens that
+        it gave, 1 to `lanes`: the root's, and one for each accepted node. siblings: In(lanes), accepted nodes whose
+        parent has an earlier child.
+    answered, issued: In, strobes: the last answer of a pass that will be verified; the START of any pass. drafting: In,
+        with `issued`: it only drafts.
     passes, draft_passes: Out(32), issued ones, those that only draft apart.
     proposed, accepted, sibling_commits: Out(32). lengths: Out, `lanes` x 32, passes with 0, 1, ... accepted nodes.
     turn: Out(16), the most cycles from an `answered` to the next `issued`.
@@ -25,18 +27,33 @@ class Tally(wiring.Component):
 
     def __init__(self, lanes):
         self._lanes = lanes
-        super().__init__({
-            "clear": In(1), "verified": In(1), "count": In(4), "emitted": In(4), "siblings": In(lanes),
-            "answered": In(1), "issued": In(1), "drafting": In(1), "turn": Out(16),
-            "passes": Out(32), "draft_passes": Out(32),
-            "proposed": Out(32), "accepted": Out(32), "sibling_commits": Out(32), "lengths": Out(32).array(lanes),
-        })
+        super().__init__(
+            {
+                "clear": In(1),
+                "verified": In(1),
+                "count": In(4),
+                "emitted": In(4),
+                "siblings": In(lanes),
+                "answered": In(1),
+                "issued": In(1),
+                "drafting": In(1),
+                "turn": Out(16),
+                "passes": Out(32),
+                "draft_passes": Out(32),
+                "proposed": Out(32),
+                "accepted": Out(32),
+                "sibling_commits": Out(32),
+                "lengths": Out(32).array(lanes),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
         s1_verified, s1_drafted, s1_accepted, s1_siblings = Signal(), Signal(4), Signal(4), Signal(4)
         m.d.sync += [
-            s1_verified.eq(self.verified), s1_drafted.eq(self.count - 1), s1_accepted.eq(self.emitted - 1),
+            s1_verified.eq(self.verified),
+            s1_drafted.eq(self.count - 1),
+            s1_accepted.eq(self.emitted - 1),
             s1_siblings.eq(sum(self.siblings[n] for n in range(self._lanes))),
         ]
         timed, cycles = Signal(), Signal(16)
@@ -58,7 +75,8 @@ class Tally(wiring.Component):
             m.d.sync += [c.eq(0) for c in (self.proposed, self.accepted, self.sibling_commits, *self.lengths)]
         with m.Elif(s1_verified):
             m.d.sync += [
-                self.proposed.eq(self.proposed + s1_drafted), self.accepted.eq(self.accepted + s1_accepted),
+                self.proposed.eq(self.proposed + s1_drafted),
+                self.accepted.eq(self.accepted + s1_accepted),
                 self.sibling_commits.eq(self.sibling_commits + s1_siblings),
             ]
             for n in range(self._lanes):

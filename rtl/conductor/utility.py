@@ -23,25 +23,28 @@ TOTAL_COST_BITS = 17  # a pass of 16 bits, and 7 drafts of 12
 
 
 class Utility(wiring.Component):
-    """Chooses the nodes behind the root of the next pass: the n with the most expected tokens per cost, the least n of equal ones.
+    """Chooses the nodes behind the root of the next pass: the n with the most expected tokens per cost, the least n of
+    equal ones.
 
-    a and b are the upper 8 bits of two chances of 16: that a node right behind the root is accepted, and that an accepted chain goes on by
-    one more node. Of n nodes (256 + S_n) / 256 tokens are expected: S_n = t_1 + ... + t_n, t_1 = a, t_n = t_(n-1) * b >> 8. They cost
-    C_n = costs[n] + n * draft_cost. Quotients are compared by their cross products, exactly. Where n comes out as 0, a drafter without
-    passes of its own (draft_cost 0) is to draft one node in `shadow`; one that has them drafts a node in the RETRY_PASSES-th such pass,
-    and then after twice as many each time, RETRY_MOST at most, until one is right.
+    a and b are the upper 8 bits of two chances of 16: that a node right behind the root is accepted, and that an
+    accepted chain goes on by one more node. Of n nodes (256 + S_n) / 256 tokens are expected: S_n = t_1 + ... + t_n,
+    t_1 = a, t_n = t_(n-1) * b >> 8. They cost C_n = costs[n] + n * draft_cost. Quotients are compared by their cross
+    products, exactly. Where n comes out as 0, a drafter without passes of its own (draft_cost 0) is to draft one node
+    in `shadow`; one that has them drafts a node in the RETRY_PASSES-th such pass, and then after twice as many each
+    time, RETRY_MOST at most, until one is right.
 
-    `done` is high room + 1 cycles after `plan`, for one cycle; the results show with it and hold until the next plan. From the cycle
-    behind `plan` to `done` `nodes` rises: it is never more than what will come out. What was verified or scored moves the first chance
-    by 1/8 of its way to 1 or 0. The second chance goes up by 1/8 with each `rise`, while the pass is being verified; behind `learn`, down
-    by 1/8 where the chain broke behind an accepted node, or up by 1/64 where a chain of one node was accepted. A plan may come with `learn`
-    or `score` or at any time behind them, and begins when this has been done: in the cycle behind them, or where the second chance moves
-    in the one behind that. Steps are rounded down.
+    `done` is high room + 1 cycles after `plan`, for one cycle; the results show with it and hold until the next plan.
+    From the cycle behind `plan` to `done` `nodes` rises: it is never more than what will come out. What was verified or
+    scored moves the first chance by 1/8 of its way to 1 or 0. The second chance goes up by 1/8 with each `rise`, while
+    the pass is being verified; behind `learn`, down by 1/8 where the chain broke behind an accepted node, or up by 1/64
+    where a chain of one node was accepted. A plan may come with `learn` or `score` or at any time behind them, and
+    begins when this has been done: in the cycle behind them, or where the second chance moves in the one behind that.
+    Steps are rounded down.
 
-    From a plan until `done`, nothing is learned or scored and no other plan is asked for. `learn`, `score` and `rise` do not come in the
-    2 cycles behind a `learn`, nor `learn` and `score` together; `rise` may come with `learn`. `clear` wins over everything, ends what is in
-    progress and sets the chances to FIRST_CHANCE, OWN_CHANCE where draft_cost is not 0, and MORE_CHANCE; so does reset, as if draft_cost
-    were 0.
+    From a plan until `done`, nothing is learned or scored and no other plan is asked for. `learn`, `score` and `rise`
+    do not come in the 2 cycles behind a `learn`, nor `learn` and `score` together; `rise` may come with `learn`.
+    `clear` wins over everything, ends what is in progress and sets the chances to FIRST_CHANCE, OWN_CHANCE where
+    draft_cost is not 0, and MORE_CHANCE; so does reset, as if draft_cost were 0.
     Nothing holds the block back. One multiplier of 8 x 8 bits, two of 11 x 17.
 
     Parameters
@@ -50,23 +53,39 @@ class Utility(wiring.Component):
 
     Members
     -------
-    costs: In, `lanes` x 16, of a pass with 1, 2, ... nodes, not 0. draft_cost: In(12), of a pass that drafts a node; 0: the drafter has
-        none. room: In(4), most nodes, below `lanes`. All constant from `plan` until the cycle before `done`, `draft_cost` from `clear` on.
-    clear: In, a strobe: a generation begins. plan: In, a strobe. done: Out, a strobe. nodes: Out(3). shadow: Out. See above.
-    rise: In, a strobe: a node behind the first has been accepted. learn: In, a strobe. proposed, accepted: In(4), nodes of a verified
-        pass behind the root: in its longest chain, on the path. Nothing moves where none was proposed.
+    costs: In, `lanes` x 16, of a pass with 1, 2, ... nodes, not 0. draft_cost: In(12), of a pass that drafts a node; 0:
+        the drafter has none. room: In(4), most nodes, below `lanes`. All constant from `plan` until the cycle before
+        `done`, `draft_cost` from `clear` on.
+    clear: In, a strobe: a generation begins. plan: In, a strobe. done: Out, a strobe. nodes: Out(3). shadow: Out. See
+        above.
+    rise: In, a strobe: a node behind the first has been accepted. learn: In, a strobe. proposed, accepted: In(4), nodes
+        of a verified pass behind the root: in its longest chain, on the path. Nothing moves where none was proposed.
     score: In, a strobe. right: In. Whether the node drafted in shadow had the token that was chosen.
     first, more: Out(16). The two chances, in 1/65536.
     """
 
     def __init__(self, lanes):
         self._lanes = lanes
-        super().__init__({
-            "costs": In(COST_BITS).array(lanes), "draft_cost": In(DRAFT_COST_BITS), "room": In(4),
-            "clear": In(1), "plan": In(1), "done": Out(1), "nodes": Out(3), "shadow": Out(1),
-            "rise": In(1), "learn": In(1), "proposed": In(4), "accepted": In(4), "score": In(1), "right": In(1),
-            "first": Out(CHANCE_BITS, init=FIRST_CHANCE), "more": Out(CHANCE_BITS, init=MORE_CHANCE),
-        })
+        super().__init__(
+            {
+                "costs": In(COST_BITS).array(lanes),
+                "draft_cost": In(DRAFT_COST_BITS),
+                "room": In(4),
+                "clear": In(1),
+                "plan": In(1),
+                "done": Out(1),
+                "nodes": Out(3),
+                "shadow": Out(1),
+                "rise": In(1),
+                "learn": In(1),
+                "proposed": In(4),
+                "accepted": In(4),
+                "score": In(1),
+                "right": In(1),
+                "first": Out(CHANCE_BITS, init=FIRST_CHANCE),
+                "more": Out(CHANCE_BITS, init=MORE_CHANCE),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
@@ -87,27 +106,34 @@ class Utility(wiring.Component):
         with m.Elif(doubt):
             m.d.sync += more.eq(toward(more, 1, DOUBT_SHIFT))
 
-        # Plan: in step n, n is compared with the best of those below, and what step n + 1 compares is made. Step 0 only makes.
+        # Plan: in step n, n is compared with the best of those below, and what step n + 1 compares is made. Step 0 only
+        # makes.
         waiting, going, step0 = Signal(), Signal(), Signal()
         n, best = Signal(range(MAX_LANES)), Signal(range(MAX_LANES))
-        tokens, term = Signal(VALUE_BITS), Signal(8)             # expected of n nodes, times 256; what node n + 1 adds
+        tokens, term = Signal(VALUE_BITS), Signal(8)  # expected of n nodes, times 256; what node n + 1 adds
         cost, drafts = Signal(TOTAL_COST_BITS), Signal(TOTAL_COST_BITS)  # of n nodes; drafts of n + 1
         best_tokens, best_cost = Signal(VALUE_BITS), Signal(TOTAL_COST_BITS)
         last, better = Signal(), Signal()
         m.d.comb += [
             step0.eq((self.plan | waiting) & ~(self.learn | self.score | down | doubt)),
-            last.eq(n == self.room), better.eq(tokens * best_cost > best_tokens * cost),
+            last.eq(n == self.room),
+            better.eq(tokens * best_cost > best_tokens * cost),
         ]
         costs = Array([*self.costs, *[0] * (MAX_LANES + 1 - self._lanes)])
         now_n, now_term, now_drafts = Signal(4), Signal(8), Signal(TOTAL_COST_BITS)
         m.d.comb += [
-            now_n.eq(Mux(step0, 0, n)), now_term.eq(Mux(step0, first[8:], term)), now_drafts.eq(Mux(step0, self.draft_cost, drafts)),
+            now_n.eq(Mux(step0, 0, n)),
+            now_term.eq(Mux(step0, first[8:], term)),
+            now_drafts.eq(Mux(step0, self.draft_cost, drafts)),
         ]
         m.d.sync += [waiting.eq((self.plan | waiting) & ~step0), self.done.eq(0)]
         with m.If(step0 | going):
             m.d.sync += [
-                n.eq(now_n + 1), tokens.eq(Mux(step0, 256, tokens) + now_term), term.eq((now_term * more[8:]) >> 8),
-                cost.eq(costs[now_n + 1] + now_drafts), drafts.eq(now_drafts + self.draft_cost),
+                n.eq(now_n + 1),
+                tokens.eq(Mux(step0, 256, tokens) + now_term),
+                term.eq((now_term * more[8:]) >> 8),
+                cost.eq(costs[now_n + 1] + now_drafts),
+                drafts.eq(now_drafts + self.draft_cost),
             ]
         idle, own, retry, due = Signal(range(RETRY_MOST)), Signal(), Signal(), Signal()
         pause = Signal(range(RETRY_MOST), init=RETRY_PASSES - 1)  # less 1
@@ -118,8 +144,13 @@ class Utility(wiring.Component):
             m.d.sync += [best.eq(0), retry.eq(0)]
         with m.If(step0):
             m.d.sync += [
-                best.eq(0), best_tokens.eq(256), best_cost.eq(self.costs[0]), going.eq(self.room != 0), self.done.eq(self.room == 0),
-                retry.eq(own & due & (self.room != 0)), self.shadow.eq(~own & (self.room != 0)),
+                best.eq(0),
+                best_tokens.eq(256),
+                best_cost.eq(self.costs[0]),
+                going.eq(self.room != 0),
+                self.done.eq(self.room == 0),
+                retry.eq(own & due & (self.room != 0)),
+                self.shadow.eq(~own & (self.room != 0)),
             ]
         with m.Elif(going):
             m.d.sync += [going.eq(~last), self.done.eq(last)]
@@ -136,8 +167,15 @@ class Utility(wiring.Component):
 
         with m.If(self.clear):
             m.d.sync += [
-                first.eq(Mux(own, OWN_CHANCE, FIRST_CHANCE)), more.eq(MORE_CHANCE), idle.eq(0),
-                pause.eq(RETRY_PASSES - 1), down.eq(0), doubt.eq(0), waiting.eq(0), going.eq(0), self.done.eq(0),
+                first.eq(Mux(own, OWN_CHANCE, FIRST_CHANCE)),
+                more.eq(MORE_CHANCE),
+                idle.eq(0),
+                pause.eq(RETRY_PASSES - 1),
+                down.eq(0),
+                doubt.eq(0),
+                waiting.eq(0),
+                going.eq(0),
+                self.done.eq(0),
             ]
         return m
 

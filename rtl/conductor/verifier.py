@@ -8,16 +8,17 @@ TOKEN_BITS = 20
 
 
 class Verifier(wiring.Component):
-    """From node `first`, emits the token chosen at the node and goes on to the child that has this token, the lowest of several.
+    """From node `first`, emits the token chosen at the node and goes on to the child that has this token, the lowest of
+    several.
 
-    The walk is over when no child has it, or `stop` is high while the emission is taken. The first emission is offered 1 cycle after
-    `start`; one step a cycle while `emit` is ready. `done` is high for the cycle after the last emission was taken, so n emissions that are
-    never refused take n + 1 cycles from `start` to `done`. With `done`, `emit` shows the last token and `accepted`, `current` and
-    `siblings` the whole path; they hold through the cycle of the next start, which may come with `done`. A start during a walk is not
-    allowed. Reset ends the walk and empties the path.
+    The walk is over when no child has it, or `stop` is high while the emission is taken. The first emission is offered
+    1 cycle after `start`; one step a cycle while `emit` is ready. `done` is high for the cycle after the last emission
+    was taken, so n emissions that are never refused take n + 1 cycles from `start` to `done`. With `done`, `emit` shows
+    the last token and `accepted`, `current` and `siblings` the whole path; they hold through the cycle of the next
+    start, which may come with `done`. A start during a walk is not allowed. Reset ends the walk and empties the path.
 
-    The tree and the choices are constant from `start` until the last emission is taken. Node 0 is the root, a parent is a lower node; the
-    parent of the root, and whatever stands at `count` and beyond, is ignored.
+    The tree and the choices are constant from `start` until the last emission is taken. Node 0 is the root, a parent is
+    a lower node; the parent of the root, and whatever stands at `count` and beyond, is ignored.
 
     Parameters
     ----------
@@ -26,7 +27,8 @@ class Verifier(wiring.Component):
     Members
     -------
     tokens, parents: In, `lanes` x 20 and x 3 bits. count: In(4), nodes of the pass.
-    start: In, a strobe. first: In(3), node to start at. prefix: In. The nodes below `first` belong to the path as well, as in a prompt.
+    start: In, a strobe. first: In(3), node to start at. prefix: In. The nodes below `first` belong to the path as well,
+        as in a prompt.
     select: Out(3), a node. choice: In(20), what was chosen there, in the same cycle.
     emit: Out stream of tokens. stop: In. The text ends with the token that `emit` shows, in the same cycle.
     accepted: Out(lanes). Nodes of the path. current: Out(3), its last node.
@@ -36,12 +38,24 @@ class Verifier(wiring.Component):
 
     def __init__(self, lanes):
         self._lanes = lanes
-        super().__init__({
-            "tokens": In(TOKEN_BITS).array(lanes), "parents": In(3).array(lanes), "count": In(4),
-            "start": In(1), "first": In(3), "prefix": In(1), "select": Out(3), "choice": In(TOKEN_BITS),
-            "emit": Out(stream.Signature(TOKEN_BITS)), "stop": In(1),
-            "accepted": Out(lanes), "current": Out(3), "siblings": Out(lanes), "done": Out(1),
-        })
+        super().__init__(
+            {
+                "tokens": In(TOKEN_BITS).array(lanes),
+                "parents": In(3).array(lanes),
+                "count": In(4),
+                "start": In(1),
+                "first": In(3),
+                "prefix": In(1),
+                "select": Out(3),
+                "choice": In(TOKEN_BITS),
+                "emit": Out(stream.Signature(TOKEN_BITS)),
+                "stop": In(1),
+                "accepted": Out(lanes),
+                "current": Out(3),
+                "siblings": Out(lanes),
+                "done": Out(1),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
@@ -52,7 +66,9 @@ class Verifier(wiring.Component):
         child, found = Signal(3), Signal()
         for k in range(1, lanes):
             m.d.comb += [
-                match[k].eq((self.parents[k] == self.current) & (k < self.count) & (self.tokens[k] == self.emit.payload)),
+                match[k].eq(
+                    (self.parents[k] == self.current) & (k < self.count) & (self.tokens[k] == self.emit.payload)
+                ),
                 late[k].eq(Cat(self.parents[j] == self.parents[k] for j in range(1, k)).any()),
             ]
         for k in reversed(range(lanes)):
@@ -62,14 +78,17 @@ class Verifier(wiring.Component):
 
         step, over = Signal(), Signal()
         m.d.comb += [
-            step.eq(walking & self.emit.ready & ~self.stop & found), over.eq(walking & self.emit.ready & (self.stop | ~found)),
+            step.eq(walking & self.emit.ready & ~self.stop & found),
+            over.eq(walking & self.emit.ready & (self.stop | ~found)),
         ]
         added = Cat((self.select == k) | (self.start & self.prefix & (self.first > k)) for k in range(lanes))
         kept = Mux(self.start, Const(0, lanes), Const(-1, lanes))
         with m.If(self.start | step):
             m.d.sync += [
-                self.emit.payload.eq(self.choice), self.current.eq(self.select),
-                self.accepted.eq(self.accepted & kept | added), self.siblings.eq(self.siblings & kept | added & late),
+                self.emit.payload.eq(self.choice),
+                self.current.eq(self.select),
+                self.accepted.eq(self.accepted & kept | added),
+                self.siblings.eq(self.siblings & kept | added & late),
             ]
         with m.If(self.start):
             m.d.sync += walking.eq(1)

@@ -8,8 +8,9 @@ from amaranth.lib.wiring import In, Out
 class Watchdog(wiring.Component):
     """Counts cycles since the last progress.
 
-    `expired` is high in the `limit`-th cycle with `counts` behind the last `restart`, unless this cycle has a `restart` itself; a limit of
-    0 stands for 2**32. Cycles without `counts` are free. Reset leaves nothing to expire before 2**32 cycles: begin with a `restart`.
+    `expired` is high in the `limit`-th cycle with `counts` behind the last `restart`, unless this cycle has a `restart`
+    itself; a limit of 0 stands for 2**32. Cycles without `counts` are free. Reset leaves nothing to expire before 2**32
+    cycles: begin with a `restart`.
 
     Members
     -------

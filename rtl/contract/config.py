@@ -37,8 +37,8 @@ class Config:
     landing_depth: finished rows that wait for the vector unit.
     max_slots: KV slots of a package (context + M, whole quads).
     prompt_depth: tokens of the conductor's prompt buffer and of its token FIFO.
-    formats: of weights. "fp16" only; "nested": also INT8 and INT4 planes, at a precision that is fixed beforehand; "auto": and the governor
-        that chooses it behind the prompt. What is not named is not built.
+    formats: of weights. "fp16" only; "nested": also INT8 and INT4 planes, at a precision that is fixed beforehand;
+        "auto": and the governor that chooses it behind the prompt. What is not named is not built.
     sampling: 1: tokens may be sampled; 0: the noise that this takes is not built.
 
     Raises HayateError naming the field for a value outside its domain.
@@ -77,25 +77,44 @@ class Config:
         for f in dataclasses.fields(self):
             value = getattr(self, f.name)
             if f.name in _SWITCHES:
-                require(f.name, isinstance(value, int) and not isinstance(value, bool) and value in (0, 1), "use 0 or 1")
+                require(
+                    f.name, isinstance(value, int) and not isinstance(value, bool) and value in (0, 1), "use 0 or 1"
+                )
             elif f.name not in _WORDS:
-                require(f.name, isinstance(value, int) and not isinstance(value, bool) and value > 0, "use a positive integer")
+                require(
+                    f.name,
+                    isinstance(value, int) and not isinstance(value, bool) and value > 0,
+                    "use a positive integer",
+                )
         require("chiplets", self.chiplets == 1, "chiplet links are not built yet; use 1 and raise tiles")
         require("tiles", self.tiles <= MAX_TILES, f"use 1 to {MAX_TILES}")
-        require("banks", self.banks <= MAX_BANKS and not self.banks & (self.banks - 1), f"use a power of two up to {MAX_BANKS}")
+        require(
+            "banks",
+            self.banks <= MAX_BANKS and not self.banks & (self.banks - 1),
+            f"use a power of two up to {MAX_BANKS}",
+        )
         require("bank_width", self.bank_width == 64, "only 64-bit words are built")
-        require("lanes", self.lanes <= MAX_LANES and not self.lanes & (self.lanes - 1), f"use a power of two up to {MAX_LANES}")
+        require(
+            "lanes",
+            self.lanes <= MAX_LANES and not self.lanes & (self.lanes - 1),
+            f"use a power of two up to {MAX_LANES}",
+        )
         require("bank_depth", self.bank_depth <= 1 << BANK_BITS, f"use at most {1 << BANK_BITS} words")
-        require("act_depth", 16 <= self.act_depth <= 1 << ACT_BITS and self.act_depth % 8 == 0,
-                f"use a multiple of 8 from 16 to {1 << ACT_BITS} words")
+        require(
+            "act_depth",
+            16 <= self.act_depth <= 1 << ACT_BITS and self.act_depth % 8 == 0,
+            f"use a multiple of 8 from 16 to {1 << ACT_BITS} words",
+        )
         require("vmem_depth", self.vmem_depth <= 1 << 12, "use at most 4096 words")
         require("stage_depth", self.stage_depth <= 1 << 12, "use at most 4096 words")
         require("program_depth", self.program_depth <= 1 << 10, "use at most 1024 entries")
         require("micro_depth", self.micro_depth <= 1 << 10, "use at most 1024 entries")
         require("desc_depth", self.desc_depth <= 1 << 10, "use at most 1024 entries")
-        require("landing_depth",
-                32 <= self.landing_depth <= 1 << 12 and not self.landing_depth & (self.landing_depth - 1),
-                "use a power of two from 32 (an iteration of 16 rows, twice) to 4096")
+        require(
+            "landing_depth",
+            32 <= self.landing_depth <= 1 << 12 and not self.landing_depth & (self.landing_depth - 1),
+            "use a power of two from 32 (an iteration of 16 rows, twice) to 4096",
+        )
         require("max_slots", self.max_slots % 4 == 0 and self.max_slots <= 1 << 14, "use a multiple of 4 up to 16384")
         require("prompt_depth", self.prompt_depth <= 1 << 14, "use at most 16384 tokens")
         require("formats", self.formats in FORMATS, f"use one of {', '.join(FORMATS)}")
@@ -131,11 +150,30 @@ class Config:
 
 PRESETS = {
     # Smallest machine that exercises every path: two tiles, so the ring gathers; two banks; two lanes.
-    "unit": Config(name="unit", tiles=2, banks=2, bank_depth=4096, lanes=2, act_depth=256, vmem_depth=512, max_slots=64,
-                   prompt_depth=64),
-    # Deep enough for py-mini in FP16 and as integers and py-pico beside it, plus 256 positions of KV, on any two of its tiles.
-    "demo": Config(name="demo", tiles=4, banks=4, bank_depth=54272, lanes=4, act_depth=512, vmem_depth=1024, max_slots=260,
-                   prompt_depth=256),
+    "unit": Config(
+        name="unit",
+        tiles=2,
+        banks=2,
+        bank_depth=4096,
+        lanes=2,
+        act_depth=256,
+        vmem_depth=512,
+        max_slots=64,
+        prompt_depth=64,
+    ),
+    # Deep enough for py-mini in FP16 and as integers and py-pico beside it, plus 256 positions of KV, on any two of its
+    # tiles.
+    "demo": Config(
+        name="demo",
+        tiles=4,
+        banks=4,
+        bank_depth=54272,
+        lanes=4,
+        act_depth=512,
+        vmem_depth=1024,
+        max_slots=260,
+        prompt_depth=256,
+    ),
 }
 
 FIELDS = [f.name for f in dataclasses.fields(Config)]
@@ -154,19 +192,26 @@ def load_config(source="demo", overrides=()):
         try:
             base = tomllib.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
-            raise HayateError(path, "", "no such configuration file",
-                              f"give a preset ({', '.join(PRESETS)}) or an existing .toml") from None
+            raise HayateError(
+                path, "", "no such configuration file", f"give a preset ({', '.join(PRESETS)}) or an existing .toml"
+            ) from None
         except (ValueError, RecursionError, OSError) as e:
             raise HayateError(path, "", f"not a readable TOML file ({e})", "write lines like tiles = 4") from None
         base.setdefault("name", path.stem)
         preset = base.pop("preset", None)
         if preset is not None:
             if not isinstance(preset, str) or preset not in PRESETS:
-                raise HayateError(path, "preset", f"unknown preset {preset!r}", f"did you mean {nearest(preset, PRESETS)!r}?")
+                raise HayateError(
+                    path, "preset", f"unknown preset {preset!r}", f"did you mean {nearest(preset, PRESETS)!r}?"
+                )
             base = {**PRESETS[preset].to_dict(), **base}
     else:
-        raise HayateError("--config", "", f"unknown preset {str(source)!r}", f"did you mean {nearest(source, PRESETS)!r}? "
-                          f"(presets: {', '.join(PRESETS)}, or a file ending in .toml)")
+        raise HayateError(
+            "--config",
+            "",
+            f"unknown preset {str(source)!r}",
+            f"did you mean {nearest(source, PRESETS)!r}? (presets: {', '.join(PRESETS)}, or a file ending in .toml)",
+        )
     for item in overrides:
         key, eq, value = item.partition("=")
         if not eq:
@@ -180,5 +225,10 @@ def load_config(source="demo", overrides=()):
             base[key] = value
     for key in base:
         if key not in FIELDS:
-            raise HayateError(f"configuration {base.get('name', source)}", key, "unknown key", f"did you mean {nearest(key, FIELDS)!r}?")
+            raise HayateError(
+                f"configuration {base.get('name', source)}",
+                key,
+                "unknown key",
+                f"did you mean {nearest(key, FIELDS)!r}?",
+            )
     return Config(**base)

@@ -13,7 +13,8 @@ class FlitKind(IntEnum):
     PASS = 4  #: control of a pass, from the conductor
     LOAD = 5  #: write of a tile's memory or register, from the host; lo..hi are physical stop ids, chan a `Space`
     SYNC = 6  #: the sender has finished its contribution to channel `chan`
-    #: host reads: request (lo..hi physical stop ids, chan a `Space`, addr); the reply has lo = hi = CONDUCTOR and the value in data
+    #: host reads: request (lo..hi physical stop ids, chan a `Space`, addr); the reply has lo = hi = CONDUCTOR and the
+    #: value in data
     READ = 7
 
 
@@ -37,7 +38,9 @@ CONDUCTOR = 255
 
 
 def pack_flit(**fields: int) -> int:
-    """The flit as one integer; fields left out are 0. KeyError for an unknown field, ValueError for a value that does not fit."""
+    """The flit as one integer; fields left out are 0. KeyError for an unknown field, ValueError for a value that does
+    not fit.
+    """
     unknown = set(fields) - set(FLIT_FIELDS)
     if unknown:
         raise KeyError(f"no flit field {sorted(unknown)}; fields are {list(FLIT_FIELDS)}")

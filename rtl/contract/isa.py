@@ -13,15 +13,18 @@ INSTRUCTION_BITS = 128
 MICRO_BITS = 64
 DESCRIPTOR_BITS = 128
 CHANNELS = 16
-#: Widths in bits: of a word's address in a bank, of one in an activation buffer, of a row's words, of the words from block to block.
+#: Widths in bits: of a word's address in a bank, of one in an activation buffer, of a row's words, of the words from
+#: block to block.
 BANK_BITS = 20
 ACT_BITS = 14
 ROW_BITS = 13
 STRIDE_BITS = 18
 LOOP_REGISTERS = 4
-#: Rounds of attention that may be under way at once: maxima are kept apart, and channels waited on, by round modulo this number.
+#: Rounds of attention that may be under way at once: maxima are kept apart, and channels waited on, by round modulo
+#: this number.
 ROUNDS_AHEAD = 4
-#: Instructions that wait behind the one in progress at an engine, those in its queue and, at the matrix engine, two more.
+#: Instructions that wait behind the one in progress at an engine, those in its queue and, at the matrix engine, two
+#: more.
 QUEUE_DEPTH = 4
 MATRIX_AHEAD = QUEUE_DEPTH + 2
 
@@ -29,70 +32,72 @@ MATRIX_AHEAD = QUEUE_DEPTH + 2
 class Op(IntEnum):
     """Macro-operation. The engine that executes it stands in front of the colon."""
 
-    END = 0        # sequencer: wait until both engines are idle, then wait for the next pass
-    LOOP = 1       # sequencer: start of a loop
-    ENDLOOP = 2    # sequencer: end of the loop on register `reg`
-    SKIP = 3       # sequencer: jump `offset` instructions ahead when what `when` names is so
-    M_WAIT = 4     # matrix: wait for a channel
-    GEMV = 5       # matrix: stream a matrix block past the activations
-    FETCH = 6      # matrix: send rows (embedding, rotary tables) over the ring
-    KVW = 7        # matrix: write staged K or V into the banks
-    V_WAIT = 8     # vector: wait for a channel
-    RUN = 9        # vector: repeat a routine over elements
-    SENDSUM = 10   # vector: send this tile's exact partial sums, clear them
-    SENDMAX = 11   # vector: send this tile's running maxima, clear them
-    SENDCAND = 12  # vector: send the best (logit, token) of each wanted position, in a draft pass the second best, too; clear them
+    END = 0  # sequencer: wait until both engines are idle, then wait for the next pass
+    LOOP = 1  # sequencer: start of a loop
+    ENDLOOP = 2  # sequencer: end of the loop on register `reg`
+    SKIP = 3  # sequencer: jump `offset` instructions ahead when what `when` names is so
+    M_WAIT = 4  # matrix: wait for a channel
+    GEMV = 5  # matrix: stream a matrix block past the activations
+    FETCH = 6  # matrix: send rows (embedding, rotary tables) over the ring
+    KVW = 7  # matrix: write staged K or V into the banks
+    V_WAIT = 8  # vector: wait for a channel
+    RUN = 9  # vector: repeat a routine over elements
+    SENDSUM = 10  # vector: send this tile's exact partial sums, clear them
+    SENDMAX = 11  # vector: send this tile's running maxima, clear them
+    #: vector: send the best (logit, token) of each wanted position, in a draft pass the second best, too; clear them
+    SENDCAND = 12
     SENDCOUNT = 13  # vector: send this tile's counts for the threshold of top-k, of each wanted position, clear them
-    SELECT = 14    # vector: take the next digit of each wanted position's threshold, from the counts collected
+    SELECT = 14  # vector: take the next digit of each wanted position's threshold, from the counts collected
 
 
 class When(IntEnum):
     """When a SKIP jumps."""
 
     NO_LOGITS = 0  # no position of the pass wants logits
-    SAMPLES = 1    # the pass samples
-    GREEDY = 2     # it does not
-    FILTERS = 3    # it samples, and a filter is on (`Csr` TOP_K or MIN_P)
+    SAMPLES = 1  # the pass samples
+    GREEDY = 2  # it does not
+    FILTERS = 3  # it samples, and a filter is on (`Csr` TOP_K or MIN_P)
     UNFILTERED = 4  # it does not sample, or no filter is on
-    NO_TOP_K = 5   # TOP_K is 0
+    NO_TOP_K = 5  # TOP_K is 0
 
 
 class LoopReg(IntEnum):
     LAYER = 0
-    HEAD = 1   # local KV head
-    J = 2      # query head of the group, or attention round
+    HEAD = 1  # local KV head
+    J = 2  # query head of the group, or attention round
     CHUNK = 3  # of attention rounds, 2**rounds_log2 of them each (the last one may have fewer)
 
 
 class LoopCount(IntEnum):
     IMM = 0
-    HEADS = 1   # KV heads that this tile serves
-    ROUNDS = 2  # attention rounds of this CHUNK; J begins with the first of them. A pass has ceil(positions * 2**gp_log2 / lanes)
+    HEADS = 1  # KV heads that this tile serves
+    #: attention rounds of this CHUNK; J begins with the first of them. A pass has ceil(positions * 2**gp_log2 / lanes)
+    ROUNDS = 2
     CHUNKS = 3  # chunks of attention rounds
 
 
 class WaitKind(IntEnum):
     ONE = 0
-    ALL = 1      # x number of tiles
-    GROUP = 2    # x tiles in this tile's KV group
-    LANES = 3    # x positions in the pass
-    ATTEND = 4   # x attention senders (sum over tiles of local KV heads) x rounds
+    ALL = 1  # x number of tiles
+    GROUP = 2  # x tiles in this tile's KV group
+    LANES = 3  # x positions in the pass
+    ATTEND = 4  # x attention senders (sum over tiles of local KV heads) x rounds
 
 
 class Block(IntEnum):
     """Which block of a descriptor a GEMV reads."""
 
     ZERO = 0
-    HEAD = 1        # block HEAD
+    HEAD = 1  # block HEAD
     HEAD_GROUP = 2  # block HEAD * group + J
 
 
 class Rows(IntEnum):
     """How many elements a RUN covers / rows a GEMV streams."""
 
-    DESC = 0    # the descriptor's local rows (of one block)
-    SLOTS = 1   # KV slots this tile holds up to the high-water mark, whole quads
-    IMM = 2     # `count` elements (RUN only)
+    DESC = 0  # the descriptor's local rows (of one block)
+    SLOTS = 1  # KV slots this tile holds up to the high-water mark, whole quads
+    IMM = 2  # `count` elements (RUN only)
 
 
 class Cast(IntEnum):
@@ -105,10 +110,12 @@ class SendMode(IntEnum):
     """Where a RUN's quads (4 consecutive FP16 elements) land: lane and word address in the activation buffers."""
 
     LINEAR = 0  # lane = position; base + HEAD*send_h + quad0 + q
-    QUERY = 1   # query head J: v = position*2**gp_log2 + J; lane = v % M; base + HEAD*send_h + (v // M)*hdq + quad0 + q
-    SLOTS = 2   # softmax numerators: lane = vector lane; base + (J mod 2**rounds_log2)*send_h + q*group_size + group_index
-    OUTPUT = 3  # attention output: v = J*M + lane; position v >> gp_log2, g = v % 2**gp_log2;
-    #             base + ((head0 + HEAD)*group + g)*hdq + quad0 + q, lane = position
+    QUERY = 1  # query head J: v = position*2**gp_log2 + J; lane = v % M; base + HEAD*send_h + (v // M)*hdq + quad0 + q
+    #: softmax numerators: lane = vector lane; base + (J mod 2**rounds_log2)*send_h + q*group_size + group_index
+    SLOTS = 2
+    #: attention output: v = J*M + lane; position v >> gp_log2, g = v % 2**gp_log2;
+    #: base + ((head0 + HEAD)*group + g)*hdq + quad0 + q, lane = position
+    OUTPUT = 3
 
 
 class FetchIndex(IntEnum):
@@ -123,23 +130,26 @@ ROPE_FINE_BITS = 4
 class ASrc(IntEnum):
     VMEM = 0
     LANDING = 1  # finished rows of a GEMV
-    STAGE = 2    # stage buffer (words that a FETCH brought)
-    SUM = 3      # exact sum collected from the ring, rounded to FP32 (x 2**(2*s_in) when RUN.sumscale)
+    STAGE = 2  # stage buffer (words that a FETCH brought)
+    SUM = 3  # exact sum collected from the ring, rounded to FP32 (x 2**(2*s_in) when RUN.sumscale)
 
 
 class BSrc(IntEnum):
     VMEM = 0
-    MAXREG = 1   # maximum collected from the ring
-    NOISE = 2    # Gumbel noise of the element's global row, as a token, behind each lane's position; only in a RUN that says `noise`
+    MAXREG = 1  # maximum collected from the ring
+    #: Gumbel noise of the element's global row, as a token, behind each lane's position; only in a RUN that says `noise`
+    NOISE = 2
 
 
 class Mode(IntEnum):
     """Address of element i of the current iteration (e = elements of earlier iterations of this RUN)."""
 
-    STREAM = 0  # VMEM: addr + (J mod 2**rounds_log2)*slide + e + i.  LANDING: row addr + i.  STAGE: FP16 element 4*addr + 4*quad0 + e + i
-    TEMP = 1    # VMEM: addr + i.      LANDING: row addr + 8*(i//4) + i%4.  STAGE: FP32 element 2*addr + e + i
+    #: VMEM: addr + (J mod 2**rounds_log2)*slide + e + i.  LANDING: row addr + i.  STAGE: FP16 element
+    #: 4*addr + 4*quad0 + e + i
+    STREAM = 0
+    TEMP = 1  # VMEM: addr + i.      LANDING: row addr + 8*(i//4) + i%4.  STAGE: FP32 element 2*addr + e + i
     SCALAR = 2  # VMEM: addr
-    SWAP = 3    # VMEM: addr + (i ^ 1)
+    SWAP = 3  # VMEM: addr + (i ^ 1)
 
 
 def _layout(*pairs):
@@ -158,13 +168,51 @@ for _ops, _pairs in [
     ((Op.ENDLOOP,), (("reg", 2),)),
     ((Op.SKIP,), (("offset", 8), ("when", 3))),
     ((Op.M_WAIT, Op.V_WAIT), (("chan", 4), ("kind", 3), ("count", 8), ("by_round", 1))),
-    ((Op.GEMV,), (("desc", 10), ("dstep", 5), ("block", 2), ("group", 5), ("act", ACT_BITS), ("act_h", 10), ("act_j", 10),
-                  ("slot_words", 1), ("rows", 2), ("vec", 1), ("kv", 1), ("wanted", 1), ("aside", 1))),
+    (
+        (Op.GEMV,),
+        (
+            ("desc", 10),
+            ("dstep", 5),
+            ("block", 2),
+            ("group", 5),
+            ("act", ACT_BITS),
+            ("act_h", 10),
+            ("act_j", 10),
+            ("slot_words", 1),
+            ("rows", 2),
+            ("vec", 1),
+            ("kv", 1),
+            ("wanted", 1),
+            ("aside", 1),
+        ),
+    ),
     ((Op.FETCH,), (("desc", 10), ("index", 2), ("stage", 12), ("chan", 4))),
     ((Op.KVW,), (("desc", 10), ("dstep", 5), ("value", 1), ("act", ACT_BITS), ("act_h", 10))),
-    ((Op.RUN,), (("desc", 10), ("dstep", 5), ("routine", 10), ("length", 6), ("rows", 2), ("count", 10), ("vl", 7),
-                 ("landing", 2), ("vec", 1), ("sumscale", 1), ("send", 1), ("send_mode", 2), ("send_base", ACT_BITS),
-                 ("send_h", 10), ("group", 5), ("chan", 4), ("cast", 2), ("noise", 1), ("by_round", 1), ("slide", 12))),
+    (
+        (Op.RUN,),
+        (
+            ("desc", 10),
+            ("dstep", 5),
+            ("routine", 10),
+            ("length", 6),
+            ("rows", 2),
+            ("count", 10),
+            ("vl", 7),
+            ("landing", 2),
+            ("vec", 1),
+            ("sumscale", 1),
+            ("send", 1),
+            ("send_mode", 2),
+            ("send_base", ACT_BITS),
+            ("send_h", 10),
+            ("group", 5),
+            ("chan", 4),
+            ("cast", 2),
+            ("noise", 1),
+            ("by_round", 1),
+            ("slide", 12),
+        ),
+    ),
     ((Op.SENDSUM, Op.SENDMAX, Op.SENDCOUNT), (("chan", 4), ("cast", 2), ("vec", 1), ("by_round", 1))),
 ]:
     _fields, _width = _layout(("op", 4), *_pairs)
@@ -174,11 +222,24 @@ for _ops, _pairs in [
 
 #: micro-operation. `op` is an `AluOp`; d_* are destinations, several may be set.
 MICRO, _width = _layout(
-    ("op", 4), ("neg_a", 1), ("neg_b", 1),
-    ("a_src", 2), ("a_mode", 2), ("a", 12),
-    ("b_src", 2), ("b_mode", 2), ("b", 12),
-    ("d_vm", 1), ("d_mode", 1), ("d", 12),   # d_mode: 0 STREAM, 1 TEMP
-    ("d_send", 1), ("d_square", 1), ("d_sum", 1), ("d_max", 1), ("d_arg", 1), ("d_log", 1),
+    ("op", 4),
+    ("neg_a", 1),
+    ("neg_b", 1),
+    ("a_src", 2),
+    ("a_mode", 2),
+    ("a", 12),
+    ("b_src", 2),
+    ("b_mode", 2),
+    ("b", 12),
+    ("d_vm", 1),
+    ("d_mode", 1),
+    ("d", 12),  # d_mode: 0 STREAM, 1 TEMP
+    ("d_send", 1),
+    ("d_square", 1),
+    ("d_sum", 1),
+    ("d_max", 1),
+    ("d_arg", 1),
+    ("d_log", 1),
     ("masked", 1),  # element is a KV slot: where the mask hides it, d_max ignores it and d_vm/d_send/d_sum see 0
     ("d_floor", 1),  # the result is min-p's floor
     ("filtered", 1),  # a is z: the filters count it, and d_arg takes the result only where they keep z
@@ -187,29 +248,30 @@ assert _width <= MICRO_BITS
 
 #: descriptor of a matrix in this tile (written by the loader; the image holds only the global shape).
 DESCRIPTOR, _width = _layout(
-    ("base", BANK_BITS),   # first word, same address in every bank
-    ("words", ROW_BITS),   # 64-bit words per row
-    ("rows", 16),          # local rows of one block; row r: bank r % B, address base + (r // B)*words
+    ("base", BANK_BITS),  # first word, same address in every bank
+    ("words", ROW_BITS),  # 64-bit words per row
+    ("rows", 16),  # local rows of one block; row r: bank r % B, address base + (r // B)*words
     ("block_stride", STRIDE_BITS),  # words from block to block in a bank; 0 where there is one
-    ("quad0", 14),         # global quad index of the tile's first output quad within the block
-    ("row0", 20),          # global index of the tile's first row (FETCH and logits)
-    ("s_in", 8),           # signed: the normalizer multiplies the rounded sum by 2**s_in
-    ("s_out", 8),          # signed: RUN converts to FP16 as fp16(x * 2**-s_out)
-    ("alt", 10),           # descriptor of the integer planes, a `PLANES`; 0: there are none
+    ("quad0", 14),  # global quad index of the tile's first output quad within the block
+    ("row0", 20),  # global index of the tile's first row (FETCH and logits)
+    ("s_in", 8),  # signed: the normalizer multiplies the rounded sum by 2**s_in
+    ("s_out", 8),  # signed: RUN converts to FP16 as fp16(x * 2**-s_out)
+    ("alt", 10),  # descriptor of the integer planes, a `PLANES`; 0: there are none
 )
 assert _width <= DESCRIPTOR_BITS
 
-#: descriptor of a matrix's integer planes, in the same memory (`precision` has the layout). Rows, K and exponent are the matrix's.
+#: descriptor of a matrix's integer planes, in the same memory (`precision` has the layout). Rows, K and exponent are
+#: the matrix's.
 PLANES, _width = _layout(
-    ("base", BANK_BITS),   # first word of block 0's hi plane
-    ("pitch", 12),         # words from row group to row group in the hi plane
+    ("base", BANK_BITS),  # first word of block 0's hi plane
+    ("pitch", 12),  # words from row group to row group in the hi plane
     ("block_stride", STRIDE_BITS),  # words from block to block; 0 where there is one
     ("lo_offset", BANK_BITS),  # words from a block's hi plane to its lo plane
-    ("group", 2),          # `precision.group_code`
-    ("fp16", 1),           # the matrix also has its FP16 copy
-    ("grid_out", 7),       # governor: outputs count in units of 2**grid of the accumulator's last bit, ...
-    ("grid_err", 7),       # ... errors of INT4 against INT8, ...
-    ("grid_half", 7),      # ... errors of INT8 against FP16
+    ("group", 2),  # `precision.group_code`
+    ("fp16", 1),  # the matrix also has its FP16 copy
+    ("grid_out", 7),  # governor: outputs count in units of 2**grid of the accumulator's last bit, ...
+    ("grid_err", 7),  # ... errors of INT4 against INT8, ...
+    ("grid_half", 7),  # ... errors of INT8 against FP16
 )
 assert _width <= DESCRIPTOR_BITS
 
@@ -221,45 +283,55 @@ class Csr(IntEnum):
     TILE_COUNT = 1
     GROUP_LO = 2
     GROUP_HI = 3
-    GROUP_SIZE = 4     # tiles that share this tile's KV head (1 when a tile has whole heads)
+    GROUP_SIZE = 4  # tiles that share this tile's KV head (1 when a tile has whole heads)
     GROUP_INDEX = 5
     LOCAL_HEADS = 6
-    HEAD0 = 7          # global index of the first local KV head
-    ATT_SENDERS = 8    # sum over tiles of LOCAL_HEADS
-    GROUP = 9          # query heads per KV head (G)
-    GP_LOG2 = 10       # ceil(log2 G)
-    HDQ = 11           # quads (words) per head dimension: head_dim / 4
-    ROUNDS_LOG2 = 12   # log2 of the attention rounds that this tile's buffers hold at once, at most log2 of ROUNDS_AHEAD
-    TOP_K = 13         # sampling chooses from this many of the largest z, 1 to 64; 0: from all
-    MIN_P = 14         # 1: and from those that are not below the floor
-    ENTRY = 15         # first instruction of a pass
-    GROUP_END = 16     # ring stop that a flit of this tile comes to last of its group's others; in a group of one, its own
+    HEAD0 = 7  # global index of the first local KV head
+    ATT_SENDERS = 8  # sum over tiles of LOCAL_HEADS
+    GROUP = 9  # query heads per KV head (G)
+    GP_LOG2 = 10  # ceil(log2 G)
+    HDQ = 11  # quads (words) per head dimension: head_dim / 4
+    ROUNDS_LOG2 = 12  # log2 of the attention rounds that this tile's buffers hold at once, at most log2 of ROUNDS_AHEAD
+    TOP_K = 13  # sampling chooses from this many of the largest z, 1 to 64; 0: from all
+    MIN_P = 14  # 1: and from those that are not below the floor
+    ENTRY = 15  # first instruction of a pass
+    GROUP_END = 16  # ring stop that a flit of this tile comes to last of its group's others; in a group of one, its own
 
 
 #: Bits that each of them holds.
-CSR_BITS = {c: 8 for c in Csr} | {Csr.GROUP: 5, Csr.GP_LOG2: 3, Csr.HDQ: 6, Csr.ROUNDS_LOG2: 2, Csr.TOP_K: 7, Csr.MIN_P: 1, Csr.ENTRY: 10}
+CSR_BITS = {c: 8 for c in Csr} | {
+    Csr.GROUP: 5,
+    Csr.GP_LOG2: 3,
+    Csr.HDQ: 6,
+    Csr.ROUNDS_LOG2: 2,
+    Csr.TOP_K: 7,
+    Csr.MIN_P: 1,
+    Csr.ENTRY: 10,
+}
 
-#: bit of an address in LOAD space CSR: the register is the second model's. TILE_INDEX, TILE_COUNT, TOP_K and MIN_P are the same for both.
+#: bit of an address in LOAD space CSR: the register is the second model's. TILE_INDEX, TILE_COUNT, TOP_K and MIN_P are
+#: the same for both.
 SECOND_BIT = 5
 
 
-#: bit of an address in LOAD space CSR: the bits below it are the index of a planes descriptor, the data is the `precision.Format` in which
-#: its matrix is read.
+#: bit of an address in LOAD space CSR: the bits below it are the index of a planes descriptor, the data is the
+#: `precision.Format` in which its matrix is read.
 PRECISION_BIT = 10
 
 
 class Space(IntEnum):
     """Target of a LOAD flit, in its `chan` field; lo..hi are then *physical* stop ids (tile t is stop t + 1)."""
 
-    BANK = 0     # addr = bank << BANK_SHIFT | word
-    CSR = 1      # addr = Csr
+    BANK = 0  # addr = bank << BANK_SHIFT | word
+    CSR = 1  # addr = Csr
     PROGRAM = 2  # addr = 2*index + half (low half first)
-    MICRO = 3    # addr = index
-    VMEM = 4     # addr = vector memory address; data[31:0] = FP32, written to every lane
-    DESC = 5     # addr = 2*index + half
+    MICRO = 3  # addr = index
+    VMEM = 4  # addr = vector memory address; data[31:0] = FP32, written to every lane
+    DESC = 5  # addr = 2*index + half
     COUNTER = 6  # READ only: addr = Counter
-    CLEAR = 15   # from the initializer only, never the host: makes the word at addr valid in each memory that the spaces above do not
-    #              reach, and in all banks, unless addr has bit CLEAR_REST_BIT; what it becomes is the memory's own
+    #: from the initializer only, never the host: makes the word at addr valid in each memory that the spaces above do
+    #: not reach, and in all banks, unless addr has bit CLEAR_REST_BIT; what it becomes is the memory's own
+    CLEAR = 15
 
 
 BANK_SHIFT = BANK_BITS
@@ -274,10 +346,13 @@ STAGE_BIT = 24
 class PassWord(IntEnum):
     """Kind of a PASS flit, in its `chan` field."""
 
-    LANE = 0   # lane = position index; data = token[19:0] | position[35:20] | slot[51:36] | ancestors[59:52] (positions of this pass
-    #            that it sees, itself included) | second [60]
-    START = 1  # data = positions - 1 [2:0] | measure [3] | draft [4] | sample [5] | second [6] | wanted-logits mask[15:8] |
-    #            high-water mark[31:16] (slots in use, with this pass) | positions[39:32] whose energies count in a GEMV that says `wanted`
+    #: lane = position index; data = token[19:0] | position[35:20] | slot[51:36] | ancestors[59:52] (positions of this
+    #: pass that it sees, itself included) | second [60]
+    LANE = 0
+    #: data = positions - 1 [2:0] | measure [3] | draft [4] | sample [5] | second [6] | wanted-logits mask[15:8] |
+    #: high-water mark[31:16] (slots in use, with this pass) | positions[39:32] whose energies count in a GEMV that says
+    #: `wanted`
+    START = 1
     BEGIN = 2  # data = seed of the noise; a generation begins: counters are cleared and count
     FINISH = 3  # it has ended: counters stop
     COMMIT = 4  # data = position[35:20] | slot[51:36]: K and V of that slot now belong to the text, at that position
@@ -293,32 +368,35 @@ NEVER = 0xFFFF
 class Counter(IntEnum):
     """Cycle counters of a tile: the first ones attribute every cycle since the generation began to one cause."""
 
-    WEIGHT = 0       # matrix engine streamed weight words
-    KV_READ = 1      # ... K or V words
+    WEIGHT = 0  # matrix engine streamed weight words
+    KV_READ = 1  # ... K or V words
     KV_WRITE = 2
     FETCH = 3
-    WAIT_RING = 4    # M_WAIT not yet satisfied
+    WAIT_RING = 4  # M_WAIT not yet satisfied
     WAIT_VECTOR = 5  # landing buffer full
-    WAIT_DRAIN = 6   # row shorter than the banks it must drain
-    ISSUE = 7        # a pass runs but the matrix engine has no instruction (sequencer or in-order vector work)
-    IDLE = 8         # no pass runs
+    WAIT_DRAIN = 6  # row shorter than the banks it must drain
+    ISSUE = 7  # a pass runs but the matrix engine has no instruction (sequencer or in-order vector work)
+    IDLE = 8  # no pass runs
     USEFUL_WEIGHT = 9  # bank words read that a pass needs: unpadded weights ...
-    USEFUL_KV = 10     # ... live K and V words, each once per pass
-    SATURATED = 11     # overflows saturated (sticky count)
+    USEFUL_KV = 10  # ... live K and V words, each once per pass
+    SATURATED = 11  # overflows saturated (sticky count)
     ECC_CORRECTED = 12
     ECC_FATAL = 13
     PARITY = 14
 
 
 class Energy(IntEnum):
-    """Exact sums that a tile keeps for the governor, per matrix: squares of outputs on the matrix's grids, over its rows and positions."""
+    """Exact sums that a tile keeps for the governor, per matrix: squares of outputs on the matrix's grids, over its
+    rows and positions.
+    """
 
-    OUT = 0   # outputs
-    ERR = 1   # INT8 less INT4
+    OUT = 0  # outputs
+    ERR = 1  # INT8 less INT4
     HALF = 2  # FP16 less INT8
 
 
-#: bit of the address of a READ: the bits below it are index of a planes descriptor << 2 | Energy, the answer is the sum.
+#: bit of the address of a READ: the bits below it are index of a planes descriptor << 2 | Energy, the answer is the
+#: sum.
 ENERGY_BIT = 12
 
 

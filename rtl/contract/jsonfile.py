@@ -15,7 +15,9 @@ def parse_json(text):
 
 
 def read_json(path, remedy):
-    """Value of a JSON file. Raises FileNotFoundError; HayateError, with `remedy`, for one that cannot be read or is none."""
+    """Value of a JSON file. Raises FileNotFoundError; HayateError, with `remedy`, for one that cannot be read or is
+    none.
+    """
     try:
         return parse_json(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -20,9 +20,9 @@ def ceil_div(a, b):
 class Attention:
     """KV heads and tile group of one tile. A KV head belongs to one tile or to a contiguous group of tiles."""
 
-    head0: int        # first local KV head
-    heads: int        # KV heads this tile serves
-    group_lo: int     # logical tile indices of the group, inclusive
+    head0: int  # first local KV head
+    heads: int  # KV heads this tile serves
+    group_lo: int  # logical tile indices of the group, inclusive
     group_hi: int
     group_size: int
     group_index: int  # this tile's place in the group

@@ -1,8 +1,10 @@
-"""A load file: a placed model for a host without Python, with what it asks of the machine and what to write before a START.
+"""A load file: a placed model for a host without Python, with what it asks of the machine and what to write before a
+START.
 
-All words are little-endian and of 32 bits. The header comes first: `HEADER`, the needs (`NEED` each), the parameters (`PARAMETER` each),
-and the CRC-32 (as of zlib) of all bytes before it. Behind it are the records, two words of 64 bits each: address in the load window, data.
-They are a whole load, from OPEN to SEAL, and the last one's data is the CRC-32 of all between these two.
+All words are little-endian and of 32 bits. The header comes first: `HEADER`, the needs (`NEED` each), the parameters
+(`PARAMETER` each), and the CRC-32 (as of zlib) of all bytes before it. Behind it are the records, two words of 64 bits
+each: address in the load window, data. They are a whole load, from OPEN to SEAL, and the last one's data is the CRC-32
+of all between these two.
 """
 
 import struct
@@ -71,7 +73,11 @@ class Need:
     def holds(self, read):
         """Whether a machine whose register reads as `read` is good enough."""
         found = read & self.mask
-        return {Kind.EQUAL: found == self.value, Kind.AT_LEAST: found >= self.value, Kind.ALL: found & self.value == self.value}[self.kind]
+        return {
+            Kind.EQUAL: found == self.value,
+            Kind.AT_LEAST: found >= self.value,
+            Kind.ALL: found & self.value == self.value,
+        }[self.kind]
 
 
 @dataclass(frozen=True)
@@ -80,7 +86,8 @@ class LoadFile:
 
     Parameters
     ----------
-    model, tokenizer: names; longer ones than a field holds lose their ends. sha256: 32 bytes, of the tokenizer; zeros where there is none.
+    model, tokenizer: names; longer ones than a field holds lose their ends. sha256: 32 bytes, of the tokenizer; zeros
+        where there is none.
     sampling: value of fact SAMPLING. needs: `Need`s. parameters: register name -> value.
     records: uint64 [n, 2], from OPEN to SEAL.
     """
@@ -97,9 +104,18 @@ class LoadFile:
         needs = [(BY_NAME[n.register].offset, n.mask, n.value, int(n.kind)) for n in self.needs]
         parameters = [(BY_NAME[name].offset, value) for name, value in self.parameters.items()]
         size = FIELDS_SIZE + 16 * len(needs) + 8 * len(parameters) + 4
-        values = {"MAGIC": MAGIC, "VERSION": VERSION, "HEADER_SIZE": size, "NEEDS": len(needs), "PARAMETERS": len(parameters),
-                  "RECORDS": len(self.records), "SAMPLING": self.sampling, "MODEL": self.model.encode(),
-                  "TOKENIZER": self.tokenizer.encode(), "TOKENIZER_SHA256": self.sha256}
+        values = {
+            "MAGIC": MAGIC,
+            "VERSION": VERSION,
+            "HEADER_SIZE": size,
+            "NEEDS": len(needs),
+            "PARAMETERS": len(parameters),
+            "RECORDS": len(self.records),
+            "SAMPLING": self.sampling,
+            "MODEL": self.model.encode(),
+            "TOKENIZER": self.tokenizer.encode(),
+            "TOKENIZER_SHA256": self.sha256,
+        }
         parts = []
         for name, words, _ in HEADER:
             value = values[name]
@@ -119,12 +135,17 @@ def read_load_file(path):
     try:
         raw = Path(path).read_bytes()
     except OSError as e:
-        raise HayateError(path, "", f"cannot be read ({e.strerror})", "give a file that `hayate export` wrote") from None
+        raise HayateError(
+            path, "", f"cannot be read ({e.strerror})", "give a file that `hayate export` wrote"
+        ) from None
     return parse(raw, path)
 
 
 def parse(raw, path):
-    """The `LoadFile` of bytes, checked from end to end. Raises HayateError that names `path` and what is wrong with it."""
+    """The `LoadFile` of bytes, checked from end to end. Raises HayateError that names `path` and what is wrong with
+    it.
+    """
+
     def require(ok, field, what):
         if not ok:
             raise HayateError(path, field, what, "export the model again")
@@ -137,7 +158,7 @@ def parse(raw, path):
     require(word(OFFSETS["VERSION"]) == VERSION, "version", f"{word(OFFSETS['VERSION'])}, this is for {VERSION}")
     size, needs, parameters, count = (word(OFFSETS[name]) for name in ("HEADER_SIZE", "NEEDS", "PARAMETERS", "RECORDS"))
     require(size == FIELDS_SIZE + 16 * needs + 8 * parameters + 4 and size <= len(raw), "header", "its size is wrong")
-    require(zlib.crc32(raw[:size - 4]) == word(size - 4), "header", "it is damaged")
+    require(zlib.crc32(raw[: size - 4]) == word(size - 4), "header", "it is damaged")
     require(len(raw) == size + 16 * count, "records", f"{len(raw) - size} bytes, {count} records take {16 * count}")
     names = {r.offset: r.name for r in REGISTERS}
     rows = [struct.unpack_from("<4I", raw, FIELDS_SIZE + 16 * n) for n in range(needs)]
@@ -150,9 +171,15 @@ def parse(raw, path):
 
     def text(name):
         words = next(words for field, words, _ in HEADER if field == name)
-        return raw[OFFSETS[name]:OFFSETS[name] + 4 * words]
+        return raw[OFFSETS[name] : OFFSETS[name] + 4 * words]
 
     tokenizer = text("TOKENIZER").rstrip(b"\0").decode()
-    return LoadFile(text("MODEL").rstrip(b"\0").decode(), tokenizer, text("TOKENIZER_SHA256"), word(OFFSETS["SAMPLING"]),
-                    tuple(Need(names[at], mask, value, Kind(kind)) for at, mask, value, kind in rows),
-                    {names[at]: value for at, value in pairs}, records)
+    return LoadFile(
+        text("MODEL").rstrip(b"\0").decode(),
+        tokenizer,
+        text("TOKENIZER_SHA256"),
+        word(OFFSETS["SAMPLING"]),
+        tuple(Need(names[at], mask, value, Kind(kind)) for at, mask, value, kind in rows),
+        {names[at]: value for at, value in pairs},
+        records,
+    )

@@ -1,20 +1,23 @@
 """Sampling noise: constants of the generator, and the table that makes Gumbel noise of its output.
 
-The generator is Threefry-2x32 with 13 rounds (Salmon, Moraes, Dror, Shaw: "Parallel Random Numbers: As Easy as 1, 2, 3",
+The generator is Threefry-2x32 with 13 rounds (Salmon, Moraes, Dror, Shaw: "Parallel Random Numbers: As Easy as 1, 2,
+3",
 SC 2011). Key: the seed, low word first. Counter: the token, then the position. n is the first word of the result.
 
-The noise is g = -ln(-ln u), u = (n + 1/2) / 2^32. With top = n[31], x is u or 1 - u, whichever is below 1/2: x = w / 2^33 with w
+The noise is g = -ln(-ln u), u = (n + 1/2) / 2^32. With top = n[31], x is u or 1 - u, whichever is below 1/2: x = w /
+2^33 with w
 the odd number 2·m + 1, m = n[30:0] or its complement. w moves left until bit 31 is a one, but by z = 25 places at most:
 
     row = (top, group, w[30:26]), group = z, or 26 where bit 31 stays zero        u = w[25:8], or its complement
     t = c1 + floor(c2·u / 2^20)                     p = c0 + floor(t·u / 2^16), or c0 - floor(t·u / 2^16)
 
-p is g times 2^24 with a rounding constant in c0, and floor(p / 8) is g on a grid of 2^-21. g rises with w where top = 0 and falls where
-top = 1. `u` runs against w, and the product is subtracted where top = 0. The one exception is top = 0, z = 0 with bit 30 a one (the true u
-is above 3/8): there `u` runs with w and the product is added, because g is convex above 1/e and concave below. So no coefficient but c0 is
-negative, t rises with `u`, and p never falls as n rises.
+p is g times 2^24 with a rounding constant in c0, and floor(p / 8) is g on a grid of 2^-21. g rises with w where top = 0
+and falls where top = 1. `u` runs against w, and the product is subtracted where top = 0. The one exception is top = 0,
+z = 0 with bit 30 a one (the true u is above 3/8): there `u` runs with w and the product is added, because g is convex
+above 1/e and concave below. So no coefficient but c0 is negative, t rises with `u`, and p never falls as n rises.
 
-The coefficients follow from additions, multiplications and divisions of doubles, one at a time, and so are the same on every machine.
+The coefficients follow from additions, multiplications and divisions of doubles, one at a time, and so are the same on
+every machine.
 """
 
 from functools import cache
@@ -39,7 +42,8 @@ T_SHIFT = 20
 P_SHIFT = 16
 P_FRACTION = 24
 GRID_SHIFT = 3
-"""g on the grid is p >> GRID_SHIFT. FP32 drops up to two bits more; the rounding constant of a row is that of its values."""
+"""g on the grid is p >> GRID_SHIFT. FP32 drops up to two bits more; the rounding constant of a row is that
+of its values."""
 
 _SEGMENTS = 1 << SEGMENT_BITS
 _SIZE = 1 << U_BITS
@@ -69,12 +73,15 @@ def _noise(top, x):
 
 @cache
 def rows():
-    """(c0, c1, c2) of each row, int64 [2048, 3]. The row number is top, group (5 bits), segment; rows that no n reaches are zero."""
+    """(c0, c1, c2) of each row, int64 [2048, 3]. The row number is top, group (5 bits), segment; rows that no n reaches
+    are zero.
+    """
     top, group, segment = (a.ravel()[:, None] for a in np.indices((2, SHIFT_MAX + 2, _SEGMENTS)))
     single = group >= SHIFT_MAX  # one n in a row, in the middle of the segment
     against = (top == 1) | (group > 0) | (segment < _SEGMENTS // 2)
     sign = np.where((top == 0) & against, -1, 1)
-    # Eight bits and more below u are on average half a unit of it; with fewer, u is exact, and its complement is one short.
+    # Eight bits and more below u are on average half a unit of it; with fewer, u is exact, and its complement is one
+    # short.
     beyond = np.where(group < 8, 0.5, np.where(against, 1.0, 0.0))
 
     def value(u):
@@ -113,7 +120,12 @@ def rows():
         bound = ends[row, 1] + lift
 
     largest = c1 + (c2 * (_SIZE - 1) >> T_SHIFT)
-    if not ((abs(c0) < 1 << C0_BITS - 1).all() and (c1 >= 0).all() and (largest < 1 << C1_BITS).all() and (c2 < 1 << C2_BITS).all()):
+    if not (
+        (abs(c0) < 1 << C0_BITS - 1).all()
+        and (c1 >= 0).all()
+        and (largest < 1 << C1_BITS).all()
+        and (c2 < 1 << C2_BITS).all()
+    ):
         raise ArithmeticError("a row of the noise table does not fit its fields")
     table = np.zeros((2, 32, _SEGMENTS, 3), np.int64)
     table[:, : SHIFT_MAX + 2] = np.concatenate([c0, c1, c2], axis=1).reshape(2, SHIFT_MAX + 2, _SEGMENTS, 3)

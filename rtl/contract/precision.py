@@ -1,8 +1,8 @@
 """Number formats of weights, and how the planes of a nested INT8/INT4 matrix lie in a bank.
 
-A weight of the integer formats is w8 * scale with w8 = 16 * hi + lo, `hi` and `lo` signed nibbles and one FP16 scale for `group` elements
-of a row. The hi plane alone is the INT4 matrix, both planes are the INT8 one. Activations are MXINT8 (OCP Microscaling Formats 1.0):
-blocks of 32 with a common power of two.
+A weight of the integer formats is w8 * scale with w8 = 16 * hi + lo, `hi` and `lo` signed nibbles and one FP16 scale
+for `group` elements of a row. The hi plane alone is the INT4 matrix, both planes are the INT8 one. Activations are
+MXINT8 (OCP Microscaling Formats 1.0): blocks of 32 with a common power of two.
 """
 
 from enum import IntEnum

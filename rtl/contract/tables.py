@@ -115,8 +115,12 @@ def _row(table, segment):
 def _rows():
     rows = tuple(_row(table, segment) for table in Table for segment in range(1 << SEGMENT_BITS))
     for c0, c1, c2 in rows:
-        if not (c0 >> (C0_BITS - 1) == 1 and 0 < c1 < 1 << C1_BITS and 0 < c2 < 1 << C2_BITS
-                and c1 + (c2 * ((1 << U_BITS) - 1) >> T_SHIFT) < 1 << C1_BITS):
+        if not (
+            c0 >> (C0_BITS - 1) == 1
+            and 0 < c1 < 1 << C1_BITS
+            and 0 < c2 < 1 << C2_BITS
+            and c1 + (c2 * ((1 << U_BITS) - 1) >> T_SHIFT) < 1 << C1_BITS
+        ):
             raise ArithmeticError(f"table row ({c0}, {c1}, {c2}) does not fit its fields")
     return rows
 

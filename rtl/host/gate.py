@@ -21,8 +21,9 @@ LAST_STOP = LOAD_ALL_TILES - 1
 BEAT_BITS = 3  # log2 of the bytes of a word
 
 #: a word of the load window and where it goes. Its low bits, with zeros for the byte, are the bus address.
-LoadWord = data.StructLayout({
-    "addr": FLIT_FIELDS["addr"], "space": LOAD_SPACE_BITS, "tile": FLIT_FIELDS["lo"], "data": 64})
+LoadWord = data.StructLayout(
+    {"addr": FLIT_FIELDS["addr"], "space": LOAD_SPACE_BITS, "tile": FLIT_FIELDS["lo"], "data": 64}
+)
 
 #: what the machine knows of the model: `Fact` in lower case.
 Facts = data.StructLayout({fact.name.lower(): bits for fact, bits in FACT_BITS.items()})
@@ -43,16 +44,19 @@ def local_writes(config):
 
 
 class Gate(wiring.Component):
-    """Judges the words of the load window, one a cycle, and passes them on: to the ring as LOAD flits, or to the conductor's memories.
+    """Judges the words of the load window, one a cycle, and passes them on: to the ring as LOAD flits, or to the
+    conductor's memories.
 
-    `refused` and `reason` (a `Reason`) belong to the word on offer. A refused word is taken and goes nowhere. A load begins with
-    `Fact.OPEN` and ends with `Fact.SEAL`, whose data must be the CRC of all words taken between the two; then, and until the next OPEN, a
-    memory error or INIT, the machine is `loaded`. Behind the seal only what differs from one generation to the next is taken: prompts,
-    formats, TOP_K, MIN_P, INVT and LNP. Nothing is taken while `busy`.
+    `refused` and `reason` (a `Reason`) belong to the word on offer. A refused word is taken and goes nowhere. A load
+    begins with `Fact.OPEN` and ends with `Fact.SEAL`, whose data must be the CRC of all words taken between the two;
+    then, and until the next OPEN, a memory error or INIT, the machine is `loaded`. Behind the seal only what differs
+    from one generation to the next is taken: prompts, formats, TOP_K, MIN_P, INVT and LNP. Nothing is taken while
+    `busy`.
 
-    A flit is offered, and a local word written, the cycle after its word. SEAL is not taken before `quiet`: every word before it is in its
-    memory then. Reset ends a load that is not sealed, and a pair of words of which one is there; what is loaded stays. While `clearing` the
-    words are the initializer's and are not judged, and the machine forgets that a model is loaded.
+    A flit is offered, and a local word written, the cycle after its word. SEAL is not taken before `quiet`: every word
+    before it is in its memory then. Reset ends a load that is not sealed, and a pair of words of which one is there;
+    what is loaded stays. While `clearing` the words are the initializer's and are not judged, and the machine forgets
+    that a model is loaded.
 
     Parameters
     ----------
@@ -64,9 +68,11 @@ class Gate(wiring.Component):
     refused: Out. reason: Out(4).
     hold: In, no word is taken, unless it is refused for `busy`. busy: In, a generation is in progress, or stuck.
     fault: In, a memory error, which unseals.
-    abandon: In, what is on the ring is lost; a load in progress with it. lost: Out, a strobe: so are words that were taken.
+    abandon: In, what is on the ring is lost; a load in progress with it. lost: Out, a strobe: so are words that were
+        taken.
     clearing: In, see above.
-    tx: Out stream of Flit; its `data` changes only when a word has been taken. returned: In, one of its flits has been all round the ring.
+    tx: Out stream of Flit; its `data` changes only when a word has been taken. returned: In, one of its flits has been
+        all round the ring.
     quiet: Out, no flit is on offer or on its way.
     began: Out, a strobe: OPEN is taken. opened, loaded: Out. facts: Out(Facts).
     prompt_count: Out(16), tokens of the prompt written in order since the model was loaded.
@@ -77,13 +83,29 @@ class Gate(wiring.Component):
 
     def __init__(self, config):
         self._config = config
-        super().__init__({
-            "words": In(stream.Signature(LoadWord)), "malformed": In(1), "refused": Out(1), "reason": Out(4),
-            "hold": In(1), "busy": In(1), "fault": In(1), "abandon": In(1), "clearing": In(1),
-            "tx": Out(FLIT_STREAM), "returned": In(1), "quiet": Out(1), "lost": Out(1),
-            "began": Out(1), "opened": Out(1), "loaded": Out(1), "facts": Out(Facts), "prompt_count": Out(16),
-            **{name: Out(width) for name, width in local_writes(config).items()},
-        })
+        super().__init__(
+            {
+                "words": In(stream.Signature(LoadWord)),
+                "malformed": In(1),
+                "refused": Out(1),
+                "reason": Out(4),
+                "hold": In(1),
+                "busy": In(1),
+                "fault": In(1),
+                "abandon": In(1),
+                "clearing": In(1),
+                "tx": Out(FLIT_STREAM),
+                "returned": In(1),
+                "quiet": Out(1),
+                "lost": Out(1),
+                "began": Out(1),
+                "opened": Out(1),
+                "loaded": Out(1),
+                "facts": Out(Facts),
+                "prompt_count": Out(16),
+                **{name: Out(width) for name, width in local_writes(config).items()},
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
@@ -95,7 +117,9 @@ class Gate(wiring.Component):
             is_seal.eq((word.space == LoadSpace.MODEL) & (word.addr == Fact.SEAL)),
             local.eq(Cat(word.space == space for space in LOCAL).any()),
             self.words.ready.eq(self.busy | (~tx.valid | tx.ready) & ~self.hold & (~is_seal | self.quiet)),
-            taken.eq(self.words.valid & self.words.ready), accepted.eq(taken & ~self.refused), self.began.eq(accepted & is_open),
+            taken.eq(self.words.valid & self.words.ready),
+            accepted.eq(taken & ~self.refused),
+            self.began.eq(accepted & is_open),
         ]
         self._judge(m, word, is_open, is_seal, local, accepted)
 
@@ -105,8 +129,12 @@ class Gate(wiring.Component):
         to_all = word.tile == LOAD_ALL_TILES
         writes = {LoadSpace.PROMPT: self.prompt_write, LoadSpace.NGRAM: self.base_write}
         m.d.comb += [
-            tx.payload.eq(flit), tx.payload.kind.eq(FlitKind.LOAD), self.prompt_addr.eq(flit.addr), self.prompt_token.eq(flit.data),
-            self.base_addr.eq(flit.addr), self.base_data.eq(flit.data),
+            tx.payload.eq(flit),
+            tx.payload.kind.eq(FlitKind.LOAD),
+            self.prompt_addr.eq(flit.addr),
+            self.prompt_token.eq(flit.data),
+            self.base_addr.eq(flit.addr),
+            self.base_data.eq(flit.data),
         ]
         if self._config.governor:
             writes[LoadSpace.GOVERNOR] = self.matrix_write
@@ -117,8 +145,12 @@ class Gate(wiring.Component):
             m.d.sync += tx.valid.eq(0)
         with m.If(accepted):
             m.d.sync += [
-                tx.valid.eq(~local), flit.addr.eq(word.addr), flit.data.eq(word.data), flit.chan.eq(word.space),
-                flit.lo.eq(Mux(to_all, 1, stop)), flit.hi.eq(Mux(to_all, LAST_STOP, stop)),
+                tx.valid.eq(~local),
+                flit.addr.eq(word.addr),
+                flit.data.eq(word.data),
+                flit.chan.eq(word.space),
+                flit.lo.eq(Mux(to_all, 1, stop)),
+                flit.hi.eq(Mux(to_all, LAST_STOP, stop)),
             ]
 
         flying = Signal(FLYING)
@@ -133,11 +165,17 @@ class Gate(wiring.Component):
         """Whether the word on offer is refused, and the state that the words leave."""
         facts = Signal(Facts, reset_less=True)
         loaded, count = Signal(reset_less=True), Signal(16, reset_less=True)
-        exists, fits, patch = Signal(), Signal(init=1), Signal()  # its address; its value; it may be written behind the seal
+        exists, fits, patch = (
+            Signal(),
+            Signal(init=1),
+            Signal(),
+        )  # its address; its value; it may be written behind the seal
         sum_matches, follows = Signal(), Signal()
         written = Signal.like(count)  # with the token that is being written: not with one that reset keeps from it
         m.d.comb += [
-            self.facts.eq(facts), self.loaded.eq(loaded), self.prompt_count.eq(written),
+            self.facts.eq(facts),
+            self.loaded.eq(loaded),
+            self.prompt_count.eq(written),
             written.eq(count + (self.prompt_write & (self.prompt_addr == count))),
         ]
         self._limits(m, word, facts, exists, fits, patch)
@@ -147,10 +185,14 @@ class Gate(wiring.Component):
         there = local | (word.tile < self._config.tiles) | (word.tile == LOAD_ALL_TILES)
         prompt = word.space == LoadSpace.PROMPT
         rules = (  # in this order
-            (self.malformed, Reason.FORM), (self.busy, Reason.BUSY),
+            (self.malformed, Reason.FORM),
+            (self.busy, Reason.BUSY),
             (~exists | ~there, Reason.ADDRESS),
-            (~is_open & ~loaded & (prompt | ~self.opened), Reason.NO_LOAD), (~is_open & loaded & ~patch, Reason.SEALED),
-            (~fits, Reason.DATA), (~follows, Reason.ORDER), (is_seal & ~sum_matches, Reason.SEAL),
+            (~is_open & ~loaded & (prompt | ~self.opened), Reason.NO_LOAD),
+            (~is_open & loaded & ~patch, Reason.SEALED),
+            (~fits, Reason.DATA),
+            (~follows, Reason.ORDER),
+            (is_seal & ~sum_matches, Reason.SEAL),
         )
         for applies, reason in reversed(rules):
             with m.If(applies):
@@ -199,7 +241,10 @@ class Gate(wiring.Component):
                     if c.nested:
                         with m.Case(f"{'0' * (len(addr) - PRECISION_BIT - 1)}1{'-' * PRECISION_BIT}"):
                             m.d.comb += [
-                                exists.eq(addr[:PRECISION_BIT] < c.desc_depth), fits.eq(value <= max(Format)), patch.eq(planes)]
+                                exists.eq(addr[:PRECISION_BIT] < c.desc_depth),
+                                fits.eq(value <= max(Format)),
+                                patch.eq(planes),
+                            ]
                 if c.sampling:
                     with m.If(Cat(addr == register for register in OPEN_REGISTERS).any()):
                         m.d.comb += patch.eq(filters | ~value.any())
@@ -221,22 +266,35 @@ class Gate(wiring.Component):
                     for fact, limit in most.items():
                         with m.Case(fact):
                             m.d.comb += [exists.eq(1), fits.eq(value <= limit)]
-                    with m.Case(Fact.TILES):  # one that the model has not been placed on would go on with an earlier one's
+                    with m.Case(
+                        Fact.TILES
+                    ):  # one that the model has not been placed on would go on with an earlier one's
                         m.d.comb += [exists.eq(1), fits.eq(value == c.tiles)]
                     with m.Case(Fact.FEATURES):
                         m.d.comb += [exists.eq(1), fits.eq(~(value & ~int(has)).any())]
                     with m.Case(Fact.SAMPLING):
-                        m.d.comb += [exists.eq(1), fits.eq(~value[FACT_BITS[Fact.SAMPLING]:].any())]
+                        m.d.comb += [exists.eq(1), fits.eq(~value[FACT_BITS[Fact.SAMPLING] :].any())]
                     with m.Case(Fact.SEAL):  # a model has tokens, tiles and positions
-                        m.d.comb += [exists.eq(1), fits.eq(facts.vocabulary.any() & facts.tiles.any() & facts.context.any())]
+                        m.d.comb += [
+                            exists.eq(1),
+                            fits.eq(facts.vocabulary.any() & facts.tiles.any() & facts.context.any()),
+                        ]
 
     def _seal(self, m, word, is_open, is_seal, accepted, matches):
         """The CRC of the words taken since OPEN."""
         state, after = Signal(32), Signal(32)  # inverted, as the CRC's definition has it
         address = Cat(Const(0, BEAT_BITS), word.addr, word.space, word.tile)
-        # Linear in every bit, so that one word a cycle takes no more than a sum of constants: what zlib makes of each bit alone.
-        bits = {j: zlib.crc32((1 << j).to_bytes(16, "little"), _ONES) ^ _ONES for j in (*range(BEAT_BITS, len(address)), *range(64, 128))}
-        terms = [Mux(bit, bits[j], 0) for j, bit in enumerate(Cat(address, Const(0, 64 - len(address)), word.data)) if j in bits]
+        # Linear in every bit, so that one word a cycle takes no more than a sum of constants: what zlib makes of each
+        # bit alone.
+        bits = {
+            j: zlib.crc32((1 << j).to_bytes(16, "little"), _ONES) ^ _ONES
+            for j in (*range(BEAT_BITS, len(address)), *range(64, 128))
+        }
+        terms = [
+            Mux(bit, bits[j], 0)
+            for j, bit in enumerate(Cat(address, Const(0, 64 - len(address)), word.data))
+            if j in bits
+        ]
         terms += [Mux(bit, zlib.crc32(bytes(16), 1 << j ^ _ONES) ^ _ONES, 0) for j, bit in enumerate(state)]
         m.d.comb += [after.eq(tree(xor, terms)), matches.eq(word.data == state ^ _ONES)]
         with m.If(accepted & is_open):

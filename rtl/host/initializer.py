@@ -1,6 +1,7 @@
 """What makes every memory valid behind a power-up: words for the loader, one after the other.
 
-On silicon a memory starts with anything. Of a tile's, these are read before passes or loads have written them, and then complain:
+On silicon a memory starts with anything. Of a tile's, these are read before passes or loads have written them, and then
+complain:
 
 | memory | read before it is written | cleared by |
 |---|---|---|
@@ -12,9 +13,9 @@ On silicon a memory starts with anything. Of a tile's, these are read before pas
 | vector memory | what has not been computed yet may be an operand of a lane that nothing counts of | VMEM |
 | program, descriptors, micro-operations | only if a pass starts without a model | their own spaces |
 
-Queues (noise, sender, ring stop and those of the engines), landing rows, sums and maxima collected, counts of filters, semaphore levels and
-counters of causes need nothing: a count or a bit of a register that reset clears says what of them has been written. The conductor's
-memories that spaces reach are among the sweeps; it clears the others by itself.
+Queues (noise, sender, ring stop and those of the engines), landing rows, sums and maxima collected, counts of filters,
+semaphore levels and counters of causes need nothing: a count or a bit of a register that reset clears says what of them
+has been written. The conductor's memories that spaces reach are among the sweeps; it clears the others by itself.
 """
 
 from dataclasses import dataclass
@@ -41,30 +42,36 @@ class Sweep:
 def sweeps(config):
     """All that is cleared on a machine of a `Config`, in order.
 
-    Space CLEAR writes banks, activation buffers, stage buffers, slot masks and energies at once: the deepest decides, and shallower ones
-    are written more than once. Banks have no addresses beyond theirs. CLEAR comes first: until a word has been written, a memory that is
-    read by itself, the energies, may complain.
+    Space CLEAR writes banks, activation buffers, stage buffers, slot masks and energies at once: the deepest decides,
+    and shallower ones are written more than once. Banks have no addresses beyond theirs. CLEAR comes first: until a
+    word has been written, a memory that is read by itself, the energies, may complain.
     """
     c = config
     deepest = max(c.act_depth, c.stage_depth, c.max_slots, 2 * c.desc_depth if c.governor else 0)
     every = [
         Sweep(Space.CLEAR, c.bank_depth),
         Sweep(Space.CLEAR, deepest - c.bank_depth, 1 << CLEAR_REST_BIT | c.bank_depth),
-        Sweep(Space.PROGRAM, 2 * c.program_depth), Sweep(Space.DESC, 2 * c.desc_depth), Sweep(Space.MICRO, c.micro_depth),
-        Sweep(Space.VMEM, c.vmem_depth), Sweep(Space.CSR, 2 << SECOND_BIT),
+        Sweep(Space.PROGRAM, 2 * c.program_depth),
+        Sweep(Space.DESC, 2 * c.desc_depth),
+        Sweep(Space.MICRO, c.micro_depth),
+        Sweep(Space.VMEM, c.vmem_depth),
+        Sweep(Space.CSR, 2 << SECOND_BIT),
         Sweep(Space.CSR, c.desc_depth if c.nested else 0, 1 << PRECISION_BIT),
-        Sweep(LoadSpace.GOVERNOR, 2 * c.matrices), Sweep(LoadSpace.PROMPT, c.prompt_depth),
+        Sweep(LoadSpace.GOVERNOR, 2 * c.matrices),
+        Sweep(LoadSpace.PROMPT, c.prompt_depth),
         Sweep(LoadSpace.NGRAM, (1 << BASE_ONE_BIT) + (1 << BASE_LOG2[0])),
     ]
     return [sweep for sweep in every if sweep.words > 0]
 
 
 class Initializer(wiring.Component):
-    """Walks through all that must hold something valid before it is read: zeros to every address of every sweep, broadcast to all tiles.
+    """Walks through all that must hold something valid before it is read: zeros to every address of every sweep,
+    broadcast to all tiles.
 
-    `words` are offered from the cycle after `start` on, one a cycle as long as they are taken, and `busy` is high until the last one is:
-    sum(sweep.words) cycles, and one more for each cycle in which a word is not taken. `start` while `busy` begins again. Reset ends it.
-    Banks of a tile are written all at once, so a bank of 2^20 words takes 2^20 cycles, however many there are.
+    `words` are offered from the cycle after `start` on, one a cycle as long as they are taken, and `busy` is high until
+    the last one is: sum(sweep.words) cycles, and one more for each cycle in which a word is not taken. `start` while
+    `busy` begins again. Reset ends it. Banks of a tile are written all at once, so a bank of 2^20 words takes 2^20
+    cycles, however many there are.
 
     Parameters
     ----------
@@ -83,14 +90,30 @@ class Initializer(wiring.Component):
         m = Module()
         word = self.words.payload
         at = Signal(range(len(self.sweeps)))
-        addr, space, last, following = (Signal(width, name=name) for name, width in (
-            ("addr", len(word.addr)), ("space", len(word.space)), ("last", len(word.addr)), ("following", len(word.addr))))
+        addr, space, last, following = (
+            Signal(width, name=name)
+            for name, width in (
+                ("addr", len(word.addr)),
+                ("space", len(word.space)),
+                ("last", len(word.addr)),
+                ("following", len(word.addr)),
+            )
+        )
         with m.Switch(at):
             for n, sweep in enumerate(self.sweeps):
                 behind = self.sweeps[(n + 1) % len(self.sweeps)]
                 with m.Case(n):
-                    m.d.comb += [space.eq(sweep.space), last.eq(sweep.first + sweep.words - 1), following.eq(behind.first)]
-        m.d.comb += [self.words.valid.eq(self.busy), word.addr.eq(addr), word.space.eq(space), word.tile.eq(LOAD_ALL_TILES)]
+                    m.d.comb += [
+                        space.eq(sweep.space),
+                        last.eq(sweep.first + sweep.words - 1),
+                        following.eq(behind.first),
+                    ]
+        m.d.comb += [
+            self.words.valid.eq(self.busy),
+            word.addr.eq(addr),
+            word.space.eq(space),
+            word.tile.eq(LOAD_ALL_TILES),
+        ]
         with m.If(self.start):
             m.d.sync += [self.busy.eq(1), at.eq(0), addr.eq(self.sweeps[0].first)]
         with m.Elif(self.busy & self.words.ready):

@@ -15,13 +15,15 @@ SENDS = BY_NAME["LOAD_DATA_HIGH"]
 def write_channel(m: Module, bus, hits, data, strobe, sent, refused):
     """Collects address and data, raises the hit of the register addressed for a cycle, and answers.
 
-    hits: register name -> Signal to drive, of those that can be written. data, strobe: Signals to drive, of the word being written.
-    sent, refused: strobe behind a hit of SENDS, and what its answer then is.
+    hits: register name -> Signal to drive, of those that can be written. data, strobe: Signals to drive, of the word
+    being written. sent, refused: strobe behind a hit of SENDS, and what its answer then is.
     """
     address, answer = Signal(bus.awaddr.shape()), Signal(2)
     has_address, has_data, commit, sending = Signal(), Signal(), Signal(), Signal()
     m.d.comb += [
-        bus.awready.eq(~has_address), bus.wready.eq(~has_data), commit.eq(has_address & has_data & ~bus.bvalid & ~sending),
+        bus.awready.eq(~has_address),
+        bus.wready.eq(~has_data),
+        commit.eq(has_address & has_data & ~bus.bvalid & ~sending),
         answer.eq(Response.SLVERR),
     ]
     with m.If(bus.awvalid & bus.awready):
@@ -46,7 +48,8 @@ def write_channel(m: Module, bus, hits, data, strobe, sent, refused):
 def read_channel(m: Module, bus, words, pop):
     """Takes an address, and answers with the word of the register addressed.
 
-    words: register name -> its 32 bits. pop: Signal to drive, high for a cycle when a register is read that gives something up.
+    words: register name -> its 32 bits. pop: Signal to drive, high for a cycle when a register is read that gives
+    something up.
     """
     address = Signal(bus.araddr.shape())
     has_address, decoded, answer = Signal(), Signal(), Signal()
@@ -58,7 +61,8 @@ def read_channel(m: Module, bus, words, pop):
     with m.If(bus.rready):
         m.d.sync += bus.rvalid.eq(0)
 
-    # Decoded in a cycle of its own, then AND and OR: half the LUTs of a multiplexer, most words being narrow or constant.
+    # Decoded in a cycle of its own, then AND and OR: half the LUTs of a multiplexer, most words being narrow or
+    # constant.
     data = Signal(32)
     gated = []
     for register, select in zip(REGISTERS, chosen):
@@ -69,5 +73,8 @@ def read_channel(m: Module, bus, words, pop):
     m.d.comb += data.eq(tree(or_, gated))
     with m.If(answer):
         m.d.sync += [
-            has_address.eq(0), bus.rvalid.eq(1), bus.rdata.eq(data), bus.rresp.eq(Mux(chosen.any(), Response.OKAY, Response.SLVERR)),
+            has_address.eq(0),
+            bus.rvalid.eq(1),
+            bus.rdata.eq(data),
+            bus.rresp.eq(Mux(chosen.any(), Response.OKAY, Response.SLVERR)),
         ]

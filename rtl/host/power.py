@@ -11,9 +11,10 @@ RESET_CYCLES = 2
 class Power(wiring.Component):
     """Resets the machine behind the host port, has it cleared where that is asked for, and says when it is ready.
 
-    `core_reset` is a register: it follows `rst` by a cycle and holds for RESET_CYCLES cycles more, and likewise behind `reset` and
-    `clear`. `init` in any cycle of `rst`, and `clear`, ask for all memories to be cleared: `clearing` then rises with the end of
-    `core_reset` and stays until `cleared`. A reset of either kind before that has it begin anew. `ready` is high where neither is.
+    `core_reset` is a register: it follows `rst` by a cycle and holds for RESET_CYCLES cycles more, and likewise behind
+    `reset` and `clear`. `init` in any cycle of `rst`, and `clear`, ask for all memories to be cleared: `clearing` then
+    rises with the end of `core_reset` and stays until `cleared`. A reset of either kind before that has it begin anew.
+    `ready` is high where neither is.
 
     Members
     -------

@@ -33,28 +33,84 @@ CounterSelect = data.StructLayout({"counter": 4, "tile": 8})
 
 #: Ports towards the conductor, which has ports of the same names and widths.
 TO_CONDUCTOR = {
-    "start": 1, "abort": 1, "tiles": 8, "prompt_length": 16, "token_limit": 16, "context_limit": 16,
-    "end_tokens": TOKEN_BITS * len(END_REGISTERS), "end_enable": len(END_REGISTERS), "all_logits": 1, "auto": 1, "matrices": 16,
-    "knob": 32, "look": 1, "look_matrix": 10, "look_kind": 2, "drafter": 2, "draft_nodes": 4, "branch": 3, "spoil": 1, "base": 1,
-    "sample": 1, "seed": 64, "draft_control": 1, "draft_cost": 12, "vocabulary": 21, "watchdog": 32,
+    "start": 1,
+    "abort": 1,
+    "tiles": 8,
+    "prompt_length": 16,
+    "token_limit": 16,
+    "context_limit": 16,
+    "end_tokens": TOKEN_BITS * len(END_REGISTERS),
+    "end_enable": len(END_REGISTERS),
+    "all_logits": 1,
+    "auto": 1,
+    "matrices": 16,
+    "knob": 32,
+    "look": 1,
+    "look_matrix": 10,
+    "look_kind": 2,
+    "drafter": 2,
+    "draft_nodes": 4,
+    "branch": 3,
+    "spoil": 1,
+    "base": 1,
+    "sample": 1,
+    "seed": 64,
+    "draft_control": 1,
+    "draft_cost": 12,
+    "vocabulary": 21,
+    "watchdog": 32,
     **{f"costs_{n}": 16 for n in range(MAX_LANES)},
 }
 
 #: Ports from the conductor, likewise.
-FROM_CONDUCTOR = {"busy": 1, "done": 1, "full": 1, "cycles": 32, "prefill_cycles": 32, "passes": 32, "token_level": 16,
-                  "governor_cycles": 32, "result": 64, "draft_passes": 32, "proposed": 32, "accepted": 32, "siblings": 32, "turn": 16,
-                  "wrong_token": 1, "hung": 1, "chance_first": 16, "chance_more": 16, **{f"lengths_{n}": 32 for n in range(MAX_LANES)}}
+FROM_CONDUCTOR = {
+    "busy": 1,
+    "done": 1,
+    "full": 1,
+    "cycles": 32,
+    "prefill_cycles": 32,
+    "passes": 32,
+    "token_level": 16,
+    "governor_cycles": 32,
+    "result": 64,
+    "draft_passes": 32,
+    "proposed": 32,
+    "accepted": 32,
+    "siblings": 32,
+    "turn": 16,
+    "wrong_token": 1,
+    "hung": 1,
+    "chance_first": 16,
+    "chance_more": 16,
+    **{f"lengths_{n}": 32 for n in range(MAX_LANES)},
+}
 
 #: Those of them, and of the loader's ports to the conductor, that are there only with a governor.
-OF_GOVERNOR = ("auto", "matrices", "knob", "look", "look_matrix", "look_kind", "governor_cycles", "result",
-               "matrix_write", "matrix_addr", "matrix_data")
+OF_GOVERNOR = (
+    "auto",
+    "matrices",
+    "knob",
+    "look",
+    "look_matrix",
+    "look_kind",
+    "governor_cycles",
+    "result",
+    "matrix_write",
+    "matrix_addr",
+    "matrix_data",
+)
 
 #: Those that are there only where tokens may be sampled.
 OF_SAMPLING = ("sample", "seed")
 
 #: What is kept for a governor alone: register, field.
-_KEPT_FOR_GOVERNOR = (("OPTIONS", "AUTO"), ("MATRICES", "COUNT"), ("QUALITY", "VALUE"), ("GOVERNOR_SELECT", "MATRIX"),
-                      ("GOVERNOR_SELECT", "KIND"))
+_KEPT_FOR_GOVERNOR = (
+    ("OPTIONS", "AUTO"),
+    ("MATRICES", "COUNT"),
+    ("QUALITY", "VALUE"),
+    ("GOVERNOR_SELECT", "MATRIX"),
+    ("GOVERNOR_SELECT", "KIND"),
+)
 _KEPT_FOR_SAMPLING = (("OPTIONS", "SAMPLE"), ("SEED_LOW", "VALUE"), ("SEED_HIGH", "VALUE"))
 
 
@@ -71,63 +127,94 @@ def fields(register):
 class Registers(wiring.Component):
     """AXI4-Lite subordinate with the registers of `hayate.rtl.contract.regmap`.
 
-    A write is carried out when address and data are both there, in whatever order they came; its answer comes 2 cycles after the later of
-    them, a read's 3 cycles after its address; writes are sustained every 2 cycles, reads every 3. No path leads from an AXI input to an AXI
-    output within a cycle. The two low address bits and AxPROT are not looked at.
+    A write is carried out when address and data are both there, in whatever order they came; its answer comes 2 cycles
+    after the later of them, a read's 3 cycles after its address; writes are sustained every 2 cycles, reads every 3. No
+    path leads from an AXI input to an AXI output within a cycle. The two low address bits and AxPROT are not looked at.
 
-    `start` is high for a cycle, 2 cycles after the data of a write that sets CONTROL.START, unless a generation is in progress. It is held
-    back, and REJECTION says why until the next start, when the generation could not end or would not be the loaded model's: see
-    `regmap.REFUSALS`. `abort`, `reset` and `clear` likewise, of CONTROL.ABORT, RESET and INIT. `look` is high for a cycle, 2 cycles after
-    the data of a write of GOVERNOR_SELECT.
+    `start` is high for a cycle, 2 cycles after the data of a write that sets CONTROL.START, unless a generation is in
+    progress. It is held back, and REJECTION says why until the next start, when the generation could not end or would
+    not be the loaded model's: see `regmap.REFUSALS`. `abort`, `reset` and `clear` likewise, of CONTROL.ABORT, RESET and
+    INIT. `look` is high for a cycle, 2 cycles after the data of a write of GOVERNOR_SELECT.
 
-    A write of LOAD_DATA_HIGH offers a `word`, with the address and the low half that the registers before it hold, and is answered when
-    that has been taken and it is `quiet`: SLVERR when it was refused. The address counts on by a word that was taken.
+    A write of LOAD_DATA_HIGH offers a `word`, with the address and the low half that the registers before it hold, and
+    is answered when that has been taken and it is `quiet`: SLVERR when it was refused. The address counts on by a word
+    that was taken.
 
-    A read of TOKEN takes one entry from `tokens` for every address accepted, when the answer is formed. An interrupt that comes in the
-    cycle in which its bit is cleared stays pending. Writing COUNTER_SELECT sends one `request`; while an earlier one is unanswered it
-    waits, and of several that wait only the last is sent. A tile that is not there is answered with 0 on the spot. Reset clears everything;
-    `core_reset`, the faults and what is unanswered.
+    A read of TOKEN takes one entry from `tokens` for every address accepted, when the answer is formed. An interrupt
+    that comes in the cycle in which its bit is cleared stays pending. Writing COUNTER_SELECT sends one `request`; while
+    an earlier one is unanswered it waits, and of several that wait only the last is sent. A tile that is not there is
+    answered with 0 on the spot. Reset clears everything; `core_reset`, the faults and what is unanswered.
 
     Parameters
     ----------
     config: `Config`. contract_word: what CONTRACT reads as.
-        Without a governor OPTIONS.AUTO and all registers about it read as 0 and ignore writes, and its ports are not there; without
-        sampling, so it is with OPTIONS.SAMPLE, SEED_LOW and SEED_HIGH.
+        Without a governor OPTIONS.AUTO and all registers about it read as 0 and ignore writes, and its ports are not
+        there; without sampling, so it is with OPTIONS.SAMPLE, SEED_LOW and SEED_HIGH.
 
     Members
     -------
     bus: In(AxiLite). irq: Out, level: IRQ_STATUS & IRQ_ENABLE is not 0.
-    start, abort, tiles, prompt_length, token_limit, context_limit, end_tokens, end_enable, all_logits, auto, matrices, knob, look,
-        look_matrix, look_kind, drafter, draft_nodes, branch, spoil, base, sample, seed, draft_control, draft_cost, vocabulary, watchdog,
-        costs_0 and so on: Out, see TO_CONDUCTOR.
-    busy, done, full, cycles, prefill_cycles, passes, token_level (entries in the token FIFO), governor_cycles, result, draft_passes,
-        proposed, accepted, siblings, turn, wrong_token, hung, chance_first, chance_more, lengths_0 and so on: In, see FROM_CONDUCTOR.
+    start, abort, tiles, prompt_length, token_limit, context_limit, end_tokens, end_enable, all_logits, auto, matrices,
+        knob, look, look_matrix, look_kind, drafter, draft_nodes, branch, spoil, base, sample, seed, draft_control,
+        draft_cost, vocabulary, watchdog, costs_0 and so on: Out, see TO_CONDUCTOR.
+    busy, done, full, cycles, prefill_cycles, passes, token_level (entries in the token FIFO), governor_cycles, result,
+        draft_passes, proposed, accepted, siblings, turn, wrong_token, hung, chance_first, chance_more, lengths_0 and so
+        on: In, see FROM_CONDUCTOR.
     reset, clear: Out, commands. ready, core_reset: In, as of `Power`.
     loaded, opened, facts, prompt_count, began, word_refused, reason (4): In, as of `Loader`.
     word: Out stream of LoadWord. word_malformed: Out. single_refused: In, of the word that is taken. quiet: In.
     tokens: In stream of Token. fault: In, a rising edge is one memory error.
-    request: Out stream of CounterSelect. reply_valid, reply_value (32): In; taken when a request is unanswered, else ignored.
+    request: Out stream of CounterSelect. reply_valid, reply_value (32): In; taken when a request is unanswered, else
+        ignored.
     """
 
     def __init__(self, config, contract_word):
         self._config = config
         self._governor, self._sampling = config.governor, bool(config.sampling)
-        parts = {"GEOMETRY": {"TILES": config.tiles, "BANKS": config.banks, "LANES": config.lanes},
-                 "FEATURES": {"NESTED": config.nested, "GOVERNOR": config.governor, "SAMPLING": config.sampling}}
-        self._constants = {
-            "IDENT": IDENT, "VERSION": VERSION, "CONTRACT": contract_word, "MAX_SLOTS": config.max_slots, "MAX_MATRICES": config.matrices,
-            **{name: getattr(config, name.lower()) for name in ("BANK_DEPTH", "PROMPT_DEPTH", *DEPTHS)},
-            **{name: sum(values[field] << low for field, low, *_ in BY_NAME[name].fields) for name, values in parts.items()},
+        parts = {
+            "GEOMETRY": {"TILES": config.tiles, "BANKS": config.banks, "LANES": config.lanes},
+            "FEATURES": {"NESTED": config.nested, "GOVERNOR": config.governor, "SAMPLING": config.sampling},
         }
-        super().__init__({
-            "bus": In(AxiLite()), "irq": Out(1), "fault": In(1), "tokens": In(stream.Signature(Token)),
-            "request": Out(stream.Signature(CounterSelect)), "reply_valid": In(1), "reply_value": In(32),
-            "reset": Out(1), "clear": Out(1), "ready": In(1), "core_reset": In(1), "loaded": In(1), "opened": In(1), "facts": In(Facts),
-            "prompt_count": In(16), "began": In(1), "word_refused": In(1), "reason": In(4),
-            "word": Out(stream.Signature(LoadWord)), "word_malformed": Out(1), "single_refused": In(1), "quiet": In(1),
-            **{name: Out(TO_CONDUCTOR[name]) for name in present(TO_CONDUCTOR, self._governor, self._sampling)},
-            **{name: In(FROM_CONDUCTOR[name]) for name in present(FROM_CONDUCTOR, self._governor, self._sampling)},
-        })
+        self._constants = {
+            "IDENT": IDENT,
+            "VERSION": VERSION,
+            "CONTRACT": contract_word,
+            "MAX_SLOTS": config.max_slots,
+            "MAX_MATRICES": config.matrices,
+            **{name: getattr(config, name.lower()) for name in ("BANK_DEPTH", "PROMPT_DEPTH", *DEPTHS)},
+            **{
+                name: sum(values[field] << low for field, low, *_ in BY_NAME[name].fields)
+                for name, values in parts.items()
+            },
+        }
+        super().__init__(
+            {
+                "bus": In(AxiLite()),
+                "irq": Out(1),
+                "fault": In(1),
+                "tokens": In(stream.Signature(Token)),
+                "request": Out(stream.Signature(CounterSelect)),
+                "reply_valid": In(1),
+                "reply_value": In(32),
+                "reset": Out(1),
+                "clear": Out(1),
+                "ready": In(1),
+                "core_reset": In(1),
+                "loaded": In(1),
+                "opened": In(1),
+                "facts": In(Facts),
+                "prompt_count": In(16),
+                "began": In(1),
+                "word_refused": In(1),
+                "reason": In(4),
+                "word": Out(stream.Signature(LoadWord)),
+                "word_malformed": Out(1),
+                "single_refused": In(1),
+                "quiet": In(1),
+                **{name: Out(TO_CONDUCTOR[name]) for name in present(TO_CONDUCTOR, self._governor, self._sampling)},
+                **{name: In(FROM_CONDUCTOR[name]) for name in present(FROM_CONDUCTOR, self._governor, self._sampling)},
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
@@ -148,7 +235,7 @@ class Registers(wiring.Component):
             bits = Signal(32, name=register.name.lower(), init=reset_value(register))
             kept = [f for f in fields(register) if (register.name, f[0]) not in absent]
             for _, low, width, _ in kept:
-                m.d.comb += words[register.name][low:low + width].eq(bits[low:low + width])
+                m.d.comb += words[register.name][low : low + width].eq(bits[low : low + width])
                 for byte in range(4):
                     first, end = max(low, 8 * byte), min(low + width, 8 * byte + 8)
                     free = ~locked if register.name in LOCKED_WHILE_BUSY else Const(1)
@@ -156,7 +243,7 @@ class Registers(wiring.Component):
                         with m.If(hits[register.name] & write_strobe[byte] & free):
                             m.d.sync += bits[first:end].eq(write_data[first:end])
             for name, low, width, _ in kept:
-                stored[register.name, name] = bits[low:low + width]
+                stored[register.name, name] = bits[low : low + width]
 
         def written(register, field):
             """The one-bit `field` is being written as 1."""
@@ -165,7 +252,7 @@ class Registers(wiring.Component):
 
         def show(register, **values):
             for name, low, width, _ in fields(BY_NAME[register]):
-                m.d.comb += words[register][low:low + width].eq(values[name])
+                m.d.comb += words[register][low : low + width].eq(values[name])
 
         for name, value in self._constants.items():
             m.d.comb += words[name].eq(value)
@@ -180,44 +267,67 @@ class Registers(wiring.Component):
         auto = stored["OPTIONS", "AUTO"] if self._governor else Const(0)
         planes, second, base, _ = (self.facts.features.bit_select(n, 1) for n in range(len(Feature)))
         refusals = {
-            "TILES": tiles != self.facts.tiles, "PROMPT_LENGTH": (length == 0) | (length > context) | (length > self.prompt_count),
-            "TOKEN_LIMIT": limit == 0, "CONTEXT": context > self.facts.context,
-            "MATRICES": auto & (stored["MATRICES", "COUNT"] > self.facts.matrices) if self._governor else 0, "OPTIONS": auto & ~planes,
-            "DRAFT": ~planes & (self.drafter == Drafter.NESTED) | ~second & (self.drafter == Drafter.DRAFT) | ~base & self.base,
-            "NOT_READY": ~self.ready | written("CONTROL", "RESET") | written("CONTROL", "INIT"), "NOT_LOADED": ~self.loaded,
-            "FAULT": Cat(*faults.values(), *causes.values()).any(), "REFUSED": unseen,
+            "TILES": tiles != self.facts.tiles,
+            "PROMPT_LENGTH": (length == 0) | (length > context) | (length > self.prompt_count),
+            "TOKEN_LIMIT": limit == 0,
+            "CONTEXT": context > self.facts.context,
+            "MATRICES": auto & (stored["MATRICES", "COUNT"] > self.facts.matrices) if self._governor else 0,
+            "OPTIONS": auto & ~planes,
+            "DRAFT": ~planes & (self.drafter == Drafter.NESTED)
+            | ~second & (self.drafter == Drafter.DRAFT)
+            | ~base & self.base,
+            "NOT_READY": ~self.ready | written("CONTROL", "RESET") | written("CONTROL", "INIT"),
+            "NOT_LOADED": ~self.loaded,
+            "FAULT": Cat(*faults.values(), *causes.values()).any(),
+            "REFUSED": unseen,
         }
         why = Cat(refusals[name] for name, *_ in REJECTION_FIELDS)
         m.d.sync += [
-            self.abort.eq(written("CONTROL", "ABORT")), self.reset.eq(written("CONTROL", "RESET")),
-            self.clear.eq(written("CONTROL", "INIT")), self.start.eq(0),
+            self.abort.eq(written("CONTROL", "ABORT")),
+            self.reset.eq(written("CONTROL", "RESET")),
+            self.clear.eq(written("CONTROL", "INIT")),
+            self.start.eq(0),
         ]
         with m.If(written("CONTROL", "START") & ~locked):
             m.d.sync += [self.start.eq(~why.any()), rejection.eq(why)]
         show("REJECTION", **dict(zip((name for name, *_ in REJECTION_FIELDS), rejection)))
         m.d.comb += [
-            self.vocabulary.eq(self.facts.vocabulary), self.watchdog.eq(stored["WATCHDOG", "VALUE"]),
-            self.tiles.eq(tiles), self.prompt_length.eq(length), self.token_limit.eq(limit), self.context_limit.eq(context),
+            self.vocabulary.eq(self.facts.vocabulary),
+            self.watchdog.eq(stored["WATCHDOG", "VALUE"]),
+            self.tiles.eq(tiles),
+            self.prompt_length.eq(length),
+            self.token_limit.eq(limit),
+            self.context_limit.eq(context),
             self.end_tokens.eq(Cat(stored[name, "TOKEN"] for name in END_REGISTERS)),
             self.end_enable.eq(Cat(stored[name, "ENABLE"] for name in END_REGISTERS)),
         ]
         m.d.comb += [
-            self.drafter.eq(stored["DRAFT", "DRAFTER"]), self.draft_nodes.eq(stored["DRAFT", "NODES"]),
-            self.branch.eq(stored["DRAFT", "BRANCH"]), self.spoil.eq(stored["DRAFT", "SPOIL"]),
-            self.base.eq(stored["DRAFT", "BASE"]), self.draft_control.eq(stored["DRAFT", "CONTROL"]),
-            self.draft_cost.eq(stored["DRAFT", "COST"]), self.all_logits.eq(stored["OPTIONS", "ALL_LOGITS"]),
-            *(getattr(self, f"costs_{2 * n + odd}").eq(stored[f"COSTS_{n}", half])
-              for n in range(MAX_LANES // 2) for odd, half in enumerate(("LOW", "HIGH"))),
+            self.drafter.eq(stored["DRAFT", "DRAFTER"]),
+            self.draft_nodes.eq(stored["DRAFT", "NODES"]),
+            self.branch.eq(stored["DRAFT", "BRANCH"]),
+            self.spoil.eq(stored["DRAFT", "SPOIL"]),
+            self.base.eq(stored["DRAFT", "BASE"]),
+            self.draft_control.eq(stored["DRAFT", "CONTROL"]),
+            self.draft_cost.eq(stored["DRAFT", "COST"]),
+            self.all_logits.eq(stored["OPTIONS", "ALL_LOGITS"]),
+            *(
+                getattr(self, f"costs_{2 * n + odd}").eq(stored[f"COSTS_{n}", half])
+                for n in range(MAX_LANES // 2)
+                for odd, half in enumerate(("LOW", "HIGH"))
+            ),
         ]
         if self._sampling:
             m.d.comb += [
-                self.sample.eq(stored["OPTIONS", "SAMPLE"]), self.seed.eq(Cat(stored["SEED_LOW", "VALUE"], stored["SEED_HIGH", "VALUE"])),
+                self.sample.eq(stored["OPTIONS", "SAMPLE"]),
+                self.seed.eq(Cat(stored["SEED_LOW", "VALUE"], stored["SEED_HIGH", "VALUE"])),
             ]
         if self._governor:
             m.d.comb += [
-                self.auto.eq(stored["OPTIONS", "AUTO"]), self.matrices.eq(stored["MATRICES", "COUNT"]),
+                self.auto.eq(stored["OPTIONS", "AUTO"]),
+                self.matrices.eq(stored["MATRICES", "COUNT"]),
                 self.knob.eq(stored["QUALITY", "VALUE"]),
-                self.look_matrix.eq(stored["GOVERNOR_SELECT", "MATRIX"]), self.look_kind.eq(stored["GOVERNOR_SELECT", "KIND"]),
+                self.look_matrix.eq(stored["GOVERNOR_SELECT", "MATRIX"]),
+                self.look_kind.eq(stored["GOVERNOR_SELECT", "KIND"]),
             ]
             selected, there = Signal(), self.look_matrix < self._config.matrices
             m.d.sync += selected.eq(hits["GOVERNOR_SELECT"] & write_strobe.any())
@@ -239,12 +349,15 @@ class Registers(wiring.Component):
         level_expected = Signal(range(self._config.prompt_depth + 1))
         was_done = Signal()
         m.d.sync += [
-            level_expected.eq(self.token_level - (self.tokens.valid & pop)), was_done.eq(self.done), was_fault.eq(self.fault),
+            level_expected.eq(self.token_level - (self.tokens.valid & pop)),
+            was_done.eq(self.done),
+            was_fault.eq(self.fault),
             was_hung.eq(self.hung),
         ]
         events = {
-            "TOKEN": self.token_level[:len(level_expected)] != level_expected,
-            "DONE": self.done & ~was_done, "FAULT": Cat(*causes.values()).any(),
+            "TOKEN": self.token_level[: len(level_expected)] != level_expected,
+            "DONE": self.done & ~was_done,
+            "FAULT": Cat(*causes.values()).any(),
         }
         pending = {name: Signal(name=f"pending_{name.lower()}") for name, *_ in IRQ_FIELDS}
         for name, signal in pending.items():
@@ -260,8 +373,17 @@ class Registers(wiring.Component):
             with m.Elif(self.core_reset):
                 m.d.sync += faults[name].eq(0)
         show("FAULT_CAUSE", **faults)
-        show("STATUS", BUSY=locked, DONE=self.done & ~self.start, FAULT=Cat(*faults.values()).any(), FULL=self.full & ~self.start,
-             REJECTED=rejection.any(), READY=self.ready, LOADED=self.loaded, REFUSED=unseen)
+        show(
+            "STATUS",
+            BUSY=locked,
+            DONE=self.done & ~self.start,
+            FAULT=Cat(*faults.values()).any(),
+            FULL=self.full & ~self.start,
+            REJECTED=rejection.any(),
+            READY=self.ready,
+            LOADED=self.loaded,
+            REFUSED=unseen,
+        )
         show("CYCLES", VALUE=self.cycles)
         show("PREFILL_CYCLES", VALUE=self.prefill_cycles)
         show("PASSES", VALUE=self.passes)
@@ -305,14 +427,19 @@ class Registers(wiring.Component):
         high, whole, sending, bad = Signal(32), Signal(), Signal(), Signal()
         low_address = stored["LOAD_ADDRESS_LOW", "VALUE"]
         m.d.comb += [
-            self.word.payload.eq(Cat(low_address[BEAT_BITS:], stored["LOAD_ADDRESS_HIGH", "TILE"], stored["LOAD_DATA_LOW", "VALUE"], high)),
+            self.word.payload.eq(
+                Cat(
+                    low_address[BEAT_BITS:], stored["LOAD_ADDRESS_HIGH", "TILE"], stored["LOAD_DATA_LOW", "VALUE"], high
+                )
+            ),
             self.word_malformed.eq(~whole | low_address[:BEAT_BITS].any()),
-            sent.eq(sending & ~self.word.valid & self.quiet), refused.eq(bad),
+            sent.eq(sending & ~self.word.valid & self.quiet),
+            refused.eq(bad),
         ]
         with m.If(hits[SENDS.name]):
             m.d.sync += [high.eq(write_data), whole.eq(write_strobe.all()), self.word.valid.eq(1), sending.eq(1)]
         with m.If(self.word.valid & self.word.ready):
-            counted = low_address[BEAT_BITS:BEAT_BITS + len(self.word.payload.addr)]
+            counted = low_address[BEAT_BITS : BEAT_BITS + len(self.word.payload.addr)]
             m.d.sync += [self.word.valid.eq(0), bad.eq(self.single_refused)]
             with m.If(~self.single_refused):
                 m.d.sync += counted.eq(counted + 1)

@@ -12,11 +12,12 @@ from hayate.rtl.host.gate import BEAT_BITS, LoadWord
 class Window(wiring.Component):
     """Each beat of a write burst is offered as one word; the burst is refused, with SLVERR, when one of its words is.
 
-    INCR bursts count up within the space, FIXED ones stay; WLAST ends a burst (AWLEN is not looked at). One beat a cycle as long as words
-    are taken. The response comes when `quiet`: all words are then where they belong. From the first word that is refused to the end of the
-    burst all are `malformed`; so is a word of a burst that is neither INCR nor FIXED, whose size is not 8 bytes or whose address is not a
-    multiple of 8, and one with a strobe low. Reads are answered with SLVERR and zeros on every beat. Attributes (lock, cache, protection)
-    are not looked at. Reset drops a burst in progress. Where words on their way are `lost` the burst in progress is refused.
+    INCR bursts count up within the space, FIXED ones stay; WLAST ends a burst (AWLEN is not looked at). One beat a
+    cycle as long as words are taken. The response comes when `quiet`: all words are then where they belong. From the
+    first word that is refused to the end of the burst all are `malformed`; so is a word of a burst that is neither INCR
+    nor FIXED, whose size is not 8 bytes or whose address is not a multiple of 8, and one with a strobe low. Reads are
+    answered with SLVERR and zeros on every beat. Attributes (lock, cache, protection) are not looked at. Reset drops a
+    burst in progress. Where words on their way are `lost` the burst in progress is refused.
 
     Members
     -------
@@ -33,22 +34,39 @@ class Window(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         bus, word = self.bus, self.words.payload
-        window = data.StructLayout({
-            "byte": BEAT_BITS, "addr": len(word.addr), "space": len(word.space), "tile": len(bus.awaddr) - LOAD_TILE_SHIFT})
+        window = data.StructLayout(
+            {
+                "byte": BEAT_BITS,
+                "addr": len(word.addr),
+                "space": len(word.space),
+                "tile": len(bus.awaddr) - LOAD_TILE_SHIFT,
+            }
+        )
         asked = Signal(window)
         addr, space, tile = Signal.like(word.addr), Signal.like(word.space), Signal.like(word.tile)  # of the next beat
         counts_up, bad, answered = Signal(), Signal(), Signal()
         m.d.comb += [
-            asked.eq(bus.awaddr), word.addr.eq(addr), word.space.eq(space), word.tile.eq(tile), word.data.eq(bus.wdata),
+            asked.eq(bus.awaddr),
+            word.addr.eq(addr),
+            word.space.eq(space),
+            word.tile.eq(tile),
+            word.data.eq(bus.wdata),
             self.malformed.eq(bad | ~bus.wstrb.all()),
         ]
         with m.FSM(name="write") as write:
             with m.State("ADDRESS"):
                 with m.If(bus.awvalid):
                     m.d.sync += [
-                        bus.bid.eq(bus.awid), addr.eq(asked.addr), space.eq(asked.space), tile.eq(asked.tile),
+                        bus.bid.eq(bus.awid),
+                        addr.eq(asked.addr),
+                        space.eq(asked.space),
+                        tile.eq(asked.tile),
                         counts_up.eq(bus.awburst == Burst.INCR),
-                        bad.eq((asked.byte != 0) | (bus.awsize != BEAT_BITS) | (bus.awburst != Burst.INCR) & (bus.awburst != Burst.FIXED)),
+                        bad.eq(
+                            (asked.byte != 0)
+                            | (bus.awsize != BEAT_BITS)
+                            | (bus.awburst != Burst.INCR) & (bus.awburst != Burst.FIXED)
+                        ),
                     ]
                     m.next = "DATA"
             with m.State("DATA"):
@@ -63,8 +81,10 @@ class Window(wiring.Component):
         with m.If(self.lost & ~write.ongoing("ADDRESS") & ~bus.bvalid):
             m.d.sync += bad.eq(1)
         m.d.comb += [
-            bus.awready.eq(write.ongoing("ADDRESS")), self.words.valid.eq(write.ongoing("DATA") & bus.wvalid),
-            bus.wready.eq(write.ongoing("DATA") & self.words.ready), bus.bvalid.eq(write.ongoing("RESPONSE") & (self.quiet | answered)),
+            bus.awready.eq(write.ongoing("ADDRESS")),
+            self.words.valid.eq(write.ongoing("DATA") & bus.wvalid),
+            bus.wready.eq(write.ongoing("DATA") & self.words.ready),
+            bus.bvalid.eq(write.ongoing("RESPONSE") & (self.quiet | answered)),
             bus.bresp.eq(bad.replicate(2) & Response.SLVERR),
         ]
 

@@ -1,7 +1,8 @@
 """Hsiao SECDED code in combinational logic: corrects one wrong bit of a codeword, detects two.
 
-The functions serve components that want the code inside a pipeline of their own; the components wrap them. The column table is
-`hayate.rtl.contract.secded`; an even number of errors from four up, and some odd ones from three up, are beyond the code and may
+The functions serve components that want the code inside a pipeline of their own; the components wrap them. The column
+table is `hayate.rtl.contract.secded`; an even number of errors from four up, and some odd ones from three up, are
+beyond the code and may
 be taken for something smaller.
 """
 
@@ -44,7 +45,8 @@ class Decoded:
 
 
 def decode(m: Module, data_bits: int, codeword: Value, name: str = "secded") -> Decoded:
-    """Decode ``codeword`` combinationally: parity tree, syndrome decoder, one AND-XOR per bit (five LUT4 levels for 64 bits).
+    """Decode ``codeword`` combinationally: parity tree, syndrome decoder, one AND-XOR per bit (five LUT4 levels for 64
+    bits).
 
     Adds its intermediate signals, ``{name}_syndrome`` and ``{name}_hit_*``, to the combinational domain of ``m``.
     """

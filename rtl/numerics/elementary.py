@@ -92,8 +92,8 @@ class Elementary(wiring.Component):
                 s1_shifted.eq(shift_out),
             ]
 
-        # Stage 2: exp's argument times log2(e), in three products. A negative argument is inverted, one short of its negative: what that
-        # leaves out is added behind the multipliers, which are what takes long here.
+        # Stage 2: exp's argument times log2(e), in three products. A negative argument is inverted, one short of its
+        # negative: what that leaves out is added behind the multipliers, which are what takes long here.
         high_bits = magnitude_bits - tables.X_LOW_BITS
         negate = Signal()
         low, high = Signal(tables.X_LOW_BITS), Signal(signed(high_bits + 1))
@@ -107,7 +107,10 @@ class Elementary(wiring.Component):
         s2_negative, s2_zero, s2_huge = Signal(), Signal(), Signal()
         s2_power = Signal(signed(9))
         s2_fraction = Signal(23)
-        s2_negated, s2_round = Signal(), Signal()  # the argument was inverted; and the 1 to be added carries into `high`
+        s2_negated, s2_round = (
+            Signal(),
+            Signal(),
+        )  # the argument was inverted; and the 1 to be added carries into `high`
         s2_hh = Signal(signed(high_bits + 18))
         s2_hl = Signal(signed(high_bits + 17))
         s2_lh = Signal(tables.X_LOW_BITS + 17)
@@ -127,8 +130,8 @@ class Elementary(wiring.Component):
                 s2_lh.eq(low * tables.LOG2E_HIGH),
             ]
 
-        # Stage 3: their sum splits into a power and a fraction; choose the table row. With low = 2^X_LOW_BITS, where the 1 carries, low
-        # times LOG2E_HIGH holds the carry already.
+        # Stage 3: their sum splits into a power and a fraction; choose the table row. With low = 2^X_LOW_BITS, where
+        # the 1 carries, low times LOG2E_HIGH holds the carry already.
         middle, lowest = Signal(signed(high_bits + 18)), Signal(tables.X_LOW_BITS + 18)
         scaled = Signal(signed(39))  # in units of 2^-30
         fraction = Signal(23)
@@ -201,7 +204,9 @@ class Elementary(wiring.Component):
         # Stage 5: the inner step of the polynomial.
         s5_sign, s5_max = Signal(), Signal()
         s5_field, s5_next = Signal(8), Signal(8)
-        s5_place = Signal(3)  # which bits of the polynomial are the fraction: the ones of 2^-23, 2^-22 or 2^-21 on, or none
+        s5_place = Signal(
+            3
+        )  # which bits of the polynomial are the fraction: the ones of 2^-23, 2^-22 or 2^-21 on, or none
         s5_c0, s5_t, s5_u = Signal(26), Signal(18), Signal(18)
         m.d.sync += self.out_valid.eq(s4_valid)
         with m.If(s4_valid):
@@ -222,8 +227,12 @@ class Elementary(wiring.Component):
         fraction_out = Signal(23)
         m.d.comb += [
             p.eq(Cat(s5_c0, 1) + (s5_t * s5_u >> tables.P_SHIFT)),
-            fraction_out.eq(p[3:26] & s5_place[0].replicate(23) | p[4:27] & s5_place[1].replicate(23)
-                            | p[5:28] & s5_place[2].replicate(23) | s5_max.replicate(23)),
+            fraction_out.eq(
+                p[3:26] & s5_place[0].replicate(23)
+                | p[4:27] & s5_place[1].replicate(23)
+                | p[5:28] & s5_place[2].replicate(23)
+                | s5_max.replicate(23)
+            ),
             self.sat.eq(s5_max),
             self.y.eq(Cat(fraction_out, Mux(p[27], s5_next, s5_field), s5_sign)),
         ]

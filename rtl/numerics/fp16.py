@@ -41,7 +41,8 @@ ONE = Operand.const({"significand": 1 << 10, "exponent": 14, "negative": 0})
 def decode(bits: Value, offset: int = -1) -> Value:
     """A 16-bit pattern as an `Operand` whose exponent is max(field, 1) + offset; combinational.
 
-    The offsets of the two factors of a product add up to -2: then it counts in units of 2**-48. Giving one of them all of
+    The offsets of the two factors of a product add up to -2: then it counts in units of 2**-48. Giving one of them all
+    of
     it saves the other's subtraction.
     """
     fields = Fp16(bits)

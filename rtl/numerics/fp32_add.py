@@ -59,8 +59,9 @@ class Fp32Add(wiring.Component):
             with m.Case(Fp32AddMode.MAX):
                 # Two negative operands of equal magnitude are the same number, so that case needs no care.
                 both_zero = (self.a[:31] | self.b[:31]) == 0
-                m.d.comb += take_b.eq(Mux(self.a[31], self.b[31] & a_ge | ~self.b[31] & ~both_zero,
-                                          ~self.b[31] & ~a_ge))
+                m.d.comb += take_b.eq(
+                    Mux(self.a[31], self.b[31] & a_ge | ~self.b[31] & ~both_zero, ~self.b[31] & ~a_ge)
+                )
         big, small = Signal(31), Signal(31)
         big_exponent, a_exponent, b_exponent = Signal(8), Signal(8), Signal(8)
         distance = Signal(5)
@@ -74,9 +75,12 @@ class Fp32Add(wiring.Component):
             # A subnormal has the exponent of the smallest normal number.
             big_exponent.eq(big[23:] | ~big[23:].any()),
             # Both differences are ready when the order is.
-            a_exponent.eq(self.a[23:31] | ~self.a[23:31].any()), b_exponent.eq(self.b[23:31] | ~self.b[23:31].any()),
+            a_exponent.eq(self.a[23:31] | ~self.a[23:31].any()),
+            b_exponent.eq(self.b[23:31] | ~self.b[23:31].any()),
             # Where one operand counts the other one may be anything, never written memory included.
-            distance.eq(Mux(take_b, clamped(b_exponent - a_exponent), clamped(a_exponent - b_exponent)) & ~only.replicate(5)),
+            distance.eq(
+                Mux(take_b, clamped(b_exponent - a_exponent), clamped(a_exponent - b_exponent)) & ~only.replicate(5)
+            ),
         ]
         s1_valid = Signal()
         s1_sign, s1_subtract = Signal(), Signal()

@@ -37,7 +37,8 @@ class Fp32Mul(wiring.Component):
     def elaborate(self, platform):
         m = Module()
 
-        # Stage 1: find the operand that may be subnormal, and its leading zeros. When both are, the product rounds to zero anyway.
+        # Stage 1: find the operand that may be subnormal, and its leading zeros. When both are, the product rounds to
+        # zero anyway.
         a_normal, b_normal = Signal(), Signal()
         first, other = Signal(24), Signal(24)
         m.d.comb += [

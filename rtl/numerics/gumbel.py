@@ -19,9 +19,10 @@ GUMBEL_LATENCY = THREEFRY_LATENCY + TRANSFORM_LATENCY
 class Threefry(wiring.Component):
     """Threefry-2x32 with `hayate.rtl.contract.noise.ROUNDS` rounds: a random function of a counter, chosen by a key.
 
-    Takes a counter a cycle; `out_valid` and the result follow `valid` by THREEFRY_LATENCY cycles. There is no backpressure. The key is
-    constant from the cycle before a counter until its result. Registers load only with a valid counter in their stage; reset clears the
-    valid bits. Source: Salmon et al., "Parallel Random Numbers: As Easy as 1, 2, 3", SC 2011.
+    Takes a counter a cycle; `out_valid` and the result follow `valid` by THREEFRY_LATENCY cycles. There is no
+    backpressure. The key is constant from the cycle before a counter until its result. Registers load only with a valid
+    counter in their stage; reset clears the valid bits. Source: Salmon et al., "Parallel Random Numbers: As Easy as 1,
+    2, 3", SC 2011.
 
     Members
     -------
@@ -77,10 +78,10 @@ class Threefry(wiring.Component):
 class GumbelTransform(wiring.Component):
     """-ln(-ln u) of u = (n + 1/2) / 2^32 as FP32.
 
-    Takes a number a cycle; `out_valid` and `y` follow `valid` by TRANSFORM_LATENCY cycles. There is no backpressure. The results are
-    those of `hayate.rtl.contract.noise`: finite, never falling with n, within 2^-20 of the true value, rounding included; from 16 on, where
-    FP32 itself is off by up to that much, within 1.31 · 2^-20. Registers load only with a valid number in their stage; reset clears the
-    valid bits. Takes two 18-bit multipliers and a 2048 × 62 ROM.
+    Takes a number a cycle; `out_valid` and `y` follow `valid` by TRANSFORM_LATENCY cycles. There is no backpressure.
+    The results are those of `hayate.rtl.contract.noise`: finite, never falling with n, within 2^-20 of the true value,
+    rounding included; from 16 on, where FP32 itself is off by up to that much, within 1.31 · 2^-20. Registers load only
+    with a valid number in their stage; reset clears the valid bits. Takes two 18-bit multipliers and a 2048 × 62 ROM.
 
     Members
     -------
@@ -117,8 +118,10 @@ class GumbelTransform(wiring.Component):
             group.eq(Mux(shifted[31], s1_zeros, noise.SHIFT_MAX + 1)),
             along.eq(~s1_top & s1_m[30] & s1_m[29]),
         ]
-        words = [c0 & (1 << noise.C0_BITS) - 1 | c1 << noise.C0_BITS | c2 << noise.C0_BITS + noise.C1_BITS
-                 for c0, c1, c2 in noise.rows().tolist()]
+        words = [
+            c0 & (1 << noise.C0_BITS) - 1 | c1 << noise.C0_BITS | c2 << noise.C0_BITS + noise.C1_BITS
+            for c0, c1, c2 in noise.rows().tolist()
+        ]
         row = Signal(noise.SEGMENT_BITS + 6)
         m.d.comb += row.eq(Cat(shifted[low:31], group, s1_top))
         coefficients = rom(m, words, noise.C0_BITS + noise.C1_BITS + noise.C2_BITS, row, s1_valid, "table")
@@ -164,7 +167,9 @@ class GumbelTransform(wiring.Component):
         p = Signal(noise.C0_BITS + 2)
         inverted = s5_product ^ s5_subtract.replicate(product_bits)
         s6_valid, s6_grid = Signal(), Signal(signed(grid_bits))
-        m.d.comb += p.eq(Cat(s5_subtract, s5_c0) + Cat(s5_subtract, inverted, s5_subtract.replicate(noise.C0_BITS - product_bits)))
+        m.d.comb += p.eq(
+            Cat(s5_subtract, s5_c0) + Cat(s5_subtract, inverted, s5_subtract.replicate(noise.C0_BITS - product_bits))
+        )
         m.d.sync += s6_valid.eq(s5_valid)
         with m.If(s5_valid):
             m.d.sync += s6_grid.eq(p[1 + noise.GRID_SHIFT : 1 + noise.C0_BITS])
@@ -180,7 +185,9 @@ class GumbelTransform(wiring.Component):
         places = leading_zeros(m, s7_magnitude, "places")
         fraction = Signal(magnitude_bits)
         m.d.comb += fraction.eq((s7_magnitude << places)[:magnitude_bits])
-        largest = 127 + magnitude_bits - 1 - (noise.P_FRACTION - noise.GRID_SHIFT)  # exponent field of a number without leading zeros
+        largest = (
+            127 + magnitude_bits - 1 - (noise.P_FRACTION - noise.GRID_SHIFT)
+        )  # exponent field of a number without leading zeros
         m.d.sync += self.out_valid.eq(s7_valid)
         with m.If(s7_valid):
             field = Mux(fraction[-1], largest - places, 0)[:8]  # the leading bit stays zero for zero alone
@@ -191,10 +198,10 @@ class GumbelTransform(wiring.Component):
 class Gumbel(wiring.Component):
     """Noise of a token at a position: the token with the largest logit/T + noise is a sample of softmax(logits/T).
 
-    Takes an operation a cycle; `out_valid` and `y` follow `valid` by GUMBEL_LATENCY cycles. There is no backpressure. The noise is a
-    function of seed, position and token alone, and so does not depend on the tile, the lane or the pass that asks for it. The seed is
-    constant from the cycle before an operation until its result. Registers load only with a valid operation in their stage; reset clears
-    the valid bits.
+    Takes an operation a cycle; `out_valid` and `y` follow `valid` by GUMBEL_LATENCY cycles. There is no backpressure.
+    The noise is a function of seed, position and token alone, and so does not depend on the tile, the lane or the pass
+    that asks for it. The seed is constant from the cycle before an operation until its result. Registers load only with
+    a valid operation in their stage; reset clears the valid bits.
 
     Members
     -------

@@ -32,10 +32,11 @@ def largest(m: Module, values, name: str):
 
 
 def block_top(m: Module, elements, name: str):
-    """The exponent field, at least TOP_MIN, of some FP16 patterns whose leading one becomes a byte's bit 6; combinational.
+    """The exponent field, at least TOP_MIN, of some FP16 patterns whose leading one becomes a byte's bit 6;
+    combinational.
 
-    It is e' + 5 = e + 15; the `top` of a block is the largest `top` of its parts. Six bits: the field lies above its even parity, which
-    comes along with the comparisons and costs no time behind them.
+    It is e' + 5 = e + 15; the `top` of a block is the largest `top` of its parts. Six bits: the field lies above its
+    even parity, which comes along with the comparisons and costs no time behind them.
     """
     guarded = [Cat(Fp16(x).exponent.xor(), Fp16(x).exponent) for x in elements]
     greatest = largest(m, guarded, f"{name}_field")
@@ -47,9 +48,9 @@ def block_top(m: Module, elements, name: str):
 class ToMxInt8(wiring.Component):
     """x * 2**(6 - e) as signed bytes, rounded to nearest, ties to even, clamped to +-127.
 
-    Takes all its elements every cycle; `out_valid` and `codes` follow `valid` by MXINT8_LATENCY cycles. There is no backpressure.
-    Elements are finite, and none has a larger exponent field than `top` says. Registers load only with valid elements in their stage;
-    reset clears the valid bits.
+    Takes all its elements every cycle; `out_valid` and `codes` follow `valid` by MXINT8_LATENCY cycles. There is no
+    backpressure. Elements are finite, and none has a larger exponent field than `top` says. Registers load only with
+    valid elements in their stage; reset clears the valid bits.
 
     Parameters
     ----------
@@ -57,8 +58,8 @@ class ToMxInt8(wiring.Component):
 
     Members
     -------
-    valid, x, top: In(1), In(`count` x 16), In(5). Elements in FP16, and e + 15 of their block, as `block_top` has it. Where all elements
-        are zero, `top` may be zero as well.
+    valid, x, top: In(1), In(`count` x 16), In(5). Elements in FP16, and e + 15 of their block, as `block_top` has it.
+        Where all elements are zero, `top` may be zero as well.
     out_valid, codes: Out(1), Out(`count` x 8). Two's complement; `codes` holds until the next ones.
     """
 
@@ -66,10 +67,15 @@ class ToMxInt8(wiring.Component):
         if count < 1:
             raise ValueError(f"at least 1 element is converted at a time, not {count}")
         self.count = count
-        super().__init__({
-            "valid": In(1), "x": In(data.ArrayLayout(16, count)), "top": In(5),
-            "out_valid": Out(1), "codes": Out(data.ArrayLayout(8, count)),
-        })
+        super().__init__(
+            {
+                "valid": In(1),
+                "x": In(data.ArrayLayout(16, count)),
+                "top": In(5),
+                "out_valid": Out(1),
+                "codes": Out(data.ArrayLayout(8, count)),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
@@ -83,11 +89,16 @@ class ToMxInt8(wiring.Component):
             down = Signal(6, name=f"down_{i}")
             significand, shifted = Signal(11, name=f"significand_{i}"), Signal(11, name=f"shifted_{i}")
             m.d.comb += [
-                normal.eq(fields.exponent.any()), field.eq(Cat(fields.exponent[0] | ~normal, fields.exponent[1:])),
+                normal.eq(fields.exponent.any()),
+                field.eq(Cat(fields.exponent[0] | ~normal, fields.exponent[1:])),
                 significand.eq(Cat(fields.fraction, normal)),
-                down.eq(self.top - field), shifted.eq(significand >> down[:3]),
+                down.eq(self.top - field),
+                shifted.eq(significand >> down[:3]),
             ]
-            s1_kept, s1_sticky = Signal(8, name=f"s1_kept_{i}", reset_less=True), Signal(name=f"s1_sticky_{i}", reset_less=True)
+            s1_kept, s1_sticky = (
+                Signal(8, name=f"s1_kept_{i}", reset_less=True),
+                Signal(name=f"s1_sticky_{i}", reset_less=True),
+            )
             s1_negative = Signal(name=f"s1_negative_{i}", reset_less=True)
             with m.If(self.valid):
                 # Shifted by 8 or more it is less than half a unit: below 2**11 / 2**12.
@@ -101,7 +112,8 @@ class ToMxInt8(wiring.Component):
             rounded, magnitude = Signal(8, name=f"rounded_{i}"), Signal(7, name=f"magnitude_{i}")
             up = Signal(name=f"up_{i}")
             m.d.comb += [
-                up.eq(s1_kept[0] & (s1_sticky | s1_kept[1])), rounded.eq(s1_kept[1:] + up),
+                up.eq(s1_kept[0] & (s1_sticky | s1_kept[1])),
+                rounded.eq(s1_kept[1:] + up),
                 magnitude.eq(Mux(rounded[7], MX_MAX, rounded[:7])),
             ]
             s2_code = Signal(8, name=f"s2_code_{i}", reset_less=True)

@@ -15,10 +15,12 @@ _TOP_EXPONENT = 127 + ACC_LSB + ACC_WIDTH - 1  # biased exponent of an accumulat
 class Normalizer(wiring.Component):
     """fp32 = RNE(acc * 2**-48) * 2**s: one rounding, nearest-even; a zero sum is +0.
 
-    A nonzero sum lies between 2**-48 and 2**47, so the result is a normal number for every accumulator as long as s is within
+    A nonzero sum lies between 2**-48 and 2**47, so the result is a normal number for every accumulator as long as s is
+    within
     -78..80; the contract keeps |s| <= 40 for matrices. Other s are outside the domain, because nothing saturates here.
 
-    Latency NORM_LATENCY = 3, one value per cycle, no backpressure. Reset clears the valid flags; data registers hold while
+    Latency NORM_LATENCY = 3, one value per cycle, no backpressure. Reset clears the valid flags; data registers hold
+    while
     nothing passes them.
 
     Members
@@ -39,7 +41,8 @@ class Normalizer(wiring.Component):
     def elaborate(self, platform):
         m = Module()
 
-        # Stage 1: magnitude, and its leading zeros counted on the inverted number so that nothing waits for the negation. The
+        # Stage 1: magnitude, and its leading zeros counted on the inverted number so that nothing waits for the
+        # negation. The
         # count is one too many for minus a power of two: then the shift below moves the only bit out.
         s1_valid = Signal()
         s1_negative = Signal(reset_less=True)
@@ -73,7 +76,8 @@ class Normalizer(wiring.Component):
         s2_half = Signal(reset_less=True)
         s2_sticky = Signal(reset_less=True)
         s2_exponent = Signal(8, reset_less=True)
-        # Coarse steps first: what can no longer reach the significand goes into the disjunction and is not shifted any further.
+        # Coarse steps first: what can no longer reach the significand goes into the disjunction and is not shifted any
+        # further.
         window, below = s1_magnitude, []
         for step in reversed(range(len(s1_shift))):
             shifted = Signal(len(window), name=f"shifted_{1 << step}")
@@ -92,7 +96,8 @@ class Normalizer(wiring.Component):
                 s2_exponent.eq(s1_exponent - s1_shift),
             ]
 
-        # Stage 3: round. A significand without its leading one is the power of two whose bit was moved out; like a carry out of
+        # Stage 3: round. A significand without its leading one is the power of two whose bit was moved out; like a
+        # carry out of
         # the rounding it leaves a zero fraction and the next exponent.
         s3_valid = Signal()
         s3_fp32 = Signal(32, reset_less=True)
@@ -117,10 +122,12 @@ class Normalizer(wiring.Component):
 def leading_zeros(m: Module, value: Value, name: str = "zeros") -> Value:
     """How many zeros stand above the highest one of `value`; its width where there is none. A balanced tree.
 
-    Every node is a signal of its own in `m.d.comb`, `name` in front: a nested expression would be walked exponentially often.
+    Every node is a signal of its own in `m.d.comb`, `name` in front: a nested expression would be walked exponentially
+    often.
     """
     width = 1 << (len(value) - 1).bit_length()
-    # Each node counts 2**n bits in n + 1 bits, of which the top one says that there is nothing else. Ones below the value stop
+    # Each node counts 2**n bits in n + 1 bits, of which the top one says that there is nothing else. Ones below the
+    # value stop
     # the count at its width.
     counts = [~bit for bit in Cat(C(-1, width - len(value)), value)]
     level = 0

@@ -14,12 +14,15 @@ HIGH_BITS, WIDE_HIGH_BITS = 49, 51  # sign included
 class Product(wiring.Component):
     """The exact product of two decoded operands, as two words that are summed apart from each other.
 
-    `high * 2**32 + low + carry` is the product in units of 2**-48, for every pair of finite FP16 values, and, if `wide`, for every
-    magnitude below 2**82 whose factors have the widths of the ports. A negative product is the inverted magnitude plus `carry`, so
-    that negation costs no adder: the carry enters a later sum. Splitting the 81 or 83 bits keeps every adder short and every
+    `high * 2**32 + low + carry` is the product in units of 2**-48, for every pair of finite FP16 values, and, if
+    `wide`, for every magnitude below 2**82 whose factors have the widths of the ports. A negative product is the
+    inverted magnitude plus `carry`, so
+    that negation costs no adder: the carry enters a later sum. Splitting the 81 or 83 bits keeps every adder short and
+    every
     simulated value within a machine word.
 
-    Part of the shift happens in front of the multiplier, on 11 bits instead of 22; the rest, with the inversion, behind the
+    Part of the shift happens in front of the multiplier, on 11 bits instead of 22; the rest, with the inversion, behind
+    the
     register. Latency PRODUCT_LATENCY = 1, one product per cycle, no backpressure, no reset of the data path.
 
     Parameters
@@ -37,10 +40,16 @@ class Product(wiring.Component):
 
     def __init__(self, *, wide: bool = False):
         self._high_bits = WIDE_HIGH_BITS if wide else HIGH_BITS
-        super().__init__({
-            "en": In(1), "a": In(Operand), "b": In(WideOperand if wide else Operand),
-            "low": Out(LOW_BITS), "high": Out(self._high_bits), "carry": Out(1),
-        })
+        super().__init__(
+            {
+                "en": In(1),
+                "a": In(Operand),
+                "b": In(WideOperand if wide else Operand),
+                "low": Out(LOW_BITS),
+                "high": Out(self._high_bits),
+                "carry": Out(1),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
@@ -67,7 +76,9 @@ class Product(wiring.Component):
         m.d.comb += [
             placed.eq(product << Cat(0, 0, 0, coarse[:2])),
             self.low.eq(Mux(upper, 0, placed[:32]) ^ negative.replicate(32)),
-            self.high.eq(Cat(Mux(upper, placed[:magnitude_bits], placed[32:]) ^ negative.replicate(magnitude_bits), negative)),
+            self.high.eq(
+                Cat(Mux(upper, placed[:magnitude_bits], placed[32:]) ^ negative.replicate(magnitude_bits), negative)
+            ),
             self.carry.eq(negative),
         ]
         return m

@@ -13,12 +13,13 @@ _QUAD_BITS = 13  # a sum of four products of a nibble and a code, sign included
 
 
 def factor(m: Module, i: int, fresh, weight_word, codes, s1_planes, s1_weight):
-    """`WideOperand` of product i: the decoded FP16 weight, or with `s1_planes` the sum of four nibbles times four codes, as a magnitude.
+    """`WideOperand` of product i: the decoded FP16 weight, or with `s1_planes` the sum of four nibbles times four
+    codes, as a magnitude.
 
     Parameters
     ----------
-    fresh: the sum of `weight_word`'s and `codes`' quad i is stored; both words have element 0 in the low bits. A register, so that
-        the factor follows in the next cycle, where the others are inputs.
+    fresh: the sum of `weight_word`'s and `codes`' quad i is stored; both words have element 0 in the low bits. A
+        register, so that the factor follows in the next cycle, where the others are inputs.
     s1_weight: `Operand`, positive and with exponent 0 where `s1_planes`.
     """
     terms = []
@@ -27,7 +28,8 @@ def factor(m: Module, i: int, fresh, weight_word, codes, s1_planes, s1_weight):
         nibble, code = weight_word.word_select(j, _NIBBLE_BITS).as_signed(), codes.word_select(j, CODE_BITS).as_signed()
         m.d.comb += term.eq(nibble * code)
         terms.append(term)
-    # Codes have no -128, so a sum of two needs no more bits; with one more, synthesis would build costlier rows of full adders.
+    # Codes have no -128, so a sum of two needs no more bits; with one more, synthesis would build costlier rows of full
+    # adders.
     pairs = [Signal(signed(_QUAD_BITS - 1), name=f"pair{i}_{n}") for n in range(2)]
     m.d.comb += [pairs[0].eq(terms[0] + terms[1]), pairs[1].eq(terms[2] + terms[3])]
     s1_quad = Signal(signed(_QUAD_BITS), name=f"s1_quad{i}", reset_less=True)

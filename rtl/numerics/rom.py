@@ -6,8 +6,9 @@ from amaranth.hdl import Signal
 def rom(m, words, width, address, enable, name):
     """The word at `address`, one cycle after `enable`, until the next; a Signal of `width` bits.
 
-    A case statement of constants that loads a register: silicon flows make gates of it, and Yosys for FPGAs finds the memory in it and
-    takes the register for its output, as it does of a memory with contents. The register starts as zero and is not reset.
+    A case statement of constants that loads a register: silicon flows make gates of it, and Yosys for FPGAs finds the
+    memory in it and takes the register for its output, as it does of a memory with contents. The register starts as
+    zero and is not reset.
 
     Raises ValueError unless there is a word for every address: a case that is not full is no memory to Yosys.
     """

@@ -16,28 +16,32 @@ HOP_LATENCY = 1
 class RingStop(wiring.Component):
     """Joins one tile, or the conductor, to the ring.
 
-    A flit goes round the full circle, unless it names its ``end``. Every stop that it arrives at delivers it, once; its source is the last
-    to do so and takes it off the ring. One with an ``end`` is delivered at its source as it is injected, travels to that stop and is taken
-    off there; where that is the source, it never travels. Which flits concern the tile is for the receiver to decide, by ``lo`` and ``hi``.
-    Flits of one source arrive everywhere in the order in which they were injected, except that those with an ``end`` may come before others
-    at their source; flits of different sources in any order.
+    A flit goes round the full circle, unless it names its ``end``. Every stop that it arrives at delivers it, once; its
+    source is the last to do so and takes it off the ring. One with an ``end`` is delivered at its source as it is
+    injected, travels to that stop and is taken off there; where that is the source, it never travels. Which flits
+    concern the tile is for the receiver to decide, by ``lo`` and ``hi``. Flits of one source arrive everywhere in the
+    order in which they were injected, except that those with an ``end`` may come before others at their source; flits
+    of different sources in any order.
 
-    Latency is HOP_LATENCY on each way through an empty stop; each way sustains a flit a cycle. Transit goes first: a flit is injected in a
-    cycle in which none arrives but one that is back at its source, and one with an ``end`` in a cycle in which none arrives. So the ring
-    as a whole injects at most a flit a cycle that goes all the way round, and a source that injects without a pause keeps the ones behind
-    it waiting until it is done. Because injecting needs two free places in the transit buffer and leaves one, the ring always has a free
-    place, and traffic moves as long as every ``deliver`` is taken in the end (bubble flow control).
+    Latency is HOP_LATENCY on each way through an empty stop; each way sustains a flit a cycle. Transit goes first: a
+    flit is injected in a cycle in which none arrives but one that is back at its source, and one with an ``end`` in a
+    cycle in which none arrives. So the ring as a whole injects at most a flit a cycle that goes all the way round, and
+    a source that injects without a pause keeps the ones behind it waiting until it is done. Because injecting needs two
+    free places in the transit buffer and leaves one, the ring always has a free place, and traffic moves as long as
+    every ``deliver`` is taken in the end (bubble flow control).
 
-    Backpressure: a flit is taken from ``ring_in`` when it can be both stored for transit and delivered. ``ring_in.ready`` follows
-    ``deliver.ready``, and ``inject.ready`` follows ``ring_in.valid``, ``deliver.ready`` and the flit, within the cycle; no path leads from
-    ``ring_out.ready`` to ``ring_in.ready``, so that stops can be put in a circle. Reset empties the stop.
+    Backpressure: a flit is taken from ``ring_in`` when it can be both stored for transit and delivered.
+    ``ring_in.ready`` follows ``deliver.ready``, and ``inject.ready`` follows ``ring_in.valid``, ``deliver.ready`` and
+    the flit, within the cycle; no path leads from ``ring_out.ready`` to ``ring_in.ready``, so that stops can be put in
+    a circle. Reset empties the stop.
 
     Source: C. Carrión et al., "A flow control mechanism to avoid message deadlock in k-ary n-cube networks", HiPC 1997.
 
     Parameters
     ----------
     depth : int
-        Places of the transit buffer, a power of two, at least 4 (with fewer, injection could not keep up with the ring).
+        Places of the transit buffer, a power of two, at least 4 (with fewer, injection could not keep up with the
+        ring).
 
     Members
     -------
@@ -85,13 +89,16 @@ class RingStop(wiring.Component):
         passes = Signal()  # and must travel on
         own, ends = Signal(), Signal()  # it is back at its source; it has come to its end
         near, travels, room, loops = Signal(), Signal(), Signal(), Signal()
-        vacant = Signal()  # the ring does not need the transit buffer's write port; not looked at is whether a flit `ends`, for time
+        vacant = (
+            Signal()
+        )  # the ring does not need the transit buffer's write port; not looked at is whether a flit `ends`, for time
         injects = Signal()
         departs = Signal()
         m.d.comb += [
             own.eq(self.ring_in.payload.src == self.stop_id),
             ends.eq((self.ring_in.payload.end != 0) & (self.ring_in.payload.end == self.stop_id)),
-            near.eq(self.inject.payload.end != 0), travels.eq(self.inject.payload.end != self.stop_id),
+            near.eq(self.inject.payload.end != 0),
+            travels.eq(self.inject.payload.end != self.stop_id),
             can_deliver.eq(~self.deliver.valid | self.deliver.ready),
             self.ring_in.ready.eq(can_deliver & (level != self.depth)),
             arrives.eq(self.ring_in.valid & self.ring_in.ready),

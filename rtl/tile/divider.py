@@ -8,7 +8,8 @@ from amaranth.lib.wiring import In, Out
 class Divider(wiring.Component):
     """Unsigned restoring division, one quotient bit a cycle.
 
-    Latency: `done` is high for one cycle, `width` + 1 cycles after `start`; quotient and remainder hold until the next `start`.
+    Latency: `done` is high for one cycle, `width` + 1 cycles after `start`; quotient and remainder hold until the next
+    `start`.
     `start` while busy begins anew. A denominator of 0 gives a quotient of all ones.
 
     Parameters
@@ -23,10 +24,16 @@ class Divider(wiring.Component):
 
     def __init__(self, width, den_width):
         self._width, self._den_width = width, den_width
-        super().__init__({
-            "start": In(1), "numerator": In(width), "denominator": In(den_width),
-            "done": Out(1), "quotient": Out(width), "remainder": Out(den_width),
-        })
+        super().__init__(
+            {
+                "start": In(1),
+                "numerator": In(width),
+                "denominator": In(den_width),
+                "done": Out(1),
+                "quotient": Out(width),
+                "remainder": Out(den_width),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
@@ -38,10 +45,18 @@ class Divider(wiring.Component):
         fits = ~rest[-1]
         m.d.sync += self.done.eq(0)
         with m.If(self.start):
-            m.d.sync += [self.quotient.eq(self.numerator), self.remainder.eq(0), divisor.eq(self.denominator), left.eq(self._width)]
+            m.d.sync += [
+                self.quotient.eq(self.numerator),
+                self.remainder.eq(0),
+                divisor.eq(self.denominator),
+                left.eq(self._width),
+            ]
         with m.Elif(left != 0):
             m.d.sync += [
-                self.remainder.eq(rest), self.quotient.eq(Cat(fits, self.quotient[:-1])), left.eq(left - 1), self.done.eq(left == 1),
+                self.remainder.eq(rest),
+                self.quotient.eq(Cat(fits, self.quotient[:-1])),
+                left.eq(left - 1),
+                self.done.eq(left == 1),
             ]
             with m.If(~fits):
                 m.d.sync += self.remainder.eq(shifted)

@@ -21,30 +21,36 @@ _COARSE = 16  # the first stage shifts by a multiple of this, the second by less
 
 
 class Energy(wiring.Component):
-    """Adds up sum over counted lanes of t**2, with t = acc >> grid saturated to 16 bits, in a total per matrix and kind.
+    """Adds up sum over counted lanes of t**2, with t = acc >> grid saturated to 16 bits, in a total per matrix and
+    kind.
 
-    A row counts towards OUT (or, when `second`, HALF) with `sums`, and when `low_valid` towards ERR with `lows`. One row a cycle, any
-    order of matrices; there is no back-pressure. A total is exact below 2**64, which 2**34 terms cannot exceed. `clear` empties all
-    totals at once; a row counts for what was cleared before it arrived. The words of older generations are replaced by zeros in cycles
-    without a row, `clear` or reset: between any `clear` and the 31st after it there must be 2 * depth of these, and 3 more for each `clear`
-    and reset in between. A `clear` without a row since the one before does not count. So it is where rows come no sooner than 70 cycles
-    after `clear`: a pass has to fetch its input first. Reset drops rows under way, not totals, and brings none back that was cleared.
+    A row counts towards OUT (or, when `second`, HALF) with `sums`, and when `low_valid` towards ERR with `lows`. One
+    row a cycle, any order of matrices; there is no back-pressure. A total is exact below 2**64, which 2**34 terms
+    cannot exceed. `clear` empties all totals at once; a row counts for what was cleared before it arrived. The words of
+    older generations are replaced by zeros in cycles without a row, `clear` or reset: between any `clear` and the 31st
+    after it there must be 2 * depth of these, and 3 more for each `clear` and reset in between. A `clear` without a row
+    since the one before does not count. So it is where rows come no sooner than 70 cycles after `clear`: a pass has to
+    fetch its input first. Reset drops rows under way, not totals, and brings none back that was cleared.
 
-    `init` makes the words at one address valid, whatever is there; they count as zero from the next `clear` on. Where memories do not
-    start as zeros every address must have been written so; not while rows or reads are under way.
+    `init` makes the words at one address valid, whatever is there; they count as zero from the next `clear` on. Where
+    memories do not start as zeros every address must have been written so; not while rows or reads are under way.
 
-    A read takes place when no row is under way, so that it sees all that came before it; `read_valid` comes ENERGY_LATENCY cycles
-    after the last row or READ_LATENCY cycles after `read`, whichever is later. One read at a time; a `clear` meanwhile makes it void.
+    A read takes place when no row is under way, so that it sees all that came before it; `read_valid` comes
+    ENERGY_LATENCY cycles
+    after the last row or READ_LATENCY cycles after `read`, whichever is later. One read at a time; a `clear` meanwhile
+    makes it void.
 
     Parameters
     ----------
-    lanes: outputs of a row. depth: matrices, by the index of their planes descriptor; an index below it is the parent's to ensure.
+    lanes: outputs of a row. depth: matrices, by the index of their planes descriptor; an index below it is the parent's
+        to ensure.
     inject: adds the input `flip`, XORed into the totals as they are written, for tests.
 
     Members
     -------
     clear: In. Forget all totals. init, init_addr: In, an address below 2 * depth.
-    valid, second, low_valid: In. planes: In(10). grid_out, grid_err, grid_half: In(7). mask: In(lanes), lanes that count.
+    valid, second, low_valid: In. planes: In(10). grid_out, grid_err, grid_half: In(7). mask: In(lanes), lanes that
+        count.
     sums, lows: In, `lanes` x 96 bits signed, in units of 2**-48.
     read: In, strobe. read_index (10), read_kind (2, an `isa.Energy`; 3 reads as 0): In, held until `read_valid`.
     read_valid: Out, strobe. read_total: Out(64), with it.
@@ -54,14 +60,30 @@ class Energy(wiring.Component):
     def __init__(self, lanes, depth, inject=False):
         self._lanes, self._depth, self._inject = lanes, depth, inject
         rows = data.ArrayLayout(signed(ACC_WIDTH), lanes)
-        super().__init__({
-            "clear": In(1), "init": In(1), "init_addr": In(range(2 * depth)),
-            "valid": In(1), "second": In(1), "low_valid": In(1), "planes": In(10),
-            "grid_out": In(GRID_BITS), "grid_err": In(GRID_BITS), "grid_half": In(GRID_BITS), "mask": In(lanes),
-            "sums": In(rows), "lows": In(rows),
-            "read": In(1), "read_index": In(10), "read_kind": In(2), "read_valid": Out(1), "read_total": Out(TOTAL_BITS), "parity": Out(1),
-            **({"flip": In(WORD_BITS + slices(WORD_BITS))} if inject else {}),
-        })
+        super().__init__(
+            {
+                "clear": In(1),
+                "init": In(1),
+                "init_addr": In(range(2 * depth)),
+                "valid": In(1),
+                "second": In(1),
+                "low_valid": In(1),
+                "planes": In(10),
+                "grid_out": In(GRID_BITS),
+                "grid_err": In(GRID_BITS),
+                "grid_half": In(GRID_BITS),
+                "mask": In(lanes),
+                "sums": In(rows),
+                "lows": In(rows),
+                "read": In(1),
+                "read_index": In(10),
+                "read_kind": In(2),
+                "read_valid": Out(1),
+                "read_total": Out(TOTAL_BITS),
+                "parity": Out(1),
+                **({"flip": In(WORD_BITS + slices(WORD_BITS))} if inject else {}),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
@@ -71,9 +93,14 @@ class Energy(wiring.Component):
         m.submodules.main = main = _Totals(2 * self._depth, self._inject)  # OUT of all matrices, then HALF
         m.submodules.err = err = _Totals(self._depth, self._inject)
         m.d.comb += [
-            sums.en.eq(self.valid), sums.grid.eq(Mux(self.second, self.grid_half, self.grid_out)), sums.mask.eq(self.mask),
+            sums.en.eq(self.valid),
+            sums.grid.eq(Mux(self.second, self.grid_half, self.grid_out)),
+            sums.mask.eq(self.mask),
             sums.acc.eq(self.sums),
-            lows.en.eq(self.valid & self.low_valid), lows.grid.eq(self.grid_err), lows.mask.eq(self.mask), lows.acc.eq(self.lows),
+            lows.en.eq(self.valid & self.low_valid),
+            lows.grid.eq(self.grid_err),
+            lows.mask.eq(self.mask),
+            lows.acc.eq(self.lows),
         ]
 
         # What travels beside the squares. A row that came before `clear` must not count after it.
@@ -89,7 +116,8 @@ class Energy(wiring.Component):
             now, valid = later, later_valid
             under_way.append(valid)
 
-        # Only a `clear` with something to forget counts: without that, generations that end at once would use up the epochs.
+        # Only a `clear` with something to forget counts: without that, generations that end at once would use up the
+        # epochs.
         clear, dirty = Signal(), Signal(init=1, reset_less=True)
         m.d.comb += clear.eq(self.clear & dirty)
         with m.If(self.valid | self.init):
@@ -101,11 +129,13 @@ class Energy(wiring.Component):
         pending, reading, refresh = Signal(), Signal(), Signal()
         left = Signal(range(2 * self._depth + 1), reset_less=True)  # totals that may be of an old generation
         at = Signal(range(2 * self._depth), reset_less=True)
-        # What is under way is lost; a refresh that is has its turn again, or one that is lost each time would let its word grow too old.
+        # What is under way is lost; a refresh that is has its turn again, or one that is lost each time would let its
+        # word grow too old.
         lost, refreshing = Signal(), Signal(_Totals.LATENCY, reset_less=True)
         m.d.comb += [
             lost.eq(clear | ResetSignal()),
-            reading.eq(pending & ~self.clear & ~Cat(self.valid, *under_way).any()), refresh.eq(~valid & ~reading & ~lost & (left != 0)),
+            reading.eq(pending & ~self.clear & ~Cat(self.valid, *under_way).any()),
+            refresh.eq(~valid & ~reading & ~lost & (left != 0)),
         ]
         with m.If(self.read):
             m.d.sync += pending.eq(1)
@@ -132,12 +162,20 @@ class Energy(wiring.Component):
         upper = Signal()
         m.d.comb += [main_address.eq(Mux(second, self._depth, 0) + index), upper.eq(at >= self._depth)]
         m.d.comb += [
-            main.en.eq(valid | reading | refresh), main.addr.eq(Mux(refresh, at, main_address)),
+            main.en.eq(valid | reading | refresh),
+            main.addr.eq(Mux(refresh, at, main_address)),
             main.term.eq(Mux(valid, sums.total, 0)),
-            err.en.eq((valid & now.low) | reading | refresh), err.addr.eq(Mux(refresh, Mux(upper, at - self._depth, at), index)),
+            err.en.eq((valid & now.low) | reading | refresh),
+            err.addr.eq(Mux(refresh, Mux(upper, at - self._depth, at), index)),
             err.term.eq(Mux(valid & now.low, lows.total, 0)),
-            *(getattr(totals, name).eq(getattr(self, name)) for totals in (main, err) for name in ("init", "init_addr")),
-            main.clear.eq(clear), err.clear.eq(clear), self.parity.eq(main.parity | err.parity),
+            *(
+                getattr(totals, name).eq(getattr(self, name))
+                for totals in (main, err)
+                for name in ("init", "init_addr")
+            ),
+            main.clear.eq(clear),
+            err.clear.eq(clear),
+            self.parity.eq(main.parity | err.parity),
         ]
 
         if self._inject:
@@ -165,10 +203,15 @@ class _Squares(wiring.Component):
     def __init__(self, lanes):
         self._lanes = lanes
         self._sum_bits = 2 * TERM_BITS - 1 + ceil_log2(lanes)
-        super().__init__({
-            "en": In(1), "grid": In(GRID_BITS), "mask": In(lanes), "acc": In(data.ArrayLayout(signed(ACC_WIDTH), lanes)),
-            "total": Out(self._sum_bits),
-        })
+        super().__init__(
+            {
+                "en": In(1),
+                "grid": In(GRID_BITS),
+                "mask": In(lanes),
+                "acc": In(data.ArrayLayout(signed(ACC_WIDTH), lanes)),
+                "total": Out(self._sum_bits),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
@@ -186,13 +229,16 @@ class _Squares(wiring.Component):
             negative = acc[-1]
             window, over = Signal(2 * _COARSE - 1, name=f"window_{k}"), Signal(name=f"over_{k}")
             s1_window = Signal(signed(2 * _COARSE), name=f"s1_window_{k}", reset_less=True)
-            s1_over, s1_mask = Signal(name=f"s1_over_{k}", reset_less=True), Signal(name=f"s1_mask_{k}", reset_less=True)
+            s1_over, s1_mask = (
+                Signal(name=f"s1_over_{k}", reset_less=True),
+                Signal(name=f"s1_mask_{k}", reset_less=True),
+            )
             with m.Switch(self.grid[4:]):
                 for chunk in range(1 << (GRID_BITS - 4)):
                     with m.Case(chunk):
                         first = chunk * _COARSE
-                        inside = acc[first:first + 2 * _COARSE - 1]
-                        above = acc[first + 2 * _COARSE - 1:]
+                        inside = acc[first : first + 2 * _COARSE - 1]
+                        above = acc[first + 2 * _COARSE - 1 :]
                         m.d.comb += window.eq(Cat(inside, negative.replicate(2 * _COARSE - 1 - len(inside))))
                         if len(above):
                             m.d.comb += over.eq(above != negative.replicate(len(above)))
@@ -206,7 +252,7 @@ class _Squares(wiring.Component):
             sign = s1_window[-1]
             m.d.comb += [
                 shifted.eq(s1_window >> s1_fine),
-                fits.eq(~s1_over & (shifted[TERM_BITS - 1:] == sign.replicate(len(shifted) - TERM_BITS + 1))),
+                fits.eq(~s1_over & (shifted[TERM_BITS - 1 :] == sign.replicate(len(shifted) - TERM_BITS + 1))),
             ]
             with m.If(s1_valid):
                 saturated = Cat((~sign).replicate(TERM_BITS - 1), sign)
@@ -220,7 +266,7 @@ class _Squares(wiring.Component):
 
         # Stage 4: sum of the lanes.
         while len(squares) > 1:
-            squares = [a + b for a, b in zip(squares[::2], squares[1::2])] + squares[len(squares) & ~1:]
+            squares = [a + b for a, b in zip(squares[::2], squares[1::2])] + squares[len(squares) & ~1 :]
         s4_total = Signal(self._sum_bits, reset_less=True)
         with m.If(s3_valid):
             m.d.sync += s4_total.eq(squares[0])
@@ -229,18 +275,28 @@ class _Squares(wiring.Component):
 
 
 class _Totals(wiring.Component):
-    """Memory of totals: `term` is added to the total at `addr` when `en`, any address every cycle; the new one is shown LATENCY cycles
-    later. A word whose epoch is not this generation's counts as zero. Additions under way at `clear` belong to the time before it."""
+    """Memory of totals: `term` is added to the total at `addr` when `en`, any address every cycle; the new one is shown
+    LATENCY cycles later. A word whose epoch is not this generation's counts as zero. Additions under way at `clear`
+    belong to the time before it.
+    """
 
     LATENCY = 3
 
     def __init__(self, depth, inject):
         self._depth, self._inject = depth, inject
-        super().__init__({
-            "clear": In(1), "init": In(1), "init_addr": In(range(depth)),
-            "en": In(1), "addr": In(range(depth)), "term": In(TOTAL_BITS), "total": Out(TOTAL_BITS), "parity": Out(1),
-            **({"flip": In(WORD_BITS + slices(WORD_BITS))} if inject else {}),
-        })
+        super().__init__(
+            {
+                "clear": In(1),
+                "init": In(1),
+                "init_addr": In(range(depth)),
+                "en": In(1),
+                "addr": In(range(depth)),
+                "term": In(TOTAL_BITS),
+                "total": Out(TOTAL_BITS),
+                "parity": Out(1),
+                **({"flip": In(WORD_BITS + slices(WORD_BITS))} if inject else {}),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
@@ -252,21 +308,33 @@ class _Totals(wiring.Component):
         if self._inject:
             m.d.comb += store.flip.eq(self.flip)
 
-        # Stage 1: read. Stage 2: the total, unless it is of another epoch or still under way. Stage 3: add. Then it is written.
+        # Stage 1: read. Stage 2: the total, unless it is of another epoch or still under way. Stage 3: add. Then it is
+        # written.
         s1_valid, s2_valid, s3_valid, s4_valid = (Signal(name=f"s{i}_valid") for i in range(1, 5))
-        s1_addr, s2_addr, s3_addr, s4_addr = (Signal(range(self._depth), name=f"s{i}_addr", reset_less=True) for i in range(1, 5))
+        s1_addr, s2_addr, s3_addr, s4_addr = (
+            Signal(range(self._depth), name=f"s{i}_addr", reset_less=True) for i in range(1, 5)
+        )
         s1_term, s2_term = (Signal(TOTAL_BITS, name=f"s{i}_term", reset_less=True) for i in range(1, 3))
-        s2_old, s3_total, s4_total = (Signal(TOTAL_BITS, name=n, reset_less=True) for n in ("s2_old", "s3_total", "s4_total"))
-        after_1, after_2, after_3 = Signal(), Signal(), Signal()  # the addition 1, 2 or 3 cycles ahead is of the same total
+        s2_old, s3_total, s4_total = (
+            Signal(TOTAL_BITS, name=n, reset_less=True) for n in ("s2_old", "s3_total", "s4_total")
+        )
+        after_1, after_2, after_3 = (
+            Signal(),
+            Signal(),
+            Signal(),
+        )  # the addition 1, 2 or 3 cycles ahead is of the same total
         s2_after = Signal(reset_less=True)
         m.d.sync += [
-            s1_valid.eq(self.en & ~self.clear), s2_valid.eq(s1_valid & ~self.clear), s3_valid.eq(s2_valid & ~self.clear),
+            s1_valid.eq(self.en & ~self.clear),
+            s2_valid.eq(s1_valid & ~self.clear),
+            s3_valid.eq(s2_valid & ~self.clear),
             s4_valid.eq(s3_valid & ~self.clear),
         ]
         with m.If(self.en):
             m.d.sync += [s1_addr.eq(self.addr), s1_term.eq(self.term)]
         m.d.comb += [
-            after_1.eq(s2_valid & (s1_addr == s2_addr)), after_2.eq(s3_valid & (s1_addr == s3_addr)),
+            after_1.eq(s2_valid & (s1_addr == s2_addr)),
+            after_2.eq(s3_valid & (s1_addr == s3_addr)),
             after_3.eq(s4_valid & (s1_addr == s4_addr)),
         ]
         with m.If(s1_valid):
@@ -285,8 +353,11 @@ class _Totals(wiring.Component):
             m.d.sync += [s4_addr.eq(s3_addr), s4_total.eq(s3_total)]
         m.d.comb += [
             # A word that is being written is not read: the total comes from stage 4.
-            store.rd_en.eq(self.en & ~(s3_valid & (self.addr == s3_addr))), store.rd_addr.eq(self.addr), self.parity.eq(store.error),
-            store.wr_en.eq(s3_valid & ~self.clear | self.init), store.wr_addr.eq(Mux(self.init, self.init_addr, s3_addr)),
+            store.rd_en.eq(self.en & ~(s3_valid & (self.addr == s3_addr))),
+            store.rd_addr.eq(self.addr),
+            self.parity.eq(store.error),
+            store.wr_en.eq(s3_valid & ~self.clear | self.init),
+            store.wr_addr.eq(Mux(self.init, self.init_addr, s3_addr)),
             store.wr_data.eq(Cat(s3_total, epoch)),
             self.total.eq(s3_total),
         ]

@@ -13,10 +13,10 @@ LEVEL_BITS = 12
 class Semaphores(wiring.Component):
     """One counter per channel, raised by `post` and lowered by `take`.
 
-    A post is counted from the next cycle on. `enough` is combinational: the level of `chan` is at least `count`, and nothing is posted in
-    this cycle, as the levels are in a memory that is written at one place a cycle. `take` subtracts `count` from the level at the end of
-    the cycle and is allowed only while `enough` is high. A level wraps at 2**LEVEL_BITS. Reset clears all levels. Nothing toggles while
-    neither input strobes.
+    A post is counted from the next cycle on. `enough` is combinational: the level of `chan` is at least `count`, and
+    nothing is posted in this cycle, as the levels are in a memory that is written at one place a cycle. `take`
+    subtracts `count` from the level at the end of the cycle and is allowed only while `enough` is high. A level wraps
+    at 2**LEVEL_BITS. Reset clears all levels. Nothing toggles while neither input strobes.
 
     Members
     -------
@@ -43,9 +43,13 @@ class Semaphores(wiring.Component):
 
         left = Signal(17)
         m.d.comb += [
-            raised.addr.eq(self.post_chan), asked.addr.eq(self.chan), left.eq(level(asked) - self.count),
-            self.enough.eq(~left[-1] & ~self.post), write.en.eq(self.post | self.take),
-            write.addr.eq(Mux(self.post, self.post_chan, self.chan)), write.data.eq(Mux(self.post, level(raised) + 1, left)),
+            raised.addr.eq(self.post_chan),
+            asked.addr.eq(self.chan),
+            left.eq(level(asked) - self.count),
+            self.enough.eq(~left[-1] & ~self.post),
+            write.en.eq(self.post | self.take),
+            write.addr.eq(Mux(self.post, self.post_chan, self.chan)),
+            write.data.eq(Mux(self.post, level(raised) + 1, left)),
         ]
         with m.If(write.en):
             m.d.sync += there.bit_select(write.addr, 1).eq(1)

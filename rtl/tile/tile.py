@@ -14,25 +14,28 @@ from hayate.rtl.tile.matrix.engine import MatrixEngine
 from hayate.rtl.tile.sequencer.sequencer import Sequencer
 from hayate.rtl.tile.vector.engine import VectorEngine
 
-#: READs that wait here: three of the governor and one of the host, each of which waits for its answers before it asks again.
+#: READs that wait here: three of the governor and one of the host, each of which waits for its answers before it asks
+#: again.
 READ_DEPTH = 4
 
 
 class Tile(wiring.Component):
     """One tile of a package; all tiles of a package are the same module.
 
-    It does what the flits on the ring tell it: LOAD fills its memories, PASS words start a pass, READ is answered. Flits are filtered by
-    physical stop number (LOAD, READ) or by logical tile index (all others). Reset empties the ring stop and the engines and ends the pass;
-    memories and CSRs keep what LOAD brought, so that a loaded model stays loaded, and energies what was added up.
+    It does what the flits on the ring tell it: LOAD fills its memories, PASS words start a pass, READ is answered.
+    Flits are filtered by physical stop number (LOAD, READ) or by logical tile index (all others). Reset empties the
+    ring stop and the engines and ends the pass; memories and CSRs keep what LOAD brought, so that a loaded model stays
+    loaded, and energies what was added up.
 
-    READs, at most READ_DEPTH at a time, are answered in order: with a counter, or, when the address has ENERGY_BIT, with an energy of the
-    generation in progress or the last one. In a pass that measures, the SYNC to the conductor waits until the matrix engine is idle, so
-    that whoever has seen the SYNCs finds complete energies: the differences of a `dual` matrix come behind the rows that others wait for.
+    READs, at most READ_DEPTH at a time, are answered in order: with a counter, or, when the address has ENERGY_BIT,
+    with an energy of the generation in progress or the last one. In a pass that measures, the SYNC to the conductor
+    waits until the matrix engine is idle, so that whoever has seen the SYNCs finds complete energies: the differences
+    of a `dual` matrix come behind the rows that others wait for.
 
     Parameters
     ----------
-    banks, lanes, bank_depth, act_depth, stage_depth, vmem_depth, program_depth, micro_depth, desc_depth, landing_depth, max_slots:
-        as in `Config`.
+    banks, lanes, bank_depth, act_depth, stage_depth, vmem_depth, program_depth, micro_depth, desc_depth, landing_depth,
+        max_slots: as in `Config`.
     nested: weights may have integer planes; without it the tile reads FP16 copies only, whatever its descriptors name.
     governor: energies are there; without it each of them is 0, and no pass may measure. Needs `nested`.
     sampling: there is noise; without it every pass is greedy, whatever START says.
@@ -41,27 +44,71 @@ class Tile(wiring.Component):
     -------
     stop_id: In(8). Physical stop number on the ring, a constant strap; tile t is stop t + 1.
     ring_in, ring_out: streams of Flit.
-    trace_valid, trace_row (20), trace_mask (M), trace_values (M x FP32): Out. Logits of one row of the head: global row, positions whose
-        logits are wanted, values. One row per cycle at most; nothing waits for a reader.
+    trace_valid, trace_row (20), trace_mask (M), trace_values (M x FP32): Out. Logits of one row of the head: global
+        row, positions whose logits are wanted, values. One row per cycle at most; nothing waits for a reader.
     fault: Out. High for a cycle when an uncorrectable error of a bank or a parity error of a memory was seen.
     """
 
-    def __init__(self, *, banks, lanes, bank_depth, act_depth, stage_depth, vmem_depth, program_depth, micro_depth, desc_depth,
-                 landing_depth, max_slots, nested=True, governor=True, sampling=True):
+    def __init__(
+        self,
+        *,
+        banks,
+        lanes,
+        bank_depth,
+        act_depth,
+        stage_depth,
+        vmem_depth,
+        program_depth,
+        micro_depth,
+        desc_depth,
+        landing_depth,
+        max_slots,
+        nested=True,
+        governor=True,
+        sampling=True,
+    ):
         if governor and not nested:
             raise ValueError("a governor needs nested planes to choose from")
         self._lanes, self._desc_depth, self._governor = lanes, desc_depth, governor
-        self._matrix = dict(banks=banks, lanes=lanes, bank_depth=bank_depth, act_depth=act_depth, max_slots=max_slots,
-                            landing_depth=landing_depth, nested=nested, governor=governor)
-        self._vector = dict(lanes=lanes, vmem_depth=vmem_depth, stage_depth=stage_depth, micro_depth=micro_depth,
-                            landing_depth=landing_depth, max_slots=max_slots, sampling=sampling)
-        self._sequencer = dict(lanes=lanes, program_depth=program_depth, desc_depth=desc_depth, nested=nested, governor=governor,
-                               sampling=sampling)
-        super().__init__({
-            "stop_id": In(8), "ring_in": In(FLIT_STREAM), "ring_out": Out(FLIT_STREAM),
-            "trace_valid": Out(1), "trace_row": Out(20), "trace_mask": Out(lanes), "trace_values": Out(32).array(lanes),
-            "fault": Out(1),
-        })
+        self._matrix = dict(
+            banks=banks,
+            lanes=lanes,
+            bank_depth=bank_depth,
+            act_depth=act_depth,
+            max_slots=max_slots,
+            landing_depth=landing_depth,
+            nested=nested,
+            governor=governor,
+        )
+        self._vector = dict(
+            lanes=lanes,
+            vmem_depth=vmem_depth,
+            stage_depth=stage_depth,
+            micro_depth=micro_depth,
+            landing_depth=landing_depth,
+            max_slots=max_slots,
+            sampling=sampling,
+        )
+        self._sequencer = dict(
+            lanes=lanes,
+            program_depth=program_depth,
+            desc_depth=desc_depth,
+            nested=nested,
+            governor=governor,
+            sampling=sampling,
+        )
+        super().__init__(
+            {
+                "stop_id": In(8),
+                "ring_in": In(FLIT_STREAM),
+                "ring_out": Out(FLIT_STREAM),
+                "trace_valid": Out(1),
+                "trace_row": Out(20),
+                "trace_mask": Out(lanes),
+                "trace_values": Out(32).array(lanes),
+                "fault": Out(1),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
@@ -71,7 +118,8 @@ class Tile(wiring.Component):
         m.submodules.vector = vector = VectorEngine(**self._vector)
         m.submodules.counters = counters = Counters(len(matrix.useful))
 
-        # Ring stop and receiver. Nothing holds flits back: a stop that did could starve its own injections, and the ring with them.
+        # Ring stop and receiver. Nothing holds flits back: a stop that did could starve its own injections, and the
+        # ring with them.
         connect(m, wiring.flipped(self.ring_in), stop.ring_in)
         connect(m, stop.ring_out, wiring.flipped(self.ring_out))
         m.d.comb += stop.stop_id.eq(self.stop_id)
@@ -100,13 +148,16 @@ class Tile(wiring.Component):
             m.d.comb += [engine.pass_state.eq(sequencer.pass_state), engine.tile.eq(sequencer.tile)]
             m.d.comb += [a.eq(b) for a, b in zip(engine.lanes_state, sequencer.lanes_state)]
         m.d.comb += [
-            vector.row_valid.eq(matrix.row_valid), vector.no_rows.eq(matrix.no_rows), matrix.release.eq(vector.release),
+            vector.row_valid.eq(matrix.row_valid),
+            vector.no_rows.eq(matrix.no_rows),
+            matrix.release.eq(vector.release),
             vector.seed.eq(sequencer.seed),
         ]
         m.d.comb += [a.eq(b) for a, b in zip(vector.groups, sequencer.groups)]
         m.d.comb += [a.eq(b) for a, b in zip(vector.row, matrix.row)]
 
-        # Towards the ring: a reply, fetched rows, vector results. Each source keeps its order; none of them waits for another tile.
+        # Towards the ring: a reply, fetched rows, vector results. Each source keeps its order; none of them waits for
+        # another tile.
         pass_word = Signal()
         m.d.comb += pass_word.eq(rx_valid & (rx.kind == FlitKind.PASS))
         begins = Signal()
@@ -115,7 +166,9 @@ class Tile(wiring.Component):
         energy_parity = self._answer(m, reads, counters, matrix, reply, begins, rx_valid, rx)
         hold, last = Signal(), vector.tx.payload
         if self._governor:
-            m.d.comb += hold.eq((last.kind == FlitKind.SYNC) & (last.lo == CONDUCTOR) & sequencer.pass_state.measure & matrix.busy)
+            m.d.comb += hold.eq(
+                (last.kind == FlitKind.SYNC) & (last.lo == CONDUCTOR) & sequencer.pass_state.measure & matrix.busy
+            )
         with m.If(reply.valid):
             self._pass_on(m, stop.inject, reply)
         with m.Elif(matrix.tx.valid):
@@ -130,12 +183,19 @@ class Tile(wiring.Component):
         with m.If(pass_word & (rx.chan == PassWord.FINISH)):
             m.d.sync += counting.eq(0)
         m.d.comb += [
-            counters.clear.eq(begins), counters.counting.eq(counting),
-            counters.running.eq(sequencer.running), counters.cause.eq(matrix.cause), counters.useful.eq(matrix.useful),
-            counters.useful_kv.eq(matrix.useful_kv), counters.saturated.eq(vector.saturated),
-            counters.corrected.eq(matrix.corrected), counters.uncorrectable.eq(matrix.uncorrectable),
+            counters.clear.eq(begins),
+            counters.counting.eq(counting),
+            counters.running.eq(sequencer.running),
+            counters.cause.eq(matrix.cause),
+            counters.useful.eq(matrix.useful),
+            counters.useful_kv.eq(matrix.useful_kv),
+            counters.saturated.eq(vector.saturated),
+            counters.corrected.eq(matrix.corrected),
+            counters.uncorrectable.eq(matrix.uncorrectable),
             counters.parity.eq(sequencer.parity | matrix.parity | vector.parity | energy_parity),
-            self.trace_valid.eq(vector.trace_valid), self.trace_row.eq(vector.trace_row), self.trace_mask.eq(vector.trace_mask),
+            self.trace_valid.eq(vector.trace_valid),
+            self.trace_row.eq(vector.trace_row),
+            self.trace_mask.eq(vector.trace_mask),
         ]
         m.d.comb += [a.eq(b) for a, b in zip(self.trace_values, vector.trace_values)]
         m.d.sync += self.fault.eq(counters.uncorrectable | counters.parity)
@@ -147,9 +207,14 @@ class Tile(wiring.Component):
         is_energy, found, parity = Signal(), Signal(), Signal()
         value, total = Signal(64, reset_less=True), Signal(64)
         m.d.comb += [
-            is_energy.eq(asked[ENERGY_BIT]), counters.select.eq(asked),
-            reply.payload.kind.eq(FlitKind.READ), reply.payload.lo.eq(CONDUCTOR), reply.payload.hi.eq(CONDUCTOR),
-            reply.payload.chan.eq(Space.COUNTER), reply.payload.addr.eq(asked), reply.payload.data.eq(value),
+            is_energy.eq(asked[ENERGY_BIT]),
+            counters.select.eq(asked),
+            reply.payload.kind.eq(FlitKind.READ),
+            reply.payload.lo.eq(CONDUCTOR),
+            reply.payload.hi.eq(CONDUCTOR),
+            reply.payload.chan.eq(Space.COUNTER),
+            reply.payload.addr.eq(asked),
+            reply.payload.data.eq(value),
         ]
         look = Signal()
         with m.FSM(name="answer"):
@@ -172,12 +237,20 @@ class Tile(wiring.Component):
         m.submodules.energy = energy = Energy(self._lanes, self._desc_depth)
         m.d.comb += [
             getattr(energy, name).eq(getattr(matrix, f"energy_{name}"))
-            for name in ("valid", "second", "low_valid", "planes", "grid_out", "grid_err", "grid_half", "mask")]
+            for name in ("valid", "second", "low_valid", "planes", "grid_out", "grid_err", "grid_half", "mask")
+        ]
         m.d.comb += [
-            energy.init.eq(rx_valid & (rx.kind == FlitKind.LOAD) & (rx.chan == Space.CLEAR)), energy.init_addr.eq(rx.addr),
-            energy.sums.eq(matrix.energy_sum), energy.lows.eq(matrix.energy_low), energy.clear.eq(begins),
-            energy.read.eq(look & is_energy), energy.read_kind.eq(asked), energy.read_index.eq(asked[2:]),
-            found.eq(energy.read_valid), total.eq(energy.read_total), parity.eq(energy.parity),
+            energy.init.eq(rx_valid & (rx.kind == FlitKind.LOAD) & (rx.chan == Space.CLEAR)),
+            energy.init_addr.eq(rx.addr),
+            energy.sums.eq(matrix.energy_sum),
+            energy.lows.eq(matrix.energy_low),
+            energy.clear.eq(begins),
+            energy.read.eq(look & is_energy),
+            energy.read_kind.eq(asked),
+            energy.read_index.eq(asked[2:]),
+            found.eq(energy.read_valid),
+            total.eq(energy.read_total),
+            parity.eq(energy.parity),
         ]
         return parity
 

@@ -15,7 +15,9 @@ _TRIGGER = re.compile(r"^  reg (\\\$auto\$verilog_backend\S+) +(?:\[[\d:]+\] )?=
 _BARE = re.compile(r"^( *)always @\*\n\s+(\S[^\n]*;)\n", re.MULTILINE)
 _NOT = re.compile(r"^(  assign [^\n]* = )! (?=[^\n]*;$)", re.MULTILINE)
 _REPEATED = re.compile(r"((?:\\\S+ |\w+ ?)\[\d+\])(?:, \1){2,}")
-_FILL = re.compile(r"^  initial begin\n    (\\\S+ |\w+)\[0\] = ([^\n]*);\n((?:    \1\[\d+\] = \2;\n){7,})  end\n", re.MULTILINE)
+_FILL = re.compile(
+    r"^  initial begin\n    (\\\S+ |\w+)\[0\] = ([^\n]*);\n((?:    \1\[\d+\] = \2;\n){7,})  end\n", re.MULTILINE
+)
 _MODULE_TEXT = re.compile(r"^module\b.*?^endmodule", re.MULTILINE | re.DOTALL)
 
 
@@ -43,8 +45,9 @@ def verilog(component, name: str = "top") -> str:
 
 @contextmanager
 def _uncollected():
-    """No garbage collection inside. Elaboration makes millions of objects that live to its end: looking through them time and again for
-    what could be freed took half of its time."""
+    """No garbage collection inside. Elaboration makes millions of objects that live to its end: looking through them
+    time and again for what could be freed took half of its time.
+    """
     was = gc.isenabled()
     gc.disable()
     try:
@@ -82,7 +85,8 @@ def _yosys():
 
 
 def loops(text: str) -> str:
-    """`text` with a loop for every memory of eight words or more that begins with the same word everywhere, instead of a line for each.
+    """`text` with a loop for every memory of eight words or more that begins with the same word everywhere, instead of
+    a line for each.
 
     In deep memories those lines are a tenth of a machine's text, and a larger part of what simulators make of it.
     """
@@ -90,14 +94,17 @@ def loops(text: str) -> str:
     def loop(match):
         memory, word, rest = match.groups()
         name = re.sub(r"\W", "_", memory.strip("\\ "))
-        return (f"  initial begin : {name}_fill\n    integer at;\n"
-                f"    for (at = 0; at <= {rest.count(';')}; at = at + 1) {memory}[at] = {word};\n  end\n")
+        return (
+            f"  initial begin : {name}_fill\n    integer at;\n"
+            f"    for (at = 0; at <= {rest.count(';')}; at = at + 1) {memory}[at] = {word};\n  end\n"
+        )
 
     return _FILL.sub(loop, text)
 
 
 def explicit(text: str) -> str:
-    """`text` that says in full what Yosys leaves to the rules of Verilog: tests of numbers for zero, and what a case does otherwise.
+    """`text` that says in full what Yosys leaves to the rules of Verilog: tests of numbers for zero, and what a case
+    does otherwise.
 
     And in short what it says in full: a bit that is repeated, as in the extension of a sign.
     """
@@ -110,7 +117,7 @@ def explicit(text: str) -> str:
         elif word == "default:":
             defaults[-1] = True
         elif word == "endcase" and not defaults.pop():
-            lines.append(f"{line[:-len(word)]}  default: ;")
+            lines.append(f"{line[: -len(word)]}  default: ;")
         lines.append(line)
     return "\n".join(lines)
 
@@ -118,9 +125,10 @@ def explicit(text: str) -> str:
 def settle(text: str) -> str:
     """`text` whose combinational blocks all run once when simulation starts, in event-driven simulators too.
 
-    An ``always @*`` block runs when something it reads changes. One that assigns a constant, or reads only registers that already hold
-    their reset value, has not run by the first clock edge, and its outputs are X. Yosys makes most blocks read a variable that changes at
-    time 0, which may be before they listen; here it changes a delta cycle later, and the one-line blocks read it too.
+    An ``always @*`` block runs when something it reads changes. One that assigns a constant, or reads only registers
+    that already hold their reset value, has not run by the first clock edge, and its outputs are X. Yosys makes most
+    blocks read a variable that changes at time 0, which may be before they listen; here it changes a delta cycle later,
+    and the one-line blocks read it too.
     """
     return _MODULE_TEXT.sub(lambda m: _settle_module(m[0]), text)
 
@@ -133,7 +141,9 @@ def _settle_module(text: str) -> str:
     found = _TRIGGER.search(text)
     if not found and not _BARE.search(text):
         return text
-    text = _BARE.sub(lambda m: f"{m[1]}always @* begin\n{m[1]}  if ({_SETTLE}) begin end\n{m[1]}  {m[2]}\n{m[1]}end\n", text)
+    text = _BARE.sub(
+        lambda m: f"{m[1]}always @* begin\n{m[1]}  if ({_SETTLE}) begin end\n{m[1]}  {m[2]}\n{m[1]}end\n", text
+    )
     if found:
         return _TRIGGER.sub(_DECLARATION, text).replace(found[1], _SETTLE)
     head = text.index(";") + 1  # behind the list of ports

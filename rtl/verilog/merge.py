@@ -4,7 +4,8 @@ import re
 from dataclasses import dataclass
 from functools import partial
 
-# A module as Yosys writes it: its name, the ports in brackets, the lines of its body. Hand-written modules look different and stay.
+# A module as Yosys writes it: its name, the ports in brackets, the lines of its body. Hand-written modules look
+# different and stay.
 _MODULE = re.compile(r"^module (\w+) *\(([^)]*)\);\n(.*?)^endmodule\n", re.MULTILINE | re.DOTALL)
 _DECLARATION = re.compile(r"(?:  \(\*[^\n]*\*\)\n)*  (?:input|output|wire|reg) [^\n]*;\n")
 _HEAD = re.compile(rf"((?:`ifdef[^\n]*\n(?:[^`\n][^\n]*\n|`else\n)*`endif\n)*)((?:{_DECLARATION.pattern})*)")
@@ -22,10 +23,12 @@ class _Module:
 
 
 def merge_identical(text: str) -> str:
-    """`text` with modules that are equal but for their names replaced by the first of them, bottom up, until none is left.
+    """`text` with modules that are equal but for their names replaced by the first of them, bottom up, until none is
+    left.
 
-    Hardware and instance names stay as they are; equal texts give equal results. What Amaranth numbers through the whole design is numbered
-    by module, so that a module's text depends on its content alone. Outputs that nothing reads are left out by Amaranth: modules
+    Hardware and instance names stay as they are; equal texts give equal results. What Amaranth numbers through the
+    whole design is numbered by module, so that a module's text depends on its content alone. Outputs that nothing reads
+    are left out by Amaranth: modules
     that differ in those are equal too, and the one that stays has the outputs of all.
 
     Reads what `verilog.verilog` writes; other modules in `text` are passed on unchanged.
@@ -80,7 +83,7 @@ def _number_locally(modules):
     maps = {}
     for module in modules:
         # In order of use: the order of declaration comes from numbers too.
-        unnamed = dict.fromkeys(_PORT.findall(_PIN.sub("", module.body[_HEAD.match(module.body).end():])))
+        unnamed = dict.fromkeys(_PORT.findall(_PIN.sub("", module.body[_HEAD.match(module.body).end() :])))
         unnamed |= dict.fromkeys(_PORT.findall(" ".join(module.ports)))
         maps[module.name] = {old: f"\\port${number}" for number, old in enumerate(unnamed)}
     for module in modules:
@@ -94,12 +97,12 @@ def _number_locally(modules):
             pins = []
             for line in match[3].splitlines(keepends=True):
                 pin = _PIN.search(line)
-                pins.append(line[:pin.start()] + rename(pin[0], child) + "\0" + rename(line[pin.end():], own))
+                pins.append(line[: pin.start()] + rename(pin[0], child) + "\0" + rename(line[pin.end() :], own))
             return f"  {match[1]}  {match[2]}(\n{_commas(sorted(pins))}  );\n"
 
         pieces, at = [], 0
         for match in _INSTANCE.finditer(module.body):
-            pieces += [rename(module.body[at:match.start()], own), instance(match)]
+            pieces += [rename(module.body[at : match.start()], own), instance(match)]
             at = match.end()
         module.body = _sorted_head("".join([*pieces, rename(module.body[at:], own)]))
         module.ports = sorted(rename(p, own).strip() for p in module.ports)
@@ -114,7 +117,7 @@ def _commas(pins):
 def _sorted_head(body, more=()):
     """`body` with its declarations, and `more` of them, in order of name: numbers within names must not decide it."""
     head = _HEAD.match(body)
-    return head[1] + "".join(sorted([*_DECLARATION.findall(head[2]), *more], key=_declared)) + body[head.end():]
+    return head[1] + "".join(sorted([*_DECLARATION.findall(head[2]), *more], key=_declared)) + body[head.end() :]
 
 
 def _declared(line):
@@ -132,4 +135,6 @@ def _add_outputs(module, other):
     missing = [p for p in other.ports if p not in module.ports]
     if missing:
         module.ports = sorted(module.ports + missing)
-        module.body = _sorted_head(module.body, [line for line in _OUTPUT.findall(other.body) if _name(line) in missing])
+        module.body = _sorted_head(
+            module.body, [line for line in _OUTPUT.findall(other.body) if _name(line) in missing]
+        )

@@ -34,8 +34,8 @@ class Once:
             words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", kind.__name__.strip("_")).lower()
             name = f"{self.name}_{words}" + (f"_{before + 1}" if before else "")
             text = rtlil.convert(component, name=name, platform=self, emit_src=False)
-            own = text[text.rindex(f"module \\{name}\n"):]
-            self._modules[kind, parameters] = name, text, set(_PORT.findall(own[:own.index("\nend\n")]))
+            own = text[text.rindex(f"module \\{name}\n") :]
+            self._modules[kind, parameters] = name, text, set(_PORT.findall(own[: own.index("\nend\n")]))
         component._MustUse__used = True  # by its ports; Amaranth warns of what nobody has elaborated
         name, _, domain = self._modules[kind, parameters]
         pins = {f"i_{pin}": signal for pin, signal in (("clk", ClockSignal()), ("rst", ResetSignal())) if pin in domain}

@@ -62,7 +62,9 @@ def _cell(found):
 
 
 def _always(kind, fields):
-    """What a comparison comes out as for every value of an operand that is no constant; None where that depends on it."""
+    """What a comparison comes out as for every value of an operand that is no constant; None where that depends on
+    it.
+    """
     (a_low, a_high), (b_low, b_high) = (_range(fields, port) for port in "AB")
     if kind in ("gt", "ge"):
         kind, a_low, a_high, b_low, b_high = {"gt": "lt", "ge": "le"}[kind], b_low, b_high, a_low, a_high

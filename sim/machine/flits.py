@@ -11,16 +11,23 @@ def control(word, lane=0, data=0):
 
 def loads(placement):
     """LOAD flits of the tiles placed, bank contents left out."""
-    return [pack_flit(kind=FlitKind.LOAD, lo=r.stop, hi=r.stop, chan=r.space, addr=r.addr, data=r.data) for r in placement.loads(kv=False)]
+    return [
+        pack_flit(kind=FlitKind.LOAD, lo=r.stop, hi=r.stop, chan=r.space, addr=r.addr, data=r.data)
+        for r in placement.loads(kv=False)
+    ]
 
 
 def pass_flits(vocab, context, first, positions):
-    """PASS flits of a pass of so many `positions`, a chain from absolute position `first` on, in the slots of the same number.
+    """PASS flits of a pass of so many `positions`, a chain from absolute position `first` on, in the slots of the same
+    number.
 
-    Tokens are the last ones of the vocabulary, and the pass ends within `context`: the last tile holds the rows of all that is fetched.
+    Tokens are the last ones of the vocabulary, and the pass ends within `context`: the last tile holds the rows of all
+    that is fetched.
     """
     if first + positions > context:
         raise ValueError(f"{positions} positions from {first} on do not fit a context of {context}")
-    lanes = [control(PassWord.LANE, n, vocab - 1 - n | at << 20 | at << 36 | (2 << n) - 1 << 52)
-             for n, at in enumerate(range(first, first + positions))]
+    lanes = [
+        control(PassWord.LANE, n, vocab - 1 - n | at << 20 | at << 36 | (2 << n) - 1 << 52)
+        for n, at in enumerate(range(first, first + positions))
+    ]
     return [*lanes, control(PassWord.START, data=positions - 1 | (1 << positions) - 1 << 8 | first + positions << 16)]

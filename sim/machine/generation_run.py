@@ -1,8 +1,10 @@
-"""A generation on simulated RTL: brings the machine up over its AXI ports, starts it, collects tokens. Runs inside cocotb.
+"""A generation on simulated RTL: brings the machine up over its AXI ports, starts it, collects tokens. Runs inside
+cocotb.
 
-The request is the JSON file named by HAYATE_REQUEST: ``loads`` (.npy, uint64 [n, 2]: load-window address, data), ``registers``
-(name -> value), ``events`` (file to append JSON lines to), ``tiles``, ``matrices`` (that the governor decides on, 0 where it does not),
-``init`` (true: power-up of a machine whose memories hold anything).
+The request is the JSON file named by HAYATE_REQUEST: ``loads`` (.npy, uint64 [n, 2]: load-window address, data),
+``registers``
+(name -> value), ``events`` (file to append JSON lines to), ``tiles``, ``matrices`` (that the governor decides on, 0
+where it does not), ``init`` (true: power-up of a machine whose memories hold anything).
 """
 
 import json
@@ -49,7 +51,7 @@ def bursts(loads):
     breaks = np.flatnonzero((np.diff(addresses) != 8) | (addresses[1:] % 4096 == 0)) + 1
     for part in np.split(np.arange(len(loads)), breaks):
         for at in range(0, len(part), BURST // 8):
-            run = part[at:at + BURST // 8]
+            run = part[at : at + BURST // 8]
             yield int(addresses[run[0]]), data[run].astype("<u8").tobytes()
 
 
@@ -124,12 +126,30 @@ async def generation(dut):
             low = await host.read("GOVERNOR_LOW")
             row.append(low | await host.read("GOVERNOR_HIGH") << 32 if kind < 3 else low)
         decisions.append(row)
-    drafting = {name: await host.read(register) for name, register in
-                (("proposed", "PROPOSED"), ("accepted", "ACCEPTED"), ("siblings", "SIBLINGS"), ("passes", "DRAFT_PASSES"))}
+    drafting = {
+        name: await host.read(register)
+        for name, register in (
+            ("proposed", "PROPOSED"),
+            ("accepted", "ACCEPTED"),
+            ("siblings", "SIBLINGS"),
+            ("passes", "DRAFT_PASSES"),
+        )
+    }
     lengths = [await host.read(f"ACCEPTED_{n}") for n in range(MAX_LANES)]
     status = await host.read("STATUS")
-    event("done", cycles=await host.read("CYCLES"), prefill=await host.read("PREFILL_CYCLES"), passes=await host.read("PASSES"),
-          counters=counters, decisions=decisions, governor=await host.read("GOVERNOR_CYCLES"),
-          drafting=drafting, lengths=lengths, turn=await host.read("TURN"),
-          fault=field("STATUS", "FAULT", status), full=field("STATUS", "FULL", status), seconds=seconds)
+    event(
+        "done",
+        cycles=await host.read("CYCLES"),
+        prefill=await host.read("PREFILL_CYCLES"),
+        passes=await host.read("PASSES"),
+        counters=counters,
+        decisions=decisions,
+        governor=await host.read("GOVERNOR_CYCLES"),
+        drafting=drafting,
+        lengths=lengths,
+        turn=await host.read("TURN"),
+        fault=field("STATUS", "FAULT", status),
+        full=field("STATUS", "FULL", status),
+        seconds=seconds,
+    )
     out.close()

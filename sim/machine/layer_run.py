@@ -1,7 +1,8 @@
 """Passes on a simulated `MirroredRing`, for `backends.layer.measure`. Runs inside cocotb.
 
-The request is the JSON file named by HAYATE_REQUEST, flits as integers: ``loads``, ``commits``, ``gap`` (cycles from one of these to the
-next), ``passes`` (lists of flits, the last one START), ``tiles``. The result is result.json in the working folder.
+The request is the JSON file named by HAYATE_REQUEST, flits as integers: ``loads``, ``commits``, ``gap`` (cycles from
+one of these to the next), ``passes`` (lists of flits, the last one START), ``tiles``. The result is result.json in the
+working folder.
 """
 
 import json
@@ -49,8 +50,11 @@ async def one_pass(dut, flits, tiles):
             break
     else:
         found = {c.name: await counter(dut, tiles, c) for c in Counter}
-        raise AssertionError(f"{int(dut.answers.value)} of {tiles} tiles have answered after {STALL} cycles; the last one: {found}, flits "
-                             f"that waited at a twin: {int(dut.waiting.value)}")
+        raise AssertionError(
+            f"{int(dut.answers.value)} of {tiles} tiles have answered after {STALL} cycles; the last one: "
+            f"{found}, flits "
+            f"that waited at a twin: {int(dut.waiting.value)}"
+        )
     await send(dut, control(PassWord.FINISH))
     await clock(dut, 100)
     counters = {c.name.lower(): await counter(dut, tiles, c) for c in Counter}

@@ -1,7 +1,7 @@
 """A ring with one tile of a package in RTL, and twins that repeat its traffic at the stops of all others.
 
-All tiles of a package run one program on equal shares of each matrix, so they send the same flits at nearly the same time. That is what a
-machine is measured by whose tiles do not all fit a simulation.
+All tiles of a package run one program on equal shares of each matrix, so they send the same flits at nearly the same
+time. That is what a machine is measured by whose tiles do not all fit a simulation.
 """
 
 from amaranth.hdl import Cat, ClockSignal, Const, Instance, Module, ResetSignal, Signal
@@ -15,7 +15,8 @@ from hayate.rtl.ring.flit import FLIT_STREAM, Flit
 from hayate.rtl.ring.stop import RingStop
 from hayate.sim.machine.sim_top import TILE
 
-#: Flits that may wait at a twin's stop, which a source that injects without a pause keeps from injecting: as many as it sends at a stretch.
+#: Flits that may wait at a twin's stop, which a source that injects without a pause keeps from injecting: as many as it
+#: sends at a stretch.
 DEPTH = 4096
 
 _Group = data.StructLayout({"lo": 8, "hi": 8, "end": 8})
@@ -28,16 +29,19 @@ def group_of(tile, kv_heads, tiles):
 
 
 class MirroredRing(wiring.Component):
-    """Stop 0, which is the bench's, and a stop for each of `tiles` tiles; those of `real` are module `sim_top.TILE`, the others twins.
+    """Stop 0, which is the bench's, and a stop for each of `tiles` tiles; those of `real` are module `sim_top.TILE`,
+    the others twins.
 
-    A twin is a real `RingStop` whose flits are copies of those that the last tile, which must be real, has put on the ring, 2 cycles behind
-    it. They differ in who takes them (`lo`, `hi`) and where they leave the ring (`end`): a flit to the tile's group goes to the twin's, one
-    to itself to the twin, others to where they went. Addresses and data stay those of the tile; what arrives is never refused. Not repeated
-    are the rows that a FETCH sends, since one tile alone has each row, and answers to a READ.
+    A twin is a real `RingStop` whose flits are copies of those that the last tile, which must be real, has put on the
+    ring, 2 cycles behind it. They differ in who takes them (`lo`, `hi`) and where they leave the ring (`end`): a flit
+    to the tile's group goes to the twin's, one to itself to the twin, others to where they went. Addresses and data
+    stay those of the tile; what arrives is never refused. Not repeated are the rows that a FETCH sends, since one tile
+    alone has each row, and answers to a READ.
 
-    So injection, arbitration, hops and bandwidth are those of the ring that is built. Assumed is that the other tiles send when this one
-    does: shares of all tiles are equal, none of them waits where this one does not, and none owns a row that is fetched. A twin whose flits
-    the ring does not take keeps them in a queue, where a tile's vector unit would stand still.
+    So injection, arbitration, hops and bandwidth are those of the ring that is built. Assumed is that the other tiles
+    send when this one does: shares of all tiles are equal, none of them waits where this one does not, and none owns a
+    row that is fetched. A twin whose flits the ring does not take keeps them in a queue, where a tile's vector unit
+    would stand still.
 
     Parameters
     ----------
@@ -47,10 +51,12 @@ class MirroredRing(wiring.Component):
     Members
     -------
     inject: In stream of Flit at stop 0.
-    begun: Out(32), cycle since reset in which stop 0 took the last START. answers: Out(8), SYNCs to the conductor at stop 0 since then.
+    begun: Out(32), cycle since reset in which stop 0 took the last START. answers: Out(8), SYNCs to the conductor at
+        stop 0 since then.
     ended: Out(32), cycle of the last of them.
     replies: Out(16), READs answered since reset. reply: Out(64), the last answer.
-    waiting: Out, the most flits that ever waited at a twin's stop; `DEPTH` of them may. fault: Out, a tile saw a memory error, ever.
+    waiting: Out, the most flits that ever waited at a twin's stop; `DEPTH` of them may. fault: Out, a tile saw a memory
+        error, ever.
     """
 
     def __init__(self, tiles, kv_heads, real, fetched):
@@ -58,10 +64,18 @@ class MirroredRing(wiring.Component):
         self.real, self.fetched = frozenset(real), frozenset(fetched)
         if tiles - 1 not in self.real or not self.real <= set(range(tiles)):
             raise ValueError(f"real: tiles of {tiles}, the last one among them, not {sorted(self.real)}")
-        super().__init__({
-            "inject": In(FLIT_STREAM), "begun": Out(32), "answers": Out(8), "ended": Out(32), "replies": Out(16), "reply": Out(64),
-            "waiting": Out(range(DEPTH + 1)), "fault": Out(1),
-        })
+        super().__init__(
+            {
+                "inject": In(FLIT_STREAM),
+                "begun": Out(32),
+                "answers": Out(8),
+                "ended": Out(32),
+                "replies": Out(16),
+                "reply": Out(64),
+                "waiting": Out(range(DEPTH + 1)),
+                "fault": Out(1),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
@@ -78,16 +92,25 @@ class MirroredRing(wiring.Component):
             if t in self.real:
                 fault = Signal(name=f"fault_{t}")
                 m.submodules[f"tile_{t}"] = Instance(
-                    TILE, i_clk=ClockSignal(), i_rst=ResetSignal(), i_stop_id=Const(t + 1, 8),
-                    i_ring_in__valid=before.valid, i_ring_in__payload=before.payload.as_value(), o_ring_in__ready=before.ready,
-                    o_ring_out__valid=after.valid, o_ring_out__payload=after.payload.as_value(), i_ring_out__ready=after.ready,
-                    o_fault=fault)
+                    TILE,
+                    i_clk=ClockSignal(),
+                    i_rst=ResetSignal(),
+                    i_stop_id=Const(t + 1, 8),
+                    i_ring_in__valid=before.valid,
+                    i_ring_in__payload=before.payload.as_value(),
+                    o_ring_in__ready=before.ready,
+                    o_ring_out__valid=after.valid,
+                    o_ring_out__payload=after.payload.as_value(),
+                    i_ring_out__ready=after.ready,
+                    o_fault=fault,
+                )
                 faults.append(fault)
             else:
                 levels.append(self._twin(m, t, seen, before, after))
             before = after
         m.d.comb += [
-            conductor.ring_in.valid.eq(before.valid), conductor.ring_in.payload.eq(before.payload),
+            conductor.ring_in.valid.eq(before.valid),
+            conductor.ring_in.payload.eq(before.payload),
             before.ready.eq(conductor.ring_in.ready),
         ]
 
@@ -101,7 +124,8 @@ class MirroredRing(wiring.Component):
             with m.Case(FlitKind.SUM, FlitKind.MAX, FlitKind.CAND):
                 m.d.comb += repeated.eq(1)
         m.d.comb += [
-            seen.valid.eq(before.valid & before.ready & (flit.src == lead + 1) & repeated), seen.payload.eq(flit),
+            seen.valid.eq(before.valid & before.ready & (flit.src == lead + 1) & repeated),
+            seen.payload.eq(flit),
         ]
         for level in levels:
             with m.If(level > self.waiting):
@@ -124,10 +148,19 @@ class MirroredRing(wiring.Component):
         with m.Elif((f.lo == self.tiles - 1) & (f.hi == self.tiles - 1)):
             m.d.comb += [copy.lo.eq(tile), copy.hi.eq(tile)]
         m.d.comb += [
-            queue.w_en.eq(seen.valid), queue.w_data.eq(copy), stop.stop_id.eq(tile + 1), stop.deliver.ready.eq(1),
-            stop.inject.valid.eq(queue.r_rdy), stop.inject.payload.eq(waits), queue.r_en.eq(stop.inject.ready),
-            stop.ring_in.valid.eq(before.valid), stop.ring_in.payload.eq(before.payload), before.ready.eq(stop.ring_in.ready),
-            after.valid.eq(stop.ring_out.valid), after.payload.eq(stop.ring_out.payload), stop.ring_out.ready.eq(after.ready),
+            queue.w_en.eq(seen.valid),
+            queue.w_data.eq(copy),
+            stop.stop_id.eq(tile + 1),
+            stop.deliver.ready.eq(1),
+            stop.inject.valid.eq(queue.r_rdy),
+            stop.inject.payload.eq(waits),
+            queue.r_en.eq(stop.inject.ready),
+            stop.ring_in.valid.eq(before.valid),
+            stop.ring_in.payload.eq(before.payload),
+            before.ready.eq(stop.ring_in.ready),
+            after.valid.eq(stop.ring_out.valid),
+            after.payload.eq(stop.ring_out.payload),
+            stop.ring_out.ready.eq(after.ready),
         ]
         return queue.level
 
@@ -142,5 +175,7 @@ class MirroredRing(wiring.Component):
             m.d.sync += [self.answers.eq(self.answers + 1), self.ended.eq(cycle)]
         with m.If(mine & (arrived.kind == FlitKind.READ)):
             m.d.sync += [self.replies.eq(self.replies + 1), self.reply.eq(arrived.data)]
-        with m.If(self.inject.valid & self.inject.ready & (given.kind == FlitKind.PASS) & (given.chan == PassWord.START)):
+        with m.If(
+            self.inject.valid & self.inject.ready & (given.kind == FlitKind.PASS) & (given.chan == PassWord.START)
+        ):
             m.d.sync += [self.begun.eq(cycle), self.answers.eq(0)]

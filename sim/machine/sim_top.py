@@ -1,16 +1,19 @@
-"""Top module of a whole-machine simulation: the package, a monitor that writes the logits trace to a file, and wave control.
+"""Top module of a whole-machine simulation: the package, a monitor that writes the logits trace to a file, and wave
+control.
 
-The monitor spares Python a wake-up per row: a line is ``row mask value...``, one value per lane, all hexadecimal; and behind the rows of
-a pass ``v kept position...``: which lanes belong to the text, and where.
+The monitor spares Python a wake-up per row: a line is ``row mask value...``, one value per lane, all hexadecimal; and
+behind the rows of a pass ``v kept position...``: which lanes belong to the text, and where.
 """
 
 TILE = "hayate_tile"  # the tile's Verilog module, as `rtl.emit` names it by default
 
 
 def sim_top(config, ports, prefix="hayate"):
-    """Verilog of module ``sim_top`` around the package module `prefix`, whose `ports` it passes on except for the trace.
+    """Verilog of module ``sim_top`` around the package module `prefix`, whose `ports` it passes on except for the
+    trace.
 
-    Plusargs: ``+hayate_trace=FILE``; ``+hayate_waves=FILE`` with ``+hayate_wave_first=N`` and ``+hayate_wave_last=N``: cycles since
+    Plusargs: ``+hayate_trace=FILE``; ``+hayate_waves=FILE`` with ``+hayate_wave_first=N`` and ``+hayate_wave_last=N``:
+    cycles since
     the simulation began, from the first up to the last, which is not recorded.
     """
     kept = [p for p in ports if not p.name.startswith("trace_")]
@@ -25,11 +28,16 @@ def sim_top(config, ports, prefix="hayate"):
     lanes = range(config.lanes)
     form = "%0h %0h" + " %h" * config.lanes
     monitors = "\n".join(
-        f"      if (trace_valid__{t}) $fwrite(trace, \"{form}\\n\", trace_row__{t}, trace_mask__{t}, "
-        + ", ".join(f"trace_values__{t}[{32 * n}+:32]" for n in lanes) + ");"
-        for t in range(config.tiles))
-    verdict = (f"      if (trace_verdict) $fwrite(trace, \"v %0h{' %0h' * config.lanes}\\n\", trace_kept, "
-               + ", ".join(f"trace_positions[{16 * n}+:16]" for n in lanes) + ");")
+        f'      if (trace_valid__{t}) $fwrite(trace, "{form}\\n", trace_row__{t}, trace_mask__{t}, '
+        + ", ".join(f"trace_values__{t}[{32 * n}+:32]" for n in lanes)
+        + ");"
+        for t in range(config.tiles)
+    )
+    verdict = (
+        f'      if (trace_verdict) $fwrite(trace, "v %0h{" %0h" * config.lanes}\\n", trace_kept, '
+        + ", ".join(f"trace_positions[{16 * n}+:16]" for n in lanes)
+        + ");"
+    )
     return f"""module sim_top (
 {head}
 );

@@ -14,7 +14,9 @@ def _kept(make, key, root):
 
 
 def tile_text(config, root):
-    """Verilog of a configuration's tile, module `TILE`: most of a chip's, however many there are. root: as for `chip_text`."""
+    """Verilog of a configuration's tile, module `TILE`: most of a chip's, however many there are. root: as for
+    `chip_text`.
+    """
     from hayate.rtl.package import tile, tile_arguments
     from hayate.rtl.verilog.convert import verilog
 

@@ -32,11 +32,11 @@ class Bench:
 
     Parameters
     ----------
-    make: called with one set of parameters as keywords; returns the `wiring.Component`, or Verilog text whose top module is
-        called as `name` says.
+    make: called with one set of parameters as keywords; returns the `wiring.Component`, or Verilog text whose top
+        module is called as `name` says.
     params: the sets of parameters; each must give another item name (`{"m": 4}` gives `m4`).
-    sources: more Verilog for every build: paths (relative ones start at the test file's folder) or text. A callable is given the
-        parameters and returns such a list.
+    sources: more Verilog for every build: paths (relative ones start at the test file's folder) or text. A callable is
+        given the parameters and returns such a list.
     sims: the simulators this bench is meant for; Icarus is left out where it is not installed.
     name: name of the top module.
     optimize: g++ flag for Verilator's code. -O0 suits large designs that run briefly; long simulations gain from -O2.
@@ -87,8 +87,8 @@ class Bench:
         sims: narrows the bench's simulators for this test.
         limit: clock cycles after which the test has failed.
         only: given a set of parameters, says whether this test runs with it.
-        prepare: called before the simulation as `prepare(folder, **parameters)`, where `folder` is the simulation's own working
-            directory: writes what the design reads at its start and returns plusargs for it.
+        prepare: called before the simulation as `prepare(folder, **parameters)`, where `folder` is the simulation's own
+            working directory: writes what the design reads at its start and returns plusargs for it.
         """
         options = Options(self, tuple(sims or self.sims), limit, only, prepare)
 

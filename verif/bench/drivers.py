@@ -14,6 +14,7 @@ from hayate.verif.bench import bench
 
 __all__ = ["PERIOD", "Sink", "Source", "clock", "ports", "record", "settle", "start", "strobe"]
 
+
 class _Stream:
     def __init__(self, dut, name: str):
         self.name = name
@@ -41,8 +42,8 @@ class _Stream:
 class Source(_Stream):
     """Drives the stream input NAME of `dut` (ports NAME__valid, NAME__ready, NAME__payload).
 
-    A payload is an int, the struct's bits as one vector (`layout.const({...}).as_bits()`), or a dictionary where the payload is a
-    signature with ports of its own.
+    A payload is an int, the struct's bits as one vector (`layout.const({...}).as_bits()`), or a dictionary where the
+    payload is a signature with ports of its own.
 
     Parameters
     ----------
@@ -97,7 +98,8 @@ class Source(_Stream):
 class Sink(_Stream):
     """Takes from the stream output NAME of `dut`, and checks the rule of streams.
 
-    A value that is offered and not taken must stay offered, unchanged; a breach fails the test. Create it after `start`.
+    A value that is offered and not taken must stay offered, unchanged; a breach fails the test. Create it after
+    `start`.
 
     Parameters
     ----------

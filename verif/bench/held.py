@@ -1,4 +1,6 @@
-"""Keeps a simulator at hand for the tests of one build, each of which runs in a fork of it (`serve` is what happens inside)."""
+"""Keeps a simulator at hand for the tests of one build, each of which runs in a fork of it (`serve` is what happens
+inside).
+"""
 
 import json
 import shutil
@@ -10,12 +12,20 @@ from pathlib import Path
 
 from hayate.sim import tools
 
-_ENTRY = ",".join(("cocotb.logging:_configure", "hayate.verif.bench.serve:serve", "cocotb._init:init_package_from_simulation",
-                   "cocotb.regression:_run_regression"))
+_ENTRY = ",".join(
+    (
+        "cocotb.logging:_configure",
+        "hayate.verif.bench.serve:serve",
+        "cocotb._init:init_package_from_simulation",
+        "cocotb.regression:_run_regression",
+    )
+)
 
 
 class Held:
-    """One simulator at a time: the last one that was asked for, until `close`. `execute` stands in for `tools.execute`."""
+    """One simulator at a time: the last one that was asked for, until `close`. `execute` stands in for
+    `tools.execute`.
+    """
 
     def __init__(self, folder: Path):
         """folder: for the simulator's own working directory; made when needed."""
@@ -26,7 +36,8 @@ class Held:
     def execute(self, command, *, cwd: Path, env: dict[str, str], log: Path, timeout: float, module: str) -> int:
         """As `tools.execute`, in a fork of the simulator that `command` starts, which may have been started already.
 
-        Where that simulator ends, which a test in a fork of it cannot make it do, `command` runs by itself, and says why.
+        Where that simulator ends, which a test in a fork of it cannot make it do, `command` runs by itself, and says
+        why.
         module: what the simulator is to have imported: the path of a test file, or a module's dotted name.
         """
         if sys.platform != "linux":  # Python's libraries may not be forked elsewhere
@@ -58,7 +69,9 @@ class Held:
         self._socket, theirs = socket.socketpair()
         self._answers = self._socket.makefile("rb")
         with theirs, (self._cwd / "log").open("wb") as log:
-            self._process = tools.start(command, cwd=self._cwd, env=env | {"PYGPI_USERS": _ENTRY}, stdin=theirs, output=log)
+            self._process = tools.start(
+                command, cwd=self._cwd, env=env | {"PYGPI_USERS": _ENTRY}, stdin=theirs, output=log
+            )
         self._command = command
 
     def close(self):

@@ -1,4 +1,6 @@
-"""pytest plugin: each bench test x parameters x simulator is one item and a simulation; those of a build share a simulator's start."""
+"""pytest plugin: each bench test x parameters x simulator is one item and a simulation; those of a build share a
+simulator's start.
+"""
 
 import os
 import re
@@ -24,8 +26,12 @@ _HELD = pytest.StashKey[Held]()
 
 def pytest_addoption(parser):
     group = parser.getgroup("hayate", "Hayate benches")
-    group.addoption("--sim", choices=runner.SIMS, help="only this simulator (default: Verilator, and Icarus where installed)")
-    group.addoption("--seed", type=int, default=DEFAULT_SEED, help=f"seed of the benches' randomness (default: {DEFAULT_SEED})")
+    group.addoption(
+        "--sim", choices=runner.SIMS, help="only this simulator (default: Verilator, and Icarus where installed)"
+    )
+    group.addoption(
+        "--seed", type=int, default=DEFAULT_SEED, help=f"seed of the benches' randomness (default: {DEFAULT_SEED})"
+    )
     group.addoption("--waves", action="store_true", help="record waves below build/waves (default: none)")
     parser.addini("bench_root", "where builds and waves go, from the root folder (default: build)", default="build")
 
@@ -53,11 +59,13 @@ def pytest_pycollect_makeitem(collector, name, obj):
 
 
 def _quick(bench: Bench, sims: list[str], indices: list[int]) -> set[tuple[str, int]]:
-    """The simulators and sets of parameters of the quick tier: the last parameters on Verilator and the first ones on Icarus, or, where
-    there is one simulator, both on that; and what the bench says on Verilator. Nightly runs all.
+    """The simulators and sets of parameters of the quick tier: the last parameters on Verilator and the first ones on
+    Icarus, or, where there is one simulator, both on that; and what the bench says on Verilator. Nightly runs all.
     """
     ends = (zip(sims, (-1, 0)) if len(sims) > 1 else product(sims, (-1, 0))) if indices else ()
-    more = [i for i in indices if bench.quick is not None and bench.quick(bench.params[i])] if "verilator" in sims else ()
+    more = (
+        [i for i in indices if bench.quick is not None and bench.quick(bench.params[i])] if "verilator" in sims else ()
+    )
     return {*((sim, indices[end]) for sim, end in ends), *(("verilator", i) for i in more)}
 
 
@@ -165,7 +173,9 @@ class BenchItem(pytest.Item):
                 env=job.environment(),
                 plusargs=plusargs,
                 timeout=self.options.bench.timeout,
-                execute=tools.execute if waves or plusargs else partial(_held(self.config).execute, module=str(self.path)),
+                execute=tools.execute
+                if waves or plusargs
+                else partial(_held(self.config).execute, module=str(self.path)),
             )
         finally:
             recorded = directory / build.wave_file
@@ -200,7 +210,9 @@ class BenchItem(pytest.Item):
 
 
 def _origin(make, folder: Path) -> tuple[Path, str] | None:
-    """The file below `folder` that defines the function `make` for all who import it, and its name there, so that they elaborate once."""
+    """The file below `folder` that defines the function `make` for all who import it, and its name there, so that they
+    elaborate once.
+    """
     name, code = getattr(make, "__qualname__", ""), getattr(make, "__code__", None)
     if code is None or not name.isidentifier() or not Path(code.co_filename).is_relative_to(folder):
         return None

@@ -1,4 +1,6 @@
-"""Reset in the middle: a test's own traffic, cut off at a random cycle by a reset, some times before it runs to its end."""
+"""Reset in the middle: a test's own traffic, cut off at a random cycle by a reset, some times before it runs to its
+end.
+"""
 
 import functools
 import os
@@ -13,10 +15,11 @@ from hayate.verif.bench.drivers import PERIOD
 
 
 def resets(within: int, *, times: int = 3):
-    """Decorator below `@BENCH.test()`: runs the test `times` times up to a random cycle, each with other random numbers, then to its end.
+    """Decorator below `@BENCH.test()`: runs the test `times` times up to a random cycle, each with other random
+    numbers, then to its end.
 
-    The test begins with `start`, as all do, which is the reset that hits what was going on. So what it compares must not depend on what
-    memories held before. A cut-off run is compared with golden up to its end, too.
+    The test begins with `start`, as all do, which is the reset that hits what was going on. So what it compares must
+    not depend on what memories held before. A cut-off run is compared with golden up to its end, too.
 
     Parameters
     ----------
@@ -44,7 +47,9 @@ async def _some_of(coroutine, cycles: int):
 
 
 async def alone(coroutine):
-    """Await `coroutine`, then end every task that was started meanwhile, the clock's too: what follows begins with `start` again."""
+    """Await `coroutine`, then end every task that was started meanwhile, the clock's too: what follows begins with
+    `start` again.
+    """
     tasks, start_soon = [], cocotb.start_soon
 
     def remember(*arguments, **options):

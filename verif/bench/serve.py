@@ -1,8 +1,10 @@
-"""Inside a simulator that runs several tests of one build: it stands still ahead of time 0 and forks a simulation for each.
+"""Inside a simulator that runs several tests of one build: it stands still ahead of time 0 and forks a simulation for
+each.
 
-Starting a simulator with Python, cocotb and numpy in it takes longer than most benches run. A fork has all that, the test file included,
-and the design as it is when the power comes on: no test sees what another one has left in registers, memories, time or Python's modules,
-and none can take another one down with it. cocotb calls `serve` where it would begin (`held` has the other side).
+Starting a simulator with Python, cocotb and numpy in it takes longer than most benches run. A fork has all that, the
+test file included, and the design as it is when the power comes on: no test sees what another one has left in
+registers, memories, time or Python's modules, and none can take another one down with it. cocotb calls `serve` where it
+would begin (`held` has the other side).
 """
 
 import ctypes
@@ -33,10 +35,11 @@ def import_test(module: str):
 
 
 def serve():
-    """Answer requests on standard input, a socket: JSON, one a line. Returns in the forks only, each of which is to run as asked.
+    """Answer requests on standard input, a socket: JSON, one a line. Returns in the forks only, each of which is to run
+    as asked.
 
-    Requests: cwd, env and log of `tools.execute`, module: a test file or the dotted name of a module. Answers: the exit status, negative
-    where a signal ended it.
+    Requests: cwd, env and log of `tools.execute`, module: a test file or the dotted name of a module. Answers: the exit
+    status, negative where a signal ended it.
     """
     from cocotb.regression import RegressionManager
 

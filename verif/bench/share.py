@@ -1,8 +1,9 @@
 """pytest plugin that shares tests out: among the workers of one run, and among the slices of a night.
 
-What belongs together stays together, so that it is built and started once: the tests of a bench with the same parameters on the same
-simulator, and the tests of any other file, unless that takes so long that the file is better divided. Long ones come first. How long a test
-takes is what `verif/durations.json` recorded once (`scripts/durations.py`); it decides about order and balance, and about nothing else.
+What belongs together stays together, so that it is built and started once: the tests of a bench with the same
+parameters on the same simulator, and the tests of any other file, unless that takes so long that the file is better
+divided. Long ones come first. How long a test takes is what `verif/durations.json` recorded once
+(`scripts/durations.py`); it decides about order and balance, and about nothing else.
 """
 
 import json
@@ -102,7 +103,9 @@ def parse_slice(text: str) -> tuple[int, int]:
 
 def pytest_addoption(parser):
     group = parser.getgroup("hayate", "Hayate benches")
-    group.addoption("--slice", metavar="K/N", help="only the K-th of N parts of what is selected, which take about equally long")
+    group.addoption(
+        "--slice", metavar="K/N", help="only the K-th of N parts of what is selected, which take about equally long"
+    )
     group.addoption("--record", type=Path, metavar="FILE", help="add to FILE how long each test takes")
 
 
@@ -114,7 +117,9 @@ def pytest_collection_modifyitems(config, items):
         config.hook.pytest_deselected(items=[item for item in items if item.nodeid not in kept])
         items[:] = [item for item in items if item.nodeid in kept]
     if "PYTEST_XDIST_WORKER" in os.environ:
-        place = {nodeid: n for n, nodeid in enumerate(chain(*scopes([item.nodeid for item in items], durations).values()))}
+        place = {
+            nodeid: n for n, nodeid in enumerate(chain(*scopes([item.nodeid for item in items], durations).values()))
+        }
         items.sort(key=lambda item: place[item.nodeid])
     first: dict[str, int] = {}  # tests of one build one after another
     for n, item in enumerate(items):
@@ -124,7 +129,9 @@ def pytest_collection_modifyitems(config, items):
 
 def _slice(items, number: int, count: int, durations: Durations) -> set[str]:
     """The tests of slice `number` from 1 to `count`. Items of one build and of one scope stay together."""
-    names = {nodeid: name for name, inside in scopes([item.nodeid for item in items], durations).items() for nodeid in inside}
+    names = {
+        nodeid: name for name, inside in scopes([item.nodeid for item in items], durations).items() for nodeid in inside
+    }
     units: dict[str, list[str]] = {}
     for item in items:
         units.setdefault(getattr(item, "group", names[item.nodeid]), []).append(item.nodeid)
@@ -158,7 +165,9 @@ def pytest_configure(config):
 
 
 def _scheduler(config, log):
-    """xdist's scheduler that hands out whole scopes in the order in which the workers have put them, with ours for scopes."""
+    """xdist's scheduler that hands out whole scopes in the order in which the workers have put them, with ours for
+    scopes.
+    """
     from xdist.scheduler import LoadScopeScheduling
 
     class Scheduling(LoadScopeScheduling):

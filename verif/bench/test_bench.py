@@ -183,7 +183,10 @@ def test_parameters_that_share_a_name_are_refused():
 
 
 def test_the_quick_tier_runs_the_extremes_and_what_the_bench_adds():
-    bench, both = Bench(Doubler, params=[{"width": n} for n in range(1, 6)], quick=lambda p: p["width"] in (2, 4)), ["verilator", "icarus"]
+    bench, both = (
+        Bench(Doubler, params=[{"width": n} for n in range(1, 6)], quick=lambda p: p["width"] in (2, 4)),
+        ["verilator", "icarus"],
+    )
     assert _quick(bench, both, [0, 1, 2, 4]) == {("verilator", 1), ("verilator", 4), ("icarus", 0)}
     assert _quick(bench, ["icarus"], [0, 1, 2]) == {("icarus", 0), ("icarus", 2)}
     assert _quick(bench, both, []) == set()
@@ -194,7 +197,9 @@ def test_elaborated_text_is_kept_until_a_source_changes(tmp_path):
     source, made = tmp_path / "pe.py", []
 
     def text(key):
-        return cache.text(lambda: made.append(key) or f"text {len(made)}", key=key, files=[source], root=tmp_path / "kept")
+        return cache.text(
+            lambda: made.append(key) or f"text {len(made)}", key=key, files=[source], root=tmp_path / "kept"
+        )
 
     source.write_text("one")
     assert [text("a"), text("a"), text("b")] == ["text 1", "text 1", "text 2"]
@@ -203,9 +208,16 @@ def test_elaborated_text_is_kept_until_a_source_changes(tmp_path):
 
 
 def test_files_that_share_a_maker_share_what_it_made():
-    """A function in a module of helpers is known by its name there; what a test file makes for itself is that file's own."""
+    """A function in a module of helpers is known by its name there; what a test file makes for itself is that file's
+    own.
+    """
     assert _origin(engine, HERE.parent) == (HERE.parent / "tile" / "matrix_driver.py", "engine")
-    assert _origin(lambda: engine(1, 1), HERE.parent) is _origin(Adder, HERE.parent) is _origin(verilog, HERE.parent) is None
+    assert (
+        _origin(lambda: engine(1, 1), HERE.parent)
+        is _origin(Adder, HERE.parent)
+        is _origin(verilog, HERE.parent)
+        is None
+    )
 
 
 def test_sources_follow_imports_into_packages_and_data(tmp_path):

@@ -12,7 +12,7 @@ import pytest
 from hayate.sim.runner import SIMS
 from hayate.sim.tools import installed
 
-FAILING = '''
+FAILING = """
 import os
 import signal
 import time
@@ -94,12 +94,14 @@ async def never_ends(dut):
 @BENCH.test()
 async def good(dut):
     await start(dut)
-'''
+"""
 
 
 @pytest.fixture(scope="module", params=installed(SIMS))
 def failing(request, tmp_path_factory):
-    """The simulator, and the output of pytest on a file whose tests fail, each in its own way, in forks of one simulator."""
+    """The simulator, and the output of pytest on a file whose tests fail, each in its own way, in forks of one
+    simulator.
+    """
     options = ["--sim", request.param, "--seed", "7"]
     return request.param, pytest_on(tmp_path_factory.mktemp("failing"), request.config, *options).stdout
 
@@ -110,12 +112,26 @@ def pytest_on(folder: Path, config, *options: str):
 
 def command(folder: Path, config, *options: str) -> list[str]:
     (folder / "test_wire.py").write_text(FAILING)
-    (folder / "pytest.ini").write_text(f"[pytest]\naddopts = --import-mode=importlib\nbench_root = {config.rootpath / 'build'}\n")
-    return [sys.executable, "-m", "pytest", "-p", "hayate.verif.bench.plugin", "-p", "no:cacheprovider", "test_wire.py", *options]
+    (folder / "pytest.ini").write_text(
+        f"[pytest]\naddopts = --import-mode=importlib\nbench_root = {config.rootpath / 'build'}\n"
+    )
+    return [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-p",
+        "hayate.verif.bench.plugin",
+        "-p",
+        "no:cacheprovider",
+        "test_wire.py",
+        *options,
+    ]
 
 
 def test_failures_fail(failing):
-    """And nothing else does: neither a crash nor the end of patience nor what a test leaves behind costs another test anything."""
+    """And nothing else does: neither a crash nor the end of patience nor what a test leaves behind costs another test
+    anything.
+    """
     sim, output = failing
     assert "5 failed, 3 passed" in output
     assert f"FAILED test_wire.py::sleeps[{sim}]" in output and "no end after 2 s" in output
@@ -151,7 +167,9 @@ def test_waves_are_recorded(sim, tmp_path, request):
 def test_an_interrupt_leaves_no_process_behind(tmp_path, request):
     """Ctrl-C while a simulation runs: pytest ends, and so does the simulator."""
     note = tmp_path / "process"
-    text = FAILING + f"""
+    text = (
+        FAILING
+        + f"""
 
 @BENCH.test(limit=10**9)
 async def runs_on(dut):
@@ -161,11 +179,17 @@ async def runs_on(dut):
     while True:
         await clock(dut)
 """
+    )
     arguments = command(tmp_path, request.config, "-k", "runs_on", "--sim", "verilator")
     (tmp_path / "test_wire.py").write_text(text)
     # A shell's background jobs inherit SIGINT as ignored; the pytest under test must see it all the same.
-    runner = subprocess.Popen(arguments, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                              preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+    runner = subprocess.Popen(
+        arguments,
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     while not (note.is_file() and note.read_text()):
         assert runner.poll() is None, "pytest ended before the simulation ran"
         time.sleep(0.1)

@@ -44,14 +44,20 @@ def test_slices_are_the_whole(chosen):
     """Each test is in one slice, for several numbers of slices, and tests of one build are in the same."""
     whole = chosen(None)
     assert whole[:2] == ["::one[n1]", "::two[n1]"], "the longest first"
-    assert [name.partition("::")[0] for name in whole[2:22]] == [f"test_plain{n}.py" for n in range(4) for _ in range(5)]
+    assert [name.partition("::")[0] for name in whole[2:22]] == [
+        f"test_plain{n}.py" for n in range(4) for _ in range(5)
+    ]
     assert whole[22:24] == ["::one[n0]", "::two[n0]"]
     for count in (1, 2, 3, 7):
         parts = [chosen(f"{k}/{count}") for k in range(1, count + 1)]
         assert sorted(name for part in parts for name in part) == sorted(whole)
         for part in parts:
-            assert {name.replace("::one", "::two") for name in part if "::one" in name} == {name for name in part if "::two" in name}
-            assert len({name.partition("::")[0] for name in part if "plain" in name}) * 5 == sum("plain" in name for name in part)
+            assert {name.replace("::one", "::two") for name in part if "::one" in name} == {
+                name for name in part if "::two" in name
+            }
+            assert len({name.partition("::")[0] for name in part if "plain" in name}) * 5 == sum(
+                "plain" in name for name in part
+            )
     assert chosen("2/3") == whole[:2], "what takes longest is in a slice by itself, beside the one that is busy anyway"
 
 
@@ -75,11 +81,22 @@ def test_other_slices_are_refused(text):
 def test_scopes_keep_builds_together_and_begin_with_the_longest():
     """A long file without benches is divided, a short one is not; of an unknown test its function's others tell."""
     durations = Durations({"a.py::t[1-icarus]": 9.0, "b.py::long[1]": 40.0, "b.py::long[2]": 30.0, "c.py::short": 1.0})
-    ids = ["c.py::short", "c.py::other", "a.py::t[1-icarus]", "a.py::u[1-icarus]", "a.py::t[verilator]", "b.py::long[1]", "b.py::long[3]"]
+    ids = [
+        "c.py::short",
+        "c.py::other",
+        "a.py::t[1-icarus]",
+        "a.py::u[1-icarus]",
+        "a.py::t[verilator]",
+        "b.py::long[1]",
+        "b.py::long[3]",
+    ]
     assert [*scopes(ids, durations).items()] == [
-        ("b.py::long[1]", ["b.py::long[1]"]), ("b.py::long[3]", ["b.py::long[3]"]),
-        ("a.py[1-icarus]", ["a.py::t[1-icarus]", "a.py::u[1-icarus]"]), ("a.py[verilator]", ["a.py::t[verilator]"]),
-        ("c.py", ["c.py::short", "c.py::other"])]
+        ("b.py::long[1]", ["b.py::long[1]"]),
+        ("b.py::long[3]", ["b.py::long[3]"]),
+        ("a.py[1-icarus]", ["a.py::t[1-icarus]", "a.py::u[1-icarus]"]),
+        ("a.py[verilator]", ["a.py::t[verilator]"]),
+        ("c.py", ["c.py::short", "c.py::other"]),
+    ]
     assert durations.of("b.py::long[3]") == 35
 
 

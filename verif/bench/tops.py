@@ -20,5 +20,5 @@ class Tops:
             self._seen[f"{name}.{field}"] = self._seen.get(f"{name}.{field}", False) or bool(top)
 
     def never(self) -> set[str]:
-        """"name.field" of all whose top bit was 0 each time."""
+        """ "name.field" of all whose top bit was 0 each time."""
         return {field for field, seen in self._seen.items() if not seen}

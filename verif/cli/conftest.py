@@ -48,8 +48,9 @@ def builds(work, pytestconfig):
 @pytest.fixture
 def cli(work, capsys, monkeypatch):
     """The command line as a function of its arguments; returns an `Outcome`."""
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP,
-                                                                signal.SIGALRM)}
+    handlers = {
+        number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)
+    }
 
     def run(*arguments):
         monkeypatch.setattr(sys, "argv", ["hayate", *map(str, arguments)])
@@ -67,7 +68,9 @@ def cli(work, capsys, monkeypatch):
 
 @pytest.fixture
 def refused(cli, work):
-    """Run a command that must end in one line of standard error with every text in `parts`, exit code 2 and nothing written."""
+    """Run a command that must end in one line of standard error with every text in `parts`, exit code 2 and nothing
+    written.
+    """
 
     def run(*arguments, parts):
         before = contents(work)

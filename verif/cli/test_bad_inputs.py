@@ -35,7 +35,9 @@ def zygote():
     process.close()
 
 
-@pytest.mark.parametrize(("name", "user"), [(n, u) for n, case in CASES.items() for u in USERS if u != "root" or not case.ordinary])
+@pytest.mark.parametrize(
+    ("name", "user"), [(n, u) for n, case in CASES.items() for u in USERS if u != "root" or not case.ordinary]
+)
 def test_bad_input(name, user, place, zygote):
     case = CASES[name]
     before = contents(place)
@@ -50,12 +52,16 @@ def test_bad_input(name, user, place, zygote):
 
 
 GOOD = {
-    "golden in a closed folder, without a home": Case((*GOLDEN, "--model", "../model"), how={
-        "folder": "closed", "environment": {"HOME": None, "USER": None, "LOGNAME": None}}),
+    "golden in a closed folder, without a home": Case(
+        (*GOLDEN, "--model", "../model"),
+        how={"folder": "closed", "environment": {"HOME": None, "USER": None, "LOGNAME": None}},
+    ),
     "golden into a device": Case((*GOLDEN, "--json", "null.fst")),
-    "ASCII": Case(("generate", "größe", "--model", "py-pico", "--backend", "golden", "--tokens", "2"),
-                  ("gr\\xf6\\xdfe",),
-                  how={"encoding": "ascii"}),
+    "ASCII": Case(
+        ("generate", "größe", "--model", "py-pico", "--backend", "golden", "--tokens", "2"),
+        ("gr\\xf6\\xdfe",),
+        how={"encoding": "ascii"},
+    ),
     "output closed": Case(GOLDEN, how={"stdout": "closed"}),
     "all closed": Case(GOLDEN, how={"stdin": "closed", "stdout": "closed", "stderr": "closed"}),
     "no folder for what is temporary": Case(GOLDEN, how={"environment": {"TMPDIR": "/nowhere"}}),
@@ -68,8 +74,9 @@ GOOD = {
 def test_surroundings_in_which_it_works(name, user, place, zygote):
     case = GOOD[name]
     before = contents(place)
-    ended = zygote.run(case.arguments, uid=USERS[user], **{**case.how, "folder": str(place / case.how.get("folder",
-                                                                                                          "."))})
+    ended = zygote.run(
+        case.arguments, uid=USERS[user], **{**case.how, "folder": str(place / case.how.get("folder", "."))}
+    )
     assert ended.code == 0 and "Traceback" not in ended.err, ended
     assert [part for part in case.parts if part not in ended.out] == [], ended
     assert contents(place) == before

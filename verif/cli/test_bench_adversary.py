@@ -1,4 +1,6 @@
-"""`hayate bench adversary` on a small model: what drafters cost that are always wrong, and that they are switched off."""
+"""`hayate bench adversary` on a small model: what drafters cost that are always wrong, and that they are switched
+off.
+"""
 
 import json
 from pathlib import Path
@@ -19,7 +21,8 @@ def test_bench_adversary(builds, cli, tiny, work):
         f = result[name]
         assert f["accepted"] <= f["proposed"] and f["passes"] == 39 - f["accepted"]
         assert f["cost"] == round(f["cycles"] / result["off"]["cycles"] - 1, 5) < 0.2
-        # The cheaper a further position, the longer the chance of one takes to fall below its cost; on `unit`, longer than on `demo`.
+        # The cheaper a further position, the longer the chance of one takes to fall below its cost; on `unit`, longer
+        # than on `demo`.
         assert f["off_after"] is not None and f["off_after"] <= 32 and f["tries"] <= 2
     assert result["ngram"]["draft_passes"] == 0 < result["ngram"]["proposed"]
     assert result["nested"]["draft_passes"] == result["nested"]["proposed"]
@@ -36,10 +39,13 @@ def test_the_guide_quotes_what_was_measured():
         assert f["cost"] <= 0.02 and f["off_after"] <= 64
 
 
-@pytest.mark.parametrize("options, parts", [
-    (["--tokens", "7"], ["--tokens", "7 is not at least 8"]),
-    (["--tokens", "49"], ["prompt", "exceed the context of 48"]),
-    (["--tokens", "40", "--precision", "fp8"], ["--precision", "'fp8' is no precision"]),
-])
+@pytest.mark.parametrize(
+    "options, parts",
+    [
+        (["--tokens", "7"], ["--tokens", "7 is not at least 8"]),
+        (["--tokens", "49"], ["prompt", "exceed the context of 48"]),
+        (["--tokens", "40", "--precision", "fp8"], ["--precision", "'fp8' is no precision"]),
+    ],
+)
 def test_refused(options, parts, refused, tiny):
     refused("bench", "adversary", "--model", tiny, "--json", "a.json", *options, parts=parts)

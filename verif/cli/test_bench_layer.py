@@ -10,7 +10,9 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 @pytest.mark.nightly
 def test_bench_layer(builds, cli, work):
-    outcome = cli("bench", "layer", "--shape", "tiny", "--context", "64", "--precision", "fp16,int8", "--json", "l.json")
+    outcome = cli(
+        "bench", "layer", "--shape", "tiny", "--context", "64", "--precision", "fp16,int8", "--json", "l.json"
+    )
     assert outcome.code == 0, outcome.err
     result = json.loads((work / "l.json").read_text())
     kinds = {"ratio_tiny", "ratio_tiny_alone", "cycles", "causes", "alone"}
@@ -22,16 +24,21 @@ def test_bench_layer(builds, cli, work):
         alone = rows["alone"]
         assert rows["ratio_tiny_alone"] == {n: round(alone[n] / alone["1"], 4) for n in "1234"}
         assert 0 < alone["1"] < alone["4"] and all(alone[n] < cycles[n] for n in "1234")
-        assert {n: row["weight"] for n, row in rows["causes"].items()} == dict.fromkeys("1234", rows["causes"]["1"]["weight"])
+        assert {n: row["weight"] for n, row in rows["causes"].items()} == dict.fromkeys(
+            "1234", rows["causes"]["1"]["weight"]
+        )
     assert result["int8"]["cycles"]["1"] < result["cycles"]["1"]
 
 
-@pytest.mark.parametrize("options, parts", [
-    (["--shape", "llama"], ["--shape", "'llama' is not known", "llama-3-70b"]),
-    (["--precision", "int4"], ["--precision", "'int4' is not known", "fp16,int8"]),
-    (["--context", "100"], ["--context", "100 is not a multiple of 16", "use 256"]),
-    (["--json", "nowhere/"], ["--json"]),
-])
+@pytest.mark.parametrize(
+    "options, parts",
+    [
+        (["--shape", "llama"], ["--shape", "'llama' is not known", "llama-3-70b"]),
+        (["--precision", "int4"], ["--precision", "'int4' is not known", "fp16,int8"]),
+        (["--context", "100"], ["--context", "100 is not a multiple of 16", "use 256"]),
+        (["--json", "nowhere/"], ["--json"]),
+    ],
+)
 def test_bench_layer_refuses(options, parts, refused, work):
     (work / "nowhere").mkdir()
     refused("bench", "layer", *options, parts=parts)
@@ -45,4 +52,6 @@ def test_the_guide_quotes_what_was_measured():
         cells = [f"{rows['cycles'][n]:,} | {rows['ratio_70b'][n]:.4f}" for rows in (found, found["int8"])]
         cells.append(f"{found['int8']['alone'][n]:,} | {found['int8']['ratio_70b_alone'][n]:.4f}")
         assert f"| {n} | {' | '.join(cells)} |" in guide
-    assert all(ratio <= 1.05 for ratios in (found["ratio_70b"], found["int8"]["ratio_70b_alone"]) for ratio in ratios.values())
+    assert all(
+        ratio <= 1.05 for ratios in (found["ratio_70b"], found["int8"]["ratio_70b_alone"]) for ratio in ratios.values()
+    )

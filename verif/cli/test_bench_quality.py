@@ -16,8 +16,14 @@ from hayate.corpus import HELDOUT
 from hayate.golden.conductor.generate import teacher_force
 
 SCORES = {"perplexity", "kl", "top1", "bytes_per_token"}
-MATRICES = {"layers.0.wq": (32, 32), "layers.0.wk": (16, 32), "layers.0.wv": (16, 32), "layers.0.wo": (32, 32), "layers.0.wgu": (128, 32),
-            "layers.0.wdown": (32, 64)}  # rows, K; two such layers and the embedding, which is the head
+MATRICES = {
+    "layers.0.wq": (32, 32),
+    "layers.0.wk": (16, 32),
+    "layers.0.wv": (16, 32),
+    "layers.0.wo": (32, 32),
+    "layers.0.wgu": (128, 32),
+    "layers.0.wdown": (32, 64),
+}  # rows, K; two such layers and the embedding, which is the head
 
 
 @pytest.fixture
@@ -45,12 +51,18 @@ def test_calibrate_then_measure(cli, model, work):
     assert set(result) == {"fp16", "int8", "int4", "auto"} and list(result["auto"]) == ["0.1", "0.5", "1"]
     scores = [result[name] for name in ("fp16", "int8", "int4")] + list(result["auto"].values())
     assert all(set(s) == SCORES for s in scores)
-    assert (result["fp16"]["kl"], result["fp16"]["top1"]) == (0, 1) and 0 < result["int8"]["kl"] < result["int4"]["kl"] / 10
+    assert (result["fp16"]["kl"], result["fp16"]["top1"]) == (0, 1) and 0 < result["int8"]["kl"] < result["int4"][
+        "kl"
+    ] / 10
     # Words of a row, counted by hand: 4 FP16 elements, 16 nibbles, or 4 scales of groups of 32.
     assert result["fp16"]["bytes_per_token"] == total(lambda k: k // 4)
     assert result["int8"]["bytes_per_token"] == total(lambda k: 2 * k // 16 + 1)
     assert result["int4"]["bytes_per_token"] == total(lambda k: k // 16 + 1)
-    assert result["auto"]["0.1"]["bytes_per_token"] < result["auto"]["0.5"]["bytes_per_token"] < result["auto"]["1"]["bytes_per_token"]
+    assert (
+        result["auto"]["0.1"]["bytes_per_token"]
+        < result["auto"]["0.5"]["bytes_per_token"]
+        < result["auto"]["1"]["bytes_per_token"]
+    )
     assert result["auto"]["1"] == result["fp16"]  # every measurable error promotes
 
 
@@ -106,7 +118,9 @@ def test_bench_refuses(case, refused, tiny, work):
 
 def test_bench_refuses_a_stale_calibration_and_a_missing_copy(cli, refused, model, work):
     assert cli("calibrate", model, "--tokens", "48", "--group", "64").code == 0
-    refused("bench", "quality", "--model", model, parts=["calibration.json", "groups of 64, not 32", "hayate calibrate"])
+    refused(
+        "bench", "quality", "--model", model, parts=["calibration.json", "groups of 64, not 32", "hayate calibrate"]
+    )
     compile_model(model, planes=False).save(work / "plain.hayate")
     refused("bench", "quality", "--model", "plain.hayate", parts=["INT8/INT4 planes", "compile the model again"])
 

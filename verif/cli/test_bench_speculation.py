@@ -39,7 +39,11 @@ def test_the_prompts_follow_the_rule():
 
 def test_few_prompts_are_spread_over_all():
     everything = prompts.load()
-    assert prompts.load(1) == everything[:1] and prompts.load(16) == everything[::2] and prompts.load(5)[4] == everything[25]
+    assert (
+        prompts.load(1) == everything[:1]
+        and prompts.load(16) == everything[::2]
+        and prompts.load(5)[4] == everything[25]
+    )
     for count in (0, prompts.COUNT + 1):
         with pytest.raises(HayateError, match=f"--prompts: {count} is not between 1 and 32"):
             prompts.load(count)
@@ -55,12 +59,28 @@ def test_a_text_without_colons_gives_no_prompts():
 
 
 def row(cycles, passes, loops, **more):
-    return {"cycles": cycles, "tokens": 12, "passes": passes, "proposed": 9, "accepted": 12 - passes, "sibling_commits": 1,
-            "draft_passes": 0, "turn": passes, "lengths": [passes, 0], "loops": loops, **more}
+    return {
+        "cycles": cycles,
+        "tokens": 12,
+        "passes": passes,
+        "proposed": 9,
+        "accepted": 12 - passes,
+        "sibling_commits": 1,
+        "draft_passes": 0,
+        "turn": passes,
+        "lengths": [passes, 0],
+        "loops": loops,
+        **more,
+    }
 
 
 def test_scores_are_sums_over_the_prompts():
-    found = scores([{"off": row(1000, 12, True), "ngram": row(400, 4, True)}, {"off": row(1200, 12, False), "ngram": row(1000, 8, False)}])
+    found = scores(
+        [
+            {"off": row(1000, 12, True), "ngram": row(400, 4, True)},
+            {"off": row(1200, 12, False), "ngram": row(1000, 8, False)},
+        ]
+    )
     assert found["off"]["tokens_per_pass"] == found["off"]["speedup"] == 1
     s = found["ngram"]
     assert (s["tokens_per_pass"], s["speedup"]) == (2.0, round(2200 / 1400, 4))
@@ -71,15 +91,28 @@ def test_scores_are_sums_over_the_prompts():
     assert scores([{"off": row(10, 12, True)}])["off"]["other"] == {"prompts": 0}
 
 
-@pytest.mark.parametrize("tokens, expected", [
-    ([5] * 8, True), ([5] * 7, False), ([1, 2, 3, 4] + [7] * 8, True), ([7] * 8 + [1], False), ([1, 2] * 4, True), ([9, 1, 2, 3] * 3, True),
-    ([1, 2, 3, 4, 5] * 2, False), (list(range(24)), False), ([], False)])
+@pytest.mark.parametrize(
+    "tokens, expected",
+    [
+        ([5] * 8, True),
+        ([5] * 7, False),
+        ([1, 2, 3, 4] + [7] * 8, True),
+        ([7] * 8 + [1], False),
+        ([1, 2] * 4, True),
+        ([9, 1, 2, 3] * 3, True),
+        ([1, 2, 3, 4, 5] * 2, False),
+        (list(range(24)), False),
+        ([], False),
+    ],
+)
 def test_loops(tokens, expected):
     assert loops(tokens) is expected
 
 
 def test_passes_are_found_in_the_cycles_of_the_tokens():
-    result = RtlResult(token_cycles=[900, 1900, 1901, 1902, 2950, 4000, 4001], drafting=Drafting(lengths={2: 1, 0: 1, 1: 1}))
+    result = RtlResult(
+        token_cycles=[900, 1900, 1901, 1902, 2950, 4000, 4001], drafting=Drafting(lengths={2: 1, 0: 1, 1: 1})
+    )
     found = passes(result, 10)
     assert found == [(10, 3, 1000), (13, 1, 1050), (14, 2, 1050)]
     single = [(10 + i, 1, 800 + i) for i in range(6)]
@@ -93,11 +126,34 @@ def test_passes_are_found_in_the_cycles_of_the_tokens():
 @pytest.mark.nightly
 def test_bench_speculation(builds, cli, tiny, work, monkeypatch):
     monkeypatch.setattr(prompts, "load", lambda count: ["abab:"][:count])
-    outcome = cli("bench", "speculation", "--model", tiny, "--draft", tiny, "--config", "unit", "--prompts", "1", "--tokens", "12",
-                  "--jobs", "1", "--precision", "fp16,int8", "--temperature", "0,0.8", "--no-draft-control", "--json", "s.json")
+    outcome = cli(
+        "bench",
+        "speculation",
+        "--model",
+        tiny,
+        "--draft",
+        tiny,
+        "--config",
+        "unit",
+        "--prompts",
+        "1",
+        "--tokens",
+        "12",
+        "--jobs",
+        "1",
+        "--precision",
+        "fp16,int8",
+        "--temperature",
+        "0,0.8",
+        "--no-draft-control",
+        "--json",
+        "s.json",
+    )
     assert outcome.code == 0, outcome.err
     result = json.loads((work / "s.json").read_text())
-    assert set(result) == {"setup", "int8", "t0.8", "int8_t0.8", *DRAFTERS} and set(result["int8"]) == set(result["t0.8"]) == set(DRAFTERS)
+    assert set(result) == {"setup", "int8", "t0.8", "int8_t0.8", *DRAFTERS} and set(result["int8"]) == set(
+        result["t0.8"]
+    ) == set(DRAFTERS)
     for part in (result, result["int8"], result["int8_t0.8"]):
         assert part["off"]["tokens_per_pass"] == part["off"]["speedup"] == 1 and part["off"]["proposed"] == 0
         for name in DRAFTERS:
@@ -114,10 +170,26 @@ def test_bench_speculation(builds, cli, tiny, work, monkeypatch):
 @pytest.mark.nightly
 def test_bench_verify(builds, cli, tiny, work, monkeypatch):
     monkeypatch.setattr(bench_verify, "TEXT", "abab")
-    outcome = cli("bench", "verify", "--model", tiny, "--config", "unit", "--tokens", "32", "--precision", "int4", "--json", "v.json")
+    outcome = cli(
+        "bench",
+        "verify",
+        "--model",
+        tiny,
+        "--config",
+        "unit",
+        "--tokens",
+        "32",
+        "--precision",
+        "int4",
+        "--json",
+        "v.json",
+    )
     assert outcome.code == 0, outcome.err
     result = json.loads((work / "v.json").read_text())
-    assert set(result) == {"ratio_demo", "passes", "setup"} and set(result["ratio_demo"]) == set(result["passes"]) == {"1", "2"}
+    assert set(result) == {"ratio_demo", "passes", "setup"} and set(result["ratio_demo"]) == set(result["passes"]) == {
+        "1",
+        "2",
+    }
     single, double = dict(result["passes"]["1"]), dict(result["passes"]["2"])
     assert result["ratio_demo"]["2"] == round(sum(double.values()) / sum(single[at] for at in double), 4)
     assert result["ratio_demo"]["1"] == 1 < result["ratio_demo"]["2"] < 2
@@ -131,7 +203,10 @@ REFUSED = {
     "precision twice": (["speculation", "--precision", "fp16,fp16"], ["--precision", "is no list of precisions"]),
     "temperature": (["speculation", "--temperature", "0,hot"], ["--temperature", "'0,hot' is no list of numbers"]),
     "temperature below 0": (["speculation", "--temperature", "-1"], ["--temperature", "-1 is no temperature"]),
-    "drafter": (["speculation", "--drafter", "ngram,off"], ["--drafter", "'ngram,off' is no list of drafters", "ngram_tree"]),
+    "drafter": (
+        ["speculation", "--drafter", "ngram,off"],
+        ["--drafter", "'ngram,off' is no list of drafters", "ngram_tree"],
+    ),
     "too long": (["speculation", "--tokens", "40"], ["prompt", "exceed the context of 48"]),
     "draft": (["speculation", "--draft", "py-pico"], ["--draft py-pico", "tokenizer", "has 512 tokens, tiny 64"]),
     "verify: precision": (["verify", "--precision", "auto"], ["--precision", "'auto' is not known"]),

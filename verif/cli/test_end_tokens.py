@@ -1,4 +1,6 @@
-"""End tokens of a model, from its files to the chip's registers: as many on either backend, and too many refused by both."""
+"""End tokens of a model, from its files to the chip's registers: as many on either backend, and too many refused by
+both.
+"""
 
 import json
 
@@ -45,7 +47,7 @@ def test_each_of_them_ends_a_text(at, cli, free, model, monkeypatch):
     ends[at] = free[2 + at]
     path = model(*ends, ends[0])
     text = json.loads(cli(*GENERATE, *JSON, "--model", path, "--backend", "golden").out)["tokens"]
-    assert text == free[:3 + at]
+    assert text == free[: 3 + at]
     asked = []
 
     def chip(*_, end, **__):
@@ -59,8 +61,21 @@ def test_each_of_them_ends_a_text(at, cli, free, model, monkeypatch):
 @pytest.mark.parametrize("backend", ["rtl", "golden"])
 def test_more_than_the_chip_looks_for(backend, cli, model, refused):
     path = model(*range(1, END_TOKENS + 2))
-    refused(*GENERATE, "--model", path, "--backend", backend, parts=[
-        str(path), "eos_token_id", "5 end tokens, the chip looks for at most 4", "keep 4", "config.json", "--ignore-eos"])
+    refused(
+        *GENERATE,
+        "--model",
+        path,
+        "--backend",
+        backend,
+        parts=[
+            str(path),
+            "eos_token_id",
+            "5 end tokens, the chip looks for at most 4",
+            "keep 4",
+            "config.json",
+            "--ignore-eos",
+        ],
+    )
 
 
 def test_ignored_they_may_be_many(cli, free, model):
@@ -68,7 +83,9 @@ def test_ignored_they_may_be_many(cli, free, model):
     assert json.loads(outcome.out)["tokens"] == free
 
 
-@pytest.mark.parametrize("backend", [generate_rtl, lambda made, _, *of, **how: generate(made, *of, **how)], ids=["rtl", "golden"])
+@pytest.mark.parametrize(
+    "backend", [generate_rtl, lambda made, _, *of, **how: generate(made, *of, **how)], ids=["rtl", "golden"]
+)
 def test_both_backends_refuse_by_themselves(backend):
     with pytest.raises(HayateError, match="5 end tokens"):
         backend(image(), load_config("unit"), [1], 1, end=(1, 2, 3, 4, 5))

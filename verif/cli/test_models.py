@@ -1,4 +1,6 @@
-"""Models and images that cannot be used end in one line that names the file and the field, exit code 2, and nothing written."""
+"""Models and images that cannot be used end in one line that names the file and the field, exit code 2, and nothing
+written.
+"""
 
 import json
 import shutil
@@ -67,11 +69,20 @@ CASES = {
     "config no JSON": (text(CONFIG, "{"), [CONFIG, "not a readable JSON file"]),
     "config a list": (text(CONFIG, "[]"), [CONFIG, "JSON object"]),
     "config nested": (text(CONFIG, NESTED), [CONFIG, "nested too deeply"]),
-    "size nested": (text(CONFIG, '{"model_type": ' + "[" * 900 + "]" * 900 + "}"), [CONFIG, "model_type", "is not supported"]),
+    "size nested": (
+        text(CONFIG, '{"model_type": ' + "[" * 900 + "]" * 900 + "}"),
+        [CONFIG, "model_type", "is not supported"],
+    ),
     "generation nested": (text("generation_config.json", NESTED), ["generation_config.json", "nested too deeply"]),
-    "index nested": (lambda folder: (remove(WEIGHTS)(folder), text(INDEX, NESTED)(folder)), [INDEX, "nested too deeply"]),
+    "index nested": (
+        lambda folder: (remove(WEIGHTS)(folder), text(INDEX, NESTED)(folder)),
+        [INDEX, "nested too deeply"],
+    ),
     "header nested": (header(NESTED), [WEIGHTS, "not a weights file"]),
-    "calibration nested": (text("calibration.json", NESTED), ["calibration.json", "nested too deeply", "hayate calibrate"]),
+    "calibration nested": (
+        text("calibration.json", NESTED),
+        ["calibration.json", "nested too deeply", "hayate calibrate"],
+    ),
     "base table nested": (text("ngrams.json", NESTED), ["ngrams.json", "nested too deeply", "hayate ngrams"]),
     "size a text": (config(hidden_size="big"), [CONFIG, "hidden_size", "'big' is not an integer"]),
     "size missing": (config(vocab_size=None), [CONFIG, "vocab_size", "is missing"]),
@@ -88,7 +99,10 @@ CASES = {
     "tensor of integers": (tensor(NORM, lambda t: t.astype(np.int32)), [WEIGHTS, NORM, "I32 is not supported"]),
     "NaN": (tensor(EMBEDDING, spoiled(np.nan)), [WEIGHTS, EMBEDDING, "nan at [3, 5]", "finite"]),
     "infinity": (tensor(EMBEDDING, spoiled(np.inf)), [WEIGHTS, EMBEDDING, "inf at [3, 5]"]),
-    "bias": (tensor("model.layers.0.self_attn.q_proj.bias", lambda t: np.zeros(32, np.float16)), [WEIGHTS, "q_proj.bias", "not supported"]),
+    "bias": (
+        tensor("model.layers.0.self_attn.q_proj.bias", lambda t: np.zeros(32, np.float16)),
+        [WEIGHTS, "q_proj.bias", "not supported"],
+    ),
     "tokenizer no JSON": (text("tokenizer.json", "{"), ["tokenizer.json", "not a readable JSON file"]),
     "tokenizer nested": (text("tokenizer.json", NESTED), ["tokenizer.json", "nested too deeply"]),
     "tokenizer of nothing": (text("tokenizer.json", "{}"), ["tokenizer.json", "not usable", "--prompt-ids"]),
@@ -106,8 +120,17 @@ def model(tiny, tmp_path):
 def test_generate_from_a_directory(case, refused, model):
     spoil, parts = CASES[case]
     spoil(model)
-    refused("generate", "x", "--model", model, "--backend", "golden", "--json", "r.json", parts=[*parts, str(model)]
-            if "not usable" not in parts and "no tokenizer" not in parts else parts)
+    refused(
+        "generate",
+        "x",
+        "--model",
+        model,
+        "--backend",
+        "golden",
+        "--json",
+        "r.json",
+        parts=[*parts, str(model)] if "not usable" not in parts and "no tokenizer" not in parts else parts,
+    )
 
 
 @pytest.mark.parametrize("case", [c for c in CASES if "tokenizer" not in c])
@@ -119,27 +142,42 @@ def test_compile(case, refused, model):
 
 def test_a_warning_is_one_line(cli, model):
     (model / "other.safetensors").write_bytes(b"")
-    for command in ("compile", model, "-o", "m.hayate"), ("generate", "x", "--model", model, "--backend", "golden", "--tokens", "2"):
+    for command in (
+        ("compile", model, "-o", "m.hayate"),
+        ("generate", "x", "--model", model, "--backend", "golden", "--tokens", "2"),
+    ):
         outcome = cli(*command)
-        assert outcome.code == 0 and outcome.err == (f"hayate: {model / WEIGHTS}: is read, as the transformers library does, and other."
-                                                     "safetensors beside it, which differs, is not; delete what is not the model\n")
+        assert outcome.code == 0 and outcome.err == (
+            f"hayate: {model / WEIGHTS}: is read, as the transformers library does, and other."
+            "safetensors beside it, which differs, is not; delete what is not the model\n"
+        )
 
 
 def test_ids_need_no_tokenizer(cli, model):
     (model / "tokenizer.json").unlink()
-    outcome = cli("generate", "--model", model, "--prompt-ids", "5,9", "--backend", "golden", "--tokens", "3", "--json", "-")
+    outcome = cli(
+        "generate", "--model", model, "--prompt-ids", "5,9", "--backend", "golden", "--tokens", "3", "--json", "-"
+    )
     assert outcome.code == 0 and len(json.loads(outcome.out)["tokens"]) == 3
 
 
 def test_a_model_that_does_not_fit(refused, tiny):
     for command in ("compile", tiny), ("generate", "x", "--model", tiny):
-        refused(*command, "--config", "unit", "--set", "bank_depth=512",
-                parts=["configuration unit", "bank_depth", "does not fit", "512 there", "too few", "--set bank_depth="])
+        refused(
+            *command,
+            "--config",
+            "unit",
+            "--set",
+            "bank_depth=512",
+            parts=["configuration unit", "bank_depth", "does not fit", "512 there", "too few", "--set bank_depth="],
+        )
 
 
 def test_the_remedy_is_one(cli, refused, tiny, work):
     """What the message says to do makes the model fit."""
-    line = refused("compile", tiny, "--config", "unit", "--set", "bank_depth=512", "--set", "act_depth=16", parts=["act_depth"]).err
+    line = refused(
+        "compile", tiny, "--config", "unit", "--set", "bank_depth=512", "--set", "act_depth=16", parts=["act_depth"]
+    ).err
     options = line.rpartition("; ")[2].split()
     outcome = cli("compile", tiny, "--config", "unit", *options, "-o", "m.hayate")
     assert outcome.code == 0 and (work / "m.hayate").is_file()
@@ -154,13 +192,25 @@ def metadata(**changes):
 
 
 IMAGES = {
-    "version": (metadata(version="99"), ["version", f"image version 99, this program reads version {VERSION}", "compile the model again"]),
-    "contract": (metadata(contract="0123456789abcdef"), ["contract", "made for contract 0123456789ab", "compile the model again"]),
+    "version": (
+        metadata(version="99"),
+        ["version", f"image version 99, this program reads version {VERSION}", "compile the model again"],
+    ),
+    "contract": (
+        metadata(contract="0123456789abcdef"),
+        ["contract", "made for contract 0123456789ab", "compile the model again"],
+    ),
     "format": (metadata(format="pt"), ["format", "'pt' is not a Hayate image", "hayate compile"]),
     "program": (metadata(program="[[1]]"), ["program", "damaged", "compile the model again"]),
-    "program nested": (metadata(program="[" * 100_000), ["program", "damaged (nested too deeply)", "compile the model again"]),
+    "program nested": (
+        metadata(program="[" * 100_000),
+        ["program", "damaged (nested too deeply)", "compile the model again"],
+    ),
     "instruction": (metadata(program='[["GEMV", []]]'), ["program", "damaged", "compile the model again"]),
-    "header": (lambda path: path.write_bytes(len(NESTED).to_bytes(8, "little") + NESTED.encode()), ["not a Hayate image"]),
+    "header": (
+        lambda path: path.write_bytes(len(NESTED).to_bytes(8, "little") + NESTED.encode()),
+        ["not a Hayate image"],
+    ),
     "truncated": (lambda path: path.write_bytes(path.read_bytes()[:-100]), ["truncated", "bytes are promised"]),
     "empty": (lambda path: path.write_bytes(b""), ["not a Hayate image", "hayate compile"]),
     "text": (lambda path: path.write_text("def main():\n    pass\n"), ["not a Hayate image", "hayate compile"]),

@@ -23,7 +23,10 @@ def test_count_then_compile(cli, model, work):
     assert outcome.code == 0 and outcome.out == f"{model / 'ngrams.json'}\n", outcome
     assert "9 tokens" in outcome.err and "contexts of 2 tokens: 3 of 3 kept, right at 85.7 % of the text" in outcome.err
     written = json.loads((model / "ngrams.json").read_text())
-    assert list(written) == ["source", "tokens", "tokenizer", "rows"] and (written["source"], written["tokens"]) == ("a.txt", 9)
+    assert list(written) == ["source", "tokens", "tokenizer", "rows"] and (written["source"], written["tokens"]) == (
+        "a.txt",
+        9,
+    )
     image = compile_model(model)
     a, b, c = Text(image).encode("abc")
     pairs = sorted([[a, b, c], [b, c, a], [c, a, b]])
@@ -40,7 +43,9 @@ def test_standard_library_is_the_default(cli, model, work):
 
 
 def test_only_files_of_the_training_side():
-    heldout = {stdlib_text.text(path) for name, path in stdlib_text.files().items() if stdlib_text.held_out(name)} - {""}
+    heldout = {stdlib_text.text(path) for name, path in stdlib_text.files().items() if stdlib_text.held_out(name)} - {
+        ""
+    }
     texts = corpus.training_files(1 << 20)
     assert len(heldout) > 20 and not heldout & set(texts) and len(texts) > 300
     assert texts[:5] == corpus.training_files(5)
@@ -77,7 +82,9 @@ def test_refuses_what_only_shows_in_the_tokens(cli, model, work):
     assert last("once.txt") == "hayate: once.txt: 2 tokens repeat nothing; give a longer text"
     assert last("empty.txt") == "hayate: empty.txt: 0 tokens repeat nothing; give a longer text"
     config = json.loads((model / "config.json").read_text())
-    (model / "config.json").write_text(json.dumps(config | {"vocab_size": 2, "eos_token_id": None, "bos_token_id": None}))
+    (model / "config.json").write_text(
+        json.dumps(config | {"vocab_size": 2, "eos_token_id": None, "bos_token_id": None})
+    )
     assert "tokenizer.json: token 'b': id 22 is outside the model's vocabulary of 2;" in last("a.txt")
 
 

@@ -8,7 +8,10 @@ LONG = "a" * 60
 
 GENERATE = {
     "backend": (["x", "--backend", "gpu"], ["--backend", "'gpu'", "rtl, golden"]),
-    "backend misspelt": (["x", "--backend", "Gloden"], ["--backend", "'Gloden'", "did you mean golden?", "rtl, golden"]),
+    "backend misspelt": (
+        ["x", "--backend", "Gloden"],
+        ["--backend", "'Gloden'", "did you mean golden?", "rtl, golden"],
+    ),
     "sim": (["x", "--sim", "vcs"], ["--sim", "'vcs'", "verilator, icarus"]),
     "no prompt": ([], ["prompt", "empty"]),
     "empty prompt": ([""], ["prompt", "empty"]),
@@ -24,8 +27,14 @@ GENERATE = {
     "waves of no format": (["x", "--waves", "w.txt"], ["--waves", "w.txt", ".fst nor .vcd"]),
     "waves nowhere": (["x", "--waves", "file/w.fst"], ["file/w.fst", "not a folder", "--waves"]),
     "window alone": (["x", "--wave-window", "1:2"], ["--wave-window", "without --waves"]),
-    "window of one": (["x", "--waves", "w.fst", "--wave-window", "7"], ["--wave-window", "'7' is not FIRST:LAST", "1000:2000"]),
-    "window of words": (["x", "--waves", "w.fst", "--wave-window", "a:b"], ["--wave-window", "'a:b' is not FIRST:LAST"]),
+    "window of one": (
+        ["x", "--waves", "w.fst", "--wave-window", "7"],
+        ["--wave-window", "'7' is not FIRST:LAST", "1000:2000"],
+    ),
+    "window of words": (
+        ["x", "--waves", "w.fst", "--wave-window", "a:b"],
+        ["--wave-window", "'a:b' is not FIRST:LAST"],
+    ),
     "window backwards": (["x", "--waves", "w.fst", "--wave-window", "9:3"], ["--wave-window", "'9:3' holds no cycles"]),
     "json nowhere": (["x", "--json", "file/r.json"], ["file/r.json", "not a folder", "--json"]),
     "json is a folder": (["x", "--json", "folder"], ["folder", "is a folder", "--json"]),
@@ -34,30 +43,63 @@ GENERATE = {
     "cold": (["x", "--temperature", "-0.5"], ["--temperature", "-0.5 is no temperature", "use 0 for the best token"]),
     "no temperature": (["x", "--temperature", "nan"], ["--temperature", "nan is no temperature"]),
     "too cold": (["x", "--temperature", "1e-40"], ["--temperature", "1e-40 is so low", "use 0 for the best token"]),
-    "seed too large": (["x", "--seed", str(1 << 64)], ["--seed", "18446744073709551616 does not fit 64 bits", "use 0 to"]),
+    "seed too large": (
+        ["x", "--seed", str(1 << 64)],
+        ["--seed", "18446744073709551616 does not fit 64 bits", "use 0 to"],
+    ),
     "seed negative": (["x", "--seed", "-1"], ["--seed", "-1 does not fit"]),
-    "draft for nobody": (["x", "--draft", "py-pico"], ["--draft", "--speculate ngram has no use", "add --speculate draft"]),
+    "draft for nobody": (
+        ["x", "--draft", "py-pico"],
+        ["--draft", "--speculate ngram has no use", "add --speculate draft"],
+    ),
     "no draft": (["x", "--speculate", "draft"], ["--speculate", "draft", "the image has none", "--draft"]),
-    "draft nowhere": (["x", "--speculate", "draft", "--draft", "nowhere"], ["--draft", "no model at 'nowhere'", "py-pico"]),
-    "draft of other tokens": (["x", "--speculate", "draft", "--draft", "py-pico"], ["--draft py-pico: tokenizer: has 512 tokens, tiny 64"]),
-    "no noise": (["x", "--set", "sampling=0", "--temperature", "0.8"], ["sampling", "--temperature 0.8 needs", "--set sampling=1"]),
-    "min-p of 0": (["x", "--temperature", "1", "--min-p", "0"], ["--min-p", "0 is no share", "more than 0 and at most 1"]),
+    "draft nowhere": (
+        ["x", "--speculate", "draft", "--draft", "nowhere"],
+        ["--draft", "no model at 'nowhere'", "py-pico"],
+    ),
+    "draft of other tokens": (
+        ["x", "--speculate", "draft", "--draft", "py-pico"],
+        ["--draft py-pico: tokenizer: has 512 tokens, tiny 64"],
+    ),
+    "no noise": (
+        ["x", "--set", "sampling=0", "--temperature", "0.8"],
+        ["sampling", "--temperature 0.8 needs", "--set sampling=1"],
+    ),
+    "min-p of 0": (
+        ["x", "--temperature", "1", "--min-p", "0"],
+        ["--min-p", "0 is no share", "more than 0 and at most 1"],
+    ),
     "min-p above 1": (["x", "--temperature", "1", "--min-p", "1.5"], ["--min-p", "1.5 is no share"]),
     "min-p is no number": (["x", "--temperature", "1", "--min-p", "nan"], ["--min-p", "nan is no share"]),
     "top-k of 0": (["x", "--temperature", "1", "--top-k", "0"], ["--top-k", "0 tokens", "use 1 to 64"]),
     "top-k too large": (["x", "--temperature", "1", "--top-k", "65"], ["--top-k", "65 tokens", "use 1 to 64"]),
     "min-p, greedy": (["x", "--min-p", "0.1"], ["--min-p", "without a temperature", "add --temperature 1"]),
-    "top-k, greedy": (["x", "--top-k", "4", "--backend", "golden"], ["--top-k", "without a temperature", "add --temperature 1"]),
-    "no filters": (["x", "--set", "sampling=0", "--temperature", "1", "--top-k", "4"], ["sampling", "--temperature 1 needs"]),
+    "top-k, greedy": (
+        ["x", "--top-k", "4", "--backend", "golden"],
+        ["--top-k", "without a temperature", "add --temperature 1"],
+    ),
+    "no filters": (
+        ["x", "--set", "sampling=0", "--temperature", "1", "--top-k", "4"],
+        ["sampling", "--temperature 1 needs"],
+    ),
     "sampling": (["x", "--set", "sampling=2"], ["sampling", "2 is not allowed", "use 0 or 1"]),
     "key": (["x", "--set", "tils=2"], ["tils", "unknown key", "did you mean 'tiles'"]),
     "value": (["x", "--set", "tiles=many"], ["--set", "tiles", "'many' is not an integer"]),
     "no value": (["x", "--set", "tiles"], ["--set", "tiles", "no value", "tiles=4"]),
     "size": (["x", "--set", "banks=3"], ["banks", "3 is not allowed", "power of two"]),
     "formats": (["x", "--set", "formats=int8"], ["formats", "'int8' is not allowed", "fp16, nested, auto"]),
-    "no governor": (["x", "--set", "formats=nested"], ["formats", "no governor", "--set formats=auto, or a fixed --precision"]),
-    "no governor of golden": (["x", "--backend", "golden", "--set", "formats=fp16"], ["formats", "no governor", "--precision fp16"]),
-    "no planes": (["x", "--set", "formats=fp16", "--precision", "int4"], ["formats", "--precision int4 needs", "--set formats=nested"]),
+    "no governor": (
+        ["x", "--set", "formats=nested"],
+        ["formats", "no governor", "--set formats=auto, or a fixed --precision"],
+    ),
+    "no governor of golden": (
+        ["x", "--backend", "golden", "--set", "formats=fp16"],
+        ["formats", "no governor", "--precision fp16"],
+    ),
+    "no planes": (
+        ["x", "--set", "formats=fp16", "--precision", "int4"],
+        ["formats", "--precision int4 needs", "--set formats=nested"],
+    ),
     "one slot": (["x", "--set", "max_slots=4"], ["max_slots", "4 KV slots leave no position"]),
     "prompt buffer": (["abcdefgh", "--set", "prompt_depth=4"], ["prompt", "8 tokens exceed", "--set prompt_depth=8"]),
 }
@@ -82,7 +124,8 @@ def test_no_such_model(model, refused):
 
 
 @pytest.mark.parametrize(
-    "typed, meant", [("py-nanp", "py-nano"), ("models/py-nanp", "py-nano"), ("PY-Mini", "py-mini"), ("pypico", "py-pico")]
+    "typed, meant",
+    [("py-nanp", "py-nano"), ("models/py-nanp", "py-nano"), ("PY-Mini", "py-mini"), ("pypico", "py-pico")],
 )
 def test_a_misspelt_model(typed, meant, refused):
     for command in (["generate", "x", "--model"], ["compile"], ["bench", "quality", "--model"]):
@@ -95,7 +138,10 @@ def test_no_far_fetched_model(refused):
 
 COMPILE = {
     "draft nowhere": (["--draft", "nowhere"], ["--draft", "no model at 'nowhere'"]),
-    "draft of other tokens": (["--draft", "py-nano"], ["--draft py-nano", "has 512 tokens, tiny 64", "the same tokenizer"]),
+    "draft of other tokens": (
+        ["--draft", "py-nano"],
+        ["--draft py-nano", "has 512 tokens, tiny 64", "the same tokenizer"],
+    ),
     "nowhere": (["-o", "file/m.hayate"], ["file/m.hayate", "not a folder", "-o"]),
     "a folder": (["-o", "folder"], ["folder", "is a folder", "-o"]),
     "no json": (["--json", "file/r.json"], ["file/r.json", "not a folder", "--json"]),
@@ -146,7 +192,9 @@ def test_config_file(refused, work):
     refused("config", "show", "a.toml", parts=["a.toml", "not a readable TOML file", "tiles = 4"])
 
 
-@pytest.mark.parametrize("arguments", [["generate", "--nonsense"], ["generate", "x", "--tokens", "many"], ["nonsense"], ["compile"]])
+@pytest.mark.parametrize(
+    "arguments", [["generate", "--nonsense"], ["generate", "x", "--tokens", "many"], ["nonsense"], ["compile"]]
+)
 def test_the_option_parser_refuses(arguments, cli, work):
     outcome = cli(*arguments)
     assert outcome.code == 2 and "Traceback" not in outcome.err and outcome.err

@@ -32,8 +32,11 @@ def test_a_link_stays_and_its_file_is_written(command, cli, tiny, work):
 def test_devices_take_the_bytes(cli, tiny, work):
     """A device of one's own: replacing it would be seen."""
     (work / "null").symlink_to("/dev/null")
-    for arguments in ([*SHOW, "null"], [*SHOW, "/dev/null"], ["compile", tiny, "--config", "unit", "-o", "null",
-                                                              "--json", "/dev/null"]):
+    for arguments in (
+        [*SHOW, "null"],
+        [*SHOW, "/dev/null"],
+        ["compile", tiny, "--config", "unit", "-o", "null", "--json", "/dev/null"],
+    ):
         assert cli(*arguments).code == 0
         assert (work / "null").is_symlink() and not os.path.isfile("/dev/null")
 

@@ -28,8 +28,11 @@ def images(tiny, tmp_path_factory):
             compile_model(tiny, **options).save(path)
         return path
 
-    return lambda name: {"plain": lambda: image("plain", planes=False), "integer": lambda: image("integer", fp16="none"),
-                         "tiny": lambda: tiny}[name]()
+    return lambda name: {
+        "plain": lambda: image("plain", planes=False),
+        "integer": lambda: image("integer", fp16="none"),
+        "tiny": lambda: tiny,
+    }[name]()
 
 
 FIXED = ["--precision", "int8"]
@@ -40,17 +43,49 @@ GENERATE = {
     "quality nan": ("tiny", ["--quality", "nan"], ["--quality", "nan is not above 0 and at most 1"]),
     "precision": ("tiny", ["--precision", "int5"], ["--precision", "'int5' is not known", "auto, fp16, int8, int4"]),
     "precision empty": ("tiny", ["--precision", ""], ["--precision", "'' is not known"]),
-    "pin of auto": ("tiny", ["--pin", "layers.0.wq=int4"], ["--pin", "the governor decides", "give a fixed --precision"]),
-    "pin of nothing": ("tiny", [*FIXED, "--pin", "layers.2.wq=int4"], ["--pin: layers.2.wq", "no weight matrix", "mean 'layers.1.wq'"]),
-    "pin of no weights": ("tiny", [*FIXED, "--pin", "rope_fine=fp16"], ["--pin: rope_fine", "no weight matrix", "did you mean"]),
-    "pin to nothing": ("tiny", [*FIXED, "--pin", "layers.0.wq"], ["--pin", "'layers.0.wq' is not MATRIX=FORMAT", "layers.0.wq=int4"]),
+    "pin of auto": (
+        "tiny",
+        ["--pin", "layers.0.wq=int4"],
+        ["--pin", "the governor decides", "give a fixed --precision"],
+    ),
+    "pin of nothing": (
+        "tiny",
+        [*FIXED, "--pin", "layers.2.wq=int4"],
+        ["--pin: layers.2.wq", "no weight matrix", "mean 'layers.1.wq'"],
+    ),
+    "pin of no weights": (
+        "tiny",
+        [*FIXED, "--pin", "rope_fine=fp16"],
+        ["--pin: rope_fine", "no weight matrix", "did you mean"],
+    ),
+    "pin to nothing": (
+        "tiny",
+        [*FIXED, "--pin", "layers.0.wq"],
+        ["--pin", "'layers.0.wq' is not MATRIX=FORMAT", "layers.0.wq=int4"],
+    ),
     "pin without name": ("tiny", [*FIXED, "--pin", "=int4"], ["--pin", "'=int4' is not MATRIX=FORMAT"]),
     "pin to no format": ("tiny", [*FIXED, "--pin", "emb=bf16"], ["--pin", "'bf16' is not known", "fp16, int8, int4"]),
-    "pin twice": ("tiny", [*FIXED, "--pin", "emb=int4", "--pin", "emb=fp16"], ["--pin: emb", "there twice", "choose one"]),
+    "pin twice": (
+        "tiny",
+        [*FIXED, "--pin", "emb=int4", "--pin", "emb=fp16"],
+        ["--pin: emb", "there twice", "choose one"],
+    ),
     "no planes": ("plain", FIXED, ["--precision: emb", "int8 needs INT8/INT4 planes", "with --planes"]),
-    "no planes for a pin": ("plain", ["--precision", "fp16", "--pin", "layers.1.wo=int4"], ["layers.1.wo", "int4 needs INT8/INT4 planes"]),
-    "no FP16 copy": ("integer", ["--precision", "fp16"], ["--precision: layers.0.wq", "needs an FP16 copy", "with --fp16 all"]),
-    "no FP16 copy for a pin": ("integer", [*FIXED, "--pin", "layers.1.wo=fp16"], ["--pin: layers.1.wo", "fp16 needs an FP16 copy"]),
+    "no planes for a pin": (
+        "plain",
+        ["--precision", "fp16", "--pin", "layers.1.wo=int4"],
+        ["layers.1.wo", "int4 needs INT8/INT4 planes"],
+    ),
+    "no FP16 copy": (
+        "integer",
+        ["--precision", "fp16"],
+        ["--precision: layers.0.wq", "needs an FP16 copy", "with --fp16 all"],
+    ),
+    "no FP16 copy for a pin": (
+        "integer",
+        [*FIXED, "--pin", "layers.1.wo=fp16"],
+        ["--pin: layers.1.wo", "fp16 needs an FP16 copy"],
+    ),
 }
 
 
@@ -62,14 +97,17 @@ def test_generate_refuses(case, backend, refused, images):
     refused("generate", "ab", "--model", images(model), "--backend", backend, "--json", "r.json", *options, parts=parts)
 
 
-@pytest.mark.parametrize("model, options, message", [
-    ("tiny", {"precision": "int5"}, "--precision: 'int5' is no precision"),
-    ("tiny", {"quality": 0}, "--quality: 0 is not above 0"),
-    ("tiny", {"precision": "int8", "pins": {"wq": Format.INT4}}, "--pin: wq: the image has no weight matrix"),
-    ("plain", {"pins": {"emb": Format.FP16}}, "--pin: the chip's governor decides"),
-    ("plain", {"precision": "fp16", "pins": {"emb": Format.INT8}}, "--pin: emb: int8 needs INT8/INT4 planes"),
-    ("integer", {"precision": "fp16"}, r"--precision: layers\.0\.wq: fp16 needs an FP16 copy"),
-])
+@pytest.mark.parametrize(
+    "model, options, message",
+    [
+        ("tiny", {"precision": "int5"}, "--precision: 'int5' is no precision"),
+        ("tiny", {"quality": 0}, "--quality: 0 is not above 0"),
+        ("tiny", {"precision": "int8", "pins": {"wq": Format.INT4}}, "--pin: wq: the image has no weight matrix"),
+        ("plain", {"pins": {"emb": Format.FP16}}, "--pin: the chip's governor decides"),
+        ("plain", {"precision": "fp16", "pins": {"emb": Format.INT8}}, "--pin: emb: int8 needs INT8/INT4 planes"),
+        ("integer", {"precision": "fp16"}, r"--precision: layers\.0\.wq: fp16 needs an FP16 copy"),
+    ],
+)
 def test_the_backend_itself_refuses(model, options, message, images):
     path = images(model)
     image = compile_model(path) if path.is_dir() else Image.load(path)
@@ -99,7 +137,10 @@ BENCH = {
     "group": (["--group", "48"], ["--group", "48 is not supported", "32, 64, 128"]),
     "rows": (["--rows", "0"], ["--rows", "0 is not at least 1"]),
     "rows negative": (["--rows", "-2"], ["--rows", "-2 is not at least 1"]),
-    "rows beyond a bank": (["--rows", "10000000"], ["--rows", "10000000 rows of 4096 take", "at most 1048576", "use at most 6"]),
+    "rows beyond a bank": (
+        ["--rows", "10000000"],
+        ["--rows", "10000000 rows of 4096 take", "at most 1048576", "use at most 6"],
+    ),
     "sim": (["--sim", "vcs"], ["--sim", "vcs", "verilator or icarus"]),
     "preset": (["--config", "uint"], ["--config", "'uint'", "did you mean 'unit'"]),
     "json nowhere": (["--json", "file/r.json"], ["file/r.json", "not a folder", "--json"]),
@@ -118,20 +159,26 @@ def test_cycles_of_the_formats_are_the_words_of_their_rows(cli, builds, work):
     """Not a cycle more: rows follow each other without a gap, and INT8 takes 55 % of FP16's cycles here, INT4 30 %."""
     k, rows, group = 160, 55, 32  # five groups of scales, so two words of them
     (work / "one.toml").write_text("name = 'unit'\npreset = 'unit'\ntiles = 1\nbanks = 4\n")
-    outcome = cli("bench", "precision", "--config", "one.toml", "--k", k, "--rows", rows, "--group", group, "--json", "-")
+    outcome = cli(
+        "bench", "precision", "--config", "one.toml", "--k", k, "--rows", rows, "--group", group, "--json", "-"
+    )
     assert outcome.code == 0, outcome.err
     assert json.loads(outcome.out) == {f.name.lower(): rows * stream_words(k, group, f) for f in Format}
     assert json.loads(outcome.out) == {"fp16": rows * 40, "int8": rows * 22, "int4": rows * 12}
     assert "int4" in outcome.err and "660" in outcome.err and "\x1b" not in outcome.err
 
 
-@pytest.mark.parametrize("options", [[], ["--quality", "0.4"], FIXED, ["--precision", "int4", "--pin", "layers.0.wq=fp16"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "options", [[], ["--quality", "0.4"], FIXED, ["--precision", "int4", "--pin", "layers.0.wq=fp16"]], ids=" ".join
+)
 def test_the_result_names_the_format_and_the_energies_of_every_matrix(options, cli, tiny):
     outcome = cli("generate", "abc", "--model", tiny, "--backend", "golden", "--tokens", "2", "--json", "-", *options)
     precision = json.loads(outcome.out)["precision"]
     matrices = {"emb", *(f"layers.{i}.{w}" for i in range(2) for w in ("wq", "wk", "wv", "wo", "wgu", "wdown"))}
     assert outcome.code == 0 and precision.keys() == matrices
-    assert all(row.keys() == {"format", "out", "err", "half"} and row["format"] in FORMATS for row in precision.values())
+    assert all(
+        row.keys() == {"format", "out", "err", "half"} and row["format"] in FORMATS for row in precision.values()
+    )
     if "--precision" in options:
         assert all(row["out"] == row["err"] == row["half"] == 0 for row in precision.values())
         others = {name: row["format"] for name, row in precision.items() if row["format"] != options[1]}
@@ -144,7 +191,20 @@ def test_quality_moves_the_choices(cli, tiny):
     """From INT4 everywhere to the best copy; the energies, which the prompt alone decides, stay."""
     chosen = {}
     for quality in ("1e-9", str(QUALITY), "1"):
-        outcome = cli("generate", "abc", "--model", tiny, "--backend", "golden", "--tokens", "1", "--json", "-", "--quality", quality)
+        outcome = cli(
+            "generate",
+            "abc",
+            "--model",
+            tiny,
+            "--backend",
+            "golden",
+            "--tokens",
+            "1",
+            "--json",
+            "-",
+            "--quality",
+            quality,
+        )
         chosen[quality] = json.loads(outcome.out)["precision"]
     low, middle, high = chosen.values()
     assert {row["format"] for row in low.values()} == {"int4"} and {row["format"] for row in high.values()} == {"fp16"}
@@ -154,7 +214,9 @@ def test_quality_moves_the_choices(cli, tiny):
 
 
 def test_the_governor_follows_the_prompt():
-    """On the shipped model, at the quality that holds where none is given: matrices differ for one prompt, and prompts differ."""
+    """On the shipped model, at the quality that holds where none is given: matrices differ for one prompt, and prompts
+    differ.
+    """
     image = models.load("py-mini")
     text = models.Text(image)
     prompts = ["def f(x):", "import", "\n\n\n\n", "x"]

@@ -1,4 +1,6 @@
-"""Numbers that leave FP16 are reported by the command line on either backend, and those of ordinary models are silent."""
+"""Numbers that leave FP16 are reported by the command line on either backend, and those of ordinary models are
+silent.
+"""
 
 import json
 from collections import Counter
@@ -34,14 +36,23 @@ def test_golden_says_so(cli, loud, tiny, work):
     outcome = cli("generate", "ab", "--model", loud, *arguments)
     report = json.loads((work / "r.json").read_text())
     found = report["saturated"]
-    assert outcome.code == 0 and outcome.out.startswith(f"compiling {loud}") and f"\nab{report['text']}\n" in outcome.out
+    assert (
+        outcome.code == 0 and outcome.out.startswith(f"compiling {loud}") and f"\nab{report['text']}\n" in outcome.out
+    )
     assert set(found["by_matrix"]) == {"emb", *(f"layers.{n}.{w}" for n in range(2) for w in ("wo", "wdown"))}
     assert found["total"] == sum(found["by_matrix"].values()) == sum(v["count"] for v in found["values"]) > 0
     assert {(v["matrix"], v["layer"], v["exponent"]) for v in found["values"]} == {
-        ("emb", None, "layers.0.xa"), ("layers.0.wo", 0, "layers.0.xb"), ("layers.0.wdown", 0, "layers.1.xa"),
-        ("layers.1.wo", 1, "layers.1.xb"), ("layers.1.wdown", 1, "xf")}
-    line, = told(outcome)
-    assert line.startswith(f"hayate: {found['total']:,} values left the range of FP16") and "the text may be wrong; compile with" in line
+        ("emb", None, "layers.0.xa"),
+        ("layers.0.wo", 0, "layers.0.xb"),
+        ("layers.0.wdown", 0, "layers.1.xa"),
+        ("layers.1.wo", 1, "layers.1.xb"),
+        ("layers.1.wdown", 1, "xf"),
+    }
+    (line,) = told(outcome)
+    assert (
+        line.startswith(f"hayate: {found['total']:,} values left the range of FP16")
+        and "the text may be wrong; compile with" in line
+    )
     assert f"{found['values'][0]['count']:,}" in line and "values clipped" in outcome.out
 
     outcome = cli("generate", "ab", "--model", tiny, *arguments)
@@ -54,8 +65,21 @@ def test_the_chip_says_the_same(builds, cli, loud):
     for options in ([], ["--no-check", "--speculate", "nested"]):
         lines, reports = [], []
         for backend in (["--backend", "golden"], options):
-            outcome = cli("generate", "ab", "--model", loud, "--config", "unit", "--tokens", "4", "--ignore-eos", "--json", "-",
-                          *options[1:], *backend)
+            outcome = cli(
+                "generate",
+                "ab",
+                "--model",
+                loud,
+                "--config",
+                "unit",
+                "--tokens",
+                "4",
+                "--ignore-eos",
+                "--json",
+                "-",
+                *options[1:],
+                *backend,
+            )
             assert outcome.code == 0, outcome.err
             lines.append(told(outcome))
             reports.append(json.loads(outcome.out))
@@ -66,9 +90,13 @@ def test_the_chip_says_the_same(builds, cli, loud):
 
 
 def test_the_exponents_that_it_names_help(tmp_path):
-    """With them nothing is clipped, and the text is that of the model with a smaller residual stream, which its norms cannot tell."""
-    plain, loud = (write_loud_model(tmp_path / name, dict.fromkeys(("embed_tokens", "o_proj", "down_proj"), scale), tied=False)
-                   for name, scale in (("plain", 1), ("loud", SCALE)))
+    """With them nothing is clipped, and the text is that of the model with a smaller residual stream, which its norms
+    cannot tell.
+    """
+    plain, loud = (
+        write_loud_model(tmp_path / name, dict.fromkeys(("embed_tokens", "o_proj", "down_proj"), scale), tied=False)
+        for name, scale in (("plain", 1), ("loud", SCALE))
+    )
     image = compile_model(loud)
     clipped = generate(image, [5, 9, 2], 8)
     found = saturation_report(clipped.saturated, image)
@@ -81,11 +109,22 @@ def test_the_exponents_that_it_names_help(tmp_path):
 @pytest.mark.parametrize("check", [[], ["--no-check"]], ids=["checked", "unchecked"])
 def test_a_chip_that_counts_wrongly_fails(check, cli, loud, work, monkeypatch):
     """Everything else is right: tokens, logits, formats, drafts."""
+
     def wrong(image, config, prompt, tokens, *, end, on_start, on_token, sim, waves, wave_window, say, **options):
         g = generate(image, prompt, tokens, lanes=config.lanes, end=end, **options)
         counters = [dict.fromkeys([c.name.lower() for c in isa.Counter], n) for n in (1, 0)]
-        return RtlResult(tokens=g.tokens, token_cycles=[5], logits=g.logits, cycles=9, prefill=5, passes=g.passes, counters=counters,
-                         seconds=1.0, precision=g.precision, drafting=g.drafting)
+        return RtlResult(
+            tokens=g.tokens,
+            token_cycles=[5],
+            logits=g.logits,
+            cycles=9,
+            prefill=5,
+            passes=g.passes,
+            counters=counters,
+            seconds=1.0,
+            precision=g.precision,
+            drafting=g.drafting,
+        )
 
     monkeypatch.setattr(rtl_backend, "generate_rtl", wrong)
     outcome = cli("generate", "ab", "--model", loud, "--config", "unit", "--tokens", "2", "--json", "r.json", *check)
@@ -105,13 +144,20 @@ def test_what_it_means_for_the_text(loud):
     image = pair(compile_model(loud), compile_model(loud))
 
     def line(*counts):
-        return warning(saturation_report(Saturations(Counter({(name, op): count for name, op, count in counts})), image))
+        return warning(
+            saturation_report(Saturations(Counter({(name, op): count for name, op, count in counts})), image)
+        )
 
     silu = "layers.1.wgu", "exp", 3
-    assert "3 values left the range of FP32" in line(silu) and "of such a gate is 0, and the text is right" in line(silu)
+    assert "3 values left the range of FP32" in line(silu) and "of such a gate is 0, and the text is right" in line(
+        silu
+    )
     assert "drafts may be worse, the text is right" in line(silu, ("draft.layers.0.wq", "fp16", 2))
     logits = line(("head", "mul", 5000), silu)
-    assert "5,003 values left the range of FP32" in logits and "(most in logit, or logit / temperature of head: 5,000)" in logits
+    assert (
+        "5,003 values left the range of FP32" in logits
+        and "(most in logit, or logit / temperature of head: 5,000)" in logits
+    )
     assert "the text may be wrong" in logits and "exponents" not in logits
     many = line(("layers.1.wq", "fp16", 2), ("layers.0.vcache", "fp16", 4), ("layers.1.wgu", "fp16", 1))
     assert "compile with exponents for layers.0.ao, layers.1.q and others" in many

@@ -25,12 +25,17 @@ PATIENCE = 120  # seconds after which a step that should have been seen counts a
 
 
 def test_the_chip_equals_golden(builds, cli, tiny, work):
-    outcome = cli("generate", "ab", "--model", tiny, "--config", "unit", "--tokens", "5", "--ignore-eos", "--json", "r.json")
+    outcome = cli(
+        "generate", "ab", "--model", tiny, "--config", "unit", "--tokens", "5", "--ignore-eos", "--json", "r.json"
+    )
     result = json.loads((work / "r.json").read_text())
     assert outcome.code == 0, outcome.err
     assert result["golden_match"] is True and len(result["tokens"]) == 5 and "ab" + result["text"] in outcome.out
     cycles = result["cycles"]
-    assert cycles["total"] == cycles["prefill"] + cycles["decode"] and cycles["first_token"] == cycles["tokens"][0] <= cycles["prefill"]
+    assert (
+        cycles["total"] == cycles["prefill"] + cycles["decode"]
+        and cycles["first_token"] == cycles["tokens"][0] <= cycles["prefill"]
+    )
     assert 0 < result["utilization"] < 1 and result["tokens_per_pass"] == 1.0
     assert "\x1b" not in outcome.out and "yes" in outcome.out
     again = cli("generate", "ab", "--model", tiny, "--config", "unit", "--tokens", "5", "--ignore-eos", "--json", "-")
@@ -40,19 +45,40 @@ def test_the_chip_equals_golden(builds, cli, tiny, work):
     assert repeated["cycles"]["tokens"] == cycles["tokens"]
 
 
-@pytest.mark.parametrize("options", [[], ["--precision", "int4", "--pin", "layers.0.wq=fp16", "--pin", "emb=int8"]], ids=["auto", "pins"])
+@pytest.mark.parametrize(
+    "options", [[], ["--precision", "int4", "--pin", "layers.0.wq=fp16", "--pin", "emb=int8"]], ids=["auto", "pins"]
+)
 def test_the_chip_answers_for_its_precision(options, builds, cli, tiny):
     """Formats and energies of both backends are the same, and those that were asked for."""
     found = []
     for backend in ("rtl", "golden"):
-        outcome = cli("generate", "ab", "--model", tiny, "--config", "unit", "--tokens", "3", "--backend", backend, "--json", "-", *options)
+        outcome = cli(
+            "generate",
+            "ab",
+            "--model",
+            tiny,
+            "--config",
+            "unit",
+            "--tokens",
+            "3",
+            "--backend",
+            backend,
+            "--json",
+            "-",
+            *options,
+        )
         assert outcome.code == 0, outcome.err
         found.append(json.loads(outcome.out))
     chip, model = found
-    assert chip["golden_match"] is True and chip["precision"] == model["precision"] and chip["tokens"] == model["tokens"]
+    assert (
+        chip["golden_match"] is True and chip["precision"] == model["precision"] and chip["tokens"] == model["tokens"]
+    )
     formats = {name: row["format"] for name, row in chip["precision"].items()}
     if options:
-        assert formats == {**dict.fromkeys(formats, "int4"), "layers.0.wq": "fp16", "emb": "int8"} and chip["cycles"]["governor"] == 0
+        assert (
+            formats == {**dict.fromkeys(formats, "int4"), "layers.0.wq": "fp16", "emb": "int8"}
+            and chip["cycles"]["governor"] == 0
+        )
     else:
         assert all(row["out"] > 0 for row in chip["precision"].values()) and chip["cycles"]["governor"] > 0
 
@@ -64,14 +90,33 @@ def is_waveform(path):
     return fst if path.suffix == ".fst" else data.lstrip()[:1] == b"$"
 
 
-@pytest.mark.parametrize("sim", [pytest.param(s, marks=[pytest.mark.nightly] if s == "verilator" else []) for s in installed(SIMS)])
+@pytest.mark.parametrize(
+    "sim", [pytest.param(s, marks=[pytest.mark.nightly] if s == "verilator" else []) for s in installed(SIMS)]
+)
 def test_waves(sim, builds, cli, tiny, work):
-    """The window is what is recorded: its times lie within its cycles, 10 ns each. The smallest machine builds fastest."""
+    """The window is what is recorded: its times lie within its cycles, 10 ns each. The smallest machine builds
+    fastest.
+    """
     files = ["w/chip.vcd"] if sim == "verilator" else ["w/chip.vcd", "w/chip.fst"]
     smallest = ["--config", "unit", "--set", "tiles=1", "--set", "lanes=1", "--set", "bank_depth=8192"]
     for file in files:
-        outcome = cli("generate", "--prompt-ids", "7", "--model", tiny, *smallest, "--tokens", "1", "--no-check", "--sim", sim,
-                      "--waves", file, "--wave-window", "2000:2100")
+        outcome = cli(
+            "generate",
+            "--prompt-ids",
+            "7",
+            "--model",
+            tiny,
+            *smallest,
+            "--tokens",
+            "1",
+            "--no-check",
+            "--sim",
+            sim,
+            "--waves",
+            file,
+            "--wave-window",
+            "2000:2100",
+        )
         assert outcome.code == 0, outcome.err
         assert is_waveform(work / file)
     text = (work / "w" / "chip.vcd").read_text()
@@ -91,9 +136,12 @@ class Program:
         self.log = Path("log").resolve()
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "hayate.cli", *map(str, arguments)], env={**os.environ,
-                                                                                 "LC_HAYATE_TEST_MARK": self.mark},
-                stdout=log, stderr=subprocess.STDOUT, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+                [sys.executable, "-m", "hayate.cli", *map(str, arguments)],
+                env={**os.environ, "LC_HAYATE_TEST_MARK": self.mark},
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+            )
 
     def alive(self):
         """Ids of the program and its descendants."""
@@ -133,7 +181,9 @@ SIGNALS = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, sign
 
 @pytest.fixture(scope="session")
 def long_model(tmp_path_factory):
-    """Image of a model whose generation takes seconds on any machine: 60 tokens of 50,000 weights, in FP16 alone so that they fit."""
+    """Image of a model whose generation takes seconds on any machine: 60 tokens of 50,000 weights, in FP16 alone so
+    that they fit.
+    """
     folder = tmp_path_factory.mktemp("models")
     model = write_tiny_model(folder / "long", hidden=64, layers=1, head_dim=16, ff=192, context=62)
     compile_model(model, planes=False).save(folder / "long.hayate")
@@ -142,7 +192,9 @@ def long_model(tmp_path_factory):
 
 @SIGNALS
 def test_interrupt_while_simulating(number, builds, work, long_model):
-    program = Program("generate", "a", "--model", long_model, "--config", "unit", "--ignore-eos", "--no-check", "--json", "r.json")
+    program = Program(
+        "generate", "a", "--model", long_model, "--config", "unit", "--ignore-eos", "--no-check", "--json", "r.json"
+    )
     program.wait_for(lambda: re.search(r"^a.", program.log.read_text(), re.MULTILINE))
     assert len(program.alive()) > 1
     assert program.interrupt(number) == 128 + number
@@ -150,7 +202,9 @@ def test_interrupt_while_simulating(number, builds, work, long_model):
     assert sorted(p.name for p in work.iterdir()) == ["build", "log"]
 
 
-@pytest.mark.parametrize("number, stage", [(signal.SIGINT, "*/V*.mk"), (signal.SIGTERM, "*/design.v")], ids=["make", "verilator"])
+@pytest.mark.parametrize(
+    "number, stage", [(signal.SIGINT, "*/V*.mk"), (signal.SIGTERM, "*/design.v")], ids=["make", "verilator"]
+)
 def test_interrupt_while_building(number, stage, tiny, work, pytestconfig):
     shared = pytestconfig.rootpath / "build" / "sim" / "text"
     chip_text(load_config("unit"), shared, Steps())
@@ -185,6 +239,6 @@ def test_demo_runs_the_chip(monkeypatch, cli, work):
     seen = []
     monkeypatch.setattr(demo, "generate", lambda request, json: seen.append((request, json)) or 0)
     assert cli("demo").code == 0
-    (request, json_file), = seen
+    ((request, json_file),) = seen
     assert (request.backend, request.config, request.check, request.tokens) == ("rtl", "demo", True, 64)
     assert request.model in shipped() and request.prompt and json_file == "build/demo/result.json"

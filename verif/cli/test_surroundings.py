@@ -37,8 +37,12 @@ def test_nothing_of_the_caller_s_environment_changes_a_result(built, tiny, work,
         (foreign / f"{name}.py").write_text(f"raise SystemExit('took the caller\\'s {name}')\n")
     # What steers the Python of the program itself is the caller's to say.
     variables = {k: v for k, v in STEERING.items() if k not in ("PYTHONWARNINGS", "PYTHONOPTIMIZE")}
-    done = subprocess.run([*COMMAND, "--model", tiny, "--json", "r.json"], capture_output=True, text=True,
-                          env={**os.environ, **variables, "PYTHONPATH": str(foreign)})
+    done = subprocess.run(
+        [*COMMAND, "--model", tiny, "--json", "r.json"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **variables, "PYTHONPATH": str(foreign)},
+    )
     assert done.returncode == 0, done.stderr
     found = json.loads((work / "r.json").read_text())
     for result in built, found:
@@ -48,8 +52,9 @@ def test_nothing_of_the_caller_s_environment_changes_a_result(built, tiny, work,
 
 
 def test_no_room_for_a_simulation(built, tiny, work):
-    done = subprocess.run([*COMMAND, "--model", tiny, "--json", "r.json"], capture_output=True, text=True,
-                          preexec_fn=limited)
+    done = subprocess.run(
+        [*COMMAND, "--model", tiny, "--json", "r.json"], capture_output=True, text=True, preexec_fn=limited
+    )
     assert done.returncode == 2 and "Traceback" not in done.stderr
     line = done.stderr.splitlines()[-1]
     assert "cannot be written (File too large); set TMPDIR to a folder with more room" in line

@@ -14,8 +14,14 @@ from hayate.verif.models.tiny import tokenizer_json, write_tiny_model
 
 ROOT = Path(__file__).resolve().parents[2]
 CUT = {"direction": "Right", "max_length": 6, "strategy": "LongestFirst", "stride": 0}
-FILL = {"strategy": {"Fixed": 40}, "direction": "Right", "pad_to_multiple_of": None, "pad_id": 0, "pad_type_id": 0,
-        "pad_token": "<|end|>"}
+FILL = {
+    "strategy": {"Fixed": 40},
+    "direction": "Right",
+    "pad_to_multiple_of": None,
+    "pad_id": 0,
+    "pad_type_id": 0,
+    "pad_token": "<|end|>",
+}
 SECTIONS = {
     "cut": {"truncation": CUT},
     "cut on the left, overlapping": {"truncation": CUT | {"direction": "Left", "stride": 2}},
@@ -68,8 +74,14 @@ def test_no_command_cuts_a_text(cli, model, work):
 
 def test_one_place_makes_tokenizers():
     """So that no other one forgets what `models.tokenizer` does."""
-    files = [p for folder in ("api", "rtl", "compiler", "golden", "sim", "fpga", "scripts") for p in (ROOT / folder).rglob("*.py")]
-    assert [str(p.relative_to(ROOT)) for p in files if re.search(r"Tokenizer\.from_", p.read_text())] == ["api/models.py"]
+    files = [
+        p
+        for folder in ("api", "rtl", "compiler", "golden", "sim", "fpga", "scripts")
+        for p in (ROOT / folder).rglob("*.py")
+    ]
+    assert [str(p.relative_to(ROOT)) for p in files if re.search(r"Tokenizer\.from_", p.read_text())] == [
+        "api/models.py"
+    ]
 
 
 def test_the_shipped_prompts_are_drawn_with_it(monkeypatch):
@@ -86,9 +98,15 @@ def test_special_tokens_are_read_in_a_text_and_added_to_it(model):
     """As the transformers library does."""
     assert Text(of=Checkpoint(model)).encode("a<|end|>a")[1] == 0
     first, second = ({"Sequence": {"id": name, "type_id": 0}} for name in "AB")
-    rewrite(model, post_processor={
-        "type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "<|end|>", "type_id": 0}}, first], "pair": [first, second],
-        "special_tokens": {"<|end|>": {"id": "<|end|>", "ids": [0], "tokens": ["<|end|>"]}}})
+    rewrite(
+        model,
+        post_processor={
+            "type": "TemplateProcessing",
+            "single": [{"SpecialToken": {"id": "<|end|>", "type_id": 0}}, first],
+            "pair": [first, second],
+            "special_tokens": {"<|end|>": {"id": "<|end|>", "ids": [0], "tokens": ["<|end|>"]}},
+        },
+    )
     first, *rest = Text(of=Checkpoint(model)).encode("ab")
     assert first == 0 and len(rest) == 2
 
@@ -109,12 +127,23 @@ def test_cutting_and_filling_make_no_other_tokenizer():
 
 def test_tokens_beyond_the_vocabulary(cli, refused, beyond, work):
     assert cli("generate", "one", "--model", beyond, "--backend", "golden", "--tokens", "2").code == 0
-    parts = ["tokenizer.json", "token '+'", "is outside the model's vocabulary of 48", "use the model's own tokenizer.json, or leave"]
+    parts = [
+        "tokenizer.json",
+        "token '+'",
+        "is outside the model's vocabulary of 48",
+        "use the model's own tokenizer.json, or leave",
+    ]
     refused("generate", "b+", "--model", beyond, "--backend", "golden", parts=parts)
     refused("bench", "quality", "--model", beyond, "--tokens", "8", parts=parts[2:])
     (work / "a.txt").write_text("one none " * 8)
     (work / "b.txt").write_text("one b+ " * 8)
-    assert cli("ngrams", beyond, "--text", "a.txt").code == cli("calibrate", beyond, "--text", "a.txt", "--tokens", "48").code == 0
+    assert (
+        cli("ngrams", beyond, "--text", "a.txt").code
+        == cli("calibrate", beyond, "--text", "a.txt", "--tokens", "48").code
+        == 0
+    )
     refused("calibrate", beyond, "--text", "b.txt", parts=[*parts, str(beyond)])
     outcome = cli("ngrams", beyond, "--text", "b.txt")
-    assert outcome.code == 2 and [part for part in [*parts, str(beyond)] if part not in outcome.err.splitlines()[-1]] == []
+    assert (
+        outcome.code == 2 and [part for part in [*parts, str(beyond)] if part not in outcome.err.splitlines()[-1]] == []
+    )

@@ -24,11 +24,30 @@ CPU = 60  # seconds of processor time after which a command counts as hung
 MEMORY = 8 << 30
 
 #: Of Python and packages: what commands import when they need it.
-LATE = ("ctypes.util", "difflib", "encodings.ascii", "encodings.latin_1", "encodings.idna", "encodings.unicode_escape",
-        "lzma", "mmap", "multiprocessing.context", "concurrent.futures.process", "rich.table", "rich.progress",
-            "rich.markup",
-        "rich.pretty", "rich._unicode_data", "stringprep", "tokenizers", "tomllib", "traceback", "typer.rich_utils",
-        "unicodedata", "xml.etree.ElementTree")
+LATE = (
+    "ctypes.util",
+    "difflib",
+    "encodings.ascii",
+    "encodings.latin_1",
+    "encodings.idna",
+    "encodings.unicode_escape",
+    "lzma",
+    "mmap",
+    "multiprocessing.context",
+    "concurrent.futures.process",
+    "rich.table",
+    "rich.progress",
+    "rich.markup",
+    "rich.pretty",
+    "rich._unicode_data",
+    "stringprep",
+    "tokenizers",
+    "tomllib",
+    "traceback",
+    "typer.rich_utils",
+    "unicodedata",
+    "xml.etree.ElementTree",
+)
 
 
 @dataclass(frozen=True)
@@ -44,8 +63,9 @@ class Zygote:
     """The process, from the tests' side. `run` takes the fields of a request and returns an `Ended`; see `_child`."""
 
     def __init__(self):
-        self._process = subprocess.Popen([sys.executable, "-m", __name__], stdin=subprocess.PIPE,
-                                         stdout=subprocess.PIPE, text=True)
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", __name__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
 
     def run(self, arguments, **fields):
         request = {"arguments": [os.fsencode(a).hex() for a in map(str, arguments)], **fields}
@@ -64,26 +84,45 @@ def _import():
             if not module.ispkg and not module.name.endswith(".__main__"):
                 with contextlib.suppress(ImportError):
                     importlib.import_module(module.name)
-    names = ("hayate.rtl.emit", "hayate.sim.simulators", "hayate.backends.layer",
-             "hayate.sim.machine.sim_top",
-             "hayate.compiler.report", "hayate.sim.cache", *LATE)
+    names = (
+        "hayate.rtl.emit",
+        "hayate.sim.simulators",
+        "hayate.backends.layer",
+        "hayate.sim.machine.sim_top",
+        "hayate.compiler.report",
+        "hayate.sim.cache",
+        *LATE,
+    )
     for name in names:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
     # What else packages import when they are first used: they are, by a command of each kind.
-    for arguments in (["config", "show", "unit"], ["config", "show", "untit"], ["generate", "--help"], ["generate",
-                                                                                                        "--tokens",
-        "x"],
-                      ["generate", "ab", "--model", "py-pico", "--backend", "golden", "--tokens", "1"]):
+    for arguments in (
+        ["config", "show", "unit"],
+        ["config", "show", "untit"],
+        ["generate", "--help"],
+        ["generate", "--tokens", "x"],
+        ["generate", "ab", "--model", "py-pico", "--backend", "golden", "--tokens", "1"],
+    ):
         sys.argv = ["hayate", *arguments]
         quiet = contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO())
         with contextlib.suppress(SystemExit), quiet[0], quiet[1]:
             importlib.import_module("hayate.cli.main").main()
 
 
-def _child(out, err, arguments, folder, uid=None, environment=None, stdin="null", stdout="file", stderr="file",
-           encoding="utf-8",
-           file_size=None):
+def _child(
+    out,
+    err,
+    arguments,
+    folder,
+    uid=None,
+    environment=None,
+    stdin="null",
+    stdout="file",
+    stderr="file",
+    encoding="utf-8",
+    file_size=None,
+):
     """Become the command.
 
     arguments: bytes, in hexadecimal. folder: the current one. uid: whose process it is. environment: changes to ours,
@@ -110,8 +149,12 @@ def _child(out, err, arguments, folder, uid=None, environment=None, stdin="null"
         except OSError:
             stream = None
         else:
-            stream = io.TextIOWrapper(open(number, "wb" if number else "rb", closefd=False), encoding,
-                                      "backslashreplace" if number == 2 else "strict", line_buffering=number == 2)
+            stream = io.TextIOWrapper(
+                open(number, "wb" if number else "rb", closefd=False),
+                encoding,
+                "backslashreplace" if number == 2 else "strict",
+                line_buffering=number == 2,
+            )
         setattr(sys, name, stream)
         setattr(sys, f"__{name}__", stream)
     for name, value in (environment or {}).items():

@@ -1,4 +1,6 @@
-"""Calibration: the float forward against an independent one, its numbers against their definition, and files that do not belong."""
+"""Calibration: the float forward against an independent one, its numbers against their definition, and files that do
+not belong.
+"""
 
 import json
 
@@ -23,7 +25,9 @@ from hayate.verif.models.tiny import write_tiny_model
 
 @pytest.fixture(scope="module", params=[True, False], ids=["tied", "untied"])
 def checkpoint(request, tmp_path_factory):
-    return Checkpoint(write_tiny_model(tmp_path_factory.mktemp("models") / "tiny", hidden=48, ff=72, tied=request.param, seed=3))
+    return Checkpoint(
+        write_tiny_model(tmp_path_factory.mktemp("models") / "tiny", hidden=48, ff=72, tied=request.param, seed=3)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +49,9 @@ def test_forward_is_the_model(checkpoint, windows):
     reference = Reference(checkpoint.path)
     for ids, logits in zip(windows, ours):
         wanted = log_softmax(reference.logits(ids))
-        assert np.abs(log_softmax(logits) - wanted).max() < 0.1 and divergence(wanted, log_softmax(logits)).mean() < 1e-4
+        assert (
+            np.abs(log_softmax(logits) - wanted).max() < 0.1 and divergence(wanted, log_softmax(logits)).mean() < 1e-4
+        )
 
 
 def test_forward_clips_as_the_machine_does(tmp_path, windows):
@@ -53,7 +59,7 @@ def test_forward_clips_as_the_machine_does(tmp_path, windows):
     path = write_loud_model(tmp_path / "loud", {"embed_tokens": 2.0**17}, tied=False)
     checkpoint, image = Checkpoint(path), compile_model(path)
     model, tile = Forward(checkpoint), Tile(image, lanes=48, slots=96)
-    logits, = model.logits(windows[:1], blanket(checkpoint, Format.FP16))
+    (logits,) = model.logits(windows[:1], blanket(checkpoint, Format.FP16))
     wanted, _ = teacher_force(image, windows[0], lanes=48, tile=tile, precision="fp16")
     assert model.clipped == tile.state.saturated.total > 1000
     assert divergence(log_softmax(wanted), log_softmax(logits)).mean() < 1e-4
@@ -71,14 +77,20 @@ def test_fewer_bits_diverge_more(checkpoint, windows):
 
 
 def test_mxint8_by_its_definition():
-    """Values q * 2**(e - 6), one e a block, at most half a step off or clamped; a short last block and tiny values included."""
+    """Values q * 2**(e - 6), one e a block, at most half a step off or clamped; a short last block and tiny values
+    included.
+    """
     rng = np.random.default_rng(8)
     for size in (32, 40, 100):
-        x = (rng.standard_normal((50, size)) * 2.0 ** rng.integers(-16, 12, (50, 1))).astype(np.float16).astype(np.float32)
+        x = (
+            (rng.standard_normal((50, size)) * 2.0 ** rng.integers(-16, 12, (50, 1)))
+            .astype(np.float16)
+            .astype(np.float32)
+        )
         x[7] = 0
         y = mxint8(x)
         for start in range(0, size, 32):
-            a, b = x[:, start:start + 32], y[:, start:start + 32]
+            a, b = x[:, start : start + 32], y[:, start : start + 32]
             top = np.abs(a).max(axis=1, keepdims=True)
             step = 2.0 ** (np.maximum(-10, np.floor(np.log2(np.where(top, top, 1e-9)))) - 6)
             assert (b / step == np.rint(b / step)).all() and np.abs(b / step).max() <= 127
@@ -106,14 +118,20 @@ def test_gain_is_that_of_leaving_one_out(checkpoint, windows, found):
     reference = log_softmax(model.logits(windows, formats[0]))
     for name in ("layers.0.wgu", "layers.1.wv"):
         for step, (base, better) in enumerate([(2, 1), (1, 0)]):
-            kl = [divergence(reference, log_softmax(model.logits(windows, w))).mean()
-                  for w in (formats[base], {**formats[base], name: formats[better][name]})]
+            kl = [
+                divergence(reference, log_softmax(model.logits(windows, w))).mean()
+                for w in (formats[base], {**formats[base], name: formats[better][name]})
+            ]
             assert found[name]["gains"][step] == pytest.approx(kl[0] - kl[1], rel=1e-3, abs=1e-9)
 
 
 def test_decision_on_the_grids_is_worth_per_byte(found):
-    """The governor compares sensitivity * ERR / OUT on the grids: that must be the KL saved per byte, in units of the average byte."""
-    average = sum(max(0, f["gains"][0]) for f in found.values()) / sum(f["bytes"][1] - f["bytes"][2] for f in found.values())
+    """The governor compares sensitivity * ERR / OUT on the grids: that must be the KL saved per byte, in units of the
+    average byte.
+    """
+    average = sum(max(0, f["gains"][0]) for f in found.values()) / sum(
+        f["bytes"][1] - f["bytes"][2] for f in found.values()
+    )
     weights = np.array([f["bytes"][1] - f["bytes"][2] for f in found.values()])
     worth = []
     for f in found.values():
@@ -123,7 +141,10 @@ def test_decision_on_the_grids_is_worth_per_byte(found):
         for i in range(2):
             on_grids = f["ratios"][i] * 4.0 ** (f["grids"][0] - f["grids"][1 + i])
             sens = f["sensitivities"][i]
-            assert sens == pytest.approx(steps[i] / on_grids * 2**SENS_FRACTION, abs=0.51) or sens == 1 > steps[i] / on_grids * 256
+            assert (
+                sens == pytest.approx(steps[i] / on_grids * 2**SENS_FRACTION, abs=0.51)
+                or sens == 1 > steps[i] / on_grids * 256
+            )
         worth.append(steps[0])
     assert (np.array(worth) * weights).sum() / weights.sum() == pytest.approx(1, rel=0.05)
 
@@ -168,9 +189,18 @@ REFUSED = {
     "no matrices": ({"matrices": None}, ["damaged"]),
     "no grids": ({"matrices": {"emb": {"sensitivities": [5, 7]}}}, ["damaged"]),
     "no gains": ({"matrices": {"emb": {"sensitivities": [5, 7], "grids": [9, 1, 1]}}}, ["damaged"]),
-    "gain of no number": ({"matrices": {"emb": {"sensitivities": [5, 7], "grids": [9, 1, 1], "gains": [1, "a"]}}}, ["damaged"]),
-    "grid too large": ({"matrices": {"emb": {"sensitivities": [5, 7], "grids": [96, 1, 1], "gains": [1, 1]}}}, ["damaged"]),
-    "sensitivity too large": ({"matrices": {"emb": {"sensitivities": [1 << 32, 7], "grids": [9, 1, 1], "gains": [1, 1]}}}, ["damaged"]),
+    "gain of no number": (
+        {"matrices": {"emb": {"sensitivities": [5, 7], "grids": [9, 1, 1], "gains": [1, "a"]}}},
+        ["damaged"],
+    ),
+    "grid too large": (
+        {"matrices": {"emb": {"sensitivities": [5, 7], "grids": [96, 1, 1], "gains": [1, 1]}}},
+        ["damaged"],
+    ),
+    "sensitivity too large": (
+        {"matrices": {"emb": {"sensitivities": [1 << 32, 7], "grids": [9, 1, 1], "gains": [1, 1]}}},
+        ["damaged"],
+    ),
     "fraction": ({"matrices": {"emb": {"sensitivities": [1.5, 7], "grids": [9, 1, 1], "gains": [1, 1]}}}, ["damaged"]),
 }
 
@@ -217,11 +247,13 @@ def test_shipped_calibrations_belong_to_their_models(model):
     content = json.loads((SHIPPED / model / c.NAME).read_text())
     source = json.loads((SHIPPED / "heldout" / "SOURCE.json").read_text())
     assert set(c.load_calibration(SHIPPED / model, GROUPS[0])) == set(Forward(Checkpoint(SHIPPED / model)).matrices)
-    assert content["text"]["heldout_sha256"] == source["sha256"] != content["text"]["sha256"] and content["tokens"] == 4096
+    assert (
+        content["text"]["heldout_sha256"] == source["sha256"] != content["text"]["sha256"] and content["tokens"] == 4096
+    )
 
 
 def test_training_side_holds_no_evaluation_text():
     heldout = (SHIPPED / "heldout" / "heldout.txt").read_text()
-    known = {heldout[i:i + 200] for i in range(len(heldout))}
+    known = {heldout[i : i + 200] for i in range(len(heldout))}
     text = training_side(8)
-    assert len(text) > 4000 and not any(text[i:i + 200] in known for i in range(len(text) - 200))
+    assert len(text) > 4000 and not any(text[i : i + 200] in known for i in range(len(text) - 200))

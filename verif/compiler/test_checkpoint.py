@@ -27,16 +27,44 @@ def refusal(folder):
         ("hidden_act", "gelu", "hidden_act: 'gelu' is not supported; use a model with SwiGLU"),
         ("attention_bias", True, "attention_bias: True is not supported; use a model without attention biases"),
         ("mlp_bias", True, "mlp_bias: True is not supported; use a model without MLP biases"),
-        ("rope_scaling", {"rope_type": "llama3"}, "rope_scaling: 'llama3' is not supported; use a model with plain rotary embedding"),
+        (
+            "rope_scaling",
+            {"rope_type": "llama3"},
+            "rope_scaling: 'llama3' is not supported; use a model with plain rotary embedding",
+        ),
         ("rope_parameters", {"rope_type": "yarn"}, "rope_parameters: 'yarn' is not supported"),
         ("rope_scaling", "default", "rope_scaling: 'default' is not supported"),
-        ("rope_parameters", {"partial_rotary_factor": 0.5}, "rope_parameters: {'partial_rotary_factor': 0.5} is not supported"),
-        ("rope_parameters", {"full_attention": {"rope_theta": 5.0}}, "rope_parameters: {'full_attention': {'rope_theta': 5.0}} is not"),
-        ("rope_parameters", {"rope_theta": 5e5}, "rope_theta: 10000.0 here, but rope_parameters.rope_theta is 500000.0; keep"),
-        ("partial_rotary_factor", 0.5, "partial_rotary_factor: 0.5 is not supported; use a model with plain rotary embedding"),
-        ("text_config", {"hidden_size": 64}, "text_config: {'hidden_size': 64} is not supported; use the config.json of the text"),
+        (
+            "rope_parameters",
+            {"partial_rotary_factor": 0.5},
+            "rope_parameters: {'partial_rotary_factor': 0.5} is not supported",
+        ),
+        (
+            "rope_parameters",
+            {"full_attention": {"rope_theta": 5.0}},
+            "rope_parameters: {'full_attention': {'rope_theta': 5.0}} is not",
+        ),
+        (
+            "rope_parameters",
+            {"rope_theta": 5e5},
+            "rope_theta: 10000.0 here, but rope_parameters.rope_theta is 500000.0; keep",
+        ),
+        (
+            "partial_rotary_factor",
+            0.5,
+            "partial_rotary_factor: 0.5 is not supported; use a model with plain rotary embedding",
+        ),
+        (
+            "text_config",
+            {"hidden_size": 64},
+            "text_config: {'hidden_size': 64} is not supported; use the config.json of the text",
+        ),
         ("sliding_window", 4096, "sliding_window: 4096 is not supported; use a model with full attention"),
-        ("quantization_config", {"bits": 4}, "quantization_config: {'bits': 4} is not supported; give the unquantized checkpoint"),
+        (
+            "quantization_config",
+            {"bits": 4},
+            "quantization_config: {'bits': 4} is not supported; give the unquantized checkpoint",
+        ),
         ("num_key_value_heads", 3, "num_key_value_heads: 3 does not divide 4 heads"),
         ("hidden_size", "32", "hidden_size: '32' is not an integer from 1 to 1048576"),
         ("hidden_size", None, "hidden_size: is missing"),
@@ -60,26 +88,43 @@ def test_refused_configurations(tmp_path, key, value, message):
 
 def test_too_many_query_heads_per_kv_head(tmp_path):
     folder = write_tiny_model(tmp_path / "m", heads=32, kv_heads=1, head_dim=4)
-    assert refusal(folder) == ("config.json: num_key_value_heads: 32 query heads per KV head, at most 31 are supported; "
-                               "use a model with more KV heads")
+    assert refusal(folder) == (
+        "config.json: num_key_value_heads: 32 query heads per KV head, at most 31 are supported; "
+        "use a model with more KV heads"
+    )
 
 
 def test_default_values(tmp_path):
-    folder = write_tiny_model(tmp_path / "m", config={"head_dim": None, "rope_scaling": {"rope_type": "default"}, "bos_token_id": None,
-                                                      "eos_token_id": [1, 2], "rope_theta": None, "rope_parameters":
-                                                      {"rope_type": "default", "rope_theta": 5e5}, "mlp_bias": False})
+    folder = write_tiny_model(
+        tmp_path / "m",
+        config={
+            "head_dim": None,
+            "rope_scaling": {"rope_type": "default"},
+            "bos_token_id": None,
+            "eos_token_id": [1, 2],
+            "rope_theta": None,
+            "rope_parameters": {"rope_type": "default", "rope_theta": 5e5},
+            "mlp_bias": False,
+        },
+    )
     shape = Checkpoint(folder).shape
     assert (shape.head_dim, shape.bos, shape.eos, shape.rope_theta) == (8, None, (1, 2), 5e5)
 
 
 def test_two_bases_of_the_rotary_embedding(tmp_path):
     """Which one counts depends on the version of the transformers library."""
-    both = {"rope_theta": None, "rope_scaling": {"type": "default", "rope_theta": 5e5}, "rope_parameters": {"rope_theta": 5e5}}
+    both = {
+        "rope_theta": None,
+        "rope_scaling": {"type": "default", "rope_theta": 5e5},
+        "rope_parameters": {"rope_theta": 5e5},
+    }
     folder = write_tiny_model(tmp_path / "m", config=both)
     assert Checkpoint(folder).shape.rope_theta == 5e5
     folder = write_tiny_model(tmp_path / "m", config=both | {"rope_parameters": {"rope_theta": 6e5}})
-    assert refusal(folder) == ("config.json: rope_scaling.rope_theta: 500000.0 here, but rope_parameters.rope_theta is 600000.0; "
-                               "keep the model's own of them")
+    assert refusal(folder) == (
+        "config.json: rope_scaling.rope_theta: 500000.0 here, but rope_parameters.rope_theta is 600000.0; "
+        "keep the model's own of them"
+    )
 
 
 @pytest.mark.parametrize(
@@ -108,15 +153,24 @@ def test_end_tokens(tmp_path, config, generation, ids):
 
 def test_refused_end_tokens_of_generation(tmp_path):
     folder = write_tiny_model(tmp_path / "m")
-    for text, message in [('{"eos_token_id": [2, 64]}', "eos_token_id: [2, 64] is not in the vocabulary of 64; use the model's own gener"),
-                          ('{"eos_token_id": "2"}', "eos_token_id: '2' is not in the vocabulary of 64"), ("[]", "does not hold a JSON"),
-                          ('{"eos_token_id": false}', "eos_token_id: False is not in"), ("{", "not a readable JSON file")]:
+    for text, message in [
+        (
+            '{"eos_token_id": [2, 64]}',
+            "eos_token_id: [2, 64] is not in the vocabulary of 64; use the model's own gener",
+        ),
+        ('{"eos_token_id": "2"}', "eos_token_id: '2' is not in the vocabulary of 64"),
+        ("[]", "does not hold a JSON"),
+        ('{"eos_token_id": false}', "eos_token_id: False is not in"),
+        ("{", "not a readable JSON file"),
+    ]:
         (folder / "generation_config.json").write_text(text)
         assert refusal(folder).startswith(f"generation_config.json: {message}")
 
 
 def test_missing_files(tmp_path):
-    assert refusal(tmp_path / "none").endswith("none: no such model folder; give a folder with config.json and *.safetensors")
+    assert refusal(tmp_path / "none").endswith(
+        "none: no such model folder; give a folder with config.json and *.safetensors"
+    )
     folder = write_tiny_model(tmp_path / "m")
     (folder / "model.safetensors").rename(folder / "model.bin")
     assert refusal(folder).endswith(": no *.safetensors file in it; give a folder with safetensors weights")
@@ -137,8 +191,10 @@ def test_truncated_weights(tmp_path):
     file = folder / "model.safetensors"
     raw = file.read_bytes()
     file.write_bytes(raw[:-2])
-    assert refusal(folder) == (f"model.safetensors: truncated: {len(raw)} bytes are promised, the file has {len(raw) - 2}; "
-                               "fetch or write it again")
+    assert refusal(folder) == (
+        f"model.safetensors: truncated: {len(raw)} bytes are promised, the file has {len(raw) - 2}; "
+        "fetch or write it again"
+    )
     file.write_bytes(raw[:100])
     assert "model.safetensors: truncated: its header takes" in refusal(folder)
     file.write_bytes(b"<!DOCTYPE html>")
@@ -151,14 +207,27 @@ K_PROJ = "model.layers.1.self_attn.k_proj"
 @pytest.mark.parametrize(
     "change, message",
     [
-        (lambda w: w.pop(f"{K_PROJ}.weight"), f"{K_PROJ}.weight: no such tensor in the weights; check that the folder holds"),
-        (lambda w: w.update({f"{K_PROJ}.weight": np.zeros((16, 31))}),
-         f"model.safetensors: {K_PROJ}.weight: shape [16, 31], config.json says [16, 32]; use weights and config.json of the same"),
-        (lambda w: w[f"{K_PROJ}.weight"].__setitem__((3, 5), np.nan),
-         f"model.safetensors: {K_PROJ}.weight: holds nan at [3, 5]; repair the checkpoint: weights must be finite"),
-        (lambda w: w["model.norm.weight"].__setitem__(31, -np.inf), "model.safetensors: model.norm.weight: holds -inf at [31]; repair"),
-        (lambda w: w.update({f"{K_PROJ}.bias": np.zeros(16)}),
-         f"model.safetensors: {K_PROJ}.bias: biases are not supported; use a model without attention and MLP biases"),
+        (
+            lambda w: w.pop(f"{K_PROJ}.weight"),
+            f"{K_PROJ}.weight: no such tensor in the weights; check that the folder holds",
+        ),
+        (
+            lambda w: w.update({f"{K_PROJ}.weight": np.zeros((16, 31))}),
+            f"model.safetensors: {K_PROJ}.weight: shape [16, 31], config.json says [16, 32]; use weights and "
+            "config.json of the same",
+        ),
+        (
+            lambda w: w[f"{K_PROJ}.weight"].__setitem__((3, 5), np.nan),
+            f"model.safetensors: {K_PROJ}.weight: holds nan at [3, 5]; repair the checkpoint: weights must be finite",
+        ),
+        (
+            lambda w: w["model.norm.weight"].__setitem__(31, -np.inf),
+            "model.safetensors: model.norm.weight: holds -inf at [31]; repair",
+        ),
+        (
+            lambda w: w.update({f"{K_PROJ}.bias": np.zeros(16)}),
+            f"model.safetensors: {K_PROJ}.bias: biases are not supported; use a model without attention and MLP biases",
+        ),
     ],
 )
 def test_refused_tensors(tmp_path, change, message):
@@ -193,7 +262,10 @@ def test_shards(tmp_path):
         for name, tensor in compile_model(whole).tensors.items():
             np.testing.assert_array_equal(image.tensors[name], tensor)
     index.write_text(json.dumps({"weight_map": {**table, names[0]: "model-2.safetensors"}}))
-    assert refusal(folder) == f"model.safetensors.index.json: {names[0]}: is not in model-2.safetensors; fetch the whole model folder"
+    assert (
+        refusal(folder)
+        == f"model.safetensors.index.json: {names[0]}: is not in model-2.safetensors; fetch the whole model folder"
+    )
     index.write_text(json.dumps({"weight_map": {**table, names[0]: "model-3.safetensors"}}))
     assert refusal(folder) == "model-3.safetensors: no such weights file; fetch the whole model folder"
 
@@ -213,5 +285,7 @@ def test_a_gain_that_overflows_is_refused(tmp_path):
     folder = write_tiny_model(tmp_path / "m", dtype="F32")
     weights = tiny_weights()
     weights["model.layers.0.input_layernorm.weight"] *= 1e38
-    write_weights(folder / "model.safetensors", {n: np.abs(w) * (1e3 if "q_proj" in n else 1) for n, w in weights.items()}, "F32")
+    write_weights(
+        folder / "model.safetensors", {n: np.abs(w) * (1e3 if "q_proj" in n else 1) for n, w in weights.items()}, "F32"
+    )
     assert "layers.0.wq: a magnitude of" in refusal(folder)

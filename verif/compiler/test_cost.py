@@ -7,7 +7,16 @@ from pathlib import Path
 import pytest
 
 from hayate.compiler import compile_model
-from hayate.compiler.cost import LAYER_CYCLES, ROW_WORDS, costs, draft_cost, model_cost, pass_costs, pass_words, weight_words
+from hayate.compiler.cost import (
+    LAYER_CYCLES,
+    ROW_WORDS,
+    costs,
+    draft_cost,
+    model_cost,
+    pass_costs,
+    pass_words,
+    weight_words,
+)
 from hayate.compiler.link import pair
 from hayate.golden.conductor.utility import Utility
 from hayate.rtl.contract.draft import Drafter
@@ -17,13 +26,18 @@ from hayate.verif.models.tiny import write_tiny_model
 
 PY_MINI = Path(__file__).resolve().parents[2] / "models" / "py-mini"
 
-#: (lanes, nodes) -> {position of the root: cycles of a pass}, weights in INT8: `passes` in the JSON of `hayate bench verify
+#: (lanes, nodes) -> {position of the root: cycles of a pass}, weights in INT8: `passes` in the JSON of
+#: `hayate bench verify
 #: --precision int8 --tokens 100 --json FILE`, and the same with --set lanes=8 --set max_slots=264.
 MEASURED = {
-    (4, 1): {35: 11563, 59: 11863, 83: 12197, 107: 12529}, (4, 2): {35: 12262, 59: 12842, 83: 13434, 107: 14013},
-    (4, 3): {35: 13134, 59: 13955, 83: 14771, 107: 15667}, (4, 4): {35: 14103, 59: 15207, 83: 16255, 107: 17264},
-    (8, 1): {35: 11567, 59: 11867, 83: 12201, 107: 12533}, (8, 2): {35: 12375, 59: 12881, 83: 13321, 107: 13837},
-    (8, 3): {35: 13016, 59: 13653, 83: 14413, 107: 15149}, (8, 8): {35: 18422, 59: 19990, 83: 21625, 107: 23385},
+    (4, 1): {35: 11563, 59: 11863, 83: 12197, 107: 12529},
+    (4, 2): {35: 12262, 59: 12842, 83: 13434, 107: 14013},
+    (4, 3): {35: 13134, 59: 13955, 83: 14771, 107: 15667},
+    (4, 4): {35: 14103, 59: 15207, 83: 16255, 107: 17264},
+    (8, 1): {35: 11567, 59: 11867, 83: 12201, 107: 12533},
+    (8, 2): {35: 12375, 59: 12881, 83: 13321, 107: 13837},
+    (8, 3): {35: 13016, 59: 13653, 83: 14413, 107: 15149},
+    (8, 8): {35: 18422, 59: 19990, 83: 21625, 107: 23385},
 }
 MEASURED_INT4 = {35: 9295, 65: 9711}  # one node of four lanes, the same way
 
@@ -42,13 +56,19 @@ def at(image, **model):
 def test_weights(tmp_path, tied):
     image = compile_model(write_tiny_model(tmp_path, tied=tied))
     matrices = image.weight_matrices()
-    assert ("emb" in matrices) == tied and weight_words(image, Format.FP16) == sum(d.rows * d.words for d in matrices.values())
+    assert ("emb" in matrices) == tied and weight_words(image, Format.FP16) == sum(
+        d.rows * d.words for d in matrices.values()
+    )
     for fmt in Format:
-        assert weight_words(image, fmt) == sum(d.rows * stream_words(4 * d.words, d.group, fmt) for d in matrices.values())
+        assert weight_words(image, fmt) == sum(
+            d.rows * stream_words(4 * d.words, d.group, fmt) for d in matrices.values()
+        )
     plain = compile_model(tmp_path, planes=False)
     assert {weight_words(plain, fmt) for fmt in Format} == {weight_words(image, Format.FP16)}
     without = compile_model(tmp_path, fp16="none")
-    assert weight_words(without, Format.INT8) == weight_words(image, Format.INT8) and pass_costs(without, 4) == pass_costs(image, 4)
+    assert weight_words(without, Format.INT8) == weight_words(image, Format.INT8) and pass_costs(
+        without, 4
+    ) == pass_costs(image, 4)
 
 
 def test_by_hand(image):
@@ -59,11 +79,15 @@ def test_by_hand(image):
         first = numerators + kv * (2 if lanes == 1 else 1)
         attention = first + (nodes * numerators + count * kv - first) * 2 // 3
         assert pass_words(image, lanes, nodes) == weights + 2 * (16 * (LAYER_CYCLES + node) + attention)
-    assert weights == sum(d.rows * max(14, stream_words(4 * d.words, d.group, Format.INT8)) for d in image.weight_matrices().values())
+    assert weights == sum(
+        d.rows * max(14, stream_words(4 * d.words, d.group, Format.INT8)) for d in image.weight_matrices().values()
+    )
 
 
 @pytest.mark.parametrize("lanes", [1, 2, 4, 8])
-@pytest.mark.parametrize("shape", [{}, {"kv_heads": 4}, {"kv_heads": 1}, {"kv_heads": 1, "heads": 8}, {"context": 1 << 16}])
+@pytest.mark.parametrize(
+    "shape", [{}, {"kv_heads": 4}, {"kv_heads": 1}, {"kv_heads": 1, "heads": 8}, {"context": 1 << 16}]
+)
 def test_the_table_is_one(image, lanes, shape):
     """Rises with the nodes, more with a round; fits its bits, and golden takes it."""
     model = at(image, **shape)
@@ -85,33 +109,49 @@ def test_what_makes_nodes_dear(image):
     assert pass_costs(at(image, context=4096), 4)[3] > base[3]
 
     def with_weights(**scale):
-        return dataclasses.replace(image, descriptors=tuple(
-            dataclasses.replace(d, **{key: by * getattr(d, key) for key, by in scale.items()}) for d in image.descriptors))
+        return dataclasses.replace(
+            image,
+            descriptors=tuple(
+                dataclasses.replace(d, **{key: by * getattr(d, key) for key, by in scale.items()})
+                for d in image.descriptors
+            ),
+        )
 
     heavy, wide = with_weights(rows=1024), with_weights(rows=1024, words=64)
     assert pass_costs(heavy, 4)[3] < base[3]
-    # A draft reads INT4, which saves more where weights are what takes time; of rows that are short anyway it saves nothing.
+    # A draft reads INT4, which saves more where weights are what takes time; of rows that are short anyway it saves
+    # nothing.
     assert draft_cost(wide, 4) < draft_cost(heavy, 4) == draft_cost(image, 4) == 256
-    assert draft_cost(wide, 4) / 256 == pytest.approx(weight_words(wide, Format.INT4) / weight_words(wide, Format.INT8), rel=0.1)
+    assert draft_cost(wide, 4) / 256 == pytest.approx(
+        weight_words(wide, Format.INT4) / weight_words(wide, Format.INT8), rel=0.1
+    )
 
 
 def test_a_draft_model(image, tmp_path):
-    """Costs what a pass of its own with one node does, in units of the target's; weights in the copies that it has, best ones first."""
+    """Costs what a pass of its own with one node does, in units of the target's; weights in the copies that it has,
+    best ones first.
+    """
     folder = write_tiny_model(tmp_path, hidden=16, layers=1, heads=2, kv_heads=1, context=500)
     plain, unit = compile_model(folder, planes=False), pass_words(image, 4, 1)
     both = pair(image, plain)
-    words = weight_words(plain, Format.FP16) + pass_words(at(plain, context=48), 4, 1) - weight_words(plain, Format.INT8)
+    words = (
+        weight_words(plain, Format.FP16) + pass_words(at(plain, context=48), 4, 1) - weight_words(plain, Format.INT8)
+    )
     assert model_cost(both, 4) == round(256 * words / unit) < 256
     for options, fmt in (({}, Format.FP16), ({"fp16": "none"}, Format.INT8)):
         other = compile_model(folder, **options)
-        assert weight_words(other, None) >= weight_words(other, fmt) and model_cost(pair(image, other), 4) <= model_cost(both, 4)
+        assert weight_words(other, None) >= weight_words(other, fmt) and model_cost(
+            pair(image, other), 4
+        ) <= model_cost(both, 4)
     assert weight_words(compile_model(folder), None) == weight_words(plain, None)
 
 
 def test_costs_of_each_drafter(image):
     both = pair(image, image)
     own = {Drafter.OFF: 0, Drafter.NGRAM: 0, Drafter.NESTED: draft_cost(both, 4), Drafter.DRAFT: model_cost(both, 4)}
-    assert {drafter: costs(both, 4, drafter) for drafter in Drafter} == {d: (pass_costs(both, 4), cost) for d, cost in own.items()}
+    assert {drafter: costs(both, 4, drafter) for drafter in Drafter} == {
+        d: (pass_costs(both, 4), cost) for d, cost in own.items()
+    }
     assert all(bool(cost) == drafter.takes_passes for drafter, cost in own.items())
 
 

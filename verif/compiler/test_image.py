@@ -65,7 +65,10 @@ def test_ngrams_are_optional_and_come_back(image, tmp_path):
 @pytest.mark.parametrize(
     "rows, message",
     [
-        (np.zeros((4, 2), np.int32), r"holds int32 values of shape \[4, 2\], not rows of 3 int32 values; compile the model again"),
+        (
+            np.zeros((4, 2), np.int32),
+            r"holds int32 values of shape \[4, 2\], not rows of 3 int32 values; compile the model again",
+        ),
         (np.zeros(3, np.int32), r"holds int32 values of shape \[3\]"),
         (np.zeros((1, 3), np.float32), r"holds float32 values of shape \[1, 3\]"),
         (np.array([[1, 2, 64]], np.int32), "holds tokens outside the vocabulary of 64; compile the model again"),
@@ -83,8 +86,10 @@ def test_damaged_ngrams_are_refused(image, tmp_path, rows, message):
 
 def test_contract_hash_follows_the_contract(monkeypatch):
     before = contract_hash()
-    for change in (lambda: monkeypatch.setitem(image_module.isa.MICRO, "op", (0, 5)),
-                   lambda: monkeypatch.setattr(image_module.draft, "BASE_LOG2", (9, 11))):
+    for change in (
+        lambda: monkeypatch.setitem(image_module.isa.MICRO, "op", (0, 5)),
+        lambda: monkeypatch.setattr(image_module.draft, "BASE_LOG2", (9, 11)),
+    ):
         change()
         contract_hash.cache_clear()
         changed = contract_hash()
@@ -108,7 +113,10 @@ def _edit_metadata(path, **changes):
     [
         ({"format": "other"}, "format: 'other' is not a Hayate image; compile one with: hayate compile MODEL -o IMAGE"),
         ({"format": None}, "format: 'none' is not a Hayate image"),
-        ({"version": "99"}, f"version: image version 99, this program reads version {VERSION}; compile the model again"),
+        (
+            {"version": "99"},
+            f"version: image version 99, this program reads version {VERSION}; compile the model again",
+        ),
         ({"contract": "0" * 64}, "contract: made for contract 000000000000, this machine has"),
         ({"program": "[[1"}, "program: damaged"),
         ({"program": '[["JUMP", {}]]'}, "program: damaged"),
@@ -161,7 +169,13 @@ def test_planes_of_another_group_are_refused(image, tmp_path):
 def test_missing_and_foreign_files(tmp_path):
     with pytest.raises(HayateError, match="none.img: no such Hayate image; compile one with"):
         Image.load(tmp_path / "none.img")
-    for content in (b"", b"abc", b"\xff" * 64, (2).to_bytes(8, "little") + b"{}", (9).to_bytes(8, "little") + b"{not json"):
+    for content in (
+        b"",
+        b"abc",
+        b"\xff" * 64,
+        (2).to_bytes(8, "little") + b"{}",
+        (9).to_bytes(8, "little") + b"{not json",
+    ):
         (tmp_path / "x.img").write_bytes(content)
         with pytest.raises(HayateError, match="not a Hayate image"):
             Image.load(tmp_path / "x.img")
@@ -189,10 +203,10 @@ def test_damage_anywhere_is_refused(kind, image, tmp_path):
     for _ in range(60):
         data = bytearray(raw)
         if kind == "cut":
-            del data[rng.randrange(len(data)):]
+            del data[rng.randrange(len(data)) :]
         elif kind == "gap":
             start = rng.randrange(8, header)
-            del data[start:start + rng.randrange(1, 40)]
+            del data[start : start + rng.randrange(1, 40)]
         else:
             at = rng.randrange(8, header) if kind == "digits" else rng.randrange(header, len(data))
             data[at] = rng.choice([b for b in (b"0123456789" if kind == "digits" else range(256)) if b != data[at]])

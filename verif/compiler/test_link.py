@@ -25,8 +25,18 @@ SIZES = dict(banks=4, bank_depth=16384, max_slots=52)
 @pytest.fixture(scope="module")
 def draft(tmp_path_factory):
     """Of one KV head, which several tiles share."""
-    folder = write_tiny_model(tmp_path_factory.mktemp("draft") / "small", hidden=20, layers=1, heads=3, kv_heads=1, head_dim=16, ff=28,
-                              context=60, seed=3, tied=False)
+    folder = write_tiny_model(
+        tmp_path_factory.mktemp("draft") / "small",
+        hidden=20,
+        layers=1,
+        heads=3,
+        kv_heads=1,
+        head_dim=16,
+        ff=28,
+        context=60,
+        seed=3,
+        tied=False,
+    )
     return compile_model(folder, planes=False)
 
 
@@ -51,12 +61,20 @@ def test_round_trip(both, tmp_path):
 
 def test_only_the_models_own_base_table_counts(image, draft):
     one, two = ({NGRAMS: np.array([[-1, 1, token]], np.int32)} for token in (2, 3))
-    whole = pair(dataclasses.replace(image, tensors=image.tensors | one), dataclasses.replace(draft, tensors=draft.tensors | two))
+    whole = pair(
+        dataclasses.replace(image, tensors=image.tensors | one), dataclasses.replace(draft, tensors=draft.tensors | two)
+    )
     assert whole.ngrams.tolist() == [[-1, 1, 2]] and len(whole.draft.ngrams) == 0
 
 
-@pytest.mark.parametrize("change, message", [
-    ({"draft": "[1]"}, "draft: damaged"), ({"draft": '{"model": {}}'}, "draft: damaged"), ({"draft": "{"}, "draft: damaged")])
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"draft": "[1]"}, "draft: damaged"),
+        ({"draft": '{"model": {}}'}, "draft: damaged"),
+        ({"draft": "{"}, "draft: damaged"),
+    ],
+)
 def test_damage(both, tmp_path, change, message):
     from hayate.rtl.contract.tensorfile import TensorFile, write_tensors
 
@@ -82,9 +100,9 @@ def test_every_word_of_the_banks_belongs_to_one_thing(both, tiles):
         used = np.zeros(tile.depth, int)
         for base, share in tile.shares.values():
             if base is not None:
-                used[base:base + share.blocks * share.stride] += 1
+                used[base : base + share.blocks * share.stride] += 1
         for _, base, planes in tile.planes.values():
-            used[base:base + planes.blocks * planes.stride] += 1
+            used[base : base + planes.blocks * planes.stride] += 1
         assert (used == 1).all()
         assert {f"{DRAFT}layers.0.kcache", "layers.0.kcache"} <= tile.shares.keys()
         weights = tile.banks.shape[1]
@@ -97,7 +115,10 @@ def test_every_word_of_the_banks_belongs_to_one_thing(both, tiles):
 def test_numbers_move(both):
     """Descriptors, routines and instructions of the draft model stand behind those of the other."""
     placement = place(both, Config(name="test", tiles=2, **SIZES))
-    tile, alone = placement.tiles[0], place(dataclasses.replace(both, draft=None), Config(name="test", tiles=2, **SIZES)).tiles[0]
+    tile, alone = (
+        placement.tiles[0],
+        place(dataclasses.replace(both, draft=None), Config(name="test", tiles=2, **SIZES)).tiles[0],
+    )
     n, m, d = len(both.program), len(both.micros), len(both.descriptors)
     desc = lambda word: [word >> at & (1 << width) - 1 for at, width in [isa.FORMATS[Op.GEMV]["desc"]]][0]  # noqa: E731
     assert tile.csr[Csr.ENTRY] == 0 and tile.csr[Csr.ENTRY | 1 << SECOND_BIT] == n
@@ -127,10 +148,20 @@ def test_regions_overlay_but_for_constants(both):
     def taken(part, addresses, constants):
         names = {c.region for c in part.image.constants}
         symbols = part.geometry.symbols()
-        return [set(range(addresses[r.name], addresses[r.name] + (evaluate(r.size, symbols) << (part.ahead(1) if r.rounds else 0))))
-                for r in part.image.regions if r.space == "vmem" and not r.of and (r.name in names) == constants]
+        return [
+            set(
+                range(
+                    addresses[r.name],
+                    addresses[r.name] + (evaluate(r.size, symbols) << (part.ahead(1) if r.rounds else 0)),
+                )
+            )
+            for r in part.image.regions
+            if r.space == "vmem" and not r.of and (r.name in names) == constants
+        ]
 
-    kept = taken(first, here, True) + [words for words in taken(second, there, True) if words not in [{here[name]} for name in SHARED]]
+    kept = taken(first, here, True) + [
+        words for words in taken(second, there, True) if words not in [{here[name]} for name in SHARED]
+    ]
     assert sum(map(len, kept)) == len(set().union(*kept)), "constants of both have places of their own"
     assert all(here[name] == there[name] for name in SHARED)
     for part, addresses in ((first, here), (second, there)):
@@ -141,7 +172,9 @@ def test_regions_overlay_but_for_constants(both):
     assert used["vmem"] < sum(one["vmem"] for one in alone)
 
 
-@pytest.mark.parametrize("dims, landing, most", [(8, 64, 4), (16, 32, 4), (31, 32, 2), (32, 32, 2), (64, 32, 2), (64, 64, 2), (64, 128, 4)])
+@pytest.mark.parametrize(
+    "dims, landing, most", [(8, 64, 4), (16, 32, 4), (31, 32, 2), (32, 32, 2), (64, 32, 2), (64, 64, 2), (64, 128, 4)]
+)
 def test_a_chunk_ends_with_the_landing_buffer_that_there_is(dims, landing, most):
     """The rounds that the sequencer can hand out before the vector engine takes the first one's rows."""
     assert [n for n in (1, 2, 4) if lands(n, dims, landing)] == [n for n in (1, 2, 4) if n <= most]
@@ -152,8 +185,12 @@ def test_the_loader_makes_chunks_that_end(model_folder):
     sizes = dict(name="test", tiles=1, banks=2, bank_depth=16384, vmem_depth=2048, act_depth=1024, max_slots=52)
     model = {**image.model, "heads": 8, "kv_heads": 1, "head_dim": 64}
     wide = dataclasses.replace(image, model=model)
-    found = {landing: rounds_log2(parts(wide, Config(**sizes, landing_depth=landing)), Config(**sizes, landing_depth=landing))
-             for landing in (32, 64, 128)}
+    found = {
+        landing: rounds_log2(
+            parts(wide, Config(**sizes, landing_depth=landing)), Config(**sizes, landing_depth=landing)
+        )
+        for landing in (32, 64, 128)
+    }
     assert found == {32: 1, 64: 1, 128: 2}
 
 
@@ -161,16 +198,22 @@ def test_the_best_copy_of_the_draft_model_is_read(image):
     """Its matrices have entries in the precision table, which no governor and no --precision touches."""
     config = Config(name="test", tiles=1, **SIZES)
     placement = place(pair(image, image), config, {"layers.0.wq": Format.INT4})
-    assert placement.precision["layers.0.wq"] == Format.INT4 and placement.precision[f"{DRAFT}layers.0.wq"] == Format.FP16
+    assert (
+        placement.precision["layers.0.wq"] == Format.INT4 and placement.precision[f"{DRAFT}layers.0.wq"] == Format.FP16
+    )
     index = placement.tiles[0].planes[f"{DRAFT}layers.0.wq"][0]
-    assert [r.data for r in placement.loads(kv=False) if r.addr == 1 << PRECISION_BIT | index and r.space == isa.Space.CSR] == [Format.FP16]
+    assert [
+        r.data for r in placement.loads(kv=False) if r.addr == 1 << PRECISION_BIT | index and r.space == isa.Space.CSR
+    ] == [Format.FP16]
     assert not [name for name in pair(image, image).weight_matrices() if name.startswith(DRAFT)]
 
 
 def test_the_report_names_both(both):
     config = Config(name="test", tiles=2, **SIZES)
     data = json.loads(json.dumps(report(both, config)))
-    assert (data["model"], data["draft"]) == ("tiny", "small") and report(dataclasses.replace(both, draft=None), config)["draft"] is None
+    assert (data["model"], data["draft"]) == ("tiny", "small") and report(
+        dataclasses.replace(both, draft=None), config
+    )["draft"] is None
     assert [b["words"] for b in data["banks"]] == [t.depth for t in place(both, config).tiles]
     console = Console(width=120, record=True, file=io.StringIO())
     console.print(render(data))
@@ -180,19 +223,30 @@ def test_the_report_names_both(both):
 
 def test_misfits_name_both(both, image):
     alone = max(b["words"] for b in report(image, Config(name="test", tiles=1, **SIZES))["banks"])
-    with pytest.raises(HayateError, match=r"bank_depth: the model tiny with its draft model small does not fit: .*; --set bank_depth=\d+$"):
+    with pytest.raises(
+        HayateError,
+        match=r"bank_depth: the model tiny with its draft model small does not fit: .*; --set bank_depth=\d+$",
+    ):
         place(both, Config(name="test", tiles=1, **SIZES | {"bank_depth": alone}))
 
 
 def test_planes_alone_need_a_machine_that_reads_them(image, model_folder):
     odd = pair(image, compile_model(model_folder, fp16="none", calibration=False))
-    with pytest.raises(HayateError, match="formats: 'fp16' reads no integer planes, and the image has .* in no other format"):
+    with pytest.raises(
+        HayateError, match="formats: 'fp16' reads no integer planes, and the image has .* in no other format"
+    ):
         place(odd, Config(name="test", tiles=1, **SIZES, formats="fp16"))
 
 
 REFUSED = {
-    "vocabulary": ({"vocab": 50}, "--draft other: tokenizer: has 50 tokens, tiny 64; give a model with the same tokenizer"),
-    "context": ({"context": 47}, "--draft other: max_position_embeddings: 47 positions, tiny has 48; give a model with a context as long"),
+    "vocabulary": (
+        {"vocab": 50},
+        "--draft other: tokenizer: has 50 tokens, tiny 64; give a model with the same tokenizer",
+    ),
+    "context": (
+        {"context": 47},
+        "--draft other: max_position_embeddings: 47 positions, tiny has 48; give a model with a context as long",
+    ),
 }
 
 
@@ -211,4 +265,6 @@ def test_another_tokenizer_is_refused(image, tmp_path):
     with pytest.raises(HayateError, match="--draft other: tokenizer: is another one"):
         pair(image, compile_model(folder, planes=False))
     path.unlink()
-    assert pair(image, compile_model(folder, planes=False)).draft.model["name"] == "other", "what is not there cannot differ"
+    assert pair(image, compile_model(folder, planes=False)).draft.model["name"] == "other", (
+        "what is not there cannot differ"
+    )

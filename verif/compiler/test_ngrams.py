@@ -21,7 +21,7 @@ def by_hand(documents, tokens):
     followers = defaultdict(Counter)
     for ids in documents:
         for at in range(tokens, len(ids)):
-            followers[tuple(ids[at - tokens:at])][ids[at]] += 1
+            followers[tuple(ids[at - tokens : at])][ids[at]] += 1
     found = []
     for context, after in followers.items():
         token, times = min(after.items(), key=lambda item: (-item[1], item[0]))
@@ -37,12 +37,16 @@ def test_counts_by_definition(tokens, vocab):
     pool = rng.integers(0, vocab, 12)
     documents = [rng.choice(pool, size).tolist() for size in (300, 0, 1, 2, 3, 500)]
     rows, times = n.count(documents, tokens)
-    assert rows.dtype == np.int32 and [((*row,), t) for row, t in zip(rows.tolist(), times.tolist())] == by_hand(documents, tokens)
+    assert rows.dtype == np.int32 and [((*row,), t) for row, t in zip(rows.tolist(), times.tolist())] == by_hand(
+        documents, tokens
+    )
 
 
 def test_small_cases():
     assert n.count([[1, 2, 1, 2, 1, 3]], 1)[0].tolist() == [[-1, 1, 2], [-1, 2, 1]]
-    assert n.count([[5, 4], [5, 3], [7, 1]], 1)[0].tolist() == [[-1, 5, 3]], "equally common: the lowest; contexts seen once have none"
+    assert n.count([[5, 4], [5, 3], [7, 1]], 1)[0].tolist() == [[-1, 5, 3]], (
+        "equally common: the lowest; contexts seen once have none"
+    )
     assert n.count([[1, 2], [3, 1, 2], [3]], 2)[0].tolist() == [], "no context reaches into the next document"
     for documents in ([], [[]], [[1, 2]]):
         rows, times = n.count(documents, 2)
@@ -66,9 +70,14 @@ def test_shipped_tables_belong_to_their_models_and_fit(model):
     for tokens, size_log2 in enumerate(BASE_LOG2, 1):
         slots = [base_key(context)[0] for context in contexts if len(context) == tokens]
         assert len(slots) == len(set(slots)) > 0.6 * (1 << size_log2), "each has its own"
-    assert [len(context) for context in contexts] == sorted(map(len, contexts), reverse=True), "contexts of two come first"
+    assert [len(context) for context in contexts] == sorted(map(len, contexts), reverse=True), (
+        "contexts of two come first"
+    )
     content = (folder / n.NAME).read_text()
-    assert json.loads(content)["source"].endswith("standard library, training side, 200 whole files") and len(content) < 80_000
+    assert (
+        json.loads(content)["source"].endswith("standard library, training side, 200 whole files")
+        and len(content) < 80_000
+    )
 
 
 ROWS = [[3, 63, 0], [0, 0, 7], [-1, 5, 63]]
@@ -96,7 +105,10 @@ def test_reaches_the_image(model_folder, image, tmp_path):
 
 
 REFUSED = {
-    "another tokenizer": ({"tokenizer": "0" * 64}, ["tokenizer", "made for the tokenizer 000000000000, the folder holds"]),
+    "another tokenizer": (
+        {"tokenizer": "0" * 64},
+        ["tokenizer", "made for the tokenizer 000000000000, the folder holds"],
+    ),
     "no tokenizer": ({"tokenizer": None}, ["damaged"]),
     "no rows": ({"rows": None}, ["rows", "damaged"]),
     "a short row": ({"rows": [[1, 2]]}, ["rows", "damaged"]),

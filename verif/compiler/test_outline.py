@@ -26,8 +26,16 @@ def field(word, name):
 
 @pytest.fixture(scope="module", params=[True, False], ids=["tied", "untied"])
 def folder(request, tmp_path_factory):
-    return write_tiny_model(tmp_path_factory.mktemp("models") / "tiny", hidden=48, heads=6, kv_heads=2, head_dim=8, ff=80, vocab=50,
-                            tied=request.param)
+    return write_tiny_model(
+        tmp_path_factory.mktemp("models") / "tiny",
+        hidden=48,
+        heads=6,
+        kv_heads=2,
+        head_dim=8,
+        ff=80,
+        vocab=50,
+        tied=request.param,
+    )
 
 
 @pytest.mark.parametrize("integer", [False, True], ids=["fp16", "int8"])
@@ -38,7 +46,8 @@ def test_everything_but_values_is_as_compiled(folder, integer):
     assert (image.program, image.regions, image.routines) == (real.program, real.regions, real.routines)
     sizes = [f.name for f in fields(image.descriptors[0]) if f.name not in VALUES]
     assert [[getattr(d, name) for name in sizes] for d in image.descriptors] == [
-        [getattr(d, name) for name in sizes] for d in real.descriptors]
+        [getattr(d, name) for name in sizes] for d in real.descriptors
+    ]
 
 
 def test_a_tile_is_placed_without_weights_as_with_them(folder):
@@ -57,10 +66,16 @@ def test_a_layer_of_llama_3_70b_fits_16_tiles_of_16_banks():
     assert (config.tiles, config.banks, config.lanes) == (16, 16, 4)
     image = outline(shape)
     assert all(u.fits for u in usage(image, config))
-    tile, = place(image, config, tiles=(15,), weights=False).tiles
-    layer = [share.blocks * share.stride for name, (_, share) in tile.shares.items() if name.removeprefix("layers.0.")[0] == "w"]
+    (tile,) = place(image, config, tiles=(15,), weights=False).tiles
+    layer = [
+        share.blocks * share.stride
+        for name, (_, share) in tile.shares.items()
+        if name.removeprefix("layers.0.")[0] == "w"
+    ]
     assert sum(layer) == 835_584
     index, _ = image.descriptor("layers.0.wgu")
-    assert tile.shares["layers.0.wgu"][1].stride > 1 << STRIDE_BITS and not field(tile.descriptors[index], "block_stride")
+    assert tile.shares["layers.0.wgu"][1].stride > 1 << STRIDE_BITS and not field(
+        tile.descriptors[index], "block_stride"
+    )
     index, _ = image.descriptor("layers.0.wq")
     assert field(tile.descriptors[index], "block_stride") == tile.shares["layers.0.wq"][1].stride == 8192

@@ -1,4 +1,6 @@
-"""The loader: every row in exactly one place, found where the machine looks for it; nothing overlaps; misfits are explained."""
+"""The loader: every row in exactly one place, found where the machine looks for it; nothing overlaps; misfits are
+explained.
+"""
 
 import re
 from dataclasses import replace
@@ -41,9 +43,14 @@ def model(number):
 
 
 configs = st.builds(
-    lambda tiles, banks, lanes, slots: Config(tiles=tiles, banks=banks, lanes=lanes, max_slots=slots, bank_depth=1 << 17,
-                                              vmem_depth=2048, act_depth=1024),
-    st.integers(1, 5), st.sampled_from([1, 2, 4, 8]), st.sampled_from([1, 2, 4]), st.sampled_from([12, 52, 256]))
+    lambda tiles, banks, lanes, slots: Config(
+        tiles=tiles, banks=banks, lanes=lanes, max_slots=slots, bank_depth=1 << 17, vmem_depth=2048, act_depth=1024
+    ),
+    st.integers(1, 5),
+    st.sampled_from([1, 2, 4, 8]),
+    st.sampled_from([1, 2, 4]),
+    st.sampled_from([12, 52, 256]),
+)
 
 
 def decode(word, layout=DESCRIPTOR):
@@ -63,7 +70,9 @@ def global_row(d, field, csr, block, row, size):
 
 
 def local_blocks(d, csr):
-    return {"rows": 1, "pairs": 1, "ones": 1, "q": csr[Csr.LOCAL_HEADS] * csr[Csr.GROUP]}.get(d.kind, csr[Csr.LOCAL_HEADS])
+    return {"rows": 1, "pairs": 1, "ones": 1, "q": csr[Csr.LOCAL_HEADS] * csr[Csr.GROUP]}.get(
+        d.kind, csr[Csr.LOCAL_HEADS]
+    )
 
 
 @settings(max_examples=60, deadline=None)
@@ -101,7 +110,9 @@ def test_nothing_overlaps(number, config):
             f = decode(t.descriptors[index])
             groups, blocks = -(-f["rows"] // config.banks), local_blocks(d, t.csr)
             if d.kind == "ones":
-                np.testing.assert_array_equal(t.banks[0, f["base"] : f["base"] + f["words"]].view(np.float16), np.float16(1))
+                np.testing.assert_array_equal(
+                    t.banks[0, f["base"] : f["base"] + f["words"]].view(np.float16), np.float16(1)
+                )
                 assert not t.banks[1:, f["base"] : f["base"] + f["words"]].any()
             if d.tensor or not d.planes:
                 size = groups * f["words"]
@@ -124,7 +135,9 @@ def test_caches_hold_every_slot_and_dimension(number, config):
     image = model(number)
     placement = place(image, config)
     kv_heads, hd = image.model["kv_heads"], image.model["head_dim"]
-    assert placement.slots <= config.max_slots and placement.context == min(image.model["context"], placement.slots - config.lanes)
+    assert placement.slots <= config.max_slots and placement.context == min(
+        image.model["context"], placement.slots - config.lanes
+    )
     slots, dims = np.zeros((kv_heads, placement.slots), int), np.zeros((kv_heads, hd), int)
     for t in placement.tiles:
         k, v = (decode(t.descriptors[image.descriptor(f"layers.0.{c}")[0]]) for c in ("kcache", "vcache"))
@@ -181,7 +194,11 @@ def test_loads_rebuild_every_memory(image):
                 assert memory[t.stop, space, 2 * i] | memory[t.stop, space, 2 * i + 1] << 64 == word
         assert [memory[t.stop, Space.MICRO, i] for i in range(len(t.micros))] == list(t.micros)
         assert {r: memory[t.stop, Space.CSR, r] for r in Csr} == t.csr
-        table = {addr: data for (stop, space, addr), data in memory.items() if (stop, space) == (t.stop, Space.CSR) and addr not in {*Csr}}
+        table = {
+            addr: data
+            for (stop, space, addr), data in memory.items()
+            if (stop, space) == (t.stop, Space.CSR) and addr not in {*Csr}
+        }
         index = {decode(t.descriptors[i])["alt"]: d.name for i, d in enumerate(image.descriptors) if d.planes}
         assert table == {1 << PRECISION_BIT | alt: placement.precision[name] for alt, name in index.items()}
     without = sum(1 for _ in placement.loads(kv=False))
@@ -220,15 +237,27 @@ def test_codewords_equal_golden_ones(words):
 @pytest.mark.parametrize(
     "settings, message",
     [
-        (dict(bank_depth=1000), r"bank_depth: the model tiny does not fit: \d+ words in every bank needed, 1000 there \(\d+ too few\); "
-                                r"--set bank_depth=\d+$"),
+        (
+            dict(bank_depth=1000),
+            r"bank_depth: the model tiny does not fit: \d+ words in every bank needed, 1000 there \(\d+ too few\); "
+            r"--set bank_depth=\d+$",
+        ),
         (dict(act_depth=16), r"act_depth: .* \d+ words of activation buffer needed, 16 there .*; --set act_depth=\d+$"),
-        (dict(stage_depth=20), r"stage_depth: .* 24 words of stage buffer needed, 20 there \(4 too few\); --set stage_depth=24$"),
+        (
+            dict(stage_depth=20),
+            r"stage_depth: .* 24 words of stage buffer needed, 20 there \(4 too few\); --set stage_depth=24$",
+        ),
         (dict(vmem_depth=64), r"vmem_depth: .*; --set vmem_depth=\d+$"),
-        (dict(program_depth=60, micro_depth=30), r"program_depth: .* instructions needed, 60 there .* micro-operations needed, 30 there "
-                                                 r".*; --set program_depth=\d+ --set micro_depth=\d+$"),
+        (
+            dict(program_depth=60, micro_depth=30),
+            r"program_depth: .* instructions needed, 60 there .* micro-operations needed, 30 there "
+            r".*; --set program_depth=\d+ --set micro_depth=\d+$",
+        ),
         (dict(desc_depth=20), r"desc_depth: .* 40 descriptors needed, 20 there \(20 too few\); --set desc_depth=40$"),
-        (dict(max_slots=4, lanes=4), r"max_slots: 4 KV slots leave no position beside the 4 in flight; --set max_slots=52$"),
+        (
+            dict(max_slots=4, lanes=4),
+            r"max_slots: 4 KV slots leave no position beside the 4 in flight; --set max_slots=52$",
+        ),
     ],
 )
 def test_misfits_name_what_by_how_much_and_the_remedy(image, settings, message):
@@ -242,8 +271,15 @@ def test_misfits_name_what_by_how_much_and_the_remedy(image, settings, message):
 
 def test_a_model_beyond_the_largest_bank_needs_more_tiles(image):
     big = dict(image.model, context=16000)
-    tall = type(image)(**{**vars(image), "model": big, "descriptors": tuple(
-        d if d.kind != "kcache" else type(d)(**{**vars(d), "words": 63}) for d in image.descriptors)})
+    tall = type(image)(
+        **{
+            **vars(image),
+            "model": big,
+            "descriptors": tuple(
+                d if d.kind != "kcache" else type(d)(**{**vars(d), "words": 63}) for d in image.descriptors
+            ),
+        }
+    )
     config = Config(tiles=1, banks=2, bank_depth=1 << 17, max_slots=16000, vmem_depth=1 << 12, act_depth=1 << 12)
     with pytest.raises(HayateError, match=r"does not fit: .*; more tiles \(--set tiles=2\)"):
         place(tall, config)
@@ -252,7 +288,9 @@ def test_a_model_beyond_the_largest_bank_needs_more_tiles(image):
 def test_fields_too_narrow_for_the_model_are_named(image):
     d = image.descriptor("layers.0.wq")
     wide = tuple(x if x is not d[1] else type(x)(**{**vars(x), "s_in": 1000}) for x in image.descriptors)
-    with pytest.raises(HayateError, match="layers.0.wq: the model is too large for the encoding: field s_in: 1000 does not fit 8 bits"):
+    with pytest.raises(
+        HayateError, match="layers.0.wq: the model is too large for the encoding: field s_in: 1000 does not fit 8 bits"
+    ):
         place(type(image)(**{**vars(image), "descriptors": wide}), PRESETS["demo"])
 
 
@@ -261,7 +299,9 @@ def test_more_heads_than_a_register_holds_are_refused(tmp_path):
     sizes = dict(hidden=8, layers=1, heads=300, kv_heads=300, head_dim=4, ff=8, vocab=8, context=4)
     many = compile_model(write_tiny_model(tmp_path / "many", **sizes))
     large = Config(tiles=1, banks=2, bank_depth=1 << 17, max_slots=64, vmem_depth=1 << 12, act_depth=1 << 14)
-    with pytest.raises(HayateError, match="the model is too large for the encoding: register LOCAL_HEADS: 300 does not fit 8 bits"):
+    with pytest.raises(
+        HayateError, match="the model is too large for the encoding: register LOCAL_HEADS: 300 does not fit 8 bits"
+    ):
         place(many, large)
 
 
@@ -270,34 +310,47 @@ def test_filters_take_a_word_for_each_token(image, tiles):
     """Region Z, behind all others, and only where what is sampled may be filtered."""
     sizes = dict(tiles=tiles, banks=2, bank_depth=16384, vmem_depth=1024, max_slots=52)
     plain, filters = (place(image, Config(**sizes), filters=on) for on in (False, True))
-    assert plain.regions == filters.regions and max(filters.regions, key=lambda r: (filters.regions[r], r == "Z")) == "Z"
+    assert (
+        plain.regions == filters.regions and max(filters.regions, key=lambda r: (filters.regions[r], r == "Z")) == "Z"
+    )
     tokens = max(t.shares["emb"][1].rows for t in filters.tiles)
     spare = (1 << filters.tiles[0].csr[Csr.ROUNDS_LOG2]) - 1  # rounds of attention that can be given up
     need = filters.regions["Z"] + tokens - spare * filters.regions["SC.stride"]
     assert spare == 1
     place(image, Config(**sizes | {"vmem_depth": need}), filters=True)
     small = Config(**sizes | {"vmem_depth": need - 1})
-    with pytest.raises(HayateError, match=rf"vmem_depth: the model tiny does not fit with --min-p or --top-k: {need} words of vector "
-                                          rf"memory needed, {need - 1} there \(1 too few\); --set vmem_depth=\d+$"):
+    with pytest.raises(
+        HayateError,
+        match=rf"vmem_depth: the model tiny does not fit with --min-p or --top-k: {need} words of vector "
+        rf"memory needed, {need - 1} there \(1 too few\); --set vmem_depth=\d+$",
+    ):
         place(image, small, filters=True)
     place(image, small)
 
 
 def test_a_machine_for_fp16_is_given_fp16_alone():
-    """No planes in its banks, no descriptors of them, no precision table; what is left lies as in an image that never had planes."""
+    """No planes in its banks, no descriptors of them, no precision table; what is left lies as in an image that never
+    had planes.
+    """
     image, sizes = model(2), dict(tiles=2, banks=4, bank_depth=8192, max_slots=52)
     whole, lean = (place(image, Config(**sizes, formats=formats)) for formats in ("nested", "fp16"))
     never = tuple(replace(d, planes="") for d in image.descriptors)
     plain = place(replace(image, descriptors=never), Config(**sizes, formats="fp16"))
-    assert [(t.descriptors, t.planes, t.depth) for t in lean.tiles] == [(t.descriptors, {}, t.depth) for t in plain.tiles]
+    assert [(t.descriptors, t.planes, t.depth) for t in lean.tiles] == [
+        (t.descriptors, {}, t.depth) for t in plain.tiles
+    ]
     assert all((a.banks == b.banks).all() for a, b in zip(lean.tiles, plain.tiles))
     assert lean.tiles[0].depth < whole.tiles[0].depth and whole.precision and not lean.precision
     assert not [r for r in lean.loads(kv=False) if r.space == Space.CSR and r.addr >> PRECISION_BIT]
 
 
 def test_planes_alone_do_not_fit_a_machine_for_fp16():
-    with pytest.raises(HayateError, match=r"custom: formats: 'fp16' reads no integer planes, and the image has .* in no other"):
+    with pytest.raises(
+        HayateError, match=r"custom: formats: 'fp16' reads no integer planes, and the image has .* in no other"
+    ):
         place(model(1), Config(tiles=2, banks=4, bank_depth=8192, max_slots=52, formats="fp16"))
     some = next(d.name for d in model(2).descriptors if d.planes)
-    with pytest.raises(HayateError, match=f"formats: 'fp16' reads no integer planes, which {some} in INT4 needs; --set formats=nested"):
+    with pytest.raises(
+        HayateError, match=f"formats: 'fp16' reads no integer planes, which {some} in INT4 needs; --set formats=nested"
+    ):
         place(model(2), Config(tiles=2, banks=4, bank_depth=8192, max_slots=52, formats="fp16"), {some: Format.INT4})

@@ -45,7 +45,9 @@ def signed(word, at, width=4):
 
 
 def unpack(hi_plane, lo_plane, k, group):
-    """(weights, bits of the scales) of a row's words: every four groups a scale word, then their hi words; lo words apart."""
+    """(weights, bits of the scales) of a row's words: every four groups a scale word, then their hi words; lo words
+    apart.
+    """
     weights, scales, at = [], [], 0
     for first in range(0, k, 4 * group):
         elements = min(k - first, 4 * group)
@@ -82,8 +84,13 @@ def test_every_row_is_unpacked_as_it_was_quantized(number, config):
             for block in range(local_blocks(d, t.csr)):
                 for r in range(f["rows"]):
                     bank, first = t.banks[r % config.banks], p["base"] + block * p["block_stride"]
-                    hi, lo = first + r // config.banks * p["pitch"], first + p["lo_offset"] + r // config.banks * -(-k // 16)
-                    weights, scales = unpack(bank[hi : hi + p["pitch"]].tolist(), bank[lo : lo + -(-k // 16)].tolist(), k, d.group)
+                    hi, lo = (
+                        first + r // config.banks * p["pitch"],
+                        first + p["lo_offset"] + r // config.banks * -(-k // 16),
+                    )
+                    weights, scales = unpack(
+                        bank[hi : hi + p["pitch"]].tolist(), bank[lo : lo + -(-k // 16)].tolist(), k, d.group
+                    )
                     g = global_row(d, f, t.csr, block, r, d.rows // d.blocks)
                     assert weights == w8[g].tolist() and scales == scale[g].tolist()
                     seen[g] += 1
@@ -101,7 +108,9 @@ def test_both_copies_have_one_exponent(image):
 
 def test_images_without_planes_have_nothing_of_them(model_folder):
     image = compile_model(model_folder, planes=False)
-    assert not any(d.planes or d.group for d in image.descriptors) and not any(n.endswith((".w8", ".scale")) for n in image.tensors)
+    assert not any(d.planes or d.group for d in image.descriptors) and not any(
+        n.endswith((".w8", ".scale")) for n in image.tensors
+    )
     placement = place(image, CONFIG)
     assert placement.precision == {} and all(len(t.descriptors) == len(image.descriptors) for t in placement.tiles)
     assert not [load for load in placement.loads() if load.space == Space.CSR and load.addr >> PRECISION_BIT]
@@ -126,8 +135,15 @@ def test_copies_that_are_kept(model_folder, tmp_path):
 
 
 def found(names, gains):
-    return {n: {"gains": [1.0, gains.get(n, 0.0)], "ratios": [0.01, 1e-5], "grids": [50, 47, 44], "sensitivities": [300, 70000]}
-            for n in names}
+    return {
+        n: {
+            "gains": [1.0, gains.get(n, 0.0)],
+            "ratios": [0.01, 1e-5],
+            "grids": [50, 47, 44],
+            "sensitivities": [300, 70000],
+        }
+        for n in names
+    }
 
 
 def test_a_budget_goes_to_the_fragile(model_folder):
@@ -138,9 +154,12 @@ def test_a_budget_goes_to_the_fragile(model_folder):
     assert size["layers.0.wgu"] == 2 * size["layers.0.wdown"] == 8 * size["layers.0.wk"]
     gains = {"layers.1.wgu": 8.1, "layers.0.wdown": 4.0, "layers.0.wk": 0.9, "layers.0.wv": -1.0}
     calibration = found(names, gains)
-    for budget, expected in [(0, set()), (size["layers.1.wgu"], {"layers.1.wgu"}),
-                             (size["layers.1.wgu"] - 1, {"layers.0.wdown", "layers.0.wk"}),
-                             (1 << 30, {"layers.1.wgu", "layers.0.wdown", "layers.0.wk"})]:
+    for budget, expected in [
+        (0, set()),
+        (size["layers.1.wgu"], {"layers.1.wgu"}),
+        (size["layers.1.wgu"] - 1, {"layers.0.wdown", "layers.0.wk"}),
+        (1 << 30, {"layers.1.wgu", "layers.0.wdown", "layers.0.wk"}),
+    ]:
         image = compile_model(model_folder, fp16=budget, calibration=calibration)
         assert {d.name for d in image.descriptors if d.planes and d.tensor} == {"emb"} | expected, budget
     d = image.descriptor("layers.0.wq")[1]
@@ -148,7 +167,9 @@ def test_a_budget_goes_to_the_fragile(model_folder):
     row = next(p for p in report(image, CONFIG)["precision"] if p["name"] == "layers.1.wgu")
     assert row["gains"] == [1.0, 8.1] and row["ratios"] == [0.01, 1e-5]
     del calibration["layers.1.wo"]
-    with pytest.raises(HayateError, match="calibration: layers.1.wo: does not know this matrix; calibrate the model again"):
+    with pytest.raises(
+        HayateError, match="calibration: layers.1.wo: does not know this matrix; calibrate the model again"
+    ):
         compile_model(model_folder, calibration=calibration)
 
 
@@ -179,7 +200,10 @@ def test_a_budget_without_calibration_goes_to_the_largest_errors(model_folder):
         (dict(fp16="some"), "compile: fp16: 'some' is neither all, none nor a number of bytes; use all"),
         (dict(fp16=-1), "compile: fp16: -1 is neither"),
         (dict(fp16=True), "compile: fp16: True is neither"),
-        (dict(fp16="none", planes=False), "compile: fp16: 'none' leaves matrices without any copy; use it with planes only"),
+        (
+            dict(fp16="none", planes=False),
+            "compile: fp16: 'none' leaves matrices without any copy; use it with planes only",
+        ),
     ],
 )
 def test_refused_options(model_folder, options, message):
@@ -224,13 +248,21 @@ def test_formats_at_load():
     assert placement.precision == place(image, CONFIG).precision | chosen
     for t in placement.tiles:
         index = t.planes["layers.0.wo"][0]
-        assert [x.data for x in placement.loads() if (x.stop, x.space, x.addr) == (t.stop, Space.CSR, 1 << PRECISION_BIT | index)] == [2]
+        assert [
+            x.data
+            for x in placement.loads()
+            if (x.stop, x.space, x.addr) == (t.stop, Space.CSR, 1 << PRECISION_BIT | index)
+        ] == [2]
     without = next(n for n, half in kept.items() if not half)
-    with pytest.raises(HayateError, match=f"precision: {without}: the image does not have it in FP16; it has INT8, INT4"):
+    with pytest.raises(
+        HayateError, match=f"precision: {without}: the image does not have it in FP16; it has INT8, INT4"
+    ):
         place(image, CONFIG, precision={without: Format.FP16})
     with pytest.raises(HayateError, match="precision: load: the image does not have it in INT8; it has no copy"):
         place(image, CONFIG, precision={"load": Format.INT8})
-    with pytest.raises(HayateError, match="precision: layers.9.wq: the image does not have it in INT4; it has no matrix of this name"):
+    with pytest.raises(
+        HayateError, match="precision: layers.9.wq: the image does not have it in INT4; it has no matrix of this name"
+    ):
         place(image, CONFIG, precision={"layers.9.wq": Format.INT4})
 
 
@@ -239,7 +271,9 @@ def test_vectors_that_matrices_multiply_begin_on_blocks(number):
     image = model(number)
     placement = place(image, CONFIG)
     multiplied = [i for i in image.program if i.op == Op.GEMV and not i.kv]
-    assert {i.act[0] for i in multiplied} == {"XA", "XB", "AO", "FF"} - ({"XB"} if not image.model["tied"] else set()) | {"XB"}
+    assert {i.act[0] for i in multiplied} == {"XA", "XB", "AO", "FF"} - (
+        {"XB"} if not image.model["tied"] else set()
+    ) | {"XB"}
     for i in multiplied:
         assert (placement.regions[i.act[0]] + i.act[1]) % 8 == 0 and not i.act_h and not i.act_j
         region, d = image.region(i.act[0]), image.descriptors[i.desc]
@@ -252,8 +286,12 @@ def test_vectors_that_matrices_multiply_begin_on_blocks(number):
 def test_a_matrix_without_fp16_copy_takes_no_words_for_it():
     image = model(1)
     lean = {d.name for d in image.descriptors if d.planes and not d.tensor}
-    full = dataclasses.replace(image, descriptors=tuple(
-        dataclasses.replace(d, planes="", group=0) if d.name in lean else d for d in image.descriptors))
+    full = dataclasses.replace(
+        image,
+        descriptors=tuple(
+            dataclasses.replace(d, planes="", group=0) if d.name in lean else d for d in image.descriptors
+        ),
+    )
     data = report(image, CONFIG)
     for m in data["matrices"]:
         if m["name"] in lean:

@@ -34,8 +34,12 @@ def walk(image, placement, tile, positions, want, choice=CHOICES[0]):
         i = image.program[pc]
         if i.op == Op.LOOP:
             first = registers[LoopReg.CHUNK] * chunk if i.kind == LoopCount.ROUNDS else 0
-            count = {LoopCount.IMM: i.count, LoopCount.HEADS: csr[Csr.LOCAL_HEADS], LoopCount.ROUNDS: min(chunk, total - first),
-                     LoopCount.CHUNKS: -(-total // chunk)}[i.kind]
+            count = {
+                LoopCount.IMM: i.count,
+                LoopCount.HEADS: csr[Csr.LOCAL_HEADS],
+                LoopCount.ROUNDS: min(chunk, total - first),
+                LoopCount.CHUNKS: -(-total // chunk),
+            }[i.kind]
             registers[i.reg] = first
             stack.append((pc, first + count))
             pc += 1 if count else i.skip
@@ -50,8 +54,17 @@ def walk(image, placement, tile, positions, want, choice=CHOICES[0]):
             yield i, dict(registers)
             if i.op == Op.END:
                 return
-            jumps = i.op == Op.SKIP and {When.NO_LOGITS: not want, When.SAMPLES: sample, When.GREEDY: not sample, When.FILTERS: filters,
-                                         When.UNFILTERED: not filters, When.NO_TOP_K: not top_k}[i.when]
+            jumps = (
+                i.op == Op.SKIP
+                and {
+                    When.NO_LOGITS: not want,
+                    When.SAMPLES: sample,
+                    When.GREEDY: not sample,
+                    When.FILTERS: filters,
+                    When.UNFILTERED: not filters,
+                    When.NO_TOP_K: not top_k,
+                }[i.when]
+            )
             pc += i.offset if jumps else 1
 
 
@@ -64,7 +77,9 @@ def test_jumps(image, untied):
                 assert program[at + i.skip - 1].op == Op.ENDLOOP and program[at + i.skip - 1].reg == i.reg
             elif i.op == Op.ENDLOOP:
                 assert depth.pop()[1] == i.reg
-            elif i.op == Op.SKIP and i.when == When.NO_LOGITS and i.offset == 2:  # the final gain, of a model whose head is its embedding
+            elif (
+                i.op == Op.SKIP and i.when == When.NO_LOGITS and i.offset == 2
+            ):  # the final gain, of a model whose head is its embedding
                 assert program is image.program and program[at + 1].op == Op.RUN and program[at + 2].op == Op.V_WAIT
             elif i.op == Op.SKIP and i.when in (When.NO_LOGITS, When.GREEDY, When.UNFILTERED):
                 assert program[at + i.offset].op == Op.SENDCAND
@@ -77,12 +92,19 @@ def test_jumps(image, untied):
 
 def test_a_pass_chooses_in_one_way(untied):
     """Of the routines behind the output matrix, those that each way runs, and how often it looks for a digit."""
-    placement, names = place(untied, Config(tiles=1, **CONFIG)), {first: name for name, (first, _) in untied.routines.items()}
-    for choice, ways in zip(CHOICES, (["head"], ["sample"], ["temper", "floor", "keep"], ["temper", "floor", *["count"] * 7, "keep"])):
+    placement, names = (
+        place(untied, Config(tiles=1, **CONFIG)),
+        {first: name for name, (first, _) in untied.routines.items()},
+    )
+    for choice, ways in zip(
+        CHOICES, (["head"], ["sample"], ["temper", "floor", "keep"], ["temper", "floor", *["count"] * 7, "keep"])
+    ):
         done = [i for i, _ in walk(untied, placement, 0, 1, True, choice)]
         last = max(at for at, i in enumerate(done) if i.op == Op.GEMV)
         assert [names[i.routine] for i in done[last:] if i.op == Op.RUN] == ways
-        assert sum(i.op == Op.SELECT for i in done) == sum(i.op == Op.SENDCOUNT for i in done) == (8 if choice[2] else 0)
+        assert (
+            sum(i.op == Op.SELECT for i in done) == sum(i.op == Op.SENDCOUNT for i in done) == (8 if choice[2] else 0)
+        )
 
 
 @pytest.mark.parametrize(("want", "choice"), [(False, CHOICES[0]), *((True, choice) for choice in CHOICES)])
@@ -95,9 +117,18 @@ def test_every_channel_balances(image, untied, tiles, lanes, positions, want, ch
         taken, engines = Counter(), {}
         for t in range(tiles):
             csr = placement.tiles[t].csr
-            reach = {Cast.ALL: range(tiles), Cast.GROUP: range(csr[Csr.GROUP_LO], csr[Csr.GROUP_HI] + 1), Cast.SELF: [t]}
-            factor = {WaitKind.ONE: 1, WaitKind.ALL: tiles, WaitKind.GROUP: csr[Csr.GROUP_SIZE], WaitKind.LANES: positions,
-                      WaitKind.ATTEND: csr[Csr.ATT_SENDERS] * rounds(positions, csr[Csr.GROUP], lanes)}
+            reach = {
+                Cast.ALL: range(tiles),
+                Cast.GROUP: range(csr[Csr.GROUP_LO], csr[Csr.GROUP_HI] + 1),
+                Cast.SELF: [t],
+            }
+            factor = {
+                WaitKind.ONE: 1,
+                WaitKind.ALL: tiles,
+                WaitKind.GROUP: csr[Csr.GROUP_SIZE],
+                WaitKind.LANES: positions,
+                WaitKind.ATTEND: csr[Csr.ATT_SENDERS] * rounds(positions, csr[Csr.GROUP], lanes),
+            }
             for i, at in walk(model, placement, t, positions, want, choice):
                 if i.op not in (Op.M_WAIT, Op.V_WAIT, Op.SENDSUM, Op.SENDMAX, Op.SENDCOUNT, Op.RUN):
                     continue
@@ -120,14 +151,16 @@ def test_logits_go_to_one_of_three_routines(image):
     named = ("desc", "rows", "landing")
     assert all([getattr(head, f) for f in named] == [getattr(other, f) for f in named] for other in others)
     for i in (i for i in image.program if i.op == Op.RUN):
-        noise = [m.b_src for m in image.micros[i.routine:i.routine + i.length]].count(BSrc.NOISE)
+        noise = [m.b_src for m in image.micros[i.routine : i.routine + i.length]].count(BSrc.NOISE)
         assert noise == i.noise
     assert [i.noise for i in (head, *others)] == [0, 1, 0]
 
 
 @pytest.mark.parametrize("tiles, lanes, positions", [(1, 1, 1), (2, 2, 2), (4, 4, 3)])
 def test_landing_rows_are_all_consumed(image, tiles, lanes, positions):
-    """What GEMVs leave is taken in that order, each by the one RUN that names its matrix, over as many elements as it has rows."""
+    """What GEMVs leave is taken in that order, each by the one RUN that names its matrix, over as many elements as it
+    has rows.
+    """
     placement, left = place(image, Config(tiles=tiles, lanes=lanes, **CONFIG)), deque()
     for i, at in walk(image, placement, 0, positions, want=True):
         of = (getattr(i, "desc", None), at[LoopReg.LAYER], at[LoopReg.J]) if i.op in (Op.GEMV, Op.RUN) else None
@@ -135,7 +168,7 @@ def test_landing_rows_are_all_consumed(image, tiles, lanes, positions):
             left.append((of, 1 if image.descriptors[i.desc].kind == "ones" else (i.dstep, i.rows)))
         elif i.op == Op.RUN and i.landing:
             assert left.popleft() == (of, i.count if i.rows == Rows.IMM else (i.dstep, i.rows))
-            reads = [m for m in image.micros[i.routine:i.routine + i.length] if m.a_src == 1]
+            reads = [m for m in image.micros[i.routine : i.routine + i.length] if m.a_src == 1]
             assert len(reads) == i.landing and i.vl * i.landing <= 16
     assert not left
 
@@ -148,8 +181,12 @@ def test_addresses_stay_inside_their_regions(image, untied, tiles, lanes):
         for t in range(tiles):
             symbols = {"rows": 0, "heads": 0, "slots": 0, "slot_words": placement.slots // 4}
             csr, shares = placement.tiles[t].csr, placement.tiles[t].shares
-            values = {"PR.stride": placement.slots // 4, "SC.stride": max(
-                local_slots(placement.slots, p.csr[Csr.GROUP_SIZE], p.csr[Csr.GROUP_INDEX]) for p in placement.tiles)}
+            values = {
+                "PR.stride": placement.slots // 4,
+                "SC.stride": max(
+                    local_slots(placement.slots, p.csr[Csr.GROUP_SIZE], p.csr[Csr.GROUP_INDEX]) for p in placement.tiles
+                ),
+            }
             symbols["heads"] = max(p.csr[Csr.LOCAL_HEADS] for p in placement.tiles)
             symbols["slots"] = values["SC.stride"]
             heads, padded = csr[Csr.LOCAL_HEADS], hdq << csr[Csr.GP_LOG2]

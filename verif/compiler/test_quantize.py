@@ -13,7 +13,12 @@ from hayate.compiler.quantize import INT8_SLACK, plain, quantize
 from hayate.rtl.contract.precision import GROUPS, SCALE_MAX, W8_MAX
 
 SHIPPED = Path(__file__).resolve().parents[2] / "models"
-MATRICES = {"self_attn.q_proj": (96, 96), "self_attn.v_proj": (32, 96), "mlp.up_proj": (288, 96), "mlp.down_proj": (96, 288)}
+MATRICES = {
+    "self_attn.q_proj": (96, 96),
+    "self_attn.v_proj": (32, 96),
+    "mlp.up_proj": (288, 96),
+    "mlp.down_proj": (96, 288),
+}
 
 
 def squares(a, group, weights=1.0):
@@ -25,13 +30,17 @@ def squares(a, group, weights=1.0):
 @pytest.fixture(scope="module")
 def matrices():
     checkpoint = Checkpoint(SHIPPED / "py-nano")
-    values = [checkpoint.matrix(f"model.layers.{layer}.{n}", *shape) for layer in range(2) for n, shape in MATRICES.items()]
+    values = [
+        checkpoint.matrix(f"model.layers.{layer}.{n}", *shape) for layer in range(2) for n, shape in MATRICES.items()
+    ]
     return [np.ldexp(v, -to_fp16(v, full=True).exponent) for v in values]
 
 
 @pytest.mark.parametrize("group, better", [(32, 0.96), (64, 0.99), (128, 1.0)])
 def test_the_search_pays_on_real_matrices(matrices, group, better):
-    """INT4 errors shrink (5 % at 32, less where a scale serves more weights), and no group loses more in INT8 than allowed."""
+    """INT4 errors shrink (5 % at 32, less where a scale serves more weights), and no group loses more in INT8 than
+    allowed.
+    """
     for values in matrices:
         searched, rounded = quantize(values, group), plain(values, group)
         assert squares(searched.int4() - values, group).sum() < better * squares(rounded.int4() - values, group).sum()
@@ -49,7 +58,12 @@ def test_column_weights_move_the_error_where_it_counts_less(matrices):
     np.testing.assert_array_equal(same.w8, uniform.w8)
 
 
-@given(st.sampled_from(GROUPS), st.integers(1, 300), st.integers(0, 2**32 - 1), st.sampled_from([0.0, 1e-9, 1e-6, 1.0, 65504.0]))
+@given(
+    st.sampled_from(GROUPS),
+    st.integers(1, 300),
+    st.integers(0, 2**32 - 1),
+    st.sampled_from([0.0, 1e-9, 1e-6, 1.0, 65504.0]),
+)
 def test_bounds(group, k, seed, top):
     rng = np.random.default_rng(seed)
     values = rng.uniform(-1, 1, (3, k)) * top
@@ -64,7 +78,9 @@ def test_bounds(group, k, seed, top):
         assert not nested.w8[0].any() and (nested.scale[0] > 0).all()
         low = nested.w8.astype(int) - 16 * nested.hi.astype(int)
         assert low.min() >= -8 and low.max() <= 7
-        np.testing.assert_allclose(nested.int8() - nested.int4(), low * np.repeat(scale, group, axis=1)[:, :k], rtol=0, atol=1e-9)
+        np.testing.assert_allclose(
+            nested.int8() - nested.int4(), low * np.repeat(scale, group, axis=1)[:, :k], rtol=0, atol=1e-9
+        )
     nested = plain(values, group)
     half_step = 0.5 * np.repeat(nested.scale.astype(np.float64), group, axis=1)[:, :k]
     assert (np.abs(nested.int8() - values) <= half_step * (1 + 1e-9)).all()

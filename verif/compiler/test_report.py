@@ -19,7 +19,9 @@ def test_bytes_add_up(image):
     assert in_banks == data["bytes"]["weights"] + data["bytes"]["kv"] + data["bytes"]["padding"]
     assert data["utilization"] == in_banks / config.bytes_total
     assert data["bytes"]["fp16"] == sum(image.tensors[d.tensor].nbytes for d in image.descriptors if d.tensor)
-    assert data["bytes"]["planes"] == sum(t.nbytes for name, t in image.tensors.items() if name.endswith((".w8", ".scale")))
+    assert data["bytes"]["planes"] == sum(
+        t.nbytes for name, t in image.tensors.items() if name.endswith((".w8", ".scale"))
+    )
     assert data["bytes"]["weights"] == data["bytes"]["fp16"] + data["bytes"]["planes"]
     for copy in ("fp16", "planes"):
         assert data["bytes"][copy] == sum(m[copy] for m in data["matrices"])

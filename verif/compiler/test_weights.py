@@ -1,4 +1,6 @@
-"""Folders in which more than one file, or name, could be the model's: one rule, or a refusal, and nothing in silence."""
+"""Folders in which more than one file, or name, could be the model's: one rule, or a refusal, and nothing in
+silence.
+"""
 
 import json
 import warnings
@@ -29,7 +31,9 @@ def read(checkpoint):
 
 
 def same(found, weights):
-    return found.keys() == weights.keys() and all(np.array_equal(v, weights[n].astype(np.float16)) for n, v in found.items())
+    return found.keys() == weights.keys() and all(
+        np.array_equal(v, weights[n].astype(np.float16)) for n, v in found.items()
+    )
 
 
 def told(folder):
@@ -74,8 +78,10 @@ def test_the_whole_file_before_the_index(folder):
     shards(folder, tiny_weights(seed=9))
     found, line = told(folder)
     assert same(found, tiny_weights())
-    assert line == (f"{WHOLE}: is read, as the transformers library does, and {INDEX} beside it, which differs, is not; "
-                    "delete what is not the model")
+    assert line == (
+        f"{WHOLE}: is read, as the transformers library does, and {INDEX} beside it, which differs, is not; "
+        "delete what is not the model"
+    )
 
 
 def test_an_index_that_says_the_same_is_no_second_truth(folder):
@@ -87,8 +93,14 @@ def test_an_index_that_says_the_same_is_no_second_truth(folder):
     assert Checkpoint(folder).source == source, "only what is read counts"
 
 
-@pytest.mark.parametrize("spoil", [lambda f: (f / PARTS[0]).unlink(), lambda f: (f / PARTS[1]).write_bytes(b"<!DOCTYPE html>"),
-                                   lambda f: (f / INDEX).write_text("{")])
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda f: (f / PARTS[0]).unlink(),
+        lambda f: (f / PARTS[1]).write_bytes(b"<!DOCTYPE html>"),
+        lambda f: (f / INDEX).write_text("{"),
+    ],
+)
 def test_a_damaged_index_beside_the_whole_file_is_named(folder, spoil):
     shards(folder, tiny_weights())
     spoil(folder)
@@ -100,7 +112,11 @@ def test_other_weights_beside_what_is_read_are_named(folder, sharded):
     stale = folder / "old.safetensors"
     write_weights(stale, {NORM: np.ones(32)})
     found, line = told(folder)
-    assert same(found, tiny_weights()) and f"{INDEX}: is read" in line and "old.safetensors beside it, which differs" in line
+    assert (
+        same(found, tiny_weights())
+        and f"{INDEX}: is read" in line
+        and "old.safetensors beside it, which differs" in line
+    )
     write_weights(stale, {NORM: tiny_weights()[NORM], "optimizer.state": np.ones(3)})
     assert same(tensors(folder), tiny_weights())
 
@@ -112,7 +128,10 @@ def test_shards_without_an_index_must_agree(sharded):
     assert same(tensors(sharded), tiny_weights())
     write_weights(sharded / "more.safetensors", {NORM: np.ones(32)})
     line = refusal(sharded)
-    assert f"more.safetensors: {NORM}: has other values than {NORM} in {PARTS[sorted(tiny_weights()).index(NORM) % 2]}; delete" in line
+    assert (
+        f"more.safetensors: {NORM}: has other values than {NORM} in "
+        f"{PARTS[sorted(tiny_weights()).index(NORM) % 2]}; delete" in line
+    )
     write_weights(sharded / "more.safetensors", {NORM: np.ones(31)})
     assert "has other values" in refusal(sharded)
 
@@ -142,13 +161,30 @@ def test_what_an_index_does_not_list(sharded):
     assert same(tensors(sharded), tiny_weights())
 
 
-@pytest.mark.parametrize("name", ["../x.safetensors", "/x.safetensors", "a/x.safetensors", "..", "", "x", "\0.safetensors", 3, None,
-                                  ["x.safetensors"]])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../x.safetensors",
+        "/x.safetensors",
+        "a/x.safetensors",
+        "..",
+        "",
+        "x",
+        "\0.safetensors",
+        3,
+        None,
+        ["x.safetensors"],
+    ],
+)
 def test_an_index_that_leads_out_of_the_folder(sharded, name):
     write_weights(sharded.parent / "x.safetensors", {NORM: np.ones(32)})
     shards(sharded, tiny_weights(), **{NORM: name})
     line = refusal(sharded)
-    assert line.startswith(f"{INDEX}: {NORM}: ") and "is not the name of a file in the folder; fetch" in line and "\n" not in line
+    assert (
+        line.startswith(f"{INDEX}: {NORM}: ")
+        and "is not the name of a file in the folder; fetch" in line
+        and "\n" not in line
+    )
 
 
 def test_an_index_of_nothing(sharded):
@@ -173,8 +209,10 @@ def test_a_tied_model_may_be_saved_under_either_name(folder):
 def test_a_tied_model_with_a_head_of_its_own(folder):
     """Versions of the transformers library differ in which of the two they use."""
     write_weights(folder / WHOLE, tiny_weights() | {HEAD: tiny_weights(tied=False)[HEAD]})
-    assert refusal(folder) == (f"{WHOLE}: {HEAD}: differs from {EMBEDDING}, and config.json has tie_word_embeddings true; set that to "
-                               f"false to use {HEAD} as output matrix, or delete {HEAD} to use {EMBEDDING}")
+    assert refusal(folder) == (
+        f"{WHOLE}: {HEAD}: differs from {EMBEDDING}, and config.json has tie_word_embeddings true; set that to "
+        f"false to use {HEAD} as output matrix, or delete {HEAD} to use {EMBEDDING}"
+    )
 
 
 @pytest.mark.parametrize("missing", [EMBEDDING, HEAD])
@@ -185,7 +223,10 @@ def test_an_untied_model_with_one_of_the_two(tmp_path, missing):
     del weights[missing]
     write_weights(folder / WHOLE, weights)
     line = refusal(folder)
-    assert f"{missing}: no such tensor in the weights;" in line and "set tie_word_embeddings to true in config.json" in line
+    assert (
+        f"{missing}: no such tensor in the weights;" in line
+        and "set tie_word_embeddings to true in config.json" in line
+    )
 
 
 def test_names_of_a_base_model(folder):
@@ -204,7 +245,9 @@ def test_tensors_without_a_use_are_named(folder):
     deep = tiny_weights(layers=3)
     write_weights(folder / WHOLE, deep)
     _, line = told(folder)
-    assert line.startswith(f"{WHOLE}: model.layers.2.input_layernorm.weight and 8 more tensors are not read: config.json describes")
+    assert line.startswith(
+        f"{WHOLE}: model.layers.2.input_layernorm.weight and 8 more tensors are not read: config.json describes"
+    )
     write_weights(folder / WHOLE, tiny_weights() | {"model.layers.0.self_attn.rotary_emb.inv_freq": np.ones(4)})
     assert same(tensors(folder), tiny_weights())
 
@@ -212,16 +255,27 @@ def test_tensors_without_a_use_are_named(folder):
 @pytest.mark.parametrize("name", ["adapter_config.json", "adapter_model.safetensors"])
 def test_an_adapter_is_not_left_out_in_silence(folder, name):
     (folder / name).write_bytes(b"")
-    assert refusal(folder) == (f"{name}: an adapter of a model, which would be left out; "
-                               "merge it into the weights, or delete it to use the model without it")
+    assert refusal(folder) == (
+        f"{name}: an adapter of a model, which would be left out; "
+        "merge it into the weights, or delete it to use the model without it"
+    )
 
 
 def test_names_are_those_of_the_model():
     assert names(2) == set(tiny_weights(tied=False))
 
 
-@pytest.mark.parametrize("entry", [{"shape": [float("inf")]}, {"shape": [-1, -2]}, {"data_offsets": [-4, 0]},
-                                   {"data_offsets": [4, 0]}, {"shape": [10**30]}, {"shape": [1 << 33, 1 << 31]}])
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"shape": [float("inf")]},
+        {"shape": [-1, -2]},
+        {"data_offsets": [-4, 0]},
+        {"data_offsets": [4, 0]},
+        {"shape": [10**30]},
+        {"shape": [1 << 33, 1 << 31]},
+    ],
+)
 def test_a_header_of_impossible_sizes(folder, entry):
     header = json.dumps({NORM: {"dtype": "F16", "shape": [2], "data_offsets": [0, 4], **entry}}).encode()
     file = folder / "more.safetensors"

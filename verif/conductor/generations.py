@@ -27,7 +27,8 @@ MATRICES = 8
 END = 511
 
 
-#: (width, depth) of memories that a load fills, which the host clears: prompt buffer, base table, the governor's matrices.
+#: (width, depth) of memories that a load fills, which the host clears: prompt buffer, base table, the governor's
+#: matrices.
 LOADED = {(TOKEN_BITS + 1, PROMPT_DEPTH), (33, 512), (33, 4096), (78, MATRICES)}
 
 
@@ -46,31 +47,68 @@ def _scrambled(memory, begin, r, data=None, *, shape, depth, init, **others):
 
 
 def make(lanes, max_matrices=MATRICES):
-    """The conductor of a set of parameters, powered up as silicon is. Benches that take this function share its builds."""
-    return PoweredUp(lanes=lanes, prompt_depth=PROMPT_DEPTH, max_slots=SLOTS, ring_tiles=RING_TILES, max_matrices=max_matrices,
-                     sampling=max_matrices > 0)
+    """The conductor of a set of parameters, powered up as silicon is. Benches that take this function share its
+    builds.
+    """
+    return PoweredUp(
+        lanes=lanes,
+        prompt_depth=PROMPT_DEPTH,
+        max_slots=SLOTS,
+        ring_tiles=RING_TILES,
+        max_matrices=max_matrices,
+        sampling=max_matrices > 0,
+    )
 
 
 def end_tokens(dut, r, at, chosen):
-    """Name END as the end token of one register, and tokens that nobody chooses in some of the others; the rest hold 0 or tokens of the
-    text, and do not count. at: the register, None for none that counts at all. Returns the tokens that count."""
+    """Name END as the end token of one register, and tokens that nobody chooses in some of the others; the rest hold 0
+    or tokens of the text, and do not count. at: the register, None for none that counts at all. Returns the tokens that
+    count.
+    """
     named = [r.choice([0, END, r.choice(chosen[4:20])]) for _ in range(END_TOKENS)]
     count = [] if at is None else [n for n in range(END_TOKENS) if n == at or r.random() < 0.5]
     for n in count:
         named[n] = END if n == at else 1 << 9 | r.getrandbits(9)
-    dut.end_tokens.value, dut.end_enable.value = sum(t << 20 * n for n, t in enumerate(named)), sum(1 << n for n in count)
+    dut.end_tokens.value, dut.end_enable.value = (
+        sum(t << 20 * n for n, t in enumerate(named)),
+        sum(1 << n for n in count),
+    )
     return tuple(named[n] for n in count)
 
 
-async def begin(dut, r, sinks, *, prompt, limit, context=100, end=None, all_logits=False, tiles=3, matrices=(), drafter=Drafter.OFF,
-                nodes=7, branch=0, period=0, pause=0, costs=None, bits=9, spoil=0, base=False, wrong=0.3, register=None,
-                vocabulary=1 << TOKEN_BITS, watchdog=0):
+async def begin(
+    dut,
+    r,
+    sinks,
+    *,
+    prompt,
+    limit,
+    context=100,
+    end=None,
+    all_logits=False,
+    tiles=3,
+    matrices=(),
+    drafter=Drafter.OFF,
+    nodes=7,
+    branch=0,
+    period=0,
+    pause=0,
+    costs=None,
+    bits=9,
+    spoil=0,
+    base=False,
+    wrong=0.3,
+    register=None,
+    vocabulary=1 << TOKEN_BITS,
+    watchdog=0,
+):
     """Start one, with tiles that serve it, and have golden do the same. Returns a `Run`.
 
     matrices: entries (planes descriptor, sens_err) of the governor's table, which is off when there are none.
-    period: after so many positions the choices repeat, but for one in eight. pause: cycles that the tiles take. bits: of a choice.
-    base: the drafter has a base table, of most of the choices. end: position whose choice is END, and nobody else's. wrong: share of the
-    drafted tokens. register: that of END, any of them when None. vocabulary, watchdog: as of `Conductor`.
+    period: after so many positions the choices repeat, but for one in eight. pause: cycles that the tiles take. bits:
+    of a choice. base: the drafter has a base table, of most of the choices. end: position whose choice is END, and
+    nobody else's. wrong: share of the drafted tokens. register: that of END, any of them when None. vocabulary,
+    watchdog: as of `Conductor`.
     """
     chosen = [r.randrange(min(1 << bits, vocabulary)) for _ in range(120)]
     for at in range(period, 120 if period else 0):
@@ -92,9 +130,16 @@ async def begin(dut, r, sinks, *, prompt, limit, context=100, end=None, all_logi
         dut.prompt_write.value, dut.prompt_addr.value, dut.prompt_token.value = 1, at, token
         await clock(dut)
     dut.prompt_write.value = 0
-    dut.tiles.value, dut.prompt_length.value, dut.token_limit.value, dut.context_limit.value = tiles, len(prompt), limit, context
+    dut.tiles.value, dut.prompt_length.value, dut.token_limit.value, dut.context_limit.value = (
+        tiles,
+        len(prompt),
+        limit,
+        context,
+    )
     dut.vocabulary.value, dut.watchdog.value = vocabulary, watchdog
-    ends = end_tokens(dut, r, None if end is None else r.randrange(END_TOKENS) if register is None else register, chosen)
+    ends = end_tokens(
+        dut, r, None if end is None else r.randrange(END_TOKENS) if register is None else register, chosen
+    )
     dut.all_logits.value = int(all_logits)
     dut.drafter.value, dut.draft_nodes.value, dut.branch.value, dut.spoil.value = int(drafter), nodes, branch, spoil
     dut.base.value = int(bool(rows))
@@ -118,22 +163,38 @@ async def begin(dut, r, sinks, *, prompt, limit, context=100, end=None, all_logi
     model = Tiles(dut, r, tx, chosen, drafted, seconds, tiles, pause)
     served = cocotb.start_soon(model.serve())
     golden = Choices(chosen, drafted, seconds)
-    proposer = {Drafter.OFF: Off, Drafter.NGRAM: partial(Ngram, branch, SLOTS, rows), Drafter.NESTED: partial(Nested, branch),
-                Drafter.DRAFT: partial(Model, Second(golden, drafted, params()["lanes"]), (None, 0))}[drafter]
+    proposer = {
+        Drafter.OFF: Off,
+        Drafter.NGRAM: partial(Ngram, branch, SLOTS, rows),
+        Drafter.NESTED: partial(Nested, branch),
+        Drafter.DRAFT: partial(Model, Second(golden, drafted, params()["lanes"]), (None, 0)),
+    }[drafter]
     proposer = proposer(spoil=spoil, vocabulary=vocabulary)
     utility = Noted(costs[0], costs[1] if drafter.takes_passes else 0) if costs and drafter != Drafter.OFF else None
-    p = loop.run(golden, prompt, limit, lanes=params()["lanes"], context=context, drafter=proposer, utility=utility, nodes=nodes,
-                 end=ends, all_logits=all_logits, measure=bool(matrices))
-    return Run(dut, sink, model, served, golden, p, utility.plans if utility else [], seed, sample, prompt, matrices,
-               drafter)
+    p = loop.run(
+        golden,
+        prompt,
+        limit,
+        lanes=params()["lanes"],
+        context=context,
+        drafter=proposer,
+        utility=utility,
+        nodes=nodes,
+        end=ends,
+        all_logits=all_logits,
+        measure=bool(matrices),
+    )
+    return Run(
+        dut, sink, model, served, golden, p, utility.plans if utility else [], seed, sample, prompt, matrices, drafter
+    )
 
 
 @dataclass
 class Run:
     """A generation in progress.
 
-    model, served: `Tiles`, and the task that ends with FINISH. golden, p, plans: `Choices`, golden's result, and what utility control
-    planned there.
+    model, served: `Tiles`, and the task that ends with FINISH. golden, p, plans: `Choices`, golden's result, and what
+    utility control planned there.
     """
 
     dut: object
@@ -150,7 +211,9 @@ class Run:
     drafter: Drafter
 
     def same_passes(self):
-        """Assert that passes so far are golden's first ones, to the last node, slot and high-water mark. Returns how many there are."""
+        """Assert that passes so far are golden's first ones, to the last node, slot and high-water mark. Returns how
+        many there are.
+        """
         for n, (got, expected) in enumerate(zip(self.model.passes, self.golden.passes)):
             assert got == expected, f"pass {n}"
         count = len(self.model.passes)
@@ -179,10 +242,18 @@ class Run:
                 await clock(dut, 3)
                 assert int(dut.result.value) == RING_TILES * (1 + kind)
         assert int(dut.done.value) == 1 and int(dut.busy.value) == 0
-        assert int(dut.passes.value) == len(model.passes) - p.drafting.passes and int(dut.draft_passes.value) == p.drafting.passes
+        assert (
+            int(dut.passes.value) == len(model.passes) - p.drafting.passes
+            and int(dut.draft_passes.value) == p.drafting.passes
+        )
         assert [int(getattr(dut, name).value) for name in ("proposed", "accepted", "siblings")] == [
-            p.drafting.proposed, p.drafting.accepted, p.drafting.siblings]
-        assert [int(getattr(dut, f"lengths_{n}").value) for n in range(8)] == [p.drafting.lengths.get(n, 0) for n in range(8)]
+            p.drafting.proposed,
+            p.drafting.accepted,
+            p.drafting.siblings,
+        ]
+        assert [int(getattr(dut, f"lengths_{n}").value) for n in range(8)] == [
+            p.drafting.lengths.get(n, 0) for n in range(8)
+        ]
         assert 0 < int(dut.prefill_cycles.value) <= int(dut.cycles.value)
         return p, self.plans
 
@@ -193,7 +264,9 @@ async def generation(*where, **how):
 
 
 class Tap(Sink):
-    """A sink that also stands an offer that is taken back, by a reset or the watchdog. note: called with each value as it is taken."""
+    """A sink that also stands an offer that is taken back, by a reset or the watchdog. note: called with each value as
+    it is taken.
+    """
 
     def __init__(self, dut, name, *, note=None, **how):
         self._note = note

@@ -18,17 +18,31 @@ BEST = np.float32(9)  # value of what is chosen
 
 
 class Choices:
-    """Stands in for the golden tile: what is chosen depends on the position alone, and in a draft pass differs now and then.
+    """Stands in for the golden tile: what is chosen depends on the position alone, and in a draft pass differs now and
+    then.
 
-    `passes`: [(nodes, wanted, draft, commits before it, high-water mark)] with nodes (token, position, slot, ancestors). `measured`: of
-    each, whether it measures and what counts.
+    `passes`: [(nodes, wanted, draft, commits before it, high-water mark)] with nodes (token, position, slot,
+    ancestors). `measured`: of each, whether it measures and what counts.
     """
 
     def __init__(self, chosen, drafted, seconds):
         self._chosen, self._drafted, self._seconds, self._commits = chosen, drafted, seconds, []
         self.passes, self.measured = [], []
 
-    def run_pass(self, tokens, positions, slots, *, hwm, wanted, ancestors=None, draft=False, commit=True, measure=False, counted=()):
+    def run_pass(
+        self,
+        tokens,
+        positions,
+        slots,
+        *,
+        hwm,
+        wanted,
+        ancestors=None,
+        draft=False,
+        commit=True,
+        measure=False,
+        counted=(),
+    ):
         ancestors = ancestors or [(2 << i) - 1 for i in range(len(tokens))]
         self._nodes = list(zip(tokens, map(int, positions), slots, ancestors))
         self.passes.append((self._nodes, list(wanted), draft, self.commits(), hwm))
@@ -55,7 +69,9 @@ class Choices:
 
 
 class Second:
-    """Stands in for the golden tile of the second model, whose slots are positions; its passes stand among those of `first`."""
+    """Stands in for the golden tile of the second model, whose slots are positions; its passes stand among those of
+    `first`.
+    """
 
     def __init__(self, first, drafted, lanes):
         self._first, self._drafted = first, drafted
@@ -92,15 +108,29 @@ async def tell(dut, **fields):
 class Tiles:
     """Model of the tiles: takes a pass's flits, answers with candidates whose best is `chosen[position]`, then SYNCs.
 
-    `passes`: as in `Plan`, and (measure, counted) of each in `energies`. `told`: (passes before it, planes descriptor, format). Every tile
-    answers every question about an energy, whether it takes part in passes or not: with its kind plus 1."""
+    `passes`: as in `Plan`, and (measure, counted) of each in `energies`. `told`: (passes before it, planes descriptor,
+    format). Every tile answers every question about an energy, whether it takes part in passes or not: with its kind
+    plus 1.
+    """
 
     def __init__(self, dut, r, sink, chosen, drafted, seconds, tiles, pause=0):
-        self.dut, self.r, self.sink, self.chosen, self.drafted, self.tiles, self.pause = dut, r, sink, chosen, drafted, tiles, pause
+        self.dut, self.r, self.sink, self.chosen, self.drafted, self.tiles, self.pause = (
+            dut,
+            r,
+            sink,
+            chosen,
+            drafted,
+            tiles,
+            pause,
+        )
         self.seconds = seconds  # of each position in a pass that drafts: (token, value)
         self.passes, self.energies, self.told = [], [], []
         self.draws = []  # what passes say of sampling, the seed first
-        self.lanes, self.answers, self.answered = {}, 0, 0  # LANEs without START; passes that are answered; when the last one was
+        self.lanes, self.answers, self.answered = (
+            {},
+            0,
+            0,
+        )  # LANEs without START; passes that are answered; when the last one was
 
     async def serve(self):
         """Until FINISH."""
@@ -112,7 +142,9 @@ class Tiles:
                 await self.govern(flit)
                 continue
             assert flit.kind == FlitKind.PASS and flit.lo == 0 and flit.hi == CONDUCTOR - 1
-            token, position, slot, ancestors = (flit.data >> at & (1 << width) - 1 for at, width in ((0, 20), (20, 16), (36, 16), (52, 8)))
+            token, position, slot, ancestors = (
+                flit.data >> at & (1 << width) - 1 for at, width in ((0, 20), (20, 16), (36, 16), (52, 8))
+            )
             if flit.chan == PassWord.FINISH:
                 assert not self.lanes, "a pass that has been announced is started"
                 return
@@ -146,8 +178,16 @@ class Tiles:
         assert flit.chan == Space.COUNTER and flit.addr >> ENERGY_BIT == 1
         assert int(self.dut.prefill_cycles.value), "the first token is out"
         for tile in range(RING_TILES):
-            await tell(self.dut, kind=FlitKind.READ, src=tile + 1, lo=CONDUCTOR, hi=CONDUCTOR, chan=Space.COUNTER, addr=flit.addr,
-                       data=1 + (flit.addr & 3))
+            await tell(
+                self.dut,
+                kind=FlitKind.READ,
+                src=tile + 1,
+                lo=CONDUCTOR,
+                hi=CONDUCTOR,
+                chan=Space.COUNTER,
+                addr=flit.addr,
+                data=1 + (flit.addr & 3),
+            )
 
     async def answer(self, nodes, wanted, draft):
         """With a candidate of every tile for every wanted position, in a pass that drafts two of its only one."""
@@ -160,13 +200,23 @@ class Tiles:
                 most = float(best[1][1]) - 0.01
             count = self.tiles * (2 if draft is True else 1) - len(best)
             others = [(self.r.getrandbits(9), np.float32(self.r.uniform(-9, most))) for _ in range(count)]
-            flits += [{"kind": FlitKind.CAND, "lo": CONDUCTOR, "hi": CONDUCTOR, "lane": lane,
-                       "data": int(value.view(np.uint32)) | token << 32} for token, value in best + others]
+            flits += [
+                {
+                    "kind": FlitKind.CAND,
+                    "lo": CONDUCTOR,
+                    "hi": CONDUCTOR,
+                    "lane": lane,
+                    "data": int(value.view(np.uint32)) | token << 32,
+                }
+                for token, value in best + others
+            ]
         self.r.shuffle(flits)
         await clock(self.dut, self.pause)
         for flit in flits:
             await tell(self.dut, **flit)
-            await tell(self.dut, kind=FlitKind.SYNC, lo=0, hi=CONDUCTOR - 1, chan=self.r.randrange(8))  # other tiles' business
+            await tell(
+                self.dut, kind=FlitKind.SYNC, lo=0, hi=CONDUCTOR - 1, chan=self.r.randrange(8)
+            )  # other tiles' business
         for _ in range(self.tiles):
             await clock(self.dut, self.r.randrange(4))
             await tell(self.dut, kind=FlitKind.SYNC, lo=CONDUCTOR, hi=CONDUCTOR)

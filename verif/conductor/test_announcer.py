@@ -14,14 +14,26 @@ BENCH = Bench(lambda lanes: Announcer(lanes), params=[{"lanes": n} for n in (1, 
 
 
 def random_nodes(r, count):
-    return [dict(token=r.getrandbits(20), position=r.getrandbits(16), slot=r.getrandbits(16), parent=0, depth=0, ancestors=r.getrandbits(8),
-                 placed=r.getrandbits(1)) for _ in range(count)]
+    return [
+        dict(
+            token=r.getrandbits(20),
+            position=r.getrandbits(16),
+            slot=r.getrandbits(16),
+            parent=0,
+            depth=0,
+            ancestors=r.getrandbits(8),
+            placed=r.getrandbits(1),
+        )
+        for _ in range(count)
+    ]
 
 
 async def message(dut, r, word, nodes, stall, hold=0, late=0.0, comes=None, **fields):
-    """late: how often a word of the second model is not there yet. comes: how often a node behind the first comes, or it is told that
-    there is none behind the last; None: all are there.
-    Have it sent; [(flit.chan, flit.lane, flit.data)], slots placed and given by lane, and cycles from `go` to `done`."""
+    """late: how often a word of the second model is not there yet. comes: how often a node behind the first comes, or
+    it is told that there is none behind the last; None: all are there.
+    Have it sent; [(flit.chan, flit.lane, flit.data)], slots placed and given by lane, and cycles from `go` to
+    `done`.
+    """
     there = len(nodes) if comes is None else 1
     dut.go.value, dut.message.value, dut.count.value, dut.more.value = 1, int(word), there, int(comes is not None)
     for name, value in fields.items():
@@ -34,7 +46,12 @@ async def message(dut, r, word, nodes, stall, hold=0, late=0.0, comes=None, **fi
         lane = int(dut.lane.value)
         node = nodes[min(lane, len(nodes) - 1)]
         dut.node.value = Node.const(node).as_bits()
-        offered = {"token": node["token"], "position": node["position"], "lane": lane, "last": int(lane == len(nodes) - 1)}
+        offered = {
+            "token": node["token"],
+            "position": node["position"],
+            "lane": lane,
+            "last": int(lane == len(nodes) - 1),
+        }
         dut.word__payload.value, dut.word__valid.value = FED.const(offered).as_bits(), int(r.random() >= late)
         await settle()
         cycles += 1
@@ -44,7 +61,9 @@ async def message(dut, r, word, nodes, stall, hold=0, late=0.0, comes=None, **fi
             assert (flit.kind, flit.lo, flit.hi, flit.addr) == (FlitKind.PASS, 0, LAST_TILE, 0)
             sent.append((flit.chan, lane, flit.data))
             if flit.chan in (PassWord.LANE, PassWord.COMMIT):
-                assert flit.lane == (0 if fields["drafting"] and not fields.get("second") and word == PassWord.LANE else lane)
+                assert flit.lane == (
+                    0 if fields["drafting"] and not fields.get("second") and word == PassWord.LANE else lane
+                )
         if int(dut.place.value):
             assert taken
             placed[lane] = int(dut.slot.value)
@@ -70,18 +89,29 @@ async def message(dut, r, word, nodes, stall, hold=0, late=0.0, comes=None, **fi
 @BENCH.test()
 @resets(within=60)
 async def passes_of_the_second_model(dut):
-    """LANEs say the positions that are offered, as slots too; logits are wanted of the last, if at all; nodes and slots stay."""
+    """LANEs say the positions that are offered, as slots too; logits are wanted of the last, if at all; nodes and slots
+    stay.
+    """
     await start(dut)
     r, lanes = rng("second"), params()["lanes"]
     for _ in range(40):
-        nodes, chosen, sample, hwm = random_nodes(r, r.randint(1, lanes)), r.getrandbits(1), r.getrandbits(1), r.getrandbits(16)
+        nodes, chosen, sample, hwm = (
+            random_nodes(r, r.randint(1, lanes)),
+            r.getrandbits(1),
+            r.getrandbits(1),
+            r.getrandbits(16),
+        )
         late, stall = r.choice([0, 0.5]), r.choice([0, 0.5])
-        fields = dict(second=1, drafting=1, prompt=0, chosen=chosen, all_logits=0, auto=r.getrandbits(1), sample=sample, hwm=hwm)
+        fields = dict(
+            second=1, drafting=1, prompt=0, chosen=chosen, all_logits=0, auto=r.getrandbits(1), sample=sample, hwm=hwm
+        )
         sent, placed, given, cycles = await message(dut, r, PassWord.LANE, nodes, stall, late=late, **fields)
         *words, (chan, _, data) = sent
         assert not placed and not given
-        assert words == [(PassWord.LANE, n, node["token"] | node["position"] << 20 | node["position"] << 36 | 1 << 52 + n | 1 << 60)
-                         for n, node in enumerate(nodes)]
+        assert words == [
+            (PassWord.LANE, n, node["token"] | node["position"] << 20 | node["position"] << 36 | 1 << 52 + n | 1 << 60)
+            for n, node in enumerate(nodes)
+        ]
         last = len(nodes) - 1
         assert (chan, data) == (PassWord.START, last | sample << 5 | 1 << 6 | (chosen << last) << 8 | hwm << 16)
         assert stall or late or cycles == len(nodes) + 1
@@ -103,9 +133,20 @@ async def words_of_every_message(dut):
         prompt, chosen, all_logits, auto, drafting, sample = (r.getrandbits(1) for _ in range(6))
         chosen, drafting = chosen | 1 - prompt, drafting & 1 - prompt
         drafting &= round_ % 2  # nodes in front of the newest have been evaluated
-        fields = dict(prompt=prompt, chosen=chosen, all_logits=all_logits, auto=auto, drafting=drafting, sample=sample,
-                      hwm=r.getrandbits(16), seed=r.getrandbits(64), kept=r.getrandbits(lanes))
-        word = {"one": r.choice([PassWord.BEGIN, PassWord.FINISH]), "lanes": PassWord.LANE, "commit": PassWord.COMMIT}[kind]
+        fields = dict(
+            prompt=prompt,
+            chosen=chosen,
+            all_logits=all_logits,
+            auto=auto,
+            drafting=drafting,
+            sample=sample,
+            hwm=r.getrandbits(16),
+            seed=r.getrandbits(64),
+            kept=r.getrandbits(lanes),
+        )
+        word = {"one": r.choice([PassWord.BEGIN, PassWord.FINISH]), "lanes": PassWord.LANE, "commit": PassWord.COMMIT}[
+            kind
+        ]
         comes = r.choice([0.2, 0.5, 1, None]) if kind == "lanes" and not drafting else None
         sent, placed, given, cycles = await message(dut, r, word, nodes, stall, hold, comes=comes, **fields)
         if kind == "one":

@@ -19,7 +19,11 @@ async def load(dut, words):
 
 async def look(dut, text):
     """What the table says behind `text`, at least one token: a token, or None."""
-    dut.newer.value, dut.older.value, dut.pair.value = text[-1], text[-2] if len(text) > 1 else rng(text[-1]).getrandbits(20), len(text) > 1
+    dut.newer.value, dut.older.value, dut.pair.value = (
+        text[-1],
+        text[-2] if len(text) > 1 else rng(text[-1]).getrandbits(20),
+        len(text) > 1,
+    )
     await clock(dut)
     dut.look.value, dut.newer.value = 1, 0
     await clock(dut)

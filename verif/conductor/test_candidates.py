@@ -1,4 +1,6 @@
-"""Candidate reduction against numpy: order, ties and zeros of either sign, and how far the second best is from the best."""
+"""Candidate reduction against numpy: order, ties and zeros of either sign, and how far the second best is from the
+best.
+"""
 
 import numpy as np
 
@@ -38,8 +40,13 @@ async def largest_wins_and_ties_go_low(dut):
         dut.clear.value = int(n > 0)  # reset is one
         await clock(dut)
         dut.clear.value = 0
-        given = {lane: [(r.choice([r.choice(VALUES), number(r)]), r.choice([r.getrandbits(20), NO_ROW])) for _ in range(r.randrange(6))]
-                 for lane in range(lanes)}
+        given = {
+            lane: [
+                (r.choice([r.choice(VALUES), number(r)]), r.choice([r.getrandbits(20), NO_ROW]))
+                for _ in range(r.randrange(6))
+            ]
+            for lane in range(lanes)
+        }
         flat = [(lane, *c) for lane, cs in given.items() for c in cs]
         r.shuffle(flat)
         for lane, value, token in flat:
@@ -67,5 +74,6 @@ async def largest_wins_and_ties_go_low(dut):
 
 def test_steps():
     """Rounded towards 0 to sixteenths, at most 2**15 - 1 of them; they never fall where the number rises."""
-    assert [steps(np.float32(v)) for v in (0.0, -0.0, 0.0624, 0.0625, -0.0625, -1.999, 7.97, 2047.9375, 2048, -3e38)] == [
-        0, 0, 0, 1, -1, -31, 127, 32767, 32767, -32767]
+    assert [
+        steps(np.float32(v)) for v in (0.0, -0.0, 0.0624, 0.0625, -0.0625, -1.999, 7.97, 2047.9375, 2048, -3e38)
+    ] == [0, 0, 0, 1, -1, -31, 127, 32767, 32767, -32767]

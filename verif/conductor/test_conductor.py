@@ -1,5 +1,6 @@
-"""The conductor against the golden token loop, with a model of the tiles behind it: every pass, every node, slot and token, every ending,
-and when the governor runs."""
+"""The conductor against the golden token loop, with a model of the tiles behind it: every pass, every node, slot and
+token, every ending, and when the governor runs.
+"""
 
 import random
 from collections import Counter
@@ -28,9 +29,13 @@ async def endings(dut):
     await start(dut)
     r, sinks = rng("endings"), (Sink(dut, "tx"), Sink(dut, "tokens"))
     prompt = [5, 6, 7]
-    assert len((await generation(dut, r, sinks, prompt=prompt, limit=30, end=6))[0].tokens) == 5, "cut at the end token, which is emitted"
+    assert len((await generation(dut, r, sinks, prompt=prompt, limit=30, end=6))[0].tokens) == 5, (
+        "cut at the end token, which is emitted"
+    )
     assert int(dut.full.value) == 0
-    assert len((await generation(dut, r, sinks, prompt=prompt, limit=30, context=8))[0].tokens) == 6, "cut at the end of the context"
+    assert len((await generation(dut, r, sinks, prompt=prompt, limit=30, context=8))[0].tokens) == 6, (
+        "cut at the end of the context"
+    )
     assert int(dut.full.value) == 1
     assert len((await generation(dut, r, sinks, prompt=prompt, limit=4, all_logits=True, tiles=1))[0].tokens) == 4
 
@@ -43,23 +48,47 @@ async def drafted_generations(dut):
     accepted = 0
     for drafter in [Drafter.NGRAM, Drafter.NGRAM, Drafter.NESTED, Drafter.DRAFT] * 3:
         prompt = [r.getrandbits(9) for _ in range(r.randrange(1, 10))]
-        await generation(dut, r, sinks, prompt=prompt, limit=r.randrange(1, 60), context=r.choice([100, 40, len(prompt) + 3]),
-                         end=r.choice([None, 60, 20]), tiles=r.randrange(1, 4), drafter=drafter, nodes=r.choice([1, 3, 7, 15]),
-                         branch=r.randrange(3), period=r.choice([1, 3, 7, 12]))
+        await generation(
+            dut,
+            r,
+            sinks,
+            prompt=prompt,
+            limit=r.randrange(1, 60),
+            context=r.choice([100, 40, len(prompt) + 3]),
+            end=r.choice([None, 60, 20]),
+            tiles=r.randrange(1, 4),
+            drafter=drafter,
+            nodes=r.choice([1, 3, 7, 15]),
+            branch=r.randrange(3),
+            period=r.choice([1, 3, 7, 12]),
+        )
         accepted += int(dut.accepted.value)
     assert params()["lanes"] == 1 or accepted > 20
 
 
 @BENCH.test()
 async def an_end_token_cuts_a_draft(dut):
-    """Each of the end tokens, at every place of a pass: chosen at the root, at a node in the middle of the path, and at its last node. All
-    that is drafted is what would be chosen, the end token and what is behind it too."""
+    """Each of the end tokens, at every place of a pass: chosen at the root, at a node in the middle of the path, and at
+    its last node. All that is drafted is what would be chosen, the end token and what is behind it too.
+    """
     await start(dut)
     r, sinks, lanes = rng("cuts"), (Sink(dut, "tx", stall=0), Sink(dut, "tokens", stall=0)), params()["lanes"]
     for at, register in product(range(lanes), range(END_TOKENS)):  # behind the first token and a full pass
-        p, _ = await generation(dut, r, sinks, prompt=[1, 2, 3, 4, 5], limit=60, end=5 + lanes + at, tiles=1, drafter=Drafter.NESTED,
-                                wrong=0, register=register)
-        assert p.tokens[-1] == END and len(p.tokens) == 2 + lanes + at and p.drafting.lengths == Counter([lanes - 1, at])
+        p, _ = await generation(
+            dut,
+            r,
+            sinks,
+            prompt=[1, 2, 3, 4, 5],
+            limit=60,
+            end=5 + lanes + at,
+            tiles=1,
+            drafter=Drafter.NESTED,
+            wrong=0,
+            register=register,
+        )
+        assert (
+            p.tokens[-1] == END and len(p.tokens) == 2 + lanes + at and p.drafting.lengths == Counter([lanes - 1, at])
+        )
 
 
 @BENCH.test()
@@ -72,25 +101,48 @@ async def drafting_that_does_not_pay_is_cut(dut):
         drafter = Drafter.DRAFT if n > 7 else Drafter.NESTED if n % 4 == 3 else Drafter.NGRAM
         step = r.choice([2, 60, 250])
         costs = [256 + step * k for k in range(8)], r.choice([20, 120])
-        _, noted = await generation(dut, r, sinks, prompt=[r.getrandbits(9) for _ in range(5)], limit=70, costs=costs, tiles=1,
-                                    drafter=drafter, period=r.choice([0, 2, 5]), branch=n % 2, spoil=n in (5, 10), bits=r.choice([2, 9]))
+        _, noted = await generation(
+            dut,
+            r,
+            sinks,
+            prompt=[r.getrandbits(9) for _ in range(5)],
+            limit=70,
+            costs=costs,
+            tiles=1,
+            drafter=drafter,
+            period=r.choice([0, 2, 5]),
+            branch=n % 2,
+            spoil=n in (5, 10),
+            bits=r.choice([2, 9]),
+        )
         plans.update(noted)
     assert params()["lanes"] == 1 or plans >= {(0, True), (1, False), (params()["lanes"] - 1, False)}
 
 
 @BENCH.test()
 async def a_verdict_turns_into_a_pass_quickly(dut):
-    """With the tables' drafts START comes at most 3 M + 2 cycles behind the last answer, 4 M with the base table's, and 11 where M is 1 or
-    2, when nothing holds the ring or the tokens, and passes take longer than the tables' learning; M + 1 of these cycles at most are the
-    verdict's. Whether control has to plan, and what it plans, is no matter.
+    """With the tables' drafts START comes at most 3 M + 2 cycles behind the last answer, 4 M with the base table's, and
+    11 where M is 1 or 2, when nothing holds the ring or the tokens, and passes take longer than the tables' learning; M
+    + 1 of these cycles at most are the verdict's. Whether control has to plan, and what it plans, is no matter.
     """
     await start(dut)
     r, sinks, lanes = rng("turns"), (Sink(dut, "tx", stall=0), Sink(dut, "tokens", stall=0)), params()["lanes"]
     seen = set()
     for n, (base, step) in enumerate(product((False, True), (None, 1, 30, 120))):
         costs = ([256 + step * k for k in range(8)], 0) if step else None
-        p, _ = await generation(dut, r, sinks, prompt=[1, 2, 3], limit=80, drafter=Drafter.NGRAM, branch=n % 2, pause=64, costs=costs,
-                                period=0 if base else 5, base=base)
+        p, _ = await generation(
+            dut,
+            r,
+            sinks,
+            prompt=[1, 2, 3],
+            limit=80,
+            drafter=Drafter.NGRAM,
+            branch=n % 2,
+            pause=64,
+            costs=costs,
+            period=0 if base else 5,
+            base=base,
+        )
         seen.update(p.drafting.lengths)
         assert 0 < int(dut.turn.value) <= max(11, 4 * lanes if base else 3 * lanes + 2)
     assert seen == set(range(lanes))
@@ -103,8 +155,22 @@ MATRICES = [(9, 1), (1023, 0), (4, 7)]
 async def the_governor_runs_once_behind_the_prompt(dut):
     await start(dut)
     r, sinks = rng("generations"), (Sink(dut, "tx"), Sink(dut, "tokens"))
-    for length, limit, count in ((1, 4, 3), (9, 3, 2), (4, 1, 3), (5, 2, 0), (6, 5, 1)):  # with the first token the end, too; and off again
-        await generation(dut, r, sinks, prompt=[r.getrandbits(20) for _ in range(length)], limit=limit, tiles=2, matrices=MATRICES[:count])
+    for length, limit, count in (
+        (1, 4, 3),
+        (9, 3, 2),
+        (4, 1, 3),
+        (5, 2, 0),
+        (6, 5, 1),
+    ):  # with the first token the end, too; and off again
+        await generation(
+            dut,
+            r,
+            sinks,
+            prompt=[r.getrandbits(20) for _ in range(length)],
+            limit=limit,
+            tiles=2,
+            matrices=MATRICES[:count],
+        )
     await generation(dut, r, sinks, prompt=[1, 2], limit=9, context=2, matrices=MATRICES)
     assert int(dut.full.value) == 1
 

@@ -1,5 +1,5 @@
-"""How generations end before their text does: by ABORT, by the watchdog, by a token that is none, by reset; and that the next one knows
-nothing of it.
+"""How generations end before their text does: by ABORT, by the watchdog, by a token that is none, by reset; and that
+the next one knows nothing of it.
 """
 
 from itertools import product
@@ -23,22 +23,33 @@ COSTS = [256 + 30 * k for k in range(8)], 20
 def some(r, n, **how):
     """Arguments of the n-th generation: every drafter in turn, with and without control, governor and base table."""
     drafter = [Drafter.NGRAM, Drafter.NESTED, Drafter.DRAFT, Drafter.OFF, Drafter.NGRAM, Drafter.NESTED][n % 6]
-    return {"prompt": [r.getrandbits(9) for _ in range(r.randrange(1, 12))], "limit": 90, "tiles": r.randrange(1, 4), "drafter": drafter,
-            "branch": n % 3, "period": r.choice([3, 7]), "costs": COSTS if n % 4 == 3 else None,
-            "matrices": TABLE if n % 5 in (0, 2) else (),
-            **how}
+    return {
+        "prompt": [r.getrandbits(9) for _ in range(r.randrange(1, 12))],
+        "limit": 90,
+        "tiles": r.randrange(1, 4),
+        "drafter": drafter,
+        "branch": n % 3,
+        "period": r.choice([3, 7]),
+        "costs": COSTS if n % 4 == 3 else None,
+        "matrices": TABLE if n % 5 in (0, 2) else (),
+        **how,
+    }
 
 
 async def moment(dut, r, run):
-    """Any moment of a generation: at any cycle, or just behind the answers to a pass, where the states are that take a few cycles."""
+    """Any moment of a generation: at any cycle, or just behind the answers to a pass, where the states are that take a
+    few cycles.
+    """
     way = r.choice(["cycle", "any pass", "verified", "verified"])
     if way == "cycle":
         return await clock(dut, r.randrange(1, 500))
 
     def answered():
         """Passes of the kind that are answered."""
-        passes = run.model.passes[:run.model.answers]
-        return sum(way == "any pass" or not draft and nodes[-1][1] >= len(run.prompt) - 1 for nodes, _, draft, _, _ in passes)
+        passes = run.model.passes[: run.model.answers]
+        return sum(
+            way == "any pass" or not draft and nodes[-1][1] >= len(run.prompt) - 1 for nodes, _, draft, _, _ in passes
+        )
 
     await clock(dut, 2)
     count = r.randrange(8 if way == "any pass" else 4)
@@ -49,7 +60,9 @@ async def moment(dut, r, run):
 
 @BENCH.test(limit=150_000)
 async def an_abort_ends_with_the_pass(dut):
-    """At any moment, by every drafter, with a FIFO that nobody reads; the generation behind it is golden's, from an abort while idle on."""
+    """At any moment, by every drafter, with a FIFO that nobody reads; the generation behind it is golden's, from an
+    abort while idle on.
+    """
     await start(dut)
     r, lanes = rng("abort"), params()["lanes"]
     sinks = tx, tokens = Sink(dut, "tx", stall=0), Sink(dut, "tokens")
@@ -67,7 +80,8 @@ async def an_abort_ends_with_the_pass(dut):
         busy, passes = int(dut.busy.value), len(run.model.passes)
         await strobe(dut, "abort")
         at = get_sim_time("ns")
-        # What is being announced has shown itself by now, but with a drafter that takes passes, whose first flit may be another one.
+        # What is being announced has shown itself by now, but with a drafter that takes passes, whose first flit may be
+        # another one.
         await clock(dut, 2 if run.drafter.takes_passes else 1)
         await settle()
         governed = int(dut.governor_cycles.value)
@@ -87,10 +101,14 @@ async def an_abort_ends_with_the_pass(dut):
             await clock(dut)
         await clock(dut, 2)
         text, tokens.data = [t & 0xFFFFF for t in tokens.data], []
-        assert text == run.p.tokens[:len(text)]
+        assert text == run.p.tokens[: len(text)]
         if full:
             assert len(text) == PROMPT_DEPTH
-        elif run.model.passes and not run.model.passes[-1][2] and (before := run.model.passes[-1][0][0][1] + 1 - len(run.prompt)) > 0:
+        elif (
+            run.model.passes
+            and not run.model.passes[-1][2]
+            and (before := run.model.passes[-1][0][0][1] + 1 - len(run.prompt)) > 0
+        ):
             assert before < len(text) <= before + lanes
         await strobe(dut, "abort")
         await generation(dut, r, sinks, **some(r, r.choice([n, r.randrange(6)]), limit=r.randrange(1, 20)))
@@ -100,7 +118,9 @@ async def an_abort_ends_with_the_pass(dut):
 
 @BENCH.test(limit=150_000)
 async def what_makes_no_progress_is_given_up(dut):
-    """Tiles that stop answering, or a ring that takes nothing, from any moment on: all is over in the cycle stated, until reset."""
+    """Tiles that stop answering, or a ring that takes nothing, from any moment on: all is over in the cycle stated,
+    until reset.
+    """
     await start(dut)
     r, limit, last = rng("watchdog"), 900, -1  # of which the n-gram tables, which begin empty, take most
 
@@ -126,7 +146,7 @@ async def what_makes_no_progress_is_given_up(dut):
                 await clock(dut)
             await clock(dut, 2)
             assert int(dut.cycles.value) == max([last, *(entry >> 20 for entry in tokens.data)]) + limit + 1
-            assert [t & 0xFFFFF for t in tokens.data] == run.p.tokens[:len(tokens.data)]
+            assert [t & 0xFFFFF for t in tokens.data] == run.p.tokens[: len(tokens.data)]
             offered = record(dut, "tx__valid")
             await strobe(dut, "start")
             await strobe(dut, "abort")
@@ -153,7 +173,9 @@ async def reset(dut, r, sinks):
     await clock(dut, r.randrange(1, 3))
     dut.rst.value = 0
     await settle()
-    assert not any(int(getattr(dut, name).value) for name in ("busy", "done", "hung", "token_level", "tokens__valid", "tx__valid"))
+    assert not any(
+        int(getattr(dut, name).value) for name in ("busy", "done", "hung", "token_level", "tokens__valid", "tx__valid")
+    )
     for sink in sinks:
         sink.stall = 0.25
         sink.data.clear()
@@ -178,7 +200,9 @@ async def a_reset_leaves_nothing_behind(dut):
 
 @BENCH.test(limit=150_000)
 async def tokens_are_those_that_there_are(dut):
-    """A prompt with one that there is not ends in front of its pass; the last one of an odd vocabulary cannot be spoiled."""
+    """A prompt with one that there is not ends in front of its pass; the last one of an odd vocabulary cannot be
+    spoiled.
+    """
     await start(dut)
     r, lanes, sinks = rng("vocabulary"), params()["lanes"], (Sink(dut, "tx"), Sink(dut, "tokens"))
     strobes = record(dut, "wrong_token")
@@ -195,15 +219,30 @@ async def tokens_are_those_that_there_are(dut):
             assert int(dut.done.value) == 1 and not int(dut.busy.value) and not int(dut.token_level.value)
     strobes.clear()
     for n, drafter in enumerate([Drafter.NGRAM, Drafter.NESTED, Drafter.DRAFT, Drafter.NGRAM]):
-        await generation(dut, r, sinks, prompt=[4, 1, 4], limit=25, drafter=drafter, branch=1, spoil=1, vocabulary=5, period=3, bits=3,
-                         base=n == 3, costs=COSTS if n == 3 else None)
+        await generation(
+            dut,
+            r,
+            sinks,
+            prompt=[4, 1, 4],
+            limit=25,
+            drafter=drafter,
+            branch=1,
+            spoil=1,
+            vocabulary=5,
+            period=3,
+            bits=3,
+            base=n == 3,
+            costs=COSTS if n == 3 else None,
+        )
         assert int(dut.proposed.value)
     assert not any(strobes)
 
 
 @BENCH.test(limit=150_000)
 async def what_nobody_has_written_is_cleared(dut):
-    """The governor's results, which the host may look at before there are any, in the cycles stated. All else need not be."""
+    """The governor's results, which the host may look at before there are any, in the cycles stated. All else need not
+    be.
+    """
     await start(dut)
     faults = record(dut, "fault")
 
@@ -232,5 +271,7 @@ async def what_nobody_has_written_is_cleared(dut):
     await look()
     assert not any(results) and not any(faults)
     sinks = Sink(dut, "tx"), Sink(dut, "tokens")
-    await generation(dut, rng("first"), sinks, prompt=[1, 2, 3], limit=20, matrices=TABLE, drafter=Drafter.NGRAM, period=3)
+    await generation(
+        dut, rng("first"), sinks, prompt=[1, 2, 3], limit=20, matrices=TABLE, drafter=Drafter.NGRAM, period=3
+    )
     assert not any(faults)

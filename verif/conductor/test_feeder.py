@@ -24,8 +24,12 @@ async def feed(dut, sink, end, lanes, fed):
     dut.start.value = 0
     words = [FED.from_bits(bits) for bits in await sink.take(min(lanes, end - fed))]
     await clock(dut)
-    assert [(w.lane, w.position, w.last) for w in words] == [(n, fed + n, n == len(words) - 1) for n in range(len(words))]
-    assert int(dut.count.value) == len(words) and int(dut.fed.value) == fed + len(words) and not int(dut.word__valid.value)
+    assert [(w.lane, w.position, w.last) for w in words] == [
+        (n, fed + n, n == len(words) - 1) for n in range(len(words))
+    ]
+    assert (
+        int(dut.count.value) == len(words) and int(dut.fed.value) == fed + len(words) and not int(dut.word__valid.value)
+    )
     return [w.token for w in words]
 
 
@@ -64,7 +68,7 @@ async def generations(dut):
             for token in emitted:
                 text.append(token)
                 await store(dut, "append", token, len(text) - 1)
-            before, held = len(held), held[:agree(held, text)]
+            before, held = len(held), held[: agree(held, text)]
             rejected, kept = rejected + (len(held) < before), kept + (taken > 0)
             await settle()
             assert int(dut.fed.value) == len(held)

@@ -68,7 +68,7 @@ async def passes(dut):
     slots = Slots(dut, lanes)
     for _ in range(300):
         taken = [await slots.take() for _ in range(r.randint(1, lanes))]
-        for slot in taken[r.randint(1, len(taken)):]:
+        for slot in taken[r.randint(1, len(taken)) :]:
             await slots.give(slot)
         assert len(slots.golden.pool) <= lanes - 1
 

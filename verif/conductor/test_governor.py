@@ -1,4 +1,6 @@
-"""The governor against the rule in integers, with a model of the tiles behind it: any order of answers, stalls, ties, noise."""
+"""The governor against the rule in integers, with a model of the tiles behind it: any order of answers, stalls, ties,
+noise.
+"""
 
 import cocotb
 
@@ -32,7 +34,10 @@ class Case:
         self.planes = r.sample(range(1024), count)
         self.entries, self.totals = [], {}
         for planes in self.planes:
-            fp16, sens = r.getrandbits(1), [r.choice([0, 1, (1 << 32) - 1, r.getrandbits(r.randrange(1, 33))]) for _ in range(2)]
+            fp16, sens = (
+                r.getrandbits(1),
+                [r.choice([0, 1, (1 << 32) - 1, r.getrandbits(r.randrange(1, 33))]) for _ in range(2)],
+            )
             out, err, half = (r.getrandbits(r.randrange(1, 65)) for _ in range(3))
             if r.random() < 0.6:  # a tie, or one above or below it
                 err, half = ((r.getrandbits(20) * max(self.knob, 1)) for _ in range(2))
@@ -72,7 +77,9 @@ def split(r, total):
 
 
 class Tiles:
-    """Takes the governor's flits; each tile answers questions in order, the answers of different tiles mix, other flits come between."""
+    """Takes the governor's flits; each tile answers questions in order, the answers of different tiles mix, other flits
+    come between.
+    """
 
     def __init__(self, dut, r, case, *, stall, noise):
         self.dut, self.r, self.case, self.noise = dut, r, case, noise
@@ -101,16 +108,34 @@ class Tiles:
         while True:
             ready = [t for t, queue in enumerate(self.waiting) if queue]
             if r.random() < self.noise:
-                host = {"kind": FlitKind.READ, "lo": CONDUCTOR, "hi": CONDUCTOR, "chan": Space.COUNTER, "addr": r.randrange(16)}
+                host = {
+                    "kind": FlitKind.READ,
+                    "lo": CONDUCTOR,
+                    "hi": CONDUCTOR,
+                    "chan": Space.COUNTER,
+                    "addr": r.randrange(16),
+                }
                 own = {"kind": FlitKind.READ, **ALL, "chan": Space.COUNTER, "addr": 1 << ENERGY_BIT | r.getrandbits(12)}
-                other = {"kind": r.choice([FlitKind.SYNC, FlitKind.CAND]), "lo": CONDUCTOR, "hi": CONDUCTOR, "addr": 1 << ENERGY_BIT}
+                other = {
+                    "kind": r.choice([FlitKind.SYNC, FlitKind.CAND]),
+                    "lo": CONDUCTOR,
+                    "hi": CONDUCTOR,
+                    "addr": 1 << ENERGY_BIT,
+                }
                 fields = {**r.choice([host, own, other]), "data": r.getrandbits(64)}
             elif ready and r.random() >= self.noise:
                 tile = r.choice(ready)
                 addr = self.waiting[tile].pop(0)
                 total = self.case.totals[addr >> 2 & 1023, Energy(addr & 3)][tile]
-                fields = {"kind": FlitKind.READ, "src": tile + 1, "lo": CONDUCTOR, "hi": CONDUCTOR, "chan": Space.COUNTER, "addr": addr,
-                          "data": total}
+                fields = {
+                    "kind": FlitKind.READ,
+                    "src": tile + 1,
+                    "lo": CONDUCTOR,
+                    "hi": CONDUCTOR,
+                    "chan": Space.COUNTER,
+                    "addr": addr,
+                    "data": total,
+                }
             else:
                 fields = None
             dut.rx_valid.value = int(fields is not None)

@@ -1,4 +1,6 @@
-"""The n-gram drafter against the golden tables: repetitive texts, collisions, every tree shape, any timing a conductor may choose."""
+"""The n-gram drafter against the golden tables: repetitive texts, collisions, every tree shape, any timing a conductor
+may choose.
+"""
 
 import cocotb
 import pytest
@@ -12,8 +14,10 @@ from hayate.verif.conductor.generations import Tap
 from hayate.verif.golden.conductor.test_ngram import text
 
 DEPTH = 300
-BENCH = Bench(lambda lanes, size: NgramDrafter(lanes=lanes, size_log2=size, depth=DEPTH),
-              params=[{"lanes": 8, "size": 6}, {"lanes": 4, "size": 12}, {"lanes": 4, "size": 3}, {"lanes": 2, "size": 1}])
+BENCH = Bench(
+    lambda lanes, size: NgramDrafter(lanes=lanes, size_log2=size, depth=DEPTH),
+    params=[{"lanes": 8, "size": 6}, {"lanes": 4, "size": 12}, {"lanes": 4, "size": 3}, {"lanes": 2, "size": 1}],
+)
 FAULTS = Bench(lambda: NgramDrafter(lanes=4, size_log2=4, depth=64, inject=True))
 
 
@@ -53,7 +57,9 @@ class Text:
             await settle()
 
     async def propose(self, sink, want, branch, *, settled=None):
-        """The tree. `settled`: "early" has `settle` come with a node still to be taken, where there is one; "late" behind the last."""
+        """The tree. `settled`: "early" has `settle` come with a node still to be taken, where there is one; "late"
+        behind the last.
+        """
         dut, expected = self.dut, self.golden.propose(want, branch)
         self.noise()
         await self.strobe("propose")
@@ -78,7 +84,9 @@ class Text:
 
     def noise(self):
         """What is wanted, where nobody looks at it."""
-        self.dut.want.value, self.dut.sure.value, self.dut.branch.value = (self.r.getrandbits(bits) for bits in (4, 1, 3))
+        self.dut.want.value, self.dut.sure.value, self.dut.branch.value = (
+            self.r.getrandbits(bits) for bits in (4, 1, 3)
+        )
 
     async def reveal(self, want, branch):
         """Drive what is wanted behind `propose`: known at once, or bit by bit."""
@@ -104,7 +112,9 @@ async def strobe(dut, name):
 @BENCH.test()
 @resets(within=400)
 async def trees_equal_the_golden_tables(dut):
-    """Prompts and verdicts as a conductor makes them, several generations; the next one may begin before the last one has settled."""
+    """Prompts and verdicts as a conductor makes them, several generations; the next one may begin before the last one
+    has settled.
+    """
     await start(dut)
     r, lanes = rng("text"), params()["lanes"]
     sink = Sink(dut, "node", stall=0.3)
@@ -113,7 +123,7 @@ async def trees_equal_the_golden_tables(dut):
         await strobe(dut, "clear")
         now = Text(dut, r)
         tokens, gap = text(r, r.randint(150, DEPTH), vocabulary), r.choice([0, 0.3, 0.8])
-        for token in tokens[:r.choice([1, 2, 3, 60])]:
+        for token in tokens[: r.choice([1, 2, 3, 60])]:
             await now.append(token, gap, settled=r.random() < 0.1)
             if r.random() < 0.1:
                 await now.settle()
@@ -125,7 +135,7 @@ async def trees_equal_the_golden_tables(dut):
             trees, forks = trees + bool(tree), forks + (sum(parent == 0 for _, parent in tree) == 2)
             if r.random() < 0.3:
                 await clock(dut, r.choice([1, 2, 3, 5, 60]))
-            for token in tokens[len(now.golden.history):][:r.randint(0 if want else 1, lanes)]:
+            for token in tokens[len(now.golden.history) :][: r.randint(0 if want else 1, lanes)]:
                 await now.append(token, gap)
             if r.random() < 0.1:
                 await now.settle()
@@ -152,7 +162,9 @@ async def the_base_table_speaks_where_the_text_is_new(dut):
     for vocabulary in (3, 12, 60):
         tokens = text(r, 120, vocabulary)
         known = sorted(set(tokens))
-        base = BaseTable([(r.choice([-1, *known]), r.choice(known), r.choice(known)) for _ in range(r.choice([1, 3]) * vocabulary)])
+        base = BaseTable(
+            [(r.choice([-1, *known]), r.choice(known), r.choice(known)) for _ in range(r.choice([1, 3]) * vocabulary)]
+        )
         await strobe(dut, "clear")
         await load(dut, base)
         now = Text(dut, r, base)
@@ -283,7 +295,9 @@ async def what_is_appended_during_the_sweep_is_kept(dut):
 
 @BENCH.test()
 async def contexts_do_not_reach_into_the_text_before(dut):
-    """With 2 kept from the text before, 4 would seem to follow (2, 3); and nothing is proposed below the first tokens."""
+    """With 2 kept from the text before, 4 would seem to follow (2, 3); and nothing is proposed below the first
+    tokens.
+    """
     await start(dut)
     sink = Sink(dut, "node")
     for tokens in ([1, 2, 3, 4, 1, 2], [3, 4, 5, 3, 6, 2, 3], [6, 2, 3, 6, 2, 3]):
@@ -316,8 +330,13 @@ async def damage_is_told(dut):
         assert any(seen) == (where != "nowhere"), where
 
 
-@pytest.mark.parametrize(("arguments", "message"), [(dict(lanes=1, size_log2=4), "2 to 8 nodes, not 1"),
-                                                    (dict(lanes=4, size_log2=13), r"2 to 4096 entries, not 2\*\*13")])
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (dict(lanes=1, size_log2=4), "2 to 8 nodes, not 1"),
+        (dict(lanes=4, size_log2=13), r"2 to 4096 entries, not 2\*\*13"),
+    ],
+)
 def test_domain(arguments, message):
     with pytest.raises(ValueError, match=message):
         NgramDrafter(**arguments, depth=16)

@@ -44,5 +44,10 @@ async def grows_as_the_golden_tree(dut):
         assert int(dut.depth.value) == max(node.position for node in nodes) - nodes[0].position
         for n, (node, ancestors) in enumerate(zip(nodes, tree.ancestors(nodes))):
             got = await shown(dut, n)
-            assert (got.token, got.position, got.parent, got.ancestors) == (node.token, node.position, max(node.parent, 0), ancestors)
+            assert (got.token, got.position, got.parent, got.ancestors) == (
+                node.token,
+                node.position,
+                max(node.parent, 0),
+                ancestors,
+            )
             assert got.placed == (n in slots) and (n not in slots or got.slot == slots[n])

@@ -1,4 +1,6 @@
-"""The outlet against a model of its rules: random texts with every ending, drafting room, a slow host, and a damaged entry."""
+"""The outlet against a model of its rules: random texts with every ending, drafting room, a slow host, and a damaged
+entry.
+"""
 
 from hayate.rtl.conductor.outlet import TOKEN_BITS, Outlet
 from hayate.rtl.contract.regmap import END_TOKENS
@@ -11,7 +13,9 @@ BENCH = Bench(lambda lanes: Outlet(lanes=lanes, depth=DEPTH), params=[{"lanes": 
 
 
 def end_tokens(r):
-    """(what the registers hold, mask of those that count), with many that hold 0, as if nobody wrote them, and equal ones."""
+    """(what the registers hold, mask of those that count), with many that hold 0, as if nobody wrote them, and equal
+    ones.
+    """
     tokens = [r.choice([0, *[r.getrandbits(TOKEN_BITS)] * 3]) for _ in range(END_TOKENS)]
     if r.random() < 0.2:
         tokens[r.randrange(END_TOKENS)] = tokens[r.randrange(END_TOKENS)]
@@ -51,7 +55,12 @@ async def texts_end_where_they_must(dut):
                 await settle()
                 full = int(dut.level.value) == DEPTH
                 aborted = int(r.random() < (0.3 if full else 0.02))
-                dut.emit__valid.value, dut.emit__payload.value, dut.cycles.value, dut.abort.value = 1, token, cycle, aborted
+                dut.emit__valid.value, dut.emit__payload.value, dut.cycles.value, dut.abort.value = (
+                    1,
+                    token,
+                    cycle,
+                    aborted,
+                )
                 await settle()
                 while not int(dut.emit__ready.value):
                     await clock(dut)
@@ -61,7 +70,9 @@ async def texts_end_where_they_must(dut):
                 ended = ends or ("context" if position >= context else "")
                 if len(same) == 1:
                     (ended_by if ends == "end" else passed_by if not by else set()).update(same)
-                assert int(dut.stop.value) == bool(ended) and int(dut.taken.value) == 1 and int(dut.at.value) == position
+                assert (
+                    int(dut.stop.value) == bool(ended) and int(dut.taken.value) == 1 and int(dut.at.value) == position
+                )
                 assert int(dut.first.value) == (length == 1)
                 await clock(dut)
                 dut.emit__valid.value = 0
@@ -71,7 +82,9 @@ async def texts_end_where_they_must(dut):
                     tokens.append(token | cycle << 20)
                 position, emitted = position + 1, emitted + 1
                 await settle()
-                assert int(dut.emitted.value) == emitted and int(dut.last.value) == token and int(dut.at.value) == position
+                assert (
+                    int(dut.emitted.value) == emitted and int(dut.last.value) == token and int(dut.at.value) == position
+                )
                 assert (int(dut.over.value), int(dut.full.value)) == (bool(ended), ended == "context")
                 if ended:
                     break

@@ -1,4 +1,6 @@
-"""The planner against the golden loop's drafters: trees of texts that it is told of, guesses in shadow, and when it answers."""
+"""The planner against the golden loop's drafters: trees of texts that it is told of, guesses in shadow, and when it
+answers.
+"""
 
 from hayate.golden.conductor.draft import Nested, Ngram
 from hayate.golden.conductor.utility import Utility
@@ -22,7 +24,9 @@ class Told:
 
     async def append(self, tokens, prompt):
         for n, token in enumerate(tokens):
-            await strobe(self.dut, "append", token=token, position=self.position, emitted=0 if prompt else n, prompt=int(prompt))
+            await strobe(
+                self.dut, "append", token=token, position=self.position, emitted=0 if prompt else n, prompt=int(prompt)
+            )
             self.position += 1
         self.dut.emitted.value = 0 if prompt else len(tokens)
 
@@ -55,14 +59,21 @@ async def tables(dut):
 @BENCH.test()
 @resets(within=1200)
 async def nodes_of_the_tables(dut):
-    """With and without control: as many as golden plans, those that golden proposes, and shadows that are scored as golden scores them."""
+    """With and without control: as many as golden plans, those that golden proposes, and shadows that are scored as
+    golden scores them.
+    """
     await start(dut)
     r, lanes = rng("tables"), params()["lanes"]
     shadows = drafted = 0
     for text in range(8):
         branch, control, prompt = r.randrange(3), text % 2, [r.randrange(3) for _ in range(6)]
         costs = [256 + r.choice([20, 120, 250]) * n for n in range(8)]
-        dut.drafter.value, dut.branch.value, dut.draft_control.value, dut.draft_cost.value = int(Drafter.NGRAM), branch, control, 0
+        dut.drafter.value, dut.branch.value, dut.draft_control.value, dut.draft_cost.value = (
+            int(Drafter.NGRAM),
+            branch,
+            control,
+            0,
+        )
         for n, cost in enumerate(costs):
             getattr(dut, f"costs_{n}").value = cost
         await strobe(dut, "clear")
@@ -136,7 +147,9 @@ class Answers:
 @BENCH.test()
 @resets(within=700)
 async def nodes_of_passes(dut):
-    """A node for each answer, a pass more for each, in the cycle in which it is asked; the last one's siblings behind it, one a cycle."""
+    """A node for each answer, a pass more for each, in the cycle in which it is asked; the last one's siblings behind
+    it, one a cycle.
+    """
     await start(dut)
     r, lanes = rng("passes"), params()["lanes"]
     dut.drafter.value = int(Drafter.NESTED)
@@ -145,7 +158,9 @@ async def nodes_of_passes(dut):
     siblings = 0
     for _ in range(60):
         room, branch, spoil = r.randrange(lanes), r.choice([0, 0, 1, 2, 7]), r.getrandbits(1)
-        answers = [(r.getrandbits(20), r.getrandbits(20), r.choice([0, 3, 3, 60000, r.getrandbits(16)])) for _ in range(room)]
+        answers = [
+            (r.getrandbits(20), r.getrandbits(20), r.choice([0, 3, 3, 60000, r.getrandbits(16)])) for _ in range(room)
+        ]
         golden = Answers(answers)
         passes = Nested(branch, spoil=spoil).grow(golden, room, golden)
         dut.branch.value, dut.spoil.value = branch, spoil
@@ -175,7 +190,8 @@ async def nodes_of_passes(dut):
 @BENCH.test()
 @resets(within=150)
 async def nodes_of_the_second_model(dut):
-    """Passes over what its cache lacks, in the order of positions, and a node behind the last of them; the next pass is of that node alone.
+    """Passes over what its cache lacks, in the order of positions, and a node behind the last of them; the next pass is
+    of that node alone.
 
     What is emitted agrees with the drafts up to some node, and the next tree's first pass begins where it does not.
     """
@@ -201,13 +217,19 @@ async def nodes_of_the_second_model(dut):
             assert not int(dut.grows.value) and int(dut.drafting.value) == int(dut.feeds.value) == (room > 0)
             chain = []
             while len(chain) < room:
-                part = (text + chain)[len(held):][:lanes]
+                part = (text + chain)[len(held) :][:lanes]
                 words = [FED.from_bits(bits) for bits in await sink.take(len(part))]
-                assert [(w.token, w.position) for w in words] == [(token, len(held) + n) for n, token in enumerate(part)] and words[-1].last
+                assert [(w.token, w.position) for w in words] == [
+                    (token, len(held) + n) for n, token in enumerate(part)
+                ] and words[-1].last
                 await clock(dut)
                 held += part
                 done = len(held) == len(text) + len(chain)
-                assert (int(dut.fed.value), int(dut.fed_count.value), int(dut.caught_up.value)) == (len(held), len(part), done)
+                assert (int(dut.fed.value), int(dut.fed_count.value), int(dut.caught_up.value)) == (
+                    len(held),
+                    len(part),
+                    done,
+                )
                 choice = r.randrange(3)
                 dut.grow.value, dut.count.value, dut.choice.value = 1, len(chain) + 1, choice
                 await settle()
@@ -243,4 +265,6 @@ async def one_lane_has_nothing_to_plan(dut):
         dut.drafter.value, dut.draft_control.value = int(drafter), 1
         dut.verified.value, dut.root.value, dut.room.value, dut.grow.value = 1, 1, 1, 1
         await settle()
-        assert not any(int(getattr(dut, name).value) for name in ("grows", "drafting", "planning", "add", "grown", "fault"))
+        assert not any(
+            int(getattr(dut, name).value) for name in ("grows", "drafting", "planning", "add", "grown", "fault")
+        )

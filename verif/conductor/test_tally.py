@@ -34,7 +34,12 @@ async def counts_as_the_golden_tally(dut):
             late = siblings(nodes) & sum(1 << i for i in path)
             dut.verified.value, dut.count.value, dut.emitted.value, dut.siblings.value = 1, len(nodes), len(path), late
             await clock(dut)
-            dut.verified.value, dut.count.value, dut.emitted.value, dut.siblings.value = 0, r.randrange(9), r.randrange(9), 0
+            dut.verified.value, dut.count.value, dut.emitted.value, dut.siblings.value = (
+                0,
+                r.randrange(9),
+                r.randrange(9),
+                0,
+            )
             await clock(dut, r.randint(1, 3))
         await clock(dut, 2)
         assert int(dut.proposed.value) == golden.proposed

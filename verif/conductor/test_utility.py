@@ -1,4 +1,6 @@
-"""Utility control against golden: random sequences of plans, passes and shadows, any timing a conductor may choose, every cost table."""
+"""Utility control against golden: random sequences of plans, passes and shadows, any timing a conductor may choose,
+every cost table.
+"""
 
 from hayate.golden.conductor import utility as golden
 from hayate.rtl.conductor.utility import Utility
@@ -12,7 +14,9 @@ BENCH = Bench(lambda lanes: Utility(lanes), params=[{"lanes": n} for n in (1, 2,
 
 
 class Both:
-    """The block and golden, with the same table; each plan is compared, what it builds on too, and its latency asserted."""
+    """The block and golden, with the same table; each plan is compared, what it builds on too, and its latency
+    asserted.
+    """
 
     def __init__(self, dut, r, costs, draft_cost):
         self.dut, self.r, self.lanes = dut, r, params()["lanes"]
@@ -24,8 +28,17 @@ class Both:
 
     async def cycle(self, **strobes):
         """One cycle with these inputs; what belongs to no strobe is random."""
-        for name, bits in {"clear": 0, "plan": 0, "rise": 0, "learn": 0, "score": 0, "proposed": 4, "accepted": 4, "right": 1,
-                           **strobes}.items():
+        for name, bits in {
+            "clear": 0,
+            "plan": 0,
+            "rise": 0,
+            "learn": 0,
+            "score": 0,
+            "proposed": 4,
+            "accepted": 4,
+            "right": 1,
+            **strobes,
+        }.items():
             getattr(self.dut, name).value = strobes.get(name, self.r.getrandbits(bits) if bits else 0)
         await clock(self.dut)
         self.steps = max(0, self.steps - 1)
@@ -89,7 +102,9 @@ def outcome(r, nodes, chance):
 @BENCH.test()
 @resets(within=200)
 async def generations(dut):
-    """As a conductor uses it, with drafters that are better and worse by turns; plans with and behind what they wait for."""
+    """As a conductor uses it, with drafters that are better and worse by turns; plans with and behind what they wait
+    for.
+    """
     await start(dut)
     r, lanes = rng("passes"), params()["lanes"]
     seen = set()
@@ -115,7 +130,9 @@ async def generations(dut):
             seen.add((nodes, shadow, draft_cost > 0))
             if shadow and r.random() < 0.2:  # the drafter had nothing
                 nodes, shadow = await both.plan(room)
-    kinds = {(n, False, own) for n in range(lanes) for own in (False, True)} | ({(0, True, False)} if lanes > 1 else set())
+    kinds = {(n, False, own) for n in range(lanes) for own in (False, True)} | (
+        {(0, True, False)} if lanes > 1 else set()
+    )
     assert seen == kinds
 
 
@@ -125,8 +142,16 @@ async def tables(dut):
     await start(dut)
     r, lanes, most = rng("tables"), params()["lanes"], (1 << 16) - 1
     for _ in range(250):
-        costs = r.choice([table(r), [r.randint(1, most) for _ in range(8)], [most] * 8, sorted(r.randint(1, most) for _ in range(8)),
-                          [COST_UNIT] * 8, [1 + k for k in range(8)]])
+        costs = r.choice(
+            [
+                table(r),
+                [r.randint(1, most) for _ in range(8)],
+                [most] * 8,
+                sorted(r.randint(1, most) for _ in range(8)),
+                [COST_UNIT] * 8,
+                [1 + k for k in range(8)],
+            ]
+        )
         both = Both(dut, r, costs, r.choice([0, 1, r.randrange(1 << 12), (1 << 12) - 1]))
         await both.begin()
         for _ in range(r.randrange(12)):
@@ -163,5 +188,3 @@ async def begin_and_reset(dut):
             assert not int(dut.done.value)
             await both.cycle()
         await both.plan(lanes - 1)
-
-

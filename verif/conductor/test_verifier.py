@@ -1,4 +1,6 @@
-"""Verifier against golden, cycle by cycle: random trees, choices that like to match, stalls, and ends of the text anywhere."""
+"""Verifier against golden, cycle by cycle: random trees, choices that like to match, stalls, and ends of the text
+anywhere.
+"""
 
 from hayate.golden.conductor.tree import Node, siblings, verify
 from hayate.rtl.conductor.verifier import Verifier
@@ -10,7 +12,9 @@ BENCH = Bench(lambda lanes: Verifier(lanes), params=[{"lanes": 1}, {"lanes": 2},
 
 
 def grow(r, count):
-    """A tree of `count` nodes, by turns like a chain and like a bush, with tokens that often coincide or differ in one bit."""
+    """A tree of `count` nodes, by turns like a chain and like a bush, with tokens that often coincide or differ in one
+    bit.
+    """
     alphabet, chain = [1 << r.randrange(20) for _ in range(r.randint(1, 4))] + [r.getrandbits(20)], r.random()
     nodes = [Node(r.choice(alphabet), 7)]
     for k in range(1, count):
@@ -22,8 +26,12 @@ def grow(r, count):
 def choose(r, nodes):
     """A token per node, mostly that of one of its children, or one bit beside it."""
     children = [[n.token for n in nodes if n.parent == k] for k in range(len(nodes))]
-    return [r.choice(tokens) if tokens and r.random() < 0.8 else r.choice(tokens or [nodes[0].token]) ^ r.choice([0, 1 << r.randrange(20)])
-            for tokens in children]
+    return [
+        r.choice(tokens)
+        if tokens and r.random() < 0.8
+        else r.choice(tokens or [nodes[0].token]) ^ r.choice([0, 1 << r.randrange(20)])
+        for tokens in children
+    ]
 
 
 def show(dut, r, lanes, nodes):
@@ -36,7 +44,9 @@ def show(dut, r, lanes, nodes):
 
 
 async def walk(dut, choices, first, prefix, ends, *, stall, r):
-    """Start, serve the choices, take the tokens; returns them just after the edge behind which `done` is high. Checks every cycle."""
+    """Start, serve the choices, take the tokens; returns them just after the edge behind which `done` is high. Checks
+    every cycle.
+    """
     dut.start.value, dut.first.value, dut.prefix.value, dut.emit__ready.value = 1, first, prefix, r.randrange(2)
     await settle()
     assert int(dut.select.value) == first
@@ -73,7 +83,9 @@ async def compare(dut, r, lanes, *, stall, idle):
     """One random walk against golden; returns how many tokens it had, and whether the text ended."""
     nodes = grow(r, r.randint(1, lanes))
     choices, prefix = choose(r, nodes), r.random() < 0.3
-    first = len(nodes) - 1 if prefix and r.random() < 0.5 else r.randrange(len(nodes)) if prefix or r.random() < 0.2 else 0
+    first = (
+        len(nodes) - 1 if prefix and r.random() < 0.5 else r.randrange(len(nodes)) if prefix or r.random() < 0.2 else 0
+    )
     limit, end = r.choice([1, 2, 3, 99, 99, 99]), r.choice([*choices, None, None, None])
     show(dut, r, lanes, nodes)
 
@@ -97,10 +109,14 @@ async def compare(dut, r, lanes, *, stall, idle):
 @BENCH.test()
 @resets(within=100)
 async def random_trees(dut):
-    """Walks with stalls, from any node, back to back or apart; `done` and the path as promised, whatever the inputs do in between."""
+    """Walks with stalls, from any node, back to back or apart; `done` and the path as promised, whatever the inputs do
+    in between.
+    """
     r, lanes = rng(), params()["lanes"]
     await start(dut)
-    seen = [await compare(dut, r, lanes, stall=r.choice([0, 0.25, 0.7]), idle=r.choice([0, 0, 1, 3])) for _ in range(400)]
+    seen = [
+        await compare(dut, r, lanes, stall=r.choice([0, 0.25, 0.7]), idle=r.choice([0, 0, 1, 3])) for _ in range(400)
+    ]
     lengths, ended, sideways = zip(*seen)
     assert max(lengths) >= min(lanes, 5) and any(ended) and not all(ended) and any(sideways) == (lanes > 2)
 
@@ -113,13 +129,17 @@ async def every_bit_counts(dut):
     for bit in range(20):
         token = r.getrandbits(20)
         show(dut, r, lanes, [Node(0, 0), *(Node(token ^ 1 << (bit + k) % 20, 1, 0) for k in range(1, lanes))])
-        assert await walk(dut, [token, *([0] * (lanes - 1))], 0, 0, lambda token, generated: False, stall=0, r=r) == [token]
+        assert await walk(dut, [token, *([0] * (lanes - 1))], 0, 0, lambda token, generated: False, stall=0, r=r) == [
+            token
+        ]
         assert results(dut) == [1, 0, 0, token]
 
 
 @BENCH.test()
 async def latency(dut):
-    """A chain that is accepted whole, never refused: the first token 1 cycle after `start`, then one a cycle, then `done`."""
+    """A chain that is accepted whole, never refused: the first token 1 cycle after `start`, then one a cycle, then
+    `done`.
+    """
     lanes = params()["lanes"]
     await start(dut)
     assert results(dut) == [0, 0, 0, 0] and not int(dut.emit__valid.value) and not int(dut.done.value)

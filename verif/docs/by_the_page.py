@@ -12,8 +12,19 @@ import numpy as np
 from hayate.rtl.contract import isa
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "loading.md"
-SYMBOLS = (("·", "*"), ("−", "-"), ("≤", "<="), ("^", "**"), ("⌊", "floor("), ("⌈", "ceil("), ("⌋", ")"), ("⌉", ")"),
-           ("for every tile t", "for t in range(T)"), (" xor ", " ^ "), (" mod ", " % "))
+SYMBOLS = (
+    ("·", "*"),
+    ("−", "-"),
+    ("≤", "<="),
+    ("^", "**"),
+    ("⌊", "floor("),
+    ("⌈", "ceil("),
+    ("⌋", ")"),
+    ("⌉", ")"),
+    ("for every tile t", "for t in range(T)"),
+    (" xor ", " ^ "),
+    (" mod ", " % "),
+)
 DEPTHS = {"act": "act_depth", "stage": "stage_depth", "vmem": "vmem_depth"}
 DTYPES = {"F16": "<f2", "F32": "<f4", "U8": "u1", "I8": "i1", "I32": "<i4"}
 
@@ -40,15 +51,16 @@ def table(text, head):
     """First column -> the others, of the table whose head begins with `head`; several names may share a row."""
     rows = re.search(rf"^\| {re.escape(head)} \|.*\n\|[-|]+\n((?:\|.*\n)+)", text, re.MULTILINE)[1].splitlines()
     cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
-    return {name.strip(' `"'): [python(c.strip("`")) for c in rest]
-            for first, *rest in cells for name in first.split(", ")}
+    return {
+        name.strip(' `"'): [python(c.strip("`")) for c in rest] for first, *rest in cells for name in first.split(", ")
+    }
 
 
 def read_image(path):
     """(parts, tensors) of an image file: JSON parts by name, arrays by name."""
     raw = path.read_bytes()
     length = int.from_bytes(raw[:8], "little")
-    header = json.loads(raw[8:8 + length])
+    header = json.loads(raw[8 : 8 + length])
     meta = header.pop("__metadata__")
     texts = ("format", "version", "contract", "digest")
     digest = hashlib.sha256()
@@ -58,7 +70,7 @@ def read_image(path):
     tensors = {}
     for name, entry in sorted(header.items()):
         begin, end = entry["data_offsets"]
-        data = raw[8 + length + begin:8 + length + end]
+        data = raw[8 + length + begin : 8 + length + end]
         tensors[name] = np.frombuffer(data, DTYPES[entry["dtype"]]).reshape(entry["shape"])
         size = "x".join(map(str, entry["shape"]))
         digest.update(f"{name} {tensors[name].itemsize} {size}\n".encode() + data)
@@ -73,10 +85,19 @@ class Model:
         self.parts, self.tensors, self.config, self.first = parts, tensors, config, first
         model = parts["model"]
         self.env = {
-            "floor": math.floor, "ceil": math.ceil, "log2": math.log2,
-            "T": config.tiles, "B": config.banks, "M": config.lanes, "L": config.landing_depth,
-            "max_slots": config.max_slots, "H": model["kv_heads"], "dim": model["head_dim"],
-            "filters": filters, **{name: model[name] for name in ("hidden", "vocab", "heads", "context")}}
+            "floor": math.floor,
+            "ceil": math.ceil,
+            "log2": math.log2,
+            "T": config.tiles,
+            "B": config.banks,
+            "M": config.lanes,
+            "L": config.landing_depth,
+            "max_slots": config.max_slots,
+            "H": model["kv_heads"],
+            "dim": model["head_dim"],
+            "filters": filters,
+            **{name: model[name] for name in ("hidden", "vocab", "heads", "context")},
+        }
         for name, parameters, code in (line for block in formulas(text) for line in block):
             self.env[name] = self.value(code if parameters is None else f"lambda {parameters}: {code}")
             if first and name == "C":  # as the page says of a draft model
@@ -96,8 +117,9 @@ class Model:
 
     def share(self, d, t):
         *codes, source = self.shares[d.kind]
-        found = {name: self.whole(code, d=d, t=t)
-                 for name, code in zip(("rows", "blocks", "words", "quad0", "row0"), codes)}
+        found = {
+            name: self.whole(code, d=d, t=t) for name, code in zip(("rows", "blocks", "words", "quad0", "row0"), codes)
+        }
         return SimpleNamespace(**found, source=source)
 
     def total(self, terms, t=0):
@@ -141,9 +163,12 @@ def placed(path, config, filters):
     if "draft" in parts:
         own = {name.removeprefix("draft."): value for name, value in tensors.items() if name.startswith("draft.")}
         models.append(Model(text, parts["draft"], own, config, filters, models[0]))
-    fitting = [n for n in (0, 1, 2)
-               if all(words <= getattr(config, DEPTHS[space]) for space, words in regions(models, n)[1].items())
-               and all(m.value("lands(2 ** k)", k=m.rounds(n)) for m in models)]
+    fitting = [
+        n
+        for n in (0, 1, 2)
+        if all(words <= getattr(config, DEPTHS[space]) for space, words in regions(models, n)[1].items())
+        and all(m.value("lands(2 ** k)", k=m.rounds(n)) for m in models)
+    ]
     return models, max(fitting, default=0)
 
 
@@ -173,15 +198,25 @@ def facts(path, config, filters=False):
     models, n = placed(path, config, filters)
     first, (places, *_) = models[0], regions(models, n)[0]
     planes = sum(d.planes != "" for d in first.descriptors)
-    names = {"matrices_planes": planes, "matrices": planes if config.governor else 0, "draft": len(models) > 1,
-             "base": "ngrams" in first.tensors, "INVT": places["INVT"], "LNP": places["LNP"]}
+    names = {
+        "matrices_planes": planes,
+        "matrices": planes if config.governor else 0,
+        "draft": len(models) > 1,
+        "base": "ngrams" in first.tensors,
+        "INVT": places["INVT"],
+        "LNP": places["LNP"],
+    }
     return {name: first.whole(code, **names) for name, (code,) in table(PAGE.read_text(), "fact").items()}
 
 
 def seal(words):
     """What SEAL says of the words between OPEN and SEAL, [(address, data)], by the page."""
-    turn = next(eval(f"lambda {parameters}: {code}", {"floor": math.floor})  # noqa: S307
-                for block in formulas(PAGE.read_text()) for name, parameters, code in block if name == "turn")
+    turn = next(
+        eval(f"lambda {parameters}: {code}", {"floor": math.floor})  # noqa: S307
+        for block in formulas(PAGE.read_text())
+        for name, parameters, code in block
+        if name == "turn"
+    )
     after = list(range(256))  # the turns of a byte alone
     for _ in range(8):
         after = [turn(crc) for crc in after]
@@ -223,16 +258,44 @@ def tile(models, places, n, t):
     planes = {k: len(every) + i for i, k in enumerate(plane_base)}
     for k, (m, d, s) in enumerate(every):
         gap = m.whole("stride(s.rows, s.words)", s=s) if k in base and s.blocks > 1 else 0
-        put_wide(words, isa.Space.DESC, k, isa.pack(isa.DESCRIPTOR, {
-            "base": base.get(k, 0), "words": s.words, "rows": s.rows, "block_stride": gap,
-            "quad0": s.quad0, "row0": s.row0, "s_in": d.s_in, "s_out": d.s_out, "alt": planes.get(k, 0)}))
+        put_wide(
+            words,
+            isa.Space.DESC,
+            k,
+            isa.pack(
+                isa.DESCRIPTOR,
+                {
+                    "base": base.get(k, 0),
+                    "words": s.words,
+                    "rows": s.rows,
+                    "block_stride": gap,
+                    "quad0": s.quad0,
+                    "row0": s.row0,
+                    "s_in": d.s_in,
+                    "s_out": d.s_out,
+                    "alt": planes.get(k, 0),
+                },
+            ),
+        )
         if k in planes:
             gap = m.whole("plane_stride(s.rows, s.words, d.group)", s=s, d=d) if s.blocks > 1 else 0
-            put_wide(words, isa.Space.DESC, planes[k], isa.pack(isa.PLANES, {
-                "base": plane_base[k], "pitch": m.whole("pitch(s.words, d.group)", s=s, d=d), "block_stride": gap,
-                "lo_offset": m.whole("lo_offset(s.rows, s.words, d.group)", s=s, d=d),
-                "group": (32, 64, 128).index(d.group), "fp16": d.tensor != "",
-                **dict(zip(("grid_out", "grid_err", "grid_half"), d.grids))}))
+            put_wide(
+                words,
+                isa.Space.DESC,
+                planes[k],
+                isa.pack(
+                    isa.PLANES,
+                    {
+                        "base": plane_base[k],
+                        "pitch": m.whole("pitch(s.words, d.group)", s=s, d=d),
+                        "block_stride": gap,
+                        "lo_offset": m.whole("lo_offset(s.rows, s.words, d.group)", s=s, d=d),
+                        "group": (32, 64, 128).index(d.group),
+                        "fp16": d.tensor != "",
+                        **dict(zip(("grid_out", "grid_err", "grid_half"), d.grids)),
+                    },
+                ),
+            )
             words[isa.Space.CSR, 1 << 10 | planes[k]] = 0 if d.tensor else 1
     numbers = [0, 0, 0]  # of descriptors, instructions and micro-operations so far
     for m, found in zip(models, places):
@@ -263,7 +326,7 @@ def put_model(words, m, found, n, t, numbers):
         values = np.array(c["values"], "<f4")
         if c["tensor"]:
             every = m.tensors[c["tensor"]]
-            values = every[m.whole("row_lo(n, t)", n=len(every), t=t):m.whole("row_hi(n, t)", n=len(every), t=t)]
+            values = every[m.whole("row_lo(n, t)", n=len(every), t=t) : m.whole("row_hi(n, t)", n=len(every), t=t)]
         for i, bits in enumerate(values.astype("<f4").view("<u4")):
             words[isa.Space.VMEM, found[c["region"]] + i] = int(bits)
     special = {"ROUNDS_LOG2": m.rounds(n), "ENTRY": entry}
@@ -292,8 +355,8 @@ def put_planes(m, d, s, t, base, stride, put_row):
             hi = (w8 + 8) // 16
             row = []
             for group in range(0, len(scales), 4):
-                row += pack_fields(scales[group:group + 4], 16)
-                row += pack_fields(hi[group * d.group:(group + 4) * d.group], 4)
+                row += pack_fields(scales[group : group + 4], 16)
+                row += pack_fields(hi[group * d.group : (group + 4) * d.group], 4)
             start = base + b * stride
             put_row(r, start + r // banks * pitch, row)
             lo = pack_fields(w8 - 16 * hi, 4)
@@ -303,5 +366,6 @@ def put_planes(m, d, s, t, base, stride, put_row):
 def pack_fields(values, bits):
     """64-bit words of fields of so many bits, the first lowest."""
     per, mask = 64 // bits, (1 << bits) - 1
-    return [sum((int(v) & mask) << bits * i for i, v in enumerate(values[k:k + per]))
-            for k in range(0, len(values), per)]
+    return [
+        sum((int(v) & mask) << bits * i for i, v in enumerate(values[k : k + per])) for k in range(0, len(values), per)
+    ]

@@ -26,13 +26,13 @@ def promised(component, pattern):
     return found.groups()
 
 
-
 ENGINE, LOOP = promised(Sequencer, r"takes (\d+) cycles here, a loop instruction (\d+)")
 (PLANES_GEMV,) = promised(Sequencer, r"names integer planes takes (\d+) cycles")
 (SELECT_MORE,) = promised(VectorEngine, r"SELECT takes SELECT_CYCLES for each wanted lane and (\d+) more")
 (NOTES,) = promised(SlotMask, r"(two) per lane can wait")
 WRITE_CYCLES, READ_CYCLES = promised(
-    Registers, r"answer comes (\d+) cycles after the later of them, a read's (\d+) cycles after its address")
+    Registers, r"answer comes (\d+) cycles after the later of them, a read's (\d+) cycles after its address"
+)
 (IDLE_CYCLES,) = promised(Loader, r"between bursts the ring is waited for, and (\d+) cycles more go without a beat")
 (ABORT_MORE,) = promised(Conductor, r"`busy` falls at most M \+ (\d+) cycles behind the later of the abort")
 REASON_ORDER = re.findall(r", Reason\.(\w+)\)", inspect.getsource(Gate))
@@ -44,5 +44,13 @@ TOKEN, TAG = draft.BASE_ENTRY["token"], draft.BASE_ENTRY["tag"]
 ONE, PAIR = draft.BASE_LOG2
 BLOCK = precision.MX_BLOCK
 NIBBLES = precision.WORD_NIBBLES
-CHANNELS = (program.GATHER, program.SUMS, program.QUERY, program.KEY, program.VALUE, program.FETCHED, program.ANGLES,
-            program.FINAL)
+CHANNELS = (
+    program.GATHER,
+    program.SUMS,
+    program.QUERY,
+    program.KEY,
+    program.VALUE,
+    program.FETCHED,
+    program.ANGLES,
+    program.FINAL,
+)

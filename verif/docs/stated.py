@@ -2,7 +2,8 @@
 
 A number that a driver's author might copy stands in one of these sentences (`STATED`), or it is no number of the code's
 (`FREE`): a definition, arithmetic, a figure with the command that makes it. `test_stated.py` looks for each sentence in
-its page, and for numbers of the pages in `COMPLETE` that stand in none. So what changes in the code, or is typed anew into
+its page, and for numbers of the pages in `COMPLETE` that stand in none. So what changes in the code, or is typed anew
+into
 a page, is noticed.
 """
 
@@ -94,7 +95,8 @@ ISA = (
     f"`lo` = `hi` = {flits.CONDUCTOR} is the conductor",
     f"A READ whose address has bit {isa.ENERGY_BIT} asks for an energy: bits {isa.ENERGY_BIT - 1}:2 are the planes "
     "descriptor, bits 1:0 the",
-    "{} gathered activations, {} sums, {} q, {} k, {} v, {} embeddings, {} angles, {} the input of a tied output matrix; ".format(*CHANNELS)
+    "{} gathered activations, {} sums, {} q, {} k, {} v, {} embeddings, {} angles, "
+    "{} the input of a tied output matrix; ".format(*CHANNELS)
     + f"{program.PROB} to {program.PROB + isa.ROUNDS_AHEAD - 1} softmax numerators and {program.MAXIMA} to "
     f"{program.MAXIMA + isa.ROUNDS_AHEAD - 1} maxima",
 )
@@ -122,7 +124,9 @@ MEMORY_MAP = (
     f"⌈K/{NIBBLES}⌉ hi words and ⌈⌈K/g⌉ / {precision.WORD_SCALES}⌉ scale words make `pitch`",
     f"banks × bank_depth × 64 bits | weights, KV cache | SECDED, {secded.codeword_bits(64)} bits stored",
     f"M × act_depth × 64 bits, and {activation.TOP} bits a word",
-    "M × stage_depth × 64 bits", "M × vmem_depth × 32 bits, twice", "M × landing_depth × 32 bits",
+    "M × stage_depth × 64 bits",
+    "M × vmem_depth × 32 bits, twice",
+    "M × landing_depth × 32 bits",
     f"max_slots × {isa.NEVER.bit_length()} bits",
     f"program_depth, desc_depth × {isa.INSTRUCTION_BITS} bits",
     f"desc_depth × {precision_table.FORMAT_BITS} bits",
@@ -137,8 +141,7 @@ MEMORY_MAP = (
 SOC = (
     "hold it for at least two cycles",
     f"from cycle t + {MACRO_LATENCY} on",
-    f"The {secded.codeword_bits(64)} bits are 64 of data and {secded.check_bits(64)} check bits of a Hsiao SECDED "
-    "code",
+    f"The {secded.codeword_bits(64)} bits are 64 of data and {secded.check_bits(64)} check bits of a Hsiao SECDED code",
     f"parameter DEPTH = 1024, parameter WIDTH = {secded.codeword_bits(64)}",
     f"32-bit data, {regmap.AXIL_ADDR_BITS} address bits",
     f"the answer follows {WRITE_CYCLES} cycles after the later of them, and a read's {READ_CYCLES} cycles after "
@@ -159,7 +162,8 @@ SOC = (
     f"(0 {precision.Format(0).name}, 1 {precision.Format(1).name}, 2 {precision.Format(2).name})",
     "a BRANCH of {} for n-gram tables with M = {}, else 0".format(
         *{draft.default_branch(draft.Drafter.NGRAM, m) for m in draft.BRANCH} - {0},
-        " or ".join(str(m) for m in draft.BRANCH if draft.default_branch(draft.Drafter.NGRAM, m))),
+        " or ".join(str(m) for m in draft.BRANCH if draft.default_branch(draft.Drafter.NGRAM, m)),
+    ),
 )
 
 LOADING = (
@@ -173,13 +177,17 @@ LOADING = (
     + "{}, {}, {} and {} are there once, for both models".format(*(csr.name for csr in load.COMMON_REGISTERS)),
     "of the address in the load window and then the data, 8 bytes each, little-endian",
     "PROMPT_LENGTH, TOKEN_LIMIT, SEED_LOW, SEED_HIGH, WATCHDOG.",
-    "crc begins as 2^32 − 1; each byte", "eight turns; the CRC is 2^32 − 1 − crc",
+    "crc begins as 2^32 − 1; each byte",
+    "eight turns; the CRC is 2^32 − 1 − crc",
     "Numbers are little-endian, of 32 bits where nothing else is said",
     "| `group` | {} for {} elements |".format(
-        ", ".join(str(precision.group_code(g)) for g in precision.GROUPS), ", ".join(map(str, precision.GROUPS))),
+        ", ".join(str(precision.group_code(g)) for g in precision.GROUPS), ", ".join(map(str, precision.GROUPS))
+    ),
     "hi = ⌊(w8 + 8) / 16⌋ and lo = w8 − 16·hi",
     "0x3C00 each",
-    "as a little-endian 64-bit number", "four FP16 or two FP32 to a word", "rows of three 32-bit numbers",
+    "as a little-endian 64-bit number",
+    "four FP16 or two FP32 to a word",
+    "rows of three 32-bit numbers",
 )
 
 DRIVER = (
@@ -245,7 +253,8 @@ SPECULATION = (
     f"{draft.OWN_CHANCE / (1 << draft.CHANCE_BITS):.1f}, each further one as "
     f"{4 * draft.MORE_CHANCE >> draft.CHANCE_BITS}/4",
     "others are tried with one node after {} passes, {}, {} and so on".format(
-        *(draft.RETRY_PASSES << n for n in range(3))),
+        *(draft.RETRY_PASSES << n for n in range(3))
+    ),
     "DRAFT.SPOIL turns the lowest bit of every drafted token over",
 )
 
@@ -255,9 +264,15 @@ README = (
 )
 
 STATED = {
-    "docs/isa.md": ISA, "docs/memory-map.md": MEMORY_MAP, "docs/soc-integration.md": SOC, "docs/loading.md": LOADING,
-    "docs/driver.md": DRIVER, "docs/architecture.md": ARCHITECTURE, "docs/numerics.md": NUMERICS,
-    "docs/precision.md": PRECISION, "docs/speculation.md": SPECULATION,
+    "docs/isa.md": ISA,
+    "docs/memory-map.md": MEMORY_MAP,
+    "docs/soc-integration.md": SOC,
+    "docs/loading.md": LOADING,
+    "docs/driver.md": DRIVER,
+    "docs/architecture.md": ARCHITECTURE,
+    "docs/numerics.md": NUMERICS,
+    "docs/precision.md": PRECISION,
+    "docs/speculation.md": SPECULATION,
     "README.md": README,
 }
 
@@ -267,27 +282,83 @@ COMPLETE = (*DRIVERS, "docs/architecture.md", "docs/adding-a-block.md", "docs/te
 
 #: Patterns of what is no number of the code's, by page; those of "" hold for all.
 FREE = {
-    "": (r"CRC-32", r"\b(?:host|processor|bus|numbers)s? of \d\d (?:address )?bits", r"(?<= )\d\. (?=\w|[*`\[])", r"ADR \d+",
-         r"2\^-?[a-zA-Z_(]", r"\btwo\b", r"Apache License 2\.0"),
+    "": (
+        r"CRC-32",
+        r"\b(?:host|processor|bus|numbers)s? of \d\d (?:address )?bits",
+        r"(?<= )\d\. (?=\w|[*`\[])",
+        r"ADR \d+",
+        r"2\^-?[a-zA-Z_(]",
+        r"\btwo\b",
+        r"Apache License 2\.0",
+    ),
     # A quad is four of something, and a word holds four FP16 numbers.
-    "docs/isa.md": (r"(?:/|mod) 4\b", r"\(s / 4 / n\)·4", r"four consecutive rows or FP16 elements", r"K is 4·`words`",
-                    r"K/4 words of 4 weights", r"n is a multiple of 4 wherever", r"at it as a 32-bit key",
-                    r"`landing` = 2 the rows of a quad come as four of one kind and four of another"),
-    "docs/soc-integration.md": (r"`hayate [^`]+`", r"cannot write 64 bits at once", r"HAYATE_HOST_32 .* a processor of 32 bits"),
+    "docs/isa.md": (
+        r"(?:/|mod) 4\b",
+        r"\(s / 4 / n\)·4",
+        r"four consecutive rows or FP16 elements",
+        r"K is 4·`words`",
+        r"K/4 words of 4 weights",
+        r"n is a multiple of 4 wherever",
+        r"at it as a 32-bit key",
+        r"`landing` = 2 the rows of a quad come as four of one kind and four of another",
+    ),
+    "docs/soc-integration.md": (
+        r"`hayate [^`]+`",
+        r"cannot write 64 bits at once",
+        r"HAYATE_HOST_32 .* a processor of 32 bits",
+    ),
     # Formulas are evaluated, see `by_the_page`.
-    "docs/loading.md": (r"`[^`]+`", r"S = 4·⌈C / 4⌉, as its slots", r"K = 4·words", r"Each of the three spaces",
-                        r"2·(?:number|i)\b"),
-    "docs/architecture.md": (r"From 2 and 3 follows", r"three things run at once", r"interleaved, four and four",
-                             r"sum of four nibbles"),
+    "docs/loading.md": (
+        r"`[^`]+`",
+        r"S = 4·⌈C / 4⌉, as its slots",
+        r"K = 4·words",
+        r"Each of the three spaces",
+        r"2·(?:number|i)\b",
+    ),
+    "docs/architecture.md": (
+        r"From 2 and 3 follows",
+        r"three things run at once",
+        r"interleaved, four and four",
+        r"sum of four nibbles",
+    ),
     "docs/adding-a-block.md": (r"signed 24-bit numbers to 16 bits", r"products up to 18 × 18 bits become one DSP"),
     # Bugs that were planted are no figures of the code's.
-    "docs/testing.md": (r"(?:epoch|number|base|slot|increment) of \d+ bits", r"(?:exponent|mark|vocabulary) one too \w+",
-                        r"nodes of 2 bits", r"twenty deeds", r"five hundred", r"lanes8", r"[Ee]ight lanes"),
+    "docs/testing.md": (
+        r"(?:epoch|number|base|slot|increment) of \d+ bits",
+        r"(?:exponent|mark|vocabulary) one too \w+",
+        r"nodes of 2 bits",
+        r"twenty deeds",
+        r"five hundred",
+        r"lanes8",
+        r"[Ee]ight lanes",
+    ),
     "CONTRIBUTING.md": (r"Files stay below 300 lines",),
 }
 #: Words in capitals that are no names of the code's, in the pages for whoever writes a driver.
 CAPITALS = {
-    "AWLEN", "AXI", "AXI4", "CRC", "DEPTH", "DIR", "DMA", "FIFO", "FIXED", "FP32", "FPGA", "HAYATE_HOST_32", "INCR",
-    "JSON", "MXINT8", "NAME", "OKAY", "PREFIX_BANK_MACRO", "RAM", "RTL", "SECDED", "SLVERR", "SYNTHESIS", "WLAST",
+    "AWLEN",
+    "AXI",
+    "AXI4",
+    "CRC",
+    "DEPTH",
+    "DIR",
+    "DMA",
+    "FIFO",
+    "FIXED",
+    "FP32",
+    "FPGA",
+    "HAYATE_HOST_32",
+    "INCR",
+    "JSON",
+    "MXINT8",
+    "NAME",
+    "OKAY",
+    "PREFIX_BANK_MACRO",
+    "RAM",
+    "RTL",
+    "SECDED",
+    "SLVERR",
+    "SYNTHESIS",
+    "WLAST",
     "WRAP",
 }

@@ -14,7 +14,10 @@ from hayate.rtl.contract import isa
 from hayate.scripts import docs, figures
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = [*docs.documents(ROOT), *(ROOT / name for name in ("CONTRIBUTING.md", "CHANGELOG.md", "models/README.md", "verif/bench/README.md"))]
+PAGES = [
+    *docs.documents(ROOT),
+    *(ROOT / name for name in ("CONTRIBUTING.md", "CHANGELOG.md", "models/README.md", "verif/bench/README.md")),
+]
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 page = pytest.mark.parametrize("path", PAGES, ids=NAMES)
 
@@ -66,8 +69,12 @@ def test_an_unknown_section_is_an_error():
 
 
 def test_every_bit_of_every_format_is_documented_once():
-    for name, fields in [*((op.name, f) for op, f in isa.FORMATS.items()), ("micro", isa.MICRO), ("descriptor", isa.DESCRIPTOR),
-                         ("planes", isa.PLANES)]:
+    for name, fields in [
+        *((op.name, f) for op, f in isa.FORMATS.items()),
+        ("micro", isa.MICRO),
+        ("descriptor", isa.DESCRIPTOR),
+        ("planes", isa.PLANES),
+    ]:
         covered = [bit for low, width in fields.values() for bit in range(low, low + width)]
         assert covered == list(range(len(covered))), name
     tables = re.split(r"^\*\*(.*)\*\*$", docs.instructions(), flags=re.MULTILINE)[1:]
@@ -75,7 +82,9 @@ def test_every_bit_of_every_format_is_documented_once():
     for op, fields in isa.FORMATS.items():
         if len(fields) > 1:
             rows = re.findall(r"^\| (\d+)(?::(\d+))? \| `(\w+)` \| .+ \|$", found[op.name], re.MULTILINE)
-            assert {name: (int(low or high), int(high) + 1 - int(low or high)) for high, low, name in rows} == fields, op.name
+            assert {name: (int(low or high), int(high) + 1 - int(low or high)) for high, low, name in rows} == fields, (
+                op.name
+            )
 
 
 @page
@@ -93,17 +102,34 @@ def test_links_lead_somewhere(path):
 
 @page
 def test_paths_exist(path):
-    """Paths of the tree in backticks, and files that commands name. The example block of adding-a-block.md is made up."""
-    named = set(re.findall(r"\b(?<![\w/])(?:api|rtl|compiler|golden|sim|verif|fpga|scripts|models|docs)/[\w./-]*\w/?", path.read_text()))
-    made_up = {f"{folder}/{name}.py" for folder, name in (
-        ("rtl/numerics", "x"), ("golden/numerics", "x"), ("verif/numerics", "test_x"), ("rtl/numerics", "clamp"),
-        ("golden/numerics", "clamp"), ("verif/numerics", "test_clamp"), ("golden/tile", "pe"))}
+    """Paths of the tree in backticks, and files that commands name. The example block of adding-a-block.md is made
+    up.
+    """
+    named = set(
+        re.findall(
+            r"\b(?<![\w/])(?:api|rtl|compiler|golden|sim|verif|fpga|scripts|models|docs)/[\w./-]*\w/?", path.read_text()
+        )
+    )
+    made_up = {
+        f"{folder}/{name}.py"
+        for folder, name in (
+            ("rtl/numerics", "x"),
+            ("golden/numerics", "x"),
+            ("verif/numerics", "test_x"),
+            ("rtl/numerics", "clamp"),
+            ("golden/numerics", "clamp"),
+            ("verif/numerics", "test_clamp"),
+            ("golden/tile", "pe"),
+        )
+    }
     assert sorted(name for name in named - made_up if not (ROOT / name).exists()) == []
 
 
 @page
 def test_commands_and_their_options_exist(path):
-    lines = [line.partition("#")[0] for block in blocks(path, "sh") + blocks(path, "text") for line in block.splitlines()]
+    lines = [
+        line.partition("#")[0] for block in blocks(path, "sh") + blocks(path, "text") for line in block.splitlines()
+    ]
     lines += re.findall(r"`([^`\n]+)`", prose(path.read_text()))
     targets = set(re.findall(r"^([\w/.-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     for line in lines:
@@ -112,7 +138,9 @@ def test_commands_and_their_options_exist(path):
         elif line.startswith("hayate "):
             words = shlex.split(line)[1:]
             command = words[:2] if words[0] in ("config", "bench") else words[:1]
-            help_text = CliRunner().invoke(app, [*command, "--help"]).output if not command[0].startswith("-") else "--version"
+            help_text = (
+                CliRunner().invoke(app, [*command, "--help"]).output if not command[0].startswith("-") else "--version"
+            )
             assert "No such command" not in help_text and "Usage:" in help_text or command[0].startswith("-"), line
             for option in (word for word in words if word.startswith("-")):
                 assert re.search(rf"{option}\b", help_text), f"{line}: {option}"
@@ -165,8 +193,16 @@ def test_figures_are_those_of_the_records_they_come_from():
 def test_a_synthesis_baseline_becomes_rows():
     part = {"lut": 1234, "mult18x18d": 16, "dp16kd": 40}
     design = {"banks": 4, "lanes": 1}
-    found = figures.synthesis({"design": design, "device": "LFE5U-85F", "tile": part, "pe": {"lut": 99}, "fmax_mhz": 71.239,
-                               "placements": {"1": 58.04, "2": 71.239}})
+    found = figures.synthesis(
+        {
+            "design": design,
+            "device": "LFE5U-85F",
+            "tile": part,
+            "pe": {"lut": 99},
+            "fmax_mhz": 71.239,
+            "placements": {"1": 58.04, "2": 71.239},
+        }
+    )
     assert [value for _, value, *_ in found] == ["1,234", "99", "16; 40", "71.2 MHz"]
     assert {label for *_, label, _ in found} <= set(figures.LABELS) and "(1: 58.0, 2: 71.2)" in found[-1][0]
 

@@ -27,17 +27,39 @@ def images(tmp_path_factory):
     """Name -> image: with both copies; with a draft model of a single KV head; without FP16 copies of the matrices."""
     folder = tmp_path_factory.mktemp("models")
     whole = compile_model(write_tiny_model(folder / "whole", heads=6, layers=1, ff=48))
-    small = compile_model(write_tiny_model(folder / "small", hidden=20, layers=1, heads=3, kv_heads=1, head_dim=16,
-                                           ff=28, context=60, seed=3, tied=False), planes=False)
-    bare = compile_model(write_tiny_model(folder / "bare", layers=1, tied=False, hidden=40, kv_heads=1, head_dim=40),
-                         fp16="none")
+    small = compile_model(
+        write_tiny_model(
+            folder / "small",
+            hidden=20,
+            layers=1,
+            heads=3,
+            kv_heads=1,
+            head_dim=16,
+            ff=28,
+            context=60,
+            seed=3,
+            tied=False,
+        ),
+        planes=False,
+    )
+    bare = compile_model(
+        write_tiny_model(folder / "bare", layers=1, tied=False, hidden=40, kv_heads=1, head_dim=40), fp16="none"
+    )
     return {"whole": whole, "pair": pair(whole, small), "bare": bare}
 
 
-@pytest.mark.parametrize("name, change", [
-    ("whole", dict(tiles=1)), ("whole", dict(tiles=3, lanes=4, act_depth=80, landing_depth=64)),
-    ("whole", dict(tiles=2, formats="fp16")), ("pair", dict(tiles=2)), ("pair", dict(tiles=4, banks=2, lanes=4)),
-    ("bare", dict(tiles=3, max_slots=28)), ("bare", dict(tiles=1, sampling=0))])
+@pytest.mark.parametrize(
+    "name, change",
+    [
+        ("whole", dict(tiles=1)),
+        ("whole", dict(tiles=3, lanes=4, act_depth=80, landing_depth=64)),
+        ("whole", dict(tiles=2, formats="fp16")),
+        ("pair", dict(tiles=2)),
+        ("pair", dict(tiles=4, banks=2, lanes=4)),
+        ("bare", dict(tiles=3, max_slots=28)),
+        ("bare", dict(tiles=1, sampling=0)),
+    ],
+)
 @pytest.mark.parametrize("filters", [False, True])
 def test_the_page_loads_what_the_loader_loads(images, tmp_path, name, change, filters):
     config = Config(**SIZES | change)
@@ -48,8 +70,15 @@ def test_the_page_loads_what_the_loader_loads(images, tmp_path, name, change, fi
     assert {key: (found[key], data) for key, data in expected.items() if found[key] != data} == {}
 
 
-@pytest.mark.parametrize("name, change", [("pair", dict(tiles=2)), ("whole", dict(tiles=1, formats="nested")),
-                                          ("bare", dict(tiles=1)), ("whole", dict(tiles=2, formats="fp16"))])
+@pytest.mark.parametrize(
+    "name, change",
+    [
+        ("pair", dict(tiles=2)),
+        ("whole", dict(tiles=1, formats="nested")),
+        ("bare", dict(tiles=1)),
+        ("whole", dict(tiles=2, formats="fp16")),
+    ],
+)
 def test_the_page_s_load_is_the_load_from_open_to_seal(images, tmp_path, name, change):
     """Facts, the governor's words, the base table, the order at both ends, and the seal."""
     config, filters = Config(**SIZES | change), name == "bare"
@@ -61,15 +90,19 @@ def test_the_page_s_load_is_the_load_from_open_to_seal(images, tmp_path, name, c
     words = load_words(place(image, config, filters=filters)).tolist()
     facts = by_the_page.facts(tmp_path / "image", config, filters)
     first = [(load_address(0, LoadSpace.MODEL, Fact[fact]), value) for fact, value in facts.items()]
-    assert {Fact[fact] for fact in facts} == set(Fact) - {Fact.SEAL} and [tuple(w) for w in words[:len(first)]] == first
+    assert {Fact[fact] for fact in facts} == set(Fact) - {Fact.SEAL} and [
+        tuple(w) for w in words[: len(first)]
+    ] == first
     assert tuple(words[-1]) == (load_address(0, LoadSpace.MODEL, Fact.SEAL), by_the_page.seal(words[1:-1]))
     governor = by_the_page.governor(tmp_path / "image", config) if config.governor else {}
     expected = {load_address(LOAD_ALL_TILES, LoadSpace.GOVERNOR, at): data for at, data in governor.items()}
     if ngrams:
         expected |= {load_address(0, LoadSpace.NGRAM, at): data for at, data in BaseTable(image.ngrams).words()}
-    expected |= {load_address(stop - 1, space, at): data for (stop, space, at), data in
-                 by_the_page.load(tmp_path / "image", config, filters).items()}
-    assert dict(words[len(first):-1]) == expected
+    expected |= {
+        load_address(stop - 1, space, at): data
+        for (stop, space, at), data in by_the_page.load(tmp_path / "image", config, filters).items()
+    }
+    assert dict(words[len(first) : -1]) == expected
 
 
 def c_blocks():

@@ -1,4 +1,6 @@
-"""The guide to precision: its picture, its tables and the files they are made of agree with each other, and with what the code does."""
+"""The guide to precision: its picture, its tables and the files they are made of agree with each other, and with what
+the code does.
+"""
 
 import json
 import re
@@ -44,7 +46,9 @@ def test_the_picture_shows_the_decisions(drawn):
     colours = {colour: name for name, colour in precision_picture.COLOURS.items()}
 
     def shown(group):
-        return Counter(colours[re.search(r"fill: (#\w+)", path.get("style"))[1]] for path in groups[group].iter(f"{SVG}path"))
+        return Counter(
+            colours[re.search(r"fill: (#\w+)", path.get("style"))[1]] for path in groups[group].iter(f"{SVG}path")
+        )
 
     assert shown("cells") == Counter(f for p in drawn["prompts"] for formats in p["formats"].values() for f in formats)
     assert shown("legend") == Counter(precision_picture.COLOURS.keys())
@@ -69,7 +73,10 @@ def test_the_quality_measured_is_of_these_formats(image):
 
 
 def test_the_straight_line_meets_the_formats():
-    found = {name: {"bytes_per_token": size, "kl": kl} for name, size, kl in (("int4", 10, 8.0), ("int8", 20, 2.0), ("fp16", 40, 0.0))}
+    found = {
+        name: {"bytes_per_token": size, "kl": kl}
+        for name, size, kl in (("int4", 10, 8.0), ("int8", 20, 2.0), ("fp16", 40, 0.0))
+    }
     assert [precision_figures.straight_line(found, size) for size in (10, 15, 20, 30, 40)] == [8, 5, 2, 1, 0]
     assert [precision_figures.share(found, size) for size in (10, 15, 40)] == [0, 0.5, 3]
     with pytest.raises(ValueError, match="outside"):
@@ -79,7 +86,9 @@ def test_the_straight_line_meets_the_formats():
 def test_every_row_of_the_results_has_a_label():
     from hayate.scripts.figures import LABELS
 
-    assert all(label in LABELS and command.startswith("hayate bench ") for *_, label, command in precision_figures.rows())
+    assert all(
+        label in LABELS and command.startswith("hayate bench ") for *_, label, command in precision_figures.rows()
+    )
 
 
 def test_numbers_in_the_guides_are_those_of_the_code():

@@ -35,8 +35,11 @@ def uncovered(text, sentences, free):
     """Numbers of `text` with what stands around them that lie in no sentence and in no match of the patterns `free`."""
     covered = [(at.start(), at.end()) for s in sentences for at in re.finditer(re.escape(s), text)]
     covered += [at.span() for pattern in free for at in re.finditer(pattern, text)]
-    return [text[max(0, n.start() - 40):n.end() + 30] for n in NUMBER.finditer(text)
-            if n[0] not in ("0", "1") and not any(a <= n.start() and n.end() <= b for a, b in covered)]
+    return [
+        text[max(0, n.start() - 40) : n.end() + 30]
+        for n in NUMBER.finditer(text)
+        if n[0] not in ("0", "1") and not any(a <= n.start() and n.end() <= b for a, b in covered)
+    ]
 
 
 @pytest.mark.parametrize("page", COMPLETE)
@@ -56,7 +59,9 @@ def test_every_error_is_in_the_driver_s_table():
     assert {c.name for c in isa.Counter if c > isa.Counter.USEFUL_KV} <= errors, "a counter of another error"
     good = {"DONE", "FULL"}  # how generations end
     errors |= {f"FAULT_CAUSE.{field}" for field, *_ in regmap.BY_NAME["FAULT_CAUSE"].fields}
-    errors |= {f"STATUS.{field}" for field, *_ in regmap.BY_NAME["STATUS"].fields if field not in good} | {"IRQ_STATUS.FAULT"}
+    errors |= {f"STATUS.{field}" for field, *_ in regmap.BY_NAME["STATUS"].fields if field not in good} | {
+        "IRQ_STATUS.FAULT"
+    }
     assert [name for name in sorted(errors) if name not in rows] == []
 
 

@@ -22,7 +22,9 @@ class Passer(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.d.comb += [
-            self.given.payload.eq(self.taken.payload), self.given.valid.eq(self.taken.valid), self.taken.ready.eq(self.given.ready),
+            self.given.payload.eq(self.taken.payload),
+            self.given.valid.eq(self.taken.valid),
+            self.taken.ready.eq(self.given.ready),
             *(copy.eq(one) for copy, one in zip(self.copies, self.many)),
         ]
         return m
@@ -49,4 +51,4 @@ def test_parity_of_all_inputs_comes_out(ones):
     simulator.add_testbench(bench)
     simulator.run()
     inside = [sum(0 <= cycle - n < INPUTS for n in range(ones)) for cycle in range(cycles)]
-    assert seen == [0] * LATENCY + [count & 1 for count in inside[:cycles - LATENCY]]
+    assert seen == [0] * LATENCY + [count & 1 for count in inside[: cycles - LATENCY]]

@@ -10,8 +10,22 @@ from hayate.fpga import report, synth
 from hayate.rtl.contract.config import FORMATS, Config
 from hayate.rtl.contract.errors import HayateError
 
-STAT = {"modules": {"\\tile_dut": {"num_cells_by_type": {
-    "$scopeinfo": 5, "LUT4": 100, "CCU2C": 10, "TRELLIS_DPR16X4": 3, "TRELLIS_FF": 70, "MULT18X18D": 16, "DP16KD": 8, "PDPW16KD": 2}}}}
+STAT = {
+    "modules": {
+        "\\tile_dut": {
+            "num_cells_by_type": {
+                "$scopeinfo": 5,
+                "LUT4": 100,
+                "CCU2C": 10,
+                "TRELLIS_DPR16X4": 3,
+                "TRELLIS_FF": 70,
+                "MULT18X18D": 16,
+                "DP16KD": 8,
+                "PDPW16KD": 2,
+            }
+        }
+    }
+}
 
 LOG = r"""
 No latch inferred for signal `\tile.\a' from process `\tile.$proc$tile.v:1$1'.
@@ -25,17 +39,29 @@ using FF mapping for memory tile_dut.small
 ROUTE = {
     "fmax": {"clk": {"achieved": 71.234, "constraint": 75.0}},
     "critical_paths": [
-        {"from": "posedge clk", "to": "<async>", "path": [{"type": "routing", "delay": 99.0, "to": {"cell": "pin", "port": "A"}}]},
-        {"from": "posedge clk", "to": "posedge clk", "path": [
-            {"type": "clk-to-q", "delay": 0.525, "to": {"cell": "a_FF", "port": "Q"}},
-            {"type": "setup", "delay": 0.0, "to": {"cell": "b_FF", "port": "DI"}}]},
+        {
+            "from": "posedge clk",
+            "to": "<async>",
+            "path": [{"type": "routing", "delay": 99.0, "to": {"cell": "pin", "port": "A"}}],
+        },
+        {
+            "from": "posedge clk",
+            "to": "posedge clk",
+            "path": [
+                {"type": "clk-to-q", "delay": 0.525, "to": {"cell": "a_FF", "port": "Q"}},
+                {"type": "setup", "delay": 0.0, "to": {"cell": "b_FF", "port": "DI"}},
+            ],
+        },
     ],
 }
 
 RESULT = {
-    "device": "LFE5U-85F-6BG381", "design": {"banks": 2, "lanes": 1, "bank_depth": 64},
+    "device": "LFE5U-85F-6BG381",
+    "design": {"banks": 2, "lanes": 1, "bank_depth": 64},
     "tile": {"lut": 9000, "ff": 4000, "mult18x18d": 12, "dp16kd": 20, "latches": 0},
-    "pe": {"lut": 1400, "ff": 700, "mult18x18d": 4, "dp16kd": 0, "latches": 0}, "lut_per_pe": 4500, "fmax_mhz": 66.0,
+    "pe": {"lut": 1400, "ff": 700, "mult18x18d": 4, "dp16kd": 0, "latches": 0},
+    "lut_per_pe": 4500,
+    "fmax_mhz": 66.0,
     "placements": {"1": 58.5, "2": 66.0},
 }
 
@@ -79,25 +105,37 @@ def test_log_of_a_clean_run():
     assert report.violations(RESULT, log) == []
 
 
-@pytest.mark.parametrize(("line", "complaint"), [
-    ("Latch inferred for signal `\\tile.\\bad' from process `\\tile.$proc$tile.v:1$1': $auto$x\n", "latches: \\tile.\\bad"),
-    ("  creating $macc model for $flatten\\counters.$mul$tile.v:3$7 ($mul).\n", "multiplications outside DSP blocks: $flatten\\counters"),
-    ("mapping memory tile_dut.matrix.bank_1.macro.mem via $__TRELLIS_DPR16X4_\n", "banks outside block RAM: 1"),
-    ("using FF mapping for memory tile_dut.matrix.bank_0.macro.mem\n", "banks outside block RAM: 0"),
-])
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        (
+            "Latch inferred for signal `\\tile.\\bad' from process `\\tile.$proc$tile.v:1$1': $auto$x\n",
+            "latches: \\tile.\\bad",
+        ),
+        (
+            "  creating $macc model for $flatten\\counters.$mul$tile.v:3$7 ($mul).\n",
+            "multiplications outside DSP blocks: $flatten\\counters",
+        ),
+        ("mapping memory tile_dut.matrix.bank_1.macro.mem via $__TRELLIS_DPR16X4_\n", "banks outside block RAM: 1"),
+        ("using FF mapping for memory tile_dut.matrix.bank_0.macro.mem\n", "banks outside block RAM: 0"),
+    ],
+)
 def test_log_of_a_bad_run(line, complaint):
-    found, = report.violations(RESULT, report.SynthesisLog.parse(LOG + line))
+    (found,) = report.violations(RESULT, report.SynthesisLog.parse(LOG + line))
     assert found.startswith(complaint)
 
 
-@pytest.mark.parametrize(("path", "value", "complaint"), [
-    (("tile", "latches"), 2, "latches: 2"),
-    (("tile", "mult18x18d"), 7, "7 multipliers cannot hold 2 PEs of 4"),
-    (("pe", "mult18x18d"), 0, "12 multipliers cannot hold 2 PEs of 0"),
-    (("pe", "lut"), 5001, "the PE alone takes 5001 LUT per PE, more than 5000"),
-    (("lut_per_pe",), 5001, "the tile takes 5001 LUT per PE, more than 5000"),
-    (("fmax_mhz",), 59.99, "59.99 MHz after routing, less than 60"),
-])
+@pytest.mark.parametrize(
+    ("path", "value", "complaint"),
+    [
+        (("tile", "latches"), 2, "latches: 2"),
+        (("tile", "mult18x18d"), 7, "7 multipliers cannot hold 2 PEs of 4"),
+        (("pe", "mult18x18d"), 0, "12 multipliers cannot hold 2 PEs of 0"),
+        (("pe", "lut"), 5001, "the PE alone takes 5001 LUT per PE, more than 5000"),
+        (("lut_per_pe",), 5001, "the tile takes 5001 LUT per PE, more than 5000"),
+        (("fmax_mhz",), 59.99, "59.99 MHz after routing, less than 60"),
+    ],
+)
 def test_limits(path, value, complaint):
     assert report.violations(changed(*path, to=value), report.SynthesisLog.parse(LOG)) == [complaint]
 
@@ -106,7 +144,9 @@ def test_a_tile_with_integer_formats_has_no_limit_on_luts():
     log = report.SynthesisLog.parse(LOG)
     large = changed("lut_per_pe", to=report.LUT_LIMIT_PER_PE + 1)
     assert report.violations(large, log, lut_limit=False) == []
-    assert report.violations({**large, "fmax_mhz": 59.0}, log, lut_limit=False) == ["59.0 MHz after routing, less than 60"]
+    assert report.violations({**large, "fmax_mhz": 59.0}, log, lut_limit=False) == [
+        "59.0 MHz after routing, less than 60"
+    ]
 
 
 @pytest.mark.parametrize("formats", FORMATS)
@@ -115,8 +155,9 @@ def test_what_is_synthesized_is_what_a_configuration_builds(formats):
     assert synth.FORMATS[formats] == {"nested": config.nested, "governor": config.governor}
 
 
-@pytest.mark.parametrize(("speeds", "tried", "best"), [
-    ((60.0, 70.0), 1, 60.0), ((55.3, 62.8, 70.0), 2, 62.8), ((50.0, 58.0, 52.0), 3, 58.0)])
+@pytest.mark.parametrize(
+    ("speeds", "tried", "best"), [((60.0, 70.0), 1, 60.0), ((55.3, 62.8, 70.0), 2, 62.8), ((50.0, 58.0, 52.0), 3, 58.0)]
+)
 def test_placements_are_tried_until_one_is_fast_enough(speeds, tried, best, monkeypatch, tmp_path):
     """And all are told."""
     monkeypatch.setattr(synth, "synthesize", lambda folder, name, *_: (RESULT[name], None))
@@ -130,13 +171,19 @@ def test_placements_are_tried_until_one_is_fast_enough(speeds, tried, best, monk
     assert all(f"{speed} with seed" in report.table(result)[-1] for speed in speeds[:tried])
 
 
-@pytest.mark.parametrize(("path", "within", "beyond"), [
-    (("tile", "lut"), 9270, 9271), (("pe", "ff"), 721, 722), (("tile", "dp16kd"), 20, 21), (("pe", "mult18x18d"), 4, 5),
-    (("fmax_mhz",), 59.41, 59.39),
-])
+@pytest.mark.parametrize(
+    ("path", "within", "beyond"),
+    [
+        (("tile", "lut"), 9270, 9271),
+        (("pe", "ff"), 721, 722),
+        (("tile", "dp16kd"), 20, 21),
+        (("pe", "mult18x18d"), 4, 5),
+        (("fmax_mhz",), 59.41, 59.39),
+    ],
+)
 def test_regressions_have_tolerances(path, within, beyond):
     assert report.regressions(changed(*path, to=within), RESULT) == []
-    found, = report.regressions(changed(*path, to=beyond), RESULT)
+    (found,) = report.regressions(changed(*path, to=beyond), RESULT)
     assert str(beyond) in found
 
 

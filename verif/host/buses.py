@@ -29,7 +29,9 @@ def channels(master):
 
 
 def manager(dut, prefix, *, lite=False, stall=0.3):
-    """Manager of the bus whose ports are called PREFIX_awaddr and so on; `prefix` ends in ``_`` for a member of that name."""
+    """Manager of the bus whose ports are called PREFIX_awaddr and so on; `prefix` ends in ``_`` for a member of that
+    name.
+    """
     logging.getLogger("cocotb.dut").setLevel(logging.WARNING)
     bus, master = (AxiLiteBus, AxiLiteMaster) if lite else (AxiBus, AxiMaster)
     made = master(bus.from_prefix(dut, prefix), dut.clk)

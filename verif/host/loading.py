@@ -1,4 +1,6 @@
-"""The loader with what stands around it: a manager, a ring that gives every flit back, and the gate's rules beside it."""
+"""The loader with what stands around it: a manager, a ring that gives every flit back, and the gate's rules beside
+it.
+"""
 
 from hayate.golden.host.gate import Gate
 from hayate.rtl.contract.isa import Csr, Space
@@ -19,7 +21,9 @@ def whole(parameters):
 
 
 class Machine:
-    """The loader under test with what stands around it: a manager, a ring that gives every flit back, the gate's rules beside it."""
+    """The loader under test with what stands around it: a manager, a ring that gives every flit back, the gate's rules
+    beside it.
+    """
 
     @classmethod
     async def begin(cls, dut, stall=0.3, trip=7):
@@ -32,7 +36,11 @@ class Machine:
         await start(dut)
         self = cls()
         self.dut, self.config, self.local, self.refusals, self.trip = dut, machine(**params()), [], [], trip
-        self.gate, self.manager, self.sink = Gate(self.config), manager(dut, "bus_", stall=stall), Sink(dut, "tx", stall=stall)
+        self.gate, self.manager, self.sink = (
+            Gate(self.config),
+            manager(dut, "bus_", stall=stall),
+            Sink(dut, "tx", stall=stall),
+        )
         writes = [(LoadSpace.PROMPT, "prompt", "token"), (LoadSpace.NGRAM, "base", "data")]
         writes += [(LoadSpace.GOVERNOR, "matrix", "data")] if self.config.governor else []
 
@@ -42,7 +50,9 @@ class Machine:
                 await RisingEdge(dut.clk)
                 for space, name, value in writes:
                     if int(getattr(dut, f"{name}_write").value):
-                        self.local.append((space, int(getattr(dut, f"{name}_addr").value), int(getattr(dut, f"{name}_{value}").value)))
+                        self.local.append(
+                            (space, int(getattr(dut, f"{name}_addr").value), int(getattr(dut, f"{name}_{value}").value))
+                        )
                 if int(dut.word_refused.value):
                     self.refusals.append(int(dut.reason.value))
                 coming.append(int(dut.tx__valid.value) & int(dut.tx__ready.value))
@@ -58,7 +68,9 @@ class Machine:
         step = how.get("burst", INCR) == INCR
         form = address & 7 or how.get("size", 3) != 3 or how.get("burst", INCR) == WRAP
         for beat, data in enumerate(words):
-            reason, flit, write = self.gate.word(tile, space, addr, data, malformed=bool(form or bad or beat in bad_beats), busy=busy)
+            reason, flit, write = self.gate.word(
+                tile, space, addr, data, malformed=bool(form or bad or beat in bad_beats), busy=busy
+            )
             flits += [flit] if flit is not None else []
             local += [write] if write else []
             reasons += [int(reason)] if reason else []
@@ -72,7 +84,10 @@ class Machine:
         self.sink.data.clear()
         self.local.clear()
         self.refusals.clear()
-        assert bool(int(self.dut.loaded.value)) == self.gate.loaded and bool(int(self.dut.opened.value)) == self.gate.opened
+        assert (
+            bool(int(self.dut.loaded.value)) == self.gate.loaded
+            and bool(int(self.dut.opened.value)) == self.gate.opened
+        )
         assert int(self.dut.prompt_count.value) == self.gate.prompt_count
         return answer.resp
 
@@ -86,11 +101,19 @@ class Machine:
         c = self.config
         tile = generator.choice([0, 1, c.tiles - 1, c.tiles, LOAD_ALL_TILES, LOAD_ALL_TILES - 1])
         space = generator.choice([*range(6), *LoadSpace, LoadSpace.PROMPT, LoadSpace.MODEL, 10, 15])
-        depth = {Space.BANK: c.bank_depth, Space.PROGRAM: 2 * c.program_depth, Space.DESC: 2 * c.desc_depth, Space.MICRO: c.micro_depth,
-                 Space.VMEM: c.vmem_depth, LoadSpace.GOVERNOR: 2 * c.matrices, LoadSpace.PROMPT: c.prompt_depth,
-                 LoadSpace.NGRAM: 4608}.get(space, 1)
-        addr = generator.choice([0, 1, 2, max(depth - 1, 0), depth, depth + 1, 1 << generator.randrange(25),
-                                 generator.randrange(depth + 1)])
+        depth = {
+            Space.BANK: c.bank_depth,
+            Space.PROGRAM: 2 * c.program_depth,
+            Space.DESC: 2 * c.desc_depth,
+            Space.MICRO: c.micro_depth,
+            Space.VMEM: c.vmem_depth,
+            LoadSpace.GOVERNOR: 2 * c.matrices,
+            LoadSpace.PROMPT: c.prompt_depth,
+            LoadSpace.NGRAM: 4608,
+        }.get(space, 1)
+        addr = generator.choice(
+            [0, 1, 2, max(depth - 1, 0), depth, depth + 1, 1 << generator.randrange(25), generator.randrange(depth + 1)]
+        )
         if space == Space.BANK:
             addr += generator.choice([0, 1, c.banks - 1, c.banks, 31]) << 20 if addr < 1 << 20 else 0
         elif space == Space.CSR:

@@ -9,8 +9,20 @@ from hayate.rtl.contract.regmap import LOAD_SPACE_SHIFT, LOAD_TILE_SHIFT
 
 def machine(**sizes):
     """A configuration that differs from every depth's power of two."""
-    odd = dict(tiles=3, banks=4, lanes=2, bank_depth=100, prompt_depth=50, program_depth=90, micro_depth=70, desc_depth=60,
-               vmem_depth=200, act_depth=80, stage_depth=72, max_slots=36)
+    odd = dict(
+        tiles=3,
+        banks=4,
+        lanes=2,
+        bank_depth=100,
+        prompt_depth=50,
+        program_depth=90,
+        micro_depth=70,
+        desc_depth=60,
+        vmem_depth=200,
+        act_depth=80,
+        stage_depth=72,
+        max_slots=36,
+    )
     return load_config("unit", [f"{name}={value}" for name, value in (odd | sizes).items()])
 
 
@@ -20,8 +32,17 @@ def parts(address):
 
 
 def sealed(words=(), **facts):
-    """[(address, data)] of a whole load: OPEN, facts of an ordinary model, `words`, SEAL. facts: `Fact` in lower case."""
-    told = {"vocabulary": 64, "tiles": 3, "context": 20, "matrices": 5, "features": int(Feature.PLANES | Feature.BASE), **facts}
+    """[(address, data)] of a whole load: OPEN, facts of an ordinary model, `words`, SEAL. facts: `Fact` in lower
+    case.
+    """
+    told = {
+        "vocabulary": 64,
+        "tiles": 3,
+        "context": 20,
+        "matrices": 5,
+        "features": int(Feature.PLANES | Feature.BASE),
+        **facts,
+    }
     rows = [*(fact(Fact[name.upper()], value) for name, value in told.items()), *words]
     return [fact(Fact.OPEN), *rows, fact(Fact.SEAL, seal(np.array(rows, np.uint64)))]
 

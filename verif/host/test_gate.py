@@ -27,10 +27,16 @@ async def words_are_taken_by_the_rules(dut):
             dut.busy.value = 0
         if generator.random() < 0.7:
             features = generator.choice([0, Feature.FILTERS, Feature.BASE]) | (Feature.PLANES if m.config.nested else 0)
-            await m.load([(load_address(1, Space.PROGRAM, n), generator.getrandbits(64)) for n in range(4)], features=features,
-                         matrices=5 if m.config.governor else 0, sampling=generator.randrange(1 << 28))
+            await m.load(
+                [(load_address(1, Space.PROGRAM, n), generator.getrandbits(64)) for n in range(4)],
+                features=features,
+                matrices=5 if m.config.governor else 0,
+                sampling=generator.randrange(1 << 28),
+            )
         for _ in range(generator.randrange(8)):
-            await m.write(load_address(0, LoadSpace.PROMPT, generator.randrange(8)), [generator.randrange(80) for _ in range(3)])
+            await m.write(
+                load_address(0, LoadSpace.PROMPT, generator.randrange(8)), [generator.randrange(80) for _ in range(3)]
+            )
     assert m.gate.config is m.config
 
 
@@ -66,7 +72,9 @@ async def a_token_that_reset_kept_out_does_not_count(dut):
 
 @BENCH.test(only=whole)
 async def what_interrupts_a_load_ends_it(dut):
-    """Reset, the machine's own reset, a memory error and INIT; only the last two make the machine forget a sealed model."""
+    """Reset, the machine's own reset, a memory error and INIT; only the last two make the machine forget a sealed
+    model.
+    """
     from hayate.verif.bench.drivers import clock
 
     m = await Machine.begin(dut, stall=0)
@@ -101,6 +109,9 @@ async def what_interrupts_a_load_ends_it(dut):
     await clock(dut)
     answers = [(await m.manager.write(a, d.to_bytes(8, "little"))).resp for a, d in sealed()[:2]]
     assert answers == [SLVERR] * 2 and set(m.refusals) == {Reason.NOT_READY} and not m.sink.data
-    dut.clear__valid.value, dut.clear__payload.value = 1, LoadWord.const({"space": 15, "tile": LOAD_ALL_TILES, "addr": 77}).as_bits()
+    dut.clear__valid.value, dut.clear__payload.value = (
+        1,
+        LoadWord.const({"space": 15, "tile": LOAD_ALL_TILES, "addr": 77}).as_bits(),
+    )
     await clock(dut, 20)
     assert m.sink.data[0] == pack_flit(kind=5, lo=1, hi=254, chan=15, addr=77)

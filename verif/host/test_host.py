@@ -29,12 +29,25 @@ class Port(wiring.Component):
         built = config.governor, bool(config.sampling)
         self._inputs = [name for name in present(FROM_CONDUCTOR, *built) if name != "token_level"]
         self._inputs += ["fault", "init", "cleared", "returned"]
-        self._outputs = [*present(TO_CONDUCTOR, *built), "irq", "core_reset", "clearing", *present(LOCAL_WRITES, *built)]
+        self._outputs = [
+            *present(TO_CONDUCTOR, *built),
+            "irq",
+            "core_reset",
+            "clearing",
+            *present(LOCAL_WRITES, *built),
+        ]
         own = self.host.signature.members
-        super().__init__({
-            **exposed("s_axil", AxiLite()), **exposed("s_axi", Axi4()), **{name: own[name] for name in self._inputs + self._outputs},
-            "tx": Out(FLIT_STREAM), "rx_valid": In(1), "rx": In(Flit), "feed": In(stream.Signature(Token)),
-        })
+        super().__init__(
+            {
+                **exposed("s_axil", AxiLite()),
+                **exposed("s_axi", Axi4()),
+                **{name: own[name] for name in self._inputs + self._outputs},
+                "tx": Out(FLIT_STREAM),
+                "rx_valid": In(1),
+                "rx": In(Flit),
+                "feed": In(stream.Signature(Token)),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
@@ -46,8 +59,12 @@ class Port(wiring.Component):
         m.d.comb += [getattr(host, name).eq(getattr(self, name)) for name in (*self._inputs, "rx_valid", "rx")]
         m.d.comb += [getattr(self, name).eq(getattr(host, name)) for name in self._outputs]
         m.d.comb += [
-            tokens.w_data.eq(self.feed.payload), tokens.w_en.eq(self.feed.valid), self.feed.ready.eq(tokens.w_rdy),
-            host.tokens.payload.eq(tokens.r_data), host.tokens.valid.eq(tokens.r_rdy), tokens.r_en.eq(host.tokens.ready),
+            tokens.w_data.eq(self.feed.payload),
+            tokens.w_en.eq(self.feed.valid),
+            self.feed.ready.eq(tokens.w_rdy),
+            host.tokens.payload.eq(tokens.r_data),
+            host.tokens.valid.eq(tokens.r_rdy),
+            tokens.r_en.eq(host.tokens.ready),
             host.token_level.eq(tokens.level),
         ]
         return m
@@ -73,7 +90,11 @@ async def begin(dut, stall=0.3):
             await RisingEdge(dut.clk)
             if int(dut.core_reset.value):
                 coming = [0] * trip
-            load = int(dut.tx__valid.value) and int(dut.tx__ready.value) and int(dut.tx__payload.value) % 8 == FlitKind.LOAD
+            load = (
+                int(dut.tx__valid.value)
+                and int(dut.tx__ready.value)
+                and int(dut.tx__payload.value) % 8 == FlitKind.LOAD
+            )
             coming.append(int(load))
             dut.returned.value = coming.pop(0)
 
@@ -118,7 +139,7 @@ async def loads_and_reads_share_the_ring(dut):
     loads, writes = [], []
     for number in range(25):
         data = generator.randbytes(8 * generator.randint(1, 20))
-        loads += [(number, int.from_bytes(data[i:i + 8], "little")) for i in range(0, len(data), 8)]
+        loads += [(number, int.from_bytes(data[i : i + 8], "little")) for i in range(0, len(data), 8)]
         writes.append(loader.init_write(load_address(2, Space.MICRO, number), data, burst=0))
     asked, seen = [], []
 
@@ -131,10 +152,20 @@ async def loads_and_reads_share_the_ring(dut):
             if fields["kind"] == FlitKind.READ:
                 for _ in range(generator.randrange(4)):
                     noise = dict(lo=CONDUCTOR, hi=CONDUCTOR, data=generator.getrandbits(64))
-                    energy = dict(kind=FlitKind.READ, chan=Space.COUNTER, addr=1 << ENERGY_BIT | generator.getrandbits(12))
+                    energy = dict(
+                        kind=FlitKind.READ, chan=Space.COUNTER, addr=1 << ENERGY_BIT | generator.getrandbits(12)
+                    )
                     await deliver(dut, **generator.choice([energy, *(dict(kind=k) for k in OTHERS)]), **noise)
                 reply = 1000 * fields["lo"] + fields["addr"]
-                await deliver(dut, kind=FlitKind.READ, lo=CONDUCTOR, hi=CONDUCTOR, chan=Space.COUNTER, addr=fields["addr"], data=reply)
+                await deliver(
+                    dut,
+                    kind=FlitKind.READ,
+                    lo=CONDUCTOR,
+                    hi=CONDUCTOR,
+                    chan=Space.COUNTER,
+                    addr=fields["addr"],
+                    data=reply,
+                )
 
     cocotb.start_soon(ring())
     for _ in range(30):
@@ -194,7 +225,12 @@ async def a_generation_as_a_driver_runs_it(dut):
     await host.write("CONTROL", 1)
     dut.busy.value = 1
     assert await host.read("REJECTION") == 0 and int(dut.vocabulary.value) == 1 << 20
-    assert [int(getattr(dut, n).value) for n in ("tiles", "prompt_length", "token_limit", "context_limit")] == [4, 9, 40, 256]
+    assert [int(getattr(dut, n).value) for n in ("tiles", "prompt_length", "token_limit", "context_limit")] == [
+        4,
+        9,
+        40,
+        256,
+    ]
     tokens = [(generator.getrandbits(20), 50 * n) for n in range(40)]
     feed.put(*(Token.const({"token": t, "cycle": c}).as_bits() for t, c in tokens))
     got = []
@@ -216,7 +252,9 @@ async def a_generation_as_a_driver_runs_it(dut):
 
 @BENCH.test()
 async def words_on_the_ring_at_a_reset_are_refused(dut):
-    """CONTROL.RESET at every cycle of a word's way: its response is OKAY where it has come round, else SLVERR, and REFUSED tells."""
+    """CONTROL.RESET at every cycle of a word's way: its response is OKAY where it has come round, else SLVERR, and
+    REFUSED tells.
+    """
     import cocotb
 
     from hayate.verif.bench.drivers import clock
@@ -242,7 +280,10 @@ async def words_on_the_ring_at_a_reset_are_refused(dut):
         await clock(dut, 8)
         assert answers[-1] == (0 if came == before + 1 else 2)
         reason = Reason.NOT_READY if answers[-1] else Reason.NONE
-        assert await host.field("LOAD_STATUS", "REFUSED") == bool(reason) and await host.field("LOAD_STATUS", "REASON") == reason
+        assert (
+            await host.field("LOAD_STATUS", "REFUSED") == bool(reason)
+            and await host.field("LOAD_STATUS", "REASON") == reason
+        )
         await host.write("LOAD_STATUS", 1)
         assert await host.field("STATUS", "LOADED") == 1
     assert 3 < answers.count(2) < 13
@@ -250,7 +291,9 @@ async def words_on_the_ring_at_a_reset_are_refused(dut):
 
 @BENCH.test()
 async def a_ring_that_stands_holds_up_no_command(dut):
-    """Behind a generation that was given up, and in the middle of INIT: a word is refused at once, and CONTROL can be written."""
+    """Behind a generation that was given up, and in the middle of INIT: a word is refused at once, and CONTROL can be
+    written.
+    """
     from hayate.verif.bench.drivers import clock
 
     host, loader, sink = await begin(dut, stall=0)
@@ -273,7 +316,9 @@ async def a_ring_that_stands_holds_up_no_command(dut):
 
 @BENCH.test()
 async def it_resets_and_clears_what_stands_behind_it(dut):
-    """By pin and by command; a host of 32 bits loads meanwhile refused, afterwards taken; nothing is forgotten by a reset."""
+    """By pin and by command; a host of 32 bits loads meanwhile refused, afterwards taken; nothing is forgotten by a
+    reset.
+    """
     from hayate.verif.bench.drivers import clock
 
     host, loader, sink = await begin(dut, stall=0)
@@ -329,7 +374,11 @@ def test_ports_of_sampling_are_there_only_with_it():
 def test_ports_have_the_names_that_integrators_expect():
     found = {port.name: (port.direction, port.width) for port in ports(verilog(Port()), "top")}
     assert found["s_axil_awaddr"] == ("input", 12) and found["s_axil_rdata"] == ("output", 32)
-    assert found["s_axi_awaddr"] == ("input", 40) and found["s_axi_wdata"] == ("input", 64) and found["s_axi_bid"] == ("output", 4)
+    assert (
+        found["s_axi_awaddr"] == ("input", 40)
+        and found["s_axi_wdata"] == ("input", 64)
+        and found["s_axi_bid"] == ("output", 4)
+    )
     lite = {name for name in found if name.startswith("s_axil_")}
     full = {name for name in found if name.startswith("s_axi_")}
     assert (len(lite), len(full)) == (19, 35) and not any("__" in name for name in lite | full)

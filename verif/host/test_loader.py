@@ -18,7 +18,9 @@ async def bursts_become_flits(dut):
     for which, value in ((Fact.VOCABULARY, 1 << 20), (Fact.TILES, 3), (Fact.CONTEXT, 20), (Fact.MATRICES, 5)):
         await m.write(*one(fact(which, value)))
     for _ in range(40):
-        space = generator.choice([Space.BANK, Space.PROGRAM, Space.MICRO, Space.DESC, Space.VMEM, LoadSpace.GOVERNOR, LoadSpace.NGRAM])
+        space = generator.choice(
+            [Space.BANK, Space.PROGRAM, Space.MICRO, Space.DESC, Space.VMEM, LoadSpace.GOVERNOR, LoadSpace.NGRAM]
+        )
         beats = generator.choice([1, 2, 3, generator.randint(1, 30)])
         at = 2 * generator.randrange(4)
         tile = generator.choice([0, 1, 2, LOAD_ALL_TILES])
@@ -34,8 +36,13 @@ async def a_free_ring_takes_a_beat_a_cycle(dut):
     """And the response waits for the last flit to come round."""
     from hayate.verif.bench.drivers import clock, settle, start
 
-    await start(dut, tx__ready=1, bus__bready=1, single__valid=1, single__payload=LoadWord.const(
-        {"space": LoadSpace.MODEL, "addr": Fact.OPEN}).as_bits())
+    await start(
+        dut,
+        tx__ready=1,
+        bus__bready=1,
+        single__valid=1,
+        single__payload=LoadWord.const({"space": LoadSpace.MODEL, "addr": Fact.OPEN}).as_bits(),
+    )
     await clock(dut)
     dut.single__valid.value = 0
     dut.bus__awaddr.value, dut.bus__awlen.value, dut.bus__awsize.value = load_address(0, Space.BANK, 0), 255, 3
@@ -67,4 +74,6 @@ async def a_free_ring_takes_a_beat_a_cycle(dut):
 
 def test_the_struct_is_the_contract():
     assert Flit.size == FLIT_BITS
-    assert Flit.const({"kind": 5, "lo": 1, "hi": 254, "addr": 7, "data": 9}).as_bits() == pack_flit(kind=5, lo=1, hi=254, addr=7, data=9)
+    assert Flit.const({"kind": 5, "lo": 1, "hi": 254, "addr": 7, "data": 9}).as_bits() == pack_flit(
+        kind=5, lo=1, hi=254, addr=7, data=9
+    )

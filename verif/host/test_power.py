@@ -37,14 +37,24 @@ async def it_becomes_ready_in_order(dut):
     await clock(dut, 2)
     seen = set()
     for _ in range(3000):
-        inputs = {"rst": generator.random() < 0.03, "init": generator.random() < 0.5, "reset": generator.random() < 0.04,
-                  "clear": generator.random() < 0.04, "cleared": generator.random() < 0.2}
+        inputs = {
+            "rst": generator.random() < 0.03,
+            "init": generator.random() < 0.5,
+            "reset": generator.random() < 0.04,
+            "clear": generator.random() < 0.04,
+            "cleared": generator.random() < 0.2,
+        }
         for name, value in inputs.items():
             getattr(dut, name).value = int(value)
         await clock(dut)
         model.edge(**inputs)
         await settle()
-        expected = (int(model.left > 0), int(bool(model.clearing)), int(bool(model.sweep)), int(model.left == 0 and not model.clearing))
+        expected = (
+            int(model.left > 0),
+            int(bool(model.clearing)),
+            int(bool(model.sweep)),
+            int(model.left == 0 and not model.clearing),
+        )
         assert tuple(int(getattr(dut, n).value) for n in ("core_reset", "clearing", "sweep", "ready")) == expected
         seen.add(expected)
     assert len(seen) == 4, "in reset, its first cycle of clearing, clearing, ready"

@@ -2,7 +2,15 @@
 
 from hayate.rtl.contract import regmap
 from hayate.rtl.contract.load import Feature
-from hayate.rtl.contract.regmap import AXIL_ADDR_BITS, BY_NAME, END_REGISTERS, IDENT, LOCKED_WHILE_BUSY, REGISTERS, VERSION
+from hayate.rtl.contract.regmap import (
+    AXIL_ADDR_BITS,
+    BY_NAME,
+    END_REGISTERS,
+    IDENT,
+    LOCKED_WHILE_BUSY,
+    REGISTERS,
+    VERSION,
+)
 from hayate.rtl.host.gate import Facts
 from hayate.rtl.host.registers import OF_GOVERNOR, OF_SAMPLING, TO_CONDUCTOR, Registers, Token, fields, present
 from hayate.verif.bench import Bench, params, rng
@@ -11,10 +19,20 @@ from hayate.verif.host.sizes import machine
 MACHINE = dict(tiles=3, banks=16, lanes=4, bank_depth=36864, max_slots=260, prompt_depth=250, desc_depth=154)
 CONTRACT = 0x9ABCDEF0
 BENCH = Bench(lambda: Registers(machine(**MACHINE), CONTRACT))
-PLAIN = Bench(lambda **sizes: Registers(machine(**MACHINE, **sizes), CONTRACT), params=[{"formats": "nested", "sampling": 0}])
+PLAIN = Bench(
+    lambda **sizes: Registers(machine(**MACHINE, **sizes), CONTRACT), params=[{"formats": "nested", "sampling": 0}]
+)
 
 #: Registers of which nothing is there without a governor, and the one that loses a field.
-GOVERNOR = ("MAX_MATRICES", "MATRICES", "QUALITY", "GOVERNOR_SELECT", "GOVERNOR_LOW", "GOVERNOR_HIGH", "GOVERNOR_CYCLES")
+GOVERNOR = (
+    "MAX_MATRICES",
+    "MATRICES",
+    "QUALITY",
+    "GOVERNOR_SELECT",
+    "GOVERNOR_LOW",
+    "GOVERNOR_HIGH",
+    "GOVERNOR_CYCLES",
+)
 SAMPLING = ("SEED_LOW", "SEED_HIGH")  # without sampling
 AUTO, SAMPLE = 2, 4  # of OPTIONS
 
@@ -70,7 +88,12 @@ async def constants_read_as_built(dut):
     assert await host.read("VERSION") == VERSION
     assert await host.read("CONTRACT") == CONTRACT
     assert [await host.field("GEOMETRY", f) for f in ("TILES", "BANKS", "LANES")] == [3, 16, 4]
-    assert [await host.read(n) for n in ("BANK_DEPTH", "MAX_SLOTS", "PROMPT_DEPTH", "MAX_MATRICES")] == [36864, 260, 250, 77]
+    assert [await host.read(n) for n in ("BANK_DEPTH", "MAX_SLOTS", "PROMPT_DEPTH", "MAX_MATRICES")] == [
+        36864,
+        260,
+        250,
+        77,
+    ]
     config = machine(**MACHINE)
     assert [await host.read(n) for n in regmap.DEPTHS] == [getattr(config, n.lower()) for n in regmap.DEPTHS]
     assert len({getattr(config, n.lower()) for n in regmap.DEPTHS}) == len(regmap.DEPTHS) == 7
@@ -97,11 +120,15 @@ async def random_accesses_follow_the_table(dut):
 
 @PLAIN.test()
 async def without_governor_and_sampling_their_registers_are_empty(dut):
-    """They take writes, and read as 0; so do OPTIONS.AUTO and OPTIONS.SAMPLE. A generation starts whatever was written to them."""
+    """They take writes, and read as 0; so do OPTIONS.AUTO and OPTIONS.SAMPLE. A generation starts whatever was written
+    to them.
+    """
     from hayate.verif.bench.drivers import ports
 
     model = await random_accesses(dut)
-    assert {name: model.get(name, 0) for name in GOVERNOR} == dict.fromkeys(GOVERNOR, 0) and not model["OPTIONS"] & (AUTO | SAMPLE)
+    assert {name: model.get(name, 0) for name in GOVERNOR} == dict.fromkeys(GOVERNOR, 0) and not model["OPTIONS"] & (
+        AUTO | SAMPLE
+    )
     assert int(dut.all_logits.value) == model["OPTIONS"]
     assert not {p["name"] for p in ports()} & {*OF_GOVERNOR, *OF_SAMPLING}
     host, started = await begin(dut), Pulses(dut, "start")
@@ -126,7 +153,9 @@ async def random_accesses(dut):
     fixed = {r.name for r in REGISTERS if r.access == "ro"}
     before = {name: await host.read(name) for name in fixed}
     for _ in range(400):
-        address = generator.choice([r.offset for r in REGISTERS if r.access != "w1c"] + [0x04C, 0x07C, 0x098, 0x10C, 0x13C, 0xFFC, 0x828])
+        address = generator.choice(
+            [r.offset for r in REGISTERS if r.access != "w1c"] + [0x04C, 0x07C, 0x098, 0x10C, 0x13C, 0xFFC, 0x828]
+        )
         register = by_offset.get(address)
         if generator.random() < 0.7:
             first = generator.randrange(4)
@@ -188,7 +217,9 @@ async def start_is_one_pulse_and_locks_the_parameters(dut):
         await host.write(name, 1)
     await host.write("IRQ_ENABLE", 5)
     assert {name: await host.read(name) for name in GOOD} == GOOD
-    assert [await host.read(n) for n in (*END_REGISTERS, "OPTIONS", "MATRICES", "QUALITY", "IRQ_ENABLE")] == [0] * 7 + [5]
+    assert [await host.read(n) for n in (*END_REGISTERS, "OPTIONS", "MATRICES", "QUALITY", "IRQ_ENABLE")] == [0] * 7 + [
+        5
+    ]
     dut.busy.value, dut.done.value, dut.full.value = 0, 1, 1
     assert [await host.field("STATUS", f) for f in ("BUSY", "DONE", "FAULT", "FULL")] == [0, 1, 0, 1]
     await host.write("TILES", 1)
@@ -213,18 +244,34 @@ async def a_start_that_could_not_end_is_rejected(dut):
         await host.write("CONTROL", 1)
         return {n for bit, n in enumerate(names) if await host.read("REJECTION") >> bit & 1}
 
-    bad = [("TILES", {"TILES": 0}, {}), ("TILES", {"TILES": 1}, {}), ("TILES", {"TILES": 3}, {}),
-           ("PROMPT_LENGTH", {"PROMPT_LENGTH": 0}, {}), ("PROMPT_LENGTH", {"PROMPT_LENGTH": 241, "CONTEXT": 250}, {}),
-           ("PROMPT_LENGTH", {"PROMPT_LENGTH": 8, "CONTEXT": 7}, {}), ("TOKEN_LIMIT", {"TOKEN_LIMIT": 0}, {}),
-           ("CONTEXT", {"CONTEXT": 251}, {}), ("OPTIONS", {"OPTIONS": AUTO}, {}),
-           ("MATRICES", {"MATRICES": 41, "OPTIONS": AUTO}, {"features": Feature.PLANES}),
-           ("DRAFT", {"DRAFT": 2}, {"features": Feature.DRAFT | Feature.BASE}), ("DRAFT", {"DRAFT": 3}, {"features": Feature.PLANES}),
-           ("DRAFT", {"DRAFT": 1 | 1 << 14}, {"features": Feature.PLANES}), ("NOT_READY", {}, {"ready": 0}),
-           ("NOT_LOADED", {}, {"loaded": 0})]
-    good = [({}, {}), (LEGAL_LIMITS, {}), ({"MATRICES": 65535}, {}), (LEGAL_LIMITS | {"DRAFT": 1}, {}),
-            (LEGAL_LIMITS | {"OPTIONS": AUTO}, {"features": Feature.PLANES}), ({"OPTIONS": AUTO | SAMPLE}, {"features": Feature.PLANES}),
-            ({"DRAFT": 2}, {"features": Feature.PLANES}), ({"DRAFT": 3}, {"features": Feature.DRAFT}),
-            ({"DRAFT": 1 << 14}, {"features": Feature.BASE})]
+    bad = [
+        ("TILES", {"TILES": 0}, {}),
+        ("TILES", {"TILES": 1}, {}),
+        ("TILES", {"TILES": 3}, {}),
+        ("PROMPT_LENGTH", {"PROMPT_LENGTH": 0}, {}),
+        ("PROMPT_LENGTH", {"PROMPT_LENGTH": 241, "CONTEXT": 250}, {}),
+        ("PROMPT_LENGTH", {"PROMPT_LENGTH": 8, "CONTEXT": 7}, {}),
+        ("TOKEN_LIMIT", {"TOKEN_LIMIT": 0}, {}),
+        ("CONTEXT", {"CONTEXT": 251}, {}),
+        ("OPTIONS", {"OPTIONS": AUTO}, {}),
+        ("MATRICES", {"MATRICES": 41, "OPTIONS": AUTO}, {"features": Feature.PLANES}),
+        ("DRAFT", {"DRAFT": 2}, {"features": Feature.DRAFT | Feature.BASE}),
+        ("DRAFT", {"DRAFT": 3}, {"features": Feature.PLANES}),
+        ("DRAFT", {"DRAFT": 1 | 1 << 14}, {"features": Feature.PLANES}),
+        ("NOT_READY", {}, {"ready": 0}),
+        ("NOT_LOADED", {}, {"loaded": 0}),
+    ]
+    good = [
+        ({}, {}),
+        (LEGAL_LIMITS, {}),
+        ({"MATRICES": 65535}, {}),
+        (LEGAL_LIMITS | {"DRAFT": 1}, {}),
+        (LEGAL_LIMITS | {"OPTIONS": AUTO}, {"features": Feature.PLANES}),
+        ({"OPTIONS": AUTO | SAMPLE}, {"features": Feature.PLANES}),
+        ({"DRAFT": 2}, {"features": Feature.PLANES}),
+        ({"DRAFT": 3}, {"features": Feature.DRAFT}),
+        ({"DRAFT": 1 << 14}, {"features": Feature.BASE}),
+    ]
     for why, changes, inputs in bad:
         assert await try_with(changes, inputs) == {why}, changes
         assert started.count == accepted, changes
@@ -238,7 +285,9 @@ async def a_start_that_could_not_end_is_rejected(dut):
     dut.word_refused.value, dut.fault.value = 1, 1
     await host.read("STATUS")
     dut.word_refused.value, dut.fault.value = 0, 0
-    assert await try_with(everything, {"ready": 0, "loaded": 0, "features": 0}) == set(names) and started.count == accepted
+    assert (
+        await try_with(everything, {"ready": 0, "loaded": 0, "features": 0}) == set(names) and started.count == accepted
+    )
 
 
 @BENCH.test()

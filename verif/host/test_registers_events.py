@@ -1,4 +1,6 @@
-"""What the registers do by themselves: end tokens from reset on, interrupts, and questions to the tiles' counters and the governor."""
+"""What the registers do by themselves: end tokens from reset on, interrupts, and questions to the tiles' counters and
+the governor.
+"""
 
 from hayate.rtl.contract.regmap import BY_NAME, END_REGISTERS, END_TOKENS
 from hayate.rtl.host.registers import CounterSelect
@@ -8,7 +10,9 @@ from hayate.verif.host.test_registers import BENCH, GOOD, Pulses, begin, end_tok
 
 @BENCH.test()
 async def one_end_token_is_one(dut):
-    """After reset there is none; who writes one register has one, and 0 in the others, which do not count, is no end token."""
+    """After reset there is none; who writes one register has one, and 0 in the others, which do not count, is no end
+    token.
+    """
     host = await begin(dut, stall=0)
     none = dict.fromkeys(END_REGISTERS, 0)
     assert end_tokens(dut) == none and END_TOKENS == len(END_REGISTERS) == 4
@@ -70,7 +74,8 @@ async def an_event_beats_a_clear_in_its_cycle(dut):
     await start(dut, bus__bready=1)
     await put("IRQ_ENABLE", fault)
     await clock(dut, 3)
-    # Edges between the data being taken and the fault: the write is carried out in the cycle that follows the first edge.
+    # Edges between the data being taken and the fault: the write is carried out in the cycle that follows the first
+    # edge.
     for edges, pending in ((0, True), (1, True), (-1, False)):
         if edges < 0:
             dut.fault.value = 1
@@ -116,7 +121,9 @@ async def counters_are_asked_for_one_at_a_time(dut):
     assert requests.data == [CounterSelect.const({"counter": 1, "tile": 0}).as_bits()]
     await reply(11)
     assert await host.read("COUNTER_STATUS") == 0
-    assert await requests.take(2) == [CounterSelect.const({"counter": c, "tile": t}).as_bits() for c, t in ((1, 0), (3, 2))]
+    assert await requests.take(2) == [
+        CounterSelect.const({"counter": c, "tile": t}).as_bits() for c, t in ((1, 0), (3, 2))
+    ]
     await reply(13)
     assert await host.read("COUNTER_STATUS") == 1 and await host.read("COUNTER_VALUE") == 13
 
@@ -141,13 +148,17 @@ async def results_of_the_governor_are_asked_for(dut):
         assert asked.count == expected
         assert (int(dut.look_matrix.value), int(dut.look_kind.value)) == (matrix, kind)
         dut.result.value = result
-        assert await host.read("GOVERNOR_LOW") | await host.read("GOVERNOR_HIGH") << 32 == (result if matrix < there else 0)
+        assert await host.read("GOVERNOR_LOW") | await host.read("GOVERNOR_HIGH") << 32 == (
+            result if matrix < there else 0
+        )
     assert expected < 20
 
 
 @BENCH.test()
 async def commands_and_causes(dut):
-    """Of each fault its cause; RESET and INIT are strobes, and the machine's reset clears what was wrong, not the parameters."""
+    """Of each fault its cause; RESET and INIT are strobes, and the machine's reset clears what was wrong, not the
+    parameters.
+    """
     from hayate.verif.bench.drivers import clock
 
     host = await begin(dut, stall=0)
@@ -232,7 +243,9 @@ async def a_question_outlives_the_machine_s_reset(dut):
 
 @BENCH.test()
 async def several_writes_on_the_way(dut):
-    """Data ahead of any address, two words of it; two writes while a response is refused: each write lands once, in its order."""
+    """Data ahead of any address, two words of it; two writes while a response is refused: each write lands once, in its
+    order.
+    """
     from hayate.verif.bench.drivers import clock, settle, start
 
     await start(dut, ready=1)
@@ -273,5 +286,9 @@ async def several_writes_on_the_way(dut):
                 responses.append(response)
         assert responses == [0] * 4 and not queues["aw"] and not queues["w"]
         seed = int(dut.seed.value)
-        assert (int(getattr(dut, ports["QUALITY"]).value), seed & 0xFFFFFFFF, seed >> 32) == (values[0], values[1], values[3])
+        assert (int(getattr(dut, ports["QUALITY"]).value), seed & 0xFFFFFFFF, seed >> 32) == (
+            values[0],
+            values[1],
+            values[3],
+        )
         assert int(dut.costs_0.value) | int(dut.costs_1.value) << 16 == values[2]

@@ -7,7 +7,9 @@ from hayate.verif.host.test_registers import BENCH, begin
 
 @BENCH.test()
 async def words_go_out_by_registers(dut):
-    """Address, low half, high half; answered when the word is in its place; only a word that was taken moves the address on."""
+    """Address, low half, high half; answered when the word is in its place; only a word that was taken moves the
+    address on.
+    """
     import cocotb
 
     from hayate.verif.bench.drivers import clock
@@ -19,7 +21,9 @@ async def words_go_out_by_registers(dut):
         while True:
             await clock(dut)
             if int(dut.word__valid.value) and int(dut.word__ready.value):
-                sent.append((int(dut.word__payload.value), int(dut.word_malformed.value), int(dut.single_refused.value)))
+                sent.append(
+                    (int(dut.word__payload.value), int(dut.word_malformed.value), int(dut.single_refused.value))
+                )
                 dut.quiet.value = 0
             dut.word__ready.value = generator.random() < 0.3
             dut.single_refused.value = generator.random() < 0.4

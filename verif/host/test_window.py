@@ -14,7 +14,11 @@ async def refused_bursts_leave_no_trace(dut):
     generator = rng("bad")
     await m.write(*one(fact(Fact.OPEN)))
     good = load_address(1, Space.MICRO, 40)
-    cases = [(good + byte, {}) for byte in range(1, 8)] + [(good, {"size": size}) for size in range(3)] + [(good, {"burst": WRAP})]
+    cases = (
+        [(good + byte, {}) for byte in range(1, 8)]
+        + [(good, {"size": size}) for size in range(3)]
+        + [(good, {"burst": WRAP})]
+    )
     cases += [(load_address(tile, Space.BANK, 0), {}) for tile in (3, 128, 254)] + [(good | 1 << 31, {})]
     generator.shuffle(cases)
     for address, how in cases:
@@ -78,7 +82,15 @@ async def a_response_stays_until_it_is_taken(dut):
     """Whatever goes out meanwhile by way of the registers."""
     from hayate.verif.bench.drivers import clock, settle, start
 
-    await start(dut, tx__ready=1, bus__awsize=3, bus__awburst=INCR, bus__awaddr=fact(Fact.OPEN)[0], bus__wstrb=0xFF, bus__wlast=1)
+    await start(
+        dut,
+        tx__ready=1,
+        bus__awsize=3,
+        bus__awburst=INCR,
+        bus__awaddr=fact(Fact.OPEN)[0],
+        bus__wstrb=0xFF,
+        bus__wlast=1,
+    )
     dut.bus__awvalid.value = dut.bus__wvalid.value = 1
     await clock(dut, 2)
     dut.bus__awvalid.value = dut.bus__wvalid.value = 0

@@ -226,11 +226,15 @@ def test_the_macro_is_plain_verilog_without_paths():
 
 def test_synthesis_sees_a_plain_memory():
     """No loop over its words, which synthesis tools would go through, and no system tasks."""
-    text = re.sub(r"^`ifndef SYNTHESIS\n.*?^`endif\n", "", re.sub(r"//.*", "", macro_text()), flags=re.MULTILINE | re.DOTALL)
+    text = re.sub(
+        r"^`ifndef SYNTHESIS\n.*?^`endif\n", "", re.sub(r"//.*", "", macro_text()), flags=re.MULTILINE | re.DOTALL
+    )
     assert "mem[addr] <= wdata" in text and not re.findall(r"initial|for \(|\$\w+|`\w+", text)
 
 
-@pytest.mark.parametrize(("arguments", "text"), [((1,), "depth: a bank has at least 2 words"), ((8, 0), "data_bits: must be between")])
+@pytest.mark.parametrize(
+    ("arguments", "text"), [((1,), "depth: a bank has at least 2 words"), ((8, 0), "data_bits: must be between")]
+)
 def test_banks_that_cannot_be_are_refused(arguments, text):
     with pytest.raises(ValueError, match=text):
         Bank(*arguments)

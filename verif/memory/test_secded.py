@@ -59,7 +59,9 @@ async def check(dut, width, codewords):
     """The decoder must say what golden says about each of the codewords."""
     from hayate.verif.bench.drivers import settle
 
-    ports = {name: getattr(dut, f"decoder_{width}__{name}") for name in ("codeword", "data", "corrected", "uncorrectable")}
+    ports = {
+        name: getattr(dut, f"decoder_{width}__{name}") for name in ("codeword", "data", "corrected", "uncorrectable")
+    }
     data, corrected, uncorrectable = decode(to_bits(codewords, codeword_bits(width)), width)
     for word, *expected in zip(codewords, from_bits(data), corrected.tolist(), uncorrectable.tolist()):
         ports["codeword"].value = word

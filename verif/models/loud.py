@@ -11,7 +11,8 @@ SHAPE = {"hidden": 24, "layers": 2, "heads": 6, "kv_heads": 2, "head_dim": 8, "f
 
 
 def write_loud_model(path, scales, *, zero=(), config=None, **shape):
-    """`write_tiny_model` in FP32 with the weights whose names end in a key of `scales` multiplied by its value; its path.
+    """`write_tiny_model` in FP32 with the weights whose names end in a key of `scales` multiplied by its value; its
+    path.
 
     zero: tokens with an embedding of zeros.
     """
@@ -27,7 +28,9 @@ def write_loud_model(path, scales, *, zero=(), config=None, **shape):
 
 
 def loud_image(scales, exponents=None, *, planes=False, **options):
-    """The compiled image of such a model of `SHAPE`; exponents, planes: of `compile_model`, options: of `write_loud_model`."""
+    """The compiled image of such a model of `SHAPE`; exponents, planes: of `compile_model`, options: of
+    `write_loud_model`.
+    """
     with TemporaryDirectory() as folder:
         path = write_loud_model(Path(folder) / "loud", scales, **{**SHAPE, "context": 48, **options})
         return compile_model(path, exponents, planes=planes)

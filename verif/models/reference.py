@@ -1,6 +1,7 @@
 """A Llama in plain numpy float64, read straight from the Hugging Face files: what the golden model is measured against.
 
-It shares no code with the compiler or the golden model: safetensors reads the weights, everything else is written out here.
+It shares no code with the compiler or the golden model: safetensors reads the weights, everything else is written out
+here.
 Shapes follow Touvron et al., "LLaMA", 2023, and the layout of transformers' LlamaForCausalLM.
 """
 

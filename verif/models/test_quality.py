@@ -1,4 +1,6 @@
-"""The golden model against plain floating point, teacher-forced over held-out text: the number formats cost next to nothing."""
+"""The golden model against plain floating point, teacher-forced over held-out text: the number formats cost next to
+nothing.
+"""
 
 from pathlib import Path
 

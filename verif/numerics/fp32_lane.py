@@ -25,12 +25,19 @@ CORNERS = tuple(
 
 
 def finite(generator: random.Random) -> int:
-    """A finite FP32 pattern of some class: any exponent, a corner, near one, subnormal, huge; runs of ones and zeros."""
+    """A finite FP32 pattern of some class: any exponent, a corner, near one, subnormal, huge; runs of ones and
+    zeros.
+    """
     kind = generator.randrange(6)
     if kind == 0:
         return generator.choice(CORNERS)
-    exponent = (generator.randrange(255), generator.randrange(118, 138), generator.randrange(3), 254 -
-                generator.randrange(3), generator.randrange(255))[kind - 1]
+    exponent = (
+        generator.randrange(255),
+        generator.randrange(118, 138),
+        generator.randrange(3),
+        254 - generator.randrange(3),
+        generator.randrange(255),
+    )[kind - 1]
     fraction = generator.getrandbits(23)
     if generator.random() < 0.4:
         cut = generator.randrange(24)
@@ -52,7 +59,9 @@ def pairs(generator: random.Random, count: int) -> list[tuple[int, int]]:
 
 
 def nearly_too_large(generator: random.Random, count: int) -> list[tuple[int, int]]:
-    """Pairs of patterns whose exact product is below 2**128, but so little that rounding carries it there; of any sign."""
+    """Pairs of patterns whose exact product is below 2**128, but so little that rounding carries it there; of any
+    sign.
+    """
     result = []
     while len(result) < count:
         a = generator.randrange((1 << 23) + 1, 1 << 24)
@@ -77,7 +86,8 @@ def patterns(values: np.ndarray) -> np.ndarray:
 def vectors(name: str, infinity: int = 0x7F800000) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """TestFloat's cases with finite operands: operands [n, k], results [n] and saturated [n] as ours should be.
 
-    Where TestFloat overflows to `infinity` we give the largest finite value. Empty, with a line of output, without the files.
+    Where TestFloat overflows to `infinity` we give the largest finite value. Empty, with a line of output, without the
+    files.
     """
     folder = testfloat.folder()
     if folder is None:
@@ -123,4 +133,6 @@ async def pipeline(dut, latency: int, operations, generator: random.Random, gap:
         if last is not None:
             for name, value in last.items():
                 got = int(getattr(dut, name).value)
-                assert got == value, f"{ {k: hex(v) for k, v in values.items()} }: {name} is {got:#x}, expected {value:#x}"
+                assert got == value, (
+                    f"{ {k: hex(v) for k, v in values.items()} }: {name} is {got:#x}, expected {value:#x}"
+                )

@@ -88,7 +88,9 @@ def test_golden_sum_is_testfloats():
 
 def test_golden_sum_by_hand():
     big = fp32.FP32_MAX
-    y, saturated = fp32.add(np.float32([big, -big, 1, -0.0, 1.0, 2.0**-149]), np.float32([big, -big, -1, -0.0, 2.0**-24, -0.0]))
+    y, saturated = fp32.add(
+        np.float32([big, -big, 1, -0.0, 1.0, 2.0**-149]), np.float32([big, -big, -1, -0.0, 2.0**-24, -0.0])
+    )
     assert lane.patterns(y).tolist() == [0x7F7FFFFF, 0xFF7FFFFF, 0, 0x80000000, 0x3F800000, 1]
     assert saturated.tolist() == [True, True, False, False, False, False]
 

@@ -53,13 +53,17 @@ async def around_the_subnormal_boundary(dut):
 
 @BENCH.test()
 async def rounding_reaches_the_end_of_the_range(dut):
-    """Products that only the carry of rounding takes beyond the largest finite value, and those next to them that stay."""
+    """Products that only the carry of rounding takes beyond the largest finite value, and those next to them that
+    stay.
+    """
     await start(dut)
     pairs, stay = lane.nearly_too_large(rng("operands"), 60), 0
     operations = [operation(a, b) for a, b in pairs]
     for a, b in pairs:
         x, y = (abs(float(v)) for v in lane.floats([a, b]))
-        assert float(np.finfo(np.float32).max) < x * y < 2.0**128, "the product of two floats is exact in double precision"
+        assert float(np.finfo(np.float32).max) < x * y < 2.0**128, (
+            "the product of two floats is exact in double precision"
+        )
     assert all(outputs["sat"] for _, outputs in operations)
     for a, b in pairs:
         operations.append(operation(a, b - 1))

@@ -4,7 +4,14 @@ import numpy as np
 
 from hayate.golden.numerics import gumbel
 from hayate.rtl.contract import noise
-from hayate.rtl.numerics.gumbel import GUMBEL_LATENCY, THREEFRY_LATENCY, TRANSFORM_LATENCY, Gumbel, GumbelTransform, Threefry
+from hayate.rtl.numerics.gumbel import (
+    GUMBEL_LATENCY,
+    THREEFRY_LATENCY,
+    TRANSFORM_LATENCY,
+    Gumbel,
+    GumbelTransform,
+    Threefry,
+)
 from hayate.verif.bench import Bench, rng
 from hayate.verif.bench.drivers import clock, start
 from hayate.verif.bench.reset import resets
@@ -20,7 +27,10 @@ def blocks(key, counters):
     """Operations on pairs of counter words."""
     pairs = np.array(counters, np.uint64).T
     words = gumbel.threefry2x32(pairs, (key & LAST, key >> 32))
-    return [({"counter0": int(c0), "counter1": int(c1)}, {"word0": int(w0), "word1": int(w1)}) for c0, c1, w0, w1 in zip(*pairs, *words)]
+    return [
+        ({"counter0": int(c0), "counter1": int(c1)}, {"word0": int(w0), "word1": int(w1)})
+        for c0, c1, w0, w1 in zip(*pairs, *words)
+    ]
 
 
 def transforms(numbers):
@@ -39,9 +49,11 @@ def operations(seed, places):
 async def known_answers(dut):
     """The vectors of the Random123 distribution for 13 rounds."""
     await start(dut)
-    for key, counter, words in ((0, (0, 0), (0x9D1C5EC6, 0x8BD50731)),
-                                ((1 << 64) - 1, (LAST, LAST), (0xFD36D048, 0x2D17272C)),
-                                (0x0370734413198A2E, (0x243F6A88, 0x85A308D3), (0xBA3E4725, 0xF27D669E))):
+    for key, counter, words in (
+        (0, (0, 0), (0x9D1C5EC6, 0x8BD50731)),
+        ((1 << 64) - 1, (LAST, LAST), (0xFD36D048, 0x2D17272C)),
+        (0x0370734413198A2E, (0x243F6A88, 0x85A308D3), (0xBA3E4725, 0xF27D669E)),
+    ):
         dut.key.value = key
         dut.valid.value = 0
         await clock(dut)
@@ -76,7 +88,9 @@ async def random_numbers(dut):
 
 @TRANSFORM.test()
 async def every_table_row(dut):
-    """Both ends of every row, the numbers that have a row of their own, and where the result changes its sign and its exponent."""
+    """Both ends of every row, the numbers that have a row of their own, and where the result changes its sign and its
+    exponent.
+    """
     await start(dut)
     tail = list(range(600))
     for shift in range(26):
@@ -103,7 +117,9 @@ async def tokens_and_positions(dut):
         await clock(dut)
         first, begin = generator.getrandbits(noise.TOKEN_BITS - 1), generator.getrandbits(noise.POSITION_BITS - 1)
         places = ends + [(begin + k, first + i) for i in range(60) for k in range(4)]
-        places += [(generator.getrandbits(noise.POSITION_BITS), generator.getrandbits(noise.TOKEN_BITS)) for _ in range(200)]
+        places += [
+            (generator.getrandbits(noise.POSITION_BITS), generator.getrandbits(noise.TOKEN_BITS)) for _ in range(200)
+        ]
         await lane.pipeline(dut, GUMBEL_LATENCY, operations(seed, places), rng("gaps"))
 
 
@@ -113,5 +129,7 @@ async def one_a_cycle(dut):
     generator = rng("places")
     dut.seed.value = seed = generator.getrandbits(64)
     await clock(dut)
-    places = [(generator.getrandbits(noise.POSITION_BITS), generator.getrandbits(noise.TOKEN_BITS)) for _ in range(2000)]
+    places = [
+        (generator.getrandbits(noise.POSITION_BITS), generator.getrandbits(noise.TOKEN_BITS)) for _ in range(2000)
+    ]
     await lane.pipeline(dut, GUMBEL_LATENCY, operations(seed, places), rng("gaps"), gap=0)

@@ -51,13 +51,17 @@ async def random_blocks(dut):
             rest = [generator.choice((finite(generator), near(generator, TOP_MIN - 1)))]
         fields[largest_field(elements, rest)] += 1
         operations.append(operation(elements, rest))
-    assert all(fields[field] > 20 for field in range(31)), "blocks of every exponent, around the smallest one that is shared too"
+    assert all(fields[field] > 20 for field in range(31)), (
+        "blocks of every exponent, around the smallest one that is shared too"
+    )
     await lane.pipeline(dut, MXINT8_LATENCY, operations, rng("gaps"))
 
 
 @BENCH.test(only=lambda p: p["count"] == 16)
 async def every_distance_and_every_tie(dut):
-    """Every exponent of an element below every exponent of the block, with the fractions around ties and around the clamp."""
+    """Every exponent of an element below every exponent of the block, with the fractions around ties and around the
+    clamp.
+    """
     await start(dut)
     operations = []
     fractions = [f for i in range(11) for f in (1 << i, (1 << i) - 1, 0x3FF ^ (1 << i) - 1)]
@@ -90,7 +94,9 @@ def rational(row):
 
 def check(x):
     q, e = quantize(x)
-    assert q.dtype == np.int8 and e.dtype == np.int64 and q.shape == x.shape and e.shape == (len(x), -(-x.shape[1] // 32))
+    assert (
+        q.dtype == np.int8 and e.dtype == np.int64 and q.shape == x.shape and e.shape == (len(x), -(-x.shape[1] // 32))
+    )
     for row, codes, exponents in zip(x, q, e):
         assert (codes.tolist(), exponents.tolist()) == rational([float(v) for v in row])
     return q, e
@@ -120,7 +126,11 @@ def test_golden_ties_go_to_even_and_the_top_is_clamped():
     x[0, 0], x[0, 1:12] = 1.0, ties / 64  # e = 0: units of 1/64
     q, e = check(x)
     assert e[0, 0] == 0 and q[0, :12].tolist() == [64, -4, -4, -2, -2, 0, 0, 2, 2, 4, 4, 6]
-    for below in (from_bits([[0x3FFF]]), from_bits([[0xBFFF]]), from_bits([[0x7BFF]])):  # just below 2**(e+1): rounds to 128
+    for below in (
+        from_bits([[0x3FFF]]),
+        from_bits([[0xBFFF]]),
+        from_bits([[0x7BFF]]),
+    ):  # just below 2**(e+1): rounds to 128
         assert abs(int(check(below)[0][0, 0])) == 127
 
 

@@ -120,11 +120,17 @@ def test_sums_of_fp16_and_their_differences():
 
 
 def test_grids():
-    """floor(sum / 2**grid), saturated: every grid, sums of every length and both signs, and those next to each limit."""
+    """floor(sum / 2**grid), saturated: every grid, sums of every length and both signs, and those next to each
+    limit.
+    """
     rng = np.random.default_rng(6)
     for grid in (*range(100), 127):
         values = [int.from_bytes(rng.bytes(12), "little", signed=True) >> int(rng.integers(0, 96)) for _ in range(100)]
-        near = [(limit << grid) + d for limit in (-1 << 15, (1 << 15) - 1, 0) for d in (-1, 0, 1, (1 << grid) - 1, 1 << grid)]
+        near = [
+            (limit << grid) + d
+            for limit in (-1 << 15, (1 << 15) - 1, 0)
+            for d in (-1, 0, 1, (1 << grid) - 1, 1 << grid)
+        ]
         values += [v for v in near if abs(v) < 1 << 95]
         hi, lo = (np.array(part, np.int64) for part in zip(*(divmod(v, 1 << 48) for v in values)))
         wanted = [max(-1 << 15, min((1 << 15) - 1, v >> grid)) for v in values]
@@ -138,8 +144,13 @@ def test_arguments_are_checked():
         matrix.dot(x, Format.FP16)
     with pytest.raises(ValueError, match=r"expected float16 \[P, 40\]"):
         matrix.dot(x[:, :39], Format.INT8)
-    for bad, message in [((w8, scale, 48), "32, 64, 128 elements, not 48"), ((w8.astype(np.int16), scale, 32), "expected an int8 matrix"),
-                         ((w8, scale, 64), r"expected float16 scales \[2, 1\]"), ((w8 - 120, scale, 32), "exceeds 119"),
-                         ((w8, scale * np.float16(551), 32), "exceeds 65504"), ((w8, scale * np.float16(np.inf), 32), "infinite or NaN")]:
+    for bad, message in [
+        ((w8, scale, 48), "32, 64, 128 elements, not 48"),
+        ((w8.astype(np.int16), scale, 32), "expected an int8 matrix"),
+        ((w8, scale, 64), r"expected float16 scales \[2, 1\]"),
+        ((w8 - 120, scale, 32), "exceeds 119"),
+        ((w8, scale * np.float16(551), 32), "exceeds 65504"),
+        ((w8, scale * np.float16(np.inf), 32), "infinite or NaN"),
+    ]:
         with pytest.raises(ValueError, match=message):
             NestedMatrix(*bad)

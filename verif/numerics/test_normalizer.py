@@ -1,4 +1,6 @@
-"""Normalizer against rational rounding and the golden model: ties, powers of two of either sign, every position, gaps."""
+"""Normalizer against rational rounding and the golden model: ties, powers of two of either sign, every position,
+gaps.
+"""
 
 from fractions import Fraction
 
@@ -51,7 +53,9 @@ async def check(dut, cases, expected=None, gap=0.0):
 
 @BENCH.test()
 async def every_power_of_two(dut):
-    """Both signs, with one unit more and less: the leading-zero count is wrong for minus a power of two and is put right."""
+    """Both signs, with one unit more and less: the leading-zero count is wrong for minus a power of two and is put
+    right.
+    """
     top = 1 << (ACC_WIDTH - 1)
     near = [sign * (1 << n) + d for n in range(ACC_WIDTH - 1) for sign in (1, -1) for d in (-1, 0, 1)]
     cases = [0, 1, -1, top - 1, 1 - top, -top, *near]

@@ -1,4 +1,6 @@
-"""Product against integer arithmetic and TestFloat: every exponent pair, corners, random operands, and if wide sums of integers."""
+"""Product against integer arithmetic and TestFloat: every exponent pair, corners, random operands, and if wide sums of
+integers.
+"""
 
 import numpy as np
 
@@ -63,7 +65,10 @@ async def every_pair_of_exponents(dut):
     cases = []
     for ea in range(31):
         for eb in range(31):
-            a, b = (random.getrandbits(1) << 15 | e << 10 | random.choice((0, 1, 0x3FF, random.getrandbits(10))) for e in (ea, eb))
+            a, b = (
+                random.getrandbits(1) << 15 | e << 10 | random.choice((0, 1, 0x3FF, random.getrandbits(10)))
+                for e in (ea, eb)
+            )
             cases.append(case(a, b, random.choice((0, -1, -2))))
     await check(dut, cases)
 
@@ -90,7 +95,9 @@ async def integers_of_twelve_bits(dut):
             cases.append(wide_case(significand, total, random, factor))
         for _ in range(8):
             factor = random.randrange(4096)
-            cases.append(wide_case(random.randrange(min(2048, (1 << 82 - total) // max(factor, 1))), total, random, factor))
+            cases.append(
+                wide_case(random.randrange(min(2048, (1 << 82 - total) // max(factor, 1))), total, random, factor)
+            )
     cases += [wide_case(2047, total, random, 4095) for total in range(60)]
     await check(dut, cases, gap=0.1)
 

@@ -71,7 +71,9 @@ def test_golden_rounds_the_scaled_value_once():
     values = [Fraction(float(v)) for v in grid.view(np.float16)]
     for _ in range(3000):
         s = int(generator.integers(-32, 32))
-        pattern = int(generator.integers(max(0, 101 + s), min(254, 144 + s)) << 23) | int(generator.integers(1 << 12) << 11)
+        pattern = int(generator.integers(max(0, 101 + s), min(254, 144 + s)) << 23) | int(
+            generator.integers(1 << 12) << 11
+        )
         x = lane.floats([pattern])
         exact = Fraction(float(x[0])) / Fraction(2) ** s
         y, saturated = fp32.to_fp16(x, s)

@@ -211,7 +211,9 @@ async def a_ring_filled_to_the_brim_drains(dut):
     async def cycle(ready, sending):
         moved = 0
         for i in stops:
-            flit = pack_flit(lane=sent[i] % 8, data=sent[i], end=(0, number((i + sent[i]) % len(stops)))[sent[i] % 3 == 2])
+            flit = pack_flit(
+                lane=sent[i] % 8, data=sent[i], end=(0, number((i + sent[i]) % len(stops)))[sent[i] % 3 == 2]
+            )
             getattr(dut, f"inject_{i}__payload").value = flit
             getattr(dut, f"inject_{i}__valid").value = int(sending)
             getattr(dut, f"deliver_{i}__ready").value = int(ready[i])

@@ -9,7 +9,8 @@ from hayate.sim import blocks
 from hayate.sim.convert import Port
 from hayate.verif.bench import Bench, rng
 
-#: Ports of every kind, a state, a way through without a clock. Two of them read each other's state; the third one's inputs are constants.
+#: Ports of every kind, a state, a way through without a clock. Two of them read each other's state; the third one's
+#: inputs are constants.
 DESIGN = """
 module bottom(clk, rst, a, y);
   input clk;
@@ -114,7 +115,9 @@ def names(text):
 def test_a_module_is_where_it_is_needed():
     own, rest = blocks.split(DESIGN, "cell_")
     assert names(own) == ["bottom", "cell_"] and names(rest) == ["only_here", "dut"]
-    own, rest = blocks.split(DESIGN.replace("  only_here other", "  bottom third (.clk(clk));\n  only_here other"), "cell_")
+    own, rest = blocks.split(
+        DESIGN.replace("  only_here other", "  bottom third (.clk(clk));\n  only_here other"), "cell_"
+    )
     assert names(own) == ["bottom", "cell_"] and names(rest) == ["bottom", "only_here", "dut"]
 
 

@@ -1,4 +1,6 @@
-"""A driver of the whole chip over its two ports, by the documents, for tests that are no kind hosts. Imported inside the simulator only."""
+"""A driver of the whole chip over its two ports, by the documents, for tests that are no kind hosts. Imported inside
+the simulator only.
+"""
 
 from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles, RisingEdge, with_timeout
@@ -63,7 +65,9 @@ class Chip:
         assert await self.read("STATUS", "LOADED") == 1 and await self.read("STATUS", "REFUSED") == 0
 
     async def prompt(self, tokens, answers=(OKAY,)):
-        await self.words([(load_address(LOAD_ALL_TILES, LoadSpace.PROMPT, at), t) for at, t in enumerate(tokens)], answers=answers)
+        await self.words(
+            [(load_address(LOAD_ALL_TILES, LoadSpace.PROMPT, at), t) for at, t in enumerate(tokens)], answers=answers
+        )
 
     async def start(self, registers):
         """Set the parameters and START; whether it was taken."""

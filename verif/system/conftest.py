@@ -15,10 +15,11 @@ PATIENCE = 900  # seconds of wall clock for one simulation, on a machine that do
 
 @pytest.fixture(scope="session")
 def run(pytestconfig, held):
-    """Function: `RtlResult` of a generation on the chip, with the logits of every position unless its options say otherwise.
+    """Function: `RtlResult` of a generation on the chip, with the logits of every position unless its options say
+    otherwise.
 
-    pins: as pairs, as `checks.golden` takes them. Presets, and machines of a preset's tile, are built as the command line builds them, and
-    share that; others compile more quickly.
+    pins: as pairs, as `checks.golden` takes them. Presets, and machines of a preset's tile, are built as the command
+    line builds them, and share that; others compile more quickly.
     """
     root = pytestconfig.rootpath / "build" / "sim"
     execute = partial(held.execute, module="hayate.sim.machine.generation_run")
@@ -26,7 +27,9 @@ def run(pytestconfig, held):
     def generation(model, config, prompt=PROMPT, tokens=6, pins=(), **options):
         shared = config == load_config(config.name, [f"tiles={config.tiles}"])
         options = {"all_logits": True, "optimize": "-O1" if shared else "-Og", "execute": execute, **options}
-        return generate_rtl(model, config, list(prompt), tokens, root=root, timeout=PATIENCE, pins=dict(pins), **options)
+        return generate_rtl(
+            model, config, list(prompt), tokens, root=root, timeout=PATIENCE, pins=dict(pins), **options
+        )
 
     return generation
 
@@ -40,5 +43,8 @@ def chip(pytestconfig):
 @pytest.fixture(scope="session")
 def recall(run):
     """`run` of `image(tied, copies=...)`, where equal arguments give the result of the first time."""
-    return cache(lambda tied, config, prompt, tokens, all_logits, copies="both", **options: run(
-        image(tied, copies=copies), config, prompt, tokens, all_logits=all_logits, **options))
+    return cache(
+        lambda tied, config, prompt, tokens, all_logits, copies="both", **options: run(
+            image(tied, copies=copies), config, prompt, tokens, all_logits=all_logits, **options
+        )
+    )

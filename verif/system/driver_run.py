@@ -1,7 +1,8 @@
 """The driver's accesses on simulated RTL. Runs inside cocotb: starts the program, does what its lines ask for, answers.
 
-The request is the JSON file named by HAYATE_REQUEST: ``command``, ``said`` (file for what the program says, as JSON). Lines: ``R offset``,
-``W offset value``, ``L address data``, ``I`` (wait for irq; the answer is 1, or 0 where it does not come), ``= name value``.
+The request is the JSON file named by HAYATE_REQUEST: ``command``, ``said`` (file for what the program says, as JSON).
+Lines: ``R offset``, ``W offset value``, ``L address data``, ``I`` (wait for irq; the answer is 1, or 0 where it does
+not come), ``= name value``.
 """
 
 import json
@@ -46,12 +47,17 @@ async def driver(dut):
                 said.append((" ".join(rest[:-1]), int(rest[-1])))
                 continue
             numbers = [int(number, 16) for number in rest]
-            if kind == "W":  # a refused word, and a register that is not there, answer SLVERR, which a processor's store does not see
+            if kind == "W":
+                # A refused word, and a register that is not there, answer SLVERR, which a store does not see.
                 await registers.write(numbers[0], numbers[1].to_bytes(4, "little"))
             elif kind == "L":
                 await window.write(numbers[0], numbers[1].to_bytes(8, "little"))
             else:
-                answer = await interrupt() if kind == "I" else int.from_bytes((await registers.read(numbers[0], 4)).data, "little")
+                answer = (
+                    await interrupt()
+                    if kind == "I"
+                    else int.from_bytes((await registers.read(numbers[0], 4)).data, "little")
+                )
                 program.stdin.write(f"{answer:x}\n")
                 program.stdin.flush()
     assert program.returncode == 0, f"the program ended with {program.returncode}, having said {said}"

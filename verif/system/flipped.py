@@ -1,7 +1,8 @@
 """A whole chip in whose memories a test can have bits flipped, each memory by its number, without a port in the design.
 
-Every memory with parity gets an instance of a module that looks at the top module's input `flip`: where that is its number, the lowest
-bit of what is written is stored inverted, beside the parity of the right word. Memories at the same place of several tiles share a number.
+Every memory with parity gets an instance of a module that looks at the top module's input `flip`: where that is its
+number, the lowest bit of what is written is stored inverted, beside the parity of the right word. Memories at the same
+place of several tiles share a number.
 """
 
 from contextlib import contextmanager
@@ -25,7 +26,9 @@ endmodule
 
 @contextmanager
 def instrumented():
-    """Inside, memories with parity are elaborated with a flip of their own; yields their names, in the order of their numbers, from 1."""
+    """Inside, memories with parity are elaborated with a flip of their own; yields their names, in the order of their
+    numbers, from 1.
+    """
     names, elaborate = [], ParityMemory.elaborate
 
     def flip(m, name):
@@ -57,8 +60,9 @@ def instrumented():
 
 
 def chip(config):
-    """Verilog of module ``dut``: the package, with the input `flip` and the constant outputs `flips`, how many memories there are, and
-    `tile_flips`: the first so many are the tiles'."""
+    """Verilog of module ``dut``: the package, with the input `flip` and the constant outputs `flips`, how many memories
+    there are, and `tile_flips`: the first so many are the tiles'.
+    """
     from hayate.rtl.package import tile
     from hayate.rtl.verilog.convert import verilog
 
@@ -70,5 +74,7 @@ def chip(config):
     head = ", ".join(f"{p.direction} wire [{p.width - 1}:0] {p.name}" for p in inner)
     pins = ", ".join(f".{p.name}({p.name})" for p in inner)
     wide = f"wire [{FLIP_BITS - 1}:0]"
-    return (f"{text}\n{_FLIP}\nmodule dut ({head}, input {wide} flip, output {wide} flips, output {wide} tile_flips);\n"
-            f"  chip package_0 ({pins});\n  assign flips = {len(names)};\n  assign tile_flips = {of_tile};\nendmodule\n")
+    return (
+        f"{text}\n{_FLIP}\nmodule dut ({head}, input {wide} flip, output {wide} flips, output {wide} tile_flips);\n"
+        f"  chip package_0 ({pins});\n  assign flips = {len(names)};\n  assign tile_flips = {of_tile};\nendmodule\n"
+    )

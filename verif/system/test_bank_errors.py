@@ -21,7 +21,10 @@ def first_word(placed, part):
 
 @pytest.fixture
 def flip(monkeypatch):
-    """Function that has bits flipped in the first word of a part of a matrix in a tile's bank, in all bank files written from then on."""
+    """Function that has bits flipped in the first word of a part of a matrix in a tile's bank, in all bank files
+    written from then on.
+    """
+
     def begin(tile, bank, bits, part="fp16"):
         write = Placement.write_bank_files
 
@@ -75,7 +78,9 @@ def test_each_format_reads_its_own_words(run, flip, parts, setting):
     fixed = setting != "auto"
     readers = {"fp16": {"fp16"}, "lo": {"int8"}, "scale": {"int8", "int4"}, "hi": {"int8", "int4"}}
     # Passes of the prompt that measure read everything.
-    expected = [(not fixed or decided in readers[part]) * (result.passes - 1) + (decided in readers[part]) for part in parts]
+    expected = [
+        (not fixed or decided in readers[part]) * (result.passes - 1) + (decided in readers[part]) for part in parts
+    ]
     assert [tile["ecc_corrected"] for tile in result.counters] == expected
 
 

@@ -26,21 +26,31 @@ def plan(prompt, tokens, lanes, all_logits):
 
 
 def useful(model, group, steps, best, decided):
-    """(weight words, KV words) that the passes need: unpadded rows and columns, each once a pass; whole words along a row.
+    """(weight words, KV words) that the passes need: unpadded rows and columns, each once a pass; whole words along a
+    row.
 
-    group: of the integer formats' scales. best, decided: matrix -> `Format` in the prompt's passes, and in the others. Where the governor
-    measures, the integer words that it reads beside FP16 ones are not needed.
+    group: of the integer formats' scales. best, decided: matrix -> `Format` in the prompt's passes, and in the others.
+    Where the governor measures, the integer words that it reads beside FP16 ones are not needed.
     """
     hidden, heads, kv_heads, ff = (model[k] for k in ("hidden", "heads", "kv_heads", "intermediate"))
     head_dim, layers = model["head_dim"], model["layers"]
-    shapes = {"wq": (heads * head_dim, hidden), "wk": (kv_heads * head_dim, hidden), "wv": (kv_heads * head_dim, hidden),
-              "wo": (hidden, heads * head_dim), "wgu": (2 * ff, hidden), "wdown": (hidden, ff)}
+    shapes = {
+        "wq": (heads * head_dim, hidden),
+        "wk": (kv_heads * head_dim, hidden),
+        "wv": (kv_heads * head_dim, hidden),
+        "wo": (hidden, heads * head_dim),
+        "wgu": (2 * ff, hidden),
+        "wdown": (hidden, ff),
+    }
     shapes = {f"layers.{layer}.{name}": shape for layer in range(layers) for name, shape in shapes.items()}
     shapes["emb" if model["tied"] else "head"] = model["vocab"], hidden
     weights = kv = 0
     for slots, wanted, prompt in steps:
-        weights += sum(rows * stream_words(columns, group, (best if prompt else decided)[name]) for name, (rows, columns) in shapes.items()
-                       if wanted or name.startswith("layers"))
+        weights += sum(
+            rows * stream_words(columns, group, (best if prompt else decided)[name])
+            for name, (rows, columns) in shapes.items()
+            if wanted or name.startswith("layers")
+        )
         kv += layers * kv_heads * (slots * ceil_div(head_dim, 4) + head_dim * ceil_div(slots, 4))
     return weights, kv
 
@@ -64,7 +74,9 @@ def test_every_cycle_has_a_cause(result):
     assert sum(result.cycle_report()["causes"].values()) == UNIT.tiles * result.counted
 
 
-@pytest.mark.parametrize(("tied", "length", "all_logits"), [(False, 7, True), (True, 7, True), (False, 6, False), (False, 1, False)])
+@pytest.mark.parametrize(
+    ("tied", "length", "all_logits"), [(False, 7, True), (True, 7, True), (False, 6, False), (False, 1, False)]
+)
 def test_useful_words_equal_the_plan(recall, tied, length, all_logits):
     r = recall(tied, UNIT, PROMPT[:length], 4, all_logits)
     assert len(set(formats(r).values())) > 1
@@ -74,7 +86,9 @@ def test_useful_words_equal_the_plan(recall, tied, length, all_logits):
 
 @pytest.mark.parametrize("setting", [name for name in SETTINGS if name != "auto"])
 def test_useful_words_of_every_setting(recall, setting):
-    """Scales count, the padding of a row's last words does not; neither do padded rows of a machine that the model does not fill."""
+    """Scales count, the padding of a row's last words does not; neither do padded rows of a machine that the model does
+    not fill.
+    """
     copies, options = SETTINGS[setting]
     r = recall(False, UNIT, PROMPT[:3], 3, False, copies, **options)
     group = COPIES[copies].get("group", 32)
@@ -84,7 +98,10 @@ def test_useful_words_of_every_setting(recall, setting):
 def test_the_governor_takes_a_part_of_the_cycles(recall):
     """Of those that tiles count as idle; none where it measures nothing."""
     settings = {name: SETTINGS[name] for name in ("odd", "int8", "fp16 alone")}
-    runs = {name: recall(False, UNIT, PROMPT[:3], 3, False, copies, **options) for name, (copies, options) in settings.items()}
+    runs = {
+        name: recall(False, UNIT, PROMPT[:3], 3, False, copies, **options)
+        for name, (copies, options) in settings.items()
+    }
     assert 0 < runs["odd"].governor < min(tile["idle"] for tile in runs["odd"].counters)
     assert runs["int8"].governor == runs["fp16 alone"].governor == 0
 
@@ -98,9 +115,13 @@ def test_words_streamed_cover_the_useful_ones(result):
 
 def test_every_cause_of_work_occurs(result):
     for tile in result.counters:
-        assert [name for name in ("weight", "kv_read", "kv_write", "fetch", "wait_ring", "issue", "idle") if not tile[name]] == []
+        assert [
+            name for name in ("weight", "kv_read", "kv_write", "fetch", "wait_ring", "issue", "idle") if not tile[name]
+        ] == []
 
 
 def test_nothing_went_wrong(result):
     assert not result.fault
-    assert all(tile[name] == 0 for tile in result.counters for name in ("saturated", "ecc_corrected", "ecc_fatal", "parity"))
+    assert all(
+        tile[name] == 0 for tile in result.counters for name in ("saturated", "ecc_corrected", "ecc_fatal", "parity")
+    )

@@ -19,12 +19,23 @@ from hayate.verif.bench import Bench
 from hayate.verif.models.tiny import write_tiny_model
 from hayate.verif.system import flipped
 
-CONFIG = load_config("unit", ["tiles=1", "bank_depth=2048", "prompt_depth=12", "max_slots=28", "act_depth=64", "stage_depth=64",
-                              "vmem_depth=256"])
+CONFIG = load_config(
+    "unit",
+    [
+        "tiles=1",
+        "bank_depth=2048",
+        "prompt_depth=12",
+        "max_slots=28",
+        "act_depth=64",
+        "stage_depth=64",
+        "vmem_depth=256",
+    ],
+)
 BENCH = Bench(lambda: flipped.chip(CONFIG), optimize="-Og", timeout=1800, sims=("verilator",))
 PROMPT, TOKENS, VOCAB = (3, 1, 4, 1, 5), 3, 41
 
-#: Generations that between them use every memory: drafter, whether the governor chooses, whether tokens are sampled, base table.
+#: Generations that between them use every memory: drafter, whether the governor chooses, whether tokens are sampled,
+#: base table.
 KINDS = (("ngram", True, True, False), ("draft", False, False, False), ("ngram", False, False, True))
 
 
@@ -32,8 +43,10 @@ def model():
     """`Image` with a draft model and a base table."""
     with TemporaryDirectory() as folder:
         sizes = dict(heads=2, kv_heads=1, head_dim=8, ff=24, vocab=VOCAB, layers=1, hidden=16, context=24)
-        first, second = (compile_model(write_tiny_model(Path(folder) / name, seed=seed, tied=False, **sizes), planes=planes)
-                         for name, seed, planes in (("first", 11, True), ("second", 5, False)))
+        first, second = (
+            compile_model(write_tiny_model(Path(folder) / name, seed=seed, tied=False, **sizes), planes=planes)
+            for name, seed, planes in (("first", 11, True), ("second", 5, False))
+        )
     table = np.array([(-1, t, (t + 1) % VOCAB) for t in range(VOCAB)], np.int32)
     return replace(pair(first, second), tensors={**first.tensors, NGRAMS: table})
 
@@ -48,7 +61,9 @@ class Machine:
         self.placement = place(self.image, CONFIG)
 
     async def generation(self, speculate, auto, sample, base, banks=False):
-        """Load all but the banks, which keep what they hold, and run until it ends or a fault is seen: (whether one was, tokens)."""
+        """Load all but the banks, which keep what they hold, and run until it ends or a fault is seen: (whether one
+        was, tokens).
+        """
         chip, scale = self.chip, np.float32(1.25) if sample else None
         await chip.words(load_words(self.placement, banks=banks, base=base).tolist(), answers=(0, 2))
         draft = draft_registers(CONFIG.lanes, speculate, None, None, None, base=base)
@@ -87,7 +102,9 @@ async def every_memory_tells(dut):
             pulses.append(True)
 
     cocotb.start_soon(watch())
-    golden = generate(m.image, PROMPT, TOKENS, lanes=CONFIG.lanes, slots=CONFIG.max_slots, temperature=0.8, seed=7, speculate="ngram")
+    golden = generate(
+        m.image, PROMPT, TOKENS, lanes=CONFIG.lanes, slots=CONFIG.max_slots, temperature=0.8, seed=7, speculate="ngram"
+    )
     assert await m.generation(*KINDS[0], banks=True) == (False, golden.tokens)
     count, of_tile = int(dut.flips.value), int(dut.tile_flips.value)
     assert count > of_tile > 20 and count - of_tile >= 10
@@ -112,7 +129,9 @@ async def every_memory_tells(dut):
         else:
             silent.append(number)
         dut.flip.value = 0
-        await m.chip.write("CONTROL", INIT)  # as the documents have it behind a damaged word: energies keep theirs until then
+        await m.chip.write(
+            "CONTROL", INIT
+        )  # as the documents have it behind a damaged word: energies keep theirs until then
         await m.chip.ready()
         cleared = True
         await m.chip.write("IRQ_STATUS", 7)

@@ -1,4 +1,6 @@
-"""Machines that are built for fewer formats: the same tokens and logits, none of the hardware, and errors that name the option."""
+"""Machines that are built for fewer formats: the same tokens and logits, none of the hardware, and errors that name the
+option.
+"""
 
 import re
 from dataclasses import replace
@@ -12,15 +14,24 @@ from hayate.rtl.contract.precision import Format
 from hayate.verif.system.checks import PROMPT, SETTINGS, difference, golden, image
 
 #: The smallest one has no noise either, which `test_sampling` uses.
-CONFIGS = {"fp16": load_config("unit", ["formats=fp16", "sampling=0"]), "nested": load_config("unit", ["formats=nested"]),
-           "auto": load_config("unit")}
+CONFIGS = {
+    "fp16": load_config("unit", ["formats=fp16", "sampling=0"]),
+    "nested": load_config("unit", ["formats=nested"]),
+    "auto": load_config("unit"),
+}
 SHORT = PROMPT[:3]
 #: Ways to run a model, from `SETTINGS`, on each of them; between them, every format is read and mixed with others.
 WAYS = {"fp16": ("fp16", "fp16 alone"), "nested": ("int4", "pins", "planes, pins", "fp16")}
 
 
-@pytest.mark.parametrize(("formats", "setting"), [
-    pytest.param(f, s, marks=[pytest.mark.nightly] if f == "nested" else []) for f, settings in WAYS.items() for s in settings])
+@pytest.mark.parametrize(
+    ("formats", "setting"),
+    [
+        pytest.param(f, s, marks=[pytest.mark.nightly] if f == "nested" else [])
+        for f, settings in WAYS.items()
+        for s in settings
+    ],
+)
 def test_equals_golden(run, formats, setting):
     copies, options = SETTINGS[setting]
     result = run(image(copies=copies), CONFIGS[formats], SHORT, 2, **options)
@@ -48,24 +59,47 @@ def test_what_is_not_asked_for_is_not_there(chip, formats, there):
     assert found == set(there)
 
 
-@pytest.mark.parametrize(("formats", "options", "complaint"), [
-    ("nested", {}, "'nested' has no governor, which --precision auto needs; --set formats=auto, or a fixed --precision"),
-    ("fp16", {}, "'fp16' has no governor, which --precision auto needs; --set formats=auto, or --precision fp16"),
-    ("fp16", {"precision": "int8"},
-     "'fp16' reads no integer planes, which --precision int8 needs; --set formats=nested, or --precision fp16"),
-    ("fp16", {"precision": "fp16", "pins": (("layers.0.wq", Format.INT4),)},
-     "'fp16' reads no integer planes, which layers.0.wq in INT4 needs; --set formats=nested, or --precision fp16"),
-    ("fp16", {"precision": "fp16", "speculate": "nested"},
-     "'fp16' reads no integer planes, which --speculate nested needs; --set formats=nested, or --speculate ngram"),
-])
+@pytest.mark.parametrize(
+    ("formats", "options", "complaint"),
+    [
+        (
+            "nested",
+            {},
+            "'nested' has no governor, which --precision auto needs; --set formats=auto, or a fixed --precision",
+        ),
+        ("fp16", {}, "'fp16' has no governor, which --precision auto needs; --set formats=auto, or --precision fp16"),
+        (
+            "fp16",
+            {"precision": "int8"},
+            "'fp16' reads no integer planes, which --precision int8 needs; --set formats=nested, or --precision fp16",
+        ),
+        (
+            "fp16",
+            {"precision": "fp16", "pins": (("layers.0.wq", Format.INT4),)},
+            "'fp16' reads no integer planes, which layers.0.wq in INT4 needs; --set formats=nested, or "
+            "--precision fp16",
+        ),
+        (
+            "fp16",
+            {"precision": "fp16", "speculate": "nested"},
+            "'fp16' reads no integer planes, which --speculate nested needs; --set formats=nested, or "
+            "--speculate ngram",
+        ),
+    ],
+)
 def test_what_is_not_built_is_refused(run, formats, options, complaint):
     with pytest.raises(HayateError, match=re.escape(f"configuration unit: formats: {complaint}")):
         run(image(), CONFIGS[formats], SHORT, 1, **options)
 
 
 def test_a_matrix_without_fp16_copy_is_refused():
-    odd = replace(image(), descriptors=tuple(replace(d, tensor="") if d.name == "layers.1.wo" else d for d in image().descriptors))
-    with pytest.raises(HayateError, match="formats: 'fp16' reads no integer planes, and the image has layers.1.wo in no other format; "
-                                          "--set formats=nested"):
+    odd = replace(
+        image(), descriptors=tuple(replace(d, tensor="") if d.name == "layers.1.wo" else d for d in image().descriptors)
+    )
+    with pytest.raises(
+        HayateError,
+        match="formats: 'fp16' reads no integer planes, and the image has layers.1.wo in no other format; "
+        "--set formats=nested",
+    ):
         require_formats(odd, CONFIGS["fp16"], "fp16")
     require_formats(odd, CONFIGS["nested"], "int8")

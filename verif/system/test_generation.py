@@ -40,7 +40,9 @@ def test_only_wanted_logits(run):
 
 @pytest.mark.parametrize("tied", [True, False])
 def test_logits_that_nobody_chooses_from_do_not_decide(recall, tied):
-    """The energies of the matrix that makes them count the last position of the prompt, whichever logits are computed besides."""
+    """The energies of the matrix that makes them count the last position of the prompt, whichever logits are computed
+    besides.
+    """
     few, all_of_them = (recall(tied, UNIT, PROMPT, 4, all_logits) for all_logits in (False, True))
     assert few.precision == all_of_them.precision and few.tokens == all_of_them.tokens
     assert few.precision["emb" if tied else "head"]["out"] > 0
@@ -52,17 +54,25 @@ def test_a_restart_at_a_fixed_precision(recall):
     whole = recall(False, UNIT, PROMPT, 6, True, copies, **options)
     assert difference(whole, golden(False, copies=copies, **options)) == ""
     again = recall(False, UNIT, PROMPT + tuple(whole.tokens[:4]), 2, True, copies, **options)
-    assert again.tokens == whole.tokens[4:] and again.precision == whole.precision and len(set(formats(whole).values())) == 3
+    assert (
+        again.tokens == whole.tokens[4:]
+        and again.precision == whole.precision
+        and len(set(formats(whole).values())) == 3
+    )
     assert again.logits.keys() == whole.logits.keys()
     for position, row in whole.logits.items():
         np.testing.assert_array_equal(again.logits[position].view(np.uint32), row.view(np.uint32))
 
 
 def test_a_resumed_generation(recall):
-    """Golden takes over from the chip: the prompt once more, the chip's frozen decisions, its tokens; M and quality are others."""
+    """Golden takes over from the chip: the prompt once more, the chip's frozen decisions, its tokens; M and quality are
+    others.
+    """
     made = recall(False, UNIT, PROMPT, 6, True)
     frozen = {name: Format[fmt.upper()] for name, fmt in formats(made).items()}
-    logits, chosen = teacher_force(image(False), [*PROMPT, *made.tokens[:-1]], prompt=len(PROMPT), lanes=8, quality=1, pins=frozen)
+    logits, chosen = teacher_force(
+        image(False), [*PROMPT, *made.tokens[:-1]], prompt=len(PROMPT), lanes=8, quality=1, pins=frozen
+    )
     assert {name: row["format"] for name, row in chosen.items()} == formats(made) and len(set(frozen.values())) == 3
     assert sorted(made.logits) == list(range(len(logits)))
     for position, row in made.logits.items():
@@ -95,7 +105,7 @@ def test_the_context_ends_it(run, length):
 
 
 def test_the_limit_comes_before_the_end_of_the_context(run):
-    prompt = (PROMPT * 2)[:CONTEXT - 2]
+    prompt = (PROMPT * 2)[: CONTEXT - 2]
     result = run(image(tied=False, context=CONTEXT), UNIT, prompt, 3)
     assert len(result.tokens) == 3 and result.passes == passes(len(prompt), 3, UNIT.lanes) and not result.full
 
@@ -115,7 +125,7 @@ def test_a_second_run_is_the_same(run):
 @pytest.mark.parametrize("sim", installed(SIMS))
 def test_simulators_agree(run, sim):
     """The same cycles and counters, too: no value of the design depends on how a simulator starts."""
-    prompt = PROMPT[:UNIT.lanes]  # a full pass of it, and one of decoding
+    prompt = PROMPT[: UNIT.lanes]  # a full pass of it, and one of decoding
     ours, theirs = (run(image(tied=False), UNIT, prompt, 2, sim=name) for name in ("verilator", sim))
     assert difference(theirs, golden(tied=False, prompt=prompt, tokens=2)) == "" == difference(ours, theirs)
     assert (theirs.cycles, theirs.token_cycles, theirs.counters) == (ours.cycles, ours.token_cycles, ours.counters)

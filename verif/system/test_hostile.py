@@ -24,8 +24,19 @@ from hayate.rtl.emit import emit
 from hayate.verif.bench import Bench, rng
 from hayate.verif.models.tiny import write_tiny_model
 
-CONFIG = load_config("unit", ["bank_depth=1024", "prompt_depth=6", "max_slots=28", "act_depth=64", "stage_depth=64", "vmem_depth=256",
-                              "micro_depth=160", "desc_depth=32"])
+CONFIG = load_config(
+    "unit",
+    [
+        "bank_depth=1024",
+        "prompt_depth=6",
+        "max_slots=28",
+        "act_depth=64",
+        "stage_depth=64",
+        "vmem_depth=256",
+        "micro_depth=160",
+        "desc_depth=32",
+    ],
+)
 VOCAB, CONTEXT, TOKENS = 41, 24, 8  # more tokens than the FIFO holds, and an odd number of them to know
 OKAY, SLVERR = 0, 2
 ABORT, RESET, INIT = 2, 4, 8  # of CONTROL
@@ -38,8 +49,19 @@ FORMATS = ("auto", "fp16", "int8", "int4")
 def model():
     """(`Image`, `Placement`, words of a load)."""
     with TemporaryDirectory() as folder:
-        path = write_tiny_model(Path(folder) / "model", hidden=16, layers=1, heads=2, kv_heads=1, head_dim=8, ff=24, vocab=VOCAB,
-                                context=CONTEXT, seed=11, tied=False)
+        path = write_tiny_model(
+            Path(folder) / "model",
+            hidden=16,
+            layers=1,
+            heads=2,
+            kv_heads=1,
+            head_dim=8,
+            ff=24,
+            vocab=VOCAB,
+            context=CONTEXT,
+            seed=11,
+            tied=False,
+        )
         image = compile_model(path)
     placement = place(image, CONFIG)
     return image, placement, [tuple(row) for row in load_words(placement).tolist()]
@@ -48,8 +70,16 @@ def model():
 @cache
 def expected(prompt, precision, speculate, seed):
     sampled = {"temperature": 0.9, "seed": seed} if seed else {}
-    return generate(model()[0], prompt, TOKENS, lanes=CONFIG.lanes, slots=CONFIG.max_slots, precision=precision, speculate=speculate,
-                    **sampled).tokens
+    return generate(
+        model()[0],
+        prompt,
+        TOKENS,
+        lanes=CONFIG.lanes,
+        slots=CONFIG.max_slots,
+        precision=precision,
+        speculate=speculate,
+        **sampled,
+    ).tokens
 
 
 class Host:
@@ -68,10 +98,14 @@ class Host:
         knob = 9033886 if precision == "auto" else None
         scale = np.float32(1) / np.float32(0.9) if seed else None
         draft = draft_registers(CONFIG.lanes, speculate, None, None, None)
-        behind, registers = generation_words(self.placement, prompt, TOKENS, knob=knob, draft=draft, scale=scale, seed=seed)
+        behind, registers = generation_words(
+            self.placement, prompt, TOKENS, knob=knob, draft=draft, scale=scale, seed=seed
+        )
         if precision != "auto":
             own = [(index, Format[precision.upper()]) for index, _ in governed(self.placement)]
-            behind += [(load_address(LOAD_ALL_TILES, Space.CSR, 1 << PRECISION_BIT | index), form) for index, form in own]
+            behind += [
+                (load_address(LOAD_ALL_TILES, Space.CSR, 1 << PRECISION_BIT | index), form) for index, form in own
+            ]
         self.last = prompt, precision, speculate, seed
         return behind, registers, expected(*self.last)
 
@@ -88,7 +122,9 @@ class Host:
         words, registers, tokens = self.request()
         await self.chip.words(words)
         assert await self.chip.start(registers)
-        await self.chip.cycles(self.random.choice((0, 5, 50, self.random.randrange(3000), self.random.randrange(20000))))
+        await self.chip.cycles(
+            self.random.choice((0, 5, 50, self.random.randrange(3000), self.random.randrange(20000)))
+        )
         return tokens
 
     # ---- what is done to it ----
@@ -131,7 +167,7 @@ class Host:
             await self.chip.cycles(100)
         assert await self.chip.read("STATUS", "BUSY") == 0
         found = await self.chip.drain()
-        assert found == tokens[:len(found)] and len(found) <= CONFIG.prompt_depth + 2
+        assert found == tokens[: len(found)] and len(found) <= CONFIG.prompt_depth + 2
 
     async def unread_tokens(self):
         """Nobody reads: the machine waits with a full FIFO and loses nothing; or is aborted there."""
@@ -142,36 +178,63 @@ class Host:
             assert await self.chip.read("STATUS", "BUSY") == 1
             await self.chip.cycles(500)
         await self.chip.cycles(self.random.randrange(5000))
-        assert await self.chip.read("STATUS", "BUSY") == 1 and await self.chip.read("TOKEN_LEVEL") == CONFIG.prompt_depth
+        assert (
+            await self.chip.read("STATUS", "BUSY") == 1 and await self.chip.read("TOKEN_LEVEL") == CONFIG.prompt_depth
+        )
         if self.random.random() < 0.5:
             assert await self.chip.finish() == (tokens, False)
         else:
             await self.chip.write("CONTROL", ABORT)
             await self.chip.cycles(MARGIN)
             assert await self.chip.read("STATUS", "DONE") == 1
-            assert await self.chip.drain() == tokens[:CONFIG.prompt_depth]
+            assert await self.chip.drain() == tokens[: CONFIG.prompt_depth]
 
     async def abort_while_idle(self):
         await self.chip.write("CONTROL", ABORT)
 
     async def wrong_id(self):
         prompt = [self.random.randrange(VOCAB) for _ in range(4)]
-        prompt[self.random.randrange(4)] = self.random.choice((VOCAB, VOCAB + 1, 512, 1 << 19, 1 << 20, (1 << 20) + 1, 1 << 63))
+        prompt[self.random.randrange(4)] = self.random.choice(
+            (VOCAB, VOCAB + 1, 512, 1 << 19, 1 << 20, (1 << 20) + 1, 1 << 63)
+        )
         await self.chip.prompt(prompt, answers=(SLVERR,))
         await self.refused(Reason.DATA)
 
     async def refused(self, *reasons):
         """A refusal stays in sight: no START before somebody has looked."""
-        assert await self.chip.read("LOAD_STATUS", "REFUSED") == 1 and await self.chip.read("LOAD_STATUS", "REASON") in reasons
+        assert (
+            await self.chip.read("LOAD_STATUS", "REFUSED") == 1
+            and await self.chip.read("LOAD_STATUS", "REASON") in reasons
+        )
         assert not await self.chip.start(self.request()[1]) and await self.chip.read("REJECTION", "REFUSED") == 1
         await self.chip.write("LOAD_STATUS", 1)
 
     def stray(self):
         """A word that is not for this machine, or not for now."""
-        space, tile = self.random.choice([*range(6), *LoadSpace, 10, 15]), self.random.choice((0, 1, 2, 77, LOAD_ALL_TILES))
-        addr = self.random.choice((0, 1, 5, 1 << self.random.randrange(25), self.random.randrange(1 << 25), CONFIG.bank_depth,
-                                   2 * CONFIG.program_depth, CONFIG.micro_depth, CONFIG.vmem_depth, CONFIG.prompt_depth, Csr.MIN_P + 2))
-        if space in (LoadSpace.PROMPT, Space.VMEM, Space.CSR) and addr < 1 << 11 or (space, addr) == (LoadSpace.MODEL, Fact.OPEN):
+        space, tile = (
+            self.random.choice([*range(6), *LoadSpace, 10, 15]),
+            self.random.choice((0, 1, 2, 77, LOAD_ALL_TILES)),
+        )
+        addr = self.random.choice(
+            (
+                0,
+                1,
+                5,
+                1 << self.random.randrange(25),
+                self.random.randrange(1 << 25),
+                CONFIG.bank_depth,
+                2 * CONFIG.program_depth,
+                CONFIG.micro_depth,
+                CONFIG.vmem_depth,
+                CONFIG.prompt_depth,
+                Csr.MIN_P + 2,
+            )
+        )
+        if (
+            space in (LoadSpace.PROMPT, Space.VMEM, Space.CSR)
+            and addr < 1 << 11
+            or (space, addr) == (LoadSpace.MODEL, Fact.OPEN)
+        ):
             space = Space.BANK
         return load_address(tile, space, addr), self.random.getrandbits(64)
 
@@ -187,7 +250,9 @@ class Host:
         await self.chip.words(words)
         assert await self.chip.start(registers)
         for _ in range(self.random.randint(1, 6)):
-            await self.chip.words([self.random.choice((self.stray(), words[0], fact(Fact.OPEN), self.load_words[100]))], answers=(SLVERR,))
+            await self.chip.words(
+                [self.random.choice((self.stray(), words[0], fact(Fact.OPEN), self.load_words[100]))], answers=(SLVERR,)
+            )
             await self.chip.write("TOKEN_LIMIT", 1)
         assert await self.chip.finish() == (tokens, False)
         await self.refused(Reason.BUSY, Reason.ADDRESS, Reason.SEALED)
@@ -219,11 +284,25 @@ class Host:
 
     async def parameters_that_do_not_fit(self):
         _, registers, _ = self.request()
-        name, value = self.random.choice((("TILES", 1), ("TILES", 3), ("TILES", 0), ("CONTEXT", CONTEXT + 3), ("TOKEN_LIMIT", 0),
-                                          ("PROMPT_LENGTH", 0), ("PROMPT_LENGTH", CONFIG.prompt_depth + 1), ("MATRICES", 200),
-                                          ("DRAFT", 3), ("DRAFT", 1 << 14 | 1)))
+        name, value = self.random.choice(
+            (
+                ("TILES", 1),
+                ("TILES", 3),
+                ("TILES", 0),
+                ("CONTEXT", CONTEXT + 3),
+                ("TOKEN_LIMIT", 0),
+                ("PROMPT_LENGTH", 0),
+                ("PROMPT_LENGTH", CONFIG.prompt_depth + 1),
+                ("MATRICES", 200),
+                ("DRAFT", 3),
+                ("DRAFT", 1 << 14 | 1),
+            )
+        )
         auto = {"OPTIONS": registers["OPTIONS"] | AUTO} if name == "MATRICES" else {}
-        assert not await self.chip.start({**registers, **auto, name: value}) and await self.chip.read("STATUS", "BUSY") == 0
+        assert (
+            not await self.chip.start({**registers, **auto, name: value})
+            and await self.chip.read("STATUS", "BUSY") == 0
+        )
 
     async def a_watchdog_that_bites(self):
         """A pass that takes longer than it may is given up and told; a reset by command is all it takes."""
@@ -237,12 +316,21 @@ class Host:
         await self.chip.write("WATCHDOG", 1 << 27)
 
 
-NAMES = [name for name, deed in vars(Host).items() if callable(deed) and not name.startswith("_")
-         and name not in ("request", "generation", "begin", "refused", "stray")]
+NAMES = [
+    name
+    for name, deed in vars(Host).items()
+    if callable(deed)
+    and not name.startswith("_")
+    and name not in ("request", "generation", "begin", "refused", "stray")
+]
 SERIES = [{"series": n} for n in range(20)]
 DEEDS = 25  # of a series
-QUICK = Bench(lambda: emit(CONFIG, "dut").verilog, optimize="-Og", timeout=3000, sims=("verilator",), blocks=("dut_tile",))
-LONG = Bench(lambda series: emit(CONFIG, "dut").verilog, params=SERIES, timeout=3000, sims=("verilator",), blocks=("dut_tile",))
+QUICK = Bench(
+    lambda: emit(CONFIG, "dut").verilog, optimize="-Og", timeout=3000, sims=("verilator",), blocks=("dut_tile",)
+)
+LONG = Bench(
+    lambda series: emit(CONFIG, "dut").verilog, params=SERIES, timeout=3000, sims=("verilator",), blocks=("dut_tile",)
+)
 
 
 async def deeds(dut, count):

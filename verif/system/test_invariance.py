@@ -1,5 +1,5 @@
-"""The product's promise: tokens, logits, energies and decisions are bit-identical whatever the number of tiles and banks and the width of a
-pass, in every precision.
+"""The product's promise: tokens, logits, energies and decisions are bit-identical whatever the number of tiles and
+banks and the width of a pass, in every precision.
 """
 
 from dataclasses import replace
@@ -21,13 +21,16 @@ OTHERS = [name for name in SETTINGS if name != "auto"]
 
 
 def turn(index):
-    """(tied, setting) of the runs on the machine `index` of `COVER`: the governor, on both models in turn, and two other settings."""
+    """(tied, setting) of the runs on the machine `index` of `COVER`: the governor, on both models in turn, and two
+    other settings.
+    """
     pairs = [*product((False, True), OTHERS)]
     return [(bool(index % 2), "auto"), *(pairs[(2 * index + n) % len(pairs)] for n in range(2))]
 
 
 def config(tiles, lanes, banks):
-    """A machine as small as its sizes allow, of a tile that those with as many lanes and banks share. The largest ones have that
+    """A machine as small as its sizes allow, of a tile that those with as many lanes and banks share. The largest ones
+    have that
     of the preset `demo`, and one is `unit`.
     """
     if (lanes, banks) == COVER[-1][1:]:
@@ -41,7 +44,9 @@ def check(run, machine, tied, setting):
     """Several prefill passes, the last one partial for every M above 1, and decoding."""
     copies, options = SETTINGS[setting]
     reference = golden(tied, copies=copies, **options)
-    assert difference(run(image(tied, copies=copies), config(*machine), **options), reference) == "", f"{setting}, tied: {tied}"
+    assert difference(run(image(tied, copies=copies), config(*machine), **options), reference) == "", (
+        f"{setting}, tied: {tied}"
+    )
 
 
 def test_the_covering_array_covers():
@@ -85,22 +90,36 @@ def test_full_cross(run, tiles, lanes, banks):
 @pytest.mark.nightly
 @pytest.mark.parametrize("copies", COPIES)
 def test_every_quality(run, copies):
-    """From blanket INT4 to the best copy of everything: prompts that differ, so that decisions near the threshold occur."""
+    """From blanket INT4 to the best copy of everything: prompts that differ, so that decisions near the threshold
+    occur.
+    """
     for n, quality in enumerate((1e-6, 0.2, 0.3, 0.4, 0.45, 0.5, 0.6, 0.7, 0.8, 0.9, 0.99, 1)):
         prompt = tuple(np.random.default_rng(n).integers(0, 50, 1 + n).tolist())
         for tied in (True, False):
             reference = golden(tied, copies=copies, prompt=prompt, tokens=3, quality=quality)
-            assert difference(run(image(tied, copies=copies), config(2, 2, 2), prompt, 3, quality=quality), reference) == ""
+            assert (
+                difference(run(image(tied, copies=copies), config(2, 2, 2), prompt, 3, quality=quality), reference)
+                == ""
+            )
 
 
 def test_a_difference_is_seen():
-    """A bit of a logit, a token, a position, an energy, a format: each is a difference, to these tests and to the command line."""
+    """A bit of a logit, a token, a position, an energy, a format: each is a difference, to these tests and to the
+    command line.
+    """
     reference = golden(False)
     assert difference(reference, reference) == "" and matches(reference, reference)
 
-    def other(tokens=reference.tokens, logits=reference.logits, precision=reference.precision, drafting=reference.drafting):
-        return type(reference)(prompt=reference.prompt, tokens=list(tokens), logits=dict(logits), precision=dict(precision),
-                               drafting=drafting)
+    def other(
+        tokens=reference.tokens, logits=reference.logits, precision=reference.precision, drafting=reference.drafting
+    ):
+        return type(reference)(
+            prompt=reference.prompt,
+            tokens=list(tokens),
+            logits=dict(logits),
+            precision=dict(precision),
+            drafting=drafting,
+        )
 
     def row(**changes):
         return {**reference.precision, "head": {**reference.precision["head"], **changes}}
@@ -118,4 +137,6 @@ def test_a_difference_is_seen():
         (other(drafting=replace(reference.drafting, proposed=1)), "Drafting(proposed=1"),
     ]:
         assert difference(changed, reference).startswith(text) and not matches(changed, reference)
-    assert "50 logits differ" in difference(other(logits={**zero, 3: -zero[3]}), other(logits=zero)), "the sign of a zero is a bit too"
+    assert "50 logits differ" in difference(other(logits={**zero, 3: -zero[3]}), other(logits=zero)), (
+        "the sign of a zero is a bit too"
+    )

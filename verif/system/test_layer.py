@@ -15,7 +15,8 @@ from hayate.sim.machine.mirror import MirroredRing, group_of
 from hayate.verif.system.conftest import PATIENCE
 
 WIDTHS = (1, 2, 3, 4)
-SKEW = 40  # cycles of a pass that a mirror may be off for each tile: those far round the ring see a flit later, and answer later
+# cycles of a pass that a mirror may be off for each tile: those far round the ring see a flit later, and answer later
+SKEW = 40
 
 
 def both(pytestconfig, tiles, kv_heads, **sizes):
@@ -24,8 +25,20 @@ def both(pytestconfig, tiles, kv_heads, **sizes):
     shape, config = machine(replace(case, sizes={**case.sizes, "tiles": tiles}), 64)
     image = outline(replace(shape, kv_heads=kv_heads, **sizes))
     root = pytestconfig.rootpath / "build" / "sim"
-    return [measure(image, config, context=64, widths=WIDTHS, real=real, say=Steps(), root=root, timeout=PATIENCE, optimize="-Og")
-            for real in (None, range(tiles))]
+    return [
+        measure(
+            image,
+            config,
+            context=64,
+            widths=WIDTHS,
+            real=real,
+            say=Steps(),
+            root=root,
+            timeout=PATIENCE,
+            optimize="-Og",
+        )
+        for real in (None, range(tiles))
+    ]
 
 
 def close(tiles, mirrored, real):

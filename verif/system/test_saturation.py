@@ -1,4 +1,6 @@
-"""What leaves the range of its format is counted by the chip exactly as by golden, whatever the number of tiles and banks."""
+"""What leaves the range of its format is counted by the chip exactly as by golden, whatever the number of tiles and
+banks.
+"""
 
 import pytest
 
@@ -8,9 +10,17 @@ from hayate.verif.models.loud import everywhere
 from hayate.verif.system.checks import PROMPT, difference
 from hayate.verif.system.test_invariance import config
 
-MACHINES = [(1, 2, 4), (2, 2, 2), (4, 2, 4)]  # as many lanes each: rejected positions and logits that nobody wants count, too
+MACHINES = [
+    (1, 2, 4),
+    (2, 2, 2),
+    (4, 2, 4),
+]  # as many lanes each: rejected positions and logits that nobody wants count, too
 #: (tied, options): formats, filters and noise, draft passes.
-WAYS = [(True, {}), (False, {"temperature": 1e-38, "seed": 1, "top_k": 5, "min_p": 0.1}), (False, {"speculate": "nested"})]
+WAYS = [
+    (True, {}),
+    (False, {"temperature": 1e-38, "seed": 1, "top_k": 5, "min_p": 0.1}),
+    (False, {"speculate": "nested"}),
+]
 
 
 def check(run, machine, model, options):

@@ -1,7 +1,9 @@
-"""Models of random shapes on machines of every kind equal the golden model, tiles that own no row of some matrix among them.
+"""Models of random shapes on machines of every kind equal the golden model, tiles that own no row of some matrix among
+them.
 
-A tile may own no row of the residual stream, of a KV head, of the logits, of the feed-forward network or of a draft model's matrices, and
-still takes part in every exchange. Shapes and requests are drawn by seed (`--seed`), and hypothesis shrinks those that fail.
+A tile may own no row of the residual stream, of a KV head, of the logits, of the feed-forward network or of a draft
+model's matrices, and still takes part in every exchange. Shapes and requests are drawn by seed (`--seed`), and
+hypothesis shrinks those that fail.
 """
 
 from dataclasses import dataclass
@@ -23,8 +25,20 @@ from hayate.verif.models.tiny import write_tiny_model
 from hayate.verif.system.checks import difference
 
 #: (tiles, lanes, banks), for `make nightly`.
-MACHINES = [(2, 2, 2), (2, 1, 8), (4, 2, 1), (5, 2, 2), (6, 4, 2), (7, 1, 2), (8, 2, 2), (9, 4, 1), (11, 2, 4), (16, 1, 2), (24, 2, 1),
-            (1, 8, 4)]
+MACHINES = [
+    (2, 2, 2),
+    (2, 1, 8),
+    (4, 2, 1),
+    (5, 2, 2),
+    (6, 4, 2),
+    (7, 1, 2),
+    (8, 2, 2),
+    (9, 4, 1),
+    (11, 2, 4),
+    (16, 1, 2),
+    (24, 2, 1),
+    (1, 8, 4),
+]
 CONTEXT, VOCAB = 28, 40
 
 
@@ -58,16 +72,35 @@ def quads(most):
 
 def shapes(vocab=None):
     return st.builds(
-        Shape, hidden=quads(9), layers=st.integers(1, 2), kv_heads=st.integers(1, 3), group=st.integers(1, 3), head_dim=quads(4),
-        ff=quads(9), vocab=st.integers(2, VOCAB) if vocab is None else st.just(vocab), tied=st.booleans(), seed=st.integers(0, 3))
+        Shape,
+        hidden=quads(9),
+        layers=st.integers(1, 2),
+        kv_heads=st.integers(1, 3),
+        group=st.integers(1, 3),
+        head_dim=quads(4),
+        ff=quads(9),
+        vocab=st.integers(2, VOCAB) if vocab is None else st.just(vocab),
+        tied=st.booleans(),
+        seed=st.integers(0, 3),
+    )
 
 
 @cache
 def image(shape, planes=True):
     with TemporaryDirectory() as folder:
         path = write_tiny_model(
-            Path(folder) / "model", hidden=shape.hidden, layers=shape.layers, heads=shape.kv_heads * shape.group, kv_heads=shape.kv_heads,
-            head_dim=shape.head_dim, ff=shape.ff, vocab=shape.vocab, context=CONTEXT, seed=shape.seed, tied=shape.tied)
+            Path(folder) / "model",
+            hidden=shape.hidden,
+            layers=shape.layers,
+            heads=shape.kv_heads * shape.group,
+            kv_heads=shape.kv_heads,
+            head_dim=shape.head_dim,
+            ff=shape.ff,
+            vocab=shape.vocab,
+            context=CONTEXT,
+            seed=shape.seed,
+            tied=shape.tied,
+        )
         return compile_model(path, planes=planes)
 
 
@@ -80,20 +113,37 @@ def requests(draw, formats, sampling):
     prompt = draw(st.lists(st.integers(0, shape.vocab - 1), min_size=1, max_size=9))
     options = {"precision": draw(st.sampled_from(formats)), "speculate": speculate}
     if sampling and draw(st.booleans()):
-        options |= {"temperature": 0.9, "seed": draw(st.integers(0, 3)), "min_p": draw(st.sampled_from((None, 0.02))),
-                    "top_k": draw(st.sampled_from((None, 1, 5)))}
+        options |= {
+            "temperature": 0.9,
+            "seed": draw(st.integers(0, 3)),
+            "min_p": draw(st.sampled_from((None, 0.02))),
+            "top_k": draw(st.sampled_from((None, 1, 5))),
+        }
     return shape, draft, prompt, draw(st.integers(1, 8)), options
 
 
 def machine(tiles, lanes, banks, **more):
     """A machine whose memories hold any of the shapes, with its draft model, on any number of tiles."""
-    return load_config("unit", [
-        f"tiles={tiles}", f"lanes={lanes}", f"banks={banks}", "bank_depth=16384", "act_depth=1024", "stage_depth=256", "vmem_depth=2048",
-        "program_depth=512", "micro_depth=512", "desc_depth=256",
-        *(f"{key}={value}" for key, value in more.items())])
+    return load_config(
+        "unit",
+        [
+            f"tiles={tiles}",
+            f"lanes={lanes}",
+            f"banks={banks}",
+            "bank_depth=16384",
+            "act_depth=1024",
+            "stage_depth=256",
+            "vmem_depth=2048",
+            "program_depth=512",
+            "micro_depth=512",
+            "desc_depth=256",
+            *(f"{key}={value}" for key, value in more.items()),
+        ],
+    )
 
 
-#: `make test` has a machine that is quickly built, as it reads FP16 alone and does not sample, and one that other tests have built.
+#: `make test` has a machine that is quickly built, as it reads FP16 alone and does not sample, and one that other tests
+#: have built.
 TWELVE, DEMO = machine(12, 1, 1, formats="fp16", sampling=0), load_config("demo")
 
 
@@ -106,8 +156,15 @@ def compare(run, config, examples, number):
     seen, formats = set(), ("auto", "fp16", "int8", "int4") if config.governor else ("fp16",)
 
     @seed(number)
-    @settings(max_examples=examples, deadline=None, database=None, derandomize=False, print_blob=False,
-              phases=(Phase.generate, Phase.shrink), suppress_health_check=list(HealthCheck))
+    @settings(
+        max_examples=examples,
+        deadline=None,
+        database=None,
+        derandomize=False,
+        print_blob=False,
+        phases=(Phase.generate, Phase.shrink),
+        suppress_health_check=list(HealthCheck),
+    )
     @given(requests(formats, config.sampling))
     def check(request):
         shape, draft, prompt, tokens, options = request
@@ -142,7 +199,10 @@ def agree(run, config, shape, tokens=6, **options):
     """The chip gives what golden does, which computes as one tile that owns every row."""
     model, prompt = image(shape), [1, 2, 3, 1, 2][:tokens]
     found = run(model, config, prompt, tokens, **options)
-    assert difference(found, generate(model, prompt, tokens, lanes=1, all_logits=True, **options)) == "" and not found.fault
+    assert (
+        difference(found, generate(model, prompt, tokens, lanes=1, all_logits=True, **options)) == ""
+        and not found.fault
+    )
 
 
 @pytest.mark.parametrize("shape", [SMALL, ONE_QUAD], ids=["small", "one-quad"])
@@ -151,8 +211,11 @@ def test_twelve_tiles_are_as_one(run, shape):
 
 
 @pytest.mark.nightly
-@pytest.mark.parametrize(("shape", "options"), [(SMALL, {}), (ONE_QUAD, {"temperature": 0.8, "seed": 5, "top_k": 3})],
-                         ids=["small", "one-quad"])
+@pytest.mark.parametrize(
+    ("shape", "options"),
+    [(SMALL, {}), (ONE_QUAD, {"temperature": 0.8, "seed": 5, "top_k": 3})],
+    ids=["small", "one-quad"],
+)
 def test_sixty_four_tiles_are_as_one(run, shape, options):
     """So many tiles simulate slowly, a few hundred cycles a second."""
     for tiles in (1, 64):

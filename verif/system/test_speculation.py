@@ -1,5 +1,5 @@
-"""Speculation changes nothing but the number of passes: tokens, logits, energies and decisions are those of one token a pass, by every
-drafter and for every M; and the chip drafts, accepts and rejects exactly as the golden model.
+"""Speculation changes nothing but the number of passes: tokens, logits, energies and decisions are those of one token a
+pass, by every drafter and for every M; and the chip drafts, accepts and rejects exactly as the golden model.
 """
 
 from contextlib import contextmanager
@@ -30,9 +30,18 @@ WIDE = (1, 8, 2)
 #: Costs under which drafting is cut now and then.
 COSTS = [256, 280, 300, 330, 360, 390, 420, 450], 110
 #: (drafter, nodes, branch, whether drafting is controlled by cost)
-WAYS = [("ngram", None, None, False), ("ngram", None, 1, True), ("ngram", 2, 1, False), ("nested", None, 1, False),
-        ("ngram", None, None, True), ("nested", None, None, True), ("nested", 1, None, False), ("nested", None, None, False),
-        ("draft", None, None, True), ("draft", None, None, False)]
+WAYS = [
+    ("ngram", None, None, False),
+    ("ngram", None, 1, True),
+    ("ngram", 2, 1, False),
+    ("nested", None, 1, False),
+    ("ngram", None, None, True),
+    ("nested", None, None, True),
+    ("nested", 1, None, False),
+    ("nested", None, None, False),
+    ("draft", None, None, True),
+    ("draft", None, None, False),
+]
 
 
 def name(machine):
@@ -51,20 +60,25 @@ def close(tied, copies):
         return (wide + 0.3 * wide.std() * random.standard_normal(t.shape)).astype(np.float16)
 
     draft = image(tied, copies="fp16")
-    return pair(image(tied, copies=copies), replace(draft, tensors={name: blur(name, t) for name, t in draft.tensors.items()}))
+    return pair(
+        image(tied, copies=copies), replace(draft, tensors={name: blur(name, t) for name, t in draft.tensors.items()})
+    )
 
 
 @contextmanager
 def golden_passes():
-    """A list to which golden passes with logits come, drafting ones too: [(position, bits of the logits) of each node], None for the
-    position of what drafts, which the chip does not tell."""
+    """A list to which golden passes with logits come, drafting ones too: [(position, bits of the logits) of each node],
+    None for the position of what drafts, which the chip does not tell.
+    """
     passes, run_pass = [], Tile.run_pass
 
     def noted(tile, tokens, positions, slots, *, wanted, draft=False, **how):
         logits = run_pass(tile, tokens, positions, slots, wanted=wanted, draft=draft, **how)
         if len(wanted):
             alone = draft or tile is not tiles.setdefault("target", tile)
-            passes.append([(None if alone else int(positions[n]), row.view(np.uint32).tolist()) for n, row in zip(wanted, logits)])
+            passes.append(
+                [(None if alone else int(positions[n]), row.view(np.uint32).tolist()) for n, row in zip(wanted, logits)]
+            )
         return logits
 
     tiles = {}
@@ -74,7 +88,9 @@ def golden_passes():
 
 @contextmanager
 def chip_passes():
-    """A list to which those of a run on the chip come, in the same form: nodes that were rejected are on the trace as well."""
+    """A list to which those of a run on the chip come, in the same form: nodes that were rejected are on the trace as
+    well.
+    """
     passes, read_trace = [], rtl_backend.read_trace
 
     def noted(path, vocab):
@@ -87,8 +103,12 @@ def chip_passes():
                     if words[0] >> lane & 1:
                         nodes.setdefault(lane, {})[int(first, 16)] = bits
             elif nodes:
-                passes.append([(words[1 + lane] if words[0] else None, [rows[row] for row in range(vocab)])
-                               for lane, rows in sorted(nodes.items())])
+                passes.append(
+                    [
+                        (words[1 + lane] if words[0] else None, [rows[row] for row in range(vocab)])
+                        for lane, rows in sorted(nodes.items())
+                    ]
+                )
                 nodes = {}
         return read_trace(path, vocab)
 
@@ -97,9 +117,10 @@ def chip_passes():
 
 
 def check(run, machine, tied, setting, prompt, speculate, nodes, branch, control, draft="small", **options):
-    """The chip's result, equal to golden's with the same drafter, whose text is golden's without one; and pass by pass the same nodes at
-    the same positions, rejected ones too: of each the logits, which no other token behind no other parent has. draft: as of
-    `checks.drafted`, or "close"."""
+    """The chip's result, equal to golden's with the same drafter, whose text is golden's without one; and pass by pass
+    the same nodes at the same positions, rejected ones too: of each the logits, which no other token behind no other
+    parent has. draft: as of `checks.drafted`, or "close".
+    """
     copies, choice = SETTINGS[setting]
     model, lanes = image(tied, copies=copies), machine[1]
     if speculate == "draft":
@@ -122,7 +143,8 @@ def check(run, machine, tied, setting, prompt, speculate, nodes, branch, control
     return result
 
 
-#: Machines whose passes have room for drafts; each way is tried on one of them, with a text (tied, prompt) that accepts some nodes.
+#: Machines whose passes have room for drafts; each way is tried on one of them, with a text (tied, prompt) that accepts
+#: some nodes.
 DRAFTING = [m for m in COVER if m[1] > 1]
 TEXTS = [(False, 0), (False, 0), (False, 2), (True, 0), (False, 0), (False, 0)]
 
@@ -136,18 +158,27 @@ def test_drafters_in_turn(run, machine):
     assert 0.2 < d.accepted / d.proposed < 0.8
 
 
-#: Machines on which tiles share the draft model's KV head, the target's too or not, or all is on one; and the draft model of each.
+#: Machines on which tiles share the draft model's KV head, the target's too or not, or all is on one; and the draft
+#: model of each.
 PAIRS = [((1, 2, 4), "same"), ((2, 2, 2), "small"), ((4, 4, 4), "close")]
 
 
 @pytest.mark.parametrize(("machine", "draft"), PAIRS, ids=str)
 def test_draft_models(run, machine, draft):
-    """Greedy, sampled and filtered, as the target is; prompts and texts fed behind the target, rejected drafts fed again."""
+    """Greedy, sampled and filtered, as the target is; prompts and texts fed behind the target, rejected drafts fed
+    again.
+    """
     drawn = {"temperature": 2.0, "seed": 5}
     filtered = {"same": [{"top_k": 3}], "close": [{"min_p": 0.2}]}.get(draft, [])
-    for prompt, options in [(PROMPTS[1], {}), (PROMPTS[0], drawn), *((PROMPTS[0], {**drawn, **one}) for one in filtered)]:
+    for prompt, options in [
+        (PROMPTS[1], {}),
+        (PROMPTS[0], drawn),
+        *((PROMPTS[0], {**drawn, **one}) for one in filtered),
+    ]:
         setting = "auto" if draft == "small" else "int8"
-        d = check(run, machine, draft != "close", setting, prompt, "draft", None, None, False, draft, **options).drafting
+        d = check(
+            run, machine, draft != "close", setting, prompt, "draft", None, None, False, draft, **options
+        ).drafting
         assert d.passes > d.proposed > 0
         assert draft == "small" or 0 < d.accepted
         assert draft != "close" or 0.2 < d.accepted / d.proposed < 0.8
@@ -156,8 +187,13 @@ def test_draft_models(run, machine, draft):
 @pytest.mark.nightly
 def test_wide(run):
     """M = 8: most of a pass may be rejected; and siblings are accepted."""
-    results = [check(run, WIDE, tied, "auto", prompt, *way) for tied, prompt, way in [
-        (True, PROMPTS[1], ("ngram", None, 2, True)), (False, PROMPTS[0], ("nested", None, None, False))]]
+    results = [
+        check(run, WIDE, tied, "auto", prompt, *way)
+        for tied, prompt, way in [
+            (True, PROMPTS[1], ("ngram", None, 2, True)),
+            (False, PROMPTS[0], ("nested", None, None, False)),
+        ]
+    ]
     total = sum((r.drafting.accepted for r in results), 0)
     assert 0 < total < sum(r.drafting.proposed for r in results)
 
@@ -172,8 +208,10 @@ def test_endings_within_a_pass(run):
 
 
 def test_end_tokens_within_a_pass(run, monkeypatch):
-    """Each of several end tokens cuts the path of an accepted draft, as it cuts the text without speculation: chosen at the root, at an
-    accepted node with accepted ones behind it, and at the last node; and with the first token, which no draft precedes."""
+    """Each of several end tokens cuts the path of an accepted draft, as it cuts the text without speculation: chosen at
+    the root, at an accepted node with accepted ones behind it, and at the last node; and with the first token, which no
+    draft precedes.
+    """
     model, prompt, machine, passes = image(False), list(PROMPTS[0]), config(2, 4, 4), []
     with monkeypatch.context() as patch:
         patch.setattr(loop, "verify", lambda *of: passes.append(verify(*of)) or passes[-1])
@@ -184,7 +222,7 @@ def test_end_tokens_within_a_pass(run, monkeypatch):
     for place, number in ((at, 1), (at + 1, 2), (at + 3, 3), (0, 0)):
         end = (*others[:number], free[place], *others[number:3])
         plain, expected = (generate(model, prompt, TOKENS, lanes=4, end=end, speculate=by) for by in ("off", "nested"))
-        assert plain.tokens == free[:place + 1] and free.index(free[place]) == place
+        assert plain.tokens == free[: place + 1] and free.index(free[place]) == place
         result = run(model, machine, prompt, TOKENS, end=end, speculate="nested", all_logits=False)
         assert difference(result, expected) == "" and result.passes == expected.passes
         assert difference(replace(result, drafting=plain.drafting), plain) == ""
@@ -197,7 +235,9 @@ SHARE = 5  # a machine takes every so manieth case, as all of them on every mach
 
 
 def cases(machine):
-    """Those of `EVERY` that a machine takes: every model with every setting and prompt, two of the ways each, all ways in turn."""
+    """Those of `EVERY` that a machine takes: every model with every setting and prompt, two of the ways each, all ways
+    in turn.
+    """
     first = MACHINES.index(machine)
     return [case for n, case in enumerate(EVERY) if (n + n // len(WAYS) + first) % SHARE == 0]
 

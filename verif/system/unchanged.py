@@ -1,6 +1,7 @@
 """Bits and cycles as they were recorded: what a change of structure must leave alone.
 
-`unchanged.json`, beside, holds for each run its cycles and a digest of its tokens and logits; for the benchmarks, their cycles.
+`unchanged.json`, beside, holds for each run its cycles and a digest of its tokens and logits; for the benchmarks, their
+cycles.
 `python scripts/unchanged.py` makes all of them again and compares, `--record` writes the file.
 """
 

@@ -32,7 +32,13 @@ async def every_cycle_has_one_cause(dut):
     for _ in range(cycles):
         running, cause, useful, kv = r.random() < 0.8, r.choice(CAUSES[:-1]), r.randrange(33), r.getrandbits(1)
         saturated, events = r.randrange(17), [r.getrandbits(1) for _ in range(3)]
-        dut.counting.value, dut.running.value, dut.cause.value, dut.useful.value, dut.useful_kv.value = 1, running, int(cause), useful, kv
+        dut.counting.value, dut.running.value, dut.cause.value, dut.useful.value, dut.useful_kv.value = (
+            1,
+            running,
+            int(cause),
+            useful,
+            kv,
+        )
         dut.saturated.value = saturated
         dut.corrected.value, dut.uncorrectable.value, dut.parity.value = events
         tally[cause if running else Counter.IDLE] += 1

@@ -1,4 +1,6 @@
-"""Energies against integers of any size: saturation, any order of matrices, clearing, reads among rows, damaged totals."""
+"""Energies against integers of any size: saturation, any order of matrices, clearing, reads among rows, damaged
+totals.
+"""
 
 import numpy as np
 
@@ -8,8 +10,11 @@ from hayate.verif.bench import Bench, params, rng
 from hayate.verif.bench.drivers import clock, settle, start
 from hayate.verif.bench.reset import resets
 
-BENCH = Bench(lambda lanes, depth: Energy(lanes, depth, inject=True),
-              params=[{"lanes": 1, "depth": 64}, {"lanes": 4, "depth": 12}, {"lanes": 8, "depth": 16}], optimize="-O0")
+BENCH = Bench(
+    lambda lanes, depth: Energy(lanes, depth, inject=True),
+    params=[{"lanes": 1, "depth": 64}, {"lanes": 4, "depth": 12}, {"lanes": 8, "depth": 16}],
+    optimize="-O0",
+)
 MASK = (1 << 96) - 1
 GRIDS = ("grid_out", "grid_err", "grid_half")
 
@@ -42,7 +47,9 @@ def value(r, grid):
     if what < 0.3:
         found = ((r.choice([0x7FFE, 0x7FFF, 0x8000, 0x8001, 0, 1]) << grid) + r.randrange(-1, 2)) * r.choice([1, -1])
     elif what < 0.6:
-        found = r.randrange(-(1 << 15), 1 << 15) << grid | r.getrandbits(grid) if grid else r.randrange(-(1 << 15), 1 << 15)
+        found = (
+            r.randrange(-(1 << 15), 1 << 15) << grid | r.getrandbits(grid) if grid else r.randrange(-(1 << 15), 1 << 15)
+        )
     else:
         found = r.getrandbits(r.randrange(1, 96)) * r.choice([1, -1])
     return max(-(1 << 95), min((1 << 95) - 1, found))
@@ -52,9 +59,15 @@ def some_row(r, matrices):
     grids = {name: r.choice([0, 1, 15, 16, 17, 63, 64, 79, 80, 81, 95, 96, 127, r.randrange(128)]) for name in GRIDS}
     second = r.getrandbits(1)
     lanes = params()["lanes"]
-    return {"planes": r.choice(matrices), "second": second, "low_valid": r.getrandbits(1), "mask": r.getrandbits(lanes), **grids,
-            "sums": [value(r, grids["grid_half" if second else "grid_out"]) for _ in range(lanes)],
-            "lows": [value(r, grids["grid_err"]) for _ in range(lanes)]}
+    return {
+        "planes": r.choice(matrices),
+        "second": second,
+        "low_valid": r.getrandbits(1),
+        "mask": r.getrandbits(lanes),
+        **grids,
+        "sums": [value(r, grids["grid_half" if second else "grid_out"]) for _ in range(lanes)],
+        "lows": [value(r, grids["grid_err"]) for _ in range(lanes)],
+    }
 
 
 def drive(dut, row, r):
@@ -122,8 +135,15 @@ async def totals_grow_beyond_32_bits(dut):
     await start(dut)
     await clear(dut)
     lanes, model = params()["lanes"], Model()
-    row = {"planes": 5, "second": 1, "low_valid": 1, "mask": (1 << lanes) - 1, **dict.fromkeys(GRIDS, 3),
-           "sums": [-(1 << 95)] * lanes, "lows": [(1 << 95) - 1] * lanes}
+    row = {
+        "planes": 5,
+        "second": 1,
+        "low_valid": 1,
+        "mask": (1 << lanes) - 1,
+        **dict.fromkeys(GRIDS, 3),
+        "sums": [-(1 << 95)] * lanes,
+        "lows": [(1 << 95) - 1] * lanes,
+    }
     drive(dut, row, rng("noise"))
     for _ in range(40):
         model.row(row)
@@ -161,7 +181,9 @@ async def a_read_waits_for_rows_before_it(dut):
 
 @BENCH.test()
 async def what_was_cleared_stays_away(dut):
-    """Totals that nobody reads or adds to grow old: as many generations as an epoch counts, as close as allowed, with resets."""
+    """Totals that nobody reads or adds to grow old: as many generations as an epoch counts, as close as allowed, with
+    resets.
+    """
     await start(dut)
     r, depth = rng("generations"), params()["depth"]
     least = -(-(2 * depth + 3 * 31) // 31)  # cycles from clear to clear
@@ -196,7 +218,9 @@ async def what_was_cleared_stays_away(dut):
 
 @BENCH.test()
 async def clears_of_nothing_use_up_no_epoch(dut):
-    """As many as an epoch counts, a cycle apart: generations that end at once. What came before the first stays away."""
+    """As many as an epoch counts, a cycle apart: generations that end at once. What came before the first stays
+    away.
+    """
     await start(dut)
     r = rng("nothing")
     for clears in (31, 32, 33, 64):

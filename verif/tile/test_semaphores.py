@@ -25,7 +25,9 @@ async def counts_every_post_and_take(dut):
     held_back = 0
     for _ in range(3000):
         post, up, chan = random.getrandbits(1), random.randrange(CHANNELS), random.randrange(CHANNELS)
-        count = random.choice([0, 1, 2, levels[chan], levels[chan] + 1, max(levels[chan] - 1, 0), random.getrandbits(16)])
+        count = random.choice(
+            [0, 1, 2, levels[chan], levels[chan] + 1, max(levels[chan] - 1, 0), random.getrandbits(16)]
+        )
         dut.post.value, dut.post_chan.value, dut.chan.value, dut.count.value, dut.take.value = post, up, chan, count, 0
         await settle()
         enough = levels[chan] >= count and not post

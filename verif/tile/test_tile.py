@@ -49,7 +49,10 @@ class Ring:
         self.source, self.sink = Source(dut, "ring_in", pause=stall), Sink(dut, "ring_out", stall=stall)
         self.dut = dut
         self.sent, self.returned, self.seen = [], [], []  # ours, ours come back, the tile's
-        self.nodes, self.accepted = [], []  # (slot, position) of the last pass, and what of it the next one finds in the text
+        self.nodes, self.accepted = (
+            [],
+            [],
+        )  # (slot, position) of the last pass, and what of it the next one finds in the text
         cocotb.start_soon(self._turn())
 
     def send(self, **fields):
@@ -61,7 +64,11 @@ class Ring:
 
     def record(self, record):
         """A record of the loader, for a tile that is not at the ring stop where the loader takes it to be."""
-        of_stop = record.space == Space.CSR and record.addr & (1 << SECOND_BIT) - 1 == Csr.GROUP_END and record.addr < 1 << PRECISION_BIT
+        of_stop = (
+            record.space == Space.CSR
+            and record.addr & (1 << SECOND_BIT) - 1 == Csr.GROUP_END
+            and record.addr < 1 << PRECISION_BIT
+        )
         self.load(record.space, record.addr, STOP if of_stop else record.data)
 
     def load_wide(self, space, index, word):
@@ -71,8 +78,12 @@ class Ring:
     def control(self, word, lane=0, data=0):
         self.send(kind=FlitKind.PASS, hi=CONDUCTOR - 1, chan=word, lane=lane, data=data)
 
-    def start_pass(self, tokens, positions, slots, hwm, wanted, measure=0, counted=(), ancestors=None, draft=0, sample=0):
-        """A pass, as `Tile.run_pass` of the golden model says; all of it becomes part of the text, unless `commit` says otherwise."""
+    def start_pass(
+        self, tokens, positions, slots, hwm, wanted, measure=0, counted=(), ancestors=None, draft=0, sample=0
+    ):
+        """A pass, as `Tile.run_pass` of the golden model says; all of it becomes part of the text, unless `commit` says
+        otherwise.
+        """
         for slot, position in self.accepted:
             self.control(PassWord.COMMIT, data=position << 20 | slot << 36)
         self.nodes = self.accepted = list(zip(slots, positions))
@@ -80,7 +91,10 @@ class Ring:
             sees = ancestors[lane] if ancestors else (2 << lane) - 1
             self.control(PassWord.LANE, lane, token | position << 20 | slot << 36 | sees << 52)
         want, count = (sum(1 << w for w in which) for which in (wanted, counted))
-        self.control(PassWord.START, data=len(tokens) - 1 | measure << 3 | draft << 4 | sample << 5 | want << 8 | hwm << 16 | count << 32)
+        self.control(
+            PassWord.START,
+            data=len(tokens) - 1 | measure << 3 | draft << 4 | sample << 5 | want << 8 | hwm << 16 | count << 32,
+        )
 
     def start_second(self, tokens, positions, wanted, sample=0):
         """A pass of the second model, in front of which come the COMMITs of the pass before it."""
@@ -103,7 +117,7 @@ class Ring:
         while True:
             for n, flit in enumerate(self.seen):
                 if fields.items() <= flit.items():
-                    found, self.seen = self.seen[:n + 1], self.seen[n + 1:]
+                    found, self.seen = self.seen[: n + 1], self.seen[n + 1 :]
                     return found
             await clock(self.dut, 3)
 
@@ -167,14 +181,17 @@ def trace(dut, lanes=CONFIG.lanes):
 
 #: tokens, positions, slots, high-water mark, wanted logits: slots in any order, one position, no logits.
 PASSES = [
-    ([7, 3], [0, 1], [1, 0], 2, [0, 1]), ([41, 1], [2, 3], [3, 2], 4, []), ([5], [4], [4], 5, [0]), ([19, 22], [5, 6], [6, 5], 7, [1]),
+    ([7, 3], [0, 1], [1, 0], 2, [0, 1]),
+    ([41, 1], [2, 3], [3, 2], 4, []),
+    ([5], [4], [4], 5, [0]),
+    ([19, 22], [5, 6], [6, 5], 7, [1]),
 ]
 
 
 @BENCH.test(sims=("verilator",))
 async def passes_equal_golden(dut):
-    """Candidates and traced logits of a whole model, with loads for other stops in between. Resets in the middle of the first pass come
-    before: a model that was loaded stays loaded.
+    """Candidates and traced logits of a whole model, with loads for other stops in between. Resets in the middle of the
+    first pass come before: a model that was loaded stays loaded.
     """
     from hayate.golden.tile.sequencer import Tile as Golden
     from hayate.verif.bench.drivers import clock
@@ -191,7 +208,9 @@ async def passes_equal_golden(dut):
         ring.start_pass(*PASSES[0])
         await ring.source.drained()
         await clock(dut, generator.randrange(100, 2500))
-        assert not [flit for flit in ring.seen if (flit["kind"], flit["lo"]) == (FlitKind.SYNC, CONDUCTOR)], "the pass had already ended"
+        assert not [flit for flit in ring.seen if (flit["kind"], flit["lo"]) == (FlitKind.SYNC, CONDUCTOR)], (
+            "the pass had already ended"
+        )
 
     placement = None
     for _ in range(3):
@@ -201,7 +220,9 @@ async def passes_equal_golden(dut):
     golden = Golden(model, lanes=CONFIG.lanes, slots=placement.slots)
     for tokens, positions, slots, hwm, wanted in PASSES:
         for space in (Space.BANK, Space.PROGRAM, Space.MICRO, Space.DESC, Space.CSR, Space.VMEM):
-            ring.load(space, generator.randrange(8), generator.getrandbits(64), stop=generator.choice([1, STOP - 1, STOP + 1]))
+            ring.load(
+                space, generator.randrange(8), generator.getrandbits(64), stop=generator.choice([1, STOP - 1, STOP + 1])
+            )
         await ring.source.drained()
         ring.start_pass(tokens, positions, slots, hwm, wanted)
         flits = await ring.end_of_pass()
@@ -242,16 +263,21 @@ async def counters_are_read(dut):
     cocotb.start_soon(watch())
     for round_ in range(2):  # the second one starts from zero again
         ring.control(PassWord.BEGIN)
-        for tokens, positions, slots, hwm, wanted in PASSES[:1 + round_]:
+        for tokens, positions, slots, hwm, wanted in PASSES[: 1 + round_]:
             ring.start_pass(tokens, positions, slots, hwm, wanted)
             await ring.end_of_pass()
         ring.control(PassWord.FINISH)
         counters = {counter: await ring.counter(counter) for counter in Counter}
         assert sum(counters[c] for c in CAUSES) == arrivals[-1] - arrivals[-2]
         assert counters[Counter.WEIGHT] and counters[Counter.IDLE] and counters[Counter.FETCH]
-        assert [counters[c] for c in (Counter.SATURATED, Counter.ECC_CORRECTED, Counter.ECC_FATAL, Counter.PARITY)] == [0] * 4
+        assert [counters[c] for c in (Counter.SATURATED, Counter.ECC_CORRECTED, Counter.ECC_FATAL, Counter.PARITY)] == [
+            0
+        ] * 4
         shape = model.model
-        kv = sum(shape["layers"] * shape["kv_heads"] * shape["head_dim"] * (hwm / 4 + -(-hwm // 4)) for *_, hwm, _ in PASSES[:1 + round_])
+        kv = sum(
+            shape["layers"] * shape["kv_heads"] * shape["head_dim"] * (hwm / 4 + -(-hwm // 4))
+            for *_, hwm, _ in PASSES[: 1 + round_]
+        )
         assert counters[Counter.USEFUL_KV] == kv
 
 
@@ -259,7 +285,19 @@ WORDS, ROWS, AT, STAGE, SEND, S_OUT = 4, 6, 40, 5, 3, 2
 PROGRAM = [
     Instr(Op.FETCH, {"desc": 2, "index": FetchIndex.TOKEN, "stage": STAGE, "chan": 6}),
     Instr(Op.V_WAIT, {"chan": 6, "kind": WaitKind.LANES, "count": 1}),
-    Instr(Op.RUN, {"desc": 2, "routine": 1, "length": 1, "rows": Rows.IMM, "count": 4 * WORDS, "vl": 8, "send": 1, "send_base": SEND}),
+    Instr(
+        Op.RUN,
+        {
+            "desc": 2,
+            "routine": 1,
+            "length": 1,
+            "rows": Rows.IMM,
+            "count": 4 * WORDS,
+            "vl": 8,
+            "send": 1,
+            "send_base": SEND,
+        },
+    ),
     Instr(Op.SENDSUM, {"chan": 1}),
     Instr(Op.M_WAIT, {"chan": 0, "kind": WaitKind.ALL, "count": 1}),
     Instr(Op.V_WAIT, {"chan": 1, "kind": WaitKind.ALL, "count": 1}),
@@ -275,7 +313,9 @@ MICROS = {
 
 @BENCH.test()
 async def a_program_of_its_own(dut):
-    """Rows of a table, converted and summed: every flit that the program puts on the ring, in the order of each source of them."""
+    """Rows of a table, converted and summed: every flit that the program puts on the ring, in the order of each source
+    of them.
+    """
     ring = await begin(dut)
     generator = np.random.default_rng(rng("table").getrandbits(32))
     table = generator.normal(0, 30, (ROWS, 4 * WORDS)).astype(np.float16)
@@ -284,7 +324,11 @@ async def a_program_of_its_own(dut):
             bank, address = row % CONFIG.banks, AT + row // CONFIG.banks * WORDS + w
             ring.load(Space.BANK, bank << BANK_SHIFT | address, int(word))
     for register in Csr:
-        ring.load(Space.CSR, register, int(register in (Csr.TILE_COUNT, Csr.GROUP_SIZE, Csr.LOCAL_HEADS, Csr.ATT_SENDERS, Csr.GROUP)))
+        ring.load(
+            Space.CSR,
+            register,
+            int(register in (Csr.TILE_COUNT, Csr.GROUP_SIZE, Csr.LOCAL_HEADS, Csr.ATT_SENDERS, Csr.GROUP)),
+        )
     ring.load_wide(Space.DESC, 2, pack(DESCRIPTOR, {"base": AT, "words": WORDS, "rows": ROWS, "s_out": S_OUT}))
     for index, instruction in enumerate(PROGRAM):
         ring.load_wide(Space.PROGRAM, index, encode(instruction))
@@ -303,10 +347,13 @@ async def a_program_of_its_own(dut):
         for lane, token in enumerate(tokens):
             fetched = [f for f in of(lane, FlitKind.DATA) if f["addr"] >> STAGE_BIT]
             assert [(f["addr"] - (1 << STAGE_BIT), f["data"]) for f in fetched] == [
-                (STAGE + w, int(word)) for w, word in enumerate(table[token].view(np.uint64))]
+                (STAGE + w, int(word)) for w, word in enumerate(table[token].view(np.uint64))
+            ]
             halves = (table[token].astype(np.float32) * 2.0**-S_OUT).astype(np.float16)
             sent = [f for f in of(lane, FlitKind.DATA) if not f["addr"] >> STAGE_BIT]
-            assert [(f["addr"], f["data"]) for f in sent] == [(SEND + q, int(word)) for q, word in enumerate(halves.view(np.uint64))]
+            assert [(f["addr"], f["data"]) for f in sent] == [
+                (SEND + q, int(word)) for q, word in enumerate(halves.view(np.uint64))
+            ]
             total = sum(int(float(h) * 2**24) ** 2 for h in halves)
             low, high = of(lane, FlitKind.SUM)
             assert (low["addr"], high["addr"], high["data"] << 64 | low["data"]) == (0, 1, total)

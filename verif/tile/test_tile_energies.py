@@ -22,7 +22,9 @@ async def energies(ring, index):
 
 @BENCH.test(sims=("verilator",))
 async def energies_equal_golden(dut):
-    """Passes that measure: their logits, and every energy as soon as the SYNC is there. Others add nothing; BEGIN empties all."""
+    """Passes that measure: their logits, and every energy as soon as the SYNC is there. Others add nothing; BEGIN
+    empties all.
+    """
     from hayate.golden.tile.sequencer import Tile as Golden
 
     ring = await begin(dut, stall=0.05)
@@ -37,7 +39,9 @@ async def energies_equal_golden(dut):
         for (tokens, positions, slots, hwm, wanted), measure in passes:
             ring.start_pass(tokens, positions, slots, hwm, wanted, measure, counted=wanted[-1:])
             flits = await ring.end_of_pass()
-            logits = golden.run_pass(tokens, positions, slots, hwm=hwm, wanted=wanted, measure=bool(measure), counted=wanted[-1:])
+            logits = golden.run_pass(
+                tokens, positions, slots, hwm=hwm, wanted=wanted, measure=bool(measure), counted=wanted[-1:]
+            )
             candidates = {f["lane"]: f["data"] & 0xFFFFFFFF for f in flits if f["kind"] == FlitKind.CAND}
             assert candidates == {w: int(row.view(np.uint32)[row.argmax()]) for w, row in zip(wanted, logits)}
             for name, index in planes.items():

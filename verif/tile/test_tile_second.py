@@ -1,4 +1,6 @@
-"""Passes of two models on one tile, each with a program, registers and KV cache of its own, against two golden tiles."""
+"""Passes of two models on one tile, each with a program, registers and KV cache of its own, against two golden
+tiles.
+"""
 
 import numpy as np
 
@@ -10,8 +12,8 @@ from hayate.verif.tile.test_tile import BENCH, CONFIG, begin, trace
 
 @BENCH.test(sims=("verilator",))
 async def two_models_equal_golden(dut):
-    """Passes in turn, greedy or sampled: a text that grows, and beside it one that the second model is fed, whose end is taken back and fed
-    otherwise now and then. Neither sees anything of the other.
+    """Passes in turn, greedy or sampled: a text that grows, and beside it one that the second model is fed, whose end
+    is taken back and fed otherwise now and then. Neither sees anything of the other.
     """
     from hayate.compiler import place
     from hayate.golden.tile.sequencer import Tile as Golden
@@ -34,7 +36,10 @@ async def two_models_equal_golden(dut):
         flits = await ring.end_of_pass()
         found = {f["lane"]: (f["data"] & 0xFFFFFFFF, f["data"] >> 32) for f in flits if f["kind"] == FlitKind.CAND}
         scores = np.concatenate(golden.vector.scores).T[wanted] if wanted else []
-        assert found == {w: (int(row.view(np.uint32)[at]), at) for w, row, at in zip(wanted, scores, golden.choices() if wanted else [])}
+        assert found == {
+            w: (int(row.view(np.uint32)[at]), at)
+            for w, row, at in zip(wanted, scores, golden.choices() if wanted else [])
+        }
         assert [[values[w] for _, _, values in rows] for w in wanted] == logits.view(np.uint32).tolist()
         rows.clear()
 

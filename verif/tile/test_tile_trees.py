@@ -21,8 +21,8 @@ PROMPT = [7, 3, 41, 1, 5]
 @pytest.mark.nightly
 @BENCH.test(sims=("verilator",))
 async def trees_equal_golden(dut):
-    """Candidates and logits of every node, greedy or sampled, after the first generation with filters. Rejected slots are used again at
-    once, and a generation finds those of the one before.
+    """Candidates and logits of every node, greedy or sampled, after the first generation with filters. Rejected slots
+    are used again at once, and a generation finds those of the one before.
     """
     from hayate.golden.tile.sequencer import Tile as Golden
 
@@ -40,10 +40,19 @@ async def trees_equal_golden(dut):
         *place, hwm, wanted = arguments
         golden.state.draw(scale if sample else None, seed, log_p, top_k)
         logits = golden.run_pass(*place, hwm=hwm, wanted=wanted, commit=False, **options)
-        found, second = ({f["lane"]: (f["data"] & 0xFFFFFFFF, f["data"] >> 32) for f in flits
-                          if (f["kind"], f["addr"]) == (FlitKind.CAND, n)} for n in range(2))
+        found, second = (
+            {
+                f["lane"]: (f["data"] & 0xFFFFFFFF, f["data"] >> 32)
+                for f in flits
+                if (f["kind"], f["addr"]) == (FlitKind.CAND, n)
+            }
+            for n in range(2)
+        )
         scores = np.concatenate(golden.vector.scores).T[wanted] if wanted else []
-        assert found == {w: (int(row.view(np.uint32)[at]), at) for w, row, at in zip(wanted, scores, golden.choices() if wanted else [])}
+        assert found == {
+            w: (int(row.view(np.uint32)[at]), at)
+            for w, row, at in zip(wanted, scores, golden.choices() if wanted else [])
+        }
         pair = wanted and wanted[0] == 0 and options.get("draft")
         at = golden.second()[0] if pair else 0
         assert second == ({0: (int(scores[0].view(np.uint32)[at]), at)} if pair else {})
@@ -66,7 +75,7 @@ async def trees_equal_golden(dut):
         ring.control(PassWord.BEGIN, data=seed)
         used = 0
         for at in range(0, len(PROMPT), CONFIG.lanes):
-            part = PROMPT[at:at + CONFIG.lanes]
+            part = PROMPT[at : at + CONFIG.lanes]
             used += len(part)
             positions = range(at, used)
             await run(part, positions, positions, used, [])
@@ -74,7 +83,7 @@ async def trees_equal_golden(dut):
         root, free = used, []
         for _ in range(6):
             nodes = random_tree(r, CONFIG.lanes)
-            slots, free = free[:len(nodes)], free[len(nodes):]
+            slots, free = free[: len(nodes)], free[len(nodes) :]
             reused += len(slots)
             new = range(used, used + len(nodes) - len(slots))
             slots, used = [*slots, *new], new.stop
@@ -82,7 +91,15 @@ async def trees_equal_golden(dut):
             siblings += len({parent for parent, *_ in nodes}) < len(nodes)
             draft = r.random() < 0.3
             drafts += draft
-            await run([r.randrange(50) for _ in nodes], positions, slots, used, list(range(len(nodes))), ancestors=sees, draft=draft)
+            await run(
+                [r.randrange(50) for _ in nodes],
+                positions,
+                slots,
+                used,
+                list(range(len(nodes))),
+                ancestors=sees,
+                draft=draft,
+            )
             path = random_path(r, nodes)
             commit(path)
             free = sorted(free + [slot for k, slot in enumerate(slots) if k not in path])

@@ -16,12 +16,27 @@ from hayate.rtl.verilog.lint import WAIVED, waivers
 from hayate.sim.machine.texts import chip_text
 from hayate.verif.lint import icarus, kinds, run, slang, verilator
 
-NEVER = {"WIDTHTRUNC", "WIDTHEXPAND", "WIDTH", "LATCH", "MULTIDRIVEN", "UNDRIVEN", "UNOPTFLAT", "CASEINCOMPLETE",
-         "COMBDLY", "PINMISSING"}
+NEVER = {
+    "WIDTHTRUNC",
+    "WIDTHEXPAND",
+    "WIDTH",
+    "LATCH",
+    "MULTIDRIVEN",
+    "UNDRIVEN",
+    "UNOPTFLAT",
+    "CASEINCOMPLETE",
+    "COMBDLY",
+    "PINMISSING",
+}
 #: What configurations leave out or make smallest and largest.
-VARIANTS = {"fp16": ["formats=fp16"], "nested": ["formats=nested"], "plain": ["sampling=0", "formats=fp16"],
-            "wide": ["lanes=8"], "least": ["tiles=1", "banks=1", "lanes=1"],
-            "many": ["tiles=5", "banks=8", "lanes=1", "bank_depth=512"]}
+VARIANTS = {
+    "fp16": ["formats=fp16"],
+    "nested": ["formats=nested"],
+    "plain": ["sampling=0", "formats=fp16"],
+    "wide": ["lanes=8"],
+    "least": ["tiles=1", "banks=1", "lanes=1"],
+    "many": ["tiles=5", "banks=8", "lanes=1", "bank_depth=512"],
+}
 
 
 class Little(wiring.Component):
@@ -68,16 +83,23 @@ def write(folder, text):
 
 def says(folder, top="hayate"):
     """What each tool says of chip.v."""
-    return {"verilator": verilator(folder, "-Wall", "--top-module", top, "chip.vlt", "chip.v"),
-            "slang": slang(folder, "--top", top, "chip.v"), "icarus": icarus(folder, "-s", top, "chip.v")}
+    return {
+        "verilator": verilator(folder, "-Wall", "--top-module", top, "chip.vlt", "chip.v"),
+        "slang": slang(folder, "--top", top, "chip.v"),
+        "icarus": icarus(folder, "-s", top, "chip.v"),
+    }
 
 
 NOTHING = {"verilator": "", "slang": "", "icarus": ""}
 
 
-@pytest.mark.parametrize(("preset", "tiles"), [("unit", 2), ("demo", 1), pytest.param("demo", 4, marks=pytest.mark.nightly)])
+@pytest.mark.parametrize(
+    ("preset", "tiles"), [("unit", 2), ("demo", 1), pytest.param("demo", 4, marks=pytest.mark.nightly)]
+)
 def test_lint_says_nothing(preset, tiles, pytestconfig, tmp_path):
-    """All tools, and Verilator with all its warnings but those waived, of which none is on by default. It looks at every tile anew."""
+    """All tools, and Verilator with all its warnings but those waived, of which none is on by default. It looks at
+    every tile anew.
+    """
     text = chip_text(load_config(preset, [f"tiles={tiles}"]), pytestconfig.rootpath / "build" / "sim" / "text", Steps())
     assert says(write(tmp_path, text)) == NOTHING
 
@@ -132,7 +154,7 @@ PLANTED = {
     "LATCH": "  reg [7:0] planted;\n  always @* if (x[0]) planted = x;\n",
     "MULTIDRIVEN": "  reg [7:0] planted;\n  always @* planted = x;\n  always @* planted = ~x;\n",
     "CASEINCOMPLETE": "  reg [7:0] planted;\n  always @* begin\n    planted = x;\n"
-                      "    casez (x[1:0])\n      2'h0: planted = ~x;\n    endcase\n  end\n",
+    "    casez (x[1:0])\n      2'h0: planted = ~x;\n    endcase\n  end\n",
     "PINMISSING": "  wire [7:0] planted;\n  hayate_tile absent(.clk(clk), .x(x), .y(planted));\n",
 }
 

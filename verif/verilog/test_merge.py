@@ -70,14 +70,22 @@ def test_equal_modules_are_one():
 
 def test_outputs_that_an_instance_does_not_use_are_open_pins():
     """Outputs only: an input that is not there stays a fault that tools see."""
-    one = "module one(a, q);\n  input a;\n  wire a;\n  output q;\n  wire q;\n  wire r;\n  assign q = a;\n  assign r = a;\nendmodule\n"
+    one = (
+        "module one(a, q);\n  input a;\n  wire a;\n  output q;\n  wire q;\n  wire r;\n  assign q = a;\n  assign "
+        "r = a;\nendmodule\n"
+    )
     two = one.replace("one(a, q)", "two(a, q, r)").replace("  wire r;\n", "  output r;\n  wire r;\n")
-    top = ("module top(a);\n  input a;\n  wire a;\n  wire q;\n  one  first(\n    .a(a),\n    .q(q)\n  );\n"
-           "  two  second(\n    .a(a)\n  );\n  two  third(\n    .r(q)\n  );\nendmodule\n")
+    top = (
+        "module top(a);\n  input a;\n  wire a;\n  wire q;\n  one  first(\n    .a(a),\n    .q(q)\n  );\n"
+        "  two  second(\n    .a(a)\n  );\n  two  third(\n    .r(q)\n  );\nendmodule\n"
+    )
     merged = merge_identical(one + two + top)
     pins = dict(re.findall(r"^  one  (\w+)\(\n(.*?)^  \);$", merged, re.MULTILINE | re.DOTALL))
-    assert pins == {"first": "    .a(a),\n    .q(q),\n    .r()\n", "second": "    .a(a),\n    .q(),\n    .r()\n",
-                    "third": "    .q(),\n    .r(q)\n"}
+    assert pins == {
+        "first": "    .a(a),\n    .q(q),\n    .r()\n",
+        "second": "    .a(a),\n    .q(),\n    .r()\n",
+        "third": "    .q(),\n    .r(q)\n",
+    }
 
 
 def test_different_modules_stay():
@@ -99,6 +107,7 @@ def test_other_text_is_passed_on():
 
 def test_text_depends_on_content_alone():
     """What stands in front of a module in the design shows in its name only."""
+
     def last(by):
         text = merge_identical(verilog(Row(by), "row"))
         both = re.findall(r"^module row_step_\d+\w*\(.*?^endmodule$", text, re.MULTILINE | re.DOTALL)[-2:]
@@ -128,6 +137,9 @@ async def the_merged_design_works(dut):
 
 
 def test_attributes_do_not_part_an_output_from_its_wire():
-    text = ("module one(\\port$2$7 , clk);\n  input clk;\n  wire clk;\n  (* init = 1'h0 *)\n  output \\port$2$7 ;\n  wire \\port$2$7 ;\n"
-            "  assign \\port$2$7  = clk;\nendmodule\n")
+    text = (
+        "module one(\\port$2$7 , clk);\n  input clk;\n  wire clk;\n  (* init = 1'h0 *)\n  output \\port$2$7 ;\n  "
+        "wire \\port$2$7 ;\n"
+        "  assign \\port$2$7  = clk;\nendmodule\n"
+    )
     assert "  (* init = 1'h0 *)\n  output \\port$0 ;\n  wire \\port$0 ;\n" in merge_identical(text)

@@ -1,4 +1,6 @@
-"""Modules that are written once for many components, and that they work as components elaborated where they stand do."""
+"""Modules that are written once for many components, and that they work as components elaborated where they stand
+do.
+"""
 
 import re
 
@@ -81,7 +83,12 @@ async def counts_from_every_reset(dut):
 
 def test_a_module_for_each_class_and_parameters():
     text = verilog(Counters(), "top")
-    assert sorted(re.findall(r"^module (\w+)", text, re.MULTILINE)) == ["top", "top_inverter", "top_step_counter", "top_step_counter_2"]
+    assert sorted(re.findall(r"^module (\w+)", text, re.MULTILINE)) == [
+        "top",
+        "top_inverter",
+        "top_step_counter",
+        "top_step_counter_2",
+    ]
     used = [text.count(f"\n  {name} ") for name in ("top_inverter", "top_step_counter", "top_step_counter_2")]
     assert used == [2, 2, 1]
 

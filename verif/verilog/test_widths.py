@@ -21,8 +21,11 @@ TWO = {name: getattr(operator, name) for name in ("add", "sub", "mul", "eq", "ne
 TWO["more"] = lambda x, y: x + y + x * 5  # a sum of wider and narrower sums
 CONSTANTS = {"none": 0, "one": 1, "minus": -1, "seven": 7, "fifteen": 15, "low": -16, "big": 300}
 SHIFTS = {"shl": lambda x, a: x << a, "shr": lambda x, a: x >> a, "zero": lambda x, a: x == 0}
-PARTS = {"bits": lambda x, a: x.bit_select(a, 2), "words": lambda x, a: x.word_select(a, 2),
-         "beyond": lambda x, a: x.bit_select(a, 10)}
+PARTS = {
+    "bits": lambda x, a: x.bit_select(a, 2),
+    "words": lambda x, a: x.word_select(a, 2),
+    "beyond": lambda x, a: x.bit_select(a, 10),
+}
 OF_PARTS = {"bits": lambda x, a: x >> a & 3, "words": lambda x, a: x >> 2 * a & 3, "beyond": lambda x, a: x >> a & 1023}
 
 
@@ -39,8 +42,13 @@ class Operators(wiring.Component):
     """All of `results` at once, and a choice among one thing, whose index has no bits."""
 
     def __init__(self):
-        super().__init__({**{name: In(shape) for name, shape in SHAPES.items()}, "only": Out(3),
-                          **{name: Out(OUT) for name in results(dict.fromkeys(SHAPES, 0), OF_PARTS)}})
+        super().__init__(
+            {
+                **{name: In(shape) for name, shape in SHAPES.items()},
+                "only": Out(3),
+                **{name: Out(OUT) for name in results(dict.fromkeys(SHAPES, 0), OF_PARTS)},
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
@@ -99,6 +107,8 @@ CELL = """\
 
 
 def test_other_cells_and_equal_widths_stay():
-    product, equal, other = (CELL.replace("KIND", kind).replace("B_WIDTH WIDTH", f"B_WIDTH {width}")
-                             for kind, width in (("mul", 2), ("add", 3), ("add", 2)))
+    product, equal, other = (
+        CELL.replace("KIND", kind).replace("B_WIDTH WIDTH", f"B_WIDTH {width}")
+        for kind, width in (("mul", 2), ("add", 3), ("add", 2))
+    )
     assert equal_widths(product) == product and equal_widths(equal) == equal and equal_widths(other) != other

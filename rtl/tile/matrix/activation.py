@@ -10,8 +10,8 @@ from hayate.rtl.memory.parity import ParityMemory, slices
 from hayate.rtl.numerics.mxint8 import MXINT8_LATENCY, TOP_MIN, ToMxInt8, block_top, largest
 from hayate.rtl.verilog.once import once
 
-#: Cycles from `read` to `data`, `codes` and `exponent`: the memories, the largest exponent, the two of the conversion. In FP16 alone a
-#: request waits for the difference.
+#: Cycles from `read` to `data`, `codes` and `exponent`: the memories, the largest exponent, the two of the conversion.
+#: In FP16 alone a request waits for the difference.
 ACT_LATENCY = 2 + MXINT8_LATENCY
 
 QUAD = 4  # elements of a word
@@ -25,21 +25,24 @@ _FP16_LATENCY = 2  # the memory, and a register that carries the fan-out to the 
 
 
 class ActivationBuffer(wiring.Component):
-    """`lanes` memories of `depth` 64-bit words, written one word of one lane at a time, read at one address of all lanes at once.
+    """`lanes` memories of `depth` 64-bit words, written one word of one lane at a time, read at one address of all
+    lanes at once.
 
-    One write and one read per cycle, never stalled. A word written in cycle t is seen by reads from cycle t + 1 on, in FP16 and as MXINT8;
-    a read of the block of 8 words in which one is being written is undefined (the old contents in simulation). Without `nested`, a read is
-    undefined of a word that is written in the same cycle or the two that follow (what the word is two cycles later, in simulation).
+    One write and one read per cycle, never stalled. A word written in cycle t is seen by reads from cycle t + 1 on, in
+    FP16 and as MXINT8; a read of the block of 8 words in which one is being written is undefined (the old contents in
+    simulation). Without `nested`, a read is undefined of a word that is written in the same cycle or the two that
+    follow (what the word is two cycles later, in simulation).
 
-    A read returns the word at `read_addr`. A wide read starts at a multiple of 4 and also returns the 16 elements of words `read_addr` to
-    `read_addr` + 3 as MXINT8 codes, and e' = e + 10 of the aligned block of 8 words around them: a code is worth code * 2**(e' - 16).
-    Rounding is `ToMxInt8`'s. Of that block only the first `left` words exist; the others are not looked at: they count as zero in the
-    exponent, and give code 0 and word 0. Narrow reads ignore `left`.
+    A read returns the word at `read_addr`. A wide read starts at a multiple of 4 and also returns the 16 elements of
+    words `read_addr` to `read_addr` + 3 as MXINT8 codes, and e' = e + 10 of the aligned block of 8 words around them: a
+    code is worth code * 2**(e' - 16). Rounding is `ToMxInt8`'s. Of that block only the first `left` words exist; the
+    others are not looked at: they count as zero in the exponent, and give code 0 and word 0. Narrow reads ignore
+    `left`.
 
-    All outputs come ACT_LATENCY cycles after `read`. `data` holds until the next read's, `codes` and `exponent` until the next wide read's.
-    Parity is kept per 32 bits of a word and per exponent; `parity` is high beside the outputs when anything that the read took does not
-    match its own. In simulation memories start as zeros, which are valid; elsewhere every address is written with `every_lane` first. Reset
-    does not clear them.
+    All outputs come ACT_LATENCY cycles after `read`. `data` holds until the next read's, `codes` and `exponent` until
+    the next wide read's. Parity is kept per 32 bits of a word and per exponent; `parity` is high beside the outputs
+    when anything that the read took does not match its own. In simulation memories start as zeros, which are valid;
+    elsewhere every address is written with `every_lane` first. Reset does not clear them.
 
     ::
 
@@ -51,11 +54,13 @@ class ActivationBuffer(wiring.Component):
     ----------
     lanes, depth: activation vectors, words of each, a multiple of 8.
     nested: also as MXINT8; without it there are no wide reads, and no members that belong to them.
-    inject: adds the input `flip`, XORed into what is stored (the word, its parity bits, with `nested` its `block_top`), for tests.
+    inject: adds the input `flip`, XORed into what is stored (the word, its parity bits, with `nested` its `block_top`),
+        for tests.
 
     Members
     -------
-    write, write_lane, write_addr, write_data: In. A lane that does not exist is not written. every_lane: In, with `write`: all are.
+    write, write_lane, write_addr, write_data: In. A lane that does not exist is not written. every_lane: In, with
+        `write`: all are.
     read, read_addr, wide, left: In. left: 1 to 8.
     data: Out, `lanes` x 64 bits. codes: Out, `lanes` x 128, sixteen signed bytes. exponent: Out, `lanes` x 5.
     parity: Out, a strobe.
@@ -63,16 +68,27 @@ class ActivationBuffer(wiring.Component):
 
     def __init__(self, lanes: int, depth: int, *, nested: bool = True, inject: bool = False):
         if lanes < 1 or depth < 2 * BLOCK_QUADS or depth % BLOCK_QUADS:
-            raise ValueError(f"an activation buffer has at least 1 lane, and at least {2 * BLOCK_QUADS} words, a multiple of "
-                             f"{BLOCK_QUADS}, not {lanes} and {depth}")
+            raise ValueError(
+                f"an activation buffer has at least 1 lane, and at least {2 * BLOCK_QUADS} words, a multiple of "
+                f"{BLOCK_QUADS}, not {lanes} and {depth}"
+            )
         self.lanes, self.depth, self.nested, self._inject = lanes, depth, nested, inject
         members = {
-            "write": In(1), "write_lane": In(3), "every_lane": In(1), "write_addr": In(ceil_log2(depth)), "write_data": In(64),
-            "read": In(1), "read_addr": In(ceil_log2(depth)), "data": Out(data.ArrayLayout(64, lanes)), "parity": Out(1),
+            "write": In(1),
+            "write_lane": In(3),
+            "every_lane": In(1),
+            "write_addr": In(ceil_log2(depth)),
+            "write_data": In(64),
+            "read": In(1),
+            "read_addr": In(ceil_log2(depth)),
+            "data": Out(data.ArrayLayout(64, lanes)),
+            "parity": Out(1),
         }
         if nested:
             members |= {
-                "wide": In(1), "left": In(4), "codes": Out(data.ArrayLayout(8 * QUAD * WIDE, lanes)),
+                "wide": In(1),
+                "left": In(4),
+                "codes": Out(data.ArrayLayout(8 * QUAD * WIDE, lanes)),
                 "exponent": Out(data.ArrayLayout(MX_EXPONENT_BITS, lanes)),
             }
         if inject:
@@ -104,8 +120,11 @@ class ActivationBuffer(wiring.Component):
         for k in range(self.lanes):
             m.submodules[f"words_{k}"] = store = ParityMemory(64, self.depth, inject=self._inject)
             m.d.comb += [
-                store.wr_en.eq(self._writes(k)), store.wr_addr.eq(self.write_addr),
-                store.wr_data.eq(self.write_data), store.rd_en.eq(read), store.rd_addr.eq(addr),
+                store.wr_en.eq(self._writes(k)),
+                store.wr_addr.eq(self.write_addr),
+                store.wr_data.eq(self.write_data),
+                store.rd_en.eq(read),
+                store.rd_addr.eq(addr),
             ]
             if self._inject:
                 m.d.comb += store.flip.eq(self.flip)
@@ -122,11 +141,13 @@ class ActivationBuffer(wiring.Component):
         exists, taken = Signal(BLOCK_QUADS), Signal(WIDE)
         block = Signal()
         m.d.comb += [
-            exists.eq(Cat(self.left > i for i in range(BLOCK_QUADS))), block.eq(self.read & self.wide),
+            exists.eq(Cat(self.left > i for i in range(BLOCK_QUADS))),
+            block.eq(self.read & self.wide),
             taken.eq(Mux(self.wide, Mux(self.read_addr[2], exists[WIDE:], exists[:WIDE]), 1 << self.read_addr[:2])),
         ]
 
-        # The request beside its words. Stage 1: at the memories' outputs. 2: words, and largest exponent of each half of the block.
+        # The request beside its words. Stage 1: at the memories' outputs. 2: words, and largest exponent of each half
+        # of the block.
         # 3: the word that was asked for, elements shifted. 4: outputs.
         valid, wide = [self.read], [block]
         for i in range(1, ACT_LATENCY):
@@ -170,14 +191,19 @@ class ActivationBuffer(wiring.Component):
             convert = ToMxInt8(QUAD * WIDE)
             m.submodules[f"convert_{k}"] = once(platform, convert, QUAD * WIDE)
             m.d.comb += [
-                convert.valid.eq(wide[2]), convert.top.eq(s2_top), convert.x.as_value().eq(elements),
+                convert.valid.eq(wide[2]),
+                convert.top.eq(s2_top),
+                convert.x.as_value().eq(elements),
                 self.codes[k].eq(convert.codes.as_value()),
             ]
             # A wide read's word is the first of its four.
             chosen = [Signal(64, name=f"chosen_{k}_{i}") for i in range(WIDE)]
             for i in range(WIDE):
                 m.d.comb += chosen[i].eq(s2_words[i] & (s2_taken[i] & ((i == 0) | ~wide[2])).replicate(64))
-            s3_word, s4_word = Signal(64, name=f"s3_word_{k}", reset_less=True), Signal(64, name=f"s4_word_{k}", reset_less=True)
+            s3_word, s4_word = (
+                Signal(64, name=f"s3_word_{k}", reset_less=True),
+                Signal(64, name=f"s4_word_{k}", reset_less=True),
+            )
             s3_exponent = Signal(MX_EXPONENT_BITS, name=f"s3_exponent_{k}", reset_less=True)
             s4_exponent = Signal(MX_EXPONENT_BITS, name=f"s4_exponent_{k}", reset_less=True)
             with m.If(valid[2]):
@@ -194,13 +220,18 @@ class ActivationBuffer(wiring.Component):
         m.d.sync += [s3_error.eq(s2_errors.any()), self.parity.eq(s3_error)]
 
     def _words(self, m, k, write, taken):
-        """Sub-memory i holds the words whose address is i modulo 4; returns the words read in the cycle before, and their errors."""
+        """Sub-memory i holds the words whose address is i modulo 4; returns the words read in the cycle before, and
+        their errors.
+        """
         words, errors = [], []
         for i in range(WIDE):
             m.submodules[f"words_{k}_{i}"] = store = ParityMemory(64, self.depth // WIDE, inject=self._inject)
             m.d.comb += [
-                store.wr_en.eq(write & (self.write_addr[:2] == i)), store.wr_addr.eq(self.write_addr[2:]),
-                store.wr_data.eq(self.write_data), store.rd_en.eq(self.read & taken[i]), store.rd_addr.eq(self.read_addr[2:]),
+                store.wr_en.eq(write & (self.write_addr[:2] == i)),
+                store.wr_addr.eq(self.write_addr[2:]),
+                store.wr_data.eq(self.write_data),
+                store.rd_en.eq(self.read & taken[i]),
+                store.rd_addr.eq(self.read_addr[2:]),
             ]
             if self._inject:
                 m.d.comb += store.flip.eq(self.flip[:-FIELD])
@@ -209,19 +240,32 @@ class ActivationBuffer(wiring.Component):
         return words, errors
 
     def _tops(self, m, k, write, field, block, s1_wide, s1_exists):
-        """A word of 8 `block_top`s for every block; returns the largest that exists of each half, and whether one of the 8 is wrong."""
-        # Small, and in a hurry: comparisons follow in the same stage, so an FPGA had better not put it into a block memory.
+        """A word of 8 `block_top`s for every block; returns the largest that exists of each half, and whether one of
+        the 8 is wrong.
+        """
+        # Small, and in a hurry: comparisons follow in the same stage, so an FPGA had better not put it into a block
+        # memory.
         m.submodules[f"tops_{k}"] = store = memory.Memory(
-            shape=FIELD * BLOCK_QUADS, depth=self.depth // BLOCK_QUADS, init=[], attrs={"no_rw_check": 1, "ram_style": "distributed"})
+            shape=FIELD * BLOCK_QUADS,
+            depth=self.depth // BLOCK_QUADS,
+            init=[],
+            attrs={"no_rw_check": 1, "ram_style": "distributed"},
+        )
         port, read = store.write_port(granularity=FIELD), store.read_port()
         m.d.comb += [
-            port.en.eq(write << self.write_addr[:3]), port.addr.eq(self.write_addr[3:]), port.data.eq(field.replicate(BLOCK_QUADS)),
-            read.en.eq(block), read.addr.eq(self.read_addr[3:]),
+            port.en.eq(write << self.write_addr[:3]),
+            port.addr.eq(self.write_addr[3:]),
+            port.data.eq(field.replicate(BLOCK_QUADS)),
+            read.en.eq(block),
+            read.addr.eq(self.read_addr[3:]),
         ]
         parts, wrong = [], Signal(BLOCK_QUADS, name=f"wrong_tops_{k}")
         for i in range(BLOCK_QUADS):
             part = Signal(FIELD, name=f"top_{k}_{i}")
-            m.d.comb += [part.eq(read.data.word_select(i, FIELD) & s1_exists[i].replicate(FIELD)), wrong[i].eq(part.xor())]
+            m.d.comb += [
+                part.eq(read.data.word_select(i, FIELD) & s1_exists[i].replicate(FIELD)),
+                wrong[i].eq(part.xor()),
+            ]
             parts.append(part[1:])
         halves = [largest(m, parts[i : i + WIDE], f"largest_{k}_{i}") for i in (0, WIDE)]
         return halves, s1_wide & wrong.any()

@@ -18,12 +18,13 @@ ENERGY_LATENCY = 2
 class Drain(wiring.Component):
     """M normalizers shared by the PEs of a tile.
 
-    `start` comes in the cycle before the PEs' results are there. Row i of the group (PE i) then comes out of `row` DRAIN_LATENCY + i
-    cycles after `start`, for as many rows as `mask` has ones. A group of n rows must not be followed by another `start` within n cycles;
-    n cycles later is allowed and leaves no gap. There is no back-pressure: the parent starts a group only when its rows have a place.
+    `start` comes in the cycle before the PEs' results are there. Row i of the group (PE i) then comes out of `row`
+    DRAIN_LATENCY + i cycles after `start`, for as many rows as `mask` has ones. A group of n rows must not be followed
+    by another `start` within n cycles; n cycles later is allowed and leaves no gap. There is no back-pressure: the
+    parent starts a group only when its rows have a place.
 
-    With a governor the exact sums of each row of a group with `tag.measure` come out as well, ENERGY_LATENCY + i cycles after `start`;
-    a group with `tag.second` gives no `row_valid`.
+    With a governor the exact sums of each row of a group with `tag.measure` come out as well, ENERGY_LATENCY + i cycles
+    after `start`; a group with `tag.second` gives no `row_valid`.
 
     Parameters
     ----------
@@ -31,27 +32,37 @@ class Drain(wiring.Component):
 
     Members
     -------
-    start, mask, s: In. A group finishes; its rows (ones from bit 0 up); the exponent that its results are multiplied by 2 to the power of.
+    start, mask, s: In. A group finishes; its rows (ones from bit 0 up); the exponent that its results are multiplied by
+        2 to the power of.
     acc: In, `banks` x `lanes` x 96 bits signed.
     row_valid, row: Out. One row: FP32 of each lane.
     busy: Out. Rows still to come.
 
     Governor only: tag: In(EnergyTag), with `start`. low_acc: In, as `acc`, with it: what the lo plane added.
-    energy_valid, energy_tag, energy_sum, energy_low: Out. A row: its group's tag, `lanes` x 96 bits of `acc`, and of `low_acc` if the tag
-    is `nested` (else what was there before).
+    energy_valid, energy_tag, energy_sum, energy_low: Out. A row: its group's tag, `lanes` x 96 bits of `acc`, and of
+    `low_acc` if the tag is `nested` (else what was there before).
     """
 
     def __init__(self, banks: int, lanes: int, governor: bool = False):
         self.banks, self.lanes, self.governor = banks, lanes, governor
         sums = data.ArrayLayout(signed(ACC_WIDTH), lanes)
         members = {
-            "start": In(1), "mask": In(banks), "s": In(signed(8)), "acc": In(data.ArrayLayout(sums, banks)),
-            "row_valid": Out(1), "row": Out(32).array(lanes), "busy": Out(1),
+            "start": In(1),
+            "mask": In(banks),
+            "s": In(signed(8)),
+            "acc": In(data.ArrayLayout(sums, banks)),
+            "row_valid": Out(1),
+            "row": Out(32).array(lanes),
+            "busy": Out(1),
         }
         if governor:
             members |= {
-                "tag": In(EnergyTag), "low_acc": In(data.ArrayLayout(sums, banks)),
-                "energy_valid": Out(1), "energy_tag": Out(EnergyTag), "energy_sum": Out(sums), "energy_low": Out(sums),
+                "tag": In(EnergyTag),
+                "low_acc": In(data.ArrayLayout(sums, banks)),
+                "energy_valid": Out(1),
+                "energy_tag": Out(EnergyTag),
+                "energy_sum": Out(sums),
+                "energy_low": Out(sums),
             }
         super().__init__(members)
 
@@ -96,7 +107,12 @@ class Drain(wiring.Component):
                 m.d.comb += [self.energy_sum[k].eq(s2_acc), self.energy_low[k].eq(s2_low)]
             normalizer = Normalizer()
             m.submodules[f"normalizer_{k}"] = once(platform, normalizer)
-            m.d.comb += [normalizer.valid.eq(s2_lands), normalizer.acc.eq(s2_acc), normalizer.s.eq(s2_s), self.row[k].eq(normalizer.fp32)]
+            m.d.comb += [
+                normalizer.valid.eq(s2_lands),
+                normalizer.acc.eq(s2_acc),
+                normalizer.s.eq(s2_s),
+                self.row[k].eq(normalizer.fp32),
+            ]
             if k == 0:
                 m.d.comb += self.row_valid.eq(normalizer.out_valid)
         return m

@@ -24,7 +24,8 @@ from hayate.rtl.verilog.once import once
 # Weights and activations are asked for in the same cycle and meet at the PEs; the banks' request passes a register.
 assert ACT_LATENCY == 1 + BANK_LATENCY
 
-#: Cycles from the word that ends a group, at the issue stage, to the group's first row: the request's register, bank, PE, drain.
+#: Cycles from the word that ends a group, at the issue stage, to the group's first row: the request's register, bank,
+#: PE, drain.
 ROW_LATENCY = 1 + BANK_LATENCY + PE_LATENCY - 1 + DRAIN_LATENCY
 #: Cycles from an entry at the queue's head of an idle engine to the issue of its first word.
 START_LATENCY = 2
@@ -33,17 +34,19 @@ START_LATENCY = 2
 class MatrixEngine(wiring.Component):
     """Executes matrix entries strictly in order: GEMV, FETCH, KVW and M_WAIT.
 
-    GEMV issues one word per bank and cycle, in FP16 or of the integer planes (`GemvIssue` has the formats, `Pe` what they mean). The
-    entry behind the running one is already here, so that a GEMV's first word follows the last word of the GEMV before it in the next
-    cycle; an M_WAIT in between is served while that one still streams and costs nothing if satisfied by then. On an idle engine a GEMV's
-    first word issues START_LATENCY cycles after the entry is offered, or 2 cycles after the flit register shows the SYNC that its M_WAIT
-    waited for. The first row of a group comes ROW_LATENCY cycles after the group's last word issued, the others in the cycles that
-    follow. A GEMV of R rows and W words, W by `precision.stream_words`, takes sum over groups of max(W, rows of the group before it)
-    cycles, and stalls on top of it for want of landing rows; with `dual` each group counts twice, in FP16 and in INT8. A GEMV of no rows
-    or no words takes one cycle and gives no row; one of no rows of weights strobes `no_rows` instead, in its turn.
+    GEMV issues one word per bank and cycle, in FP16 or of the integer planes (`GemvIssue` has the formats, `Pe` what
+    they mean). The entry behind the running one is already here, so that a GEMV's first word follows the last word of
+    the GEMV before it in the next cycle; an M_WAIT in between is served while that one still streams and costs nothing
+    if satisfied by then. On an idle engine a GEMV's first word issues START_LATENCY cycles after the entry is offered,
+    or 2 cycles after the flit register shows the SYNC that its M_WAIT waited for. The first row of a group comes
+    ROW_LATENCY cycles after the group's last word issued, the others in the cycles that follow. A GEMV of R rows and W
+    words, W by `precision.stream_words`, takes sum over groups of max(W, rows of the group before it) cycles, and
+    stalls on top of it for want of landing rows; with `dual` each group counts twice, in FP16 and in INT8. A GEMV of no
+    rows or no words takes one cycle and gives no row; one of no rows of weights strobes `no_rows` instead, in its turn.
     KVW and FETCH: see `KvWriter` and `Fetcher`; what they wrote or left is seen by the next entry.
 
-    Flits are taken as they come, one cycle after they are shown; a SYNC is counted after the data before it is readable.
+    Flits are taken as they come, one cycle after they are shown; a SYNC is counted after the data before it is
+    readable.
     Reset empties the engine and leaves the memories alone. Nothing but `cause` toggles while idle.
 
     Parameters
@@ -51,30 +54,46 @@ class MatrixEngine(wiring.Component):
     banks, lanes, bank_depth, act_depth, max_slots, landing_depth: as in `Config`.
     nested: entries may have another format than FP16.
     governor: entries may have `measure` and `dual`; needs `nested`, and adds the members whose names begin with energy.
-    inject: adds `flip_bank` and `flip_act`, bits to flip in what banks and activation buffer are being given, for tests.
+    inject: adds `flip_bank` and `flip_act`, bits to flip in what banks and activation buffer are being given, for
+        tests.
 
     Members
     -------
-    entry: In stream of `matrix_entry_layout(nested, governor)`. pass_state, lanes_state, tile: In, constant while `busy`.
-    rx_valid, rx: In. Flits for this tile: DATA for the activation buffer, SYNC, LOAD of banks and CLEAR, of banks and activation buffer
-        (these two only while not `busy`); others are ignored.
+    entry: In stream of `matrix_entry_layout(nested, governor)`. pass_state, lanes_state, tile: In, constant while
+        `busy`.
+    rx_valid, rx: In. Flits for this tile: DATA for the activation buffer, SYNC, LOAD of banks and CLEAR, of banks and
+        activation buffer (these two only while not `busy`); others are ignored.
     tx: Out stream of flits (FETCH).
     row_valid, row: Out. Finished rows in local row order, FP32 of each lane, no back-pressure.
-    no_rows: Out. A GEMV of no rows of weights has had its turn: all entries before it are served, and their last words asked for.
-    release: In(8). Rows that left the landing buffer in this cycle; the engine never has more than `landing_depth` rows out.
+    no_rows: Out. A GEMV of no rows of weights has had its turn: all entries before it are served, and their last words
+        asked for.
+    release: In(8). Rows that left the landing buffer in this cycle; the engine never has more than `landing_depth` rows
+        out.
     busy: Out. An entry is offered, held or in progress, or results are under way.
     cause: Out(4). Of the cycle before: what the issue stage did, one of Counter.WEIGHT to ISSUE.
     useful, useful_kv: Out. Of the cycle before: bank words read that count as useful, and whether they are K or V.
     corrected, uncorrectable: Out. Strobes of the banks' code. parity: Out. Strobe of the activation buffer.
 
-    Of a row of an entry with `measure`, in the cycle of energy_valid, NORM_LATENCY ahead of the row itself; a `dual` entry's differences
-    show here only. energy_sum, energy_low: Out, `lanes` x 96 bits signed, units of 2**-48: the row's exact sum, and what the lo plane added
-    to it (negative where the planes are subtracted), the latter with energy_low_valid. energy_second: Out. The sum is FP16 less INT8.
-    energy_mask: Out(lanes). Lanes that count. energy_planes, energy_grid_out, energy_grid_err, energy_grid_half: Out, as in the entry.
+    Of a row of an entry with `measure`, in the cycle of energy_valid, NORM_LATENCY ahead of the row itself; a `dual`
+    entry's differences show here only. energy_sum, energy_low: Out, `lanes` x 96 bits signed, units of 2**-48: the
+    row's exact sum, and what the lo plane added to it (negative where the planes are subtracted), the latter with
+    energy_low_valid. energy_second: Out. The sum is FP16 less INT8. energy_mask: Out(lanes). Lanes that count.
+    energy_planes, energy_grid_out, energy_grid_err, energy_grid_half: Out, as in the entry.
     """
 
-    def __init__(self, *, banks, lanes, bank_depth, act_depth, max_slots, landing_depth, nested=True, governor=False,
-                 inject=False):
+    def __init__(
+        self,
+        *,
+        banks,
+        lanes,
+        bank_depth,
+        act_depth,
+        max_slots,
+        landing_depth,
+        nested=True,
+        governor=False,
+        inject=False,
+    ):
         if bank_depth > 1 << BANK_BITS:
             raise ValueError(f"a bank has at most {1 << BANK_BITS} words, not {bank_depth}")
         self._banks, self._lanes, self._bank_depth, self._act_depth = banks, lanes, bank_depth, act_depth
@@ -82,18 +101,37 @@ class MatrixEngine(wiring.Component):
         self._nested, self._governor, self._entry = nested, governor, matrix_entry_layout(nested, governor)
         members = {
             "entry": In(stream.Signature(self._entry)),
-            "pass_state": In(PassState), "lanes_state": In(LaneState).array(lanes), "tile": In(TileState),
-            "rx_valid": In(1), "rx": In(Flit), "tx": Out(FLIT_STREAM),
-            "row_valid": Out(1), "row": Out(32).array(lanes), "no_rows": Out(1), "release": In(8),
-            "busy": Out(1), "cause": Out(4), "useful": Out(range(banks + 1)), "useful_kv": Out(1),
-            "corrected": Out(1), "uncorrectable": Out(1), "parity": Out(1),
+            "pass_state": In(PassState),
+            "lanes_state": In(LaneState).array(lanes),
+            "tile": In(TileState),
+            "rx_valid": In(1),
+            "rx": In(Flit),
+            "tx": Out(FLIT_STREAM),
+            "row_valid": Out(1),
+            "row": Out(32).array(lanes),
+            "no_rows": Out(1),
+            "release": In(8),
+            "busy": Out(1),
+            "cause": Out(4),
+            "useful": Out(range(banks + 1)),
+            "useful_kv": Out(1),
+            "corrected": Out(1),
+            "uncorrectable": Out(1),
+            "parity": Out(1),
         }
         if governor:
             sums = data.ArrayLayout(signed(ACC_WIDTH), lanes)
             members |= {
-                "energy_valid": Out(1), "energy_second": Out(1), "energy_low_valid": Out(1), "energy_planes": Out(10),
-                "energy_grid_out": Out(7), "energy_grid_err": Out(7), "energy_grid_half": Out(7),
-                "energy_mask": Out(lanes), "energy_sum": Out(sums), "energy_low": Out(sums),
+                "energy_valid": Out(1),
+                "energy_second": Out(1),
+                "energy_low_valid": Out(1),
+                "energy_planes": Out(10),
+                "energy_grid_out": Out(7),
+                "energy_grid_err": Out(7),
+                "energy_grid_half": Out(7),
+                "energy_mask": Out(lanes),
+                "energy_sum": Out(sums),
+                "energy_low": Out(sums),
             }
         if inject:
             members |= {"flip_bank": In(codeword_bits(64)), "flip_act": In(FLIP_BITS if nested else WORD_FLIP_BITS)}
@@ -125,8 +163,11 @@ class MatrixEngine(wiring.Component):
         flying = self._compute(m, gemv, act, bank, pe, drain)
 
         m.d.comb += [
-            self.busy.eq(self.entry.valid | self._held | self._spare | gemv.active | kv.active | fetch.busy | flying | drain.busy),
-            self.parity.eq(act.parity), self.row_valid.eq(drain.row_valid),
+            self.busy.eq(
+                self.entry.valid | self._held | self._spare | gemv.active | kv.active | fetch.busy | flying | drain.busy
+            ),
+            self.parity.eq(act.parity),
+            self.row_valid.eq(drain.row_valid),
         ]
         m.d.comb += [a.eq(b) for a, b in zip(self.row, drain.row)]
         if self._governor:
@@ -150,11 +191,18 @@ class MatrixEngine(wiring.Component):
         with m.If(self.rx_valid):
             m.d.sync += rx.eq(self.rx)
         m.d.comb += [
-            semaphores.post.eq(is_sync), semaphores.post_chan.eq(rx.chan),
-            act.write.eq(is_data | is_clear), act.every_lane.eq(is_clear),
-            act.write_lane.eq(rx.lane), act.write_addr.eq(rx.addr), act.write_data.eq(rx.data),
-            kv.load.eq(is_load | is_clear & ~rx.addr[CLEAR_REST_BIT]), kv.every_bank.eq(is_clear),
-            kv.load_bank.eq(rx.addr[BANK_SHIFT:]), kv.load_addr.eq(rx.addr[:BANK_SHIFT]), kv.load_data.eq(rx.data),
+            semaphores.post.eq(is_sync),
+            semaphores.post_chan.eq(rx.chan),
+            act.write.eq(is_data | is_clear),
+            act.every_lane.eq(is_clear),
+            act.write_lane.eq(rx.lane),
+            act.write_addr.eq(rx.addr),
+            act.write_data.eq(rx.data),
+            kv.load.eq(is_load | is_clear & ~rx.addr[CLEAR_REST_BIT]),
+            kv.every_bank.eq(is_clear),
+            kv.load_bank.eq(rx.addr[BANK_SHIFT:]),
+            kv.load_addr.eq(rx.addr[:BANK_SHIFT]),
+            kv.load_data.eq(rx.data),
         ]
 
     def _dispatch(self, m, semaphores, gemv, kv, fetch):
@@ -165,11 +213,13 @@ class MatrixEngine(wiring.Component):
         nothing = (entry.rows == 0) | (entry.length == 0)
         free, take = Signal(), Signal()
         m.d.comb += [
-            semaphores.chan.eq(entry.chan), semaphores.count.eq(entry.count),
+            semaphores.chan.eq(entry.chan),
+            semaphores.count.eq(entry.count),
             semaphores.take.eq(held & is_wait & semaphores.enough),
             free.eq(gemv.ending | kv.ending | fetch.ending | ~(gemv.active | kv.active | fetch.active)),
             take.eq(held & ~is_wait & free),
-            gemv.load.eq(take & (entry.op == Op.GEMV) & ~nothing), kv.start.eq(take & (entry.op == Op.KVW)),
+            gemv.load.eq(take & (entry.op == Op.GEMV) & ~nothing),
+            kv.start.eq(take & (entry.op == Op.KVW)),
             fetch.start.eq(take & (entry.op == Op.FETCH)),
         ]
         m.d.comb += gemv.entry.eq(entry)
@@ -188,8 +238,11 @@ class MatrixEngine(wiring.Component):
         with m.If(~spare & self.entry.valid):
             m.d.sync += spare_entry.eq(self.entry.payload)
 
-        streaming = Mux(gemv.wait_landing, Counter.WAIT_VECTOR,
-                        Mux(gemv.wait_drain, Counter.WAIT_DRAIN, Mux(gemv.kv, Counter.KV_READ, Counter.WEIGHT)))
+        streaming = Mux(
+            gemv.wait_landing,
+            Counter.WAIT_VECTOR,
+            Mux(gemv.wait_drain, Counter.WAIT_DRAIN, Mux(gemv.kv, Counter.KV_READ, Counter.WEIGHT)),
+        )
         idle = Mux(held & is_wait, Counter.WAIT_RING, Counter.ISSUE)
         cause = Mux(gemv.active, streaming, Mux(kv.active, Counter.KV_WRITE, Mux(fetch.active, Counter.FETCH, idle)))
         m.d.sync += [self.cause.eq(cause), self.useful.eq(Mux(gemv.fire, gemv.useful, 0)), self.useful_kv.eq(gemv.kv)]
@@ -203,7 +256,13 @@ class MatrixEngine(wiring.Component):
         s1_data = Signal(data.ArrayLayout(64, banks), reset_less=True)
         en, addr = Signal(banks), Signal(BANK_BITS)
         m.d.comb += [
-            en.eq(Mux(kv.write, kv.write_mask, Mux(kv.read, kv.read_mask, Mux(fetch.read, fetch.read_mask, Mux(gemv.fire, gemv.mask, 0))))),
+            en.eq(
+                Mux(
+                    kv.write,
+                    kv.write_mask,
+                    Mux(kv.read, kv.read_mask, Mux(fetch.read, fetch.read_mask, Mux(gemv.fire, gemv.mask, 0))),
+                )
+            ),
             addr.eq(Mux(kv.write, kv.write_addr, Mux(kv.active, kv.addr, Mux(fetch.active, fetch.addr, gemv.addr)))),
         ]
         m.d.sync += [s1_en.eq(en), s1_we.eq(kv.write)]
@@ -213,8 +272,12 @@ class MatrixEngine(wiring.Component):
             with m.If(kv.write & kv.write_mask[b]):
                 m.d.sync += s1_data[b].eq(kv.write_data[b])
             m.d.comb += [
-                bank[b].en.eq(s1_en[b]), bank[b].we.eq(s1_we), bank[b].addr.eq(s1_addr), bank[b].wdata.eq(s1_data[b]),
-                kv.old[b].eq(bank[b].rdata), fetch.words[b].eq(bank[b].rdata),
+                bank[b].en.eq(s1_en[b]),
+                bank[b].we.eq(s1_we),
+                bank[b].addr.eq(s1_addr),
+                bank[b].wdata.eq(s1_data[b]),
+                kv.old[b].eq(bank[b].rdata),
+                fetch.words[b].eq(bank[b].rdata),
             ]
             if self._inject:
                 m.d.comb += bank[b].inject.eq(self.flip_bank)
@@ -225,7 +288,11 @@ class MatrixEngine(wiring.Component):
         if self._nested:  # a scale word has no activations beside it
             reads = gemv.fire & ~gemv.scales
             m.d.comb += [act.wide.eq(gemv.fire & gemv.wide), act.left.eq(gemv.left)]
-        m.d.comb += [act.read.eq(reads | kv.act_read), act.read_addr.eq(Mux(kv.active, kv.act, gemv.act)), kv.acts.eq(act.data)]
+        m.d.comb += [
+            act.read.eq(reads | kv.act_read),
+            act.read_addr.eq(Mux(kv.active, kv.act, gemv.act)),
+            kv.acts.eq(act.data),
+        ]
 
     def _compute(self, m, gemv, act, bank, pe, drain):
         """What travels beside the words: through the banks to the PEs, and from a group's last word to the drain."""
@@ -243,7 +310,10 @@ class MatrixEngine(wiring.Component):
             m.d.comb += now.tag.eq(gemv.tag)
         under_way = []
         for i in range(1 + BANK_LATENCY):
-            later, later_valid = Signal(word_layout, name=f"s{i + 1}_word", reset_less=True), Signal(name=f"s{i + 1}_valid")
+            later, later_valid = (
+                Signal(word_layout, name=f"s{i + 1}_word", reset_less=True),
+                Signal(name=f"s{i + 1}_valid"),
+            )
             m.d.sync += later_valid.eq(valid)
             with m.If(valid):
                 m.d.sync += later.eq(now)
@@ -255,7 +325,10 @@ class MatrixEngine(wiring.Component):
         for b, unit in enumerate(pe):
             m.d.comb += [getattr(unit, name).eq(now[name]) for name in of_pe]
             m.d.comb += [
-                unit.en.eq(en[b]), unit.weight.eq(bank[b].rdata), unit.act.eq(act.data), drain.acc[b].eq(unit.result),
+                unit.en.eq(en[b]),
+                unit.weight.eq(bank[b].rdata),
+                unit.act.eq(act.data),
+                drain.acc[b].eq(unit.result),
             ]
             if self._nested:
                 m.d.comb += [unit.codes.eq(act.codes), unit.exponent.eq(act.exponent)]
@@ -281,7 +354,12 @@ class MatrixEngine(wiring.Component):
         m.d.comb += [
             positions.eq(Cat(state.positions > k for k in range(self._lanes))),
             self.energy_mask.eq(Mux(tag.wanted, positions & state.counted, positions)),
-            self.energy_valid.eq(drain.energy_valid), self.energy_second.eq(tag.second), self.energy_low_valid.eq(tag.nested),
-            self.energy_sum.eq(drain.energy_sum), self.energy_low.eq(drain.energy_low),
+            self.energy_valid.eq(drain.energy_valid),
+            self.energy_second.eq(tag.second),
+            self.energy_low_valid.eq(tag.nested),
+            self.energy_sum.eq(drain.energy_sum),
+            self.energy_low.eq(drain.energy_low),
         ]
-        m.d.comb += [getattr(self, f"energy_{name}").eq(tag[name]) for name in ("planes", "grid_out", "grid_err", "grid_half")]
+        m.d.comb += [
+            getattr(self, f"energy_{name}").eq(tag[name]) for name in ("planes", "grid_out", "grid_err", "grid_half")
+        ]

@@ -1,4 +1,6 @@
-"""Rows for everyone: reads the embedding or table rows that a pass asks for and this tile holds, and sends them round the ring."""
+"""Rows for everyone: reads the embedding or table rows that a pass asks for and this tile holds, and sends them round
+the ring.
+"""
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, fifo, wiring
@@ -17,12 +19,14 @@ _DELAY = 1 + BANK_LATENCY  # from a request, registered by the parent, to the wo
 
 
 class Fetcher(wiring.Component):
-    """Sends, for each position, the row whose global index the position names, if that row is here: DATA flits, then one SYNC.
+    """Sends, for each position, the row whose global index the position names, if that row is here: DATA flits, then
+    one SYNC.
 
     Row r lies in bank (r - row0) % banks, `words` words from base + ((r - row0) // banks) * words. Word w becomes
-    {DATA, lo 0, hi count - 1, lane = position, addr = 2**STAGE_BIT + stage + w}; the SYNC carries the channel. A row that is not here
-    costs 3 cycles, one that is 6 + words while `tx` takes a flit every cycle. Requests stop while FIFO_DEPTH flits wait or are under way,
-    so no word is ever lost. `ending` comes with the last request: the banks are free from the next cycle on, flits may still follow.
+    {DATA, lo 0, hi count - 1, lane = position, addr = 2**STAGE_BIT + stage + w}; the SYNC carries the channel. A row
+    that is not here costs 3 cycles, one that is 6 + words while `tx` takes a flit every cycle. Requests stop while
+    FIFO_DEPTH flits wait or are under way, so no word is ever lost. `ending` comes with the last request: the banks are
+    free from the next cycle on, flits may still follow.
 
     Parameters
     ----------
@@ -30,21 +34,34 @@ class Fetcher(wiring.Component):
 
     Members
     -------
-    start, entry: In. Begin (when not `active`, or with `ending`). positions: In(4). lanes_state: In. last_tile: In(8), tiles less 1.
+    start, entry: In. Begin (when not `active`, or with `ending`). positions: In(4). lanes_state: In. last_tile: In(8),
+        tiles less 1.
     active, ending: Out. busy: Out, active or flits still to go.
-    read, read_mask, addr: Out. Request for a word, combinational from registers; the parent registers it in front of the banks.
+    read, read_mask, addr: Out. Request for a word, combinational from registers; the parent registers it in front of
+        the banks.
     words: In, `banks` x 64. What the banks show 1 + BANK_LATENCY cycles later.
     tx: Out stream of flits.
     """
 
     def __init__(self, banks: int, lanes: int):
         self.banks, self.lanes = banks, lanes
-        super().__init__({
-            "start": In(1), "entry": In(BaseEntry), "positions": In(4), "lanes_state": In(LaneState).array(lanes), "last_tile": In(8),
-            "active": Out(1), "ending": Out(1), "busy": Out(1),
-            "read": Out(1), "read_mask": Out(banks), "addr": Out(BANK_BITS), "words": In(data.ArrayLayout(64, banks)),
-            "tx": Out(FLIT_STREAM),
-        })
+        super().__init__(
+            {
+                "start": In(1),
+                "entry": In(BaseEntry),
+                "positions": In(4),
+                "lanes_state": In(LaneState).array(lanes),
+                "last_tile": In(8),
+                "active": Out(1),
+                "ending": Out(1),
+                "busy": Out(1),
+                "read": Out(1),
+                "read_mask": Out(banks),
+                "addr": Out(BANK_BITS),
+                "words": In(data.ArrayLayout(64, banks)),
+                "tx": Out(FLIT_STREAM),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
@@ -66,8 +83,11 @@ class Fetcher(wiring.Component):
 
         m.d.comb += [
             product.eq(place[bits:] * entry.words),
-            tag.chan.eq(entry.chan), tag.lane.eq(lane), tag.bank.eq(place[:bits] if bits else 0),
-            self.read.eq(requested & ~tag.sync), self.read_mask.eq(Const(1) << (place[:bits] if bits else 0)),
+            tag.chan.eq(entry.chan),
+            tag.lane.eq(lane),
+            tag.bank.eq(place[:bits] if bits else 0),
+            self.read.eq(requested & ~tag.sync),
+            self.read_mask.eq(Const(1) << (place[:bits] if bits else 0)),
         ]
 
         def next_position():
@@ -109,17 +129,26 @@ class Fetcher(wiring.Component):
                 m.next = "PLACE"
             with m.State("PLACE"):
                 m.d.sync += [
-                    self.addr.eq(self.addr + entry.base), tag.addr.eq(entry.stage), left.eq(entry.words), tag.sync.eq(entry.words == 0),
+                    self.addr.eq(self.addr + entry.base),
+                    tag.addr.eq(entry.stage),
+                    left.eq(entry.words),
+                    tag.sync.eq(entry.words == 0),
                 ]
                 m.next = "SEND"
             with m.State("SEND"):
                 with m.If(requested):
-                    m.d.sync += [self.addr.eq(self.addr + 1), tag.addr.eq(tag.addr + 1), left.eq(left - 1), tag.sync.eq(left == 1)]
+                    m.d.sync += [
+                        self.addr.eq(self.addr + 1),
+                        tag.addr.eq(tag.addr + 1),
+                        left.eq(left - 1),
+                        tag.sync.eq(left == 1),
+                    ]
                     with m.If(tag.sync):
                         next_position()
         # Not from within the states: expressions have a value from the start in every simulator.
         m.d.comb += [
-            here.eq(~distance[-1] & (distance[:-1] < entry.rows)), requested.eq(fsm.ongoing("SEND") & (credits != 0)),
+            here.eq(~distance[-1] & (distance[:-1] < entry.rows)),
+            requested.eq(fsm.ongoing("SEND") & (credits != 0)),
             self.ending.eq(last_lane & ((fsm.ongoing("TEST") & ~here) | (requested & tag.sync))),
         ]
         with m.If(self.ending):
@@ -139,17 +168,26 @@ class Fetcher(wiring.Component):
         arrived, sent = Signal(sent_layout), Signal(sent_layout)
         now = under_way[-1]
         m.d.comb += [
-            arrived.sync.eq(now.sync), arrived.chan.eq(now.chan), arrived.lane.eq(now.lane), arrived.addr.eq(now.addr),
+            arrived.sync.eq(now.sync),
+            arrived.chan.eq(now.chan),
+            arrived.lane.eq(now.lane),
+            arrived.addr.eq(now.addr),
             arrived.data.eq(self.words[now.bank]),
-            queue.w_en.eq(valid[-1]), queue.w_data.eq(arrived), sent.as_value().eq(queue.r_data),
-            self.tx.valid.eq(queue.r_rdy), queue.r_en.eq(self.tx.ready),
-            self.tx.payload.lo.eq(0), self.tx.payload.hi.eq(self.last_tile),
+            queue.w_en.eq(valid[-1]),
+            queue.w_data.eq(arrived),
+            sent.as_value().eq(queue.r_data),
+            self.tx.valid.eq(queue.r_rdy),
+            queue.r_en.eq(self.tx.ready),
+            self.tx.payload.lo.eq(0),
+            self.tx.payload.hi.eq(self.last_tile),
             self.busy.eq(self.active | (valid != 0) | queue.r_rdy),
         ]
         address = Cat(sent.addr, Const(0, STAGE_BIT - 12), Const(1, 1))
         m.d.comb += [
-            self.tx.payload.kind.eq(Mux(sent.sync, FlitKind.SYNC, FlitKind.DATA)), self.tx.payload.chan.eq(Mux(sent.sync, sent.chan, 0)),
-            self.tx.payload.lane.eq(Mux(sent.sync, 0, sent.lane)), self.tx.payload.addr.eq(Mux(sent.sync, 0, address)),
+            self.tx.payload.kind.eq(Mux(sent.sync, FlitKind.SYNC, FlitKind.DATA)),
+            self.tx.payload.chan.eq(Mux(sent.sync, sent.chan, 0)),
+            self.tx.payload.lane.eq(Mux(sent.sync, 0, sent.lane)),
+            self.tx.payload.addr.eq(Mux(sent.sync, 0, address)),
             self.tx.payload.data.eq(Mux(sent.sync, 0, sent.data)),
         ]
         taken = Signal()

@@ -9,25 +9,36 @@ from hayate.rtl.contract.isa import ACT_BITS, BANK_BITS, ROW_BITS
 from hayate.rtl.contract.precision import Format
 from hayate.rtl.tile.queues import matrix_entry_layout
 
-#: What the governor's energies need to know of a stream of rows: copies of the entry's fields; `second`: the difference that a `dual`
-#: entry's integer words end in; `nested`: the rows come from planes, so that they have a lo part.
-EnergyTag = data.StructLayout({
-    "measure": 1, "second": 1, "nested": 1, "wanted": 1, "planes": 10, "grid_out": 7, "grid_err": 7, "grid_half": 7,
-})
+#: What the governor's energies need to know of a stream of rows: copies of the entry's fields; `second`: the difference
+#: that a `dual` entry's integer words end in; `nested`: the rows come from planes, so that they have a lo part.
+EnergyTag = data.StructLayout(
+    {
+        "measure": 1,
+        "second": 1,
+        "nested": 1,
+        "wanted": 1,
+        "planes": 10,
+        "grid_out": 7,
+        "grid_err": 7,
+        "grid_half": 7,
+    }
+)
 
 
 class GemvIssue(wiring.Component):
     """Walks a block: groups of `banks` rows, one word per cycle, in FP16 or, with `nested`, in any of the formats.
 
-    `load` starts an entry of at least one row and one word; it may come in the cycle of `ending`, and the new entry's first word then
-    follows without a bubble. A word goes out in every active cycle, but for the last word of a group: that one waits until the drain has
-    room (groups follow each other no faster than their rows leave, one a cycle) and until the landing buffer has room for all rows of the
-    group, which are reserved as the word goes. Outputs describe the word of this cycle and are used only with `fire`.
+    `load` starts an entry of at least one row and one word; it may come in the cycle of `ending`, and the new entry's
+    first word then follows without a bubble. A word goes out in every active cycle, but for the last word of a group:
+    that one waits until the drain has room (groups follow each other no faster than their rows leave, one a cycle) and
+    until the landing buffer has room for all rows of the group, which are reserved as the word goes. Outputs describe
+    the word of this cycle and are used only with `fire`.
 
-    FP16 reads `length` words per row, the activation word beside each. INT4 reads a row's hi plane, a scale word ahead of every four
-    groups of elements; INT8 reads behind each hi word its lo word. Both use four activation words at once. `precision` has the word counts.
-    A `dual` entry reads each row group twice: first in FP16, which ends in an ordinary result, then in INT8 with `subtract`, which ends in
-    a `second` result: it takes the drain's time but no room in the landing buffer.
+    FP16 reads `length` words per row, the activation word beside each. INT4 reads a row's hi plane, a scale word ahead
+    of every four groups of elements; INT8 reads behind each hi word its lo word. Both use four activation words at
+    once. `precision` has the word counts. A `dual` entry reads each row group twice: first in FP16, which ends in an
+    ordinary result, then in INT8 with `subtract`, which ends in a `second` result: it takes the drain's time but no
+    room in the landing buffer.
 
     Parameters
     ----------
@@ -36,21 +47,24 @@ class GemvIssue(wiring.Component):
 
     Members
     -------
-    load, entry: In. Start this GEMV; `matrix_entry_layout(nested, governor)`. Where its format is not FP16 or it is `dual`, `act` must be a
-        multiple of 8.
+    load, entry: In. Start this GEMV; `matrix_entry_layout(nested, governor)`. Where its format is not FP16 or it is
+        `dual`, `act` must be a multiple of 8.
     freed: In(8). Rows that left the landing buffer in this cycle; usable from the next one on.
     active: Out. A GEMV is in progress. ending: Out. Its last word goes out in this cycle.
-    fire: Out. A word goes out. first, last: Out. It begins or ends its rows; the integer words of a `dual` entry go on with the FP16 sum.
+    fire: Out. A word goes out. first, last: Out. It begins or ends its rows; the integer words of a `dual` entry go on
+        with the FP16 sum.
     wait_landing, wait_drain: Out. Why an active cycle has no word; never both.
     mask: Out(banks). Banks with a valid row (the last group may be short); row count ones from bit 0 up.
-    addr: Out(BANK_BITS), bank address. act: Out(ACT_BITS), activation address, of the first of four words with `wide`. s_in: Out(8).
+    addr: Out(BANK_BITS), bank address. act: Out(ACT_BITS), activation address, of the first of four words with `wide`.
+        s_in: Out(8).
     kv: Out(1).
-    useful: Out. Banks whose row is below the entry's `live`; 0 for the words that a `dual` entry reads on top of the FP16 ones.
+    useful: Out. Banks whose row is below the entry's `live`; 0 for the words that a `dual` entry reads on top of the
+        FP16 ones.
 
     Only with `nested`:
-    nibbles, scales: Out. The word holds nibbles, or scales; neither: FP16. low: Out. Nibbles of the lo plane. wide: Out. As `nibbles`.
-    select: Out(2). With `nibbles`: which of the scales last read counts. left: Out(4). With `wide`: how many of the aligned 8 activation
-    words around `act` belong to the row, 1 to 8.
+    nibbles, scales: Out. The word holds nibbles, or scales; neither: FP16. low: Out. Nibbles of the lo plane. wide:
+    Out. As `nibbles`. select: Out(2). With `nibbles`: which of the scales last read counts. left: Out(4). With `wide`:
+    how many of the aligned 8 activation words around `act` belong to the row, 1 to 8.
 
     Only with `governor`:
     subtract: Out. Nibbles count negative. first_low: Out. Like `first`, for the sum of lo words alone.
@@ -66,13 +80,32 @@ class GemvIssue(wiring.Component):
             raise ValueError("a governor needs nested planes to choose from")
         self.banks, self.landing_depth, self.nested, self.governor = banks, landing_depth, nested, governor
         members = {
-            "load": In(1), "entry": In(matrix_entry_layout(nested, governor)), "freed": In(8),
-            "active": Out(1), "ending": Out(1), "fire": Out(1), "first": Out(1), "last": Out(1),
-            "wait_landing": Out(1), "wait_drain": Out(1), "mask": Out(banks),
-            "addr": Out(BANK_BITS), "act": Out(ACT_BITS), "s_in": Out(8), "kv": Out(1), "useful": Out(range(banks + 1)),
+            "load": In(1),
+            "entry": In(matrix_entry_layout(nested, governor)),
+            "freed": In(8),
+            "active": Out(1),
+            "ending": Out(1),
+            "fire": Out(1),
+            "first": Out(1),
+            "last": Out(1),
+            "wait_landing": Out(1),
+            "wait_drain": Out(1),
+            "mask": Out(banks),
+            "addr": Out(BANK_BITS),
+            "act": Out(ACT_BITS),
+            "s_in": Out(8),
+            "kv": Out(1),
+            "useful": Out(range(banks + 1)),
         }
         if nested:
-            members |= {"nibbles": Out(1), "scales": Out(1), "low": Out(1), "select": Out(2), "wide": Out(1), "left": Out(4)}
+            members |= {
+                "nibbles": Out(1),
+                "scales": Out(1),
+                "low": Out(1),
+                "select": Out(2),
+                "wide": Out(1),
+                "left": Out(4),
+            }
         if governor:
             members |= {"subtract": Out(1), "first_low": Out(1), "tag": Out(EnergyTag)}
         super().__init__(members)
@@ -114,7 +147,8 @@ class GemvIssue(wiring.Component):
             self.wait_drain.eq(self.active & word_is_last & fits & occupied[0]),
             self.fire.eq(self.active & (~word_is_last | (fits & ~occupied[0]))),
             self.last.eq(word_is_last),
-            finish.eq(self.fire & word_is_last), reserve.eq(finish & ~second),
+            finish.eq(self.fire & word_is_last),
+            reserve.eq(finish & ~second),
             self.ending.eq(finish & group_is_last & (nested | ~dual)),
         ]
         with m.If(finish):
@@ -142,10 +176,15 @@ class GemvIssue(wiring.Component):
             m.d.comb += before_last.eq(entry.rows - 1)
             place = before_last[:bits] if bits else Const(0, 1)
             m.d.sync += [
-                self.active.eq(1), self.kv.eq(entry.kv), self.s_in.eq(entry.s_in),
-                more.eq(before_last[bits:]), group_is_last.eq(before_last[bits:] == 0),
-                tail_rows.eq(place + 1), tail_mask.eq((2 << place) - 1),
-                live_groups.eq(entry.live[bits:]), live_rows.eq(entry.live[:bits] if bits else 0),
+                self.active.eq(1),
+                self.kv.eq(entry.kv),
+                self.s_in.eq(entry.s_in),
+                more.eq(before_last[bits:]),
+                group_is_last.eq(before_last[bits:] == 0),
+                tail_rows.eq(place + 1),
+                tail_mask.eq((2 << place) - 1),
+                live_groups.eq(entry.live[bits:]),
+                live_rows.eq(entry.live[:bits] if bits else 0),
             ]
             if self.governor:
                 copied = ("measure", "wanted", "planes", "grid_out", "grid_err", "grid_half")
@@ -162,19 +201,32 @@ class GemvIssue(wiring.Component):
                 after = Signal(BANK_BITS)
                 m.d.comb += after.eq(row_addr + words)
                 m.d.sync += [
-                    self.addr.eq(after), row_addr.eq(after), self.act.eq(act_base), self.first.eq(1),
-                    left.eq(length - 1), word_is_last.eq(length == 1),
+                    self.addr.eq(after),
+                    row_addr.eq(after),
+                    self.act.eq(act_base),
+                    self.first.eq(1),
+                    left.eq(length - 1),
+                    word_is_last.eq(length == 1),
                 ]
             with m.Else():
                 m.d.sync += [
-                    self.addr.eq(self.addr + 1), self.act.eq(self.act + 1), self.first.eq(0),
-                    left.eq(left - 1), word_is_last.eq(left == 1),
+                    self.addr.eq(self.addr + 1),
+                    self.act.eq(self.act + 1),
+                    self.first.eq(0),
+                    left.eq(left - 1),
+                    word_is_last.eq(left == 1),
                 ]
         with m.If(self.load):
             m.d.sync += [
-                self.addr.eq(entry.base), row_addr.eq(entry.base), self.act.eq(entry.act), self.first.eq(1),
-                left.eq(entry.length - 1), word_is_last.eq(entry.length == 1),
-                length.eq(entry.length), words.eq(entry.words), act_base.eq(entry.act),
+                self.addr.eq(entry.base),
+                row_addr.eq(entry.base),
+                self.act.eq(entry.act),
+                self.first.eq(1),
+                left.eq(entry.length - 1),
+                word_is_last.eq(entry.length == 1),
+                length.eq(entry.length),
+                words.eq(entry.words),
+                act_base.eq(entry.act),
             ]
 
     def _walk_planes(self, m):
@@ -188,7 +240,10 @@ class GemvIssue(wiring.Component):
         row_addr, pitch = Signal(BANK_BITS), Signal(ROW_BITS)  # of the words that are being read
         other_addr, other_pitch = Signal(BANK_BITS), Signal(ROW_BITS)  # `dual`: of those that come next
         behind, after, start = (Signal(BANK_BITS, name=name) for name in ("behind", "after", "start"))
-        hi_addr, lo_addr = Signal(BANK_BITS), Signal(BANK_BITS)  # next word of the hi plane, while one of the lo plane is read; of that
+        hi_addr, lo_addr = (
+            Signal(BANK_BITS),
+            Signal(BANK_BITS),
+        )  # next word of the hi plane, while one of the lo plane is read; of that
         m.d.comb += [behind.eq(self.addr + 1), after.eq(row_addr + pitch), start.eq(Mux(dual, other_addr, after))]
 
         left = Signal(ROW_BITS)  # words of the row after this one; hi words where the row is of nibbles
@@ -198,7 +253,8 @@ class GemvIssue(wiring.Component):
         m.d.comb += [
             chunk_ends.eq((chunk[:3] == 7) & (chunk[3] | (code == 0)) & (chunk[4] | ~code[1])),
             self.select.eq(Mux(code[1], chunk[3:], Mux(code[0], chunk[2:4], chunk[1:3]))),
-            self.left.eq(Mux(quads[3:] != 0, 8, quads[:3])), self.wide.eq(self.nibbles),
+            self.left.eq(Mux(quads[3:] != 0, 8, quads[:3])),
+            self.wide.eq(self.nibbles),
         ]
 
         def first_low(value):
@@ -207,9 +263,18 @@ class GemvIssue(wiring.Component):
         def begin(planes, goes_on, length, last_word, act):
             """First word of a row group; `goes_on` with the sum of the words before it."""
             return [
-                nested.eq(planes), self.scales.eq(planes), self.nibbles.eq(0), self.low.eq(0), self.act.eq(act),
-                self.first.eq(~goes_on), chunk.eq(0), odd.eq(0), quads.eq(length), *first_low(planes),
-                left.eq(Mux(planes, last_word >> 2, last_word)), word_is_last.eq(~planes & (last_word == 0)),
+                nested.eq(planes),
+                self.scales.eq(planes),
+                self.nibbles.eq(0),
+                self.low.eq(0),
+                self.act.eq(act),
+                self.first.eq(~goes_on),
+                chunk.eq(0),
+                odd.eq(0),
+                quads.eq(length),
+                *first_low(planes),
+                left.eq(Mux(planes, last_word >> 2, last_word)),
+                word_is_last.eq(~planes & (last_word == 0)),
             ]
 
         with m.If(self.fire):
@@ -225,16 +290,27 @@ class GemvIssue(wiring.Component):
                         m.d.sync += [pitch.eq(other_pitch), other_pitch.eq(pitch)]
             with m.Elif(self.scales):
                 m.d.sync += [
-                    self.scales.eq(0), self.nibbles.eq(1), self.addr.eq(behind), word_is_last.eq((left == 0) & ~both),
+                    self.scales.eq(0),
+                    self.nibbles.eq(1),
+                    self.addr.eq(behind),
+                    word_is_last.eq((left == 0) & ~both),
                 ]
             with m.Elif(self.nibbles & both & ~self.low):
                 m.d.sync += [
-                    self.low.eq(1), hi_addr.eq(behind), self.addr.eq(lo_addr), lo_addr.eq(lo_addr + 1), word_is_last.eq(left == 0),
+                    self.low.eq(1),
+                    hi_addr.eq(behind),
+                    self.addr.eq(lo_addr),
+                    lo_addr.eq(lo_addr + 1),
+                    word_is_last.eq(left == 0),
                 ]
             with m.Elif(self.nibbles):
                 m.d.sync += [
-                    self.low.eq(0), self.addr.eq(Mux(self.low, hi_addr, behind)), self.act.eq(self.act + 4),
-                    left.eq(left - 1), odd.eq(~odd), chunk.eq(chunk + 1),
+                    self.low.eq(0),
+                    self.addr.eq(Mux(self.low, hi_addr, behind)),
+                    self.act.eq(self.act + 4),
+                    left.eq(left - 1),
+                    odd.eq(~odd),
+                    chunk.eq(chunk + 1),
                 ]
                 with m.If(odd):
                     m.d.sync += quads.eq(quads - 8)
@@ -245,7 +321,12 @@ class GemvIssue(wiring.Component):
                 with m.If(both):
                     m.d.sync += word_is_last.eq(0)
             with m.Else():
-                m.d.sync += [self.addr.eq(behind), self.act.eq(self.act + 1), left.eq(left - 1), word_is_last.eq(left == 1)]
+                m.d.sync += [
+                    self.addr.eq(behind),
+                    self.act.eq(self.act + 1),
+                    left.eq(left - 1),
+                    word_is_last.eq(left == 1),
+                ]
 
         with m.If(self.load):
             end, integers = Signal(ROW_BITS), Signal()
@@ -253,9 +334,14 @@ class GemvIssue(wiring.Component):
             m.d.comb += [end.eq(entry.length - 1), integers.eq((entry.format != Format.FP16) & ~is_dual)]
             m.d.sync += begin(integers, Const(0), entry.length, end, entry.act)
             m.d.sync += [
-                both.eq(is_dual | (entry.format == Format.INT8)), code.eq(entry.group),
-                length.eq(entry.length), last_word.eq(end), act_base.eq(entry.act),
-                self.addr.eq(entry.base), row_addr.eq(entry.base), pitch.eq(entry.words),
+                both.eq(is_dual | (entry.format == Format.INT8)),
+                code.eq(entry.group),
+                length.eq(entry.length),
+                last_word.eq(end),
+                act_base.eq(entry.act),
+                self.addr.eq(entry.base),
+                row_addr.eq(entry.base),
+                pitch.eq(entry.words),
                 lo_addr.eq(entry.lo_base),
             ]
             if self.governor:

@@ -10,25 +10,27 @@ from hayate.rtl.memory.bank import BANK_LATENCY
 from hayate.rtl.tile.matrix.slot_homes import SlotHomes
 from hayate.rtl.tile.queues import BaseEntry, LaneState, TileState
 
-#: Cycles from a request (`act_read`, `read`) to its `write`: the request's register, the bank's latency, the register `word`.
+#: Cycles from a request (`act_read`, `read`) to its `write`: the request's register, the bank's latency, the register
+#: `word`.
 WRITE_DELAY = 1 + BANK_LATENCY + 1
 
 
 class KvWriter(wiring.Component):
     """Moves the K or V of each position of a pass from the activation buffer to its place in the banks.
 
-    K (`value` = 0): a position whose slot this tile holds is a row of `words` words in one bank, written one word per cycle; other
-    positions cost one cycle. V (`value` = 1): column `slot` of a matrix with `rows` rows; each turn reads, merges and writes
-    min(4, banks) banks in parallel, in two bank cycles that alternate with those of the turns around it; nothing else comes in between,
-    since the banks are this component's until `ending`. `ending` comes when the last write has been handed over; an access requested in
-    the cycle after it sees all writes.
+    K (`value` = 0): a position whose slot this tile holds is a row of `words` words in one bank, written one word per
+    cycle; other positions cost one cycle. V (`value` = 1): column `slot` of a matrix with `rows` rows; each turn reads,
+    merges and writes
+    min(4, banks) banks in parallel, in two bank cycles that alternate with those of the turns around it; nothing else
+    comes in between, since the banks are this component's until `ending`. `ending` comes when the last write has been
+    handed over; an access requested in the cycle after it sees all writes.
 
-    Cycles of an entry with P positions (`active` high). K: 3 + words for each slot that is here, 1 for each other, then 5 (less 1 for each
-    position since the last one that is here, but at least 1). V: P x (4 + 2 x turns) + 4, with turns = rows / min(4, banks). A position
-    whose home `SlotHomes` has yet to compute is waited for.
+    Cycles of an entry with P positions (`active` high). K: 3 + words for each slot that is here, 1 for each other, then
+    5 (less 1 for each position since the last one that is here, but at least 1). V: P x (4 + 2 x turns) + 4, with turns
+    = rows / min(4, banks). A position whose home `SlotHomes` has yet to compute is waited for.
 
-    Requests are combinational from registers; the parent registers them in front of the memories. The activation word then comes at
-    `acts` and the old words at `old`, 1 + BANK_LATENCY cycles after the request.
+    Requests are combinational from registers; the parent registers them in front of the memories. The activation word
+    then comes at `acts` and the old words at `old`, 1 + BANK_LATENCY cycles after the request.
 
     Parameters
     ----------
@@ -36,27 +38,47 @@ class KvWriter(wiring.Component):
 
     Members
     -------
-    start, entry: In. Begin (when not `active`, or with `ending`). positions: In(4), P. lanes_state, tile: In, the pass and the tile.
+    start, entry: In. Begin (when not `active`, or with `ending`). positions: In(4), P. lanes_state, tile: In, the pass
+        and the tile.
     active, ending: Out.
     act_read, act: Out. Request for the activation words at address `act`.
     read, read_mask, addr: Out. Request for the old words of these banks, at `addr` (V only).
     acts: In, `lanes` x 64. old: In, `banks` x 64.
-    load, load_bank, load_addr, load_data: In. Word from the host for one bank; `write` follows in the next cycle. Never while `active`.
-        every_bank: In, with `load`: for all of them.
+    load, load_bank, load_addr, load_data: In. Word from the host for one bank; `write` follows in the next cycle. Never
+        while `active`. every_bank: In, with `load`: for all of them.
     write, write_mask, write_addr: Out. Banks to write, and where, WRITE_DELAY cycles after the request.
     write_data: Out, `banks` x 64. The merged words, combinational from `old`.
     """
 
     def __init__(self, banks: int, lanes: int, max_slots: int):
         self.banks, self.lanes, self.max_slots = banks, lanes, max_slots
-        super().__init__({
-            "start": In(1), "entry": In(BaseEntry), "positions": In(4), "lanes_state": In(LaneState).array(lanes),
-            "tile": In(TileState), "active": Out(1), "ending": Out(1),
-            "act_read": Out(1), "act": Out(ACT_BITS), "read": Out(1), "read_mask": Out(banks), "addr": Out(BANK_BITS),
-            "acts": In(data.ArrayLayout(64, lanes)), "old": In(data.ArrayLayout(64, banks)),
-            "load": In(1), "load_bank": In(5), "every_bank": In(1), "load_addr": In(BANK_BITS), "load_data": In(64),
-            "write": Out(1), "write_mask": Out(banks), "write_addr": Out(BANK_BITS), "write_data": Out(data.ArrayLayout(64, banks)),
-        })
+        super().__init__(
+            {
+                "start": In(1),
+                "entry": In(BaseEntry),
+                "positions": In(4),
+                "lanes_state": In(LaneState).array(lanes),
+                "tile": In(TileState),
+                "active": Out(1),
+                "ending": Out(1),
+                "act_read": Out(1),
+                "act": Out(ACT_BITS),
+                "read": Out(1),
+                "read_mask": Out(banks),
+                "addr": Out(BANK_BITS),
+                "acts": In(data.ArrayLayout(64, lanes)),
+                "old": In(data.ArrayLayout(64, banks)),
+                "load": In(1),
+                "load_bank": In(5),
+                "every_bank": In(1),
+                "load_addr": In(BANK_BITS),
+                "load_data": In(64),
+                "write": Out(1),
+                "write_mask": Out(banks),
+                "write_addr": Out(BANK_BITS),
+                "write_data": Out(data.ArrayLayout(64, banks)),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
@@ -68,11 +90,18 @@ class KvWriter(wiring.Component):
         return m
 
     def _request_layout(self):
-        return data.StructLayout({
-            "addr": BANK_BITS, "mask": self.banks, "value": 1, "field": 2,
-            "turn": ceil_log2(max(4 // self.banks, 2)),  # which elements of the word, where there are fewer banks than elements
-            "lane": ceil_log2(max(self.lanes, 2)),
-        })
+        return data.StructLayout(
+            {
+                "addr": BANK_BITS,
+                "mask": self.banks,
+                "value": 1,
+                "field": 2,
+                "turn": ceil_log2(
+                    max(4 // self.banks, 2)
+                ),  # which elements of the word, where there are fewer banks than elements
+                "lane": ceil_log2(max(self.lanes, 2)),
+            }
+        )
 
     def _walk(self, m, homes):
         """Positions, and the words of each; returns (request of this cycle, its strobe)."""
@@ -99,10 +128,14 @@ class KvWriter(wiring.Component):
 
         m.d.comb += [
             product.eq(row * entry.words),
-            self.act_read.eq(requested), self.read.eq(requested & entry.value),
-            self.read_mask.eq(value_mask), self.addr.eq(request.addr),
-            request.mask.eq(Mux(entry.value, value_mask, row_mask)), request.value.eq(entry.value),
-            request.field.eq(slot[:2]), request.lane.eq(lane),
+            self.act_read.eq(requested),
+            self.read.eq(requested & entry.value),
+            self.read_mask.eq(value_mask),
+            self.addr.eq(request.addr),
+            request.mask.eq(Mux(entry.value, value_mask, row_mask)),
+            request.value.eq(entry.value),
+            request.field.eq(slot[:2]),
+            request.lane.eq(lane),
         ]
 
         def next_position():
@@ -137,7 +170,11 @@ class KvWriter(wiring.Component):
                 m.next = "PLACE"
             with m.State("PLACE"):
                 m.d.sync += [
-                    request.addr.eq(entry.base + offset), self.act.eq(entry.act), turn.eq(0), quad_place.eq(0), merging.eq(0),
+                    request.addr.eq(entry.base + offset),
+                    self.act.eq(entry.act),
+                    turn.eq(0),
+                    quad_place.eq(0),
+                    merging.eq(0),
                     left.eq(Mux(entry.value, entry.rows >> 2, entry.words)),
                 ]
                 with m.If(Mux(entry.value, entry.rows >> 2, entry.words) == 0):
@@ -146,7 +183,9 @@ class KvWriter(wiring.Component):
                     m.next = "ALIGN"
                 with m.Else():
                     m.next = "MOVE"
-            with m.State("ALIGN"):  # makes a position an even number of cycles, so that its reads meet no write of the one before
+            with m.State(
+                "ALIGN"
+            ):  # makes a position an even number of cycles, so that its reads meet no write of the one before
                 m.next = "MOVE"
             with m.State("MOVE"):
                 m.d.sync += merging.eq(entry.value & ~merging)
@@ -175,7 +214,9 @@ class KvWriter(wiring.Component):
         m.d.comb += [requested.eq(fsm.ongoing("MOVE") & ~merging), self.ending.eq(fsm.ongoing("TAIL") & finished)]
 
         # Requests under way, youngest first; the last one is being written.
-        under_way = [Signal(self._request_layout(), name=f"s{i + 1}_request", reset_less=True) for i in range(WRITE_DELAY)]
+        under_way = [
+            Signal(self._request_layout(), name=f"s{i + 1}_request", reset_less=True) for i in range(WRITE_DELAY)
+        ]
         valid = Signal(WRITE_DELAY)
         m.d.sync += valid.eq(Cat(requested, valid[:-1]))
         m.d.comb += finished.eq(valid[:-1] == 0)
@@ -186,7 +227,8 @@ class KvWriter(wiring.Component):
         with m.If(self.load):
             m.d.sync += valid[-1].eq(1)
             m.d.sync += [
-                under_way[-1].addr.eq(self.load_addr), under_way[-1].value.eq(0),
+                under_way[-1].addr.eq(self.load_addr),
+                under_way[-1].value.eq(0),
                 under_way[-1].mask.eq(1 << self.load_bank | self.every_bank.replicate(self.banks)),
             ]
         m.d.comb += self.write.eq(valid[-1])

@@ -17,7 +17,8 @@ PE_LATENCY = 5
 _LOW_ACC = 48  # K_MAX / 4 FP16 words and K_MAX / 8 of the planes, each four 32-bit words and their carries
 _HIGH_ACC = ACC_WIDTH - LOW_BITS
 _CODES = WORD_NIBBLES * CODE_BITS
-# An activation code counts 2**(e' - 16) and a scale's significand 2**(max(field, 1) - 25): above 2**-48, the low plane's shift is ...
+# An activation code counts 2**(e' - 16) and a scale's significand 2**(max(field, 1) - 25): above 2**-48, the low
+# plane's shift is ...
 _LOW_SHIFT = 7
 _HIGH_SHIFT = _LOW_SHIFT + 4
 
@@ -25,18 +26,25 @@ _HIGH_SHIFT = _LOW_SHIFT + 4
 class Pe(wiring.Component):
     """Sums weight x activation products over a row, exactly, for `lanes` activation vectors at once.
 
-    A row is a sequence of words, of which the first and the last are marked; words follow each other in consecutive cycles or
-    with any gaps between them. The next row may begin in the cycle after `last`. A row that is begun again without having
-    ended is dropped. A word holds 4 FP16 weights, or, with `nested`, 4 FP16 scales, or 16 nibbles of a plane, in any order within
+    A row is a sequence of words, of which the first and the last are marked; words follow each other in consecutive
+    cycles or
+    with any gaps between them. The next row may begin in the cycle after `last`. A row that is begun again without
+    having
+    ended is dropped. A word holds 4 FP16 weights, or, with `nested`, 4 FP16 scales, or 16 nibbles of a plane, in any
+    order within
     a row.
 
-    An FP16 word adds its weights times `act`. A scale word adds nothing; it stays for the words of nibbles behind it, the next
+    An FP16 word adds its weights times `act`. A scale word adds nothing; it stays for the words of nibbles behind it,
+    the next
     one included. A word of nibbles adds, with q the 16 codes, n the nibbles and s the scale that `select` names,
     sum(n * q) * s * 2**(exponent - 16), and 16 times as much where `low` is 0.
 
-    Operands are finite; |scale| <= 65504 / 119 and high nibbles are -7..7, so that no term exceeds an FP16 product. A row has at
-    most 8,192 FP16 words and 4,096 words of nibbles (K <= 32,768). The result is the exact sum in units of 2**-48: it cannot
-    overflow and is not rounded. (With `subtract` the difference itself must fit; what it passes on its way does not matter.)
+    Operands are finite; |scale| <= 65504 / 119 and high nibbles are -7..7, so that no term exceeds an FP16 product. A
+    row has at
+    most 8,192 FP16 words and 4,096 words of nibbles (K <= 32,768). The result is the exact sum in units of 2**-48: it
+    cannot
+    overflow and is not rounded. (With `subtract` the difference itself must fit; what it passes on its way does not
+    matter.)
 
         clk    _/0\\_/1\\_/2\\_/3\\_/4\\_/5\\_/6\\_
         en     /~~~~~~~~\\______________________      two words of one row
@@ -45,14 +53,17 @@ class Pe(wiring.Component):
         done   ________________________/~~~\\___      PE_LATENCY = 5 cycles after `last` was presented
         result ------------------------X=======
 
-    Throughput: one word of any kind and cycle, that is 4 * lanes multiply-accumulates of FP16, 16 * lanes of nibbles. No
-    backpressure: a result is overwritten by the next row's. Reset clears the controls only; registers hold while nothing
+    Throughput: one word of any kind and cycle, that is 4 * lanes multiply-accumulates of FP16, 16 * lanes of nibbles.
+    No
+    backpressure: a result is overwritten by the next row's. Reset clears the controls only; registers hold while
+    nothing
     passes them. Inputs that a word's kind does not use may have any value, undefined ones too.
 
     Parameters
     ----------
     lanes : activation vectors M, at least 1.
-    nested : words may hold nibbles and scales; without it all are FP16, and the members that tell of others are not there.
+    nested : words may hold nibbles and scales; without it all are FP16, and the members that tell of others are not
+        there.
     measure : also sum up the low planes apart; needs `nested`.
 
     Members
@@ -67,8 +78,8 @@ class Pe(wiring.Component):
     done : out, one-cycle strobe.
     result : out, `lanes` x 96 bits signed; stable from `done` until the next one.
     subtract : in, only with `measure`: the nibbles count negative. FP16 words do not.
-    first_low : in, only with `measure`: this word begins the sum of the low plane. Any word of a row, but not its first if that
-        is of a low plane.
+    first_low : in, only with `measure`: this word begins the sum of the low plane. Any word of a row, but not its first
+        if that is of a low plane.
     low_result : out, only with `measure`: `lanes` x 96 bits signed, what the low planes' words added to `result`, from
         `first_low` on; stable like `result`.
 
@@ -88,15 +99,22 @@ class Pe(wiring.Component):
         self.measure = measure
         results = data.ArrayLayout(signed(ACC_WIDTH), lanes)
         members = {
-            "en": In(1), "first": In(1), "last": In(1),
+            "en": In(1),
+            "first": In(1),
+            "last": In(1),
             "weight": In(64),
             "act": In(data.ArrayLayout(64, lanes)),
-            "done": Out(1), "result": Out(results),
+            "done": Out(1),
+            "result": Out(results),
         }
         if nested:
             members |= {
-                "nibbles": In(1), "scales": In(1), "low": In(1), "select": In(2),
-                "codes": In(data.ArrayLayout(_CODES, lanes)), "exponent": In(data.ArrayLayout(MX_EXPONENT_BITS, lanes)),
+                "nibbles": In(1),
+                "scales": In(1),
+                "low": In(1),
+                "select": In(2),
+                "codes": In(data.ArrayLayout(_CODES, lanes)),
+                "exponent": In(data.ArrayLayout(MX_EXPONENT_BITS, lanes)),
             }
         if measure:
             members |= {"subtract": In(1), "first_low": In(1), "low_result": Out(results)}
@@ -136,22 +154,33 @@ class Pe(wiring.Component):
             lane = _Lane(self.nested, self.measure)
             m.submodules[f"lane{k}"] = once(platform, lane, self.nested, self.measure)
             m.d.comb += [
-                lane.en.eq(self.en), lane.act.eq(self.act[k]), lane.s1_valid.eq(s1_valid), lane.s1_weight.eq(s1_weight),
-                lane.s2_valid.eq(s2_valid), lane.s2_first.eq(s2_first),
-                lane.s3_valid.eq(s3_valid), lane.s3_last.eq(s3_last), lane.s4_done.eq(s4_done),
+                lane.en.eq(self.en),
+                lane.act.eq(self.act[k]),
+                lane.s1_valid.eq(s1_valid),
+                lane.s1_weight.eq(s1_weight),
+                lane.s2_valid.eq(s2_valid),
+                lane.s2_first.eq(s2_first),
+                lane.s3_valid.eq(s3_valid),
+                lane.s3_last.eq(s3_last),
+                lane.s4_done.eq(s4_done),
                 self.result[k].eq(lane.result),
             ]
             m.d.comb += [getattr(lane, name).eq(value) for name, value in of_planes.items()]
             if self.nested:
                 m.d.comb += [lane.codes.eq(self.codes[k]), lane.exponent.eq(self.exponent[k])]
             if self.measure:
-                m.d.comb += [lane.low_now.eq(low_now), lane.low_clear.eq(low_clear), self.low_result[k].eq(lane.low_result)]
+                m.d.comb += [
+                    lane.low_now.eq(low_now),
+                    lane.low_clear.eq(low_clear),
+                    self.low_result[k].eq(lane.low_result),
+                ]
         return m
 
     def _planes(self, m, weights, s1_weight):
         """Weights and scales of all words; returns what the lanes are given beside their activations.
 
-        A word of the planes has the scale for its FP16 activations and sums for its FP16 weights. A scale word passes as one of
+        A word of the planes has the scale for its FP16 activations and sums for its FP16 weights. A scale word passes
+        as one of
         the planes whose scale is zero, so that it adds nothing.
         """
         planes, s1_planes = Signal(), Signal(reset_less=True)
@@ -173,7 +202,10 @@ class Pe(wiring.Component):
         with m.If(self.en):
             m.d.sync += s1_planes.eq(planes)
             for weight, stored in zip(weights, s1_weight):
-                m.d.sync += [stored.exponent.eq(Mux(planes, 0, weight.exponent)), stored.negative.eq(~planes & weight.negative)]
+                m.d.sync += [
+                    stored.exponent.eq(Mux(planes, 0, weight.exponent)),
+                    stored.negative.eq(~planes & weight.negative),
+                ]
                 with m.If(~planes):
                     m.d.sync += stored.significand.eq(weight.significand)
         return {"planes": planes, "scales": self.scales, "weight": self.weight, "scale": placed, "s1_planes": s1_planes}
@@ -187,7 +219,8 @@ class Pe(wiring.Component):
                 m.d.sync += [low.eq(stages[-1][1]), first.eq(stages[-1][2])]
             stages.append([valid, low, first])
         (_, s2_low, s2_first_low), (_, s3_low, s3_first_low) = stages[2:]
-        # They are read as the row's last word is in stage 4, so the next row must clear them no sooner than with its own first
+        # They are read as the row's last word is in stage 4, so the next row must clear them no sooner than with its
+        # own first
         # word in stage 3. Only a low word that comes first itself needs them zero by then.
         return s3_valid & s3_low, (s2_valid & s2_first_low & s2_low) | (s3_valid & s3_first_low & ~s3_low)
 
@@ -199,17 +232,26 @@ class _Lane(wiring.Component):
         self.nested = nested
         self.measure = measure
         members = {
-            "en": In(1), "act": In(64),
-            "s1_valid": In(1), "s1_weight": In(data.ArrayLayout(Operand, WORD_ELEMENTS)),
-            "s2_valid": In(1), "s2_first": In(1),
-            "s3_valid": In(1), "s3_last": In(1),
+            "en": In(1),
+            "act": In(64),
+            "s1_valid": In(1),
+            "s1_weight": In(data.ArrayLayout(Operand, WORD_ELEMENTS)),
+            "s2_valid": In(1),
+            "s2_first": In(1),
+            "s3_valid": In(1),
+            "s3_last": In(1),
             "s4_done": In(1),
             "result": Out(signed(ACC_WIDTH)),
         }
         if nested:
             members |= {
-                "planes": In(1), "scales": In(1), "s1_planes": In(1), "weight": In(64), "codes": In(_CODES),
-                "scale": In(Operand), "exponent": In(MX_EXPONENT_BITS),  # the two exponents are still to be added up
+                "planes": In(1),
+                "scales": In(1),
+                "s1_planes": In(1),
+                "weight": In(64),
+                "codes": In(_CODES),
+                "scale": In(Operand),
+                "exponent": In(MX_EXPONENT_BITS),  # the two exponents are still to be added up
             }
         if measure:
             members |= {"low_now": In(1), "low_clear": In(1), "low_result": Out(signed(ACC_WIDTH))}
@@ -259,7 +301,8 @@ class _Lane(wiring.Component):
                     s3_carry[i].eq(b.carry),
                 ]
 
-        # Stage 4: accumulators. They are cleared as a first word enters stage 3, which costs no gate in the adders' path, so
+        # Stage 4: accumulators. They are cleared as a first word enters stage 3, which costs no gate in the adders'
+        # path, so
         # a finished sum goes to registers of its own.
         low_term, high_term = Signal(LOW_BITS + 2), Signal(signed(high_bits + 2))
         low_acc = Signal(_LOW_ACC, reset_less=True)
@@ -268,8 +311,10 @@ class _Lane(wiring.Component):
         s4_low = Signal(_LOW_ACC, reset_less=True)
         s4_high = Signal(signed(_HIGH_ACC), reset_less=True)
         m.d.comb += [
-            low_term.eq(add_carry(s3_low[0], s3_low[1], s3_carry[0])), high_term.eq(s3_high[0] + s3_high[1]),
-            low_sum.eq(add_carry(low_term, low_acc, s3_carry[1])), high_sum.eq(high_term + high_acc),
+            low_term.eq(add_carry(s3_low[0], s3_low[1], s3_carry[0])),
+            high_term.eq(s3_high[0] + s3_high[1]),
+            low_sum.eq(add_carry(low_term, low_acc, s3_carry[1])),
+            high_sum.eq(high_term + high_acc),
         ]
         with m.If(self.s3_valid):
             m.d.sync += [low_acc.eq(low_sum), high_acc.eq(high_sum)]
@@ -292,7 +337,10 @@ class _Lane(wiring.Component):
             with m.If(self.low_clear):
                 m.d.sync += [second_low.eq(0), second_high.eq(0)]
             with m.Elif(self.low_now):
-                m.d.sync += [second_low.eq(add_carry(low_term, second_low, s3_carry[1])), second_high.eq(high_term + second_high)]
+                m.d.sync += [
+                    second_low.eq(add_carry(low_term, second_low, s3_carry[1])),
+                    second_high.eq(high_term + second_high),
+                ]
             with m.If(self.s4_done):
                 m.d.sync += s5_low_result.eq(Cat(second_low[:LOW_BITS], second_high + second_low[LOW_BITS:]))
         return m

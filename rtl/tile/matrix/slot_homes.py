@@ -1,4 +1,6 @@
-"""Where the KV slots of a pass live: the division that stripes quads of slots over the tiles of a group, kept for each position."""
+"""Where the KV slots of a pass live: the division that stripes quads of slots over the tiles of a group, kept for each
+position.
+"""
 
 from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import data, wiring
@@ -12,8 +14,8 @@ from hayate.rtl.tile.queues import LaneState, TileState
 class SlotHomes(wiring.Component):
     """Computes `layout.slot_home` of each position's slot in the background, whenever the slot or the group changes.
 
-    One divider serves all positions in turn. After a change all positions are `fresh` within (lanes + 1) x (quad bits + 3) + 2 cycles,
-    where a slot's number has quad bits + 2 bits; nothing toggles from then on.
+    One divider serves all positions in turn. After a change all positions are `fresh` within (lanes + 1) x (quad bits +
+    3) + 2 cycles, where a slot's number has quad bits + 2 bits; nothing toggles from then on.
 
     Parameters
     ----------
@@ -28,10 +30,15 @@ class SlotHomes(wiring.Component):
 
     def __init__(self, lanes: int, max_slots: int):
         self.lanes, self.slot_bits = lanes, max(3, ceil_log2(max_slots))
-        super().__init__({
-            "lanes_state": In(LaneState).array(lanes), "tile": In(TileState),
-            "fresh": Out(lanes), "mine": Out(lanes), "row": Out(data.ArrayLayout(self.slot_bits, lanes)),
-        })
+        super().__init__(
+            {
+                "lanes_state": In(LaneState).array(lanes),
+                "tile": In(TileState),
+                "fresh": Out(lanes),
+                "mine": Out(lanes),
+                "row": Out(data.ArrayLayout(self.slot_bits, lanes)),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
@@ -52,7 +59,8 @@ class SlotHomes(wiring.Component):
         turn = Signal(range(self.lanes))
         slot = Signal(self.slot_bits)
         m.d.comb += [
-            divider.numerator.eq(slots[turn][2:]), divider.denominator.eq(self.tile.group_size),
+            divider.numerator.eq(slots[turn][2:]),
+            divider.denominator.eq(self.tile.group_size),
         ]
         stale = Signal()
         m.d.comb += stale.eq((known_group == group) & ~self.fresh.bit_select(turn, 1))
@@ -68,7 +76,8 @@ class SlotHomes(wiring.Component):
             with m.State("DIVIDE"):
                 with m.If(divider.done):
                     m.d.sync += [
-                        known_slot[turn].eq(slot), known.bit_select(turn, 1).eq(1),
+                        known_slot[turn].eq(slot),
+                        known.bit_select(turn, 1).eq(1),
                         self.mine.bit_select(turn, 1).eq(divider.remainder == known_group[8:]),
                         self.row[turn].eq(Cat(slot[:2], divider.quotient)),
                     ]

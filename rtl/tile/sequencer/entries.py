@@ -12,28 +12,33 @@ Planes = data.StructLayout({name: width for name, (_, width) in PLANES.items()})
 
 #: what the sequencer has resolved for an instruction when it pushes the entry.
 _RESOLVED = {
-    "address": ACT_BITS,     # send address of a RUN, activation address of the others
-    "count": 16,        # of a wait
-    "base": BANK_BITS,        # first word of the block that the primary descriptor names
-    "words": ROW_BITS, "rows": 16, "s_in": 8,  # of the primary descriptor
-    "round": 8,         # loop register J
-    "of_chunk": 2,      # and which round of its chunk that is
-    "slide": 12,        # of a RUN
-    "slot_rows": 16,    # KV slots of this tile, whole quads, and those in use
+    "address": ACT_BITS,  # send address of a RUN, activation address of the others
+    "count": 16,  # of a wait
+    "base": BANK_BITS,  # first word of the block that the primary descriptor names
+    "words": ROW_BITS,
+    "rows": 16,
+    "s_in": 8,  # of the primary descriptor
+    "round": 8,  # loop register J
+    "of_chunk": 2,  # and which round of its chunk that is
+    "slide": 12,  # of a RUN
+    "slot_rows": 16,  # KV slots of this tile, whole quads, and those in use
     "live_slots": 16,
-    "quads": 16,        # KV slots in use, in quads
+    "quads": 16,  # KV slots in use, in quads
 }
 _RESOLVED_NESTED = {
-    "integer": 1,       # a GEMV of weights that have planes; the rest is used only then
+    "integer": 1,  # a GEMV of weights that have planes; the rest is used only then
     "measure": 1,
     "format": 2,
-    "planes": 10,       # index of the planes descriptor
-    "hi_base": BANK_BITS, "lo_base": BANK_BITS,
+    "planes": 10,  # index of the planes descriptor
+    "hi_base": BANK_BITS,
+    "lo_base": BANK_BITS,
 }
 
 
 def resolved_layout(nested):
-    """`Resolved`: what the sequencer hands to `matrix_entry` and `vector_entry`; `nested`: GEMVs may be of weights with planes."""
+    """`Resolved`: what the sequencer hands to `matrix_entry` and `vector_entry`; `nested`: GEMVs may be of weights with
+    planes.
+    """
     return data.StructLayout({**_RESOLVED, **(_RESOLVED_NESTED if nested else {})})
 
 
@@ -42,7 +47,7 @@ def field(word, name, *ops):
     places = {FORMATS[op][name] for op in ops}
     assert len(places) == 1, f"{name} lies in different places in {ops}"
     at, width = places.pop()
-    return word[at:at + width]
+    return word[at : at + width]
 
 
 def _channel(word, r, *ops):
@@ -53,7 +58,8 @@ def _channel(word, r, *ops):
 def matrix_entry(m, entry, word, desc, planes, r):
     """Drive `entry` (of any `matrix_entry_layout`) for the instruction in `word`.
 
-    desc: the primary descriptor, if the instruction is no GEMV with planes. planes: the planes descriptor, if it is one. r: `Resolved`.
+    desc: the primary descriptor, if the instruction is no GEMV with planes. planes: the planes descriptor, if it is
+    one. r: `Resolved`.
     """
     there = entry.shape().members
     op = word[:4]
@@ -62,14 +68,21 @@ def matrix_entry(m, entry, word, desc, planes, r):
     slot_count = gemv("rows") == Rows.SLOTS
     fresh = ~gemv("aside") & (~gemv("kv") | (r.round == 0))  # a later attention round reads the same K and V again
     m.d.comb += [
-        entry.op.eq(op), entry.count.eq(r.count), entry.base.eq(r.base), entry.words.eq(r.words),
+        entry.op.eq(op),
+        entry.count.eq(r.count),
+        entry.base.eq(r.base),
+        entry.words.eq(r.words),
         entry.chan.eq(Mux(op == Op.FETCH, field(word, "chan", Op.FETCH), _channel(word, r, Op.M_WAIT))),
         entry.length.eq(Mux(is_gemv & gemv("slot_words"), r.quads, r.words)),
         entry.rows.eq(Mux(is_gemv & slot_count, r.slot_rows, r.rows)),
         entry.live.eq(Mux(fresh, Mux(slot_count, r.live_slots, r.rows), 0)),
-        entry.act.eq(r.address), entry.s_in.eq(r.s_in), entry.kv.eq(gemv("kv")),
-        entry.value.eq(field(word, "value", Op.KVW)), entry.row0.eq(desc.row0),
-        entry.index.eq(field(word, "index", Op.FETCH)), entry.stage.eq(field(word, "stage", Op.FETCH)),
+        entry.act.eq(r.address),
+        entry.s_in.eq(r.s_in),
+        entry.kv.eq(gemv("kv")),
+        entry.value.eq(field(word, "value", Op.KVW)),
+        entry.row0.eq(desc.row0),
+        entry.index.eq(field(word, "index", Op.FETCH)),
+        entry.stage.eq(field(word, "stage", Op.FETCH)),
     ]
     if "format" not in there:
         return
@@ -77,8 +90,12 @@ def matrix_entry(m, entry, word, desc, planes, r):
         m.d.comb += [entry.format.eq(r.format), entry.lo_base.eq(r.lo_base), entry.group.eq(planes.group)]
         if "measure" in there:
             m.d.comb += [
-                entry.measure.eq(r.measure), entry.dual.eq(r.measure & planes.fp16), entry.hi_base.eq(r.hi_base),
-                entry.pitch.eq(planes.pitch), entry.planes.eq(r.planes), entry.wanted.eq(gemv("wanted")),
+                entry.measure.eq(r.measure),
+                entry.dual.eq(r.measure & planes.fp16),
+                entry.hi_base.eq(r.hi_base),
+                entry.pitch.eq(planes.pitch),
+                entry.planes.eq(r.planes),
+                entry.wanted.eq(gemv("wanted")),
                 *(entry[grid].eq(planes[grid]) for grid in ("grid_out", "grid_err", "grid_half")),
             ]
         with m.If(r.format != Format.FP16):
@@ -86,7 +103,9 @@ def matrix_entry(m, entry, word, desc, planes, r):
 
 
 def vector_entry(m, entry, word, desc, tile, r):
-    """Drive `entry` (VectorEntry) for the instruction in `word`. desc: its descriptor. tile: TileState. r: `Resolved`."""
+    """Drive `entry` (VectorEntry) for the instruction in `word`. desc: its descriptor. tile: TileState. r:
+    `Resolved`.
+    """
     op = word[:4]
     run = lambda name: field(word, name, Op.RUN)  # noqa: E731
     is_run = op == Op.RUN
@@ -99,7 +118,11 @@ def vector_entry(m, entry, word, desc, tile, r):
         with m.Case(Cast.GROUP):
             m.d.comb += [entry.lo.eq(tile.group_lo), entry.hi.eq(tile.group_hi), entry.end.eq(tile.group_end)]
         with m.Default():
-            m.d.comb += [entry.lo.eq(tile.index), entry.hi.eq(tile.index), entry.end.eq(Mux(tile.group_size == 1, tile.group_end, 0))]
+            m.d.comb += [
+                entry.lo.eq(tile.index),
+                entry.hi.eq(tile.index),
+                entry.end.eq(Mux(tile.group_size == 1, tile.group_end, 0)),
+            ]
     with m.Switch(run("rows")):
         with m.Case(Rows.SLOTS):
             m.d.comb += entry.n.eq(r.slot_rows)
@@ -108,13 +131,29 @@ def vector_entry(m, entry, word, desc, tile, r):
         with m.Default():
             m.d.comb += entry.n.eq(desc.rows >> (run("landing") == 2))
     m.d.comb += [
-        entry.op.eq(op), entry.count.eq(r.count), entry.routine.eq(run("routine")), entry.length.eq(run("length")),
-        entry.chan.eq(Mux(is_run, _channel(word, r, Op.RUN), Mux(
-            op == Op.V_WAIT, _channel(word, r, Op.V_WAIT), _channel(word, r, *send_sum)))),
-        entry.vl.eq(run("vl")), entry.landing.eq(run("landing")), entry.round.eq(r.round),
+        entry.op.eq(op),
+        entry.count.eq(r.count),
+        entry.routine.eq(run("routine")),
+        entry.length.eq(run("length")),
+        entry.chan.eq(
+            Mux(
+                is_run,
+                _channel(word, r, Op.RUN),
+                Mux(op == Op.V_WAIT, _channel(word, r, Op.V_WAIT), _channel(word, r, *send_sum)),
+            )
+        ),
+        entry.vl.eq(run("vl")),
+        entry.landing.eq(run("landing")),
+        entry.round.eq(r.round),
         entry.vec.eq(Mux(is_run, run("vec"), field(word, "vec", *send_sum))),
-        entry.sumscale.eq(run("sumscale")), entry.s_in.eq(desc.s_in), entry.s_out.eq(desc.s_out),
-        entry.send.eq(is_run & run("send")), entry.send_mode.eq(run("send_mode")), entry.send_addr.eq(r.address),
-        entry.row0.eq(desc.row0), entry.quad0.eq(desc.quad0),
-        entry.noise.eq(is_run & run("noise")), entry.slide.eq(r.slide),
+        entry.sumscale.eq(run("sumscale")),
+        entry.s_in.eq(desc.s_in),
+        entry.s_out.eq(desc.s_out),
+        entry.send.eq(is_run & run("send")),
+        entry.send_mode.eq(run("send_mode")),
+        entry.send_addr.eq(r.address),
+        entry.row0.eq(desc.row0),
+        entry.quad0.eq(desc.quad0),
+        entry.noise.eq(is_run & run("noise")),
+        entry.slide.eq(r.slide),
     ]

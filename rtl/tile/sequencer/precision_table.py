@@ -16,10 +16,11 @@ FORMAT_BITS = 2
 class PrecisionTable(wiring.Component):
     """A `precision.Format` per index of a planes descriptor, in a memory with parity.
 
-    A LOAD flit of space CSR with address 2**PRECISION_BIT + index stores data[1:0]; every other flit passes by, and flits are never
-    refused. A read returns the entry one cycle after `read`, and it holds until the next read; reading an entry in the cycle in which it
-    is written is undefined. The table starts as zeros, FP16 with valid parity, and reset does not clear it: whoever loads a matrix
-    without an FP16 copy writes its entry too. The value 3 is no format and must not be written.
+    A LOAD flit of space CSR with address 2**PRECISION_BIT + index stores data[1:0]; every other flit passes by, and
+    flits are never refused. A read returns the entry one cycle after `read`, and it holds until the next read; reading
+    an entry in the cycle in which it is written is undefined. The table starts as zeros, FP16 with valid parity, and
+    reset does not clear it: whoever loads a matrix without an FP16 copy writes its entry too. The value 3 is no format
+    and must not be written.
 
     Parameters
     ----------
@@ -36,7 +37,12 @@ class PrecisionTable(wiring.Component):
     def __init__(self, depth, *, inject=False):
         self._depth, self._inject = depth, inject
         members = {
-            "rx_valid": In(1), "rx": In(Flit), "read": In(1), "index": In(ceil_log2(depth)), "format": Out(FORMAT_BITS), "error": Out(1),
+            "rx_valid": In(1),
+            "rx": In(Flit),
+            "read": In(1),
+            "index": In(ceil_log2(depth)),
+            "format": Out(FORMAT_BITS),
+            "error": Out(1),
         }
         if inject:
             members["flip"] = In(FORMAT_BITS + 1)
@@ -48,9 +54,13 @@ class PrecisionTable(wiring.Component):
         load_csr = Signal()
         m.d.comb += [
             load_csr.eq(self.rx_valid & (self.rx.kind == FlitKind.LOAD) & (self.rx.chan == Space.CSR)),
-            store.wr_en.eq(load_csr & self.rx.addr[PRECISION_BIT]), store.wr_addr.eq(self.rx.addr[:PRECISION_BIT]),
-            store.wr_data.eq(self.rx.data), store.rd_en.eq(self.read), store.rd_addr.eq(self.index),
-            self.format.eq(store.rd_data), self.error.eq(store.error),
+            store.wr_en.eq(load_csr & self.rx.addr[PRECISION_BIT]),
+            store.wr_addr.eq(self.rx.addr[:PRECISION_BIT]),
+            store.wr_data.eq(self.rx.data),
+            store.rd_en.eq(self.read),
+            store.rd_addr.eq(self.index),
+            self.format.eq(store.rd_data),
+            self.error.eq(store.error),
         ]
         if self._inject:
             m.d.comb += store.flip.eq(self.flip)

@@ -12,10 +12,23 @@ from hayate.rtl.tile.queues import GroupState, LaneState, PassState, TileState
 
 #: CSR -> field of `TileState`.
 CSR_FIELDS = {
-    Csr.TILE_INDEX: "index", Csr.TILE_COUNT: "count", Csr.GROUP_LO: "group_lo", Csr.GROUP_HI: "group_hi",
-    Csr.GROUP_SIZE: "group_size", Csr.GROUP_INDEX: "group_index", Csr.LOCAL_HEADS: "heads", Csr.HEAD0: "head0",
-    Csr.ATT_SENDERS: "att_senders", Csr.GROUP: "group", Csr.GP_LOG2: "gp_log2", Csr.HDQ: "hdq",
-    Csr.ROUNDS_LOG2: "rounds_log2", Csr.TOP_K: "top_k", Csr.MIN_P: "min_p", Csr.ENTRY: "entry", Csr.GROUP_END: "group_end",
+    Csr.TILE_INDEX: "index",
+    Csr.TILE_COUNT: "count",
+    Csr.GROUP_LO: "group_lo",
+    Csr.GROUP_HI: "group_hi",
+    Csr.GROUP_SIZE: "group_size",
+    Csr.GROUP_INDEX: "group_index",
+    Csr.LOCAL_HEADS: "heads",
+    Csr.HEAD0: "head0",
+    Csr.ATT_SENDERS: "att_senders",
+    Csr.GROUP: "group",
+    Csr.GP_LOG2: "gp_log2",
+    Csr.HDQ: "hdq",
+    Csr.ROUNDS_LOG2: "rounds_log2",
+    Csr.TOP_K: "top_k",
+    Csr.MIN_P: "min_p",
+    Csr.ENTRY: "entry",
+    Csr.GROUP_END: "group_end",
 }
 #: Those that are there only where passes may sample.
 OF_SAMPLING = (Csr.TOP_K, Csr.MIN_P)
@@ -31,7 +44,8 @@ def store_wide(m, rx_valid, rx, memories):
         m.d.sync += low.eq(rx.data)
     for space, memory in memories.items():
         m.d.comb += [
-            memory.wr_en.eq(load & (rx.chan == space) & rx.addr[0]), memory.wr_addr.eq(rx.addr[1:]),
+            memory.wr_en.eq(load & (rx.chan == space) & rx.addr[0]),
+            memory.wr_addr.eq(rx.addr[1:]),
             memory.wr_data.eq(Cat(low, rx.data)),
         ]
 
@@ -39,32 +53,41 @@ def store_wide(m, rx_valid, rx, memories):
 class TileRegisters(wiring.Component):
     """Decoder of LOAD flits of space CSR and of PASS flits.
 
-    A register shows what a flit brought from the cycle after it on. Addresses of space CSR with PRECISION_BIT set are the precision
-    table's and change nothing here; other flits neither. Never refuses a flit. Reset clears what passes bring, `pass_state`, `lanes_state`
-    and `seed`, and leaves the CSRs of both models alone, as it does the memories: a loaded model stays loaded. They start as zeros.
+    A register shows what a flit brought from the cycle after it on. Addresses of space CSR with PRECISION_BIT set are
+    the precision table's and change nothing here; other flits neither. Never refuses a flit. Reset clears what passes
+    bring, `pass_state`, `lanes_state` and `seed`, and leaves the CSRs of both models alone, as it does the memories: a
+    loaded model stays loaded. They start as zeros.
 
     Parameters
     ----------
-    lanes: M; with one nothing can be drafted, so `draft` and `second` stay 0, and synthesis leaves out what serves them.
+    lanes: M; with one nothing can be drafted, so `draft` and `second` stay 0, and synthesis leaves out what serves
+        them.
     sampling: passes may sample; without it `sample`, `seed` and the filters stay 0.
 
     Members
     -------
     rx_valid, rx: In. Flits delivered to this tile.
     start: Out. The flit of this cycle is a START word.
-    pass_state: Out. positions, want, hwm, measure, counted, draft, sample and second of the last START word. seed: Out(64), of the
-        last BEGIN word.
+    pass_state: Out. positions, want, hwm, measure, counted, draft, sample and second of the last START word. seed:
+        Out(64), of the last BEGIN word.
     lanes_state: Out, one for each lane. The last LANE word of that position; those of other positions change nothing.
     tile: Out. The CSRs of the model that pass_state says. groups: Out, of the first and the second model.
     """
 
     def __init__(self, lanes, *, sampling=True):
         self._lanes, self._sampling = lanes, sampling
-        super().__init__({
-            "rx_valid": In(1), "rx": In(Flit), "start": Out(1),
-            "pass_state": Out(PassState), "lanes_state": Out(LaneState).array(lanes), "tile": Out(TileState),
-            "groups": Out(GroupState).array(2), "seed": Out(SEED_BITS),
-        })
+        super().__init__(
+            {
+                "rx_valid": In(1),
+                "rx": In(Flit),
+                "start": Out(1),
+                "pass_state": Out(PassState),
+                "lanes_state": Out(LaneState).array(lanes),
+                "tile": Out(TileState),
+                "groups": Out(GroupState).array(2),
+                "seed": Out(SEED_BITS),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
@@ -93,8 +116,10 @@ class TileRegisters(wiring.Component):
                     m.d.sync += self.lanes_state[lane].as_value().eq(rx.data)
         with m.If(self.start):
             m.d.sync += [
-                self.pass_state.positions.eq(rx.data[:3] + 1), self.pass_state.measure.eq(rx.data[3]),
-                self.pass_state.want.eq(rx.data[8:16]), self.pass_state.hwm.eq(rx.data[16:32]),
+                self.pass_state.positions.eq(rx.data[:3] + 1),
+                self.pass_state.measure.eq(rx.data[3]),
+                self.pass_state.want.eq(rx.data[8:16]),
+                self.pass_state.hwm.eq(rx.data[16:32]),
                 self.pass_state.counted.eq(rx.data[32:40]),
             ]
             if self._lanes > 1:

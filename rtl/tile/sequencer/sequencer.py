@@ -33,34 +33,50 @@ from hayate.rtl.tile.sequencer.entries import Descriptor, Planes, field, matrix_
 from hayate.rtl.tile.sequencer.precision_table import FORMAT_BITS, PrecisionTable
 from hayate.rtl.tile.sequencer.registers import TileRegisters, store_wide
 
-_ENGINE_OPS = (Op.M_WAIT, Op.GEMV, Op.FETCH, Op.KVW, Op.V_WAIT, Op.RUN, Op.SENDSUM, Op.SENDMAX, Op.SENDCAND, Op.SENDCOUNT, Op.SELECT)
+_ENGINE_OPS = (
+    Op.M_WAIT,
+    Op.GEMV,
+    Op.FETCH,
+    Op.KVW,
+    Op.V_WAIT,
+    Op.RUN,
+    Op.SENDSUM,
+    Op.SENDMAX,
+    Op.SENDCAND,
+    Op.SENDCOUNT,
+    Op.SELECT,
+)
 
 
 class Sequencer(wiring.Component):
     """Program walker of a tile.
 
-    A pass begins with the START word, on its model's first instruction, and ends when the program reaches END and both engines are idle. An
-    engine instruction takes 8 cycles here, a loop instruction 3; the two queues of 4 entries, and a register behind the vector engine's,
-    hide that.
+    A pass begins with the START word, on its model's first instruction, and ends when the program reaches END and both
+    engines are idle. An engine instruction takes 8 cycles here, a loop instruction 3; the two queues of 4 entries, and
+    a register behind the vector engine's, hide that.
 
-    If `nested`, a GEMV of weights whose descriptor names integer planes takes 10 cycles. It reads the precision table's format of them; a
-    pass that measures takes the FP16 copy if there is one, else INT8, a draft pass INT4, without the table. K and V never have planes.
+    If `nested`, a GEMV of weights whose descriptor names integer planes takes 10 cycles. It reads the precision table's
+    format of them; a pass that measures takes the FP16 copy if there is one, else INT8, a draft pass INT4, without the
+    table. K and V never have planes.
 
     Parameters
     ----------
     lanes: M. program_depth, desc_depth: entries of the two memories; the precision table has one for each descriptor.
-    nested: there is a precision table; without it all GEMVs are FP16. governor: passes may measure; needs `nested`. sampling: may sample.
+    nested: there is a precision table; without it all GEMVs are FP16. governor: passes may measure; needs `nested`.
+        sampling: may sample.
     inject: with `nested` adds `flip_table` (3), bits to flip in what the precision table is being given, for tests.
 
     Members
     -------
-    rx_valid, rx: In. Flits delivered to this tile: LOAD of CSR (the precision table too), PROGRAM and DESC; PASS. Never refused. LOAD
-        only between passes.
-    matrix, vector: Out streams of resolved instructions, in program order each: `matrix_entry_layout(nested, governor)`, VectorEntry.
+    rx_valid, rx: In. Flits delivered to this tile: LOAD of CSR (the precision table too), PROGRAM and DESC; PASS. Never
+        refused. LOAD only between passes.
+    matrix, vector: Out streams of resolved instructions, in program order each:
+        `matrix_entry_layout(nested, governor)`, VectorEntry.
     matrix_busy, vector_busy: In. The engine has work of its own (its queue here not counted).
     running: Out. A pass is in progress.
     pass_state, lanes_state, tile, seed (64): Out. Constant while a pass runs. groups: Out, see `TileRegisters`.
-    parity: Out. One cycle per read of a damaged program word, descriptor or entry of the precision table, the cycle after it is seen.
+    parity: Out. One cycle per read of a damaged program word, descriptor or entry of the precision table, the cycle
+        after it is seen.
     """
 
     def __init__(self, *, lanes, program_depth, desc_depth, nested=True, governor=True, sampling=True, inject=False):
@@ -68,10 +84,18 @@ class Sequencer(wiring.Component):
         self._nested, self._governor, self._sampling = nested, governor, sampling
         self._entry = matrix_entry_layout(nested, governor)
         members = {
-            "rx_valid": In(1), "rx": In(Flit),
-            "matrix": Out(stream.Signature(self._entry)), "vector": Out(stream.Signature(VectorEntry)),
-            "matrix_busy": In(1), "vector_busy": In(1), "running": Out(1), "parity": Out(1), "seed": Out(SEED_BITS),
-            "pass_state": Out(PassState), "tile": Out(TileState), "lanes_state": Out(LaneState).array(lanes),
+            "rx_valid": In(1),
+            "rx": In(Flit),
+            "matrix": Out(stream.Signature(self._entry)),
+            "vector": Out(stream.Signature(VectorEntry)),
+            "matrix_busy": In(1),
+            "vector_busy": In(1),
+            "running": Out(1),
+            "parity": Out(1),
+            "seed": Out(SEED_BITS),
+            "pass_state": Out(PassState),
+            "tile": Out(TileState),
+            "lanes_state": Out(LaneState).array(lanes),
             "groups": Out(GroupState).array(2),
         }
         if inject and nested:
@@ -96,9 +120,14 @@ class Sequencer(wiring.Component):
             with m.If(vq.r_rdy):
                 m.d.sync += offered.eq(vq.r_data)
         m.d.comb += [
-            mq.w_data.eq(to_matrix), vq.w_data.eq(to_vector),
-            self.matrix.payload.eq(mq.r_data), self.matrix.valid.eq(mq.r_rdy), mq.r_en.eq(self.matrix.ready),
-            self.vector.payload.eq(offered), self.vector.valid.eq(offers), vq.r_en.eq(~offers | self.vector.ready),
+            mq.w_data.eq(to_matrix),
+            vq.w_data.eq(to_vector),
+            self.matrix.payload.eq(mq.r_data),
+            self.matrix.valid.eq(mq.r_rdy),
+            mq.r_en.eq(self.matrix.ready),
+            self.vector.payload.eq(offered),
+            self.vector.valid.eq(offers),
+            vq.r_en.eq(~offers | self.vector.ready),
         ]
         self._receive(m, program, descriptors, registers)
 
@@ -110,11 +139,14 @@ class Sequencer(wiring.Component):
         index = Array(Signal(8, name=f"index_{r.name.lower()}") for r in LoopReg)
         layer, head, j, chunk = (index[r] for r in LoopReg)
         rounds = Signal(8)
-        # Attention rounds go in chunks: the first round of this one, rounds from there on, and which one of its chunk J is.
+        # Attention rounds go in chunks: the first round of this one, rounds from there on, and which one of its chunk J
+        # is.
         first_round, rounds_left, of_chunk = Signal(8), Signal(8), Signal(ceil_log2(ROUNDS_AHEAD))
         chunk_size = Const(1, ROUNDS_AHEAD.bit_length()) << self.tile.rounds_log2
         m.d.comb += [
-            first_round.eq(chunk << self.tile.rounds_log2), rounds_left.eq(rounds - first_round), of_chunk.eq(j & (chunk_size - 1)),
+            first_round.eq(chunk << self.tile.rounds_log2),
+            rounds_left.eq(rounds - first_round),
+            of_chunk.eq(j & (chunk_size - 1)),
         ]
         att_total = Signal(16)
         slot_rows, live_slots = Signal(16), Signal(16)
@@ -126,10 +158,19 @@ class Sequencer(wiring.Component):
         op = word[:4]
         desc, planes = Signal(Descriptor), Signal(Planes)  # what was read last, seen as either kind
         desc_index = Signal(10)
-        m.d.comb += [desc.as_value().eq(descriptors.rd_data), program.rd_addr.eq(pc), descriptors.rd_addr.eq(desc_index)]
+        m.d.comb += [
+            desc.as_value().eq(descriptors.rd_data),
+            program.rd_addr.eq(pc),
+            descriptors.rd_addr.eq(desc_index),
+        ]
         block = Signal(16)
         address, base, count_product = Signal(ACT_BITS), Signal(BANK_BITS), Signal(16)
-        words, matrix_rows, s_in, quad0 = Signal(ROW_BITS), Signal(16), Signal(8), Signal(ACT_BITS)  # of the primary descriptor
+        words, matrix_rows, s_in, quad0 = (
+            Signal(ROW_BITS),
+            Signal(16),
+            Signal(8),
+            Signal(ACT_BITS),
+        )  # of the primary descriptor
 
         is_matrix = Signal()
         m.d.comb += is_matrix.eq((op == Op.GEMV) | (op == Op.FETCH) | (op == Op.KVW) | (op == Op.M_WAIT))
@@ -139,22 +180,42 @@ class Sequencer(wiring.Component):
         resolved, damage = Signal(resolved_layout(self._nested)), Signal()
         m.d.comb += [
             quads.eq((self.pass_state.hwm + 3) >> 2),
-            resolved.address.eq(Mux(op == Op.GEMV, address + product, address)), resolved.count.eq(count_product), resolved.base.eq(base),
-            resolved.words.eq(words), resolved.rows.eq(matrix_rows), resolved.s_in.eq(s_in), resolved.round.eq(j),
-            resolved.slot_rows.eq(slot_rows), resolved.live_slots.eq(live_slots), resolved.quads.eq(quads),
-            resolved.of_chunk.eq(of_chunk), resolved.slide.eq(product),
+            resolved.address.eq(Mux(op == Op.GEMV, address + product, address)),
+            resolved.count.eq(count_product),
+            resolved.base.eq(base),
+            resolved.words.eq(words),
+            resolved.rows.eq(matrix_rows),
+            resolved.s_in.eq(s_in),
+            resolved.round.eq(j),
+            resolved.slot_rows.eq(slot_rows),
+            resolved.live_slots.eq(live_slots),
+            resolved.quads.eq(quads),
+            resolved.of_chunk.eq(of_chunk),
+            resolved.slide.eq(product),
         ]
         m.d.sync += self.parity.eq(program.error | descriptors.error | damage)
         if self._nested:
-            integer, measure, draft = Signal(), Signal(), self.pass_state.draft  # a GEMV with planes; the pass measures; drafts
+            integer, measure, draft = (
+                Signal(),
+                Signal(),
+                self.pass_state.draft,
+            )  # a GEMV with planes; the pass measures; drafts
             lo_start, hi_base, lo_base = (Signal(BANK_BITS, name=name) for name in ("lo_start", "hi_base", "lo_base"))
             fmt = Signal(FORMAT_BITS)
             m.submodules.precision_table = table = PrecisionTable(self._desc_depth, inject=self._inject)
             m.d.comb += [
-                table.rx_valid.eq(self.rx_valid), table.rx.eq(self.rx), table.index.eq(desc_index), damage.eq(table.error),
-                measure.eq(self.pass_state.measure if self._governor else 0), planes.as_value().eq(descriptors.rd_data),
-                resolved.integer.eq(integer), resolved.measure.eq(measure), resolved.format.eq(fmt),
-                resolved.planes.eq(desc_index), resolved.hi_base.eq(hi_base), resolved.lo_base.eq(lo_base),
+                table.rx_valid.eq(self.rx_valid),
+                table.rx.eq(self.rx),
+                table.index.eq(desc_index),
+                damage.eq(table.error),
+                measure.eq(self.pass_state.measure if self._governor else 0),
+                planes.as_value().eq(descriptors.rd_data),
+                resolved.integer.eq(integer),
+                resolved.measure.eq(measure),
+                resolved.format.eq(fmt),
+                resolved.planes.eq(desc_index),
+                resolved.hi_base.eq(hi_base),
+                resolved.lo_base.eq(lo_base),
             ]
             if self._inject:
                 m.d.comb += table.flip.eq(self.flip_table)
@@ -168,11 +229,15 @@ class Sequencer(wiring.Component):
             with m.State("SLOTS"):
                 # Slot quads of this tile: ceil((quads - group_index) / group_size), by one division.
                 m.d.comb += [
-                    divider.start.eq(1), divider.numerator.eq(quads - 1 - self.tile.group_index),
+                    divider.start.eq(1),
+                    divider.numerator.eq(quads - 1 - self.tile.group_index),
                     divider.denominator.eq(self.tile.group_size),
                 ]
                 m.d.sync += [
-                    pc.eq(self.tile.entry), self.running.eq(1), desc_index.eq(0), *(i.eq(0) for i in index),
+                    pc.eq(self.tile.entry),
+                    self.running.eq(1),
+                    desc_index.eq(0),
+                    *(i.eq(0) for i in index),
                     rounds.eq(((self.pass_state.positions << self.tile.gp_log2) + self._lanes - 1) >> lane_bits),
                 ]
                 m.next = "DIVIDE"
@@ -211,7 +276,10 @@ class Sequencer(wiring.Component):
                             with m.Case(LoopCount.HEADS):
                                 m.d.comb += count.eq(self.tile.heads)
                             with m.Case(LoopCount.ROUNDS):
-                                m.d.comb += [count.eq(Mux(rounds_left < chunk_size, rounds_left, chunk_size)), begin.eq(first_round)]
+                                m.d.comb += [
+                                    count.eq(Mux(rounds_left < chunk_size, rounds_left, chunk_size)),
+                                    begin.eq(first_round),
+                                ]
                             with m.Case(LoopCount.CHUNKS):
                                 m.d.comb += count.eq((rounds + chunk_size - 1) >> self.tile.rounds_log2)
                             with m.Default():
@@ -224,10 +292,19 @@ class Sequencer(wiring.Component):
                         with m.If(loop_left[reg] == 1):
                             m.d.sync += index[reg].eq(0)
                         with m.Else():
-                            m.d.sync += [loop_left[reg].eq(loop_left[reg] - 1), index[reg].eq(index[reg] + 1), pc.eq(loop_pc[reg])]
+                            m.d.sync += [
+                                loop_left[reg].eq(loop_left[reg] - 1),
+                                index[reg].eq(index[reg] + 1),
+                                pc.eq(loop_pc[reg]),
+                            ]
                     with m.Case(Op.SKIP):
-                        sample, filters = self.pass_state.sample, self.pass_state.sample & (self.tile.min_p | self.tile.top_k.any())
-                        facts = Array((self.pass_state.want == 0, sample, ~sample, filters, ~filters, self.tile.top_k == 0))  # by `When`
+                        sample, filters = (
+                            self.pass_state.sample,
+                            self.pass_state.sample & (self.tile.min_p | self.tile.top_k.any()),
+                        )
+                        facts = Array(
+                            (self.pass_state.want == 0, sample, ~sample, filters, ~filters, self.tile.top_k == 0)
+                        )  # by `When`
                         with m.If(facts[field(word, "when", Op.SKIP)]):
                             m.d.sync += pc.eq(pc + field(word, "offset", Op.SKIP))
                     with m.Case(*_ENGINE_OPS):
@@ -240,8 +317,13 @@ class Sequencer(wiring.Component):
                     with m.Case(Op.M_WAIT, Op.V_WAIT):
                         m.d.sync += mul_a.eq(field(word, "count", Op.M_WAIT, Op.V_WAIT))
                         with m.Switch(field(word, "kind", Op.M_WAIT, Op.V_WAIT)):
-                            for kind, factor in [(WaitKind.ONE, 1), (WaitKind.ALL, self.tile.count), (WaitKind.GROUP, self.tile.group_size),
-                                                 (WaitKind.LANES, self.pass_state.positions), (WaitKind.ATTEND, att_total)]:
+                            for kind, factor in [
+                                (WaitKind.ONE, 1),
+                                (WaitKind.ALL, self.tile.count),
+                                (WaitKind.GROUP, self.tile.group_size),
+                                (WaitKind.LANES, self.pass_state.positions),
+                                (WaitKind.ATTEND, att_total),
+                            ]:
                                 with m.Case(kind):
                                     m.d.sync += mul_b.eq(factor)
                     with m.Case(Op.RUN):
@@ -274,10 +356,18 @@ class Sequencer(wiring.Component):
                 m.d.sync += [words.eq(desc.words), matrix_rows.eq(desc.rows), s_in.eq(desc.s_in), quad0.eq(desc.quad0)]
                 if self._nested:
                     m.d.sync += [desc_index.eq(desc.alt), integer.eq((op == Op.GEMV) & ~gemv("kv") & (desc.alt != 0))]
-                m.d.sync += [address.eq(product), mul_a.eq(block), mul_b.eq(Mux(op == Op.RUN, self.tile.hdq, desc.block_stride))]
+                m.d.sync += [
+                    address.eq(product),
+                    mul_a.eq(block),
+                    mul_b.eq(Mux(op == Op.RUN, self.tile.hdq, desc.block_stride)),
+                ]
                 m.next = "BASE"
             with m.State("BASE"):
-                m.d.sync += [base.eq(desc.base + product), mul_a.eq(Mux(gemv("slot_words"), of_chunk, j)), mul_b.eq(gemv("act_j"))]
+                m.d.sync += [
+                    base.eq(desc.base + product),
+                    mul_a.eq(Mux(gemv("slot_words"), of_chunk, j)),
+                    mul_b.eq(gemv("act_j")),
+                ]
                 with m.If(op == Op.RUN):
                     m.d.sync += [mul_a.eq(of_chunk), mul_b.eq(run("slide"))]
                     with m.Switch(run("send_mode")):
@@ -290,7 +380,9 @@ class Sequencer(wiring.Component):
                 with m.Elif(op == Op.GEMV):
                     m.d.sync += address.eq(address + gemv("act"))
                 with m.Else():
-                    m.d.sync += address.eq(address + field(word, "act", Op.KVW) + Mux(field(word, "value", Op.KVW), quad0, 0))
+                    m.d.sync += address.eq(
+                        address + field(word, "act", Op.KVW) + Mux(field(word, "value", Op.KVW), quad0, 0)
+                    )
                 m.next = "PUSH"
                 if self._nested:
                     m.d.comb += [descriptors.rd_en.eq(integer), table.read.eq(integer & ~measure & ~draft)]
@@ -299,11 +391,17 @@ class Sequencer(wiring.Component):
 
             if self._nested:  # only for a GEMV with planes
                 with m.State("PLANES"):
-                    best = Mux(planes.fp16, Format.FP16, Format.INT8)  # there may be no FP16 copy to read, whatever the table says
+                    best = Mux(
+                        planes.fp16, Format.FP16, Format.INT8
+                    )  # there may be no FP16 copy to read, whatever the table says
                     m.d.sync += [
-                        address.eq(address + product), lo_start.eq(planes.base + planes.lo_offset), mul_a.eq(block),
+                        address.eq(address + product),
+                        lo_start.eq(planes.base + planes.lo_offset),
+                        mul_a.eq(block),
                         mul_b.eq(planes.block_stride),
-                        fmt.eq(Mux(draft, Format.INT4, Mux(measure | (table.format == Format.FP16), best, table.format))),
+                        fmt.eq(
+                            Mux(draft, Format.INT4, Mux(measure | (table.format == Format.FP16), best, table.format))
+                        ),
                     ]
                     m.next = "COPIES"
                 with m.State("COPIES"):
@@ -325,8 +423,15 @@ class Sequencer(wiring.Component):
         """Loads and pass words from the ring."""
         rx = self.rx
         m.d.comb += [
-            registers.rx_valid.eq(self.rx_valid), registers.rx.eq(rx), self.pass_state.eq(registers.pass_state),
-            self.tile.eq(registers.tile), self.seed.eq(registers.seed),
-            *(a.eq(b) for name in ("lanes_state", "groups") for a, b in zip(getattr(self, name), getattr(registers, name))),
+            registers.rx_valid.eq(self.rx_valid),
+            registers.rx.eq(rx),
+            self.pass_state.eq(registers.pass_state),
+            self.tile.eq(registers.tile),
+            self.seed.eq(registers.seed),
+            *(
+                a.eq(b)
+                for name in ("lanes_state", "groups")
+                for a, b in zip(getattr(self, name), getattr(registers, name))
+            ),
         ]
         store_wide(m, self.rx_valid, rx, {Space.PROGRAM: program, Space.DESC: descriptors})

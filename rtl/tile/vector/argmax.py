@@ -9,11 +9,13 @@ from hayate.rtl.tile.vector.collect import LOWEST, above
 
 
 class ArgMax(wiring.Component):
-    """Per lane the largest of some values and, of others, the largest with the lowest row among its equals; in lane 0 the next one, too.
+    """Per lane the largest of some values and, of others, the largest with the lowest row among its equals; in lane 0
+    the next one, too.
 
-    One element of all lanes per cycle; `maxima`, `best` and `rows` follow by one cycle. `maxima` take +0 to be above -0. `best` takes
-    them as equal and keeps the row that came first: rows must ascend. Before the first element and after a clear `maxima` and `best`
-    are the lowest finite value and `rows` NO_ROW; an element always replaces that. Reset clears. Nothing toggles without an input strobe.
+    One element of all lanes per cycle; `maxima`, `best` and `rows` follow by one cycle. `maxima` take +0 to be above
+    -0. `best` takes them as equal and keeps the row that came first: rows must ascend. Before the first element and
+    after a clear `maxima` and `best` are the lowest finite value and `rows` NO_ROW; an element always replaces that.
+    Reset clears. Nothing toggles without an input strobe.
 
     Parameters
     ----------
@@ -30,12 +32,21 @@ class ArgMax(wiring.Component):
 
     def __init__(self, lanes: int):
         self.lanes = lanes
-        super().__init__({
-            "values": In(32).array(lanes), "max_valid": In(lanes), "max_clear": In(1),
-            "arg_valid": In(lanes), "row": In(20), "arg_clear": In(1),
-            "maxima": Out(32, init=LOWEST).array(lanes), "best": Out(32, init=LOWEST).array(lanes),
-            "rows": Out(20, init=NO_ROW).array(lanes), "second": Out(32, init=LOWEST), "second_row": Out(20, init=NO_ROW),
-        })
+        super().__init__(
+            {
+                "values": In(32).array(lanes),
+                "max_valid": In(lanes),
+                "max_clear": In(1),
+                "arg_valid": In(lanes),
+                "row": In(20),
+                "arg_clear": In(1),
+                "maxima": Out(32, init=LOWEST).array(lanes),
+                "best": Out(32, init=LOWEST).array(lanes),
+                "rows": Out(20, init=NO_ROW).array(lanes),
+                "second": Out(32, init=LOWEST),
+                "second_row": Out(20, init=NO_ROW),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()

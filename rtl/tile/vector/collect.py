@@ -27,12 +27,13 @@ def above(a, b):
 class Collect(wiring.Component):
     """Per lane an exact sum of partial sums, modulo 2**96, and a maximum for each of ROUNDS_AHEAD rounds of attention.
 
-    Partial sums arrive as halves, low 64 bits unsigned or high 32 bits, in any order and interleaving of sources; every half is added
-    by itself, one per cycle. `request` asks for the sums as FP32, rounded once and multiplied by 2**exponent: `ready` rises
-    lanes + NORM_LATENCY + 2 cycles after `request` and stays, with `sums` beside it, until `taken`, which sets all the sums to zero. Halves
-    that arrive between `request` and `taken` are outside the contract. `maxima` show those of `show_round` and follow a maximum by one
-    cycle; the largest stays until `max_clear` while its round is shown, after which it is LOWEST. Reset clears everything. Nothing toggles
-    without an input strobe.
+    Partial sums arrive as halves, low 64 bits unsigned or high 32 bits, in any order and interleaving of sources; every
+    half is added by itself, one per cycle. `request` asks for the sums as FP32, rounded once and multiplied by
+    2**exponent: `ready` rises
+    lanes + NORM_LATENCY + 2 cycles after `request` and stays, with `sums` beside it, until `taken`, which sets all the
+    sums to zero. Halves that arrive between `request` and `taken` are outside the contract. `maxima` show those of
+    `show_round` and follow a maximum by one cycle; the largest stays until `max_clear` while its round is shown, after
+    which it is LOWEST. Reset clears everything. Nothing toggles without an input strobe.
 
     Parameters
     ----------
@@ -40,8 +41,8 @@ class Collect(wiring.Component):
 
     Members
     -------
-    sum_valid, max_valid, lane(3), high, word(64): In. A half of a partial sum (`high`: the upper one), or a maximum in word[31:0] of
-        `round` (2).
+    sum_valid, max_valid, lane(3), high, word(64): In. A half of a partial sum (`high`: the upper one), or a maximum in
+        word[31:0] of `round` (2).
     request: In, held until `taken`. exponent: In(8), two's complement, at most 40 in magnitude. taken: In.
     ready: Out. sums: Out, `lanes` x FP32.
     show_round (2), max_clear: In. maxima: Out, `lanes` x FP32.
@@ -49,11 +50,24 @@ class Collect(wiring.Component):
 
     def __init__(self, lanes: int):
         self.lanes = lanes
-        super().__init__({
-            "sum_valid": In(1), "max_valid": In(1), "lane": In(3), "high": In(1), "word": In(64),
-            "request": In(1), "exponent": In(8), "taken": In(1), "ready": Out(1), "sums": Out(32).array(lanes),
-            "round": In(ROUND_BITS), "show_round": In(ROUND_BITS), "max_clear": In(1), "maxima": Out(32).array(lanes),
-        })
+        super().__init__(
+            {
+                "sum_valid": In(1),
+                "max_valid": In(1),
+                "lane": In(3),
+                "high": In(1),
+                "word": In(64),
+                "request": In(1),
+                "exponent": In(8),
+                "taken": In(1),
+                "ready": Out(1),
+                "sums": Out(32).array(lanes),
+                "round": In(ROUND_BITS),
+                "show_round": In(ROUND_BITS),
+                "max_clear": In(1),
+                "maxima": Out(32).array(lanes),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
@@ -69,7 +83,9 @@ class Collect(wiring.Component):
         present, addend = Signal(ACC_WIDTH), Signal(ACC_WIDTH)
         m.d.comb += [
             lane.eq(self.lane if lanes > 1 else 0),
-            old.addr.eq(lane), write.addr.eq(lane), write.en.eq(self.sum_valid),
+            old.addr.eq(lane),
+            write.addr.eq(lane),
+            write.en.eq(self.sum_valid),
             present.eq(Mux(holds.bit_select(lane, 1), old.data, 0)),
             addend.eq(Mux(self.high, self.word[:32] << 64, self.word)),
             write.data.eq(present + addend),
@@ -90,7 +106,11 @@ class Collect(wiring.Component):
         with m.If(self.request & ~started):
             m.d.sync += [started.eq(1), walking.eq(1), at.eq(0), back.eq(0)]
         with m.If(walking):
-            m.d.sync += [s1_acc.eq(Mux(holds.bit_select(at, 1), look.data, 0)), at.eq(at + 1), walking.eq(at != lanes - 1)]
+            m.d.sync += [
+                s1_acc.eq(Mux(holds.bit_select(at, 1), look.data, 0)),
+                at.eq(at + 1),
+                walking.eq(at != lanes - 1),
+            ]
         m.d.comb += [normalizer.valid.eq(s1_valid), normalizer.acc.eq(s1_acc), normalizer.s.eq(self.exponent)]
         with m.If(normalizer.out_valid):
             for k in range(lanes):
@@ -109,7 +129,10 @@ class Collect(wiring.Component):
             there = Signal(ROUNDS_AHEAD, name=f"there_{k}")
             strobe, before = self.max_valid & (lane == k), Signal(32, name=f"before_{k}")
             m.d.comb += [
-                compared.addr.eq(self.round), put.addr.eq(self.round), shown.addr.eq(self.show_round), put.data.eq(value),
+                compared.addr.eq(self.round),
+                put.addr.eq(self.round),
+                shown.addr.eq(self.show_round),
+                put.data.eq(value),
                 before.eq(Mux(there.bit_select(self.round, 1), compared.data, LOWEST)),
                 put.en.eq(strobe & (larger | ~there.bit_select(self.round, 1))),
                 self.maxima[k].eq(Mux(there.bit_select(self.show_round, 1), shown.data, LOWEST)),

@@ -34,56 +34,91 @@ assert RESULT_LATENCY == 2 + KEEP_LATENCY, "what is kept shall meet the result"
 
 
 class VectorEngine(wiring.Component):
-    """Executes V_WAIT, RUN, SENDSUM, SENDMAX, SENDCAND, SENDCOUNT and SELECT in order, `lanes` elements of a micro-operation per cycle.
+    """Executes V_WAIT, RUN, SENDSUM, SENDMAX, SENDCAND, SENDCOUNT and SELECT in order, `lanes` elements of a
+    micro-operation per cycle.
 
-    V_WAIT takes one cycle once its channel holds enough. A RUN of N = elements x micro-operations takes N + 2 cycles without waits (what
-    may wait is said at `MicroSequencer`; one of weights' rows that has none waits for the turn of its GEMV; a micro-operation
-    that reads the collected sums waits lanes + NORM_LATENCY + 2 cycles; one that reads noise waits for its row, see `NoiseRows`, which
-    begins with the RUN), and its last results follow DEPENDENCE cycles later, under whatever comes next. The SEND
-    instructions wait for all results, those that send sums for the reducers, too, and for everything sent before; SENDMAX waits only until
-    all elements are issued and the SENDMAX before it is through, and its maxima are set aside behind the last result while other
-    instructions follow. Flits leave in program order. Elements that `masked` hides, and inactive lanes, give 0 to vector memory and words
-    and nothing to sums, maxima and `saturated`. Received flits are never refused. Reset abandons work and clears sums, maxima and channels,
-    not the memories. SELECT takes SELECT_CYCLES for each wanted lane and 2 more.
+    V_WAIT takes one cycle once its channel holds enough. A RUN of N = elements x micro-operations takes N + 2 cycles
+    without waits (what may wait is said at `MicroSequencer`; one of weights' rows that has none waits for the turn of
+    its GEMV; a micro-operation
+    that reads the collected sums waits lanes + NORM_LATENCY + 2 cycles; one that reads noise waits for its row, see
+    `NoiseRows`, which begins with the RUN), and its last results follow DEPENDENCE cycles later, under whatever comes
+    next. The SEND
+    instructions wait for all results, those that send sums for the reducers, too, and for everything sent before;
+    SENDMAX waits only until all elements are issued and the SENDMAX before it is through, and its maxima are set aside
+    behind the last result while other instructions follow. Flits leave in program order. Elements that `masked` hides,
+    and inactive lanes, give 0 to vector memory and words and nothing to sums, maxima and `saturated`. Received flits
+    are never refused. Reset abandons work and clears sums, maxima and channels, not the memories. SELECT takes
+    SELECT_CYCLES for each wanted lane and 2 more.
 
     Parameters
     ----------
     lanes, vmem_depth, stage_depth, micro_depth, landing_depth, max_slots: as in `Config`.
-    sampling: there are noise and filters; without them no RUN may ask for them, and there is neither SENDCOUNT nor SELECT.
+    sampling: there are noise and filters; without them no RUN may ask for them, and there is neither SENDCOUNT nor
+        SELECT.
 
     Members
     -------
     entry: In, stream of VectorEntry.
     pass_state, lanes_state, tile, seed (64): In. Constant while busy. groups: In, see `TileRegisters`.
-    rx_valid, rx: In. Flits for this tile: DATA for the stage buffer, SUM, MAX, SYNC, PASS (slots of lanes and of the text), LOAD of MICRO
-        and VMEM (while idle only); others are ignored.
-    row_valid, row: In, `lanes` x FP32. A finished row; release: Out(8), landing rows freed this cycle. no_rows: In, a GEMV of no rows of
-        weights has had its turn.
+    rx_valid, rx: In. Flits for this tile: DATA for the stage buffer, SUM, MAX, SYNC, PASS (slots of lanes and of the
+        text), LOAD of MICRO and VMEM (while idle only); others are ignored.
+    row_valid, row: In, `lanes` x FP32. A finished row; release: Out(8), landing rows freed this cycle. no_rows: In, a
+        GEMV of no rows of weights has had its turn.
     tx: Out, stream of Flit.
-    trace_valid, trace_row(20), trace_mask(lanes), trace_values: Out. Logits of one row: wanted positions, `lanes` x FP32.
-    busy: Out. saturated: Out(5), results and conversions saturated (one cycle late). parity: Out, a strobe per cycle with a damaged word.
+    trace_valid, trace_row(20), trace_mask(lanes), trace_values: Out. Logits of one row: wanted positions, `lanes` x
+        FP32.
+    busy: Out. saturated: Out(5), results and conversions saturated (one cycle late). parity: Out, a strobe per cycle
+        with a damaged word.
     """
 
-    def __init__(self, lanes: int, vmem_depth: int, stage_depth: int, micro_depth: int, landing_depth: int, max_slots: int, *,
-                 sampling: bool = True):
+    def __init__(
+        self,
+        lanes: int,
+        vmem_depth: int,
+        stage_depth: int,
+        micro_depth: int,
+        landing_depth: int,
+        max_slots: int,
+        *,
+        sampling: bool = True,
+    ):
         self.lanes, self._sampling = lanes, sampling
         self._vmem_depth, self._stage_depth, self._micro_depth = vmem_depth, stage_depth, micro_depth
         self._landing_depth, self._max_slots = landing_depth, max_slots
-        super().__init__({
-            "entry": In(stream.Signature(VectorEntry)),
-            "pass_state": In(PassState), "lanes_state": In(LaneState).array(lanes), "tile": In(TileState), "seed": In(SEED_BITS),
-            "groups": In(GroupState).array(2),
-            "rx_valid": In(1), "rx": In(Flit), "row_valid": In(1), "row": In(32).array(lanes), "no_rows": In(1), "release": Out(8),
-            "tx": Out(FLIT_STREAM),
-            "trace_valid": Out(1), "trace_row": Out(20), "trace_mask": Out(lanes), "trace_values": Out(32).array(lanes),
-            "busy": Out(1), "saturated": Out(5), "parity": Out(1),
-        })
+        super().__init__(
+            {
+                "entry": In(stream.Signature(VectorEntry)),
+                "pass_state": In(PassState),
+                "lanes_state": In(LaneState).array(lanes),
+                "tile": In(TileState),
+                "seed": In(SEED_BITS),
+                "groups": In(GroupState).array(2),
+                "rx_valid": In(1),
+                "rx": In(Flit),
+                "row_valid": In(1),
+                "row": In(32).array(lanes),
+                "no_rows": In(1),
+                "release": Out(8),
+                "tx": Out(FLIT_STREAM),
+                "trace_valid": Out(1),
+                "trace_row": Out(20),
+                "trace_mask": Out(lanes),
+                "trace_values": Out(32).array(lanes),
+                "busy": Out(1),
+                "saturated": Out(5),
+                "parity": Out(1),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
         lanes, entry = self.lanes, self.entry.payload
         m.submodules.micro = micro = MicroSequencer(
-            micro_depth=self._micro_depth, landing_depth=self._landing_depth, stage_depth=self._stage_depth, vmem_depth=self._vmem_depth)
+            micro_depth=self._micro_depth,
+            landing_depth=self._landing_depth,
+            stage_depth=self._stage_depth,
+            vmem_depth=self._vmem_depth,
+        )
         m.submodules.memory = vmem = VectorMemory(lanes, self._vmem_depth)
         m.submodules.landing = landing = LandingBuffer(lanes, self._landing_depth)
         m.submodules.stage = stage = StageBuffer(lanes, self._stage_depth)
@@ -102,25 +137,39 @@ class VectorEngine(wiring.Component):
             m.submodules.filters = filters = Filter(lanes)
             m.submodules.noise = noise = NoiseRows(lanes)
             m.d.comb += [
-                noise.start.eq(micro.start & entry.noise), noise.row0.eq(entry.row0), noise.n.eq(entry.n), noise.seed.eq(self.seed),
+                noise.start.eq(micro.start & entry.noise),
+                noise.row0.eq(entry.row0),
+                noise.n.eq(entry.n),
+                noise.seed.eq(self.seed),
                 *(noise.positions[k].eq(self.lanes_state[k].pos) for k in range(lanes)),
             ]
         load_vmem = deal(m, self, micro, stage, mask, collect, semaphores, filters)
         connect(m, sender.tx, wiring.flipped(self.tx))
         m.d.comb += [
-            micro.entry.eq(entry), sender.tile.eq(self.tile), sender.reserve.eq(micro.reserve), micro.credit.eq(sender.credit),
-            landing.row_valid.eq(self.row_valid), landing.drop.eq(micro.freed), landing.read.eq(micro.landing_read),
-            landing.offset.eq(micro.landing_offset), micro.rows.eq(landing.count), self.release.eq(micro.freed),
-            stage.read.eq(micro.stage_read), stage.read_addr.eq(micro.stage_addr),
-            *(a.eq(b) for a, b in zip(mask.groups, self.groups)), mask.in_second.eq(self.pass_state.second),
-            mask.read.eq(micro.mask_read), mask.row.eq(micro.idx),
+            micro.entry.eq(entry),
+            sender.tile.eq(self.tile),
+            sender.reserve.eq(micro.reserve),
+            micro.credit.eq(sender.credit),
+            landing.row_valid.eq(self.row_valid),
+            landing.drop.eq(micro.freed),
+            landing.read.eq(micro.landing_read),
+            landing.offset.eq(micro.landing_offset),
+            micro.rows.eq(landing.count),
+            self.release.eq(micro.freed),
+            stage.read.eq(micro.stage_read),
+            stage.read_addr.eq(micro.stage_addr),
+            *(a.eq(b) for a, b in zip(mask.groups, self.groups)),
+            mask.in_second.eq(self.pass_state.second),
+            mask.read.eq(micro.mask_read),
+            mask.row.eq(micro.idx),
             *(landing.row[k].eq(self.row[k]) for k in range(lanes)),
         ]
 
         # Instructions.
         kind = Signal(3)
         job, look, clear = sender.job, Signal(), Signal()
-        # Maxima follow the results of earlier RUNs through the pipeline, and are set aside when the last of these is in.
+        # Maxima follow the results of earlier RUNs through the pipeline, and are set aside when the last of these is
+        # in.
         maxima_asked, maxima_owed, maxima_on_way = Signal(), Signal(), Signal(RESULT_LATENCY + 1)
         issued = Signal()  # all elements were, a cycle ago; from a register, as `pending` has a long way to go already
         maxima_in = maxima_on_way[-1]
@@ -136,22 +185,37 @@ class VectorEngine(wiring.Component):
         settled = Signal(range(_SETTLED + 1))  # cycles since the last result, up to _SETTLED
         sends_words, rowless = Signal(), Signal()
         m.d.comb += [
-            lanes_of.look.eq(look), lanes_of.serve.eq(micro.begun), lanes_of.vec.eq(entry.vec), lanes_of.round.eq(entry.round),
-            lanes_of.n.eq(entry.n), lanes_of.pass_state.eq(self.pass_state), lanes_of.tile.eq(self.tile),
+            lanes_of.look.eq(look),
+            lanes_of.serve.eq(micro.begun),
+            lanes_of.vec.eq(entry.vec),
+            lanes_of.round.eq(entry.round),
+            lanes_of.n.eq(entry.n),
+            lanes_of.pass_state.eq(self.pass_state),
+            lanes_of.tile.eq(self.tile),
             *(lanes_of.lanes_state[k].eq(self.lanes_state[k]) for k in range(lanes)),
             *(mask.position[k].eq(lanes_of.position[k]) for k in range(lanes)),
             *(mask.ancestors[k].eq(lanes_of.ancestors[k]) for k in range(lanes)),
-            semaphores.chan.eq(entry.chan), semaphores.count.eq(entry.count),
-            sends_words.eq((entry.op == Op.RUN) & entry.send), job.payload.kind.eq(Mux(entry.op == Op.RUN, FlitKind.DATA, kind)),
-            job.payload.mode.eq(entry.send_mode), job.payload.addr.eq(entry.send_addr), job.payload.lo.eq(entry.lo),
-            job.payload.hi.eq(entry.hi), job.payload.chan.eq(entry.chan), job.payload.end.eq(entry.end), job.payload.quads.eq(entry.n >> 2),
-            job.payload.round.eq(entry.round), job.payload.active.eq(lanes_of.active),
+            semaphores.chan.eq(entry.chan),
+            semaphores.count.eq(entry.count),
+            sends_words.eq((entry.op == Op.RUN) & entry.send),
+            job.payload.kind.eq(Mux(entry.op == Op.RUN, FlitKind.DATA, kind)),
+            job.payload.mode.eq(entry.send_mode),
+            job.payload.addr.eq(entry.send_addr),
+            job.payload.lo.eq(entry.lo),
+            job.payload.hi.eq(entry.hi),
+            job.payload.chan.eq(entry.chan),
+            job.payload.end.eq(entry.end),
+            job.payload.quads.eq(entry.n >> 2),
+            job.payload.round.eq(entry.round),
+            job.payload.active.eq(lanes_of.active),
             micro.proceed.eq((~sends_words | job.ready) & ~(entry.vec & mask.busy) & (~rowless | landing.no_rows_left)),
-            landing.no_rows.eq(self.no_rows), landing.no_rows_drop.eq(micro.begun & rowless),
+            landing.no_rows.eq(self.no_rows),
+            landing.no_rows_drop.eq(micro.begun & rowless),
         ]
-        # Else a tile without rows would not wait for what its GEMV waits for, and its SYNC could count as one of the phase before.
-        # In attention, where tiles without slots are common, the order of the exchanges follows without it. From a register, in time
-        # for the first cycle in which the RUN may begin.
+        # Else a tile without rows would not wait for what its GEMV waits for, and its SYNC could count as one of the
+        # phase before.
+        # In attention, where tiles without slots are common, the order of the exchanges follows without it. From a
+        # register, in time for the first cycle in which the RUN may begin.
         m.d.sync += rowless.eq((entry.landing != 0) & (entry.n == 0) & ~entry.vec)
         with m.Switch(entry.op):
             for op, flit in _SENDS.items():
@@ -160,12 +224,18 @@ class VectorEngine(wiring.Component):
         wanted = Signal(lanes)
         m.d.comb += wanted.eq(Cat(self.pass_state.want[k] & (self.pass_state.positions > k) for k in range(lanes)))
         with m.If(entry.op == Op.SENDCAND):
-            m.d.comb += [job.payload.active.eq(wanted), job.payload.lo.eq(CONDUCTOR), job.payload.hi.eq(CONDUCTOR), job.payload.end.eq(0)]
+            m.d.comb += [
+                job.payload.active.eq(wanted),
+                job.payload.lo.eq(CONDUCTOR),
+                job.payload.hi.eq(CONDUCTOR),
+                job.payload.end.eq(0),
+            ]
         if self._sampling:
             m.d.comb += [noise.want.eq(wanted), filters.want.eq(wanted)]
             with m.If(entry.op == Op.SENDCOUNT):
                 m.d.comb += [
-                    job.payload.active.eq(wanted), job.payload.mode.eq(COUNTED),
+                    job.payload.active.eq(wanted),
+                    job.payload.mode.eq(COUNTED),
                     job.payload.addr.eq(1 << COUNTS_BIT | filters.parity << ROUND_BIT | self.tile.index << INDEX_SHIFT),
                 ]
         with m.If(~micro.idle):
@@ -194,7 +264,8 @@ class VectorEngine(wiring.Component):
             with m.State("RUN"):
                 # Without elements nothing of this RUN may be seen before its end, the SYNC included.
                 m.d.comb += [
-                    job.valid.eq(sends_words & Mux(entry.n == 0, micro.done, micro.begun)), self.entry.ready.eq(micro.done),
+                    job.valid.eq(sends_words & Mux(entry.n == 0, micro.done, micro.begun)),
+                    self.entry.ready.eq(micro.done),
                 ]
                 with m.If(micro.done):
                     m.next = "IDLE"
@@ -219,13 +290,31 @@ class VectorEngine(wiring.Component):
                     m.next = "IDLE"
         m.d.comb += self.busy.eq(~walk.ongoing("IDLE") | self.entry.valid | ~micro.idle | sender.busy | mask.busy)
 
-        self._pipeline(m, platform, micro, vmem, landing, stage, mask, lanes_of, collect, sender, argmax, reducers, noise, filters, wanted,
-                       load_vmem)
-        # A cycle late: the next results are further away, and whether the ring took the last value is known late in a cycle.
+        self._pipeline(
+            m,
+            platform,
+            micro,
+            vmem,
+            landing,
+            stage,
+            mask,
+            lanes_of,
+            collect,
+            sender,
+            argmax,
+            reducers,
+            noise,
+            filters,
+            wanted,
+            load_vmem,
+        )
+        # A cycle late: the next results are further away, and whether the ring took the last value is known late in a
+        # cycle.
         clear_sums = Signal()
         m.d.comb += argmax.max_clear.eq(maxima_in)
         m.d.sync += [
-            argmax.arg_clear.eq(clear & (kind == FlitKind.CAND)), clear_sums.eq(clear & (entry.op == Op.SENDSUM)),
+            argmax.arg_clear.eq(clear & (kind == FlitKind.CAND)),
+            clear_sums.eq(clear & (entry.op == Op.SENDSUM)),
         ]
         if filters:
             m.d.sync += filters.clear.eq(clear & (entry.op == Op.SENDCOUNT))
@@ -234,32 +323,62 @@ class VectorEngine(wiring.Component):
             with m.If(maxima_in):
                 m.d.sync += sender.maxima[k].eq(argmax.maxima[k])
             m.d.comb += [
-                reducer.clear.eq(clear_sums), sender.sums[k].eq(reducer.acc),
-                sender.best[k].eq(argmax.best[k]), sender.rows[k].eq(argmax.rows[k]),
+                reducer.clear.eq(clear_sums),
+                sender.sums[k].eq(reducer.acc),
+                sender.best[k].eq(argmax.best[k]),
+                sender.rows[k].eq(argmax.rows[k]),
             ]
         m.d.comb += [
-            sender.pair.eq(self.pass_state.draft), sender.second.eq(argmax.second), sender.second_row.eq(argmax.second_row),
+            sender.pair.eq(self.pass_state.draft),
+            sender.second.eq(argmax.second),
+            sender.second_row.eq(argmax.second_row),
         ]
-        m.d.sync += self.parity.eq(micro.parity | vmem.parity | stage.parity | mask.parity | (noise.parity if noise else 0))
+        m.d.sync += self.parity.eq(
+            micro.parity | vmem.parity | stage.parity | mask.parity | (noise.parity if noise else 0)
+        )
         return m
 
-    def _pipeline(self, m, platform, micro, vmem, landing, stage, mask, lanes_of, collect, sender, argmax, reducers, noise, filters,
-                  wanted, load_vmem):
+    def _pipeline(
+        self,
+        m,
+        platform,
+        micro,
+        vmem,
+        landing,
+        stage,
+        mask,
+        lanes_of,
+        collect,
+        sender,
+        argmax,
+        reducers,
+        noise,
+        filters,
+        wanted,
+        load_vmem,
+    ):
         """From issue to result: operands (stages 1 and 2), arithmetic, destinations (stage RESULT_LATENCY)."""
         lanes, element = self.lanes, micro.element
         sum_asked, noise_asked, noise_ready = Signal(), Signal(), Signal(init=1)
         if noise:
             m.d.comb += [
-                noise_asked.eq(micro.pending & element.use_b & element.b_noise), noise_ready.eq(noise.ready),
+                noise_asked.eq(micro.pending & element.use_b & element.b_noise),
+                noise_ready.eq(noise.ready),
                 noise.next.eq(noise_asked & micro.issue),
             ]
         m.d.comb += [
             sum_asked.eq(micro.pending & element.use_a & (element.a_src == ASrc.SUM)),
-            collect.request.eq(sum_asked), collect.exponent.eq(element.exponent), collect.taken.eq(sum_asked & micro.issue),
+            collect.request.eq(sum_asked),
+            collect.exponent.eq(element.exponent),
+            collect.taken.eq(sum_asked & micro.issue),
             micro.hold.eq(sum_asked & ~collect.ready | noise_asked & ~noise_ready),
-            vmem.a_en.eq(micro.issue & element.use_a & (element.a_src == ASrc.VMEM)), vmem.a_addr.eq(element.a),
-            vmem.b_en.eq(micro.issue & element.use_b & ~element.b_max & ~element.b_noise), vmem.b_addr.eq(element.b),
-            stage.take.eq(micro.issue & (element.a_src == ASrc.STAGE)), stage.half.eq(element.half), stage.pick.eq(element.pick),
+            vmem.a_en.eq(micro.issue & element.use_a & (element.a_src == ASrc.VMEM)),
+            vmem.a_addr.eq(element.a),
+            vmem.b_en.eq(micro.issue & element.use_b & ~element.b_max & ~element.b_noise),
+            vmem.b_addr.eq(element.b),
+            stage.take.eq(micro.issue & (element.a_src == ASrc.STAGE)),
+            stage.half.eq(element.half),
+            stage.pick.eq(element.pick),
         ]
 
         # Whom a result counts for, and where it goes, travels beside the arithmetic.
@@ -269,7 +388,9 @@ class VectorEngine(wiring.Component):
         hidden = Signal(lanes)
         m.d.comb += [
             hidden.eq(Mux(element.masked, mask.hidden | (element.idx >= lanes_of.limit).replicate(lanes), 0)),
-            entering.use.eq(lanes_of.serving & ~hidden), entering.row.eq(element.row), entering.s.eq(element.s),
+            entering.use.eq(lanes_of.serving & ~hidden),
+            entering.row.eq(element.row),
+            entering.s.eq(element.s),
             *(entering[name].eq(element[name]) for name in goals),
             # What has no destination has no effect: the pass of a RUN without elements.
             valid.eq(micro.issue & (element.d_vm | Cat(element[name] for name in goals).any())),
@@ -293,17 +414,28 @@ class VectorEngine(wiring.Component):
             m.d.sync += s1_round.eq(element.round)
         m.d.comb += [collect.max_clear.eq(s1_clear), collect.show_round.eq(s1_round)]
         with m.If(valid):
-            m.d.sync += [*(s1[name].eq(element[name]) for name in ("op", "neg_a", "neg_b")),
-                         s1_source.eq(element.a_src), s1_max.eq(element.b_max), s1_noise.eq(element.b_noise)]
+            m.d.sync += [
+                *(s1[name].eq(element[name]) for name in ("op", "neg_a", "neg_b")),
+                s1_source.eq(element.a_src),
+                s1_max.eq(element.b_max),
+                s1_noise.eq(element.b_noise),
+            ]
         with m.If(stages_valid[1]):
             m.d.sync += s2.eq(s1)
         out, out_valid = stages[-1], stages_valid[-1]
         # What is sent or summed is rounded to FP16 behind the result.
-        rounds, rounded = Signal(), [Signal(data.StructLayout({"use": lanes, "send": 1, "add": 1, "square": 1}), name=f"r{k}_flight")
-                                     for k in range(TO_FP16_LATENCY + 1)]
+        rounds, rounded = (
+            Signal(),
+            [
+                Signal(data.StructLayout({"use": lanes, "send": 1, "add": 1, "square": 1}), name=f"r{k}_flight")
+                for k in range(TO_FP16_LATENCY + 1)
+            ],
+        )
         m.d.comb += [
-            rounds.eq(out_valid & (out.d_send | out.d_square | out.d_sum)), rounded[0].use.eq(out.use),
-            rounded[0].send.eq(out_valid & out.d_send), rounded[0].add.eq(out_valid & (out.d_square | out.d_sum)),
+            rounds.eq(out_valid & (out.d_send | out.d_square | out.d_sum)),
+            rounded[0].use.eq(out.use),
+            rounded[0].send.eq(out_valid & out.d_send),
+            rounded[0].add.eq(out_valid & (out.d_square | out.d_sum)),
             rounded[0].square.eq(out.d_square),
         ]
         for now, later in zip(rounded, rounded[1:]):
@@ -331,12 +463,22 @@ class VectorEngine(wiring.Component):
                 m.d.sync += s2_b.eq(Mux(s1_noise, noise.values[k], operand) if noise else operand)
             result = Signal(32, name=f"result_{k}")
             m.d.comb += [
-                alu.valid.eq(stages_valid[2]), alu.op.eq(s2.op), alu.neg_a.eq(s2.neg_a), alu.neg_b.eq(s2.neg_b),
-                alu.a.eq(s2_a), alu.b.eq(s2_b),
-                result.eq(Mux(out.use[k], alu.y, 0)), vmem.write_data[k].eq(Mux(load_vmem, self.rx.data, result)),
-                to_fp16.valid.eq(rounds), to_fp16.x.eq(result), to_fp16.s.eq(out.s.as_signed()),
-                sender.halves[k].eq(to_fp16.y), self.trace_values[k].eq(alu.y),
-                reducers[k].valid.eq(last.add & last.use[k]), reducers[k].square.eq(last.square), reducers[k].h.eq(to_fp16.y),
+                alu.valid.eq(stages_valid[2]),
+                alu.op.eq(s2.op),
+                alu.neg_a.eq(s2.neg_a),
+                alu.neg_b.eq(s2.neg_b),
+                alu.a.eq(s2_a),
+                alu.b.eq(s2_b),
+                result.eq(Mux(out.use[k], alu.y, 0)),
+                vmem.write_data[k].eq(Mux(load_vmem, self.rx.data, result)),
+                to_fp16.valid.eq(rounds),
+                to_fp16.x.eq(result),
+                to_fp16.s.eq(out.s.as_signed()),
+                sender.halves[k].eq(to_fp16.y),
+                self.trace_values[k].eq(alu.y),
+                reducers[k].valid.eq(last.add & last.use[k]),
+                reducers[k].square.eq(last.square),
+                reducers[k].h.eq(to_fp16.y),
             ]
             # A cycle behind the result: the comparison takes as long as what rounds a result.
             m.d.sync += [
@@ -349,12 +491,18 @@ class VectorEngine(wiring.Component):
                 m.d.comb += [filters.z[k].eq(s2_a), filters.floor[k].eq(alu.y)]
             saturations += [out_valid & alu.sat & out.use[k], to_fp16.out_valid & to_fp16.sat & last.use[k]]
         m.d.comb += [
-            vmem.write.eq(micro.result | load_vmem), vmem.write_addr.eq(Mux(load_vmem, self.rx.addr, micro.result_addr)),
+            vmem.write.eq(micro.result | load_vmem),
+            vmem.write_addr.eq(Mux(load_vmem, self.rx.addr, micro.result_addr)),
             sender.half_valid.eq(last.send),
-            self.trace_valid.eq(out_valid & out.d_log), self.trace_row.eq(out.row), self.trace_mask.eq(wanted),
+            self.trace_valid.eq(out_valid & out.d_log),
+            self.trace_row.eq(out.row),
+            self.trace_mask.eq(wanted),
         ]
         if filters:
-            m.d.comb += [filters.z_valid.eq(stages_valid[2] & stages[2].filtered), filters.floor_valid.eq(out_valid & out.d_floor)]
+            m.d.comb += [
+                filters.z_valid.eq(stages_valid[2] & stages[2].filtered),
+                filters.floor_valid.eq(out_valid & out.d_floor),
+            ]
         with m.If(out_valid & out.d_arg):
             m.d.sync += argmax.row.eq(out.row)
         m.d.sync += self.saturated.eq(sum(saturations[1:], saturations[0]))

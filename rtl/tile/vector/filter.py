@@ -5,7 +5,16 @@ from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from hayate.rtl.contract.filters import COUNT_BITS, COUNTS_PER_WORD, DIGIT_BITS, DIGITS, INDEX_SHIFT, ROUND_BIT, TOP_K_MAX, WORD_COUNT_BITS
+from hayate.rtl.contract.filters import (
+    COUNT_BITS,
+    COUNTS_PER_WORD,
+    DIGIT_BITS,
+    DIGITS,
+    INDEX_SHIFT,
+    ROUND_BIT,
+    TOP_K_MAX,
+    WORD_COUNT_BITS,
+)
 from hayate.rtl.numerics.bits import sort_key
 
 #: Digits that a count is kept for.
@@ -22,21 +31,23 @@ _Counts = data.ArrayLayout(COUNT_BITS, COUNTS_PER_WORD)
 def add(a, b):
     """Sum of two counts, TOP_K_MAX at most."""
     total = a + b
-    return Mux(total[COUNT_BITS - 1:].any(), TOP_K_MAX, total)
+    return Mux(total[COUNT_BITS - 1 :].any(), TOP_K_MAX, total)
 
 
 class Filter(wiring.Component):
-    """Says of each z whether it may be sampled: it must not be below the floor (`min_p`), and be one of the `top_k` largest of all tiles.
+    """Says of each z whether it may be sampled: it must not be below the floor (`min_p`), and be one of the `top_k`
+    largest of all tiles.
 
-    The threshold of top-k is found digit by digit, as `hayate.rtl.contract.filters` says. Each round is: all z go by once and are counted;
-    `words` are sent to all tiles and cleared; the words of all tiles arrive; `select` takes the digit. After the last round the threshold
-    is exact, and of those z that equal it, this tile knows how many it may keep: those that tiles of lower index leave over, the first that
-    come. So z must come in the order of their tokens, and tiles of lower index hold lower tokens. Without `top_k` no round is needed, and
-    with fewer z than `top_k` all of them pass. Words of the next round may arrive before `select`, those of a later one not.
+    The threshold of top-k is found digit by digit, as `hayate.rtl.contract.filters` says. Each round is: all z go by
+    once and are counted; `words` are sent to all tiles and cleared; the words of all tiles arrive; `select` takes the
+    digit. After the last round the threshold is exact, and of those z that equal it, this tile knows how many it may
+    keep: those that tiles of lower index leave over, the first that come. So z must come in the order of their tokens,
+    and tiles of lower index hold lower tokens. Without `top_k` no round is needed, and with fewer z than `top_k` all of
+    them pass. Words of the next round may arrive before `select`, those of a later one not.
 
-    A z is counted 2 cycles after `z_valid`, and `keep` follows it by KEEP_LATENCY cycles; one comes per cycle at most. `select` takes
-    SELECT_CYCLES for each wanted lane and one more; `selected` strobes in the last of them, and z may come from the next cycle on. `start`
-    forgets everything but the floor. Reset too.
+    A z is counted 2 cycles after `z_valid`, and `keep` follows it by KEEP_LATENCY cycles; one comes per cycle at most.
+    `select` takes SELECT_CYCLES for each wanted lane and one more; `selected` strobes in the last of them, and z may
+    come from the next cycle on. `start` forgets everything but the floor. Reset too.
 
     Parameters
     ----------
@@ -44,7 +55,8 @@ class Filter(wiring.Component):
 
     Members
     -------
-    start: In. A pass begins. top_k (7): In, 0: off. min_p: In. index (8): In, of this tile. want: In(lanes). All constant during a pass.
+    start: In. A pass begins. top_k (7): In, 0: off. min_p: In. index (8): In, of this tile. want: In(lanes). All
+        constant during a pass.
     floor_valid, floor: In, `lanes` x FP32. z_valid, z: In, `lanes` x FP32. keep: Out(lanes).
     words: Out, `lanes` x 128, this tile's counts. parity: Out, of the round. clear: In, the words have been sent.
     count_valid, lane (3), addr (12), word (64): In. A SUM flit with counts.
@@ -53,12 +65,29 @@ class Filter(wiring.Component):
 
     def __init__(self, lanes: int):
         self.lanes = lanes
-        super().__init__({
-            "start": In(1), "top_k": In(COUNT_BITS), "min_p": In(1), "index": In(8), "want": In(lanes),
-            "floor_valid": In(1), "floor": In(32).array(lanes), "z_valid": In(1), "z": In(32).array(lanes), "keep": Out(lanes),
-            "words": Out(64 * WORDS).array(lanes), "parity": Out(1), "clear": In(1),
-            "count_valid": In(1), "lane": In(3), "addr": In(12), "word": In(64), "select": In(1), "selected": Out(1),
-        })
+        super().__init__(
+            {
+                "start": In(1),
+                "top_k": In(COUNT_BITS),
+                "min_p": In(1),
+                "index": In(8),
+                "want": In(lanes),
+                "floor_valid": In(1),
+                "floor": In(32).array(lanes),
+                "z_valid": In(1),
+                "z": In(32).array(lanes),
+                "keep": Out(lanes),
+                "words": Out(64 * WORDS).array(lanes),
+                "parity": Out(1),
+                "clear": In(1),
+                "count_valid": In(1),
+                "lane": In(3),
+                "addr": In(12),
+                "word": In(64),
+                "select": In(1),
+                "selected": Out(1),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
@@ -84,8 +113,10 @@ class Filter(wiring.Component):
                 m.d.sync += floor.eq(sort_key(self.floor[k]))
             with m.If(self.z_valid):
                 m.d.sync += [
-                    digit.eq(own.word_select(place, DIGIT_BITS)), match.eq(~((own ^ thresholds[k]) & known).any()),
-                    above.eq(~self.top_k.any() | (own > thresholds[k])), high.eq(~self.min_p | (own >= floor)),
+                    digit.eq(own.word_select(place, DIGIT_BITS)),
+                    match.eq(~((own ^ thresholds[k]) & known).any()),
+                    above.eq(~self.top_k.any() | (own > thresholds[k])),
+                    high.eq(~self.min_p | (own >= floor)),
                 ]
             m.d.comb += kept[k].eq(high & (above | match & ties[k].any()))
             with m.If(s1_valid & match & ties[k].any()):
@@ -112,7 +143,9 @@ class Filter(wiring.Component):
         return m
 
     def _collect(self, m, at, ended):
-        """Sums of the counts of all tiles, and of those of lower index, two lists of COUNTS, of the entry (lane, parity) `at`."""
+        """Sums of the counts of all tiles, and of those of lower index, two lists of COUNTS, of the entry (lane,
+        parity) `at`.
+        """
         entries, bits = 2 * self.lanes, max(1, ceil_log2(self.lanes))
         here = Signal(range(entries))
         sums, lower = [], []
@@ -124,11 +157,15 @@ class Filter(wiring.Component):
             holds = Signal(entries, name=f"holds_{half}")
             present, holding = Signal(layout, name=f"present_{half}"), Signal(name=f"holding_{half}")
             m.d.comb += [
-                old.addr.eq(here), write.addr.eq(here), look.addr.eq(at), holding.eq(holds.bit_select(here, 1)),
-                write.en.eq(self.count_valid & (self.addr[0] == half)), present.eq(Mux(holding, old.data.as_value(), 0)),
+                old.addr.eq(here),
+                write.addr.eq(here),
+                look.addr.eq(at),
+                holding.eq(holds.bit_select(here, 1)),
+                write.en.eq(self.count_valid & (self.addr[0] == half)),
+                present.eq(Mux(holding, old.data.as_value(), 0)),
             ]
             for j in range(COUNTS_PER_WORD):
-                count = self.word[WORD_COUNT_BITS * j:][:COUNT_BITS]
+                count = self.word[WORD_COUNT_BITS * j :][:COUNT_BITS]
                 m.d.comb += [
                     write.data.all[j].eq(add(present.all[j], count)),
                     write.data.lower[j].eq(add(present.lower[j], Mux(self.addr[INDEX_SHIFT:] < self.index, count, 0))),
@@ -178,14 +215,18 @@ class Filter(wiring.Component):
                 with m.Switch(digit):
                     for d in range(COUNTS):
                         with m.Case(d):
-                            m.d.sync += [above.eq(sums[d + 1]), taken.eq(lower[d] - lower[d + 1])] if d + 1 < COUNTS else [
-                                above.eq(0), taken.eq(lower[d])]
+                            m.d.sync += (
+                                [above.eq(sums[d + 1]), taken.eq(lower[d] - lower[d + 1])]
+                                if d + 1 < COUNTS
+                                else [above.eq(0), taken.eq(lower[d])]
+                            )
                 m.next = "KEEP"
             with m.State("KEEP"):
                 for k in range(lanes):
                     with m.If(here[k]):
                         m.d.sync += [
-                            thresholds[k].word_select(place, DIGIT_BITS).eq(digit), left[k].eq(rest),
+                            thresholds[k].word_select(place, DIGIT_BITS).eq(digit),
+                            left[k].eq(rest),
                             ties[k].eq(Mux(rest > taken, rest - taken, 0)),
                         ]
                 m.d.sync += todo.eq(todo & ~here)

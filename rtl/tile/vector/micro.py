@@ -1,4 +1,6 @@
-"""Micro-sequencer: repeats a routine over the elements of a RUN, one element per cycle, and keeps reads behind the writes they need."""
+"""Micro-sequencer: repeats a routine over the elements of a RUN, one element per cycle, and keeps reads behind the
+writes they need.
+"""
 
 from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, wiring
@@ -13,11 +15,39 @@ from hayate.rtl.tile.queues import VectorEntry
 Micro = data.StructLayout({name: width for name, (_, width) in MICRO.items()})
 
 #: An element about to be issued: everything that later stages need to know about it.
-Element = data.StructLayout({
-    "op": 4, "neg_a": 1, "neg_b": 1, "a_src": 2, "b_max": 1, "b_noise": 1, "use_a": 1, "use_b": 1, "a": 12, "b": 12, "d": 12,
-    "half": 1, "pick": 2, "d_vm": 1, "d_send": 1, "d_square": 1, "d_sum": 1, "d_max": 1, "d_arg": 1, "d_log": 1, "masked": 1,
-    "d_floor": 1, "filtered": 1, "idx": 16, "row": 20, "s": 6, "exponent": 8, "clear_max": 1, "round": 2,
-})
+Element = data.StructLayout(
+    {
+        "op": 4,
+        "neg_a": 1,
+        "neg_b": 1,
+        "a_src": 2,
+        "b_max": 1,
+        "b_noise": 1,
+        "use_a": 1,
+        "use_b": 1,
+        "a": 12,
+        "b": 12,
+        "d": 12,
+        "half": 1,
+        "pick": 2,
+        "d_vm": 1,
+        "d_send": 1,
+        "d_square": 1,
+        "d_sum": 1,
+        "d_max": 1,
+        "d_arg": 1,
+        "d_log": 1,
+        "masked": 1,
+        "d_floor": 1,
+        "filtered": 1,
+        "idx": 16,
+        "row": 20,
+        "s": 6,
+        "exponent": 8,
+        "clear_max": 1,
+        "round": 2,
+    }
+)
 
 #: Cycles from an element's issue to its result, which is written at the end of that cycle.
 RESULT_LATENCY = ALU_LATENCY + 2
@@ -32,17 +62,21 @@ _TWO_OPERANDS = (AluOp.MUL, AluOp.ADD, AluOp.MAX)
 class MicroSequencer(wiring.Component):
     """Front end of the vector engine's pipeline.
 
-    `start` begins the RUN in `entry`. Its n elements are cut into iterations of up to vl; in each one every micro-operation goes through
-    the iteration's elements, one per cycle, without a bubble between micro-operations or iterations. Elements pass two stages: `step`
-    (addresses are formed; `idx`, `stage_addr` and `landing_offset` belong to it) and `issue`, one cycle later at the earliest, where
-    vector memory is read. An element waits in front of `step` for the landing rows of its iteration and, where it begins a
-    quad to be sent, for `credit`; it waits in front of `issue` while `hold` is high or a result that it reads is not written yet. That
-    interlock compares addresses, so every routine sees its own results; a read follows the write by DEPENDENCE
-    cycles. Rows of an iteration are released with its last step; `done` strobes with the last step of the RUN, and `entry` may change after
-    it. A RUN of no elements goes through its routine once without effect except `clear_max`, one cycle per micro-operation.
+    `start` begins the RUN in `entry`. Its n elements are cut into iterations of up to vl; in each one every
+    micro-operation goes through the iteration's elements, one per cycle, without a bubble between micro-operations or
+    iterations. Elements pass two stages: `step` (addresses are formed; `idx`, `stage_addr` and `landing_offset` belong
+    to it) and `issue`, one cycle later at the earliest, where vector memory is read. An element waits in front of
+    `step` for the landing rows of its iteration and, where it begins a
+    quad to be sent, for `credit`; it waits in front of `issue` while `hold` is high or a result that it reads is not
+    written yet. That interlock compares addresses, so every routine sees its own results; a read follows the write by
+    DEPENDENCE
+    cycles. Rows of an iteration are released with its last step; `done` strobes with the last step of the RUN, and
+    `entry` may change after it. A RUN of no elements goes through its routine once without effect except `clear_max`,
+    one cycle per micro-operation.
 
-    Timing without waits: first issue START_LATENCY cycles after `start`, `done` in the cycle of (elements x micro-operations) + 1 after
-    `start`. Registers load only with an element. Reset abandons everything but the micro-operations.
+    Timing without waits: first issue START_LATENCY cycles after `start`, `done` in the cycle of (elements x
+    micro-operations) + 1 after `start`. Registers load only with an element. Reset abandons everything but the
+    micro-operations.
 
     Parameters
     ----------
@@ -51,28 +85,57 @@ class MicroSequencer(wiring.Component):
     Members
     -------
     load, load_addr, load_data: In. Write a micro-operation while idle.
-    entry: In, VectorEntry. start: In. proceed: In, the RUN may begin stepping. begun: Out, it does after this cycle. done: Out.
+    entry: In, VectorEntry. start: In. proceed: In, the RUN may begin stepping. begun: Out, it does after this cycle.
+        done: Out.
     rows: In, landing rows waiting. freed: Out(8), rows released. landing_read, landing_offset: Out.
     credit: In. reserve: Out. A quad of results will be sent.
     step: Out. idx: Out(16), element of the RUN. mask_read: Out, it is masked. stage_read, stage_addr: Out.
     hold: In. issue: Out. pending: Out, an element waits to be issued. element: Out, the one that is issued or pending.
-    result, result_addr: Out. The result of the element issued RESULT_LATENCY cycles ago writes vector memory, and where.
+    result, result_addr: Out. The result of the element issued RESULT_LATENCY cycles ago writes vector memory, and
+        where.
     flying: Out, an element is between issue and result. idle: Out, nothing is in progress here.
     parity: Out, a strobe.
     """
 
     def __init__(self, *, micro_depth: int, landing_depth: int, stage_depth: int, vmem_depth: int):
         self._micro_depth, self._landing_depth = micro_depth, landing_depth
-        self._bits = {"stage": ceil_log2(stage_depth), "vmem": ceil_log2(vmem_depth), "landing": ceil_log2(landing_depth)}
-        super().__init__({
-            "load": In(1), "load_addr": In(ceil_log2(micro_depth)), "load_data": In(Micro.size),
-            "entry": In(VectorEntry), "start": In(1), "proceed": In(1), "begun": Out(1), "done": Out(1),
-            "rows": In(range(landing_depth + 1)), "freed": Out(8), "landing_read": Out(1), "landing_offset": Out(self._bits["landing"]),
-            "credit": In(1), "reserve": Out(1),
-            "step": Out(1), "idx": Out(16), "mask_read": Out(1), "stage_read": Out(1), "stage_addr": Out(self._bits["stage"]),
-            "hold": In(1), "issue": Out(1), "pending": Out(1), "element": Out(Element),
-            "result": Out(1), "result_addr": Out(self._bits["vmem"]), "flying": Out(1), "idle": Out(1), "parity": Out(1),
-        })
+        self._bits = {
+            "stage": ceil_log2(stage_depth),
+            "vmem": ceil_log2(vmem_depth),
+            "landing": ceil_log2(landing_depth),
+        }
+        super().__init__(
+            {
+                "load": In(1),
+                "load_addr": In(ceil_log2(micro_depth)),
+                "load_data": In(Micro.size),
+                "entry": In(VectorEntry),
+                "start": In(1),
+                "proceed": In(1),
+                "begun": Out(1),
+                "done": Out(1),
+                "rows": In(range(landing_depth + 1)),
+                "freed": Out(8),
+                "landing_read": Out(1),
+                "landing_offset": Out(self._bits["landing"]),
+                "credit": In(1),
+                "reserve": Out(1),
+                "step": Out(1),
+                "idx": Out(16),
+                "mask_read": Out(1),
+                "stage_read": Out(1),
+                "stage_addr": Out(self._bits["stage"]),
+                "hold": In(1),
+                "issue": Out(1),
+                "pending": Out(1),
+                "element": Out(Element),
+                "result": Out(1),
+                "result_addr": Out(self._bits["vmem"]),
+                "flying": Out(1),
+                "idle": Out(1),
+                "parity": Out(1),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
@@ -80,7 +143,9 @@ class MicroSequencer(wiring.Component):
         entry = self.entry
         micro, fetched = Signal(Micro), Signal(Micro)
         m.d.comb += [
-            store.wr_en.eq(self.load), store.wr_addr.eq(self.load_addr), store.wr_data.eq(self.load_data),
+            store.wr_en.eq(self.load),
+            store.wr_addr.eq(self.load_addr),
+            store.wr_data.eq(self.load_data),
             fetched.eq(store.rd_data),
         ]
         m.d.sync += self.parity.eq(store.error)
@@ -89,22 +154,33 @@ class MicroSequencer(wiring.Component):
         pc, at = Signal(range(self._micro_depth)), Signal(range(self._micro_depth))
         consume = Signal()
         m.d.comb += [
-            at.eq(Mux(self.start, entry.routine, pc)), store.rd_addr.eq(at), store.rd_en.eq(self.start | consume),
+            at.eq(Mux(self.start, entry.routine, pc)),
+            store.rd_addr.eq(at),
+            store.rd_en.eq(self.start | consume),
         ]
         with m.If(store.rd_en):
-            m.d.sync += pc.eq(Mux(at == (entry.routine + entry.length - 1)[:len(at)], entry.routine, at + 1))
+            m.d.sync += pc.eq(Mux(at == (entry.routine + entry.length - 1)[: len(at)], entry.routine, at + 1))
 
         # The walk: micro-operation `ops` of the iteration, element i of it, e = elements of earlier iterations.
         loading, stepping = Signal(), Signal()
-        i, e, after = Signal(7), Signal(16), Signal(16)  # after: elements behind this iteration, unless it is the final one
-        at_idx, at_e = Signal(12), Signal(12)  # idx and e, `slide` further on: where STREAM operands are in vector memory
+        i, e, after = (
+            Signal(7),
+            Signal(16),
+            Signal(16),
+        )  # after: elements behind this iteration, unless it is the final one
+        at_idx, at_e = (
+            Signal(12),
+            Signal(12),
+        )  # idx and e, `slide` further on: where STREAM operands are in vector memory
         self._at_idx = at_idx
         last_i, final = Signal(7), Signal()
         ops, need, ghost = Signal(6), Signal(8), Signal()
         last_op = Signal(6)  # of the RUN: `done` pops the queue that `entry` comes from, and cannot wait for its output
         op_end, iteration_end = Signal(), Signal()
         m.d.comb += [
-            op_end.eq(i == last_i), iteration_end.eq(op_end & (ops == last_op)), self.done.eq(self.step & iteration_end & final),
+            op_end.eq(i == last_i),
+            iteration_end.eq(op_end & (ops == last_op)),
+            self.done.eq(self.step & iteration_end & final),
             self.begun.eq(loading & self.proceed & (~self.pending | self.issue)),
             consume.eq(self.begun | (self.step & op_end)),
         ]
@@ -112,7 +188,9 @@ class MicroSequencer(wiring.Component):
         left, next_e, next_final, next_size, next_last = Signal(16), Signal(16), Signal(), Signal(7), Signal(7)
         next_at = Signal(12)
         m.d.comb += [
-            left.eq(Mux(loading, entry.n, after)), next_e.eq(Mux(loading, 0, e + entry.vl)), next_final.eq(left <= entry.vl),
+            left.eq(Mux(loading, entry.n, after)),
+            next_e.eq(Mux(loading, 0, e + entry.vl)),
+            next_final.eq(left <= entry.vl),
             next_at.eq(Mux(loading, entry.slide, at_e + entry.vl)),
             next_size.eq(Mux(next_final, left, entry.vl)),
             next_last.eq(Mux(next_final, (left - left.any())[:7], entry.vl - 1)),
@@ -125,14 +203,22 @@ class MicroSequencer(wiring.Component):
             m.d.sync += stepping.eq(0)
         with m.If(self.begun | (self.step & iteration_end)):
             m.d.sync += [
-                after.eq(left - entry.vl), e.eq(next_e), self.idx.eq(next_e), i.eq(0), ops.eq(0), final.eq(next_final),
-                at_e.eq(next_at), at_idx.eq(next_at),
+                after.eq(left - entry.vl),
+                e.eq(next_e),
+                self.idx.eq(next_e),
+                i.eq(0),
+                ops.eq(0),
+                final.eq(next_final),
+                at_e.eq(next_at),
+                at_idx.eq(next_at),
                 last_i.eq(next_last),
                 need.eq(Mux(entry.landing[1], next_size << 1, Mux(entry.landing[0], next_size, 0))),
             ]
         with m.Elif(self.step):
             m.d.sync += [
-                i.eq(Mux(op_end, 0, i + 1)), self.idx.eq(Mux(op_end, e, self.idx + 1)), at_idx.eq(Mux(op_end, at_e, at_idx + 1)),
+                i.eq(Mux(op_end, 0, i + 1)),
+                self.idx.eq(Mux(op_end, e, self.idx + 1)),
+                at_idx.eq(Mux(op_end, at_e, at_idx + 1)),
                 ops.eq(ops + op_end),
             ]
         with m.If(consume):
@@ -141,22 +227,31 @@ class MicroSequencer(wiring.Component):
         # Step: an element leaves for the issue register.
         quad = Signal(2)  # halves sent so far, modulo 4
         m.d.comb += [
-            self.step.eq(stepping & (self.rows >= need) & (~micro.d_send | quad.any() | self.credit | ghost)
-                         & (~self.pending | self.issue)),
+            self.step.eq(
+                stepping
+                & (self.rows >= need)
+                & (~micro.d_send | quad.any() | self.credit | ghost)
+                & (~self.pending | self.issue)
+            ),
             self.freed.eq(Mux(self.step & iteration_end, need, 0)),
             self.reserve.eq(self.step & micro.d_send & ~quad.any() & ~ghost),
             self.landing_read.eq(self.step & (micro.a_src == ASrc.LANDING)),
             self.mask_read.eq(self.step & micro.masked),
             self.stage_read.eq(self.step & (micro.a_src == ASrc.STAGE)),
             self.landing_offset.eq(micro.a + Mux(micro.a_mode == Mode.TEMP, Cat(i[:2], 0, i[2:]), i)),
-            self.stage_addr.eq(Mux(micro.a_mode == Mode.STREAM, micro.a + entry.quad0 + (self.idx >> 2), micro.a + (self.idx >> 1))),
+            self.stage_addr.eq(
+                Mux(micro.a_mode == Mode.STREAM, micro.a + entry.quad0 + (self.idx >> 2), micro.a + (self.idx >> 1))
+            ),
         ]
         with m.If(self.step & micro.d_send & ~ghost):
             m.d.sync += quad.eq(quad + 1)
         reads_max, read_max = Signal(), Signal()  # of this element, and of earlier ones of the RUN
         m.d.comb += reads_max.eq(self._takes_two(micro.op) & (micro.b_src == BSrc.MAXREG))
         next_a, next_b = Signal(12), Signal(12)
-        m.d.comb += [next_a.eq(self._address(micro.a, micro.a_mode, i)), next_b.eq(self._address(micro.b, micro.b_mode, i))]
+        m.d.comb += [
+            next_a.eq(self._address(micro.a, micro.a_mode, i)),
+            next_b.eq(self._address(micro.b, micro.b_mode, i)),
+        ]
         with m.If(self.step):
             m.d.sync += read_max.eq((read_max | reads_max) & ~self.done)
             m.d.sync += self._form(micro, ghost, i, read_max | reads_max, next_a, next_b)
@@ -179,36 +274,55 @@ class MicroSequencer(wiring.Component):
         """Assignments of the issue register."""
         entry, out, live = self.entry, self.element, ~ghost
         return [
-            out.op.eq(micro.op), out.neg_a.eq(micro.neg_a), out.neg_b.eq(micro.neg_b),
-            out.a_src.eq(micro.a_src), out.b_max.eq(micro.b_src == BSrc.MAXREG), out.b_noise.eq(micro.b_src == BSrc.NOISE),
-            out.use_a.eq(live & (micro.op != AluOp.NOP)), out.use_b.eq(live & self._takes_two(micro.op)),
-            out.a.eq(next_a), out.b.eq(next_b),
+            out.op.eq(micro.op),
+            out.neg_a.eq(micro.neg_a),
+            out.neg_b.eq(micro.neg_b),
+            out.a_src.eq(micro.a_src),
+            out.b_max.eq(micro.b_src == BSrc.MAXREG),
+            out.b_noise.eq(micro.b_src == BSrc.NOISE),
+            out.use_a.eq(live & (micro.op != AluOp.NOP)),
+            out.use_b.eq(live & self._takes_two(micro.op)),
+            out.a.eq(next_a),
+            out.b.eq(next_b),
             out.d.eq(micro.d + Mux(micro.d_mode, i, self._at_idx)),
-            out.half.eq(micro.a_mode == Mode.STREAM), out.pick.eq(self.idx),
-            *(out[name].eq(micro[name] & live)
-              for name in ("d_vm", "d_send", "d_square", "d_sum", "d_max", "d_arg", "d_log", "d_floor", "filtered")),
-            out.masked.eq(micro.masked), out.idx.eq(self.idx), out.row.eq(entry.row0 + self.idx), out.s.eq(entry.s_out),
-            out.exponent.eq(Mux(entry.sumscale, entry.s_in << 1, 0)), out.clear_max.eq(self.done & reads_max),
+            out.half.eq(micro.a_mode == Mode.STREAM),
+            out.pick.eq(self.idx),
+            *(
+                out[name].eq(micro[name] & live)
+                for name in ("d_vm", "d_send", "d_square", "d_sum", "d_max", "d_arg", "d_log", "d_floor", "filtered")
+            ),
+            out.masked.eq(micro.masked),
+            out.idx.eq(self.idx),
+            out.row.eq(entry.row0 + self.idx),
+            out.s.eq(entry.s_out),
+            out.exponent.eq(Mux(entry.sumscale, entry.s_in << 1, 0)),
+            out.clear_max.eq(self.done & reads_max),
             out.round.eq(entry.round),
         ]
 
     def _interlock(self, m, micro, ghost, next_a, next_b):
         """Hold the pending element while what it reads is under way to vector memory.
 
-        Addresses are compared as the element enters the issue register; from then on the clashes travel with the writes.
+        Addresses are compared as the element enters the issue register; from then on the clashes travel with the
+        writes.
         """
         out, bits = self.element, self._bits["vmem"]
-        live = Signal(RESULT_LATENCY)   # an element is in that stage; bit 0 is the one after issue
+        live = Signal(RESULT_LATENCY)  # an element is in that stage; bit 0 is the one after issue
         writes = Signal(RESULT_LATENCY)
         clashes = Signal(RESULT_LATENCY)  # the pending element reads what the write in that stage writes
-        m.d.sync += [live.eq(Cat(self.issue, live)), writes.eq(Cat(self.issue & out.d_vm, writes)), clashes.eq(clashes << 1)]
+        m.d.sync += [
+            live.eq(Cat(self.issue, live)),
+            writes.eq(Cat(self.issue & out.d_vm, writes)),
+            clashes.eq(clashes << 1),
+        ]
         reads_a, reads_b = Signal(), Signal()
         m.d.comb += [
             reads_a.eq(~ghost & (micro.op != AluOp.NOP) & (micro.a_src == ASrc.VMEM)),
             reads_b.eq(~ghost & self._takes_two(micro.op) & (micro.b_src == BSrc.VMEM)),
         ]
         entering = []
-        # An element enters behind one that issues, or behind none: the pending one's write will be in the stage after issue.
+        # An element enters behind one that issues, or behind none: the pending one's write will be in the stage after
+        # issue.
         carried, moving, stays = out.d[:bits], self.issue & out.d_vm, self.pending & out.d_vm
         for k in range(RESULT_LATENCY):
             entering.append(stays & ((carried == next_a[:bits]) & reads_a | (carried == next_b[:bits]) & reads_b))
@@ -220,5 +334,7 @@ class MicroSequencer(wiring.Component):
             m.d.sync += clashes.eq(Cat(*entering))
         m.d.comb += [
             self.issue.eq(self.pending & ~self.hold & ~clashes.any()),
-            self.flying.eq(live.any()), self.result.eq(writes[-1]), self.result_addr.eq(carried),
+            self.flying.eq(live.any()),
+            self.result.eq(writes[-1]),
+            self.result_addr.eq(carried),
         ]

@@ -1,4 +1,6 @@
-"""Noise of a RUN that samples: a value for each row and each lane that a token is chosen for, drawn ahead of the vector engine."""
+"""Noise of a RUN that samples: a value for each row and each lane that a token is chosen for, drawn ahead of the vector
+engine.
+"""
 
 from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import wiring
@@ -15,11 +17,11 @@ DEPTH = 16
 class NoiseRows(wiring.Component):
     """One `Gumbel` unit, whose values wait in a queue of DEPTH rows.
 
-    `start` begins a RUN of n rows: row0 and so on, which are tokens. A row has a value for each lane in `want` (the others are 0), that of
-    the row's token at the position behind the lane's. Rows come in order; `next` takes the oldest, whose values show one cycle later and
-    stay until the next is taken. All n must have been taken before the next `start`. With w lanes in `want` (none counts as one), the first
-    row is `ready` w + GUMBEL_LATENCY + 3 cycles after `start`, then one every w cycles, until DEPTH rows wait or are under way. Reset
-    forgets all rows.
+    `start` begins a RUN of n rows: row0 and so on, which are tokens. A row has a value for each lane in `want` (the
+    others are 0), that of the row's token at the position behind the lane's. Rows come in order; `next` takes the
+    oldest, whose values show one cycle later and stay until the next is taken. All n must have been taken before the
+    next `start`. With w lanes in `want` (none counts as one), the first row is `ready` w + GUMBEL_LATENCY + 3 cycles
+    after `start`, then one every w cycles, until DEPTH rows wait or are under way. Reset forgets all rows.
 
     Parameters
     ----------
@@ -27,8 +29,8 @@ class NoiseRows(wiring.Component):
 
     Members
     -------
-    start, row0 (20), n (16): In. want: In(lanes). positions: In, `lanes` x 16, of the lanes' own tokens. seed: In(64). The last three are
-        constant from the cycle before `start` until the last row is ready.
+    start, row0 (20), n (16): In. want: In(lanes). positions: In, `lanes` x 16, of the lanes' own tokens. seed: In(64).
+        The last three are constant from the cycle before `start` until the last row is ready.
     ready: Out. A row waits. next: In, only when one does. values: Out, `lanes` x FP32.
     parity: Out, a strobe: the row taken the cycle before was damaged.
     """
@@ -36,8 +38,16 @@ class NoiseRows(wiring.Component):
     def __init__(self, lanes: int, *, inject: bool = False):
         self.lanes, self._inject = lanes, inject
         members = {
-            "start": In(1), "row0": In(TOKEN_BITS), "n": In(16), "want": In(lanes), "positions": In(POSITION_BITS).array(lanes),
-            "seed": In(SEED_BITS), "ready": Out(1), "next": In(1), "values": Out(32).array(lanes), "parity": Out(1),
+            "start": In(1),
+            "row0": In(TOKEN_BITS),
+            "n": In(16),
+            "want": In(lanes),
+            "positions": In(POSITION_BITS).array(lanes),
+            "seed": In(SEED_BITS),
+            "ready": Out(1),
+            "next": In(1),
+            "values": Out(32).array(lanes),
+            "parity": Out(1),
         }
         if inject:
             members["flip"] = In(33 * lanes)
@@ -96,9 +106,14 @@ class NoiseRows(wiring.Component):
         full = Signal()
         m.d.sync += full.eq(gumbel.out_valid & came_last)
         m.d.comb += [
-            queue.wr_en.eq(full), queue.wr_addr.eq(tail), queue.wr_data.eq(Cat(held)), self.ready.eq(waiting != 0),
-            queue.rd_en.eq(self.next), queue.rd_addr.eq(head), self.parity.eq(queue.error),
-            *(self.values[k].eq(queue.rd_data[32 * k:32 * k + 32]) for k in range(self.lanes)),
+            queue.wr_en.eq(full),
+            queue.wr_addr.eq(tail),
+            queue.wr_data.eq(Cat(held)),
+            self.ready.eq(waiting != 0),
+            queue.rd_en.eq(self.next),
+            queue.rd_addr.eq(head),
+            self.parity.eq(queue.error),
+            *(self.values[k].eq(queue.rd_data[32 * k : 32 * k + 32]) for k in range(self.lanes)),
         ]
         m.d.sync += [tail.eq(tail + full), head.eq(head + self.next), waiting.eq(waiting + full - self.next)]
         return m

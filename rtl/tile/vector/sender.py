@@ -21,20 +21,34 @@ COUNTED = 1
 
 
 def job_layout(lanes):
-    """One instruction's worth of flits: the words of a RUN (`kind` DATA), or one value per lane (SUM, MAX, CAND), and a SYNC."""
-    return data.StructLayout({
-        "kind": 3, "mode": 2, "addr": ACT_BITS, "lo": 8, "hi": 8, "end": 8, "chan": 4, "quads": 14, "round": 8, "active": lanes,
-    })
+    """One instruction's worth of flits: the words of a RUN (`kind` DATA), or one value per lane (SUM, MAX, CAND), and a
+    SYNC.
+    """
+    return data.StructLayout(
+        {
+            "kind": 3,
+            "mode": 2,
+            "addr": ACT_BITS,
+            "lo": 8,
+            "hi": 8,
+            "end": 8,
+            "chan": 4,
+            "quads": 14,
+            "round": 8,
+            "active": lanes,
+        }
+    )
 
 
 class Sender(wiring.Component):
     """Walks jobs in order: for each quad (or once) a flit per active lane, two for a sum, and at the end a SYNC.
 
-    Words of a DATA job are made from `halves`: 4 consecutive ones per lane, first in the low bits. Every quad must have been reserved
-    (`reserve`, allowed while `credit` is high) before its first half comes; it needs no further back-pressure then. Addresses follow
-    `SendMode`. A job may be given before its halves come; halves of a job come before those of the next. SUM, MAX and CAND read their
-    values as they go; `done` strobes when the last has been read. Throughput: a flit a cycle, and one cycle more for every job; a quad
-    without an active lane takes one cycle. Latency: a quad's first flit is offered 3 cycles after its last half. Reset empties everything.
+    Words of a DATA job are made from `halves`: 4 consecutive ones per lane, first in the low bits. Every quad must have
+    been reserved (`reserve`, allowed while `credit` is high) before its first half comes; it needs no further
+    back-pressure then. Addresses follow `SendMode`. A job may be given before its halves come; halves of a job come
+    before those of the next. SUM, MAX and CAND read their values as they go; `done` strobes when the last has been
+    read. Throughput: a flit a cycle, and one cycle more for every job; a quad without an active lane takes one cycle.
+    Latency: a quad's first flit is offered 3 cycles after its last half. Reset empties everything.
 
     Parameters
     ----------
@@ -46,10 +60,10 @@ class Sender(wiring.Component):
     tile: In. Constant while busy.
     reserve: In. credit: Out.
     half_valid: In. halves: In, `lanes` x 16 bits.
-    counts: In, `lanes` x 128 bits. What a SUM job of mode COUNTED sends in place of sums, with `addr` that of the job, which is
-        even, and one more.
-    sums, maxima, best, rows: In, `lanes` x 96, 32, 32 and 20 bits. A sum's halves have `addr` 0 and 1; a maximum has the job's round modulo
-        ROUNDS_AHEAD; a candidate is best | row << 32.
+    counts: In, `lanes` x 128 bits. What a SUM job of mode COUNTED sends in place of sums, with `addr` that of the job,
+        which is even, and one more.
+    sums, maxima, best, rows: In, `lanes` x 96, 32, 32 and 20 bits. A sum's halves have `addr` 0 and 1; a maximum has
+        the job's round modulo ROUNDS_AHEAD; a candidate is best | row << 32.
     maxima_valid: In. A job that sends maxima waits for it, and takes it to stay until `done`.
     pair: In. Behind lane 0's candidate comes another with `addr` 1: second (32) | second_row (20) << 32, In.
     done: Out. busy: Out, a job or a flit is waiting.
@@ -58,23 +72,43 @@ class Sender(wiring.Component):
 
     def __init__(self, lanes: int, *, counts: bool = False):
         self.lanes, self._counts = lanes, counts
-        super().__init__({
-            **({"counts": In(128).array(lanes)} if counts else {}),
-            "job": In(stream.Signature(job_layout(lanes))), "tile": In(TileState), "reserve": In(1), "credit": Out(1),
-            "half_valid": In(1), "halves": In(16).array(lanes),
-            "sums": In(ACC_WIDTH).array(lanes), "maxima": In(32).array(lanes), "maxima_valid": In(1),
-            "best": In(32).array(lanes), "rows": In(20).array(lanes),
-            "pair": In(1), "second": In(32), "second_row": In(20), "done": Out(1), "busy": Out(1), "tx": Out(FLIT_STREAM),
-        })
+        super().__init__(
+            {
+                **({"counts": In(128).array(lanes)} if counts else {}),
+                "job": In(stream.Signature(job_layout(lanes))),
+                "tile": In(TileState),
+                "reserve": In(1),
+                "credit": Out(1),
+                "half_valid": In(1),
+                "halves": In(16).array(lanes),
+                "sums": In(ACC_WIDTH).array(lanes),
+                "maxima": In(32).array(lanes),
+                "maxima_valid": In(1),
+                "best": In(32).array(lanes),
+                "rows": In(20).array(lanes),
+                "pair": In(1),
+                "second": In(32),
+                "second_row": In(20),
+                "done": Out(1),
+                "busy": Out(1),
+                "tx": Out(FLIT_STREAM),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
         lanes = self.lanes
         layout = job_layout(lanes)
         m.submodules.jobs = jobs = fifo.SyncFIFO(width=layout.size, depth=JOBS)
-        first, job = Signal(layout), Signal(layout)  # the oldest one, and from its first cycle on a copy: the queue's output comes late
+        first, job = (
+            Signal(layout),
+            Signal(layout),
+        )  # the oldest one, and from its first cycle on a copy: the queue's output comes late
         m.d.comb += [
-            jobs.w_data.eq(self.job.payload), jobs.w_en.eq(self.job.valid), self.job.ready.eq(jobs.w_rdy), first.eq(jobs.r_data),
+            jobs.w_data.eq(self.job.payload),
+            jobs.w_en.eq(self.job.valid),
+            self.job.ready.eq(jobs.w_rdy),
+            first.eq(jobs.r_data),
         ]
 
         # Quads: written half by half, so no packing register is needed.
@@ -98,7 +132,9 @@ class Sender(wiring.Component):
             m.submodules[f"quads_{k}"] = store = memory.Memory(shape=64, depth=QUADS, init=[])
             write, read = store.write_port(granularity=16), store.read_port(domain="comb")
             m.d.comb += [
-                write.en.eq(Mux(self.half_valid, Const(1, 4) << filled, 0)), write.addr.eq(tail), read.addr.eq(head),
+                write.en.eq(Mux(self.half_valid, Const(1, 4) << filled, 0)),
+                write.addr.eq(tail),
+                read.addr.eq(head),
                 write.data.eq(self.halves[k].replicate(4)),
             ]
             words.append(read.data)
@@ -115,16 +151,25 @@ class Sender(wiring.Component):
                 m.d.comb += lane_number.eq(k)
         s1_free = Signal()
         m.d.comb += [
-            rest.eq(left & (left - 1)), lane_last.eq(~rest.any()), is_data.eq(job.kind == FlitKind.DATA),
+            rest.eq(left & (left - 1)),
+            lane_last.eq(~rest.any()),
+            is_data.eq(job.kind == FlitKind.DATA),
             more.eq(Mux(is_data, quads_left != 0, left.any())),
             skip.eq(started & is_data & more & (waiting != 0) & ~left.any()),
             emit.eq(started & more & left.any() & (~is_data | (waiting != 0)) & s1_free),
             finish.eq(started & ~more & s1_free),
             pop.eq(skip | (emit & is_data & lane_last)),
-            jobs.r_en.eq(finish), self.done.eq(finish & ~is_data),
+            jobs.r_en.eq(finish),
+            self.done.eq(finish & ~is_data),
         ]
         with m.If(jobs.r_rdy & ~started):
-            m.d.sync += [job.eq(first), left.eq(first.active), quads_left.eq(first.quads), offset.eq(first.addr), upper.eq(0)]
+            m.d.sync += [
+                job.eq(first),
+                left.eq(first.active),
+                quads_left.eq(first.quads),
+                offset.eq(first.addr),
+                upper.eq(0),
+            ]
             with m.If((first.kind != FlitKind.MAX) | self.maxima_valid):
                 m.d.sync += started.eq(1)
         with m.If(finish):
@@ -136,15 +181,16 @@ class Sender(wiring.Component):
                 m.d.sync += [upper.eq(0), left.eq(rest)]
         with m.If(pop):
             m.d.sync += [
-                left.eq(job.active), quads_left.eq(quads_left - 1),
+                left.eq(job.active),
+                quads_left.eq(quads_left - 1),
                 offset.eq(offset + Mux(job.mode == SendMode.SLOTS, self.tile.group_size, 1)),
             ]
 
         s1 = self._place(m, job, lane_number, offset, upper, is_data)
         value = self._value(m, job, left, upper, words)
 
-        # A register, what and where; then, with the address, a queue: whether the ring takes a flit is known late in a cycle, and so moves
-        # nothing but the queue's pointer.
+        # A register, what and where; then, with the address, a queue: whether the ring takes a flit is known late in a
+        # cycle, and so moves nothing but the queue's pointer.
         s1_valid, s1_sync = Signal(), Signal()
         s1_head = Signal(data.StructLayout({"kind": 3, "lo": 8, "hi": 8, "end": 8, "chan": 4}))
         s1_addr, s1_factor, s1_lane, s1_data = Signal(ACT_BITS), Signal(8), Signal(3), Signal(64)
@@ -156,19 +202,29 @@ class Sender(wiring.Component):
             m.d.sync += s1_valid.eq(emit | finish)
         with m.If(emit | finish):
             m.d.sync += [
-                s1_sync.eq(finish), *(s1_head[name].eq(job[name]) for name in ("kind", "lo", "hi", "end", "chan")),
-                s1_addr.eq(Mux(finish, 0, s1["addr"])), s1_factor.eq(Mux(finish, 0, s1["factor"])),
-                s1_lane.eq(Mux(finish, 0, s1["lane"])), s1_data.eq(Mux(finish, 0, value)),
+                s1_sync.eq(finish),
+                *(s1_head[name].eq(job[name]) for name in ("kind", "lo", "hi", "end", "chan")),
+                s1_addr.eq(Mux(finish, 0, s1["addr"])),
+                s1_factor.eq(Mux(finish, 0, s1["factor"])),
+                s1_lane.eq(Mux(finish, 0, s1["lane"])),
+                s1_data.eq(Mux(finish, 0, value)),
             ]
         m.d.comb += [
-            *(made[name].eq(s1_head[name]) for name in ("lo", "hi", "end", "chan")), made.lane.eq(s1_lane), made.data.eq(s1_data),
+            *(made[name].eq(s1_head[name]) for name in ("lo", "hi", "end", "chan")),
+            made.lane.eq(s1_lane),
+            made.data.eq(s1_data),
             made.kind.eq(Mux(s1_sync, FlitKind.SYNC, s1_head.kind)),
             made.addr.eq((s1_addr + s1_factor * self.tile.hdq)[:ACT_BITS]),
         ]
         put, get = s1_valid & (level != FLITS), self.tx.valid & self.tx.ready
         m.d.comb += [
-            write.en.eq(put), write.addr.eq(newest), write.data.eq(made), read.addr.eq(oldest), self.tx.payload.eq(read.data),
-            self.tx.valid.eq(level != 0), self.busy.eq(jobs.r_rdy | s1_valid | (level != 0)),
+            write.en.eq(put),
+            write.addr.eq(newest),
+            write.data.eq(made),
+            read.addr.eq(oldest),
+            self.tx.payload.eq(read.data),
+            self.tx.valid.eq(level != 0),
+            self.busy.eq(jobs.r_rdy | s1_valid | (level != 0)),
         ]
         m.d.sync += [newest.eq(newest + put), oldest.eq(oldest + get), level.eq(level + put - get)]
         return m
@@ -176,22 +232,34 @@ class Sender(wiring.Component):
     def _place(self, m, job, lane, offset, upper, is_data):
         """Lane, address and factor of the head dimension that a flit goes to, by the job's mode."""
         gp, shift = self.tile.gp_log2, ceil_log2(self.lanes)
-        out = {"lane": Signal(3, name="to_lane"), "addr": Signal(ACT_BITS, name="to_addr"), "factor": Signal(8, name="to_factor")}
+        out = {
+            "lane": Signal(3, name="to_lane"),
+            "addr": Signal(ACT_BITS, name="to_addr"),
+            "factor": Signal(8, name="to_factor"),
+        }
         vector = Signal(8 + shift)
         mask = Signal(8)
-        m.d.comb += [mask.eq(~(Const(0xFF, 8) << gp)), out["lane"].eq(lane), out["addr"].eq(Mux(is_data, offset, upper))]
+        m.d.comb += [
+            mask.eq(~(Const(0xFF, 8) << gp)),
+            out["lane"].eq(lane),
+            out["addr"].eq(Mux(is_data, offset, upper)),
+        ]
         if self._counts:
             with m.If((job.kind == FlitKind.SUM) & (job.mode == COUNTED)):
                 m.d.comb += out["addr"].eq(offset | upper)
         with m.If(job.kind == FlitKind.MAX):
-            m.d.comb += out["addr"].eq(job.round[:ceil_log2(ROUNDS_AHEAD)])
+            m.d.comb += out["addr"].eq(job.round[: ceil_log2(ROUNDS_AHEAD)])
         with m.If(is_data & (job.mode == SendMode.QUERY)):
             m.d.comb += [
-                vector.eq((lane << gp) + job.round), out["lane"].eq(vector[:shift]), out["factor"].eq(vector >> shift),
+                vector.eq((lane << gp) + job.round),
+                out["lane"].eq(vector[:shift]),
+                out["factor"].eq(vector >> shift),
             ]
         with m.Elif(is_data & (job.mode == SendMode.OUTPUT)):
             m.d.comb += [
-                vector.eq(Cat(lane[:shift], job.round)), out["lane"].eq(vector >> gp), out["factor"].eq(vector & mask),
+                vector.eq(Cat(lane[:shift], job.round)),
+                out["lane"].eq(vector >> gp),
+                out["factor"].eq(vector & mask),
             ]
         return out
 

@@ -25,12 +25,14 @@ def widen(m, half, name):
 
 
 class StageBuffer(wiring.Component):
-    """`lanes` memories of `depth` 64-bit words, written one word of one lane at a time, read as elements of all lanes at once.
+    """`lanes` memories of `depth` 64-bit words, written one word of one lane at a time, read as elements of all lanes
+    at once.
 
-    One write and one read per cycle, never stalled. `read` fetches a word; one cycle later, and until the next `read`, `element` is
-    what `half` and `pick` choose of it, registered by `take`, so `data` follows `take` by one cycle. A word written in cycle t is seen by
-    reads from cycle t + 1 on. `parity` is high two cycles after a read of a word that does not match its parity bits. In simulation
-    memories start as zeros; elsewhere every address is written with `every_lane` first. Reset does not clear them.
+    One write and one read per cycle, never stalled. `read` fetches a word; one cycle later, and until the next `read`,
+    `element` is what `half` and `pick` choose of it, registered by `take`, so `data` follows `take` by one cycle. A
+    word written in cycle t is seen by reads from cycle t + 1 on. `parity` is high two cycles after a read of a word
+    that does not match its parity bits. In simulation memories start as zeros; elsewhere every address is written with
+    `every_lane` first. Reset does not clear them.
 
     Parameters
     ----------
@@ -39,9 +41,11 @@ class StageBuffer(wiring.Component):
 
     Members
     -------
-    write, write_lane, write_addr, write_data: In. A lane that does not exist is not written. every_lane: In, with `write`: all are.
+    write, write_lane, write_addr, write_data: In. A lane that does not exist is not written. every_lane: In, with
+        `write`: all are.
     read, read_addr: In.
-    take: In. half: In, the element is FP16 (widened exactly), else FP32. pick: In(2), element of the word, of 4 or (low bit) of 2.
+    take: In. half: In, the element is FP16 (widened exactly), else FP32. pick: In(2), element of the word, of 4 or (low
+        bit) of 2.
     data: Out, `lanes` x FP32. parity: Out, a strobe.
     """
 
@@ -50,9 +54,18 @@ class StageBuffer(wiring.Component):
             raise ValueError(f"a stage buffer has at least 1 lane and 2 words, not {lanes} and {depth}")
         self.lanes, self.depth, self._inject = lanes, depth, inject
         members = {
-            "write": In(1), "write_lane": In(3), "every_lane": In(1), "write_addr": In(ceil_log2(depth)), "write_data": In(64),
-            "read": In(1), "read_addr": In(ceil_log2(depth)), "take": In(1), "half": In(1), "pick": In(2),
-            "data": Out(32).array(lanes), "parity": Out(1),
+            "write": In(1),
+            "write_lane": In(3),
+            "every_lane": In(1),
+            "write_addr": In(ceil_log2(depth)),
+            "write_data": In(64),
+            "read": In(1),
+            "read_addr": In(ceil_log2(depth)),
+            "take": In(1),
+            "half": In(1),
+            "pick": In(2),
+            "data": Out(32).array(lanes),
+            "parity": Out(1),
         }
         if inject:
             members["flip"] = In(64 + slices(64))
@@ -67,8 +80,11 @@ class StageBuffer(wiring.Component):
         for k in range(self.lanes):
             m.submodules[f"lane_{k}"] = store = ParityMemory(64, self.depth, inject=self._inject)
             m.d.comb += [
-                store.wr_en.eq(self.write & ((self.write_lane == k) | self.every_lane)), store.wr_addr.eq(self.write_addr),
-                store.wr_data.eq(self.write_data), store.rd_en.eq(self.read), store.rd_addr.eq(self.read_addr),
+                store.wr_en.eq(self.write & ((self.write_lane == k) | self.every_lane)),
+                store.wr_addr.eq(self.write_addr),
+                store.wr_data.eq(self.write_data),
+                store.rd_en.eq(self.read),
+                store.rd_addr.eq(self.read_addr),
             ]
             if self._inject:
                 m.d.comb += store.flip.eq(self.flip)

@@ -32,14 +32,23 @@ def both(folder):
     """Every matrix in both copies; sensitivities for which a middling quality chooses all three formats."""
     image = compile_model(folder)
     rng = np.random.default_rng(1)
-    return dataclasses.replace(image, descriptors=tuple(
-        dataclasses.replace(d, sensitivities=tuple(max(1, int(s * rng.uniform(0, 4) ** 3)) for s in d.sensitivities)) if d.planes else d
-        for d in image.descriptors))
+    return dataclasses.replace(
+        image,
+        descriptors=tuple(
+            dataclasses.replace(
+                d, sensitivities=tuple(max(1, int(s * rng.uniform(0, 4) ** 3)) for s in d.sensitivities)
+            )
+            if d.planes
+            else d
+            for d in image.descriptors
+        ),
+    )
 
 
 @pytest.fixture(scope="module")
 def mixed(both):
     """Some matrices with planes alone, one without planes."""
+
     def change(d):
         if d.name in ODD_ONES:
             return dataclasses.replace(d, tensor="")
@@ -75,7 +84,11 @@ def test_the_rule():
         energies = [int(rng.integers(0, 1 << 62)) >> int(rng.integers(0, 63)) for _ in Energy]
         sensitivities = [int(rng.integers(0, 1 << 32)) >> int(rng.integers(0, 33)) for _ in range(2)]
         has_fp16, knob = bool(rng.integers(2)), int(rng.integers(0, 1 << 32)) >> int(rng.integers(0, 33))
-        limit, half, err = (Fraction(knob, 1 << 16) * energies[0], sensitivities[1] * energies[2], sensitivities[0] * energies[1])
+        limit, half, err = (
+            Fraction(knob, 1 << 16) * energies[0],
+            sensitivities[1] * energies[2],
+            sensitivities[0] * energies[1],
+        )
         wanted = Format.FP16 if has_fp16 and half > limit else Format.INT8 if err > limit else Format.INT4
         assert decide(energies, sensitivities, has_fp16, knob) == wanted
         seen.add((has_fp16, wanted))
@@ -121,7 +134,9 @@ def test_fixed_tables_and_missing_copies(both, mixed, integer, plain):
 
 
 def test_pins(both, integer, plain):
-    with pytest.raises(HayateError, match=r"--pin: layers\.9\.wq: .* no weight matrix of this name; did you mean 'layers\.[01]\.wq'"):
+    with pytest.raises(
+        HayateError, match=r"--pin: layers\.9\.wq: .* no weight matrix of this name; did you mean 'layers\.[01]\.wq'"
+    ):
         Governor(both, pins={"layers.9.wq": Format.INT4})
     with pytest.raises(HayateError, match=r"--pin: layers\.0\.wq: fp16 needs"):
         Governor(integer, pins={"layers.0.wq": Format.FP16})
@@ -155,14 +170,19 @@ def test_the_best_copy_propagates_in_the_prompt(both, integer, plain):
     # The embedding keeps its FP16 copy, for lookup.
     layers = prompt_logits(integer)
     assert (layers != prompt_logits(both)).any() and (layers != prompt_logits(both, precision="int8")).any()
-    only = dataclasses.replace(integer, descriptors=tuple(
-        dataclasses.replace(d, planes="") if d.name == "emb" else d for d in integer.descriptors))
+    only = dataclasses.replace(
+        integer,
+        descriptors=tuple(dataclasses.replace(d, planes="") if d.name == "emb" else d for d in integer.descriptors),
+    )
     np.testing.assert_array_equal(layers, prompt_logits(only))
 
 
 def test_quality_orders_the_choices(both):
     rank = {"int4": 0, "int8": 1, "fp16": 2}
-    choices = [[rank[f] for f in formats(generate(both, PROMPT, 1, quality=q).precision).values()] for q in (1e-9, 0.01, 0.3, 0.5, 0.9, 1)]
+    choices = [
+        [rank[f] for f in formats(generate(both, PROMPT, 1, quality=q).precision).values()]
+        for q in (1e-9, 0.01, 0.3, 0.5, 0.9, 1)
+    ]
     assert set(choices[0]) == {0} and set(choices[-1]) == {2}
     assert all(a <= b for low, high in zip(choices, choices[1:]) for a, b in zip(low, high))
     assert len(set(map(tuple, choices))) > 3 and any(len(set(c)) == 3 for c in choices)
@@ -177,7 +197,10 @@ def test_lanes_do_not_matter(which, prompt, request):
         same_run(runs[0], other)
     if which == "mixed":
         assert runs[0].precision["layers.0.wv"] == {"format": "fp16", "out": 0, "err": 0, "half": 0}
-        assert all(runs[0].precision[n]["half"] == 0 and runs[0].precision[n]["out"] and runs[0].precision[n]["err"] for n in ODD_ONES)
+        assert all(
+            runs[0].precision[n]["half"] == 0 and runs[0].precision[n]["out"] and runs[0].precision[n]["err"]
+            for n in ODD_ONES
+        )
     if which == "plain":
         assert set(formats(runs[0].precision).values()) == {"fp16"}
 
@@ -204,22 +227,28 @@ def test_teacher_forcing_repeats_a_generation(mixed, lanes):
 
 @pytest.mark.parametrize("lanes", [1, 4])
 def test_resuming_with_frozen_decisions(mixed, lanes):
-    """The prompt once more, the decisions restored, the committed tokens: the same logits, whatever quality is asked for meanwhile."""
+    """The prompt once more, the decisions restored, the committed tokens: the same logits, whatever quality is asked
+    for meanwhile.
+    """
     made = generate(mixed, PROMPT, 8, quality=0.3)
     frozen = {name: Format[fmt.upper()] for name, fmt in formats(made.precision).items()}
     for quality in (1e-9, 1):
-        logits, chosen = teacher_force(mixed, PROMPT + made.tokens[:-1], prompt=len(PROMPT), lanes=lanes, quality=quality, pins=frozen)
+        logits, chosen = teacher_force(
+            mixed, PROMPT + made.tokens[:-1], prompt=len(PROMPT), lanes=lanes, quality=quality, pins=frozen
+        )
         assert formats(chosen) == formats(made.precision)
         for position, row in made.logits.items():
             np.testing.assert_array_equal(logits[position].view(np.uint32), row.view(np.uint32))
     other, _ = teacher_force(mixed, PROMPT + made.tokens[:-1], prompt=len(PROMPT), lanes=lanes, quality=1)
-    assert (other[len(PROMPT):] != logits[len(PROMPT):]).any()
+    assert (other[len(PROMPT) :] != logits[len(PROMPT) :]).any()
 
 
 @pytest.mark.parametrize("copies", ["mixed", "integer"])
 def test_logits_that_nobody_chooses_from_do_not_decide(copies, request):
     image = request.getfixturevalue(copies)
-    few, all_of_them = (generate(image, PROMPT, 3, lanes=3, all_logits=all_logits, quality=0.3) for all_logits in (False, True))
+    few, all_of_them = (
+        generate(image, PROMPT, 3, lanes=3, all_logits=all_logits, quality=0.3) for all_logits in (False, True)
+    )
     assert few.precision == all_of_them.precision and few.tokens == all_of_them.tokens
     assert len(all_of_them.logits) == len(few.logits) + len(PROMPT) - 1 and few.precision["emb"]["out"] > 0
 
@@ -244,14 +273,24 @@ def energies_of(image, desc, rows, x):
         parts = (best, -low, best - whole)
     else:
         parts = (whole, low)
-    return [sum(max(-1 << 15, min((1 << 15) - 1, v >> grid)) ** 2 for v in part.flat) for part, grid in zip(parts, desc.grids)]
+    return [
+        sum(max(-1 << 15, min((1 << 15) - 1, v >> grid)) ** 2 for v in part.flat)
+        for part, grid in zip(parts, desc.grids)
+    ]
 
 
 @pytest.mark.parametrize("lower", [0, 8], ids=["as compiled", "saturating"])
 def test_energies_by_hand(mixed, lower, monkeypatch):
-    """Every GEMV of a prompt is recorded with its activations; the sums are those of the definition, each row and position once."""
-    image = dataclasses.replace(mixed, descriptors=tuple(
-        dataclasses.replace(d, grids=tuple(g - lower for g in d.grids)) if d.planes else d for d in mixed.descriptors))
+    """Every GEMV of a prompt is recorded with its activations; the sums are those of the definition, each row and
+    position once.
+    """
+    image = dataclasses.replace(
+        mixed,
+        descriptors=tuple(
+            dataclasses.replace(d, grids=tuple(g - lower for g in d.grids)) if d.planes else d
+            for d in mixed.descriptors
+        ),
+    )
     tile, wanted = Tile(image, lanes=4, slots=52), {}
     gemv = tile.matrix.gemv
 
@@ -260,9 +299,9 @@ def test_energies_by_hand(mixed, lower, monkeypatch):
         if s.measure and desc.planes:
             block = {Block.ZERO: 0, Block.HEAD: s.head, Block.HEAD_GROUP: s.head * i.group + s.j}[i.block]
             region, at = s.offset(i.act)
-            x = np.stack([s.act[region][at:at + desc.words, p].reshape(-1) for p in range(s.count)])
+            x = np.stack([s.act[region][at : at + desc.words, p].reshape(-1) for p in range(s.count)])
             if i.wanted:
-                x = x[s.count - 1:] if s.positions[-1] == len(PROMPT) - 1 else x[:0]
+                x = x[s.count - 1 :] if s.positions[-1] == len(PROMPT) - 1 else x[:0]
             rows = slice(block * desc.block_rows, (block + 1) * desc.block_rows)
             sums = wanted.setdefault(desc.name, [0] * len(Energy))
             for kind, value in enumerate(energies_of(image, desc, rows, x)):

@@ -16,9 +16,9 @@ def text(r, length, vocabulary):
         if kind == 0:
             found += [r.choice(alphabet) for _ in range(r.randint(1, 6))]
         elif kind == 1:
-            found += found[start:start + r.randint(2, 20)]
+            found += found[start : start + r.randint(2, 20)]
         else:
-            found += (found[-r.randint(1, 5):] * 8)[:r.randint(2, 16)]
+            found += (found[-r.randint(1, 5) :] * 8)[: r.randint(2, 16)]
     return found[:length]
 
 
@@ -29,8 +29,8 @@ def positions(h, settled, k, size_log2):
     index, tag = key(h[-k:], size_log2)
     same = []
     for p in range(k, settled):
-        if key(h[p - k:p], size_log2)[0] == index:
-            same = [*same, p] if key(h[p - k:p], size_log2)[1] == tag else []
+        if key(h[p - k : p], size_log2)[0] == index:
+            same = [*same, p] if key(h[p - k : p], size_log2)[1] == tag else []
     return same
 
 
@@ -44,7 +44,9 @@ def search(h, settled, nodes, branch, size_log2):
     for same in found[1:]:
         candidates += [same[-1]] if h[same[-1]] != h[primary] else [p for p in reversed(same) if h[p] != h[primary]][:1]
     tree = []
-    for start, count in ((primary, nodes - branch), *((c, branch) for c in candidates[:1])) if candidates else ((primary, nodes),):
+    for start, count in (
+        ((primary, nodes - branch), *((c, branch) for c in candidates[:1])) if candidates else ((primary, nodes),)
+    ):
         p, parent = start, 0
         for _ in range(count):
             tree.append((h[p], parent))
@@ -105,9 +107,17 @@ def test_the_base_table_speaks_where_two_tokens_are_new():
     for token in [2, 8, 3]:
         table.append(token)
     table.settle()
-    assert table.propose(4, 1) == [(7, 0), (2, 0)]  # two tokens before one; the alternate is what followed 3, and keeps its length
+    assert table.propose(4, 1) == [
+        (7, 0),
+        (2, 0),
+    ]  # two tokens before one; the alternate is what followed 3, and keeps its length
     table.append(2)
-    assert table.propose(4, 2) == [(8, 0), (3, 1), (2, 2), (8, 3)]  # what followed 2 in the text: the base table knows nothing
+    assert table.propose(4, 2) == [
+        (8, 0),
+        (3, 1),
+        (2, 2),
+        (8, 3),
+    ]  # what followed 2 in the text: the base table knows nothing
     for token in [8, 3, 3]:
         table.append(token)
     table.settle()
@@ -134,7 +144,7 @@ def test_keys_do_not_crowd():
         for k in ORDERS:
             contexts = {tuple(r.randrange(512) for _ in range(k)) for _ in range(1 << size_log2)}
             keys = [key(list(c), size_log2) for c in contexts]
-            random_share = 1 - (1 - 2.0 ** -size_log2) ** len(keys)
+            random_share = 1 - (1 - 2.0**-size_log2) ** len(keys)
             assert len({i for i, _ in keys}) > 0.9 * random_share * 2**size_log2
             assert len(set(keys)) > 0.98 * len(keys)
 

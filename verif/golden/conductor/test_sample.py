@@ -1,4 +1,6 @@
-"""Golden sampling: what is drawn has the softmax's odds, and does not depend on who drafts, nor on how many positions a pass has."""
+"""Golden sampling: what is drawn has the softmax's odds, and does not depend on who drafts, nor on how many positions a
+pass has.
+"""
 
 import math
 from functools import cache
@@ -21,8 +23,19 @@ WAYS = [("off", 4, None), ("ngram", 4, 1), ("ngram", 8, 2), ("nested", 2, None),
 
 @cache
 def model(folder, tied):
-    path = write_tiny_model(folder / f"tied{tied}", hidden=16, layers=1, heads=2, kv_heads=1, head_dim=8, ff=16, vocab=VOCAB, context=40,
-                            seed=3, tied=tied)
+    path = write_tiny_model(
+        folder / f"tied{tied}",
+        hidden=16,
+        layers=1,
+        heads=2,
+        kv_heads=1,
+        head_dim=8,
+        ff=16,
+        vocab=VOCAB,
+        context=40,
+        seed=3,
+        tied=tied,
+    )
     return compile_model(path, group=32)
 
 
@@ -49,8 +62,13 @@ def test_one_seed_is_one_text(warm, way):
     image, unit = warm
     speculate, lanes, branch = way
     texts, proposed = set(), 0
-    for temperature, seed, filters in ((unit, 1, {}), (unit, 1 << 63, {"top_k": 3}), (0.3 * unit, 1, {"min_p": 0.1}),
-                                       (unit, (1 << 64) - 1, {}), (2 * unit, 5, {"min_p": 0.2, "top_k": 4})):
+    for temperature, seed, filters in (
+        (unit, 1, {}),
+        (unit, 1 << 63, {"top_k": 3}),
+        (0.3 * unit, 1, {"min_p": 0.1}),
+        (unit, (1 << 64) - 1, {}),
+        (2 * unit, 5, {"min_p": 0.2, "top_k": 4}),
+    ):
         options = {"temperature": temperature, "seed": seed, **filters}
         plain = generate(image, PROMPT, 24, lanes=1, all_logits=True, **options)
         other = generate(image, PROMPT, 24, lanes=lanes, all_logits=True, speculate=speculate, branch=branch, **options)
@@ -118,7 +136,11 @@ def test_every_token_is_the_largest_sum_of_what_is_kept(warm):
             z = made.logits[at - 1] * np.float32(1 / temperature)
             kept = passing(z, min_p, top_k)
             sizes.add(int(kept.sum()))
-            assert token == np.where(kept, z + gumbel.noise(n, at, np.arange(VOCAB)), -np.inf).argmax(), (min_p, top_k, k)
+            assert token == np.where(kept, z + gumbel.noise(n, at, np.arange(VOCAB)), -np.inf).argmax(), (
+                min_p,
+                top_k,
+                k,
+            )
     assert min(sizes) == 1 and max(sizes) == VOCAB and len(sizes) > 4
 
 
@@ -126,8 +148,17 @@ def test_filters_at_their_ends(untied):
     """The strictest are greedy, the loosest are none, and a filter is forgotten by the next generation."""
     hot = {"temperature": 2.0, "seed": 5}
     plain, free = generate(untied, PROMPT, 16).tokens, generate(untied, PROMPT, 16, **hot).tokens
-    assert plain == generate(untied, PROMPT, 16, **hot, top_k=1).tokens == generate(untied, PROMPT, 16, **hot, min_p=1).tokens != free
-    assert free == generate(untied, PROMPT, 16, **hot, top_k=16).tokens == generate(untied, PROMPT, 16, **hot, top_k=64).tokens
+    assert (
+        plain
+        == generate(untied, PROMPT, 16, **hot, top_k=1).tokens
+        == generate(untied, PROMPT, 16, **hot, min_p=1).tokens
+        != free
+    )
+    assert (
+        free
+        == generate(untied, PROMPT, 16, **hot, top_k=16).tokens
+        == generate(untied, PROMPT, 16, **hot, top_k=64).tokens
+    )
     assert free == generate(untied, PROMPT, 16, **hot, min_p=1e-300).tokens
     tile = Tile(untied, lanes=4, slots=slots_for(untied, 4))
     assert generate(untied, PROMPT, 16, tile=tile, **hot, min_p=0.9, top_k=2).tokens != free
@@ -137,21 +168,38 @@ def test_filters_at_their_ends(untied):
 @pytest.mark.parametrize("filters", [{}, {"min_p": 0.1}, {"top_k": 5}, {"min_p": 0.05, "top_k": 7}], ids=str)
 @pytest.mark.parametrize("speculate", ["off", "nested"])
 def test_odds_are_those_of_the_softmax(untied, speculate, filters):
-    """Over many seeds: of the first token, and of the second behind the commonest first, which the drafter has proposed or not. Filters
-    leave tokens out, and the others keep their odds to one another.
+    """Over many seeds: of the first token, and of the second behind the commonest first, which the drafter has proposed
+    or not. Filters leave tokens out, and the others keep their odds to one another.
     """
     temperature, seeds, prompt = (1.0 if filters else 0.5), 240, [4, 1, 5]
     tile = Tile(untied, lanes=8, slots=slots_for(untied, 8))
-    drawn = [generate(untied, prompt, 3, lanes=8, tile=tile, temperature=temperature, seed=seed, speculate=speculate, precision="fp16",
-                      **filters) for seed in range(seeds)]
+    drawn = [
+        generate(
+            untied,
+            prompt,
+            3,
+            lanes=8,
+            tile=tile,
+            temperature=temperature,
+            seed=seed,
+            speculate=speculate,
+            precision="fp16",
+            **filters,
+        )
+        for seed in range(seeds)
+    ]
 
     def check(position, texts):
         logits = texts[0].logits[position].astype(np.float64) / temperature
-        odds = np.exp(logits - logits.max()) * passing(logits.astype(np.float32), filters.get("min_p"), filters.get("top_k"))
+        odds = np.exp(logits - logits.max()) * passing(
+            logits.astype(np.float32), filters.get("min_p"), filters.get("top_k")
+        )
         counts = np.bincount([t.tokens[position + 1 - len(prompt)] for t in texts], minlength=VOCAB)
         found, freedom = chi_square(counts, odds / odds.sum())
         assert not counts[odds == 0].any() and (odds == 0).any() == bool(filters)
-        assert freedom > 2 and found < freedom + 4 * math.sqrt(2 * freedom), f"{found:.1f} of {freedom} degrees of freedom"
+        assert freedom > 2 and found < freedom + 4 * math.sqrt(2 * freedom), (
+            f"{found:.1f} of {freedom} degrees of freedom"
+        )
 
     check(len(prompt) - 1, drawn)
     common = np.bincount([t.tokens[0] for t in drawn]).argmax()
@@ -160,10 +208,16 @@ def test_odds_are_those_of_the_softmax(untied, speculate, filters):
     assert speculate == "off" or 0 < accepted < proposed
 
 
-@pytest.mark.parametrize(("temperature", "complaint"), [
-    (-1, "-1 is no temperature"), (math.inf, "inf is no temperature"), (math.nan, "nan is no temperature"),
-    (1e-39, "1e-39 is so low that FP32 does not hold 1/1e-39"), (5e-324, "4.94066e-324 is so low"),
-])
+@pytest.mark.parametrize(
+    ("temperature", "complaint"),
+    [
+        (-1, "-1 is no temperature"),
+        (math.inf, "inf is no temperature"),
+        (math.nan, "nan is no temperature"),
+        (1e-39, "1e-39 is so low that FP32 does not hold 1/1e-39"),
+        (5e-324, "4.94066e-324 is so low"),
+    ],
+)
 def test_temperatures_that_are_none(untied, temperature, complaint):
     with pytest.raises(HayateError, match=f"--temperature: {complaint}"):
         generate(untied, PROMPT, 1, temperature=temperature)
@@ -175,15 +229,26 @@ def test_seeds_that_do_not_fit(untied, seed):
         generate(untied, PROMPT, 1, seed=seed)
 
 
-@pytest.mark.parametrize(("temperature", "min_p", "top_k", "complaint"), [
-    (1, 0, None, "--min-p: 0 is no share of the likeliest token's probability; use more than 0"),
-    (1, 1.5, None, "--min-p: 1.5 is no share"), (1, -0.1, 4, "--min-p: -0.1 is no share"), (1, math.nan, None, "--min-p: nan is no share"),
-    (1, None, 0, "--top-k: 0 tokens cannot be chosen from; use 1 to 64"), (1, 0.5, 65, "--top-k: 65 tokens cannot"),
-    (1, None, -1, "--top-k: -1 tokens"),
-    (0, 0.5, None, "--min-p: without a temperature the best token is taken, and nothing is filtered; "
-                   "add --temperature 1, or leave --min-p out"),
-    (0, None, 4, "--top-k: without a temperature"),
-])
+@pytest.mark.parametrize(
+    ("temperature", "min_p", "top_k", "complaint"),
+    [
+        (1, 0, None, "--min-p: 0 is no share of the likeliest token's probability; use more than 0"),
+        (1, 1.5, None, "--min-p: 1.5 is no share"),
+        (1, -0.1, 4, "--min-p: -0.1 is no share"),
+        (1, math.nan, None, "--min-p: nan is no share"),
+        (1, None, 0, "--top-k: 0 tokens cannot be chosen from; use 1 to 64"),
+        (1, 0.5, 65, "--top-k: 65 tokens cannot"),
+        (1, None, -1, "--top-k: -1 tokens"),
+        (
+            0,
+            0.5,
+            None,
+            "--min-p: without a temperature the best token is taken, and nothing is filtered; "
+            "add --temperature 1, or leave --min-p out",
+        ),
+        (0, None, 4, "--top-k: without a temperature"),
+    ],
+)
 def test_filters_that_are_none(untied, temperature, min_p, top_k, complaint):
     with pytest.raises(HayateError, match=f"^{complaint}"):
         generate(untied, PROMPT, 1, temperature=temperature, min_p=min_p, top_k=top_k)

@@ -1,4 +1,6 @@
-"""What siblings earn in nested drafting: tokens a pass on all shipped prompts, and the speed that the table of costs makes of them."""
+"""What siblings earn in nested drafting: tokens a pass on all shipped prompts, and the speed that the table of costs
+makes of them.
+"""
 
 import pytest
 
@@ -8,8 +10,14 @@ from hayate.golden.conductor.generate import generate, slots_for
 from hayate.golden.tile.sequencer import Tile
 
 #: (M, nodes, of them siblings) -> tokens a pass, greedy and at T = 0.8, as docs/speculation.md has them.
-FOUND = {(4, 2, 0): (2.72, 2.66), (4, 3, 1): (2.77, 2.76), (4, 3, 0): (3.41, 3.32),
-         (8, 6, 0): (5.13, 4.95), (8, 7, 1): (4.95, 4.95), (8, 7, 0): (5.52, 5.35)}
+FOUND = {
+    (4, 2, 0): (2.72, 2.66),
+    (4, 3, 1): (2.77, 2.76),
+    (4, 3, 0): (3.41, 3.32),
+    (8, 6, 0): (5.13, 4.95),
+    (8, 7, 1): (4.95, 4.95),
+    (8, 7, 0): (5.52, 5.35),
+}
 
 
 @pytest.mark.nightly
@@ -22,13 +30,30 @@ def test_py_mini(lanes, nodes, branch, temperature):
     costs, draft = pass_costs(image, lanes), draft_cost(image, lanes)
     tokens = passes = cost = siblings = 0
     for seed, prompt in enumerate(prompts.load()):
-        d = generate(image, text.encode(prompt), 64, lanes=lanes, tile=tile, precision="int8", speculate="nested", nodes=nodes,
-                     branch=branch, temperature=temperature, seed=seed).drafting
+        d = generate(
+            image,
+            text.encode(prompt),
+            64,
+            lanes=lanes,
+            tile=tile,
+            precision="int8",
+            speculate="nested",
+            nodes=nodes,
+            branch=branch,
+            temperature=temperature,
+            seed=seed,
+        ).drafting
         verified = sum(d.lengths.values())
         tokens, passes, siblings = tokens + verified + d.accepted, passes + verified, siblings + d.siblings
-        nearest = d.proposed // verified  # few passes have another number of nodes; between two the table is taken as straight
+        nearest = (
+            d.proposed // verified
+        )  # few passes have another number of nodes; between two the table is taken as straight
         above = costs[min(nearest + 1, lanes - 1)]
-        cost += verified * costs[nearest] + (d.proposed - nearest * verified) * (above - costs[nearest]) + d.passes * draft
-    print(f"M = {lanes}, {nodes} nodes, {branch} siblings, T = {temperature}: {tokens / passes:.2f} tokens a pass, "
-          f"{siblings} siblings accepted in {passes} passes, speed by the table {256 * tokens / cost:.3f}")
+        cost += (
+            verified * costs[nearest] + (d.proposed - nearest * verified) * (above - costs[nearest]) + d.passes * draft
+        )
+    print(
+        f"M = {lanes}, {nodes} nodes, {branch} siblings, T = {temperature}: {tokens / passes:.2f} tokens a pass, "
+        f"{siblings} siblings accepted in {passes} passes, speed by the table {256 * tokens / cost:.3f}"
+    )
     assert round(tokens / passes, 2) == FOUND[lanes, nodes, branch][temperature > 0]

@@ -1,4 +1,6 @@
-"""On the shipped prompts, py-mini's output with any drafter equals its output without: tokens and logits, bit for bit, for M = 2, 4, 8."""
+"""On the shipped prompts, py-mini's output with any drafter equals its output without: tokens and logits, bit for bit,
+for M = 2, 4, 8.
+"""
 
 from functools import cache
 
@@ -14,14 +16,24 @@ from hayate.rtl.contract.draft import BRANCH
 
 LANES = (2, 4, 8)
 #: Drafter, nodes and branch, where they are not the defaults.
-WAYS = [("ngram", None, 0), ("ngram", None, 1), ("ngram", 1, 0), ("nested", None, None), ("nested", None, 1), ("nested", 1, None),
-        ("draft", None, 0), ("draft", 1, None)]
+WAYS = [
+    ("ngram", None, 0),
+    ("ngram", None, 1),
+    ("ngram", 1, 0),
+    ("nested", None, None),
+    ("nested", None, 1),
+    ("nested", 1, None),
+    ("draft", None, 0),
+    ("draft", 1, None),
+]
 SAMPLED = {"temperature": 0.8, "seed": 7}
 
 
 @cache
 def image(model):
-    """`Image` of a shipped model, with py-pico to draft for it, and a function: its `Tile` of so many lanes, made once."""
+    """`Image` of a shipped model, with py-pico to draft for it, and a function: its `Tile` of so many lanes, made
+    once.
+    """
     found = models.load(model, "py-pico")
     return found, cache(lambda lanes: Tile(found, lanes=lanes, slots=slots_for(found, lanes)))
 
@@ -30,8 +42,15 @@ def image(model):
 def plain(model, prompt, tokens, precision, sampled=False):
     """Generation without speculation, one position a pass."""
     found, tile = image(model)
-    return generate(found, models.Text(found).encode(prompt), tokens, lanes=1, tile=tile(1), precision=precision,
-                    **(SAMPLED if sampled else {}))
+    return generate(
+        found,
+        models.Text(found).encode(prompt),
+        tokens,
+        lanes=1,
+        tile=tile(1),
+        precision=precision,
+        **(SAMPLED if sampled else {}),
+    )
 
 
 def check(model, prompt, tokens, lanes, way, precision="fp16", sampled=False):
@@ -39,12 +58,27 @@ def check(model, prompt, tokens, lanes, way, precision="fp16", sampled=False):
     speculate, nodes, branch = way
     found, tile = image(model)
     reference = plain(model, prompt, tokens, precision, sampled)
-    result = generate(found, reference.prompt, tokens, lanes=lanes, tile=tile(lanes), precision=precision, speculate=speculate, nodes=nodes,
-                      branch=branch, **(SAMPLED if sampled else {}))
+    result = generate(
+        found,
+        reference.prompt,
+        tokens,
+        lanes=lanes,
+        tile=tile(lanes),
+        precision=precision,
+        speculate=speculate,
+        nodes=nodes,
+        branch=branch,
+        **(SAMPLED if sampled else {}),
+    )
     assert result.tokens == reference.tokens, (prompt, lanes, way)
     assert result.logits.keys() == reference.logits.keys()
     for position, row in reference.logits.items():
-        assert np.array_equal(result.logits[position].view(np.uint32), row.view(np.uint32)), (prompt, lanes, way, position)
+        assert np.array_equal(result.logits[position].view(np.uint32), row.view(np.uint32)), (
+            prompt,
+            lanes,
+            way,
+            position,
+        )
     assert result.precision == reference.precision
     assert result.passes <= -(-len(reference.prompt) // lanes) + tokens - 1
     return result.drafting
@@ -59,16 +93,22 @@ def test_a_slice():
     found = []
     for n, prompt in enumerate(prompts.load(4)):
         for k, lanes in enumerate(LANES):
-            found.append(check("py-nano", prompt, 16, lanes, WAYS[(n + 2 * k) % len(WAYS)], ("fp16", "int8", "auto")[n % 3]))
+            found.append(
+                check("py-nano", prompt, 16, lanes, WAYS[(n + 2 * k) % len(WAYS)], ("fp16", "int8", "auto")[n % 3])
+            )
     for n, (prompt, lanes) in enumerate(zip(prompts.load(6), 2 * LANES)):
-        found.append(check("py-nano", prompt, 16, lanes, ("draft", None, None), ("auto", "fp16")[n % 2], sampled=n >= 3))
+        found.append(
+            check("py-nano", prompt, 16, lanes, ("draft", None, None), ("auto", "fp16")[n % 2], sampled=n >= 3)
+        )
         assert found[-1].passes > found[-1].proposed, "the prompt is fed too"
     proposed, accepted, _ = total(found)
     assert 0 < accepted < proposed
 
 
 def test_nested_sees_what_a_whole_chain_would():
-    """A node drafted by evaluating the newest one alone is that which the whole chain, evaluated at once, would give."""
+    """A node drafted by evaluating the newest one alone is that which the whole chain, evaluated at once, would
+    give.
+    """
     found, tile = image("py-nano")
     tile = tile(8)
     for prompt in prompts.load(4):
@@ -93,7 +133,7 @@ def test_every_prompt(precision, lanes, way):
     found = [check("py-mini", prompt, 64, lanes, way, precision) for prompt in texts]
     if way[0] == "draft":
         found += [check("py-mini", prompt, 64, lanes, way, precision, sampled=True) for prompt in texts]
-        for some, kind in ((found[:len(texts)], "greedy"), (found[len(texts):], "sampled")):
+        for some, kind in ((found[: len(texts)], "greedy"), (found[len(texts) :], "sampled")):
             passes = sum(sum(d.lengths.values()) for d in some)
             print(f"{precision}, M = {lanes}, {kind}: {1 + sum(d.accepted for d in some) / passes:.2f} tokens a pass")
     proposed, accepted, siblings = total(found)

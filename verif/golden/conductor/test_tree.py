@@ -10,8 +10,10 @@ from hayate.golden.conductor.tree import Node, ancestors, siblings, verify
 #    0 ── 1 ── 3 ── 5
 #    │    └─── 4
 #    └─── 2 ── 6
-TREE = [Node(token, 10 + depth, parent) for token, depth, parent in
-        [(7, 0, -1), (1, 1, 0), (2, 1, 0), (3, 2, 1), (4, 2, 1), (5, 3, 3), (3, 2, 2)]]
+TREE = [
+    Node(token, 10 + depth, parent)
+    for token, depth, parent in [(7, 0, -1), (1, 1, 0), (2, 1, 0), (3, 2, 1), (4, 2, 1), (5, 3, 3), (3, 2, 2)]
+]
 
 
 def never(token, generated):
@@ -46,11 +48,11 @@ def test_a_parent_is_one_position_before():
 @pytest.mark.parametrize(
     ("choices", "start", "path", "tokens"),
     [
-        ([9, 0, 0, 0, 0, 0, 0], 0, [0], [9]),                       # no child: one token, as without speculation
-        ([1, 3, 0, 5, 0, 8, 0], 0, [0, 1, 3, 5], [1, 3, 5, 8]),     # down to a leaf, whose choice counts too
-        ([1, 4, 0, 0, 6, 0, 0], 0, [0, 1, 4], [1, 4, 6]),           # a sibling
-        ([2, 0, 4, 0, 0, 0, 0], 0, [0, 2], [2, 4]),                 # the other branch's token is no match
-        ([1, 3, 0, 5, 0, 8, 7], 6, [6], [7]),                       # from the last node
+        ([9, 0, 0, 0, 0, 0, 0], 0, [0], [9]),  # no child: one token, as without speculation
+        ([1, 3, 0, 5, 0, 8, 0], 0, [0, 1, 3, 5], [1, 3, 5, 8]),  # down to a leaf, whose choice counts too
+        ([1, 4, 0, 0, 6, 0, 0], 0, [0, 1, 4], [1, 4, 6]),  # a sibling
+        ([2, 0, 4, 0, 0, 0, 0], 0, [0, 2], [2, 4]),  # the other branch's token is no match
+        ([1, 3, 0, 5, 0, 8, 7], 6, [6], [7]),  # from the last node
         ([0, 3, 0, 4, 0, 0, 0], 1, [1, 3], [3, 4]),
     ],
 )
@@ -96,7 +98,9 @@ def test_tokens_do_not_depend_on_the_tree():
                 nodes.append(Node(r.randrange(4), nodes[parent].position + 1, parent))
                 texts.append([*texts[parent], nodes[-1].token])
             room = length + 1 - len(text)
-            path, tokens = verify(nodes, [following(t) for t in texts], 0, lambda token, generated, room=room: generated == room)
+            path, tokens = verify(
+                nodes, [following(t) for t in texts], 0, lambda token, generated, room=room: generated == room
+            )
             assert len(path) == len(tokens) and ancestors(nodes)[path[-1]] == sum(1 << k for k in path)
             text += tokens
         assert text == plain
@@ -120,7 +124,9 @@ def test_slots():
 
 @pytest.mark.parametrize("lanes", [1, 2, 4, 8])
 def test_passes_need_few_slots(lanes):
-    """Of text of length n, at most n + lanes - 1 slots are ever in use: a rejected slot comes back before a new one is taken."""
+    """Of text of length n, at most n + lanes - 1 slots are ever in use: a rejected slot comes back before a new one is
+    taken.
+    """
     r, slots, committed = random.Random(lanes), FreeList(lanes), set()
     for _ in range(500):
         taken = [slots.take() for _ in range(r.randint(1, lanes))]

@@ -1,4 +1,6 @@
-"""Golden utility control: the choice against fractions, what it learns, and what a drafter that is never right costs."""
+"""Golden utility control: the choice against fractions, what it learns, and what a drafter that is never right
+costs.
+"""
 
 import random
 from fractions import Fraction
@@ -66,8 +68,14 @@ def test_what_a_pass_teaches():
     up, down = (FIRST_CHANCE + ((1 << 16) - 1 - FIRST_CHANCE >> 3)), FIRST_CHANCE - (FIRST_CHANCE >> 3)
     doubt, longer, shorter = (toward(MORE_CHANCE, right, shift) for right, shift in ((True, 6), (True, 3), (False, 3)))
     for proposed, accepted, first, more in [
-        (0, 0, FIRST_CHANCE, MORE_CHANCE), (3, 0, down, MORE_CHANCE), (1, 0, down, MORE_CHANCE), (1, 1, up, doubt),
-        (2, 1, up, shorter), (2, 2, up, longer), (3, 2, up, longer - (longer >> 3)), (7, 1, up, shorter),
+        (0, 0, FIRST_CHANCE, MORE_CHANCE),
+        (3, 0, down, MORE_CHANCE),
+        (1, 0, down, MORE_CHANCE),
+        (1, 1, up, doubt),
+        (2, 1, up, shorter),
+        (2, 2, up, longer),
+        (3, 2, up, longer - (longer >> 3)),
+        (7, 1, up, shorter),
     ]:
         utility = Utility(COSTS)
         utility.learn(proposed, accepted)
@@ -83,7 +91,9 @@ def test_what_a_pass_teaches():
 
 
 def test_chances_approach_what_happens():
-    """Of chains of seven that go on with a chance of one half, the averages stay near it; `more` is looked at where a chain broke."""
+    """Of chains of seven that go on with a chance of one half, the averages stay near it; `more` is looked at where a
+    chain broke.
+    """
     r, utility, seen = random.Random(2), Utility(COSTS), []
     for _ in range(4000):
         accepted = next((k for k in range(7) if r.random() < 0.5), 7)
@@ -94,7 +104,9 @@ def test_chances_approach_what_happens():
 
 
 def run(draft_cost, right, passes):
-    """Chosen nodes of each pass, and the cost of all in passes with one node, with a chain whose node k is right if right(pass, k)."""
+    """Chosen nodes of each pass, and the cost of all in passes with one node, with a chain whose node k is right if
+    right(pass, k).
+    """
     utility, chosen, cost = Utility(COSTS, draft_cost), [], 0
     for p in range(passes):
         nodes, shadow = utility.plan(3)
@@ -130,7 +142,9 @@ def test_a_first_node_alone():
 
 
 def test_nested():
-    """One that drafts with passes of its own: off when it is wrong, then a node after 32 passes, 64, 128; and back when these are right."""
+    """One that drafts with passes of its own: off when it is wrong, then a node after 32 passes, 64, 128; and back when
+    these are right.
+    """
     chosen, cost = run(136, lambda p, k: False, 256)
     print(f"off after {chosen.index(0)} passes, {float(cost / 256 - 1):.2%} of the cycles lost")
     assert chosen[0] > 0 and chosen.index(0) <= 8

@@ -1,4 +1,6 @@
-"""Golden noise: published answers of the generator, the error against decimal arithmetic, and what sampling needs of it."""
+"""Golden noise: published answers of the generator, the error against decimal arithmetic, and what sampling needs of
+it.
+"""
 
 from decimal import Context, Decimal
 
@@ -16,9 +18,15 @@ ZEROS, ONES = ((0, 0),) * 2, ((LAST, LAST),) * 2
 
 # The distribution of Random123, tests/kat_vectors: rounds, (counter, key), result.
 KNOWN = [
-    (13, ZEROS, (0x9D1C5EC6, 0x8BD50731)), (13, ONES, (0xFD36D048, 0x2D17272C)), (13, PI, (0xBA3E4725, 0xF27D669E)),
-    (20, ZEROS, (0x6B200159, 0x99BA4EFE)), (20, ONES, (0x1CB996FC, 0xBB002BE7)), (20, PI, (0xC4923A9C, 0x483DF7A0)),
-    (32, ZEROS, (0xCEE3D47E, 0xA23DFD5C)), (32, ONES, (0x6E2FE0D0, 0xB1B76F82)), (32, PI, (0xE2827716, 0xC3C05CDF)),
+    (13, ZEROS, (0x9D1C5EC6, 0x8BD50731)),
+    (13, ONES, (0xFD36D048, 0x2D17272C)),
+    (13, PI, (0xBA3E4725, 0xF27D669E)),
+    (20, ZEROS, (0x6B200159, 0x99BA4EFE)),
+    (20, ONES, (0x1CB996FC, 0xBB002BE7)),
+    (20, PI, (0xC4923A9C, 0x483DF7A0)),
+    (32, ZEROS, (0xCEE3D47E, 0xA23DFD5C)),
+    (32, ONES, (0x6E2FE0D0, 0xB1B76F82)),
+    (32, PI, (0xE2827716, 0xC3C05CDF)),
 ]
 
 
@@ -38,7 +46,11 @@ def from_the_paper(rounds, counter, key):
 @pytest.mark.parametrize("rounds, block, result", KNOWN)
 def test_known_answers(rounds, block, result):
     counter, key = block
-    assert tuple(int(word) for word in gumbel.threefry2x32(counter, key, rounds)) == result == from_the_paper(rounds, counter, key)
+    assert (
+        tuple(int(word) for word in gumbel.threefry2x32(counter, key, rounds))
+        == result
+        == from_the_paper(rounds, counter, key)
+    )
 
 
 def test_n_is_the_first_word_of_its_place():
@@ -51,8 +63,10 @@ def test_n_is_the_first_word_of_its_place():
 def test_every_input_bit_changes_half_of_n():
     generator = np.random.default_rng(1)
     count = 20_000
-    place = {name: generator.integers(0, 1 << width, count, np.uint64, width == 64)
-             for name, width in (("seed", 63), ("position", 16), ("token", 20))}
+    place = {
+        name: generator.integers(0, 1 << width, count, np.uint64, width == 64)
+        for name, width in (("seed", 63), ("position", 16), ("token", 20))
+    }
     n = gumbel.bits(**place)
     for name, width in (("seed", 64), ("position", 16), ("token", 20)):
         for bit in range(width):
@@ -88,8 +102,13 @@ def assert_close(n, true):
 
 def test_the_error_is_within_the_bound():
     generator = np.random.default_rng(2)
-    n = np.concatenate([extremes(), generator.integers(0, 1 << 32, 5000),
-                        [LAST * s ^ int(v) for s in (0, 1) for i in range(31) for v in generator.integers(1 << i, 2 << i, 100)]])
+    n = np.concatenate(
+        [
+            extremes(),
+            generator.integers(0, 1 << 32, 5000),
+            [LAST * s ^ int(v) for s in (0, 1) for i in range(31) for v in generator.integers(1 << i, 2 << i, 100)],
+        ]
+    )
     true = exactly(n)
     assert np.abs(in_doubles(n) - true).max() < 1e-14
     low, high = assert_close(n, true)
@@ -116,7 +135,9 @@ def test_every_n_is_within_the_bound_and_none_falls():
             y = gumbel.transform(LAST - first if mirror else first)
             assert np.array_equal(y, gumbel.transform(LAST - last if mirror else last))
             sign = -1 if mirror else 1
-            assert np.isfinite(y).all() and (np.diff(sign * y) >= 0).all() and (before == -np.inf or sign * y[0] >= before)
+            assert (
+                np.isfinite(y).all() and (np.diff(sign * y) >= 0).all() and (before == -np.inf or sign * y[0] >= before)
+            )
             before = sign * y[-1]
             for n in (first, last):
                 n = LAST - n if mirror else n
@@ -130,12 +151,16 @@ def test_it_never_falls_from_row_to_row():
     assert (contract.rows()[:, 1:] >= 0).all()
     starts = [(segment << 25 >> z) for z in range(GROUPS + 1) for segment in range(32, 64)] + list(range(32))
     starts = np.unique(starts)
-    n = np.unique(np.concatenate([starts, starts[1:] - 1, LAST - starts, LAST - starts[1:] + 1, [(1 << 31) - 1, 1 << 31]]))
+    n = np.unique(
+        np.concatenate([starts, starts[1:] - 1, LAST - starts, LAST - starts[1:] + 1, [(1 << 31) - 1, 1 << 31]])
+    )
     y = gumbel.transform(n)
     assert (np.diff(y) >= 0).all()
     generator = np.random.default_rng(3)
     n = np.sort(generator.integers(0, 1 << 32, 1 << 20))
-    assert (np.diff(gumbel.transform(n)) >= 0).all() and (gumbel.transform(n) <= gumbel.transform(np.minimum(n + 1, LAST))).all()
+    assert (np.diff(gumbel.transform(n)) >= 0).all() and (
+        gumbel.transform(n) <= gumbel.transform(np.minimum(n + 1, LAST))
+    ).all()
 
 
 def test_the_ends():
@@ -164,7 +189,9 @@ def test_the_argmax_is_a_sample_of_the_softmax(temperature):
         drawn = (logits + gumbel.noise(seed, np.arange(positions)[:, None], np.arange(12))).argmax(axis=1)
         expected = share * positions
         chi = ((np.bincount(drawn, minlength=12) - expected) ** 2 / expected).sum()
-        assert expected.min() > 5 and chi < 36, f"seed {seed}: chi-square {chi:.1f} of 11 degrees of freedom"  # 36: p = 2·10^-4
+        assert expected.min() > 5 and chi < 36, (
+            f"seed {seed}: chi-square {chi:.1f} of 11 degrees of freedom"
+        )  # 36: p = 2·10^-4
 
 
 def test_positions_and_seeds_draw_independently():

@@ -17,12 +17,16 @@ VALUES = (-MAX, -1.5, -1e-45, -0.0, 0.0, 1e-45, 1.0, 1.5)
 def kept(z, floor, k):
     """By Python's comparison and sort, token by token."""
     order = sorted(range(len(z)), key=lambda token: (-float(z[token]), token))
-    return [(floor is None or float(z[token]) >= floor) and (not k or order.index(token) < k) for token in range(len(z))]
+    return [
+        (floor is None or float(z[token]) >= floor) and (not k or order.index(token) < k) for token in range(len(z))
+    ]
 
 
 @pytest.mark.parametrize("tokens", [1, 2, 3, 4])
 def test_every_small_vocabulary(tokens):
-    """Ties, zeros of both signs, all equal, k of 1, of all and of more; a floor below, at and above what is there. Lanes do not meet."""
+    """Ties, zeros of both signs, all equal, k of 1, of all and of more; a floor below, at and above what is there.
+    Lanes do not meet.
+    """
     every = np.array(list(product(VALUES, repeat=tokens)), np.float32).T  # each vocabulary is a lane
     floors = [None, *VALUES]
     for k, floor in product((0, 1, 2, 3, 4, 64), floors):

@@ -1,4 +1,6 @@
-"""Golden passes over token trees: every node computes what its path alone would, and what is rejected leaves no trace."""
+"""Golden passes over token trees: every node computes what its path alone would, and what is rejected leaves no
+trace.
+"""
 
 import numpy as np
 import pytest
@@ -15,8 +17,12 @@ PROMPT = [7, 3, 41, 1, 5]
 @pytest.fixture(scope="module")
 def image(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models") / "tiny"
-    return compile_model(write_tiny_model(folder, hidden=24, layers=2, heads=6, kv_heads=2, head_dim=8, ff=40, vocab=VOCAB, context=40,
-                                          seed=27), group=32)
+    return compile_model(
+        write_tiny_model(
+            folder, hidden=24, layers=2, heads=6, kv_heads=2, head_dim=8, ff=40, vocab=VOCAB, context=40, seed=27
+        ),
+        group=32,
+    )
 
 
 class Tree:
@@ -43,7 +49,9 @@ class Tree:
             positions.append(positions[parents[k]] + 1)
             ancestors.append(ancestors[parents[k]] | 1 << k)
         slots = self.allocate(count)
-        logits = self.tile.run_pass(tokens, positions, slots, hwm=self.hwm, wanted=range(count), ancestors=ancestors, commit=False)
+        logits = self.tile.run_pass(
+            tokens, positions, slots, hwm=self.hwm, wanted=range(count), ancestors=ancestors, commit=False
+        )
         return tokens, parents, slots, logits
 
     def accept(self, parents, slots):
@@ -64,7 +72,7 @@ def test_nodes_of_a_tree_compute_what_their_paths_would(image, lanes):
     for _ in range(2):  # the second generation finds the slots of the first
         tree = Tree(random, tile, lanes)
         for at in range(0, len(PROMPT), lanes):
-            part = PROMPT[at:at + lanes]
+            part = PROMPT[at : at + lanes]
             tile.run_pass(part, range(at, at + len(part)), tree.allocate(len(part)), hwm=tree.hwm, wanted=[])
         for at, token in enumerate(PROMPT):
             plain.run_pass([token], [at], [at], hwm=at + 1, wanted=[])
@@ -93,7 +101,9 @@ def test_nodes_of_a_tree_compute_what_their_paths_would(image, lanes):
 def test_a_chain_is_the_default(image):
     tiles = [Tile(image, lanes=4, slots=SLOTS) for _ in range(2)]
     one = tiles[0].run_pass([1, 2, 3], [0, 1, 2], [2, 0, 1], hwm=3, wanted=[0, 1, 2])
-    other = tiles[1].run_pass([1, 2, 3], [0, 1, 2], [2, 0, 1], hwm=3, wanted=[0, 1, 2], ancestors=[0b1, 0b11, 0b111], commit=False)
+    other = tiles[1].run_pass(
+        [1, 2, 3], [0, 1, 2], [2, 0, 1], hwm=3, wanted=[0, 1, 2], ancestors=[0b1, 0b11, 0b111], commit=False
+    )
     assert np.array_equal(one, other)
     tiles[1].commit(range(3))
     assert np.array_equal(tiles[0].state.slot_position, tiles[1].state.slot_position)

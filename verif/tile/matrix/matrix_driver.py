@@ -1,4 +1,6 @@
-"""Drives a `MatrixEngine` in a bench: entries, ring traffic and a landing buffer, beside the golden model of the same engine."""
+"""Drives a `MatrixEngine` in a bench: entries, ring traffic and a landing buffer, beside the golden model of the same
+engine.
+"""
 
 from collections import Counter as Tally
 from itertools import groupby
@@ -11,13 +13,20 @@ from hayate.rtl.contract.isa import BANK_SHIFT, Counter, Op, Space
 from hayate.verif.bench import params, rng
 from hayate.verif.tile.matrix.matrix_golden import EnergyRow, MatrixModel, Pass, Position
 
-#: What `fill` fills with FP16 words. Integer planes lie behind them in the banks, their activations behind them in the buffer.
+#: What `fill` fills with FP16 words. Integer planes lie behind them in the banks, their activations behind them in the
+#: buffer.
 BANK_DEPTH, ACT_DEPTH = 128, 64
 WHOLE_BANK, WHOLE_ACT = 1024, 256
 SLOTS, LANDING = 48, 32
-SIZES = [{"banks": 1, "lanes": 1, "nested": False}, {"banks": 1, "lanes": 1, "governor": True}, {"banks": 2, "lanes": 2},
-         {"banks": 4, "lanes": 4, "governor": True}, {"banks": 4, "lanes": 1}, {"banks": 4, "lanes": 2, "nested": False},
-         {"banks": 8, "lanes": 2, "governor": True}]
+SIZES = [
+    {"banks": 1, "lanes": 1, "nested": False},
+    {"banks": 1, "lanes": 1, "governor": True},
+    {"banks": 2, "lanes": 2},
+    {"banks": 4, "lanes": 4, "governor": True},
+    {"banks": 4, "lanes": 1},
+    {"banks": 4, "lanes": 2, "nested": False},
+    {"banks": 8, "lanes": 2, "governor": True},
+]
 BASES = ("base", "lo_base", "hi_base")
 TAGS = ("planes", "grid_out", "grid_err", "grid_half")
 
@@ -29,12 +38,21 @@ def engine(banks, lanes, nested=True, governor=False, inject=False, bank_depth=W
     from hayate.rtl.tile.matrix.engine import MatrixEngine
 
     inner = MatrixEngine(
-        banks=banks, lanes=lanes, bank_depth=bank_depth, act_depth=WHOLE_ACT, max_slots=max_slots, landing_depth=LANDING, nested=nested,
-        governor=governor, inject=inject,
+        banks=banks,
+        lanes=lanes,
+        bank_depth=bank_depth,
+        act_depth=WHOLE_ACT,
+        max_slots=max_slots,
+        landing_depth=LANDING,
+        nested=nested,
+        governor=governor,
+        inject=inject,
     )
 
     class Top(Component):
-        """The engine with `e__` before its ports: `release` is a Verilog keyword, which a top module cannot have as a port."""
+        """The engine with `e__` before its ports: `release` is a Verilog keyword, which a top module cannot have as a
+        port.
+        """
 
         def __init__(self):
             super().__init__({"e": Out(inner.signature)})
@@ -73,7 +91,9 @@ def entry_bits(e):
 
 def halves(random, count):
     """Random finite FP16 patterns of all exponents, a tenth of them zero."""
-    return [0 if random.random() < 0.1 else random.getrandbits(1) << 15 | random.randrange(31 << 10) for _ in range(count)]
+    return [
+        0 if random.random() < 0.1 else random.getrandbits(1) << 15 | random.randrange(31 << 10) for _ in range(count)
+    ]
 
 
 def word(random):
@@ -96,11 +116,13 @@ def positions(random, now):
 class Driver:
     """The engine under test and its surroundings.
 
-    Parameters of `begin`: `pause` and `stall` as in `Source` and `Sink`; `hold` is the probability that a cycle releases no landing row
-    (1.0: none ever); `depth`: bank words that the model has, the last ones of a bank, where address 0 of its entries lies.
+    Parameters of `begin`: `pause` and `stall` as in `Source` and `Sink`; `hold` is the probability that a cycle
+    releases no landing row (1.0: none ever); `depth`: bank words that the model has, the last ones of a bank, where
+    address 0 of its entries lies.
 
     Of each cycle since `begin`: `causes` has what `cause` showed in it, `rows` and `row_cycles` the rows that came and
-    when, `no_rows` when a GEMV of no rows had its turn, `taken` when an entry was taken, `synced` when a SYNC was shown.
+    when, `no_rows` when a GEMV of no rows had its turn, `taken` when an entry was taken, `synced` when a SYNC was
+    shown.
     """
 
     @classmethod
@@ -115,7 +137,12 @@ class Driver:
         self.model = MatrixModel(self.banks, self.lanes, depth, WHOLE_ACT)
         self.bottom = params().get("bank_depth", depth) - depth
         self.nested = nested(params())
-        self.governor, self.energies, self.energy_cycles, self.free = params().get("governor", False), [], [], BANK_DEPTH
+        self.governor, self.energies, self.energy_cycles, self.free = (
+            params().get("governor", False),
+            [],
+            [],
+            BANK_DEPTH,
+        )
         self.cycle, self.causes, self.rows, self.row_cycles, self.flits_in = 0, [], [], [], []
         self.no_rows = []
         self.useful, self.strobes, self.waiting, self.taken, self.synced = Tally(), Tally(), 0, [], []
@@ -135,7 +162,9 @@ class Driver:
             {"count": now.tiles, "group_size": now.group_size, "group_index": now.group_index}
         ).as_bits()
         for k, p in enumerate(now.positions):
-            getattr(self.dut, f"e__lanes_state__{k}").value = LaneState.const({"token": p.token, "pos": p.pos, "slot": p.slot}).as_bits()
+            getattr(self.dut, f"e__lanes_state__{k}").value = LaneState.const(
+                {"token": p.token, "pos": p.pos, "slot": p.slot}
+            ).as_bits()
 
     async def _surroundings(self):
         from hayate.verif.bench.drivers import clock
@@ -183,7 +212,13 @@ class Driver:
 
         tags = tuple(int(getattr(dut, f"e__energy_{name}").value) for name in TAGS)
         lows = lanes(int(dut.e__energy_low.value)) if int(dut.e__energy_low_valid.value) else None
-        return EnergyRow(int(dut.e__energy_second.value), int(dut.e__energy_mask.value), tags, lanes(int(dut.e__energy_sum.value)), lows)
+        return EnergyRow(
+            int(dut.e__energy_second.value),
+            int(dut.e__energy_mask.value),
+            tags,
+            lanes(int(dut.e__energy_sum.value)),
+            lows,
+        )
 
     # Ring traffic. The golden memories follow at once.
     def load(self, bank, base, values):
@@ -239,7 +274,9 @@ class Driver:
         self.check(rows, flits)
 
     async def spans(self, entries):
-        """Run entries, offered back to back, on the engine alone: [(cause, cycles)] between the idle cycles at either end."""
+        """Run entries, offered back to back, on the engine alone: [(cause, cycles)] between the idle cycles at either
+        end.
+        """
         start = len(self.causes)
         self.source.put(*(entry_bits(e) for e in entries))
         await self.idle()
@@ -280,7 +317,13 @@ class Driver:
         rows = min(rows, (BANK_DEPTH // stride) * self.banks)
         room = BANK_DEPTH - stride * -(-rows // self.banks)
         return {
-            "op": Op.GEMV, "base": random.randrange(room + 1), "words": stride, "length": length, "rows": rows,
-            "live": random.randrange(rows + 1), "act": random.randrange(ACT_DEPTH // 2 - length), "kv": random.getrandbits(1),
+            "op": Op.GEMV,
+            "base": random.randrange(room + 1),
+            "words": stride,
+            "length": length,
+            "rows": rows,
+            "live": random.randrange(rows + 1),
+            "act": random.randrange(ACT_DEPTH // 2 - length),
+            "kv": random.getrandbits(1),
             "s_in": random.randrange(-20, 21),
         }

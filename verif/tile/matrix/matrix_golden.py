@@ -1,4 +1,6 @@
-"""What a matrix engine must do with its entries, word for word, in numpy; and how many cycles its issue stage spends on them."""
+"""What a matrix engine must do with its entries, word for word, in numpy; and how many cycles its issue stage spends on
+them.
+"""
 
 from dataclasses import dataclass, field
 from math import ldexp
@@ -15,8 +17,35 @@ from hayate.rtl.contract.layout import row_home, slot_home
 from hayate.rtl.contract.precision import GROUPS, MX_BLOCK, Format, hi_layout, plane_words, stream_words
 
 NOTHING = dict.fromkeys(
-    ("chan", "count", "base", "words", "length", "rows", "live", "act", "s_in", "kv", "value", "row0", "index", "stage",
-     "format", "group", "lo_base", "measure", "dual", "hi_base", "pitch", "wanted", "planes", "grid_out", "grid_err", "grid_half"), 0
+    (
+        "chan",
+        "count",
+        "base",
+        "words",
+        "length",
+        "rows",
+        "live",
+        "act",
+        "s_in",
+        "kv",
+        "value",
+        "row0",
+        "index",
+        "stage",
+        "format",
+        "group",
+        "lo_base",
+        "measure",
+        "dual",
+        "hi_base",
+        "pitch",
+        "wanted",
+        "planes",
+        "grid_out",
+        "grid_err",
+        "grid_half",
+    ),
+    0,
 )
 
 
@@ -40,7 +69,9 @@ class Pass:
 
 @dataclass
 class EnergyRow:
-    """What the governor gets to see of a row: exact sums of each lane in units of 2**-48; `lows` is None for an FP16 row."""
+    """What the governor gets to see of a row: exact sums of each lane in units of 2**-48; `lows` is None for an FP16
+    row.
+    """
 
     second: int
     mask: int
@@ -67,8 +98,9 @@ def rounded(n):
 class MatrixModel:
     """Memories of a tile's matrix engine and the effect of entries on them.
 
-    An entry is a dictionary with the fields of `MatrixEntry`; those left out are 0. `bank` holds uint64 [banks, depth], `act` uint64
-    [lanes, depth]; change them at will. `energies` collects an `EnergyRow` for every row of an entry with `measure`, in order.
+    An entry is a dictionary with the fields of `MatrixEntry`; those left out are 0. `bank` holds uint64 [banks, depth],
+    `act` uint64 [lanes, depth]; change them at will. `energies` collects an `EnergyRow` for every row of an entry with
+    `measure`, in order.
     """
 
     def __init__(self, banks, lanes, bank_depth, act_depth):
@@ -107,7 +139,9 @@ class MatrixModel:
         return np.ldexp(exact_dot(w, x), e["s_in"]).T
 
     def integer_sums(self, e, hi_base, pitch):
-        """Exact products of both planes, and of the lo planes alone, with the activations in MXINT8: Python integers [rows, lanes]."""
+        """Exact products of both planes, and of the lo planes alone, with the activations in MXINT8: Python integers
+        [rows, lanes].
+        """
         k, group = 4 * e["length"], GROUPS[e["group"]]
         layout, lo_words = hi_layout(k, group), plane_words(k)
         is_scale = np.array([kind == "scale" for kind, _ in layout])
@@ -121,7 +155,9 @@ class MatrixModel:
             w8.append((16 * nibbles(words[~is_scale])[:k] + lo) * unit)
             lows.append(lo * unit)
         q, exponent = quantize(self.act[:, e["act"] : e["act"] + e["length"]].copy().view(np.float16))
-        x = q.astype(np.int64) << (np.repeat(exponent, MX_BLOCK, axis=1)[:, :k] + 18)  # scales count 2**-24, codes 2**(exponent - 6)
+        x = q.astype(np.int64) << (
+            np.repeat(exponent, MX_BLOCK, axis=1)[:, :k] + 18
+        )  # scales count 2**-24, codes 2**(exponent - 6)
         x = x.T.astype(object)
         return np.array(w8, object) @ x, np.array(lows, object) @ x
 
@@ -140,7 +176,9 @@ class MatrixModel:
         for first in range(0, e["rows"], self.banks):
             group = slice(first, first + self.banks)
             rows += [EnergyRow(0, mask, tags, list(s), None) for s in plain[group]]
-            rows += [EnergyRow(1, mask, tags, list(s), list(-part)) for s, part in zip((plain - both)[group], low[group])]
+            rows += [
+                EnergyRow(1, mask, tags, list(s), list(-part)) for s, part in zip((plain - both)[group], low[group])
+            ]
         return rows
 
     def streams(self, e):
@@ -167,7 +205,8 @@ class MatrixModel:
         flits = []
         for p, position in enumerate(now.positions):
             index = {
-                FetchIndex.TOKEN: position.token, FetchIndex.POS_HI: position.pos >> ROPE_FINE_BITS,
+                FetchIndex.TOKEN: position.token,
+                FetchIndex.POS_HI: position.pos >> ROPE_FINE_BITS,
                 FetchIndex.POS_LO: position.pos % (1 << ROPE_FINE_BITS),
             }[e["index"]]
             if 0 <= index - e["row0"] < e["rows"]:

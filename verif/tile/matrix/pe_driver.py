@@ -7,7 +7,13 @@ from hayate.verif.bench import params, rng
 from hayate.verif.numerics.operands import pack, product, signed, unsigned, value
 
 #: The quick tier builds the first and the last.
-BUILDS = [{"lanes": 1}, {"lanes": 4, "measure": True}, {"lanes": 1, "measure": True}, {"lanes": 4}, {"lanes": 2, "measure": True}]
+BUILDS = [
+    {"lanes": 1},
+    {"lanes": 4, "measure": True},
+    {"lanes": 1, "measure": True},
+    {"lanes": 4},
+    {"lanes": 2, "measure": True},
+]
 FP16_BUILDS = [{"lanes": 2, "nested": False}, {"lanes": 1, "nested": False}]  # of words in FP16 alone
 
 #: Widths of what only some kinds of words use, by port, and how often each lane has it.
@@ -48,7 +54,9 @@ def nibbles(values, codes, exponents, *, low=0, select=0, subtract=0, first_low=
 
     def terms(stored):
         # A code counts 2**(e' - 16), a pattern's value 2**-24, and the result 2**-48.
-        return [sign * plane * dot * value(stored[select]) * 2 ** (e + 8) for dot, e in zip(dots, exponents, strict=True)]
+        return [
+            sign * plane * dot * value(stored[select]) * 2 ** (e + 8) for dot, e in zip(dots, exponents, strict=True)
+        ]
 
     ports = {
         "weight": pack([unsigned(v, 4) for v in values], 4),
@@ -63,7 +71,11 @@ class Driver:
 
     def __init__(self, dut):
         self.dut = dut
-        self.lanes, self.measure, self.nested = params().get("lanes", 1), params().get("measure", False), params().get("nested", True)
+        self.lanes, self.measure, self.nested = (
+            params().get("lanes", 1),
+            params().get("measure", False),
+            params().get("nested", True),
+        )
         self.cycle = 0
         self.due = {}  # cycle of `done` -> sums by lane, sums of the low plane by lane
         self.stored = [0] * 4
@@ -86,7 +98,8 @@ class Driver:
         idle = word is None
         shown = {} if idle else {
             **word.ports, "first": first, "last": last, "first_low": word.controls.get("first_low", 0),
-            "scales": int(word.scales is not None), "nibbles": noise.getrandbits(1) if word.scales else int(word.nibbles),
+            "scales": int(word.scales is not None),
+            "nibbles": noise.getrandbits(1) if word.scales else int(word.nibbles),
         }  # fmt: skip
         controls = {"first": 1, "last": 1, "first_low": 1, "scales": 1, "nibbles": 1, "weight": 64}
         for name, width in {**controls, **_OPTIONAL}.items():

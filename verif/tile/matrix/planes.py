@@ -7,7 +7,9 @@ from hayate.verif.tile.matrix.matrix_driver import ACT_DEPTH, TAGS, WHOLE_ACT, W
 
 
 def load_matrix(driver, random, rows, length, group, fp16):
-    """Load a random matrix behind those that are there, with its FP16 copy if `fp16`: its place, or None when there is no room left."""
+    """Load a random matrix behind those that are there, with its FP16 copy if `fp16`: its place, or None when there is
+    no room left.
+    """
     k, groups = 4 * length, -(-rows // driver.banks)
     layout, lo_words = precision.hi_layout(k, precision.GROUPS[group]), precision.plane_words(k)
     pitch = len(layout) + random.choice([0, 2])
@@ -20,7 +22,9 @@ def load_matrix(driver, random, rows, length, group, fp16):
     driver.free = end
     for r in range(rows):
         g, bank = divmod(r, driver.banks)
-        driver.load(bank, hi_base + g * pitch, [scales(random) if kind == "scale" else hi_nibbles(random) for kind, _ in layout])
+        driver.load(
+            bank, hi_base + g * pitch, [scales(random) if kind == "scale" else hi_nibbles(random) for kind, _ in layout]
+        )
         driver.load(bank, lo_base + g * lo_words, [random.getrandbits(64) for _ in range(lo_words)])
         if fp16:
             driver.load(bank, base + g * length, words(random, length))
@@ -44,9 +48,12 @@ def read(random, matrix, fmt=None, *, measure=False):
     """A GEMV of a matrix in `fmt`; or a measuring one, in the formats that follow from it."""
     e = {name: matrix[name] for name in ("rows", "length", "group", "lo_base")}
     e |= {
-        "op": Op.GEMV, "live": random.randrange(e["rows"] + 1), "s_in": random.randrange(-20, 21),
+        "op": Op.GEMV,
+        "live": random.randrange(e["rows"] + 1),
+        "s_in": random.randrange(-20, 21),
         "act": ACT_DEPTH + 8 * random.randrange((WHOLE_ACT - ACT_DEPTH - e["length"]) // 8 + 1),
-        "planes": random.getrandbits(10), **{name: random.getrandbits(7) for name in TAGS[1:]},
+        "planes": random.getrandbits(10),
+        **{name: random.getrandbits(7) for name in TAGS[1:]},
     }
     if measure:
         e |= {"measure": 1, "wanted": random.getrandbits(1), "dual": int(matrix["fp16"])}
@@ -67,7 +74,10 @@ def any_read(driver, random, matrix):
 
 def scales(random):
     """A word of scales of all exponents, zero and the largest one included."""
-    return sum((random.getrandbits(1) << 15 | random.choice([0, 0x604C] + 6 * [random.randrange(0x604D)])) << 16 * i for i in range(4))
+    return sum(
+        (random.getrandbits(1) << 15 | random.choice([0, 0x604C] + 6 * [random.randrange(0x604D)])) << 16 * i
+        for i in range(4)
+    )
 
 
 def hi_nibbles(random):
@@ -75,7 +85,9 @@ def hi_nibbles(random):
 
 
 def block(random):
-    """Eight activation words with exponents near each other, so that all bits of their codes are used; one in ten is zero."""
+    """Eight activation words with exponents near each other, so that all bits of their codes are used; one in ten is
+    zero.
+    """
     top = random.choice([0, 1, 5, 6, 30, random.randrange(31), random.randrange(31)])
     live = random.random() >= 0.1
 

@@ -1,4 +1,6 @@
-"""Activation buffer against arrays and golden MXINT8: latency, collisions as simulated, holding, words that do not exist, and parity."""
+"""Activation buffer against arrays and golden MXINT8: latency, collisions as simulated, holding, words that do not
+exist, and parity.
+"""
 
 from collections import Counter
 
@@ -23,11 +25,18 @@ BENCH = Bench(component, params=[{"lanes": 1, "depth": 24}, {"lanes": 2, "depth"
 
 
 def word(random):
-    """Four finite patterns: any, or small ones, or ones of nearly one size, so that blocks have every exponent and codes are not all 0."""
+    """Four finite patterns: any, or small ones, or ones of nearly one size, so that blocks have every exponent and
+    codes are not all 0.
+    """
     top = random.choice((None, random.randrange(31), random.randrange(8), random.randrange(8)))
     if top is None:
         return pack([finite(random) for _ in range(4)])
-    return pack([random.getrandbits(1) << 15 | max(top - random.randrange(8), 0) << 10 | random.getrandbits(10) for _ in range(4)])
+    return pack(
+        [
+            random.getrandbits(1) << 15 | max(top - random.randrange(8), 0) << 10 | random.getrandbits(10)
+            for _ in range(4)
+        ]
+    )
 
 
 def small_word(random, top):
@@ -50,7 +59,10 @@ class Model:
         words = pack([lane[addr] if exists else 0 for lane in self.memory], 64)
         if not wide:
             return words, None, None
-        elements = [[w >> 16 * i & 0xFFFF for w in lane[block : block + left] + [0] * (8 - left) for i in range(4)] for lane in self.memory]
+        elements = [
+            [w >> 16 * i & 0xFFFF for w in lane[block : block + left] + [0] * (8 - left) for i in range(4)]
+            for lane in self.memory
+        ]
         self.tops.update(max(p >> 10 & 31 for p in lane) for lane in elements)
         q, e = quantize(from_bits(np.array(elements)))
         codes = [int(c) & 0xFF for row in q for c in row[4 * half : 4 * half + 16]]
@@ -63,7 +75,12 @@ async def drive_read(dut, random, depth, near=None):
     wide, left = random.getrandbits(1), random.choice((8, random.randrange(1, 9)))
     addr = block + (random.choice((0, 4)) if wide else random.randrange(8))
     read = random.random() < 0.75
-    dut.read.value, dut.read_addr.value, dut.wide.value, dut.left.value = int(read), addr, wide, left if wide else random.getrandbits(4)
+    dut.read.value, dut.read_addr.value, dut.wide.value, dut.left.value = (
+        int(read),
+        addr,
+        wide,
+        left if wide else random.getrandbits(4),
+    )
     return (addr, wide, left) if read else None
 
 
@@ -77,7 +94,9 @@ def compare(dut, shown, answer):
 
 @BENCH.test()
 async def reads_what_was_written(dut):
-    """Random writes and reads of both kinds every cycle, often of what was just written or is being written; outputs hold in between."""
+    """Random writes and reads of both kinds every cycle, often of what was just written or is being written; outputs
+    hold in between.
+    """
     from hayate.rtl.tile.matrix.activation import ACT_LATENCY
     from hayate.verif.bench.drivers import clock, start
 
@@ -85,7 +104,13 @@ async def reads_what_was_written(dut):
     await start(dut)
     model, due, shown, at = Model(lanes, depth), [None] * ACT_LATENCY, [None] * 3, None
     for _ in range(2500):
-        last, write, lane, at, value = at, random.getrandbits(1), random.randrange(8), random.randrange(depth), word(random)
+        last, write, lane, at, value = (
+            at,
+            random.getrandbits(1),
+            random.randrange(8),
+            random.randrange(depth),
+            word(random),
+        )
         lane = random.choice((lane, random.randrange(lanes)))
         dut.write.value, dut.write_lane.value, dut.write_addr.value, dut.write_data.value = write, lane, at, value
         request = await drive_read(dut, random, depth, near=random.choice((at, last)))
@@ -101,7 +126,9 @@ async def reads_what_was_written(dut):
 @BENCH.test()
 @resets(within=250)
 async def a_block_is_right_the_cycle_after_its_last_write(dut):
-    """Blocks written word by word, in any order, and read wide in the next cycle: first half, then second half or the reverse."""
+    """Blocks written word by word, in any order, and read wide in the next cycle: first half, then second half or the
+    reverse.
+    """
     from hayate.rtl.tile.matrix.activation import ACT_LATENCY
     from hayate.verif.bench.drivers import clock, start
 
@@ -127,7 +154,10 @@ async def a_block_is_right_the_cycle_after_its_last_write(dut):
             await cycle(write=(lane, at, 0))
     for _ in range(60):
         block, left = 8 * random.randrange(depth // 8), random.randrange(1, 9)
-        lane, top = random.randrange(lanes), random.choice((None, *range(2, 9)))  # around the smallest exponent that a block has
+        lane, top = (
+            random.randrange(lanes),
+            random.choice((None, *range(2, 9))),
+        )  # around the smallest exponent that a block has
         for i in random.sample(range(left), left):
             some = (random.randrange(lanes), word(random)) if top is None else (lane, small_word(random, top))
             await cycle(write=(some[0], block + i, some[1]))
@@ -153,7 +183,12 @@ async def garbage_in_words_that_do_not_exist_is_not_looked_at(dut):
                 exists = i < left
                 value = word(random) if exists else random.getrandbits(64) | 0x7C00 << 16 * random.randrange(4)
                 model.memory[lane][block + i] = value
-                dut.write.value, dut.write_lane.value, dut.write_addr.value, dut.write_data.value = 1, lane, block + i, value
+                dut.write.value, dut.write_lane.value, dut.write_addr.value, dut.write_data.value = (
+                    1,
+                    lane,
+                    block + i,
+                    value,
+                )
                 dut.flip.value = 0 if exists else random.getrandbits(FLIP_BITS)
                 await clock(dut)
         dut.write.value = 0
@@ -169,7 +204,9 @@ async def garbage_in_words_that_do_not_exist_is_not_looked_at(dut):
 
 @BENCH.test()
 async def every_flipped_bit_is_seen(dut):
-    """One flip of any stored bit of any lane strobes `parity` beside the outputs of each read that takes it, and of no other."""
+    """One flip of any stored bit of any lane strobes `parity` beside the outputs of each read that takes it, and of no
+    other.
+    """
     from hayate.rtl.tile.matrix.activation import ACT_LATENCY, FIELD, FLIP_BITS
     from hayate.verif.bench.drivers import clock, start
 
@@ -183,8 +220,12 @@ async def every_flipped_bit_is_seen(dut):
         dut.write.value, dut.flip.value, dut.read.value = 0, 0, 1
         block, half, inner, exponent = at & ~7, at & 4, at % 8, bit >= FLIP_BITS - FIELD
         reads = [  # (address, wide, left, whether the damage is in what is read)
-            (at, 0, 8, not exponent), (at ^ 1, 0, 8, False), (block + half, 1, 8, True), (block + (half ^ 4), 1, 8, exponent),
-            ((block + 8) % depth, 1, 8, False), (block + half, 1, inner + 1, True),
+            (at, 0, 8, not exponent),
+            (at ^ 1, 0, 8, False),
+            (block + half, 1, 8, True),
+            (block + (half ^ 4), 1, 8, exponent),
+            ((block + 8) % depth, 1, 8, False),
+            (block + half, 1, inner + 1, True),
             *([(block + half, 1, inner, False)] if inner else []),
         ]
         random.shuffle(reads)
@@ -206,7 +247,9 @@ FP16_DELAY = 2  # cycles that a request of the FP16 buffer waits
 
 @FP16.test()
 async def reads_in_fp16_alone(dut):
-    """Random writes and reads every cycle; a read shows what its word is FP16_DELAY cycles later, and outputs hold in between."""
+    """Random writes and reads every cycle; a read shows what its word is FP16_DELAY cycles later, and outputs hold in
+    between.
+    """
     from hayate.rtl.tile.matrix.activation import ACT_LATENCY
     from hayate.verif.bench.drivers import clock, start
 
@@ -215,7 +258,11 @@ async def reads_in_fp16_alone(dut):
     memory, shown, at = [[0] * depth for _ in range(lanes)], None, 0
     waiting, due = [None] * FP16_DELAY, [None] * (ACT_LATENCY - FP16_DELAY)
     for _ in range(2500):
-        write, lane, value = random.getrandbits(1), random.choice((random.randrange(8), random.randrange(lanes))), random.getrandbits(64)
+        write, lane, value = (
+            random.getrandbits(1),
+            random.choice((random.randrange(8), random.randrange(lanes))),
+            random.getrandbits(64),
+        )
         addr = random.choice((at, random.randrange(depth)))
         read, at = random.random() < 0.75, random.choice((addr, random.randrange(depth)))
         dut.write.value, dut.write_lane.value, dut.write_addr.value, dut.write_data.value = write, lane, addr, value

@@ -1,4 +1,6 @@
-"""Drain against the golden rounding: groups of every height, as close as is allowed, with the exact cycle of every row."""
+"""Drain against the golden rounding: groups of every height, as close as is allowed, with the exact cycle of every
+row.
+"""
 
 import numpy as np
 
@@ -13,10 +15,16 @@ def component(banks, lanes, governor):
     return Drain(banks, lanes, governor)
 
 
-BENCH = Bench(component, params=[
-    {"banks": 1, "lanes": 1, "governor": False}, {"banks": 4, "lanes": 2, "governor": False},
-    {"banks": 4, "lanes": 1, "governor": True}, {"banks": 8, "lanes": 2, "governor": True}, {"banks": 32, "lanes": 1, "governor": True},
-])
+BENCH = Bench(
+    component,
+    params=[
+        {"banks": 1, "lanes": 1, "governor": False},
+        {"banks": 4, "lanes": 2, "governor": False},
+        {"banks": 4, "lanes": 1, "governor": True},
+        {"banks": 8, "lanes": 2, "governor": True},
+        {"banks": 32, "lanes": 1, "governor": True},
+    ],
+)
 
 
 def packed(rows):
@@ -48,13 +56,20 @@ async def rows_come_in_order_and_on_time(dut):
             pending = None
         if governor:
             tag = {name: random.getrandbits(1) for name in ("measure", "second", "nested", "wanted")}
-            tag |= {"planes": random.getrandbits(10)} | {f"grid_{name}": random.getrandbits(7) for name in ("out", "err", "half")}
+            tag |= {"planes": random.getrandbits(10)} | {
+                f"grid_{name}": random.getrandbits(7) for name in ("out", "err", "half")
+            }
             dut.tag.value = EnergyTag.const(tag).as_bits()
         if begins:
             rows, s = random.randrange(1, banks + 1), random.randrange(-30, 31)
             dut.mask.value, dut.s.value = (1 << rows) - 1, s
-            sums, lows = ([[random.randrange(-(1 << 53), 1 << 53) << random.randrange(40) for _ in range(lanes)] for _ in range(banks)]
-                          for _ in range(2))
+            sums, lows = (
+                [
+                    [random.randrange(-(1 << 53), 1 << 53) << random.randrange(40) for _ in range(lanes)]
+                    for _ in range(banks)
+                ]
+                for _ in range(2)
+            )
             pending = packed(sums), packed(lows)
             for i in range(rows):
                 exact = [np.float32(float(v)) for v in sums[i]]  # at most 53 bits: float is exact, float32 rounds once

@@ -6,13 +6,27 @@ from hayate.rtl.contract.isa import Counter, Op
 from hayate.verif.bench import Bench, rng
 from hayate.verif.bench.drivers import clock
 from hayate.verif.bench.reset import resets
-from hayate.verif.tile.matrix.matrix_driver import ACT_DEPTH, SIZES, SLOTS, Driver, engine, entry_bits, macro, nested, positions, word
+from hayate.verif.tile.matrix.matrix_driver import (
+    ACT_DEPTH,
+    SIZES,
+    SLOTS,
+    Driver,
+    engine,
+    entry_bits,
+    macro,
+    nested,
+    positions,
+    word,
+)
 from hayate.verif.tile.matrix.matrix_golden import Pass
 from hayate.verif.tile.matrix.planes import any_read, load_matrices
 
 BENCH = Bench(engine, params=SIZES, sources=macro)
-FAULTS = Bench(lambda **sizes: engine(**sizes, inject=True), params=[{"banks": 2, "lanes": 2}, {"banks": 2, "lanes": 2, "nested": False}],
-               sources=macro)
+FAULTS = Bench(
+    lambda **sizes: engine(**sizes, inject=True),
+    params=[{"banks": 2, "lanes": 2}, {"banks": 2, "lanes": 2, "nested": False}],
+    sources=macro,
+)
 
 
 @BENCH.test()
@@ -36,7 +50,9 @@ async def random_shapes_back_to_back(dut):
 
 @BENCH.test(only=nested)
 async def every_format_back_to_back(dut):
-    """Matrices with planes in every format and, with a governor, measured; whatever is read before and behind them, FP16 words too."""
+    """Matrices with planes in every format and, with a governor, measured; whatever is read before and behind them,
+    FP16 words too.
+    """
     random = rng()
     driver = await Driver.begin(dut, hold=0.4, pause=0.1)
     driver.fill(random)
@@ -46,12 +62,17 @@ async def every_format_back_to_back(dut):
     await driver.quiet()
     for _ in range(3):
         driver.show(positions(random, Pass()))
-        shapes = [driver.shape(random) if random.random() < 0.3 else any_read(driver, random, random.choice(matrices)) for _ in range(14)]
+        shapes = [
+            driver.shape(random) if random.random() < 0.3 else any_read(driver, random, random.choice(matrices))
+            for _ in range(14)
+        ]
         driver.useful.clear()
         measured += [s["dual"] for s in shapes if s.get("measure")]
         await driver.execute(shapes)
         for kv in (0, 1):
-            assert driver.useful[kv] == sum(s["live"] * driver.model.streams(s)[0] for s in shapes if s.get("kv", 0) == kv)
+            assert driver.useful[kv] == sum(
+                s["live"] * driver.model.streams(s)[0] for s in shapes if s.get("kv", 0) == kv
+            )
     assert set(measured) == ({0, 1} if driver.governor else set())
 
 
@@ -62,8 +83,17 @@ async def nothing_to_do_gives_nothing(dut):
     driver.fill(random, 16)
     await driver.quiet()
     some = {"op": Op.GEMV, "base": 2, "words": 2, "length": 2, "rows": 3, "live": 3}
-    await driver.execute([{**some, "rows": 0}, some, {**some, "length": 0}, {**some, "rows": 0, "length": 0}, some,
-                          {**some, "rows": 0, "kv": 1}, some])
+    await driver.execute(
+        [
+            {**some, "rows": 0},
+            some,
+            {**some, "length": 0},
+            {**some, "rows": 0, "length": 0},
+            some,
+            {**some, "rows": 0, "kv": 1},
+            some,
+        ]
+    )
     assert len(driver.no_rows) == 2
 
 
@@ -109,7 +139,9 @@ async def random_programs(dut):
                 channels += [chan] * count
                 program.append({"op": kind, "chan": chan, "count": count})
             elif kind == Op.FETCH:
-                program.append({"op": kind, "chan": 1, "words": 2, "rows": 40, "row0": 3, "index": random.randrange(3), "stage": 5})
+                program.append(
+                    {"op": kind, "chan": 1, "words": 2, "rows": 40, "row0": 3, "index": random.randrange(3), "stage": 5}
+                )
             elif random.getrandbits(1):
                 program.append({"op": kind, "value": 1, "base": 60, "words": SLOTS // 4, "rows": 4, "act": act})
             else:
@@ -124,7 +156,9 @@ async def random_programs(dut):
 
 @FAULTS.test()
 async def flipped_bits_are_seen(dut):
-    """One flip in a bank is put right, two are reported; a flip in the activation buffer is reported, when read and only then."""
+    """One flip in a bank is put right, two are reported; a flip in the activation buffer is reported, when read and
+    only then.
+    """
     random = rng()
     driver = await Driver.begin(dut, hold=0.1)
     driver.fill(random, 16)
@@ -154,7 +188,11 @@ async def flipped_bits_are_seen(dut):
         assert driver.strobes["parity"] == 0
         driver.model.act[1, 1] = 1 << bit if bit < 64 else 0
         await driver.execute([read])
-        assert driver.strobes == {"corrected": 0, "uncorrectable": 0, "parity": 2}  # once for each of the two row groups
+        assert driver.strobes == {
+            "corrected": 0,
+            "uncorrectable": 0,
+            "parity": 2,
+        }  # once for each of the two row groups
 
 
 def test_bank_depth_is_checked():

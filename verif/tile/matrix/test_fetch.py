@@ -8,10 +8,13 @@ from hayate.verif.tile.matrix.matrix_golden import Pass, Position
 
 BENCH = Bench(engine, params=SIZES, sources=macro)
 
+
 @BENCH.test()
 @resets(within=1500)
 async def fetches_what_it_owns(dut):
-    """Rows in and out of this tile's range, for tokens and both parts of a position, against a ring that is mostly full."""
+    """Rows in and out of this tile's range, for tokens and both parts of a position, against a ring that is mostly
+    full.
+    """
     random = rng()
     driver = await Driver.begin(dut, stall=0.7)
     driver.fill(random)
@@ -22,10 +25,18 @@ async def fetches_what_it_owns(dut):
         rows = random.randrange(1, BANK_DEPTH // width * driver.banks)
         row0 = random.choice([0, random.randrange(20)])
         if index == FetchIndex.TOKEN:  # the borders of the range are hit
-            driver.now.positions[0].token = random.choice([row0, row0 + rows - 1, row0 + rows, max(row0 - 1, 0), (1 << 20) - 1])
+            driver.now.positions[0].token = random.choice(
+                [row0, row0 + rows - 1, row0 + rows, max(row0 - 1, 0), (1 << 20) - 1]
+            )
             driver.show(driver.now)
         entry = {
-            "op": Op.FETCH, "chan": random.randrange(8), "base": 0, "words": width, "rows": rows, "row0": row0, "index": index,
+            "op": Op.FETCH,
+            "chan": random.randrange(8),
+            "base": 0,
+            "words": width,
+            "rows": rows,
+            "row0": row0,
+            "index": index,
             "stage": random.randrange(64),
         }
         await driver.execute([entry, driver.shape(random), entry])
@@ -39,7 +50,9 @@ async def takes_the_cycles_of_the_formula(dut):
     last = {"op": Op.GEMV, "base": 0, "words": 1, "length": 1, "rows": 1}
     for _ in range(8):
         now = Pass(tiles=4)
-        now.positions = [Position(random.randrange(30), 0, 0) for _ in range(random.randrange(1, params()["lanes"] + 1))]
+        now.positions = [
+            Position(random.randrange(30), 0, 0) for _ in range(random.randrange(1, params()["lanes"] + 1))
+        ]
         driver.show(now)
         width = random.choice([1, 4, 12])
         entry = {"op": Op.FETCH, "base": 1, "words": width, "rows": 9, "row0": 8, "index": FetchIndex.TOKEN}
@@ -55,7 +68,16 @@ async def a_full_ring_holds_it(dut):
     driver = await Driver.begin(dut, pause=0, stall=1.0)
     driver.fill(rng(), 64)
     await driver.quiet()
-    entry = {"op": Op.FETCH, "chan": 6, "base": 3, "words": 20, "rows": 1, "row0": 0, "index": FetchIndex.TOKEN, "stage": 100}
+    entry = {
+        "op": Op.FETCH,
+        "chan": 6,
+        "base": 3,
+        "words": 20,
+        "rows": 1,
+        "row0": 0,
+        "index": FetchIndex.TOKEN,
+        "stage": 100,
+    }
     driver.source.put(entry_bits(entry))
     await clock(dut, 60)
     assert int(dut.e__busy.value) and driver.causes[-1] == Counter.FETCH

@@ -1,4 +1,6 @@
-"""Address generator against the layout: every word of every shape and format, in order, under any release of landing rows."""
+"""Address generator against the layout: every word of every shape and format, in order, under any release of landing
+rows.
+"""
 
 import pytest
 
@@ -36,7 +38,10 @@ def integer_row(e, fmt, hi, lo):
         else:
             i = at // precision.WORD_NIBBLES
             both = {
-                "nibbles": 1, "wide": 1, "act": e["act"] + 4 * i, "select": at // group % precision.WORD_SCALES,
+                "nibbles": 1,
+                "wide": 1,
+                "act": e["act"] + 4 * i,
+                "select": at // group % precision.WORD_SCALES,
                 "left": min(8, e["length"] - 8 * (i // 2)),
             }
             words.append({**both, "low": 0, "addr": hi})
@@ -75,7 +80,9 @@ def expected(e, banks):
             words += [{**common, **word} for word in stream]
         words[-sum(map(len, streams))]["first"] = 1
     for word in words:
-        word |= {name: word[name] % (1 << bits) for name, bits in (("addr", BANK_BITS), ("act", ACT_BITS)) if name in word}
+        word |= {
+            name: word[name] % (1 << bits) for name, bits in (("addr", BANK_BITS), ("act", ACT_BITS)) if name in word
+        }
     return words
 
 
@@ -86,12 +93,24 @@ def random_entry(random, banks, nested, governor):
         length = min(length, 3)  # so that groups wait for the drain and the landing buffer
     pitch = precision.hi_pitch(4 * length, precision.GROUPS[group := random.randrange(3)]) + random.choice([0, 3])
     e = {
-        "op": Op.GEMV, "base": random.getrandbits(BANK_BITS), "words": length + random.choice([0, 5]) if fmt == Format.FP16 else pitch,
-        "length": length, "rows": rows, "live": random.choice([0, rows, random.randrange(rows + 1)]),
-        "act": random.getrandbits(ACT_BITS), "s_in": random.randrange(-40, 41), "kv": random.getrandbits(1),
-        "format": fmt, "group": group, "lo_base": random.getrandbits(BANK_BITS), "hi_base": random.getrandbits(BANK_BITS), "pitch": pitch,
+        "op": Op.GEMV,
+        "base": random.getrandbits(BANK_BITS),
+        "words": length + random.choice([0, 5]) if fmt == Format.FP16 else pitch,
+        "length": length,
+        "rows": rows,
+        "live": random.choice([0, rows, random.randrange(rows + 1)]),
+        "act": random.getrandbits(ACT_BITS),
+        "s_in": random.randrange(-40, 41),
+        "kv": random.getrandbits(1),
+        "format": fmt,
+        "group": group,
+        "lo_base": random.getrandbits(BANK_BITS),
+        "hi_base": random.getrandbits(BANK_BITS),
+        "pitch": pitch,
         "dual": int(governor and fmt == Format.FP16 and random.getrandbits(1)),
-        "measure": random.getrandbits(1), "wanted": random.getrandbits(1), "planes": random.getrandbits(10),
+        "measure": random.getrandbits(1),
+        "wanted": random.getrandbits(1),
+        "planes": random.getrandbits(10),
         **{name: random.getrandbits(7) for name in ("grid_out", "grid_err", "grid_half")},
     }
     if fmt != Format.FP16 or e["dual"]:
@@ -102,7 +121,9 @@ def random_entry(random, banks, nested, governor):
 @BENCH.test()
 @resets(within=300)
 async def walks_every_word_in_order(dut):
-    """Entries are loaded as soon as, or some time after, the one before ends; landing rows come back at random times."""
+    """Entries are loaded as soon as, or some time after, the one before ends; landing rows come back at random
+    times.
+    """
     await walk(dut)
 
 
@@ -151,7 +172,9 @@ async def walk(dut):
             word = words.pop(0)
             word = {name: value for name, value in word.items() if name not in hidden}
             tag = EnergyTag.from_bits(int(dut.tag.value)) if governor else None
-            shown = {n: getattr(tag, n) if n in ("second", "nested", *TAG) else int(getattr(dut, n).value) for n in word}
+            shown = {
+                n: getattr(tag, n) if n in ("second", "nested", *TAG) else int(getattr(dut, n).value) for n in word
+            }
             assert shown == word
             if last:
                 out += rows if lands else 0

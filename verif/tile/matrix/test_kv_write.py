@@ -4,10 +4,21 @@ from hayate.rtl.contract.isa import Counter, Op
 from hayate.rtl.contract.layout import ceil_div
 from hayate.verif.bench import Bench, params, rng
 from hayate.verif.bench.reset import resets
-from hayate.verif.tile.matrix.matrix_driver import ACT_DEPTH, BANK_DEPTH, SIZES, SLOTS, Driver, engine, macro, positions, words
+from hayate.verif.tile.matrix.matrix_driver import (
+    ACT_DEPTH,
+    BANK_DEPTH,
+    SIZES,
+    SLOTS,
+    Driver,
+    engine,
+    macro,
+    positions,
+    words,
+)
 from hayate.verif.tile.matrix.matrix_golden import Pass, Position
 
 BENCH = Bench(engine, params=SIZES, sources=macro)
+
 
 def one_hot(driver, at, n):
     """Activations that pick element n of a row out of every lane's word buffer, from word `at` on."""
@@ -44,7 +55,9 @@ async def keys_land_in_their_slots(dut):
 
 @BENCH.test()
 async def values_are_merged_into_their_columns(dut):
-    """V of each position into its column: neighbours of the same word keep theirs, positions of one pass share words."""
+    """V of each position into its column: neighbours of the same word keep theirs, positions of one pass share
+    words.
+    """
     random = rng()
     driver = await Driver.begin(dut, hold=0.1, pause=0.1)
     driver.fill(random)
@@ -52,7 +65,9 @@ async def values_are_merged_into_their_columns(dut):
     for round_ in range(6):
         now = Pass()
         count = driver.lanes if round_ < 3 else random.randrange(1, driver.lanes + 1)
-        now.positions = [Position(0, 0, s) for s in random.sample(range(4 if round_ == 0 and count <= 4 else 4 * columns), count)]
+        now.positions = [
+            Position(0, 0, s) for s in random.sample(range(4 if round_ == 0 and count <= 4 else 4 * columns), count)
+        ]
         driver.show(now)
         rows = random.choice([4, 8, 12, 16])
         act = random.randrange(16, ACT_DEPTH - 4)
@@ -76,7 +91,9 @@ async def values_are_merged_into_their_columns(dut):
 
 @BENCH.test()
 async def takes_the_cycles_of_the_formula(dut):
-    """K and V of random passes cost what the golden model says, each cycle attributed to KV_WRITE; the GEMV behind follows at once."""
+    """K and V of random passes cost what the golden model says, each cycle attributed to KV_WRITE; the GEMV behind
+    follows at once.
+    """
     from hayate.verif.bench.drivers import clock
 
     random = rng()
@@ -110,4 +127,6 @@ async def a_new_slot_is_waited_for(dut):
             p.slot %= 16
         driver.show(driver.now)
         key = {"op": Op.KVW, "base": 0, "words": 2, "act": random.randrange(8)}
-        await driver.execute([key, {"op": Op.GEMV, "base": 0, "words": 2, "length": 2, "rows": 16, "live": 0, "act": 9}])
+        await driver.execute(
+            [key, {"op": Op.GEMV, "base": 0, "words": 2, "length": 2, "rows": 16, "live": 0, "act": 9}]
+        )

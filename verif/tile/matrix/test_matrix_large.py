@@ -1,4 +1,6 @@
-"""The matrix engine where small machines never come: the last addresses of the largest bank, slots above 1,023, 8 lanes, 32 banks."""
+"""The matrix engine where small machines never come: the last addresses of the largest bank, slots above 1,023, 8
+lanes, 32 banks.
+"""
 
 import pytest
 
@@ -17,12 +19,23 @@ def large(**sizes):
 
 
 #: Planes cost a wide engine most of its time to build; their addresses have a bench of their own (test_gemv).
-BENCH = Bench(large, params=[{"banks": 1, "lanes": 8, "nested": False, "bank_depth": 1 << BANK_BITS}], sources=macro, sims=("verilator",),
-              optimize="-O0")
-LARGER = Bench(large, params=[
-    {"banks": 32, "lanes": 1, "nested": False, "bank_depth": DEPTH},
-    {"banks": 2, "lanes": 8, "governor": True, "bank_depth": 1 << BANK_BITS},
-], sources=macro, sims=("verilator",), optimize="-O0")
+BENCH = Bench(
+    large,
+    params=[{"banks": 1, "lanes": 8, "nested": False, "bank_depth": 1 << BANK_BITS}],
+    sources=macro,
+    sims=("verilator",),
+    optimize="-O0",
+)
+LARGER = Bench(
+    large,
+    params=[
+        {"banks": 32, "lanes": 1, "nested": False, "bank_depth": DEPTH},
+        {"banks": 2, "lanes": 8, "governor": True, "bank_depth": 1 << BANK_BITS},
+    ],
+    sources=macro,
+    sims=("verilator",),
+    optimize="-O0",
+)
 
 GROUP = 16  # tiles that share the slots
 COLUMNS = SLOTS // 4  # words of a row of V
@@ -31,9 +44,13 @@ K, V = 1100, 4000  # where keys and values lie
 
 def far_positions(random, now):
     """As many as there are lanes, with slots of this tile up to the last one and indices up to the largest."""
-    quads = random.sample(range(now.group_index, SLOTS // 4, GROUP), 2 * params()["lanes"])[:params()["lanes"]]
-    now.positions = [Position((1 << 20) - 1 - random.randrange(30), (1 << 16) - 1 - random.randrange(100), 4 * q + random.randrange(4))
-                     for q in quads]
+    quads = random.sample(range(now.group_index, SLOTS // 4, GROUP), 2 * params()["lanes"])[: params()["lanes"]]
+    now.positions = [
+        Position(
+            (1 << 20) - 1 - random.randrange(30), (1 << 16) - 1 - random.randrange(100), 4 * q + random.randrange(4)
+        )
+        for q in quads
+    ]
     now.positions[-1].slot = 4 * (SLOTS // 4 - GROUP + now.group_index) + 3
     return now
 
@@ -56,7 +73,9 @@ async def far_end(dut):
     matrices = load_matrices(driver, random, 4) if driver.nested else []
     useful = 0
     for _ in range(2):
-        now = far_positions(random, Pass(tiles=GROUP, group_size=GROUP, group_index=random.randrange(GROUP), want=random.getrandbits(8)))
+        now = far_positions(
+            random, Pass(tiles=GROUP, group_size=GROUP, group_index=random.randrange(GROUP), want=random.getrandbits(8))
+        )
         driver.show(now)
         await driver.quiet()
         program = [driver.shape(random) for _ in range(4)]
@@ -70,8 +89,17 @@ async def far_end(dut):
         program.append({"op": Op.KVW, "value": 1, "base": V, "words": COLUMNS, "rows": 4, "act": act})
         for p in now.positions:
             row, column = p.slot // 4 // GROUP * 4 + p.slot % 4, p.slot // 4
-            program += [{"op": Op.GEMV, "base": K + row // driver.banks * 2, "words": 2, "length": 2, "rows": driver.banks, "act": act},
-                        {"op": Op.GEMV, "base": V + column, "words": COLUMNS, "length": 1, "rows": 4, "act": act, "kv": 1}]
+            program += [
+                {
+                    "op": Op.GEMV,
+                    "base": K + row // driver.banks * 2,
+                    "words": 2,
+                    "length": 2,
+                    "rows": driver.banks,
+                    "act": act,
+                },
+                {"op": Op.GEMV, "base": V + column, "words": COLUMNS, "length": 1, "rows": 4, "act": act, "kv": 1},
+            ]
         await driver.execute(program)
         useful += sum(e["live"] * driver.model.streams(e)[0] for e in program if "live" in e)
     assert sum(driver.useful.values()) == useful

@@ -33,8 +33,11 @@ async def one_word_per_cycle(dut):
         assert await driver.spans([entry]) == [(Counter.WEIGHT, groups * length)]
         assert driver.model.cycles(entry, driver.now) == groups * length
         first_word = driver.first_word()
-        due = [first_word + g * length + length - 1 + ROW_LATENCY + i
-               for g in range(groups) for i in range(min(driver.banks, rows - g * driver.banks))]
+        due = [
+            first_word + g * length + length - 1 + ROW_LATENCY + i
+            for g in range(groups)
+            for i in range(min(driver.banks, rows - g * driver.banks))
+        ]
         assert driver.row_cycles == due
         driver.causes.clear()
         driver.cycle = 0
@@ -47,7 +50,11 @@ async def gemvs_follow_without_a_bubble(dut):
     driver = await begin(dut)
     long, short = gemv(2 * driver.banks, 8), gemv(1, 1)
     assert await driver.spans([long, long, {**short, "length": 8}, short, short, short, long]) == [(Counter.WEIGHT, 59)]
-    assert await driver.spans([long, {**long, "kv": 1}, long]) == [(Counter.WEIGHT, 16), (Counter.KV_READ, 16), (Counter.WEIGHT, 16)]
+    assert await driver.spans([long, {**long, "kv": 1}, long]) == [
+        (Counter.WEIGHT, 16),
+        (Counter.KV_READ, 16),
+        (Counter.WEIGHT, 16),
+    ]
     wait = {"op": Op.M_WAIT, "chan": 3, "count": 1}
     driver.sync(3)
     driver.sync(3)
@@ -57,7 +64,9 @@ async def gemvs_follow_without_a_bubble(dut):
 
 @BENCH.test(only=nested)
 async def formats_cost_their_words(dut):
-    """With groups of 128, 512 elements take 128 cycles in FP16, 65 in INT8, 33 in INT4, and formats follow each other without a bubble."""
+    """With groups of 128, 512 elements take 128 cycles in FP16, 65 in INT8, 33 in INT4, and formats follow each other
+    without a bubble.
+    """
     driver, random = await begin(dut), rng()
     groups = 2
     matrix = load_matrix(driver, random, groups * driver.banks - driver.banks // 2, 128, 2, fp16=1)
@@ -74,7 +83,9 @@ async def formats_cost_their_words(dut):
 
 @BENCH.test(only=nested)
 async def rows_of_every_format_are_on_time(dut):
-    """Random shapes, also rows shorter than their group is high: cycles as modelled, rows and the governor's sums ROW_LATENCY behind."""
+    """Random shapes, also rows shorter than their group is high: cycles as modelled, rows and the governor's sums
+    ROW_LATENCY behind.
+    """
     from hayate.rtl.numerics.normalizer import NORM_LATENCY
     from hayate.rtl.tile.matrix.engine import ROW_LATENCY
 
@@ -111,7 +122,9 @@ async def rows_of_every_format_are_on_time(dut):
 
 @BENCH.test()
 async def what_a_wait_costs(dut):
-    """The first word issues four cycles after the SYNC is shown; a wait that is satisfied when it comes costs one cycle."""
+    """The first word issues four cycles after the SYNC is shown; a wait that is satisfied when it comes costs one
+    cycle.
+    """
     from hayate.verif.bench.drivers import clock
 
     driver = await begin(dut)

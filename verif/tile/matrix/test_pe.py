@@ -39,7 +39,9 @@ async def back_to_back_rows(dut):
 async def random_gaps(dut):
     driver, random = await begin(dut), rng()
     for _ in range(100):
-        await driver.row([word(random, driver.lanes) for _ in range(random.randrange(1, 12))], gap=random.choice([0, 0.2, 0.7]))
+        await driver.row(
+            [word(random, driver.lanes) for _ in range(random.randrange(1, 12))], gap=random.choice([0, 0.2, 0.7])
+        )
     await driver.drain()
 
 
@@ -90,7 +92,9 @@ async def absent_vectors_give_zero(dut):
     driver, random = await begin(dut), rng()
     for _ in range(20):
         weights = [[finite(random) for _ in range(4)] for _ in range(3)]
-        await driver.row([fp16(w, [[finite(random) for _ in range(4)]] + [[0] * 4] * (driver.lanes - 1)) for w in weights])
+        await driver.row(
+            [fp16(w, [[finite(random) for _ in range(4)]] + [[0] * 4] * (driver.lanes - 1)) for w in weights]
+        )
     await driver.drain()
     assert all(not any(r[1:]) for r in driver.results)
 

@@ -45,20 +45,32 @@ def some_codes(random):
 
 
 def stream(random, lanes, pieces, *, int8, subtract=0):
-    """The words of a row of planes, `pieces` times 16 elements long: scale words at random places, the first of all one."""
+    """The words of a row of planes, `pieces` times 16 elements long: scale words at random places, the first of all
+    one.
+    """
     words = []
     for i in range(pieces):
         if i == 0 or random.random() < 0.2:
             words.append(scales([a_scale(random) for _ in range(4)]))
             words[-1].controls["first_low"] = int(i == 0)
-        codes, exponents = [some_codes(random) for _ in range(lanes)], [random.randint(0, TOP_EXPONENT) for _ in range(lanes)]
+        codes, exponents = (
+            [some_codes(random) for _ in range(lanes)],
+            [random.randint(0, TOP_EXPONENT) for _ in range(lanes)],
+        )
         for low in range(1 + int8):
-            words.append(nibbles(some_nibbles(random, low), codes, exponents, low=low, select=random.randrange(4), subtract=subtract))
+            words.append(
+                nibbles(
+                    some_nibbles(random, low), codes, exponents, low=low, select=random.randrange(4), subtract=subtract
+                )
+            )
     return words
 
 
 def fp16_words(random, lanes, count):
-    return [fp16([finite(random) for _ in range(4)], [[finite(random) for _ in range(4)] for _ in range(lanes)]) for _ in range(count)]
+    return [
+        fp16([finite(random) for _ in range(4)], [[finite(random) for _ in range(4)] for _ in range(lanes)])
+        for _ in range(count)
+    ]
 
 
 def a_row(random, driver):
@@ -66,7 +78,9 @@ def a_row(random, driver):
     kind, pieces = random.choice(("fp16", "int8", "int4", "both")), random.choice((1, 1, 2, 3, 5, 12))
     if kind == "fp16":
         return fp16_words(random, driver.lanes, pieces)
-    planes = stream(random, driver.lanes, pieces, int8=kind != "int4", subtract=int(driver.measure and random.random() < 0.6))
+    planes = stream(
+        random, driver.lanes, pieces, int8=kind != "int4", subtract=int(driver.measure and random.random() < 0.6)
+    )
     return (fp16_words(random, driver.lanes, pieces) if kind == "both" else []) + planes
 
 
@@ -99,7 +113,9 @@ async def every_shift_and_scale(dut):
     driver, random = await begin(dut), rng()
     for exponent in range(TOP_EXPONENT + 1):
         for field in range(25):
-            pattern = random.getrandbits(1) << 15 | min(LARGEST, field << 10 | random.choice((0, 0x3FF, random.getrandbits(10))))
+            pattern = random.getrandbits(1) << 15 | min(
+                LARGEST, field << 10 | random.choice((0, 0x3FF, random.getrandbits(10)))
+            )
             quad, low, n = random.randrange(4), random.getrandbits(1), random.choice((-7, -1, 7))
             values = [n if i // 4 == quad else 0 for i in range(WORD_NIBBLES)]
             codes = [[random.choice((-MX_MAX, MX_MAX))] * WORD_NIBBLES for _ in range(driver.lanes)]
@@ -142,7 +158,9 @@ async def a_row_begun_again_is_dropped(dut):
 
 @BUSY.test()
 async def the_longest_rows_of_the_largest_terms(dut):
-    """K_MAX elements at the limits in INT8, on top of K_MAX in FP16 of the other sign: no part of the accumulator overflows."""
+    """K_MAX elements at the limits in INT8, on top of K_MAX in FP16 of the other sign: no part of the accumulator
+    overflows.
+    """
     driver = await begin(dut)
     codes, exponents = [[MX_MAX] * WORD_NIBBLES], [TOP_EXPONENT]
     pieces = K_MAX // WORD_NIBBLES

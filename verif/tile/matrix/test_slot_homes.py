@@ -33,7 +33,9 @@ def homes(dut, lanes):
 @BENCH.test()
 @resets(within=60)
 async def follows_every_change(dut):
-    """Slots and groups change at random; `fresh` falls at once and rises, with the right answer, within the stated time."""
+    """Slots and groups change at random; `fresh` falls at once and rises, with the right answer, within the stated
+    time.
+    """
     from hayate.verif.bench.drivers import clock, settle, start
 
     random, lanes = rng(), params()["lanes"]
@@ -52,8 +54,13 @@ async def follows_every_change(dut):
                 slots[k] = slot
         show(dut, slots, size, index)
         await settle()
-        assert not any(int(dut.fresh.value) >> k & 1 and slot_home(slots[k], size)[0] == index
-                       and homes(dut, lanes)[k] != (1, slot_home(slots[k], size)[1]) for k in range(lanes) if changed[k])
+        assert not any(
+            int(dut.fresh.value) >> k & 1
+            and slot_home(slots[k], size)[0] == index
+            and homes(dut, lanes)[k] != (1, slot_home(slots[k], size)[1])
+            for k in range(lanes)
+            if changed[k]
+        )
         for _ in range((lanes + 1) * (QUAD_BITS + 3) + 2):
             await clock(dut)
         assert int(dut.fresh.value) == (1 << lanes) - 1

@@ -7,16 +7,29 @@ from hayate.rtl.contract.isa import CHANNELS, Block, Cast, LoopCount, LoopReg, O
 from hayate.rtl.contract.precision import Format
 
 #: fields of an entry whose GEMV reads weights with integer planes.
-PLANE_FIELDS = ("format", "group", "lo_base", "measure", "dual", "hi_base", "pitch", "wanted", "planes",
-                "grid_out", "grid_err", "grid_half")
+PLANE_FIELDS = (
+    "format",
+    "group",
+    "lo_base",
+    "measure",
+    "dual",
+    "hi_base",
+    "pitch",
+    "wanted",
+    "planes",
+    "grid_out",
+    "grid_err",
+    "grid_half",
+)
 MATRIX_OPS = (Op.M_WAIT, Op.GEMV, Op.FETCH, Op.KVW)
 
 
 def entries(program, descriptors, tile, pass_, lanes, table=None):
     """(matrix entries, vector entries) of one pass, dictionaries of the fields that mean something for their opcode.
 
-    program: `Instr` with integer fields. descriptors: dictionaries, primary and planes. tile: fields of TileState. pass_: positions,
-    want, hwm, measure, draft, sample. table: index of a planes descriptor -> `Format`, FP16 where it says nothing.
+    program: `Instr` with integer fields. descriptors: dictionaries, primary and planes. tile: fields of TileState.
+    pass_: positions, want, hwm, measure, draft, sample. table: index of a planes descriptor -> `Format`, FP16 where it
+    says nothing.
     """
     matrix, vector = [], []
     index, loops = [0] * len(LoopReg), {}
@@ -29,8 +42,12 @@ def entries(program, descriptors, tile, pass_, lanes, table=None):
         if i.op == Op.LOOP:
             size = 1 << tile["rounds_log2"]
             first = index[LoopReg.CHUNK] * size if i.kind == LoopCount.ROUNDS else 0
-            count = {LoopCount.IMM: i.count, LoopCount.HEADS: tile["heads"], LoopCount.ROUNDS: min(size, rounds - first),
-                     LoopCount.CHUNKS: layout.ceil_div(rounds, size)}[i.kind]
+            count = {
+                LoopCount.IMM: i.count,
+                LoopCount.HEADS: tile["heads"],
+                LoopCount.ROUNDS: min(size, rounds - first),
+                LoopCount.CHUNKS: layout.ceil_div(rounds, size),
+            }[i.kind]
             index[i.reg], loops[i.reg] = first, [pc + 1, count]
             pc += 1 if count else i.skip
         elif i.op == Op.ENDLOOP:
@@ -40,10 +57,22 @@ def entries(program, descriptors, tile, pass_, lanes, table=None):
         elif i.op == Op.SKIP:
             sample, top_k = pass_.get("sample", 0), tile.get("top_k", 0)
             filters = sample and (top_k or tile.get("min_p", 0))
-            pc += i.offset if {When.NO_LOGITS: not pass_["want"], When.SAMPLES: sample, When.GREEDY: not sample, When.FILTERS: filters,
-                               When.UNFILTERED: not filters, When.NO_TOP_K: not top_k}[i.when] else 1
+            pc += (
+                i.offset
+                if {
+                    When.NO_LOGITS: not pass_["want"],
+                    When.SAMPLES: sample,
+                    When.GREEDY: not sample,
+                    When.FILTERS: filters,
+                    When.UNFILTERED: not filters,
+                    When.NO_TOP_K: not top_k,
+                }[i.when]
+                else 1
+            )
         else:
-            (matrix if i.op in MATRIX_OPS else vector).append(_entry(i, descriptors, tile, pass_, index, rounds, table or {}))
+            (matrix if i.op in MATRIX_OPS else vector).append(
+                _entry(i, descriptors, tile, pass_, index, rounds, table or {})
+            )
             pc += 1
 
 
@@ -54,8 +83,13 @@ def _entry(i, descriptors, tile, pass_, index, rounds, table):
     if i.op in (Op.M_WAIT, Op.V_WAIT, Op.RUN, Op.SENDSUM, Op.SENDMAX, Op.SENDCOUNT):
         entry["chan"] = (i.chan + of_chunk * i.by_round) % CHANNELS
     if i.op in (Op.M_WAIT, Op.V_WAIT):
-        factor = {WaitKind.ONE: 1, WaitKind.ALL: tile["count"], WaitKind.GROUP: tile["group_size"], WaitKind.LANES: pass_["positions"],
-                  WaitKind.ATTEND: tile["att_senders"] * rounds}[i.kind]
+        factor = {
+            WaitKind.ONE: 1,
+            WaitKind.ALL: tile["count"],
+            WaitKind.GROUP: tile["group_size"],
+            WaitKind.LANES: pass_["positions"],
+            WaitKind.ATTEND: tile["att_senders"] * rounds,
+        }[i.kind]
         return entry | {"count": i.count * factor}
     if i.op in (Op.SENDCAND, Op.SELECT):
         return entry
@@ -66,30 +100,71 @@ def _entry(i, descriptors, tile, pass_, index, rounds, table):
     quads = -(-hwm // 4)
     slot_rows = layout.local_slots(hwm, tile["group_size"], tile["group_index"])
     if i.op == Op.FETCH:
-        return entry | {"chan": i.chan, "base": d["base"], "words": d["words"], "rows": d["rows"], "row0": d["row0"], "index": i.index,
-                        "stage": i.stage}
+        return entry | {
+            "chan": i.chan,
+            "base": d["base"],
+            "words": d["words"],
+            "rows": d["rows"],
+            "row0": d["row0"],
+            "index": i.index,
+            "stage": i.stage,
+        }
     if i.op == Op.KVW:
-        return entry | {"base": d["base"] + head * d["block_stride"], "words": d["words"], "rows": d["rows"], "value": i.value,
-                        "act": i.act + head * i.act_h + (d["quad0"] if i.value else 0)}
+        return entry | {
+            "base": d["base"] + head * d["block_stride"],
+            "words": d["words"],
+            "rows": d["rows"],
+            "value": i.value,
+            "act": i.act + head * i.act_h + (d["quad0"] if i.value else 0),
+        }
     if i.op == Op.GEMV:
         block = {Block.ZERO: 0, Block.HEAD: head, Block.HEAD_GROUP: head * i.group + j}[i.block]
         live_slots = _live_slots(hwm, tile["group_size"], tile["group_index"])
         rows = slot_rows if i.rows == Rows.SLOTS else d["rows"]
         live = live_slots if i.rows == Rows.SLOTS else d["rows"]
         copy = {"base": d["base"] + block * d["block_stride"], "words": d["words"]}
-        return entry | copy | _planes(i, d, block, descriptors, pass_, table) | {
-            "length": quads if i.slot_words else d["words"], "rows": rows, "live": 0 if i.aside or i.kv and j else live,
-            "act": i.act + head * i.act_h + (of_chunk if i.slot_words else j) * i.act_j, "s_in": d["s_in"] & 0xFF, "kv": i.kv}
+        return (
+            entry
+            | copy
+            | _planes(i, d, block, descriptors, pass_, table)
+            | {
+                "length": quads if i.slot_words else d["words"],
+                "rows": rows,
+                "live": 0 if i.aside or i.kv and j else live,
+                "act": i.act + head * i.act_h + (of_chunk if i.slot_words else j) * i.act_j,
+                "s_in": d["s_in"] & 0xFF,
+                "kv": i.kv,
+            }
+        )
     address = i.send_base + head * i.send_h + d["quad0"]
     if i.send_mode == SendMode.SLOTS:
         address = i.send_base + of_chunk * i.send_h + tile["group_index"]
     elif i.send_mode == SendMode.OUTPUT:
         address = i.send_base + (tile["head0"] + head) * tile["group"] * tile["hdq"] + d["quad0"]
     n = {Rows.DESC: d["rows"] // 2 if i.landing == 2 else d["rows"], Rows.SLOTS: slot_rows, Rows.IMM: i.count}[i.rows]
-    return entry | {"slide": of_chunk * i.slide, "routine": i.routine, "length": i.length, "n": n, "vl": i.vl,
-                    "landing": i.landing, "vec": i.vec, "round": j, "sumscale": i.sumscale, "s_in": d["s_in"] & 0xFF,
-                    "s_out": d["s_out"] & 0xFF, "send": i.send, "send_mode": i.send_mode, "send_addr": address, "row0": d["row0"],
-                    "quad0": d["quad0"], "noise": i.noise} | _cast(i, tile)
+    return (
+        entry
+        | {
+            "slide": of_chunk * i.slide,
+            "routine": i.routine,
+            "length": i.length,
+            "n": n,
+            "vl": i.vl,
+            "landing": i.landing,
+            "vec": i.vec,
+            "round": j,
+            "sumscale": i.sumscale,
+            "s_in": d["s_in"] & 0xFF,
+            "s_out": d["s_out"] & 0xFF,
+            "send": i.send,
+            "send_mode": i.send_mode,
+            "send_addr": address,
+            "row0": d["row0"],
+            "quad0": d["quad0"],
+            "noise": i.noise,
+        }
+        | _cast(i, tile)
+    )
 
 
 @cache
@@ -98,7 +173,9 @@ def _live_slots(hwm, size, index):
 
 
 def _planes(i, d, block, descriptors, pass_, table):
-    """Fields of a GEMV's entry that say in which format its matrix is read, `base` and `words` among them where it is not FP16."""
+    """Fields of a GEMV's entry that say in which format its matrix is read, `base` and `words` among them where it is
+    not FP16.
+    """
     if i.kv or not d["alt"]:
         return dict.fromkeys(PLANE_FIELDS, 0)
     p = descriptors[d["alt"]]
@@ -109,13 +186,28 @@ def _planes(i, d, block, descriptors, pass_, table):
         fmt = Format.FP16 if pass_["measure"] else table.get(d["alt"], Format.FP16)
         if fmt == Format.FP16 and not p["fp16"]:
             fmt = Format.INT8
-    fields = {"format": int(fmt), "group": p["group"], "hi_base": hi_base, "lo_base": hi_base + p["lo_offset"], "pitch": p["pitch"],
-              "measure": pass_["measure"], "dual": pass_["measure"] & p["fp16"], "wanted": i.wanted, "planes": d["alt"],
-              "grid_out": p["grid_out"], "grid_err": p["grid_err"], "grid_half": p["grid_half"]}
+    fields = {
+        "format": int(fmt),
+        "group": p["group"],
+        "hi_base": hi_base,
+        "lo_base": hi_base + p["lo_offset"],
+        "pitch": p["pitch"],
+        "measure": pass_["measure"],
+        "dual": pass_["measure"] & p["fp16"],
+        "wanted": i.wanted,
+        "planes": d["alt"],
+        "grid_out": p["grid_out"],
+        "grid_err": p["grid_err"],
+        "grid_half": p["grid_half"],
+    }
     return fields if fmt == Format.FP16 else fields | {"base": hi_base, "words": p["pitch"]}
 
 
 def _cast(i, tile):
-    lo, hi = {Cast.ALL: (0, tile["count"] - 1), Cast.GROUP: (tile["group_lo"], tile["group_hi"]), Cast.SELF: (tile["index"],) * 2}[i.cast]
+    lo, hi = {
+        Cast.ALL: (0, tile["count"] - 1),
+        Cast.GROUP: (tile["group_lo"], tile["group_hi"]),
+        Cast.SELF: (tile["index"],) * 2,
+    }[i.cast]
     near = i.cast == Cast.GROUP or i.cast == Cast.SELF and tile["group_size"] == 1
     return {"lo": lo, "hi": hi, "end": tile["group_end"] if near else 0}

@@ -9,19 +9,34 @@ from hayate.verif.bench import Bench, params, rng
 from hayate.verif.bench.drivers import clock, settle, start, strobe
 from hayate.verif.bench.reset import resets
 
-BENCH = Bench(lambda lanes, sampling=True: TileRegisters(lanes, sampling=sampling),
-              params=[{"lanes": 8}, {"lanes": 4}, {"lanes": 1}, {"lanes": 2, "sampling": False}])
+BENCH = Bench(
+    lambda lanes, sampling=True: TileRegisters(lanes, sampling=sampling),
+    params=[{"lanes": 8}, {"lanes": 4}, {"lanes": 1}, {"lanes": 2, "sampling": False}],
+)
 
 
 def random_flit(r, lanes):
     """(kind, chan, lane, addr, data), mostly one that means something here."""
     data = r.getrandbits(64)
-    kind, chan = r.choice([(FlitKind.LOAD, Space.CSR), (FlitKind.PASS, PassWord.LANE), (FlitKind.PASS, PassWord.START),
-                           (FlitKind.PASS, PassWord.COMMIT), (FlitKind.PASS, PassWord.BEGIN),
-                           (r.choice(list(FlitKind)), r.randrange(8))])
+    kind, chan = r.choice(
+        [
+            (FlitKind.LOAD, Space.CSR),
+            (FlitKind.PASS, PassWord.LANE),
+            (FlitKind.PASS, PassWord.START),
+            (FlitKind.PASS, PassWord.COMMIT),
+            (FlitKind.PASS, PassWord.BEGIN),
+            (r.choice(list(FlitKind)), r.randrange(8)),
+        ]
+    )
     if r.random() < 0.5:  # no more positions than lanes
         data = data & ~7 | r.randrange(lanes)
-    return kind, chan, r.randrange(8), r.choice([0, 0, 1 << PRECISION_BIT]) | r.randrange(2) << SECOND_BIT | r.choice(list(Csr)), data
+    return (
+        kind,
+        chan,
+        r.randrange(8),
+        r.choice([0, 0, 1 << PRECISION_BIT]) | r.randrange(2) << SECOND_BIT | r.choice(list(Csr)),
+        data,
+    )
 
 
 def apply(state, kind, chan, lane, addr, data):
@@ -33,17 +48,33 @@ def apply(state, kind, chan, lane, addr, data):
         if not second or csr not in COMMON:
             models[second][name] = data & (1 << TileState[name].width) - 1 if sampling or csr not in OF_SAMPLING else 0
     elif (kind, chan) == (FlitKind.PASS, PassWord.LANE) and lane < len(lanes):
-        lanes[lane] = {"token": data & 0xFFFFF, "pos": data >> 20 & 0xFFFF, "slot": data >> 36 & 0xFFFF, "ancestors": data >> 52 & 0xFF}
+        lanes[lane] = {
+            "token": data & 0xFFFFF,
+            "pos": data >> 20 & 0xFFFF,
+            "slot": data >> 36 & 0xFFFF,
+            "ancestors": data >> 52 & 0xFF,
+        }
     elif (kind, chan) == (FlitKind.PASS, PassWord.START):
-        pass_.update(positions=(data & 7) + 1, measure=data >> 3 & 1, want=data >> 8 & 0xFF, hwm=data >> 16 & 0xFFFF,
-                     counted=data >> 32 & 0xFF, draft=data >> 4 & drafts, sample=data >> 5 & sampling, second=data >> 6 & drafts)
+        pass_.update(
+            positions=(data & 7) + 1,
+            measure=data >> 3 & 1,
+            want=data >> 8 & 0xFF,
+            hwm=data >> 16 & 0xFFFF,
+            counted=data >> 32 & 0xFF,
+            draft=data >> 4 & drafts,
+            sample=data >> 5 & sampling,
+            second=data >> 6 & drafts,
+        )
     elif (kind, chan) == (FlitKind.PASS, PassWord.BEGIN):
         seed[0] = data if sampling else 0
 
 
 def check(dut, state):
     models, pass_, lanes, seed = state
-    tile = {**models[pass_.get("second", 0)], **{CSR_FIELDS[c]: models[0][CSR_FIELDS[c]] for c in COMMON if CSR_FIELDS[c] in models[0]}}
+    tile = {
+        **models[pass_.get("second", 0)],
+        **{CSR_FIELDS[c]: models[0][CSR_FIELDS[c]] for c in COMMON if CSR_FIELDS[c] in models[0]},
+    }
     for n, model in enumerate(models):
         group = {"size": model.get("group_size", 0), "index": model.get("group_index", 0)}
         assert int(getattr(dut, f"groups__{n}").value) == GroupState.const(group).as_bits()
@@ -55,7 +86,9 @@ def check(dut, state):
 
 
 def test_the_contract_knows_the_widths():
-    assert {CSR_FIELDS[c]: bits for c, bits in CSR_BITS.items()} == {name: TileState[name].width for name in CSR_FIELDS.values()}
+    assert {CSR_FIELDS[c]: bits for c, bits in CSR_BITS.items()} == {
+        name: TileState[name].width for name in CSR_FIELDS.values()
+    }
 
 
 @BENCH.test()
@@ -64,8 +97,12 @@ async def random_flits(dut):
     await start(dut)
     r, lanes = rng("flits"), params()["lanes"]
     state = ({}, {}), {}, [{} for _ in range(lanes)], [0]
-    for address in (csr | second << SECOND_BIT for csr in Csr for second in range(2)):  # a reset before this has left them alone
-        await strobe(dut, "rx_valid", rx=Flit.const({"kind": FlitKind.LOAD, "chan": Space.CSR, "addr": address}).as_bits())
+    for address in (
+        csr | second << SECOND_BIT for csr in Csr for second in range(2)
+    ):  # a reset before this has left them alone
+        await strobe(
+            dut, "rx_valid", rx=Flit.const({"kind": FlitKind.LOAD, "chan": Space.CSR, "addr": address}).as_bits()
+        )
     check(dut, state)
     kept = 0
     for _ in range(3000):

@@ -1,4 +1,6 @@
-"""The sequencer against direct evaluation of random programs: loops, skips, descriptors, addresses, waits, formats of weights."""
+"""The sequencer against direct evaluation of random programs: loops, skips, descriptors, addresses, waits, formats of
+weights.
+"""
 
 import cocotb
 
@@ -33,18 +35,44 @@ from hayate.verif.bench.tops import Tops
 from hayate.verif.tile.sequencer.sequencer_golden import entries
 
 WHOLE = 1024  # entries of either memory, of which the program and the descriptors take a part at either end
-BENCH = Bench(lambda lanes: Sequencer(lanes=lanes, program_depth=WHOLE, desc_depth=WHOLE, inject=True),
-              params=[{"lanes": 1}, {"lanes": 4}, {"lanes": 8}])
-OPTIONS = Bench(lambda **options: Sequencer(**options, program_depth=WHOLE, desc_depth=WHOLE, inject=True), params=[
-    {"lanes": 2, "nested": False, "governor": False, "sampling": False}, {"lanes": 1, "governor": False}])
-ENGINE_OPS = [Op.M_WAIT, Op.GEMV, Op.FETCH, Op.KVW, Op.V_WAIT, Op.RUN, Op.SENDSUM, Op.SENDMAX, Op.SENDCAND, Op.SENDCOUNT, Op.SELECT]
+BENCH = Bench(
+    lambda lanes: Sequencer(lanes=lanes, program_depth=WHOLE, desc_depth=WHOLE, inject=True),
+    params=[{"lanes": 1}, {"lanes": 4}, {"lanes": 8}],
+)
+OPTIONS = Bench(
+    lambda **options: Sequencer(**options, program_depth=WHOLE, desc_depth=WHOLE, inject=True),
+    params=[{"lanes": 2, "nested": False, "governor": False, "sampling": False}, {"lanes": 1, "governor": False}],
+)
+ENGINE_OPS = [
+    Op.M_WAIT,
+    Op.GEMV,
+    Op.FETCH,
+    Op.KVW,
+    Op.V_WAIT,
+    Op.RUN,
+    Op.SENDSUM,
+    Op.SENDMAX,
+    Op.SENDCAND,
+    Op.SENDCOUNT,
+    Op.SELECT,
+]
 LIMITS = {"desc": 8, "dstep": 6, "kind": 5, "block": 3, "cast": 3, "index": 3}
 PRIMARY = 14  # descriptors that `LIMITS` and two layers can reach; planes descriptors lie behind them
 SOME = 32  # descriptors, from 0 on or the last ones
-#: Whose top bit would take too many steps of a program, or steps of a descriptor's index beyond the last one; a pitch has one bit less in
-#: its descriptor.
-LOW = {"LOOP.count", "LOOP.skip", "SKIP.offset", "GEMV.dstep", "KVW.dstep", "RUN.dstep", "tile.heads", "vector.round",
-       "GEMV.rows", "matrix.pitch"}
+#: Whose top bit would take too many steps of a program, or steps of a descriptor's index beyond the last one; a pitch
+#: has one bit less in its descriptor.
+LOW = {
+    "LOOP.count",
+    "LOOP.skip",
+    "SKIP.offset",
+    "GEMV.dstep",
+    "KVW.dstep",
+    "RUN.dstep",
+    "tile.heads",
+    "vector.round",
+    "GEMV.rows",
+    "matrix.pitch",
+}
 
 
 async def flit(dut, **fields):
@@ -75,50 +103,96 @@ def random_program(r, first):
     some = lambda: [random_instr(r, r.choice(ops), first) for _ in range(r.randrange(1, 4))]  # noqa: E731
     inner = [*some(), random_instr(r, Op.RUN, first)]
     inner[-1].args["slide"] |= 1 << 11
-    middle = [*some(), Instr(Op.LOOP, {"reg": LoopReg.J, "kind": r.choice([0, 2]), "count": 2, "skip": len(inner) + 2}), *inner,
-              Instr(Op.ENDLOOP, {"reg": LoopReg.J})]
-    chunks = [Instr(Op.LOOP, {"reg": LoopReg.CHUNK, "kind": 3, "skip": len(middle) + 2}), *middle,
-              Instr(Op.ENDLOOP, {"reg": LoopReg.CHUNK})]
+    middle = [
+        *some(),
+        Instr(Op.LOOP, {"reg": LoopReg.J, "kind": r.choice([0, 2]), "count": 2, "skip": len(inner) + 2}),
+        *inner,
+        Instr(Op.ENDLOOP, {"reg": LoopReg.J}),
+    ]
+    chunks = [
+        Instr(Op.LOOP, {"reg": LoopReg.CHUNK, "kind": 3, "skip": len(middle) + 2}),
+        *middle,
+        Instr(Op.ENDLOOP, {"reg": LoopReg.CHUNK}),
+    ]
     middle = r.choice([middle, chunks])
-    outer = [*some(), Instr(Op.LOOP, {"reg": LoopReg.HEAD, "kind": 1, "skip": len(middle) + 2}), *middle,
-             Instr(Op.ENDLOOP, {"reg": LoopReg.HEAD})]
+    outer = [
+        *some(),
+        Instr(Op.LOOP, {"reg": LoopReg.HEAD, "kind": 1, "skip": len(middle) + 2}),
+        *middle,
+        Instr(Op.ENDLOOP, {"reg": LoopReg.HEAD}),
+    ]
     skipped = some()
-    return [Instr(Op.LOOP, {"reg": LoopReg.LAYER, "count": 2, "skip": len(outer) + 2}), *outer, Instr(Op.ENDLOOP, {"reg": LoopReg.LAYER}),
-            Instr(Op.SKIP, {"offset": len(skipped) + 1, "when": r.choice(list(When))}), *skipped, *some(), Instr(Op.END)]
+    return [
+        Instr(Op.LOOP, {"reg": LoopReg.LAYER, "count": 2, "skip": len(outer) + 2}),
+        *outer,
+        Instr(Op.ENDLOOP, {"reg": LoopReg.LAYER}),
+        Instr(Op.SKIP, {"offset": len(skipped) + 1, "when": r.choice(list(When))}),
+        *skipped,
+        *some(),
+        Instr(Op.END),
+    ]
 
 
 def random_tile(r):
     tiles, kv_heads, group = r.choice([(1, 2, 3), (4, 2, 4), (3, 2, 1), (2, 8, 2), (3, 1, 16)])
     index = r.randrange(tiles)
     a = layout.attention(kv_heads, tiles, index)
-    return {"index": index, "count": tiles, "group_lo": a.group_lo, "group_hi": a.group_hi, "group_size": a.group_size,
-            "group_index": a.group_index, "heads": r.choice([a.heads, 0]), "head0": a.head0, "att_senders": max(tiles, kv_heads),
-            "group": group, "gp_log2": layout.gp_log2(group), "hdq": 4, "rounds_log2": r.randrange(3),
-            "top_k": r.choice([0, 0, 1, 64]), "min_p": r.randrange(2), "entry": 0, "group_end": r.randrange(256),
-            **r.choice([{}, large(r)])}
+    return {
+        "index": index,
+        "count": tiles,
+        "group_lo": a.group_lo,
+        "group_hi": a.group_hi,
+        "group_size": a.group_size,
+        "group_index": a.group_index,
+        "heads": r.choice([a.heads, 0]),
+        "head0": a.head0,
+        "att_senders": max(tiles, kv_heads),
+        "group": group,
+        "gp_log2": layout.gp_log2(group),
+        "hdq": 4,
+        "rounds_log2": r.randrange(3),
+        "top_k": r.choice([0, 0, 1, 64]),
+        "min_p": r.randrange(2),
+        "entry": 0,
+        "group_end": r.randrange(256),
+        **r.choice([{}, large(r)]),
+    }
 
 
 def large(r):
     """Places and sizes of any size, whether a chip could have them or not."""
     size = r.choice([1, r.randrange(1, 256), 255])
-    return {"group_size": size, "group_index": r.choice([r.randrange(size), size - 1]), "group": r.randrange(32), "hdq": r.randrange(64),
-            "count": r.randrange(192, 256), "att_senders": r.randrange(256),
-            **{name: r.randrange(256) for name in ("index", "group_lo", "group_hi", "head0")}}
+    return {
+        "group_size": size,
+        "group_index": r.choice([r.randrange(size), size - 1]),
+        "group": r.randrange(32),
+        "hdq": r.randrange(64),
+        "count": r.randrange(192, 256),
+        "att_senders": r.randrange(256),
+        **{name: r.randrange(256) for name in ("index", "group_lo", "group_hi", "head0")},
+    }
 
 
 def random_fields(r, layout_):
     """Small, of any size, or in the upper half."""
-    return {name: r.choice([r.getrandbits(min(width, 8)), r.getrandbits(width), r.getrandbits(width) | 1 << width - 1])
-            for name, (_, width) in layout_.items()}
+    return {
+        name: r.choice([r.getrandbits(min(width, 8)), r.getrandbits(width), r.getrandbits(width) | 1 << width - 1])
+        for name, (_, width) in layout_.items()
+    }
 
 
 def random_descriptors(r, first):
     """By index, from `first` on: primary ones, most of them with planes, then planes."""
-    primary = [random_fields(r, DESCRIPTOR) | {"rows": 4 * r.choice([r.randrange(20), r.randrange(1 << 13, 1 << 14)]),
-                                               "s_in": r.randrange(-20, 20),
-                                               "s_out": r.randrange(-20, 20),
-                                               "alt": r.choice([0, *[first + r.randrange(PRIMARY, SOME)] * 3])}
-               for _ in range(PRIMARY)]
+    primary = [
+        random_fields(r, DESCRIPTOR)
+        | {
+            "rows": 4 * r.choice([r.randrange(20), r.randrange(1 << 13, 1 << 14)]),
+            "s_in": r.randrange(-20, 20),
+            "s_out": r.randrange(-20, 20),
+            "alt": r.choice([0, *[first + r.randrange(PRIMARY, SOME)] * 3]),
+        }
+        for _ in range(PRIMARY)
+    ]
     return dict(enumerate(primary + [random_fields(r, PLANES) for _ in range(PRIMARY, SOME)], first))
 
 
@@ -152,11 +226,15 @@ async def load(dut, program, descriptors, tile, second=None):
     for space, words in ((Space.PROGRAM, {n: encode(i) for n, i in program.items()}), (Space.DESC, packed)):
         for n, word in words.items():
             for half in range(2):
-                await flit(dut, kind=FlitKind.LOAD, chan=space, addr=2 * n + half, data=word >> 64 * half & (1 << 64) - 1)
+                await flit(
+                    dut, kind=FlitKind.LOAD, chan=space, addr=2 * n + half, data=word >> 64 * half & (1 << 64) - 1
+                )
     for csr in Csr:
         await flit(dut, kind=FlitKind.LOAD, chan=Space.CSR, addr=int(csr), data=tile[CSR_FIELDS[csr]])
         if second:
-            await flit(dut, kind=FlitKind.LOAD, chan=Space.CSR, addr=int(csr) | 1 << SECOND_BIT, data=second[CSR_FIELDS[csr]])
+            await flit(
+                dut, kind=FlitKind.LOAD, chan=Space.CSR, addr=int(csr) | 1 << SECOND_BIT, data=second[CSR_FIELDS[csr]]
+            )
 
 
 def check(got, want, layout_):
@@ -164,7 +242,9 @@ def check(got, want, layout_):
     for bits, expected in zip(got, want):
         entry = layout_.from_bits(bits)
         for name, value in expected.items():
-            assert entry[name] == value & (1 << layout_[name].width) - 1, f"{Op(expected['op']).name}.{name}: {entry[name]}, not {value}"
+            assert entry[name] == value & (1 << layout_[name].width) - 1, (
+                f"{Op(expected['op']).name}.{name}: {entry[name]}, not {value}"
+            )
 
 
 @BENCH.test()
@@ -187,7 +267,11 @@ async def run_programs(dut):
     await start(dut)
     r = rng("programs")
     matrix, vector = Sink(dut, "matrix"), Sink(dut, "vector")
-    table, seen, tops = {first + n: Format.FP16 for first in (0, WHOLE - SOME) for n in range(PRIMARY, SOME)}, set(), Tops()
+    table, seen, tops = (
+        {first + n: Format.FP16 for first in (0, WHOLE - SOME) for n in range(PRIMARY, SOME)},
+        set(),
+        Tops(),
+    )
     await write_table(dut, table)
     for trial in range(16):
         first = trial % 2 * (WHOLE - SOME)
@@ -204,13 +288,28 @@ async def run_programs(dut):
             second = r.choice([0, 0, 1]) if lanes > 1 else 0
             draft &= lanes > 1  # one lane drafts nothing
             program, tile = programs[second], tiles[second]
-            pass_ = {"positions": r.randrange(1, lanes + 1), "want": r.choice([0, r.getrandbits(8)]), "counted": r.getrandbits(8),
-                     "hwm": r.choice([r.randrange(1, 200), r.randrange(1 << 15, 1 << 16)]),
-                     "measure": measure, "draft": draft, "sample": r.choice([0, 1]), "second": second}
+            pass_ = {
+                "positions": r.randrange(1, lanes + 1),
+                "want": r.choice([0, r.getrandbits(8)]),
+                "counted": r.getrandbits(8),
+                "hwm": r.choice([r.randrange(1, 200), r.randrange(1 << 15, 1 << 16)]),
+                "measure": measure,
+                "draft": draft,
+                "sample": r.choice([0, 1]),
+                "second": second,
+            }
             for lane in range(lanes):
                 token, pos, slot = r.getrandbits(20), r.getrandbits(16), r.getrandbits(16)
-                await flit(dut, kind=FlitKind.PASS, chan=PassWord.LANE, lane=lane, data=token | pos << 20 | slot << 36 | second << 60)
-                await flit(dut, kind=FlitKind.PASS, chan=PassWord.COMMIT, lane=lane, data=r.getrandbits(64))  # no business of this one
+                await flit(
+                    dut,
+                    kind=FlitKind.PASS,
+                    chan=PassWord.LANE,
+                    lane=lane,
+                    data=token | pos << 20 | slot << 36 | second << 60,
+                )
+                await flit(
+                    dut, kind=FlitKind.PASS, chan=PassWord.COMMIT, lane=lane, data=r.getrandbits(64)
+                )  # no business of this one
             await start_pass(dut, **pass_)
             known = descriptors if nested else {n: {**d, "alt": 0} for n, d in descriptors.items()}
             if not params().get("sampling", True):
@@ -226,9 +325,11 @@ async def run_programs(dut):
             assert PassState.from_bits(int(dut.pass_state.value)).as_bits() == PassState.const(pass_).as_bits()
             seen |= {(e["format"], e["measure"], e["dual"], draft) for e in want_m if e.get("planes")}
             for name, fields_, values in [
-                *((i.op.name, FORMATS[i.op], {"op": i.op, **i.args}) for i in program), ("tile", TileState.members, tile),
+                *((i.op.name, FORMATS[i.op], {"op": i.op, **i.args}) for i in program),
+                ("tile", TileState.members, tile),
                 *(("planes", PLANES, d) if "pitch" in d else ("desc", DESCRIPTOR, d) for d in descriptors.values()),
-                ("pass", PassState.members, pass_), *(("matrix", layout_.members, e) for e in want_m),
+                ("pass", PassState.members, pass_),
+                *(("matrix", layout_.members, e) for e in want_m),
                 *(("vector", VectorEntry.members, e) for e in want_v),
             ]:
                 tops.see(name, fields_, values)
@@ -294,7 +395,9 @@ async def damage_of_the_precision_table_is_noticed(dut):
             dut.flip_table.value = 0
             assert await errors_of_pass(dut) == 1
             assert await errors_of_pass(dut, measure=1) == 0, "a pass that measures does not read the table"
-            assert await errors_of_pass(dut, draft=1) == (params()["lanes"] == 1), "neither does a draft pass, which takes two lanes"
+            assert await errors_of_pass(dut, draft=1) == (params()["lanes"] == 1), (
+                "neither does a draft pass, which takes two lanes"
+            )
     await write_table(dut, {PLANES_AT: Format.INT4})
     assert await errors_of_pass(dut) == 0
 

@@ -1,8 +1,18 @@
-"""The filters of one tile, for benches: any counts of the others, in any case the search that `hayate.rtl.contract.filters` describes."""
+"""The filters of one tile, for benches: any counts of the others, in any case the search that
+`hayate.rtl.contract.filters` describes.
+"""
 
 import numpy as np
 
-from hayate.rtl.contract.filters import COUNT_BITS, COUNTS_PER_WORD, DIGIT_BITS, DIGITS, INDEX_SHIFT, TOP_K_MAX, WORD_COUNT_BITS
+from hayate.rtl.contract.filters import (
+    COUNT_BITS,
+    COUNTS_PER_WORD,
+    DIGIT_BITS,
+    DIGITS,
+    INDEX_SHIFT,
+    TOP_K_MAX,
+    WORD_COUNT_BITS,
+)
 
 COUNTS = 1 << DIGIT_BITS
 MASK = (1 << COUNT_BITS) - 1
@@ -16,7 +26,10 @@ def keys(z):
 
 def words(counts):
     """The words of a lane's COUNTS counts."""
-    return [sum(int(c) << WORD_COUNT_BITS * j for j, c in enumerate(part)) for part in np.reshape(counts, (-1, COUNTS_PER_WORD))]
+    return [
+        sum(int(c) << WORD_COUNT_BITS * j for j, c in enumerate(part))
+        for part in np.reshape(counts, (-1, COUNTS_PER_WORD))
+    ]
 
 
 class FilterGolden:
@@ -48,7 +61,7 @@ class FilterGolden:
             match = own[k] >> known == self.threshold[k] >> known
             if match:
                 digit = int(own[k] >> max(known - DIGIT_BITS, 0) & COUNTS - 1)
-                self.counts[k, :digit + 1] = np.minimum(self.counts[k, :digit + 1] + 1, TOP_K_MAX)
+                self.counts[k, : digit + 1] = np.minimum(self.counts[k, : digit + 1] + 1, TOP_K_MAX)
             kept[k] = not self.top_k or own[k] > self.threshold[k] or match and self.ties[k] > 0
             self.ties[k] -= match and self.ties[k] > 0
             kept[k] &= not self.min_p or own[k] >= self.floor[k]

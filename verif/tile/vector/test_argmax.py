@@ -18,7 +18,9 @@ def bits(value):
 
 
 def ranked(seen):
-    """The two best of [(value, row)], the lowest row first among equals; (lowest value, NO_ROW) where there are fewer."""
+    """The two best of [(value, row)], the lowest row first among equals; (lowest value, NO_ROW) where there are
+    fewer.
+    """
     return [*sorted(seen, key=lambda c: (-c[0], c[1])), *[(np.finfo(np.float32).min, NO_ROW)] * 2][:2]
 
 
@@ -49,7 +51,9 @@ async def running_extremes(dut):
             new = np.float32(values[k])
             if clears[0]:
                 maxima[k] = None
-            elif use >> k & 1 and (maxima[k] is None or (new, not np.signbit(new)) > (maxima[k], not np.signbit(maxima[k]))):
+            elif use >> k & 1 and (
+                maxima[k] is None or (new, not np.signbit(new)) > (maxima[k], not np.signbit(maxima[k]))
+            ):
                 maxima[k] = new
             if clears[1]:
                 best[k] = None

@@ -16,7 +16,9 @@ BENCH = Bench(Collect, params=[{"lanes": 1}, {"lanes": 2}, {"lanes": 4}, {"lanes
 @BENCH.test()
 @resets(within=60)
 async def sums_in_any_order(dut):
-    """Halves of signed partial sums of several sources, shuffled; some lanes get none; then the reading, with its exact latency."""
+    """Halves of signed partial sums of several sources, shuffled; some lanes get none; then the reading, with its exact
+    latency.
+    """
     r, lanes = rng(), params()["lanes"]
     await start(dut)
     for _ in range(40):
@@ -29,7 +31,9 @@ async def sums_in_any_order(dut):
         r.shuffle(halves)
         for lane, high, word in halves:
             dut.sum_valid.value, dut.lane.value, dut.high.value = 1, lane, high
-            dut.word.value = word | (r.getrandbits(32) << 32 if high else 0)  # only the low half of an upper word counts
+            dut.word.value = word | (
+                r.getrandbits(32) << 32 if high else 0
+            )  # only the low half of an upper word counts
             await clock(dut)
             dut.sum_valid.value = 0
             await clock(dut, r.randrange(2))

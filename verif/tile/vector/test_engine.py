@@ -36,17 +36,34 @@ from hayate.verif.tile.vector.vector_scenario import HEAD_DIM, MAX_SLOTS, Pass, 
 from hayate.verif.tile.vector.vector_timing import run_cycles
 
 LANDING = 32
-CONSTANTS = {INVD: 1 / 64, EPS: 1e-5, SCALE: 0.25, ONE: 1.0, GAIN: 1.5, LNP: -1.5, RINV: 0.7, ZINV: 0.01,
-             **{X + k: k - 20.5 for k in range(64)}}
+CONSTANTS = {
+    INVD: 1 / 64,
+    EPS: 1e-5,
+    SCALE: 0.25,
+    ONE: 1.0,
+    GAIN: 1.5,
+    LNP: -1.5,
+    RINV: 0.7,
+    ZINV: 0.01,
+    **{X + k: k - 20.5 for k in range(64)},
+}
 CONSTANTS = {address: np.float32(value) for address, value in CONSTANTS.items()}
 
 
 class Boxed(wiring.Component):
-    """The engine with `e__` before its ports: `release` is a Verilog keyword, which a top module cannot have as a port."""
+    """The engine with `e__` before its ports: `release` is a Verilog keyword, which a top module cannot have as a
+    port.
+    """
 
     def __init__(self, lanes):
         self.engine = VectorEngine(
-            lanes=lanes, vmem_depth=VMEM_DEPTH, stage_depth=STAGE_DEPTH, micro_depth=64, landing_depth=LANDING, max_slots=MAX_SLOTS)
+            lanes=lanes,
+            vmem_depth=VMEM_DEPTH,
+            stage_depth=STAGE_DEPTH,
+            micro_depth=64,
+            landing_depth=LANDING,
+            max_slots=MAX_SLOTS,
+        )
         super().__init__({"e": Out(self.engine.signature)})
 
     def elaborate(self, platform):
@@ -61,7 +78,9 @@ def engine(lanes=2):
 
 
 BENCH = Bench(engine, params=[{"lanes": 1}, {"lanes": 2}, {"lanes": 8}, {"lanes": 4}])
-MOST = Bench(engine, params=[{"lanes": 8}], sims=installed(("icarus", "verilator"))[:1], optimize="-O0")  # what builds it sooner
+MOST = Bench(
+    engine, params=[{"lanes": 8}], sims=installed(("icarus", "verilator"))[:1], optimize="-O0"
+)  # what builds it sooner
 
 
 async def prepare(dut, tile, **options):
@@ -173,8 +192,20 @@ async def passes_without_pauses(dut):
     compare(driver, golden)
 
 
-PLAIN = {"index": 0, "count": 1, "group_lo": 0, "group_hi": 0, "group_size": 1, "group_index": 0, "heads": 1, "head0": 0, "att_senders": 1,
-         "group": 1, "gp_log2": 0, "hdq": HEAD_DIM // 4}
+PLAIN = {
+    "index": 0,
+    "count": 1,
+    "group_lo": 0,
+    "group_hi": 0,
+    "group_size": 1,
+    "group_index": 0,
+    "heads": 1,
+    "head0": 0,
+    "att_senders": 1,
+    "group": 1,
+    "gp_log2": 0,
+    "hdq": HEAD_DIM // 4,
+}
 
 
 async def measure(driver, golden, this):
@@ -200,8 +231,14 @@ async def cycles(dut):
     send = {"send": 1, "hi": 0}
     stated = [
         # what a RUN occupies the engine for: elements x micro-operations + 2, and the waits for results
-        (run("swiglu", 8, landing=2, **send), 7 * 8 + 2 + 4 * (9 - 8)),  # four reads of what came 8 cycles before wait for the ninth
-        (run("swiglu", 12, landing=2, **send), 12 * 7 + 2 + 4 * (9 - 8) + (9 - 8) + 4 * (9 - 4)),  # the last four elements' longer
+        (
+            run("swiglu", 8, landing=2, **send),
+            7 * 8 + 2 + 4 * (9 - 8),
+        ),  # four reads of what came 8 cycles before wait for the ninth
+        (
+            run("swiglu", 12, landing=2, **send),
+            12 * 7 + 2 + 4 * (9 - 8) + (9 - 8) + 4 * (9 - 4),
+        ),  # the last four elements' longer
         (run("residual", 32, landing=1, **send), 32 + 2),
         (run("rotated", 16, landing=1, **send), 5 * 16 + 2 + 2 * 3 * (9 - 8)),
         (run("scores", 32, landing=1, vl=32, vec=1), 32 + 2),
@@ -211,9 +248,15 @@ async def cycles(dut):
         (run("temper", 32, landing=1, vl=16), 3 * 32 + 2),
         (run("keep", 16, noise=1), 16 + 2 + 18),  # as above; DEPTH of them then come one a cycle
         (entry(Op.SELECT), 1 + SELECT_CYCLES + 1),
-        (run("sample", 8, landing=1, noise=1), 3 * 8 + 2 + 2 * (9 - 8)),  # the first row of noise is there 21 cycles after it began
+        (
+            run("sample", 8, landing=1, noise=1),
+            3 * 8 + 2 + 2 * (9 - 8),
+        ),  # the first row of noise is there 21 cycles after it began
         (run("swiglu", 0, landing=2, **send), 7 + 2),
-        (run("rms", 1, sumscale=1), 3 + (lanes + 5) + 9 + 1),  # the sum is rounded, the second reads the first, the third steps
+        (
+            run("rms", 1, sumscale=1),
+            3 + (lanes + 5) + 9 + 1,
+        ),  # the sum is rounded, the second reads the first, the third steps
         (entry(Op.V_WAIT), 1),
     ]
     for this, wanted in stated:
@@ -228,7 +271,9 @@ async def cycles(dut):
             assert await measure(driver, golden, this) == run_cycles(this, golden.micro, lanes, want.bit_count()), this
     driver.set_pass(passes, states, PLAIN)
     golden.begin(states, **passes)
-    others = [(name, rows, vl) for name, rows in (("rotated", 1), ("rope", 0), ("largest", 0)) for vl in (1, 2, 3, 5, 8)]
+    others = [
+        (name, rows, vl) for name, rows in (("rotated", 1), ("rope", 0), ("largest", 0)) for vl in (1, 2, 3, 5, 8)
+    ]
     for name, rows, vl in [("swiglu", 2, 4), *others]:
         this = run(name, 8, landing=rows, vl=vl, **(send if rows else {}))
         assert await measure(driver, golden, this) == run_cycles(this, golden.micro, lanes), this
@@ -247,7 +292,9 @@ async def waits(dut):
     """V_WAIT takes what it asked for and no more; a RUN stands still until its rows are there."""
     lanes = params()["lanes"]
     driver, golden = await prepare(dut, PLAIN, stall=0, pause=0)
-    driver.set_pass({"positions": lanes, "want": (1 << lanes) - 1, "hwm": 4}, [{"token": 0, "pos": 0, "slot": 0}] * lanes, PLAIN)
+    driver.set_pass(
+        {"positions": lanes, "want": (1 << lanes) - 1, "hwm": 4}, [{"token": 0, "pos": 0, "slot": 0}] * lanes, PLAIN
+    )
     await driver.receive([{"kind": FlitKind.SYNC, "chan": 3}] * 5 + [{"kind": FlitKind.SYNC, "chan": 2}])
     first, taken = await driver.entries([entry(Op.V_WAIT, chan=3, count=2)] * 2)
     assert taken == [first, first + 1]

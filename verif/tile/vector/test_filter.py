@@ -1,4 +1,6 @@
-"""The filters of one tile among others against the golden definition: what passes, what is counted and sent, and how long a round takes."""
+"""The filters of one tile among others against the golden definition: what passes, what is counted and sent, and how
+long a round takes.
+"""
 
 import numpy as np
 
@@ -29,7 +31,9 @@ def numbers(r, shape):
 
 
 def counts(own, threshold, found):
-    """Of keys [n, lanes] with the first `found` digits of thresholds [lanes]: how many have a next digit of 0, of 1, ... or more."""
+    """Of keys [n, lanes] with the first `found` digits of thresholds [lanes]: how many have a next digit of 0, of 1,
+    ... or more.
+    """
     shift = 32 - DIGIT_BITS * (found + 1)
     match, digit = own >> shift + DIGIT_BITS == threshold >> shift + DIGIT_BITS, own >> shift & COUNTS - 1
     return np.array([np.minimum((match & (digit >= d)).sum(0), TOP_K_MAX) for d in range(COUNTS)])
@@ -78,7 +82,9 @@ async def judged(dut, z):
         for k, value in enumerate(z[n] if n < len(z) else []):
             getattr(dut, f"z__{k}").value = int(value.view(np.uint32))
         await clock(dut)
-    return np.array([[word >> k & 1 for k in range(z.shape[1])] for word in found[KEEP_LATENCY:]], bool).reshape(z.shape)
+    return np.array([[word >> k & 1 for k in range(z.shape[1])] for word in found[KEEP_LATENCY:]], bool).reshape(
+        z.shape
+    )
 
 
 @BENCH.test()
@@ -119,7 +125,11 @@ async def random_searches(dut):
             total = counts(keys(mine), threshold, found)
             for lane in drawn:
                 sent = int(getattr(dut, f"words__{lane}").value)
-                assert sent == sum(word << 64 * half for half, word in enumerate(words(total[:, lane]))), (trial, found, lane)
+                assert sent == sum(word << 64 * half for half, word in enumerate(words(total[:, lane]))), (
+                    trial,
+                    found,
+                    lane,
+                )
             assert int(dut.parity.value) == found & 1
             dut.clear.value = 1
             await clock(dut)
@@ -134,7 +144,7 @@ async def random_searches(dut):
             assert await select(dut) == SELECT_CYCLES * len(drawn) + 1
         kept = await judged(dut, mine)
         start_at = sum(sizes[:index])
-        wanted = survivors(z, floor if min_p else None, k)[start_at:start_at + len(mine)]
+        wanted = survivors(z, floor if min_p else None, k)[start_at : start_at + len(mine)]
         assert (kept[:, drawn] == wanted[:, drawn]).all(), (trial, k, min_p)
         if drawn and wanted.size:
             ways |= {(bool(k), min_p, bool(part)) for part in wanted[:, drawn].ravel()}

@@ -12,7 +12,9 @@ from hayate.verif.bench.reset import resets
 from hayate.verif.tile.vector.vector_driver import packed
 
 SLOTS = 48
-TABLE = Bench(lambda lanes=2: SlotMask(lanes, SLOTS, inject=True), params=[{"lanes": 1}, {"lanes": 2}, {"lanes": 4}, {"lanes": 8}])
+TABLE = Bench(
+    lambda lanes=2: SlotMask(lanes, SLOTS, inject=True), params=[{"lanes": 1}, {"lanes": 2}, {"lanes": 4}, {"lanes": 8}]
+)
 LANES = Bench(LaneMap, params=[{"lanes": 1}, {"lanes": 2}, {"lanes": 4}, {"lanes": 8}])
 
 
@@ -40,7 +42,9 @@ async def begin(dut):
 
 
 async def tell(dut, notes, second=0):
-    """Notes (commit, lane, slot, position), one a cycle; waits until the last is done. second: of the second model, no commits."""
+    """Notes (commit, lane, slot, position), one a cycle; waits until the last is done. second: of the second model, no
+    commits.
+    """
     dut.note.value, dut.second.value = 1, second
     for dut.commit.value, dut.lane.value, dut.slot.value, dut.pos.value in notes:
         await clock(dut)
@@ -76,7 +80,8 @@ def random_path(r, nodes):
 async def trees(dut):
     """Generations of passes over random trees, in groups of every size, each with the table as the one before left it.
 
-    Rejected slots come back first. Every slot in use is compared with random nodes and positions; those of other tiles leave no trace.
+    Rejected slots come back first. Every slot in use is compared with random nodes and positions; those of other tiles
+    leave no trace.
     """
     r, lanes = rng(), params()["lanes"]
     await begin(dut)
@@ -87,7 +92,7 @@ async def trees(dut):
         text, free, used, root, notes = {}, [], 0, r.choice([0, 1000, NEVER - 60]), []
         while used + lanes <= SLOTS:
             nodes = random_tree(r, lanes)
-            slots, free = free[:len(nodes)], free[len(nodes):]
+            slots, free = free[: len(nodes)], free[len(nodes) :]
             reused += len(slots)
             new = range(used, used + len(nodes) - len(slots))
             slots, used = [*slots, *new], new.stop
@@ -97,9 +102,19 @@ async def trees(dut):
                 if home != index:
                     continue
                 asked = [r.choice(nodes) for _ in range(lanes)]
-                vectors = [(r.choice([root + depth, root + depth, NEVER, r.getrandbits(16)]), sees) for _, depth, sees in asked]
-                visible = [slot in text and text[slot] <= at or slot in slots and sees >> slots.index(slot) & 1 for at, sees in vectors]
-                assert await look_up(dut, row, vectors) == sum((not v) << k for k, v in enumerate(visible)), (slot, text, slots, vectors)
+                vectors = [
+                    (r.choice([root + depth, root + depth, NEVER, r.getrandbits(16)]), sees) for _, depth, sees in asked
+                ]
+                visible = [
+                    slot in text and text[slot] <= at or slot in slots and sees >> slots.index(slot) & 1
+                    for at, sees in vectors
+                ]
+                assert await look_up(dut, row, vectors) == sum((not v) << k for k, v in enumerate(visible)), (
+                    slot,
+                    text,
+                    slots,
+                    vectors,
+                )
                 seen, unseen = seen + sum(visible), unseen + len(visible) - sum(visible)
             path = random_path(r, nodes)
             notes = [(1, r.randrange(8), slots[k], root + nodes[k][1]) for k in path]
@@ -112,8 +127,8 @@ async def trees(dut):
 
 @TABLE.test()
 async def second_model(dut):
-    """In passes of the second model a lane sees the slots up to that of a lane among its ancestors, in groups of its own. Such passes leave
-    no trace in the table, and what is in it means nothing to them.
+    """In passes of the second model a lane sees the slots up to that of a lane among its ancestors, in groups of its
+    own. Such passes leave no trace in the table, and what is in it means nothing to them.
     """
     r, lanes = rng(), params()["lanes"]
     await begin(dut)
@@ -195,9 +210,21 @@ async def positions_and_vectors(dut):
     for _ in range(300):
         group = r.randint(1, 8)
         gp, size = (group - 1).bit_length(), r.randint(1, 5)
-        tile = dict.fromkeys(TileState.members, 0) | {"group": group, "gp_log2": gp, "group_size": size, "group_index": r.randrange(size)}
-        states = [{"token": r.getrandbits(20), "pos": r.getrandbits(16), "slot": r.getrandbits(16), "ancestors": r.getrandbits(8)}
-                  for _ in range(lanes)]
+        tile = dict.fromkeys(TileState.members, 0) | {
+            "group": group,
+            "gp_log2": gp,
+            "group_size": size,
+            "group_index": r.randrange(size),
+        }
+        states = [
+            {
+                "token": r.getrandbits(20),
+                "pos": r.getrandbits(16),
+                "slot": r.getrandbits(16),
+                "ancestors": r.getrandbits(8),
+            }
+            for _ in range(lanes)
+        ]
         count, hwm, vec, J = r.randint(1, lanes), r.randint(1, 300), r.randrange(2), r.randrange(8)
         n = local_slots(hwm, size, tile["group_index"])
         dut.tile.value = packed(TileState, tile)

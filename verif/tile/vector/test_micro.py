@@ -17,7 +17,11 @@ from hayate.verif.tile.vector.vector_scenario import entry
 
 LANDING = 32
 MICRO_ADDRESS = VectorEntry["routine"].width
-BENCH = Bench(lambda: MicroSequencer(micro_depth=1 << MICRO_ADDRESS, landing_depth=LANDING, stage_depth=1 << 12, vmem_depth=1 << 12))
+BENCH = Bench(
+    lambda: MicroSequencer(
+        micro_depth=1 << MICRO_ADDRESS, landing_depth=LANDING, stage_depth=1 << 12, vmem_depth=1 << 12
+    )
+)
 
 
 def fields(layout, word):
@@ -73,18 +77,29 @@ def random_routine(r, low):
     ops = []
     for _ in range(r.randint(1, 6)):
         mode = lambda: r.choice(list(Mode))  # noqa: E731
-        ops.append(Micro(
-            op=r.choice([AluOp.MUL, AluOp.ADD, AluOp.MAX, AluOp.EXP, AluOp.MOV, AluOp.NOP]),
-            a=low + r.randrange(8), a_src=r.choice([ASrc.VMEM, ASrc.VMEM, ASrc.LANDING, ASrc.STAGE]), a_mode=mode(),
-            b=low + r.randrange(8), b_src=r.choice([BSrc.VMEM, BSrc.VMEM, BSrc.MAXREG, BSrc.NOISE]), b_mode=mode(),
-            d=low + r.randrange(8), d_vm=r.random() < 0.8, d_mode=r.randrange(2)))
+        ops.append(
+            Micro(
+                op=r.choice([AluOp.MUL, AluOp.ADD, AluOp.MAX, AluOp.EXP, AluOp.MOV, AluOp.NOP]),
+                a=low + r.randrange(8),
+                a_src=r.choice([ASrc.VMEM, ASrc.VMEM, ASrc.LANDING, ASrc.STAGE]),
+                a_mode=mode(),
+                b=low + r.randrange(8),
+                b_src=r.choice([BSrc.VMEM, BSrc.VMEM, BSrc.MAXREG, BSrc.NOISE]),
+                b_mode=mode(),
+                d=low + r.randrange(8),
+                d_vm=r.random() < 0.8,
+                d_mode=r.randrange(2),
+            )
+        )
     return ops
 
 
 @BENCH.test()
 @resets(within=200)
 async def random_routines(dut):
-    """Elements come in order, at the cycles of the timing rule; every read of a result follows its write by DEPENDENCE cycles."""
+    """Elements come in order, at the cycles of the timing rule; every read of a result follows its write by DEPENDENCE
+    cycles.
+    """
     r = rng()
     await start(dut, proceed=1, credit=1, rows=LANDING)
     watch = Watch(dut)
@@ -93,14 +108,26 @@ async def random_routines(dut):
         routine, at = random_routine(r, low), r.randrange((1 << MICRO_ADDRESS) - 6)
         await load(dut, routine, at)
         micro = {i: asdict(op) for i, op in enumerate(routine, at)}
-        this = entry(0, routine=at, length=len(routine), n=r.choice([0, 1, 2, 5, 8, 13]), vl=r.choice([1, 2, 3, 8, 16]),
-                     slide=r.choice([0, 3, 20, 20 if low else 1 << 11]), round=r.randrange(9))
+        this = entry(
+            0,
+            routine=at,
+            length=len(routine),
+            n=r.choice([0, 1, 2, 5, 8, 13]),
+            vl=r.choice([1, 2, 3, 8, 16]),
+            slide=r.choice([0, 3, 20, 20 if low else 1 << 11]),
+            round=r.randrange(9),
+        )
         watch.issued.clear(), watch.results.clear()
         first, done = await go(dut, this)
         assert done - first + 1 == vector_timing.run_cycles(this, micro, 1), (this, routine)
         await clock(dut, DEPENDENCE + RESULT_LATENCY + 4)  # the last element may still wait
         elements = [element for _, element in watch.issued]
-        wanted = [(e + i, op) for e in range(0, this["n"], this["vl"]) for op in routine for i in range(min(this["vl"], this["n"] - e))]
+        wanted = [
+            (e + i, op)
+            for e in range(0, this["n"], this["vl"])
+            for op in routine
+            for i in range(min(this["vl"], this["n"] - e))
+        ]
         if this["n"] == 0:
             assert len(elements) == len(routine) and not any(x["d_vm"] or x["use_a"] or x["use_b"] for x in elements)
             assert not watch.results
@@ -108,7 +135,10 @@ async def random_routines(dut):
             assert [(x["idx"], x["op"]) for x in elements] == [(idx, op.op) for idx, op in wanted]
             assert watch.issued[0][0] == first + START_LATENCY
             for x, (idx, op) in zip(elements, wanted):
-                assert x["d"] == op.d + (idx % this["vl"] if op.d_mode else idx + this["slide"]) and x["round"] == this["round"] % 4
+                assert (
+                    x["d"] == op.d + (idx % this["vl"] if op.d_mode else idx + this["slide"])
+                    and x["round"] == this["round"] % 4
+                )
                 if op.a_mode == Mode.STREAM:
                     assert x["a"] == op.a + idx + this["slide"]
                 if op.b_mode == Mode.STREAM:
@@ -126,7 +156,9 @@ async def random_routines(dut):
 
 @BENCH.test()
 async def rows_and_credit(dut):
-    """An iteration waits for all of its rows and releases them at its end; a quad waits for credit, the RUN for `proceed`."""
+    """An iteration waits for all of its rows and releases them at its end; a quad waits for credit, the RUN for
+    `proceed`.
+    """
     await start(dut)
     watch = Watch(dut)
     await load(dut, [Micro(op=AluOp.MOV, a_src=ASrc.LANDING, a_mode=Mode.STREAM, d_send=1)])

@@ -18,8 +18,10 @@ def begin(dut, r, row0, n, want):
     for k, position in enumerate(positions):
         getattr(dut, f"positions__{k}").value = position
     drawn = [k for k in range(lanes) if want >> k & 1] or [0]
-    return [[int(gumbel.noise(seed, positions[k] + 1, row0 + i).view("uint32")) if k in drawn else 0 for k in range(lanes)]
-            for i in range(n)]
+    return [
+        [int(gumbel.noise(seed, positions[k] + 1, row0 + i).view("uint32")) if k in drawn else 0 for k in range(lanes)]
+        for i in range(n)
+    ]
 
 
 def values(dut):
@@ -77,7 +79,7 @@ async def cycles(dut):
         first = width + GUMBEL_LATENCY + 3
         assert ready == [first + width * k for k in range(DEPTH)]
         dut.next.value = 1  # DEPTH rows wait now, one a cycle
-        for wanted in rows[DEPTH:2 * DEPTH]:
+        for wanted in rows[DEPTH : 2 * DEPTH]:
             await settle()
             assert int(dut.ready.value)
             await clock(dut)

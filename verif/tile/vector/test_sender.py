@@ -14,8 +14,11 @@ from hayate.verif.tile.vector.vector_driver import now, packed
 from hayate.verif.tile.vector.vector_golden import VectorGolden
 from hayate.verif.tile.vector.vector_scenario import geometry
 
-BENCH = Bench(Sender, params=[{"lanes": 1}, {"lanes": 2, "counts": True}, {"lanes": 4, "counts": True}, {"lanes": 8, "counts": True}],
-              optimize="-O0")
+BENCH = Bench(
+    Sender,
+    params=[{"lanes": 1}, {"lanes": 2, "counts": True}, {"lanes": 4, "counts": True}, {"lanes": 8, "counts": True}],
+    optimize="-O0",
+)
 
 
 class Jobs:
@@ -40,14 +43,26 @@ class Jobs:
 
     def put(self, **fields):
         lo = self.r.randrange(255)
-        job = {"mode": 0, "addr": self.r.getrandbits(ACT_BITS), "lo": lo, "hi": lo + 1, "end": self.r.choice([0, 200]),
-               "chan": self.r.randrange(CHANNELS), "quads": 0,
-               "round": self.r.randrange(256), "active": self.r.getrandbits(self.lanes), **fields}
+        job = {
+            "mode": 0,
+            "addr": self.r.getrandbits(ACT_BITS),
+            "lo": lo,
+            "hi": lo + 1,
+            "end": self.r.choice([0, 200]),
+            "chan": self.r.randrange(CHANNELS),
+            "quads": 0,
+            "round": self.r.randrange(256),
+            "active": self.r.getrandbits(self.lanes),
+            **fields,
+        }
         self.jobs.put(packed(job_layout(self.lanes), job))
         active = np.array([job["active"] >> k & 1 for k in range(self.lanes)], bool)
         cast = {name: job[name] for name in ("lo", "hi", "end", "chan")}
         if job["kind"] == FlitKind.DATA:
-            halves = [np.array([self.r.getrandbits(16) for _ in range(self.lanes)], np.uint16) for _ in range(4 * job["quads"])]
+            halves = [
+                np.array([self.r.getrandbits(16) for _ in range(self.lanes)], np.uint16)
+                for _ in range(4 * job["quads"])
+            ]
             self.halves += halves
             entry = {"send_mode": job["mode"], "send_addr": job["addr"], "round": job["round"], **cast}
             self.golden._words(entry, halves, None, active)
@@ -57,7 +72,8 @@ class Jobs:
             addr, total = (job["addr"], self.counts[k]) if counted else (0, self.sums[k])
             values = {
                 FlitKind.SUM: [(addr | h, total >> 64 * h & (1 << 64) - 1) for h in range(2)],
-                FlitKind.MAX: [(job["round"] % ROUNDS_AHEAD, self.maxima[k])], FlitKind.CAND: [(0, self.best[k] | self.rows[k] << 32)],
+                FlitKind.MAX: [(job["round"] % ROUNDS_AHEAD, self.maxima[k])],
+                FlitKind.CAND: [(0, self.best[k] | self.rows[k] << 32)],
             }[job["kind"]]
             if job["kind"] == FlitKind.CAND and self.pair and k == 0:
                 values.append((1, self.second[0] | self.second[1] << 32))
@@ -100,7 +116,13 @@ async def random_jobs(dut):
     for _ in range(60):
         kind = r.choice([FlitKind.DATA, FlitKind.DATA, FlitKind.SUM, FlitKind.MAX, FlitKind.CAND])
         vectors = bench.lanes << bench.tile["gp_log2"]
-        mode = r.choice(list(SendMode)) if kind == FlitKind.DATA else r.choice([0, COUNTED]) if params().get("counts") else 0
+        mode = (
+            r.choice(list(SendMode))
+            if kind == FlitKind.DATA
+            else r.choice([0, COUNTED])
+            if params().get("counts")
+            else 0
+        )
         J = r.randrange(bench.tile["group"] if mode == SendMode.QUERY else -(-vectors // bench.lanes))
         even = {"addr": 2 * r.getrandbits(ACT_BITS - 1)} if kind == FlitKind.SUM and mode == COUNTED else {}
         bench.put(kind=kind, mode=mode, quads=r.choice([0, 1, 2, 5, 30]), round=J, **even)

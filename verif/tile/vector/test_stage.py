@@ -13,7 +13,13 @@ BENCH = Bench(lambda lanes=2: StageBuffer(lanes, DEPTH, inject=True), params=[{"
 
 
 async def write(dut, lane, address, word, flip=0):
-    dut.write.value, dut.write_lane.value, dut.write_addr.value, dut.write_data.value, dut.flip.value = 1, lane, address, word, flip
+    dut.write.value, dut.write_lane.value, dut.write_addr.value, dut.write_data.value, dut.flip.value = (
+        1,
+        lane,
+        address,
+        word,
+        flip,
+    )
     await clock(dut)
     dut.write.value = 0
 

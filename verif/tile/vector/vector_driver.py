@@ -30,12 +30,15 @@ def packed(layout, values):
 
 
 def no_rows(entry):
-    """What the matrix engine hands over for an entry that takes rows of weights and has none: the notice; else nothing."""
+    """What the matrix engine hands over for an entry that takes rows of weights and has none: the notice; else
+    nothing.
+    """
     return [NO_ROWS] if entry["op"] == Op.RUN and entry["landing"] and not entry["n"] and not entry["vec"] else []
 
 
 class Driver:
-    """Everything around the engine. `pause` is the chance per cycle that a source is idle, `stall` that the ring refuses.
+    """Everything around the engine. `pause` is the chance per cycle that a source is idle, `stall` that the ring
+    refuses.
 
     `rows`: what the matrix engine is about to hand over, NO_ROWS among it.
     """
@@ -59,7 +62,9 @@ class Driver:
             self.most_saturated = max(self.most_saturated, int(dut.e__saturated.value))
             self.parity += int(dut.e__parity.value)
             if int(dut.e__trace_valid.value):
-                self.trace.append((int(dut.e__trace_row.value), int(dut.e__trace_mask.value), [int(v.value) for v in values]))
+                self.trace.append(
+                    (int(dut.e__trace_row.value), int(dut.e__trace_mask.value), [int(v.value) for v in values])
+                )
 
     async def _push_rows(self):
         dut = self.dut
@@ -87,8 +92,14 @@ class Driver:
 
     async def load(self, micros, constants):
         """Micro-operations from address 0, and {vector memory address: float32}."""
-        flits = [{"kind": FlitKind.LOAD, "chan": Space.MICRO, "addr": i, "data": encode_micro(op)} for i, op in enumerate(micros)]
-        flits += [{"kind": FlitKind.LOAD, "chan": Space.VMEM, "addr": a, "data": int(v.view("uint32"))} for a, v in constants.items()]
+        flits = [
+            {"kind": FlitKind.LOAD, "chan": Space.MICRO, "addr": i, "data": encode_micro(op)}
+            for i, op in enumerate(micros)
+        ]
+        flits += [
+            {"kind": FlitKind.LOAD, "chan": Space.VMEM, "addr": a, "data": int(v.view("uint32"))}
+            for a, v in constants.items()
+        ]
         await self.receive(flits, pause=0)
 
     def set_pass(self, passes, lane_states, tile):
@@ -101,7 +112,9 @@ class Driver:
             getattr(self.dut, f"e__lanes_state__{k}").value = packed(LaneState, lane_states[k])
 
     async def entries(self, entries, pause=None):
-        """Offer entries one after another; returns the cycles in which the first was offered and in which each was taken."""
+        """Offer entries one after another; returns the cycles in which the first was offered and in which each was
+        taken.
+        """
         dut, taken = self.dut, []
         for entry in entries:
             while self.rng.random() < (self.pause if pause is None else pause):

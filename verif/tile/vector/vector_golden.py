@@ -9,7 +9,19 @@ from hayate.rtl.contract.alu_ops import AluOp
 from hayate.rtl.contract.constants import ACC_LSB, ACC_WIDTH
 from hayate.rtl.contract.filters import COUNTS_BIT, INDEX_SHIFT, ROUND_BIT
 from hayate.rtl.contract.flits import CONDUCTOR, FlitKind
-from hayate.rtl.contract.isa import CHANNELS, NEVER, NO_ROW, ROUNDS_AHEAD, STAGE_BIT, ASrc, BSrc, Mode, Op, PassWord, SendMode
+from hayate.rtl.contract.isa import (
+    CHANNELS,
+    NEVER,
+    NO_ROW,
+    ROUNDS_AHEAD,
+    STAGE_BIT,
+    ASrc,
+    BSrc,
+    Mode,
+    Op,
+    PassWord,
+    SendMode,
+)
 from hayate.rtl.contract.layout import slot_home
 from hayate.verif.tile.vector.filter_golden import FilterGolden
 
@@ -57,7 +69,8 @@ def compute(op, a, b):
 
 
 class VectorGolden:
-    """State of the engine; `execute` performs a queue entry. Sent flits, trace and saturations pile up in `sent`, `trace`, `saturated`.
+    """State of the engine; `execute` performs a queue entry. Sent flits, trace and saturations pile up in `sent`,
+    `trace`, `saturated`.
 
     Parameters
     ----------
@@ -84,7 +97,10 @@ class VectorGolden:
 
     def begin(self, lane_states, positions, want, hwm, second=0):
         """A pass; the slots of its lanes come as flits."""
-        self.passes, self.lane_states = {"positions": positions, "want": want, "hwm": hwm, "second": second}, lane_states
+        self.passes, self.lane_states = (
+            {"positions": positions, "want": want, "hwm": hwm, "second": second},
+            lane_states,
+        )
 
     def receive(self, flit):
         """A flit (dictionary) that the tile takes."""
@@ -129,11 +145,15 @@ class VectorGolden:
         """Lanes that must not see local slot row `row`."""
         slot = (row // 4 * self.tile["group_size"] + self.tile["group_index"]) * 4 + row % 4
         own = sum(1 << lane for lane, node in enumerate(self.nodes) if node == row)
-        states = [self.lane_states[p % self.lanes] for p, _ in lanes]  # those that the pass does not have are not active
+        states = [
+            self.lane_states[p % self.lanes] for p, _ in lanes
+        ]  # those that the pass does not have are not active
         if self.passes["second"]:
             sees = [max([at for k, at in enumerate(self.slots) if s["ancestors"] >> k & 1], default=-1) for s in states]
             return np.array([slot >= self.passes["hwm"] or slot > last for last in sees])
-        return np.array([slot >= self.passes["hwm"] or self.text[row] > s["pos"] and not own & s["ancestors"] for s in states])
+        return np.array(
+            [slot >= self.passes["hwm"] or self.text[row] > s["pos"] and not own & s["ancestors"] for s in states]
+        )
 
     # Instructions.
     def ready(self, entry):
@@ -161,7 +181,9 @@ class VectorGolden:
                 self.sums = [0] * self.lanes
             case Op.SENDMAX:
                 for k in active:
-                    self._send(FlitKind.MAX, cast, lane=k, addr=entry["round"] % ROUNDS_AHEAD, data=int(bits(self.largest[k])))
+                    self._send(
+                        FlitKind.MAX, cast, lane=k, addr=entry["round"] % ROUNDS_AHEAD, data=int(bits(self.largest[k]))
+                    )
                 self._send(FlitKind.SYNC, cast)
                 self.largest[:] = LOWEST
             case Op.SENDCOUNT:
@@ -179,7 +201,11 @@ class VectorGolden:
                     value, row = self.best[k] or (LOWEST, NO_ROW)
                     self._send(FlitKind.CAND, cast, lane=k, data=int(bits(value)) | row << 32)
                     if k == 0 and self.passes.get("draft"):
-                        value, row = sorted(self.ranked, key=lambda c: (-c[0], c[1]))[1] if len(self.ranked) > 1 else (LOWEST, NO_ROW)
+                        value, row = (
+                            sorted(self.ranked, key=lambda c: (-c[0], c[1]))[1]
+                            if len(self.ranked) > 1
+                            else (LOWEST, NO_ROW)
+                        )
                         self._send(FlitKind.CAND, cast, lane=k, addr=1, data=int(bits(value)) | row << 32)
                 self._send(FlitKind.SYNC, cast)
                 self.best, self.ranked = [None] * self.lanes, []
@@ -243,7 +269,9 @@ class VectorGolden:
                 self.best[k] = (y[k], entry["row0"] + e + i)
         if micro["d_log"]:
             wanted = self.passes["want"] & ((1 << self.passes["positions"]) - 1)
-            self.trace.append((entry["row0"] + e + i, wanted, [int(v) if ok else None for v, ok in zip(bits(y), active)]))
+            self.trace.append(
+                (entry["row0"] + e + i, wanted, [int(v) if ok else None for v, ok in zip(bits(y), active)])
+            )
 
     def _operand_a(self, entry, micro, e, i, rows):
         mode = micro["a_mode"]

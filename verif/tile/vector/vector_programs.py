@@ -48,20 +48,27 @@ def _row(offset=0, mode=STREAM):
 
 _SUM = (0, SCALAR, ASrc.SUM)
 _ROTATE = [
-    _op(MUL, _temp(0), (C, STREAM), _temp(1)), _op(MUL, (T[0], SWAP), (S, STREAM), _temp(2)), _op(ADD, _temp(1), _temp(2), _temp(0)),
+    _op(MUL, _temp(0), (C, STREAM), _temp(1)),
+    _op(MUL, (T[0], SWAP), (S, STREAM), _temp(2)),
+    _op(ADD, _temp(1), _temp(2), _temp(0)),
 ]
 
 ROUTINES = {
     "rope": [
-        _op(MOV, _stage(ROPE_F, TEMP), to=_temp(0)), _op(MOV, _stage(ROPE_F + HEAD_DIM // 2, TEMP), to=_temp(1)),
-        _op(MUL, _stage(ROPE_C, TEMP), _temp(0), _temp(2)), _op(MUL, _stage(ROPE_C + HEAD_DIM // 2, TEMP), _temp(1), _temp(3)),
+        _op(MOV, _stage(ROPE_F, TEMP), to=_temp(0)),
+        _op(MOV, _stage(ROPE_F + HEAD_DIM // 2, TEMP), to=_temp(1)),
+        _op(MUL, _stage(ROPE_C, TEMP), _temp(0), _temp(2)),
+        _op(MUL, _stage(ROPE_C + HEAD_DIM // 2, TEMP), _temp(1), _temp(3)),
         _op(ADD, _temp(2), _temp(3), (C, STREAM), neg_b=1),
-        _op(MUL, _stage(ROPE_C + HEAD_DIM // 2, TEMP), _temp(0), _temp(2)), _op(MUL, _stage(ROPE_C, TEMP), _temp(1), _temp(3)),
+        _op(MUL, _stage(ROPE_C + HEAD_DIM // 2, TEMP), _temp(0), _temp(2)),
+        _op(MUL, _stage(ROPE_C, TEMP), _temp(1), _temp(3)),
         _op(ADD, _temp(2), _temp(3), (S, STREAM)),
     ],
     "load": [_op(MOV, _stage(EMB, STREAM), to=(X, STREAM), d_send=1, d_square=1)],
     "rms": [
-        _op(MUL, _SUM, (INVD, SCALAR), _temp(0)), _op(ADD, _temp(0), (EPS, SCALAR), _temp(0)), _op(RSQRT, _temp(0), to=(RINV, STREAM)),
+        _op(MUL, _SUM, (INVD, SCALAR), _temp(0)),
+        _op(ADD, _temp(0), (EPS, SCALAR), _temp(0)),
+        _op(RSQRT, _temp(0), to=(RINV, STREAM)),
     ],
     "rotated": [_op(MUL, _row(), (RINV, SCALAR), _temp(0)), *_ROTATE, _op(MOV, _temp(0), d_send=1)],
     "scaled": [_op(MUL, _row(), (RINV, SCALAR), d_send=1)],
@@ -74,18 +81,24 @@ ROUTINES = {
     "out": [_op(MUL, _row(), (ZINV, SCALAR), _temp(0), d_send=1)],
     "residual": [_op(ADD, _row(), (X, STREAM), (X, STREAM), d_send=1, d_square=1)],
     "swiglu": [
-        _op(MUL, _row(0, TEMP), (RINV, SCALAR), _temp(0)), _op(MUL, _row(4, TEMP), (RINV, SCALAR), _temp(1)),
-        _op(EXP, _temp(0), to=_temp(2), neg_a=1), _op(ADD, _temp(2), (ONE, SCALAR), _temp(2)), _op(RECIP, _temp(2), to=_temp(2)),
-        _op(MUL, _temp(0), _temp(2), _temp(3)), _op(MUL, _temp(3), _temp(1), d_send=1),
+        _op(MUL, _row(0, TEMP), (RINV, SCALAR), _temp(0)),
+        _op(MUL, _row(4, TEMP), (RINV, SCALAR), _temp(1)),
+        _op(EXP, _temp(0), to=_temp(2), neg_a=1),
+        _op(ADD, _temp(2), (ONE, SCALAR), _temp(2)),
+        _op(RECIP, _temp(2), to=_temp(2)),
+        _op(MUL, _temp(0), _temp(2), _temp(3)),
+        _op(MUL, _temp(3), _temp(1), d_send=1),
     ],
     "final": [_op(MUL, (X, STREAM), (GAIN, SCALAR), d_send=1)],
     "head": [_op(MUL, _row(), (RINV, SCALAR), d_arg=1, d_log=1)],
     "sample": [
-        _op(MUL, _row(), (RINV, SCALAR), _temp(0), d_log=1), _op(MUL, _temp(0), (SCALE, SCALAR), _temp(0)),
+        _op(MUL, _row(), (RINV, SCALAR), _temp(0), d_log=1),
+        _op(MUL, _temp(0), (SCALE, SCALAR), _temp(0)),
         _op(ADD, _temp(0), "noise", d_arg=1),
     ],
     "temper": [
-        _op(MUL, _row(), (RINV, SCALAR), _temp(0), d_log=1), _op(MUL, _temp(0), (SCALE, SCALAR), _temp(0)),
+        _op(MUL, _row(), (RINV, SCALAR), _temp(0), d_log=1),
+        _op(MUL, _temp(0), (SCALE, SCALAR), _temp(0)),
         _op(MOV, _temp(0), to=(SC, STREAM), d_max=1, filtered=1),
     ],
     "floor": [_op(ADD, (LNP, SCALAR), "max", d_floor=1)],

@@ -28,8 +28,31 @@ class Step:
 
 def entry(op, **fields):
     blank = dict.fromkeys(
-        ("chan", "count", "routine", "length", "n", "vec", "landing", "round", "sumscale", "s_in", "s_out", "send", "send_mode",
-         "send_addr", "lo", "hi", "end", "row0", "quad0", "noise", "slide"), 0)
+        (
+            "chan",
+            "count",
+            "routine",
+            "length",
+            "n",
+            "vec",
+            "landing",
+            "round",
+            "sumscale",
+            "s_in",
+            "s_out",
+            "send",
+            "send_mode",
+            "send_addr",
+            "lo",
+            "hi",
+            "end",
+            "row0",
+            "quad0",
+            "noise",
+            "slide",
+        ),
+        0,
+    )
     return {"op": op, "vl": 8, **blank, **fields}
 
 
@@ -43,9 +66,20 @@ def geometry(r):
     group = r.choice([1, 2, 3, 4])
     size = r.choice([1, 2, 3])
     return {
-        "index": 1, "count": 3, "group_lo": 0, "group_hi": size - 1, "group_size": size, "group_index": r.randrange(size), "heads": 1,
-        "head0": 0, "att_senders": 1, "group": group, "gp_log2": gp_log2(group), "hdq": HDQ,
-        "top_k": r.choice([0, 3, 20, 64]), "min_p": r.randrange(2),
+        "index": 1,
+        "count": 3,
+        "group_lo": 0,
+        "group_hi": size - 1,
+        "group_size": size,
+        "group_index": r.randrange(size),
+        "heads": 1,
+        "head0": 0,
+        "att_senders": 1,
+        "group": group,
+        "gp_log2": gp_log2(group),
+        "hdq": HDQ,
+        "top_k": r.choice([0, 3, 20, 64]),
+        "min_p": r.randrange(2),
     }
 
 
@@ -59,16 +93,27 @@ class Pass:
         self.want = r.getrandbits(lanes)
         self.hwm = r.randint(1, MAX_SLOTS)
         self.seed = r.getrandbits(64)
-        self.second = int(lanes > 1 and r.random() < 0.3)  # of the second model, on a tile where both have the same geometry
+        self.second = int(
+            lanes > 1 and r.random() < 0.3
+        )  # of the second model, on a tile where both have the same geometry
         slots = r.sample(range(MAX_SLOTS), 2 * lanes)
-        self.states = [{"token": r.getrandbits(20), "pos": r.randrange(80), "slot": s, "ancestors": r.getrandbits(lanes) | 1 << k}
-                       for k, s in enumerate(slots[:lanes])]
+        self.states = [
+            {"token": r.getrandbits(20), "pos": r.randrange(80), "slot": s, "ancestors": r.getrandbits(lanes) | 1 << k}
+            for k, s in enumerate(slots[:lanes])
+        ]
         self.begin = [
-            {"kind": FlitKind.PASS, "chan": PassWord.COMMIT, "data": r.randrange(80) << 20 | s << 36} for s in slots[lanes:]]
+            {"kind": FlitKind.PASS, "chan": PassWord.COMMIT, "data": r.randrange(80) << 20 | s << 36}
+            for s in slots[lanes:]
+        ]
         self.begin += [
-            {"kind": FlitKind.PASS, "chan": PassWord.LANE, "lane": k,
-             "data": s["token"] | s["pos"] << 20 | s["slot"] << 36 | s["ancestors"] << 52 | self.second << 60}
-            for k, s in enumerate(self.states[: self.positions])]
+            {
+                "kind": FlitKind.PASS,
+                "chan": PassWord.LANE,
+                "lane": k,
+                "data": s["token"] | s["pos"] << 20 | s["slot"] << 36 | s["ancestors"] << 52 | self.second << 60,
+            }
+            for k, s in enumerate(self.states[: self.positions])
+        ]
         self.begin += [{"kind": FlitKind.PASS, "chan": PassWord.START}]
         self.steps = []
         self._maxima = {}  # flits that bring those of a round
@@ -77,7 +122,11 @@ class Pass:
     # Pieces.
     def values(self, count):
         """FP32 rows for the landing buffer: ordinary numbers, and now and then any exponent at all."""
-        scale = np.where(self.numbers.random(count) < 0.05, self.numbers.integers(-60, 60, count), self.numbers.integers(-4, 4, count))
+        scale = np.where(
+            self.numbers.random(count) < 0.05,
+            self.numbers.integers(-60, 60, count),
+            self.numbers.integers(-4, 4, count),
+        )
         return np.ldexp(self.numbers.standard_normal(count), scale).astype(np.float32)
 
     def _add(self, new, flits=()):
@@ -92,8 +141,13 @@ class Pass:
 
     def _send(self, mode=SendMode.LINEAR, **fields):
         lo = self.r.randrange(3)
-        where = {"send_addr": self.r.randrange(64), "lo": lo, "hi": lo + 1, "end": self.r.choice([0, 9]),
-                 "chan": self.r.randrange(CHANNELS)}
+        where = {
+            "send_addr": self.r.randrange(64),
+            "lo": lo,
+            "hi": lo + 1,
+            "end": self.r.choice([0, 9]),
+            "chan": self.r.randrange(CHANNELS),
+        }
         return {"send": 1, "send_mode": mode, **where, **fields}
 
     def _sum(self, vec=0, J=0):
@@ -102,8 +156,14 @@ class Pass:
         halves = []
         for _ in range(3):
             for lane in range(self.lanes):
-                total = int(self.r.getrandbits(self.r.randint(30, 80))) * (1 if vec == 0 else self.r.choice([1, -1])) & (1 << 96) - 1
-                halves += [{"kind": FlitKind.SUM, "lane": lane, "addr": h, "data": total >> 64 * h & (1 << 64) - 1} for h in range(2)]
+                total = (
+                    int(self.r.getrandbits(self.r.randint(30, 80))) * (1 if vec == 0 else self.r.choice([1, -1]))
+                    & (1 << 96) - 1
+                )
+                halves += [
+                    {"kind": FlitKind.SUM, "lane": lane, "addr": h, "data": total >> 64 * h & (1 << 64) - 1}
+                    for h in range(2)
+                ]
         self.r.shuffle(halves)
         self._wait(1, halves, 3)
 
@@ -111,7 +171,9 @@ class Pass:
         """DATA flits of FP32 or FP16 arrays [lanes, n] into the stage buffer."""
         return [
             {"kind": FlitKind.DATA, "lane": lane, "addr": 1 << STAGE_BIT | at + w, "data": int(word)}
-            for lane, row in enumerate(words) for w, word in enumerate(np.ascontiguousarray(row).view(np.uint64))]
+            for lane, row in enumerate(words)
+            for w, word in enumerate(np.ascontiguousarray(row).view(np.uint64))
+        ]
 
     def _norm(self):
         self._add(run("rms", 1, sumscale=1, s_in=self.r.randint(-4, 4)))
@@ -173,9 +235,14 @@ class Pass:
             counts = []
             for lane in range(self.lanes):
                 for index in range(3):
-                    falling = sorted((self.r.choice([0, 1, 5, self.r.randint(0, TOP_K_MAX)]) for _ in range(COUNTS)), reverse=True)
+                    falling = sorted(
+                        (self.r.choice([0, 1, 5, self.r.randint(0, TOP_K_MAX)]) for _ in range(COUNTS)), reverse=True
+                    )
                     addr = 1 << COUNTS_BIT | (found & 1) << ROUND_BIT | index << INDEX_SHIFT
-                    counts += [{"kind": FlitKind.SUM, "lane": lane, "addr": addr | h, "data": w} for h, w in enumerate(words(falling))]
+                    counts += [
+                        {"kind": FlitKind.SUM, "lane": lane, "addr": addr | h, "data": w}
+                        for h, w in enumerate(words(falling))
+                    ]
             self.r.shuffle(counts)
             self._wait(1, counts, 3)
             self._add(entry(Op.SELECT))
@@ -185,15 +252,31 @@ class Pass:
         r, J = self.r, lanes["round"] % ROUNDS_AHEAD
         self._add(run("scores", n, landing=1, vl=16, slide=J * MAX_SLOTS, **lanes))
         self._add(entry(Op.SENDMAX, chan=8 + J, hi=2, **lanes))
-        found = [{"kind": FlitKind.MAX, "lane": lane, "addr": J, "data": int(bits(value))}
-                 for _ in range(3) for lane, value in enumerate(self.values(self.lanes))]
-        found += [{"kind": FlitKind.MAX, "lane": r.randrange(self.lanes), "addr": J, "data": zero << 31} for zero in r.sample([0, 1, 1], 3)]
+        found = [
+            {"kind": FlitKind.MAX, "lane": lane, "addr": J, "data": int(bits(value))}
+            for _ in range(3)
+            for lane, value in enumerate(self.values(self.lanes))
+        ]
+        found += [
+            {"kind": FlitKind.MAX, "lane": r.randrange(self.lanes), "addr": J, "data": zero << 31}
+            for zero in r.sample([0, 1, 1], 3)
+        ]
         self._maxima[J] = found
 
     def _weigh(self, n, lanes):
         r, J = self.r, lanes["round"] % ROUNDS_AHEAD
         self._wait(8 + J, self._maxima[J], 2)
-        self._add(run("softmax", n, vl=r.choice([4, 16, 64]), s_out=-15, slide=J * MAX_SLOTS, **lanes, **self._send(SendMode.SLOTS)))
+        self._add(
+            run(
+                "softmax",
+                n,
+                vl=r.choice([4, 16, 64]),
+                s_out=-15,
+                slide=J * MAX_SLOTS,
+                **lanes,
+                **self._send(SendMode.SLOTS),
+            )
+        )
 
     def _output(self, n, lanes):
         self._sum(vec=1, J=lanes["round"])

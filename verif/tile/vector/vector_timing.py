@@ -16,7 +16,8 @@ DRAW = GUMBEL_LATENCY + 3
 def run_cycles(entry, micro, lanes, drawn=1):
     """Cycles from the one in which a RUN is seen to the one in which it is taken, both included.
 
-    Landing rows and room for what is sent are there, and nothing written by an instruction before is still under way. Without
+    Landing rows and room for what is sent are there, and nothing written by an instruction before is still under way.
+    Without
     waits for results that is elements x micro-operations + 2. drawn: lanes that noise is drawn for.
     """
     routine = [micro[entry["routine"] + k] for k in range(entry["length"])]
@@ -29,7 +30,9 @@ def run_cycles(entry, micro, lanes, drawn=1):
         for op in routine:
             for i in range(size):
                 step = max(step + 1, issue)
-                issue = max([step + 1, *(written[a] + DEPENDENCE for a in _reads(op, entry["slide"] + e, i) if a in written)])
+                issue = max(
+                    [step + 1, *(written[a] + DEPENDENCE for a in _reads(op, entry["slide"] + e, i) if a in written)]
+                )
                 if op["a_src"] == ASrc.SUM:
                     issue = step + 1 + lanes + NORM_LATENCY + 2
                 if op["b_src"] == BSrc.NOISE and entry["noise"]:
