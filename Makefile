@@ -58,6 +58,8 @@ synth: requirements .venv/fpga-ready
 
 lint: .venv/ready
 	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/python scripts/typecheck.py
 
 doctor: .venv/ready
 	@$(BIN)/hayate doctor

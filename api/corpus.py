@@ -61,7 +61,8 @@ def training_files(count):
     They are the files with the smallest hashes of their paths, without those that are empty or not UTF-8. The same
     Python version gives the same texts.
     """
-    files, texts = stdlib_text.files(), []
+    files = stdlib_text.files()
+    texts: list[str] = []
     for name in sorted((name for name in files if not stdlib_text.held_out(name)), key=stdlib_text.path_hash):
         if len(texts) == count:
             break

@@ -110,12 +110,13 @@ class Text:
 
     def encode(self, text):
         """Token ids of `text`, all of it. Raises HayateError for a text with a token that the model does not have."""
-        ids = self._load().encode(text).ids
+        own = self._load()
+        ids = own.encode(text).ids
         top = max(ids, default=0)
         if top >= self._vocab:
             raise HayateError(
                 self._name,
-                f"token {self._tokenizer.id_to_token(top)!r}",
+                f"token {own.id_to_token(top)!r}",
                 f"id {top} is outside the model's vocabulary of {self._vocab}",
                 "use the model's own tokenizer.json, or leave this token out of the text",
             )

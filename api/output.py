@@ -67,7 +67,7 @@ def require_writable(path, option, plain=False):
         streams.require_stdout(option)
     if str(path) in ("", "-"):
         return
-    made = []
+    made: list[Path] = []
     try:
         target = destination(path)
         if target is None and plain:
@@ -96,7 +96,7 @@ def require_outputs(outputs, inputs=(), own=()):
     inputs: files that the command reads, and folders of models; what is "" or None, as among the outputs, is not there.
     own: names in such a folder that the command itself makes.
     """
-    seen = {}
+    seen: dict[Path, str] = {}
     for option, path in outputs:
         if path is None or str(path) == "":
             continue
@@ -130,7 +130,8 @@ def _reads(source, target, own):
 
 def write_texts(files, option):
     """Write every text of `files` (path -> text), or none. Raises HayateError naming `option`."""
-    made, path = [], ""
+    made: list[Path] = []
+    path = ""
     try:
         with ExitStack() as stack:
             for path, text in files.items():
@@ -146,7 +147,7 @@ def write_texts(files, option):
 
 def write_image(image, path, option):
     """Write an `Image`, and the folders above it. Raises HayateError."""
-    made = []
+    made: list[Path] = []
     try:
         target = destination(path)
         made = _make_parents(target) if target else []
@@ -163,7 +164,7 @@ def write_bytes(content, path, option, check):
 
     Raises HayateError naming `option`, and what `check` raises; then `path` is as it was.
     """
-    made = []
+    made: list[Path] = []
     try:
         target = destination(path)
         made = _make_parents(target) if target else []

@@ -127,7 +127,8 @@ def allocate(parts, rounds_log2, filters=False):
 
     Values are addresses, and for regions with `rounds` the stride of one (see `image.Region`).
     """
-    addresses, used = [{} for _ in parts], dict.fromkeys(MEMORIES, 0)
+    addresses: list[dict] = [{} for _ in parts]
+    used = dict.fromkeys(MEMORIES, 0)
     keep = [{c.region for c in part.image.constants} for part in parts]
     for n, part in enumerate(parts):
         symbols = part.geometry.symbols(filters)

@@ -27,17 +27,16 @@ def count(documents, tokens):
     often that continuation occurs. Only contexts that occur at least `SEEN` times. Of next tokens that are equally
     common the lowest counts. Most common continuation first, equals in the order of their contexts.
     """
-    words = [np.zeros(0, np.int64)]
+    parts = [np.zeros(0, np.int64)]
     for ids in documents:
         ids = np.asarray(ids, np.int64)
         if len(ids) > tokens:
-            words.append(_join([ids[k : len(ids) - tokens + k] for k in range(tokens + 1)]))
-    words, times = np.unique(np.concatenate(words), return_counts=True)
+            parts.append(_join([ids[k : len(ids) - tokens + k] for k in range(tokens + 1)]))
+    words, times = np.unique(np.concatenate(parts), return_counts=True)
     contexts, first = np.unique(words >> TOKEN_BITS, return_index=True)
     seen = np.add.reduceat(times, first) if len(first) else times
-    best = np.lexsort((words, -times, words >> TOKEN_BITS))[first][
-        seen >= SEEN
-    ]  # a context's words stay in their stretch
+    # A context's words stay in their stretch.
+    best = np.lexsort((words, -times, words >> TOKEN_BITS))[first][seen >= SEEN]
     best = best[np.lexsort((words[best], -times[best]))]
     columns = [words[best] >> TOKEN_BITS * k & (1 << TOKEN_BITS) - 1 for k in (2, 1, 0)]
     rows = np.stack(columns, axis=1).astype(np.int32)

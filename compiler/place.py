@@ -8,7 +8,7 @@ import numpy as np
 
 from hayate.compiler.link import allocate, parts, rounds_log2
 from hayate.compiler.secded import hex_lines
-from hayate.compiler.shares import ones, stripe, stripe_planes
+from hayate.compiler.shares import Share, ones, stripe, stripe_planes
 from hayate.compiler.usage import readable, require_fit, require_formats
 from hayate.rtl.contract import isa
 from hayate.rtl.contract.config import Config
@@ -172,7 +172,9 @@ def _tile(both, config, regions, ahead, tile, weights):
             for register, value in _csr(p, ahead, tile).items()
             if register | bool(p.prefix) << SECOND_BIT in there
         }
-    shares, planes, chunks, base = {}, {}, [np.zeros((config.banks, 0), np.uint64)], 0
+    shares: dict[str, tuple[int | None, Share]] = {}
+    planes: dict = {}
+    chunks, base = [np.zeros((config.banks, 0), np.uint64)], 0
     every = [(p, d, p.prefix + d.name, p.geometry.share(d, tile)) for p in both for d in p.image.descriptors]
     for p, d, name, share in every:
         if d.tensor:

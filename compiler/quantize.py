@@ -92,23 +92,25 @@ def quantize(values, group, weights=None):
 def _search(groups, importance):
     """Scale of each of `groups` [n, group]."""
     top = np.abs(groups).max(axis=1) / W8_MAX
-    candidates, err8, err4 = [], [], []
+    scales: list[np.ndarray] = []
+    err8s: list[np.ndarray] = []
+    err4s: list[np.ndarray] = []
     for factor in FACTORS:
         scale = _half_scale(factor * top)
         for sign in (1.0, -1.0):
             w8 = _round(groups, sign * scale)
-            candidates.append(sign * scale)
-            for errors, digits in ((err8, w8), (err4, 16.0 * np.floor((w8 + 8.0) / 16.0))):
+            scales.append(sign * scale)
+            for errors, digits in ((err8s, w8), (err4s, 16.0 * np.floor((w8 + 8.0) / 16.0))):
                 difference = digits * (sign * scale)[:, None] - groups
                 errors.append(
                     np.einsum("ij,ij->i", difference, difference)
                     if importance is None
                     else np.einsum("ij,ij,ij->i", difference, difference, importance)
                 )
-    candidates, err8, err4 = np.stack(candidates), np.stack(err8), np.stack(err4)
+    err8, err4 = np.stack(err8s), np.stack(err4s)
     allowed = err8 <= INT8_SLACK * err8.min(axis=0)
     best = np.where(allowed, err4, np.inf).argmin(axis=0)
-    return np.take_along_axis(candidates, best[None], axis=0)[0]
+    return np.take_along_axis(np.stack(scales), best[None], axis=0)[0]
 
 
 def _groups(values, group):

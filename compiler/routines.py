@@ -220,7 +220,8 @@ def build(head_dim, *, tied, scaled):
         "count": count(),
         "keep": keep(),
     }
-    micros, routines = [], {}
+    micros: list[Micro] = []
+    routines: dict[str, tuple[int, int]] = {}
     for name, body in bodies.items():
         routines[name] = (len(micros), len(body))
         micros += body

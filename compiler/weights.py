@@ -64,7 +64,7 @@ class Weights:
         self._index = {}  # name -> file in which an index looks for it
         files, rest = self._choose()
         self.paths = [f.path for f in files]
-        self._found = {}
+        self._found: dict[str, tuple[TensorFile, str]] = {}
         for file in files:
             self._add(file)
         if tied:
@@ -132,9 +132,9 @@ class Weights:
                     f"differs from {twin}, and config.json has tie_word_embeddings true",
                     f"set that to false to use {name} as output matrix, or delete {name} to use {twin}",
                 )
-        for name, other in ((EMBEDDING, HEAD), (HEAD, EMBEDDING)):
-            if other in self._found:
-                self._found.setdefault(name, self._found[other])
+        for one, same in ((EMBEDDING, HEAD), (HEAD, EMBEDDING)):
+            if same in self._found:
+                self._found.setdefault(one, self._found[same])
 
     def _report(self, beside):
         """Warn of files that are not read and say something else, and of tensors read for which there is no use."""

@@ -83,7 +83,9 @@ def fmax(report):
     if len(clocks) != 1:
         raise ValueError(f"one clock expected, nextpnr reports {sorted(clocks)}")
     ((name, speed),) = clocks.items()
-    path = next((p["path"] for p in report.get("critical_paths", []) if p["from"] == p["to"] == f"posedge {name}"), [])
+    path: list[dict] = next(
+        (p["path"] for p in report.get("critical_paths", []) if p["from"] == p["to"] == f"posedge {name}"), []
+    )
     return speed["achieved"], [
         {"kind": s["type"], "ns": round(s["delay"], 2), "to": f"{s['to']['cell']}.{s['to']['port']}"} for s in path
     ]

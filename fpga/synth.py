@@ -170,7 +170,7 @@ def measure(folder, native, seeds=SEEDS, formats="fp16", sampling=False):
         placements[seed], paths[seed] = place(folder, native, seed)
         if placements[seed] >= report.FMAX_LIMIT_MHZ:
             break
-    best = max(placements, key=placements.get)
+    best = max(placements, key=lambda seed: placements[seed])
     (folder / "critical_path.json").write_text(json.dumps(paths[best], indent=1) + "\n")
     result = {
         "evidence": "area measured on the netlist, clock modelled by nextpnr after routing",

@@ -178,18 +178,18 @@ def _compile(work: _Work, scratch: Path, files: list[Path], tool, jobs: int):
             "ports": work.ports,
         }
         if "block" in work.recipe:
-            runner = simulators.Block(tool, **settings)
+            runner: simulators._Build = simulators.Block(tool, **settings)
         else:
-            runner = simulators.FastVerilator(
+            runner = fast = simulators.FastVerilator(
                 tool, waves=work.waves, parts=[part.files for part in work.parts], **settings
             )
             control = scratch / "ports.vlt"
-            control.write_text(runner.control(work.name))
+            control.write_text(fast.control(work.name))
             files = [control, *files]
     else:
         runner = simulators.PlainIcarus(tool, log)
     try:
-        runner.build(files, work.name, scratch, TIMESCALE, bool(work.waves))
+        runner.make(files, work.name, scratch, TIMESCALE, bool(work.waves))
     except simulators.CommandFailed as error:
         tail = "\n".join(log.read_text("utf-8", "replace").splitlines()[-40:])
         raise BuildError(f"{sim} could not build {work.name!r}:\n{tail}\n{error}") from None

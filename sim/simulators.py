@@ -7,6 +7,7 @@ import os
 import re
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import find_libpython
 
@@ -19,6 +20,11 @@ with environment.without_cocotb():  # importing it is enough for it to read its 
     from cocotb_tools.runner import Icarus, Verilator
 
 from hayate.sim.tools import SimulationError
+
+if TYPE_CHECKING:
+    from cocotb_tools.runner import Runner as _Runner
+else:
+    _Runner = object
 
 # Icarus only prints a failed assertion and carries on.
 _ICARUS_ASSERTION = re.compile(r"^ERROR: \S+:\d+:", re.MULTILINE)
@@ -37,7 +43,7 @@ class CommandFailed(RuntimeError):
     """A program of the build ended with a status other than 0."""
 
 
-class _Cocotb:
+class _Cocotb(_Runner):
     """Of cocotb's runners: nothing but what is asked for decides, whatever the environment holds."""
 
     def _set_env_common(self):
@@ -71,9 +77,13 @@ class _VerilatorTest(_Cocotb, Verilator):
 class _Build(_Cocotb):
     """Builds with the commands in a process group of their own, their output in a log file, and nothing of the caller's
     environment.
+
+    output: the log file.
     """
 
-    def build(self, sources, top: str, directory: Path, timescale, waves: bool):
+    output: Path
+
+    def make(self, sources, top: str, directory: Path, timescale, waves: bool):
         """Build module `top` of `sources` in `directory`, which is there. Raises CommandFailed."""
         self.build_dir = self.cwd = directory
         self.hdl_toplevel, self.timescale, self.waves, self.always = top, timescale, waves, True
@@ -94,6 +104,9 @@ class _Build(_Cocotb):
     def before(self, command, cwd: Path):
         """Called ahead of each command."""
 
+    def clean_up(self, directory: Path):
+        """Remove what nobody needs once the design is built."""
+
 
 class PlainIcarus(_Build, Icarus):
     """Icarus with its log in a file."""
@@ -113,7 +126,10 @@ class FastVerilator(_Build, Verilator):
     parts: compiled blocks that the design has instances of, each as the files to add.
     """
 
-    prefix = compiled.TOP
+    @property
+    def prefix(self):
+        """What Verilator's classes are called."""
+        return compiled.TOP
 
     def __init__(self, tool, *, optimize: str, threads: int, jobs: int, output: Path, waves="", ports=(), parts=()):
         super().__init__()
@@ -185,7 +201,7 @@ class Block(FastVerilator):
 
     def _build_command(self):
         self._simulator_in_path_build_only()
-        name, folder = self.hdl_toplevel, self.build_dir
+        name, folder = self.hdl_toplevel or "", self.build_dir
         (folder / f"{name}.sv").write_text(blocks.stand_in(name, self.ports))
         (folder / f"{name}_glue.cpp").write_text(blocks.glue(name, self.prefix, self.ports))
         generate = [
@@ -198,7 +214,7 @@ class Block(FastVerilator):
             "--prefix",
             self.prefix,
             "--timescale",
-            "/".join(self.timescale),
+            "/".join(self.timescale or ()),
             *self._options(),
             *(str(source.value) for source in self._sources),
         ]

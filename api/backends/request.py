@@ -81,7 +81,8 @@ def draft_registers(lanes, speculate, nodes, branch, costs, spoil=False, base=Fa
     """Values of the registers that say how to draft; arguments as of golden's `generate`. base: the base table is
     loaded.
     """
-    most, passes, own = lanes - 1, *(costs or ([0] * MAX_LANES, 0))
+    most = lanes - 1
+    passes, own = costs or ([0] * MAX_LANES, 0)
     words = {f"COSTS_{n}": passes[2 * n] | passes[2 * n + 1] << 16 for n in range(MAX_LANES // 2)}
     drafter = Drafter[speculate.upper()]
     return words | {

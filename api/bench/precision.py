@@ -59,32 +59,30 @@ def gemv_image(k, rows, group, formats=tuple(Format)):
         Micro(AluOp.MOV, a=("INPUT", 0), a_src=ASrc.STAGE, a_mode=Mode.STREAM, d_send=1),
         Micro(AluOp.MOV, a=0, a_src=ASrc.LANDING, a_mode=Mode.STREAM, d_log=1, d_arg=1),
     )
-    program = tuple(
-        Instr(op, args)
-        for op, args in [
-            (Op.FETCH, {"desc": 0, "index": int(FetchIndex.TOKEN), "stage": ("INPUT", 0), "chan": FETCHED}),
-            (Op.V_WAIT, {"chan": FETCHED, "kind": int(WaitKind.LANES), "count": 1}),
-            (
-                Op.RUN,
-                {
-                    "desc": 1,
-                    "routine": 0,
-                    "length": 1,
-                    "vl": 16,
-                    "rows": int(Rows.DESC),
-                    "send": 1,
-                    "send_base": ("X", 0),
-                    "chan": GATHER,
-                    "cast": int(Cast.ALL),
-                },
-            ),
-            (Op.M_WAIT, {"chan": GATHER, "kind": int(WaitKind.ALL), "count": 1}),
-            (Op.GEMV, {"desc": 2, "act": ("X", 0), "wanted": 1}),
-            (Op.RUN, {"desc": 2, "routine": 1, "length": 1, "vl": 16, "landing": 1}),
-            (Op.SENDCAND, {}),
-            (Op.END, {}),
-        ]
-    )
+    instructions: list[tuple[Op, dict]] = [
+        (Op.FETCH, {"desc": 0, "index": int(FetchIndex.TOKEN), "stage": ("INPUT", 0), "chan": FETCHED}),
+        (Op.V_WAIT, {"chan": FETCHED, "kind": int(WaitKind.LANES), "count": 1}),
+        (
+            Op.RUN,
+            {
+                "desc": 1,
+                "routine": 0,
+                "length": 1,
+                "vl": 16,
+                "rows": int(Rows.DESC),
+                "send": 1,
+                "send_base": ("X", 0),
+                "chan": GATHER,
+                "cast": int(Cast.ALL),
+            },
+        ),
+        (Op.M_WAIT, {"chan": GATHER, "kind": int(WaitKind.ALL), "count": 1}),
+        (Op.GEMV, {"desc": 2, "act": ("X", 0), "wanted": 1}),
+        (Op.RUN, {"desc": 2, "routine": 1, "length": 1, "vl": 16, "landing": 1}),
+        (Op.SENDCAND, {}),
+        (Op.END, {}),
+    ]
+    program = tuple(Instr(op, args) for op, args in instructions)
     model = {
         "name": f"gemv-{rows}x{k}",
         "hidden": k,

@@ -150,7 +150,7 @@ def _noted(results, count, note):
     return rows
 
 
-_worker = {}
+_worker: dict = {}
 
 
 def _begin(image, settings):
@@ -187,7 +187,7 @@ def table(result):
     )
     line = sorted((result[name]["bytes_per_token"], result[name]["kl"]) for name in FIXED)
     for name, s in [*((n, result[n]) for n in FIXED), *((f"auto {q}", s) for q, s in result["auto"].items())]:
-        straight = np.interp(s["bytes_per_token"], *zip(*line))
+        straight = np.interp(s["bytes_per_token"], [x for x, _ in line], [y for _, y in line])
         share = f"{s['kl'] / straight:.2f}" if name not in FIXED and straight else ""
         out.add_row(
             name, f"{s['perplexity']:.3f}", f"{s['kl']:.5f}", f"{s['top1']:.4f}", f"{s['bytes_per_token']:,.0f}", share

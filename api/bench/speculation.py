@@ -30,7 +30,7 @@ from hayate.rtl.contract.draft import Drafter
 from hayate.rtl.contract.errors import HayateError
 
 #: name -> options of `generate_rtl`.
-DRAFTERS = {
+DRAFTERS: dict[str, dict] = {
     "off": {"speculate": "off"},
     "ngram": {"speculate": "ngram", "branch": 0},
     "ngram_tree": {"speculate": "ngram", "branch": 1},
@@ -276,7 +276,7 @@ def _shared(tasks, jobs, note, *common):
     return spread(noted, _task, tasks, jobs, _begin, (_common["common"],))
 
 
-_common = {}
+_common: dict = {}
 
 
 def _begin(common):

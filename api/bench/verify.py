@@ -26,7 +26,7 @@ def passes(result, prompt):
     """[(position of the root, tokens emitted, cycles)] of the decode passes. AssertionError where the chip counts other
     ones.
     """
-    groups = []
+    groups: list[list[int]] = []
     for index, cycle in enumerate(result.token_cycles):
         if not groups or cycle - result.token_cycles[index - 1] > GAP:
             groups.append([cycle, index, 0])

@@ -45,7 +45,7 @@ def saturation_report(saturated, image):
     """
     values = [_value(name, op, count, image) for (name, op), count in saturated.counts.items()]
     values.sort(key=lambda v: (-v["count"], v["matrix"], v["operation"]))
-    matrices = Counter()
+    matrices: Counter[str] = Counter()
     for v in values:
         matrices[v["matrix"]] += v["count"]
     return {"total": saturated.total, "by_matrix": dict(matrices.most_common()), "values": values}

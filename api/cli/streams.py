@@ -7,7 +7,7 @@ import warnings
 
 from hayate.rtl.contract.errors import HayateError, HayateWarning
 
-_closed = set()
+_closed: set[str] = set()
 
 
 class _Output(io.TextIOWrapper):

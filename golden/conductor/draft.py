@@ -1,5 +1,6 @@
 """Golden drafting: the tree of a pass as it grows, and the drafters that let it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -99,10 +100,12 @@ class Off:
     own.
     """
 
-    saturated = Saturations()
-
     def __init__(self, spoil=False, vocabulary=None):
         self._spoil, self._vocabulary = int(spoil), vocabulary
+
+    @property
+    def saturated(self):
+        return Saturations()
 
     def drafted(self, token):
         """A token that was found, as it is put into a tree."""
@@ -182,8 +185,7 @@ class Model(Off):
     Parameters
     ----------
     tile: `Tile` of the second model, with a slot for each position of a text. drawn: what `TileState.draw` takes;
-        passes sample and filter
-    like the target's, with the same noise.
+        passes sample and filter like the target's, with the same noise.
     """
 
     def __init__(self, tile, drawn, **spoil):
@@ -253,9 +255,10 @@ def make(image, speculate, branch, *, lanes, context, drawn=(None, 0), spoil=Fal
     """
     require_drafter(image, speculate)
     make_model = lambda **spoil: Model(Tile(image.draft, lanes=lanes, slots=-(-context // 4) * 4), drawn, **spoil)  # noqa: E731
-    return {
+    drafters: dict[str, Callable] = {
         "off": Off,
         "ngram": partial(Ngram, branch, context + 1, image.ngrams),
         "nested": partial(Nested, branch),
         "draft": make_model,
-    }[speculate](spoil=spoil, vocabulary=image.model["vocab"])
+    }
+    return drafters[speculate](spoil=spoil, vocabulary=image.model["vocab"])

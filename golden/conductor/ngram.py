@@ -45,7 +45,7 @@ class BaseTable:
     """
 
     def __init__(self, rows):
-        self._tables = ({}, {})  # contexts of one token, of two: index -> (tag, token)
+        self._tables: tuple[dict, dict] = ({}, {})  # contexts of one token, of two: index -> (tag, token)
         for older, newer, token in rows:
             context = [int(newer)] if older < 0 else [int(older), int(newer)]
             index, tag = base_key(context)
@@ -91,7 +91,7 @@ class NgramTable:
             raise ValueError(f"a table has 2 to {1 << MAX_SIZE_LOG2} entries, not 2**{size_log2}")
         self._size_log2, self._depth, self._base = size_log2, depth, base
         self.history = []
-        self._tables = {k: {} for k in ORDERS}  # index -> (tag, latest, alt)
+        self._tables: dict[int, dict] = {k: {} for k in ORDERS}  # index -> (tag, latest, alt)
         self._settled = 0  # positions that are in the tables
 
     def append(self, token):
@@ -136,7 +136,8 @@ class NgramTable:
         h = self.history
         if nodes and self._base and not any(map(self._look, ORDERS[:2])) and (token := self._base.look(h)) is not None:
             alternate = next((latest if h[latest] != token else alt for latest, alt in hits), 0)
-            branch, tree, text = min(branch, nodes - 1) if alternate else 0, [], h[-2:]
+            tree: list[tuple[int, int]] = []
+            branch, text = min(branch, nodes - 1) if alternate else 0, h[-2:]
             while token is not None and len(tree) < nodes - branch:
                 tree.append((token, len(tree)))
                 text = [*text, token]

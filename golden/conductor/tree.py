@@ -17,7 +17,7 @@ def ancestors(nodes):
 
     Raises ValueError when a node's parent is not a lower node, or not at the position before its own.
     """
-    masks = []
+    masks: list[int] = []
     for k, node in enumerate(nodes):
         if not -1 <= node.parent < k:
             raise ValueError(f"node {k} has parent {node.parent}, which is no lower node")

@@ -3,6 +3,7 @@
 import zlib
 from dataclasses import dataclass, field
 
+from hayate.rtl.contract.config import Config
 from hayate.rtl.contract.flits import FlitKind, pack_flit
 from hayate.rtl.contract.isa import PRECISION_BIT, Csr, Space
 from hayate.rtl.contract.load import FACT_BITS, LNP_SHIFT, Fact, Feature, Reason, csr_widths
@@ -17,7 +18,7 @@ WIDE = (Space.PROGRAM, Space.DESC, LoadSpace.GOVERNOR)
 class Gate:
     """State of the gate of a machine of `config`; all of it but `opened`, `low` and `crc` outlives a reset."""
 
-    config: object
+    config: Config
     loaded: bool = False
     opened: bool = False
     facts: dict = field(default_factory=dict)

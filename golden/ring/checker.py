@@ -24,9 +24,11 @@ class RingChecker:
         if len(set(self.stops)) != len(self.stops):
             raise ValueError(f"stops: numbers must differ, got {self.stops}")
         #: (source, stop) → flits that still have to be delivered there
-        self.waiting = {(source, stop): deque() for source in self.stops for stop in self.stops}
+        self.waiting: dict[tuple[int, int], deque[int]] = {
+            (source, stop): deque() for source in self.stops for stop in self.stops
+        }
         #: the same for flits with an end, at their source: they need not keep behind the others there
-        self.near = {stop: deque() for stop in self.stops}
+        self.near: dict[int, deque[int]] = {stop: deque() for stop in self.stops}
 
     def injected(self, stop: int, flit: int):
         """The stop took ``flit``, an integer as `pack_flit` makes it; its ``src`` does not matter."""

@@ -75,7 +75,7 @@ class MatrixEngine:
         whole, low = self._nested(desc).sums(x)
         if desc.tensor:
             best = self._exact(desc).sums(x)
-            terms = (best, -low, (best - whole).wrapped())
+            terms: tuple = (best, -low, (best - whole).wrapped())
         else:
             best, terms = whole, (whole, low)
         squares = [sums.on_grid(grid) ** 2 for sums, grid in zip(terms, desc.grids, strict=False)]

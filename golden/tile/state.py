@@ -88,7 +88,7 @@ class TileState:
             values = image.tensors[c.tensor].reshape(-1) if c.tensor else np.array(c.values, np.float32)
             self.vmem[c.region][: len(values)] = values[:, None]
         self._kv_heads, self._head_dim = model["kv_heads"], model["head_dim"]
-        self.landing = deque()
+        self.landing: deque = deque()
         self.index = [0] * len(LoopReg)
         self.measure, self.counted, self.draft = False, [], False
         self.sample, self.seed, self.wanted = False, 0, []

@@ -11,6 +11,7 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -178,7 +179,7 @@ class Image:
         """Descriptor name -> `Descriptor` of every matrix that a GEMV of the program streams as weights, in the image's
         order.
         """
-        read = set()
+        read: set[int] = set()
         for i in self.program:
             if i.op == isa.Op.GEMV and not i.kv:
                 read.update(i.desc + layer * i.dstep for layer in range(self.model["layers"] if i.dstep else 1))
@@ -301,15 +302,18 @@ def _micro_to_dict(micro):
     }
 
 
+def _descriptor(row):
+    fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in row.items()}
+    return Descriptor(**fields)
+
+
 _READ = {
     "program": lambda rows: tuple(isa.Instr(isa.Op[op], {k: _ref(v) for k, v in args.items()}) for op, args in rows),
     "micros": lambda rows: tuple(
         isa.Micro(**{k: AluOp(v) if k == "op" else _ref(v) for k, v in m.items()}) for m in rows
     ),
     "routines": lambda d: {k: (int(a), int(b)) for k, (a, b) in d.items()},
-    "descriptors": lambda rows: tuple(
-        Descriptor(**{k: tuple(v) if isinstance(v, list) else v for k, v in r.items()}) for r in rows
-    ),
+    "descriptors": lambda rows: tuple(_descriptor(r) for r in rows),
     "regions": lambda rows: tuple(Region(**r) for r in rows),
     "constants": lambda rows: tuple(Constant(r["region"], tuple(r["values"]), r["tensor"]) for r in rows),
 }

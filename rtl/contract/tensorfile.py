@@ -15,7 +15,7 @@ from hayate.rtl.contract.errors import HayateError
 from hayate.rtl.contract.files import whole
 from hayate.rtl.contract.jsonfile import parse_json
 
-DTYPES = {
+DTYPES: dict[str, np.dtype] = {
     "F16": np.dtype("<f2"),
     "F32": np.dtype("<f4"),
     "F64": np.dtype("<f8"),

@@ -108,7 +108,8 @@ def explicit(text: str) -> str:
 
     And in short what it says in full: a bit that is repeated, as in the extension of a sign.
     """
-    lines, defaults = [], []  # of the cases around a line: whether they have a default, or need none
+    lines: list[str] = []
+    defaults: list[bool] = []  # of the cases around a line: whether they have a default, or need none
     text = _REPEATED.sub(lambda m: f"{{{m[0].count(',') + 1}{{{m[1]}}}}}", _NOT.sub(r"\1~| ", text))
     for line in text.split("\n"):
         word = line.lstrip()

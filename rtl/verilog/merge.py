@@ -37,7 +37,8 @@ def merge_identical(text: str) -> str:
     _number_locally(modules)
     kept = {m.name: m for m in modules}
     while True:
-        first, names = {}, {}
+        first: dict[str, _Module] = {}
+        names: dict[str, str] = {}
         for module in kept.values():
             rest = _OUTPUT.sub("", module.body)
             same = first.setdefault(rest, module)
