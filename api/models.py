@@ -67,8 +67,7 @@ def tokenizer(text):
     """Tokenizer of the JSON text `text`, which encodes the whole of every text and no more.
 
     A file's wish to cut texts, or to fill them up, is not heeded; the transformers library does not heed it either,
-    unless
-    it is asked to. Raises HayateError for what is no tokenizer.
+    unless it is asked to. Raises HayateError for what is no tokenizer.
     """
     from tokenizers import Tokenizer
 

@@ -44,14 +44,13 @@ class Checkpoint:
     """A model directory opened for compiling.
 
     Members: ``path``; ``shape`` (`Shape`); ``tokenizer`` (JSON text, None when there is none); ``source`` (sha256 over
-    the
-    files read). ``matrix(name, rows, columns)`` and ``vector(name, size)`` give float64 values.
+    the files read). ``matrix(name, rows, columns)`` and ``vector(name, size)`` give float64 values.
 
     Its end tokens are those of generation_config.json, where that file names any, else of config.json.
 
     Raises HayateError naming the file and the field: missing or truncated files, keys out of range or not supported,
-    tensors
-    missing, of another shape or type, or holding NaN or infinity, and what `Weights` refuses; warns as `Weights` does.
+    tensors missing, of another shape or type, or holding NaN or infinity, and what `Weights` refuses; warns as
+    `Weights` does.
     """
 
     def __init__(self, path):

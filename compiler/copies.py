@@ -84,8 +84,7 @@ class Numbers:
     those of the weights.
 
     The default grids hold any sum of inputs of magnitude 1; real inputs are larger but differ in sign, so that sums of
-    hundreds of
-    them seldom saturate. The default sensitivity is the same for all matrices.
+    hundreds of them seldom saturate. The default sensitivity is the same for all matrices.
     """
 
     tops: tuple

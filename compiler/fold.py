@@ -30,9 +30,8 @@ def to_fp16(values, full=False, lowest=EXPONENT_RANGE[0]):
 
     The exponent is 0 where FP16 holds all values exactly, or neither overflows nor loses bits to subnormals; else, and
     always where `full` (the scales of an integer copy with the same exponent are normal numbers then), it puts the
-    largest magnitude into
-    [2**TOP, 2**(TOP + 1)). Nothing overflows; what flushes is counted. All zeros have exponent 0. It is not below
-    `lowest`: that of a matrix that is multiplied, and not only looked up, should not leave `S_IN`.
+    largest magnitude into [2**TOP, 2**(TOP + 1)). Nothing overflows; what flushes is counted. All zeros have exponent
+    0. It is not below `lowest`: that of a matrix that is multiplied, and not only looked up, should not leave `S_IN`.
 
     Raises OverflowError for magnitudes from 2**128 on.
     """
@@ -75,8 +74,7 @@ def rope_tables(head_dim, context, theta, fine_bits):
     """(coarse, fine) FP32 tables of rotary angles, one row per 2**fine_bits positions and per position below that.
 
     A row holds head_dim cosines, each one twice (once per element of a pair), then head_dim sines with signs -, +: so
-    that
-    rotated = t * C + swap(t) * S. Angles and functions in float64, rounded once.
+    that rotated = t * C + swap(t) * S. Angles and functions in float64, rounded once.
     """
     frequency = theta ** (-np.arange(0, head_dim, 2, dtype=np.float64) / head_dim)
     step = 1 << fine_bits

@@ -14,11 +14,8 @@ from hayate.rtl.contract.image import DRAFT, NGRAMS, TOKENIZER, Image, evaluate
 from hayate.rtl.contract.isa import FORMATS, MATRIX_AHEAD, ROUNDS_AHEAD
 from hayate.rtl.contract.layout import ceil_div, gp_log2
 
-MEMORIES = {
-    "act": "act_depth",
-    "stage": "stage_depth",
-    "vmem": "vmem_depth",
-}  # space of a region -> field of the configuration
+# space of a region -> field of the configuration
+MEMORIES = {"act": "act_depth", "stage": "stage_depth", "vmem": "vmem_depth"}
 SHARED = ("INVT", "LNP")  # constants that both models read at one address, as the host writes them for a generation
 
 
@@ -84,9 +81,8 @@ def parts(image, config):
     if image.draft is None:
         return (first,)
     context = first.geometry.context
-    own = replace(
-        Geometry.of(image.draft.model, config), slots=4 * ceil_div(context, 4), context=context
-    )  # a slot is a position
+    # a slot is a position
+    own = replace(Geometry.of(image.draft.model, config), slots=4 * ceil_div(context, 4), context=context)
     return first, Part(image.draft, own, DRAFT, len(image.descriptors), len(image.micros), len(image.program))
 
 

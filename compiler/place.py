@@ -80,8 +80,7 @@ class Placement:
 
     def loads(self, *, kv=True):
         """`Load` records that bring every tile up from any state: banks (the KV cache as zeros too unless `kv` is
-        False),
-        descriptors, program, micro-operations, vector memory, precision table, registers.
+        False), descriptors, program, micro-operations, vector memory, precision table, registers.
         """
         for t in self.tiles:
             for bank in range(self.config.banks):

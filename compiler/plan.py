@@ -16,6 +16,7 @@ from hayate.rtl.contract.precision import MX_BLOCK
 
 S_OUT = (-32, 31)  # exponents that the conversion to FP16 takes; twice as much is within S_IN, for sums of squares
 P_EXPONENT = -15  # softmax numerators are sent as fp16(2**15 * exp(...))
+# of each layer's activations; "xf", "xg" of the last norm's input and output
 EXPONENTS = (
     "xa",
     "q",
@@ -24,14 +25,13 @@ EXPONENTS = (
     "ao",
     "xb",
     "ff",
-)  # of each layer's activations; "xf", "xg" of the last norm's input and output
+)
 
 
 @dataclass
 class Plan:
     """What `build` collects. `source`: the checkpoint's folder; `index`: descriptor name -> number; `dstep`:
-    descriptors of a
-    layer; `notes`: tensor -> how it was rounded; `numbers`: matrix with planes -> `copies.Numbers`.
+    descriptors of a layer; `notes`: tensor -> how it was rounded; `numbers`: matrix with planes -> `copies.Numbers`.
     """
 
     source: object

@@ -15,9 +15,8 @@ from hayate.rtl.contract.layout import ceil_div
 from hayate.rtl.contract.precision import SCALE_MAX, W8_MAX, group_code
 
 INT8_SLACK = 1.5  # how much worse than the best one a scale may do in INT8 (sum of squares)
-FACTORS = np.concatenate(
-    [np.linspace(0.92, 1.0, 5), np.linspace(1.01, 1.30, 30)]
-)  # of max|w| / W8_MAX; smaller ones clip
+# of max|w| / W8_MAX; smaller ones clip
+FACTORS = np.concatenate([np.linspace(0.92, 1.0, 5), np.linspace(1.01, 1.30, 30)])
 LARGEST_SCALE = float(np.floor(2 * SCALE_MAX) / 2)  # FP16 values are half apart there
 SMALLEST_SCALE = 2.0**-24
 _CHUNK = 1 << 12  # groups at a time: temporaries stay in the cache

@@ -14,9 +14,8 @@ class Share:
     """A tile's part of one descriptor.
 
     `rows` of each of `blocks` blocks, `words` per row; `quad0`, `row0` as in `isa.DESCRIPTOR`. `source`: rows of the
-    matrix,
-    [blocks, rows], None without one. A block begins on bank 0 and takes `stride` words in every bank, none where there
-    is no FP16 copy.
+    matrix, [blocks, rows], None without one. A block begins on bank 0 and takes `stride` words in every bank, none
+    where there is no FP16 copy.
     """
 
     rows: int

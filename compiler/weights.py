@@ -31,11 +31,9 @@ class Weights:
     """The tensors of a model folder.
 
     Files are chosen as the transformers library chooses them: `WHOLE`, or else the files that `INDEX` names. Where
-    there
-    is neither, all *.safetensors files are read together. A tensor may lack the prefix "model.", as in what a base
-    model
-    saved; and where the embedding is the output matrix too (`tied`), either of their names will do. What has two
-    meanings
+    there is neither, all *.safetensors files are read together. A tensor may lack the prefix "model.", as in what a
+    base model saved; and where the embedding is the output matrix too (`tied`), either of their names will do. What has
+    two meanings
     is never settled in silence: where the rule above settles it a HayateWarning says so, where there is none it is
     refused.
 
@@ -47,8 +45,7 @@ class Weights:
 
     Raises HayateError naming the file and the tensor: files missing or damaged, an index that leads out of the folder,
     one tensor with two values, a head that differs from the embedding it is tied to, biases, adapters. `find` does for
-    a
-    tensor that is not there.
+    a tensor that is not there.
     """
 
     def __init__(self, folder, layers, tied):

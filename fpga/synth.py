@@ -2,8 +2,10 @@
 
     python -m hayate.fpga.synth                  the tile for FP16: run, record fpga/baseline.json, hold to the limits
     python -m hayate.fpga.synth --check          run, hold to the limits and to the baseline, record nothing
-    python -m hayate.fpga.synth --formats auto   the tile with INT8, INT4 and the governor: run and show, record
-    nothing; no limit on LUTs python -m hayate.fpga.synth --sampling       the tile that samples too, likewise
+    python -m hayate.fpga.synth --formats auto   the tile with INT8, INT4 and the governor: run, show, record nothing
+    python -m hayate.fpga.synth --sampling       the tile that samples too, likewise
+
+No limit on LUTs but for the tile for FP16.
 
 Exit code 0; 1 when a limit or the baseline is missed; 2 when the flow could not run.
 """

@@ -1,10 +1,8 @@
-"""Regenerates the tables in the documents that have a source of truth elsewhere: bit layouts, registers, ports,
-figures.
+"""Regenerates the tables of the documents that have their source elsewhere: bit layouts, registers, ports, figures.
 
-    python scripts/docs.py                                      rewrite every generated section, from the sources as
-    they are
-    python scripts/docs.py --check                              name the stale ones and exit 1; writes nothing
-    python scripts/docs.py --figures build/demo/result.json     take over a run first, on the machine that made it
+    python scripts/docs.py                                    rewrite every generated section from the sources
+    python scripts/docs.py --check                            name the stale ones and exit 1; writes nothing
+    python scripts/docs.py --figures build/demo/result.json   take over a run first, on the machine that made it
 
 A section lies between ``<!-- generated: NAME -->`` and ``<!-- end: NAME -->``. `docs/figures.json` holds what the
 figures are made of, so that no number in README or docs/claims.md is typed by hand; docs/quality.json,

@@ -155,9 +155,8 @@ def finish(svg, text):
 def main():
     found = collect(models.load(MODEL))
     text = json.dumps(found, indent=1, ensure_ascii=False)
-    text = re.sub(
-        r"\[\s+([^\[\]{}]+?)\s+\]", lambda m: "[" + " ".join(m[1].split()) + "]", text
-    )  # a list of values goes on one line
+    # a list of values goes on one line
+    text = re.sub(r"\[\s+([^\[\]{}]+?)\s+\]", lambda m: "[" + " ".join(m[1].split()) + "]", text)
     draw(found, PICTURE)
     DECISIONS.write_text(text + "\n")
 

@@ -286,13 +286,13 @@ def train(options, shape, tokenizer, data, heldout):
         before = {
             "resumed": {key: earlier[key] for key in ("seed", "minutes", "tokens_seen", "heldout_loss_per_token")}
         }
-        rng = np.random.default_rng(
-            [options.seed, earlier["tokens_seen"]]
-        )  # windows that the earlier run has not drawn
+        # windows that the earlier run has not drawn
+        rng = np.random.default_rng([options.seed, earlier["tokens_seen"]])
+    # the gains of the norms do not decay
     groups = [
         {"params": [weight for weight in model.parameters() if weight.dim() == dim], "weight_decay": decay}
         for dim, decay in ((2, 0.05), (1, 0.0))
-    ]  # the gains of the norms do not decay
+    ]
     optimizer = torch.optim.AdamW(groups, lr=0.0, betas=(0.9, 0.98), eps=1e-8, fused=True)
     ids, text = heldout
     record = {

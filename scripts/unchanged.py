@@ -4,8 +4,7 @@
 
 `demo` is the generation of `make demo`, `precision` and `layer` are those benchmarks of `hayate bench`, `machines` the
 small ones of `verif/system/test_invariance.py`. Without names, all of them; several minutes. A change of structure
-leaves every number as it is;
-one of the machine's timing records new ones, and says so in its commit.
+leaves every number as it is; one of the machine's timing records new ones, and says so in its commit.
 """
 
 import json

@@ -3,9 +3,8 @@ have them.
 
 Compiled as a whole, a machine of four tiles takes as long as four machines. A block is a model of its own, and in the
 design a module of the same name and ports stands for it, which calls the model over DPI (IEEE 1800-2017, clause 35).
-Verilator's `--lib-create` would
-make such a module too, for blocks of any kind of clock; a block here has rising edges of `clk` alone, and is half as
-often evaluated.
+Verilator's `--lib-create` would make such a module too, for blocks of any kind of clock; a block here has rising edges
+of `clk` alone, and is half as often evaluated.
 """
 
 import re

@@ -1,6 +1,5 @@
 """What all programs of Verilator share, compiled once per tool and flags and kept beside the builds: the run-time
-library,
-cocotb's main loop, and headers.
+library, cocotb's main loop, and headers.
 
 cocotb's loop includes the class of the design's own top module. Here it is compiled against a class of another name, of
 which no part depends on the design; each design comes with that class's few functions. Both matter: most designs are

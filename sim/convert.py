@@ -26,8 +26,7 @@ def ports(text: str, name: str = "top") -> tuple[Port, ...]:
     """The ports of module `name` in `text`, in order of declaration.
 
     Reads what Amaranth writes and ordinary ANSI or non-ANSI Verilog with constant ranges. Raises ValueError when there
-    is no
-    such module.
+    is no such module.
     """
     match = re.search(rf"^\s*module\s+{re.escape(name)}\b(.*?)^\s*endmodule", text, re.MULTILINE | re.DOTALL)
     if match is None:

@@ -33,9 +33,8 @@ async def start(dut, *, cycles: int = 2, **initial: int):
         return
     if "rst" in names:
         dut.rst.value = 1
-    Clock(dut.clk, PERIOD, "ns", impl="gpi").start(
-        start_high=False
-    )  # wakes no Python at an edge for which nobody waits
+    # wakes no Python at an edge for which nobody waits
+    Clock(dut.clk, PERIOD, "ns", impl="gpi").start(start_high=False)
     await clock(dut, cycles)
     if "rst" in names:
         dut.rst.value = 0

@@ -1,8 +1,7 @@
 """Builds a design once per content and runs cocotb modules on it, from pytest or from the command line.
 
 `build` keys the directory by the hash of everything that goes in (Verilog, flags, tool version), so that a second call
-with
-the same content costs nothing, and two processes that want the same build share one.
+with the same content costs nothing, and two processes that want the same build share one.
 """
 
 import hashlib

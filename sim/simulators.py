@@ -164,10 +164,8 @@ class FastVerilator(_Build, Verilator):
         # A module that is used many times stays a function of its own: less code to compile, and more of it fits the
         # caches.
         options += ["-O3", "--inline-mult", "100", "--threads", str(self.threads)]
-        options += [
-            "--decorations",
-            "none",
-        ]  # spaces at the beginning of lines are half of what the compiler would read
+        # spaces at the beginning of lines are half of what the compiler would read
+        options += ["--decorations", "none"]
         # As few C++ files as there are compilers: with one file for each of its own, the compiler mostly reads the same
         # headers.
         return [*options, "--output-groups", str(self.jobs)]
@@ -176,9 +174,8 @@ class FastVerilator(_Build, Verilator):
         """Of make."""
         variables = [*self.tool.make, f"OPT_FAST={self.optimize}", "OPT_SLOW=-O0"]
         if self.jobs == 1 and self.optimize == "-O0":
-            variables.append(
-                "VM_PARALLEL_BUILDS=0"
-            )  # all of it in one file, as nothing of it is to be optimized less than the rest
+            # all of it in one file, as nothing of it is to be optimized less than the rest
+            variables.append("VM_PARALLEL_BUILDS=0")
         return variables
 
     def before(self, command, cwd: Path):

@@ -46,9 +46,8 @@ class RtlResult:
     full: bool = False  # the end of the context ended it
     precision: dict = field(default_factory=dict)  # as in golden's `Generation`
     governor: int = 0  # cycles that the governor took
-    decisions: list = field(
-        default_factory=list
-    )  # of the governor, in the order of its table: energies, then the format
+    # of the governor, in the order of its table: energies, then the format
+    decisions: list = field(default_factory=list)
     drafting: Drafting = field(default_factory=Drafting)
     turn: int = 0  # most cycles from a verified pass's last answer to the start of the pass behind it
 
@@ -238,9 +237,8 @@ def generate_rtl(
         np.save(folder / "loads.npy", words)
         events, run = folder / "events", folder / "run"
         events.touch()
-        plusargs = [
-            "+hayate_trace=trace"
-        ]  # from the simulation's folder: equal for all runs, which a simulator that is held relies on
+        # from the simulation's folder: equal for all runs, which a simulator that is held relies on
+        plusargs = ["+hayate_trace=trace"]
         if load == "file":
             placement.write_bank_files(run / "banks")
             plusargs.append("+hayate_banks=banks")

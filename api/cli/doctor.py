@@ -20,8 +20,7 @@ class Check:
     """One thing looked for.
 
     `needed`: the two commands do not work without it; otherwise it is used where present. `found`: version or place, or
-    what was
-    found wanting. `remedy`: the line that installs it, empty where all is well. `purpose`: what it is for.
+    what was found wanting. `remedy`: the line that installs it, empty where all is well. `purpose`: what it is for.
     """
 
     name: str

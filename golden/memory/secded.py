@@ -1,8 +1,7 @@
 """Hsiao SECDED code on arrays of words; the RTL equals it bit for bit.
 
 Words are arrays of bits, uint8 with the bit index (lowest first) on the last axis, so that any width fits; `to_bits`
-and
-`from_bits` convert from and to integers. The layout of a codeword is that of `hayate.rtl.contract.secded`.
+and `from_bits` convert from and to integers. The layout of a codeword is that of `hayate.rtl.contract.secded`.
 """
 
 import numpy as np

@@ -1,8 +1,8 @@
 """exp, 1/x and 1/√x of the vector unit: bit-exact definitions in integer arithmetic.
 
 Each function takes finite FP32 and returns `(result, saturated)` like `fp32`. The argument is reduced to a table
-segment and a position in it; `hayate.rtl.contract.tables` states the interpolation. Largest relative errors,
-measured by `verif/numerics/test_elementary.py`, are in the docstrings.
+segment and a position in it; `hayate.rtl.contract.tables` states the interpolation. Largest relative errors, measured
+by `verif/numerics/test_elementary.py`, are in the docstrings.
 """
 
 import numpy as np

@@ -1,12 +1,11 @@
 """Exact reductions over FP16, rounded once to FP32: what every accumulator of the machine computes.
 
 A sum of FP16 x FP16 products is an integer multiple of 2**-48 that fits 96 bits (`rtl/contract/constants.py`). It is
-computed
-here with float64 matrix products whose every partial sum, in any order, is an integer below 2**53 and therefore exact:
+computed here with float64 matrix products whose every partial sum, in any order, is an integer below 2**53 and
+therefore exact:
 operands
 are cut into limbs (balanced digits) narrow enough that (largest row L1 norm) x (largest limb) stays below that bound.
-The limb
-products are recombined in 128 bits and rounded once, nearest-even.
+The limb products are recombined in 128 bits and rounded once, nearest-even.
 """
 
 from dataclasses import dataclass

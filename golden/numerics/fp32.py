@@ -1,9 +1,9 @@
 """FP32 arithmetic of the vector unit: sum, product, maximum and the conversion to FP16.
 
 The domain is the finite FP32 numbers, subnormals included. Results are rounded to nearest-even once; one that
-overflows becomes the largest finite value of its sign. Every function broadcasts its operands and returns
-`(result, saturated)`: an array of the result's type and a bool array of the same shape, true where the result
-saturated. The caller counts. NaN and infinite operands are outside the domain and give unspecified results.
+overflows becomes the largest finite value of its sign. Every function broadcasts its operands and returns `(result,
+saturated)`: an array of the result's type and a bool array of the same shape, true where the result saturated. The
+caller counts. NaN and infinite operands are outside the domain and give unspecified results.
 """
 
 import numpy as np

@@ -85,23 +85,12 @@ class Announcer(wiring.Component):
         m = Module()
         node, flit = self.node, self.tx.payload
         word, last, slot = Signal(3), Signal(3), Signal(16)
-        behind, walks, ends, step, kept = (
-            Signal(),
-            Signal(),
-            Signal(),
-            Signal(),
-            Signal(),
-        )  # behind: START is due, but where `plain`
-        alone, linked, link = (
-            Signal(),
-            Signal(),
-            Signal(),
-        )  # the newest node's pass; the node before it is text, or is to become so now
-        at, count, fed = (
-            Signal(4),
-            Signal(4),
-            Signal(),
-        )  # node of a walk; positions of the pass; a word takes the place of a node
+        # behind: START is due, but where `plain`
+        behind, walks, ends, step, kept = Signal(), Signal(), Signal(), Signal(), Signal()
+        # the newest node's pass; the node before it is text, or is to become so now
+        alone, linked, link = Signal(), Signal(), Signal()
+        # node of a walk; positions of the pass; a word takes the place of a node
+        at, count, fed = Signal(4), Signal(4), Signal()
         plain, short = Signal(), Signal()  # LANEs of all nodes; those that are there are sent
         every, final, want, counted, measure = Signal(8), Signal(8), Signal(8), Signal(8), Signal()
         m.d.comb += [

@@ -60,9 +60,8 @@ class Feeder(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.text = text = ParityMemory(TOKEN_BITS, self._depth, inject=self._inject)
-        drafts = Array(
-            Signal(TOKEN_BITS, name=f"draft_{n}") for n in range(self._lanes - 1)
-        )  # by depth below the root, less 1
+        # by depth below the root, less 1
+        drafts = Array(Signal(TOKEN_BITS, name=f"draft_{n}") for n in range(self._lanes - 1))
         depth, active, shown, last = Signal(3), Signal(), Signal(), Signal()
         m.d.comb += [
             depth.eq(self.position - self.root - 1),

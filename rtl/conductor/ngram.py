@@ -26,8 +26,8 @@ class NgramDrafter(wiring.Component):
 
     The rules are those of the golden `NgramTable`. Tables take in what has been appended only when `settle` says so:
     everything up to that cycle and nothing later, SETTLE_CYCLES = 4 a position, all orders at once, and 2 more. `clear`
-    empties the tables, a word
-    a cycle, once the insertion of a position that is under way has ended; a proposal is abandoned, within 2 cycles.
+    empties the tables, a word a cycle, once the insertion of a position that is under way has ended; a proposal is
+    abandoned, within 2 cycles.
 
     A proposal's first node comes FIRST_NODE = 4 cycles after `propose`, then one a cycle while they are taken, of the
     base table's one every second cycle; `none` comes after 3. How many nodes are wanted need not be known by then:
@@ -89,9 +89,8 @@ class NgramDrafter(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         place = bits_for(self._depth - 1)
-        entry_layout = data.StructLayout(
-            {"tag": TAG_BITS, "latest": place, "alt": place, "token": TOKEN_BITS}
-        )  # token at `latest`
+        # token at `latest`
+        entry_layout = data.StructLayout({"tag": TAG_BITS, "latest": place, "alt": place, "token": TOKEN_BITS})
         m.submodules.history = history = ParityMemory(TOKEN_BITS, self._depth, inject=self._inject)
         tables = []
         for k in range(1, ORDERS + 1):
@@ -108,9 +107,8 @@ class NgramDrafter(wiring.Component):
         count = Signal(range(self._depth + 1))  # tokens appended
         goal, at = Signal.like(count), Signal.like(count)  # tokens to be in the tables; those that are
         newest, begun = Signal(place), Signal.like(count)
-        recent = [
-            Signal(TOKEN_BITS, name=f"recent_{k}") for k in range(ORDERS)
-        ]  # last tokens of the text, newest first
+        # last tokens of the text, newest first
+        recent = [Signal(TOKEN_BITS, name=f"recent_{k}") for k in range(ORDERS)]
         past = [Signal(TOKEN_BITS, name=f"past_{k}") for k in range(ORDERS)]  # last tokens in front of position `at`
         dirty, waiting = Signal(), Signal()  # `clear` and `propose` that wait
         m.d.comb += [
@@ -171,11 +169,8 @@ class NgramDrafter(wiring.Component):
         # The longest order that hits is the primary; the alternate is the first that differs. Of two hits the later one
         # here counts.
         primary, alternate, forked = Signal(place), Signal(place), Signal()
-        speaks, known, word = (
-            Signal(),
-            Signal(),
-            Signal(TOKEN_BITS),
-        )  # the base table instead, its first token, then its next one
+        # the base table instead, its first token, then its next one
+        speaks, known, word = Signal(), Signal(), Signal(TOKEN_BITS)
         for k, entry in enumerate(s3_entry):
             differs = Signal(name=f"differs_{k + 1}")
             if k == 0:
@@ -190,10 +185,8 @@ class NgramDrafter(wiring.Component):
 
         # The chains.
         nodes = Signal(range(self._lanes))
-        split, trunk = (
-            Signal.like(nodes),
-            Signal.like(nodes),
-        )  # nodes of the primary's chain if there is an alternate, and in fact
+        # nodes of the primary's chain if there is an alternate, and in fact
+        split, trunk = (Signal.like(nodes), Signal.like(nodes))
         cut = Signal.like(nodes)  # nodes that the base table's chain lacks
         s4_forked = Signal()
         m.d.comb += [

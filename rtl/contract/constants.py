@@ -1,8 +1,7 @@
 """Sizes of the exact accumulator, derived from FP16 and the longest reduction.
 
 A finite FP16 value is an 11-bit significand times 2**(e - 24), e = 0..29 (subnormals have e = 0), so a product is a
-22-bit
-integer shifted left by 0..58 in units of 2**-48 and K_MAX of them stay inside a 96-bit two's complement number.
+22-bit integer shifted left by 0..58 in units of 2**-48 and K_MAX of them stay inside a 96-bit two's complement number.
 """
 
 K_MAX = 32768  # longest reduction, in elements

@@ -7,8 +7,7 @@ class HayateError(Exception):
     """Bad input, said in one line: `SOURCE: FIELD: what is wrong; how to put it right`.
 
     The command line prints the line and ends with exit code 2; nothing half-written is left behind. Anything else that
-    is
-    raised is a fault of ours and keeps its traceback.
+    is raised is a fault of ours and keeps its traceback.
 
     Parameters
     ----------

@@ -40,9 +40,8 @@ DRAFT = "draft."  # what the names of a draft model's tensors begin with in a fi
 KINDS = ("rows", "pairs", "q", "kv", "kcache", "vcache", "vector", "ones")
 
 #: What a region's size may depend on, besides the constant term "": KV heads of a tile, its rows of the residual
-#: stream, its
-#: K rows, words of a V row (all slots), the first head-dimension quad the tile owns, and its rows of the output matrix
-#: (0 where nothing that is sampled will be filtered). Largest over the tiles, except `quad0`.
+#: stream, its K rows, words of a V row (all slots), the first head-dimension quad the tile owns, and its rows of the
+#: output matrix (0 where nothing that is sampled will be filtered). Largest over the tiles, except `quad0`.
 SYMBOLS = ("", "rows", "heads", "slots", "slot_words", "quad0", "tokens")
 
 #: What of an image is stored as JSON, beside its draft model.

@@ -1,8 +1,8 @@
 """Instruction set of a tile: macro-instructions, micro-operations and descriptors.
 
 One table per format, read by the assembler, the golden simulator and the RTL alike. A *macro-instruction*
-(128 bits) covers a whole matrix or vector; a *micro-operation* (64 bits) is one vector operation of a
-routine that a ``RUN`` repeats; a *descriptor* (128 bits) says where a matrix lies in this tile's banks.
+(128 bits) covers a whole matrix or vector; a *micro-operation* (64 bits) is one vector operation of a routine that a
+``RUN`` repeats; a *descriptor* (128 bits) says where a matrix lies in this tile's banks.
 ``docs/isa.md`` is the manual; field order here is the bit order, least significant first.
 """
 
@@ -137,7 +137,8 @@ class ASrc(IntEnum):
 class BSrc(IntEnum):
     VMEM = 0
     MAXREG = 1  # maximum collected from the ring
-    #: Gumbel noise of the element's global row, as a token, behind each lane's position; only in a RUN that says `noise`
+    #: Gumbel noise of the element's global row, as a token, behind each lane's position; only in a RUN that says
+    #: `noise`
     NOISE = 2
 
 

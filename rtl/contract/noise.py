@@ -1,12 +1,11 @@
 """Sampling noise: constants of the generator, and the table that makes Gumbel noise of its output.
 
 The generator is Threefry-2x32 with 13 rounds (Salmon, Moraes, Dror, Shaw: "Parallel Random Numbers: As Easy as 1, 2,
-3",
-SC 2011). Key: the seed, low word first. Counter: the token, then the position. n is the first word of the result.
+3", SC 2011). Key: the seed, low word first. Counter: the token, then the position. n is the first word of the result.
 
 The noise is g = -ln(-ln u), u = (n + 1/2) / 2^32. With top = n[31], x is u or 1 - u, whichever is below 1/2: x = w /
-2^33 with w
-the odd number 2·m + 1, m = n[30:0] or its complement. w moves left until bit 31 is a one, but by z = 25 places at most:
+2^33 with w the odd number 2·m + 1, m = n[30:0] or its complement. w moves left until bit 31 is a one, but by z = 25
+places at most:
 
     row = (top, group, w[30:26]), group = z, or 26 where bit 31 stays zero        u = w[25:8], or its complement
     t = c1 + floor(c2·u / 2^20)                     p = c0 + floor(t·u / 2^16), or c0 - floor(t·u / 2^16)

@@ -23,8 +23,7 @@ class Register:
 
     access: "ro", "rw" (byte strobes honoured), "wo" (reads as 0), "w1c" (writing 1 clears), "pop" (reading takes
     something out). Bits outside the fields read as 0. Writing what is not writable changes nothing and answers OKAY; an
-    offset without a register
-    answers SLVERR.
+    offset without a register answers SLVERR.
     """
 
     offset: int

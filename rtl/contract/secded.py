@@ -1,10 +1,9 @@
 """Column table of the Hsiao SECDED codes that protect every memory of the machine.
 
 A codeword is the data word in the low bits and the check bits above it: ``codeword = data | check << data_bits``. Check
-bit r is
-the parity of the data bits whose column has bit r set. The column of check bit r is ``1 << r``. Every column has odd
-weight, so a single error has an odd syndrome and a double error a nonzero even one. The all-zero word is a codeword, so
-cleared memory is valid.
+bit r is the parity of the data bits whose column has bit r set. The column of check bit r is ``1 << r``. Every column
+has odd weight, so a single error has an odd syndrome and a double error a nonzero even one. The all-zero word is a
+codeword, so cleared memory is valid.
 
 Source: M. Y. Hsiao, "A Class of Optimal Minimum Odd-weight-column SEC-DED Codes", IBM J. Res. Dev. 14(4), 1970.
 """
@@ -37,8 +36,7 @@ def columns(data_bits: int) -> tuple[int, ...]:
     """Parity-check column of each data bit, in order of the data bits.
 
     Distinct integers of odd weight ≥ 3, lightest first, picked greedily so that the rows of the matrix stay equally
-    heavy: the
-    heaviest check bit sets the depth of the parity trees.
+    heavy: the heaviest check bit sets the depth of the parity trees.
     """
     r = check_bits(data_bits)
     load = [0] * r

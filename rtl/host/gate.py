@@ -165,11 +165,8 @@ class Gate(wiring.Component):
         """Whether the word on offer is refused, and the state that the words leave."""
         facts = Signal(Facts, reset_less=True)
         loaded, count = Signal(reset_less=True), Signal(16, reset_less=True)
-        exists, fits, patch = (
-            Signal(),
-            Signal(init=1),
-            Signal(),
-        )  # its address; its value; it may be written behind the seal
+        # its address; its value; it may be written behind the seal
+        exists, fits, patch = Signal(), Signal(init=1), Signal()
         sum_matches, follows = Signal(), Signal()
         written = Signal.like(count)  # with the token that is being written: not with one that reset keeps from it
         m.d.comb += [

@@ -121,8 +121,7 @@ class HostPort(wiring.Component):
         connect(m, initializer.words, loader.clear)
 
         # Towards the ring. A LOAD that was on offer and not taken goes before a READ that came later. A READ borrows
-        # the loader's
-        # data, which costs no multiplexer, and holds the loader so that its own offer does not change.
+        # the loader's data, which costs no multiplexer, and holds the loader so that its own offer does not change.
         read, load, offered = registers.request, loader.tx, Signal()
         m.d.sync += offered.eq(load.valid & ~load.ready & ~read.valid | offered & ~load.ready)
         reading = Signal()

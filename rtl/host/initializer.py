@@ -7,11 +7,10 @@ complain:
 |---|---|---|
 | banks | a column of V is merged into words, and attention reads the cache by whole quads of slots | CLEAR |
 | activation and stage buffers | a read takes all lanes, those without a position too; as MXINT8 whole blocks | CLEAR |
-| slot mask | slots of the last quad, beyond the high-water mark | CLEAR |
-| energies | words of older generations are looked at to be replaced | CLEAR |
-| precision table | the entry of a matrix that is read as FP16 need not be loaded | CSR |
-| vector memory | what has not been computed yet may be an operand of a lane that nothing counts of | VMEM |
-| program, descriptors, micro-operations | only if a pass starts without a model | their own spaces |
+| slot mask | slots of the last quad, beyond the high-water mark | CLEAR | | energies | words of older generations are
+looked at to be replaced | CLEAR | | precision table | the entry of a matrix that is read as FP16 need not be loaded |
+CSR | | vector memory | what has not been computed yet may be an operand of a lane that nothing counts of | VMEM | |
+program, descriptors, micro-operations | only if a pass starts without a model | their own spaces |
 
 Queues (noise, sender, ring stop and those of the engines), landing rows, sums and maxima collected, counts of filters,
 semaphore levels and counters of causes need nothing: a count or a bit of a register that reset clears says what of them

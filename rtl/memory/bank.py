@@ -31,10 +31,9 @@ class Bank(wiring.Component):
     """A single-port memory whose words are corrected as they are read.
 
     One read or one write a cycle, in any order, never stalled. A read started in cycle t (``en`` and not ``we``)
-    answers in cycle
-    t + BANK_LATENCY with ``rvalid``; a write is seen by every read of a later cycle. ``rdata`` keeps its value between
-    answers. Reset forgets the reads under way and leaves the memory alone. Single errors are corrected in the answer
-    only, not in the memory.
+    answers in cycle t + BANK_LATENCY with ``rvalid``; a write is seen by every read of a later cycle. ``rdata`` keeps
+    its value between answers. Reset forgets the reads under way and leaves the memory alone. Single errors are
+    corrected in the answer only, not in the memory.
 
     ::
 

@@ -16,9 +16,9 @@ class ParityMemory(wiring.Component):
     """One write port, one read port, `depth` words of `width` bits, even parity per 32 bits.
 
     A read returns the word one cycle after `rd_en`; it holds until the next read. `error` is high in the cycle after a
-    read whose
-    word does not match its parity, and only then. What a read of the address being written returns is undefined (the
-    old word in simulation). The memory starts as zeros, which have valid parity; reset does not clear it.
+    read whose word does not match its parity, and only then. What a read of the address being written returns is
+    undefined (the old word in simulation). The memory starts as zeros, which have valid parity; reset does not clear
+    it.
 
     Parameters
     ----------

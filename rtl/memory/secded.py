@@ -2,8 +2,7 @@
 
 The functions serve components that want the code inside a pipeline of their own; the components wrap them. The column
 table is `hayate.rtl.contract.secded`; an even number of errors from four up, and some odd ones from three up, are
-beyond the code and may
-be taken for something smaller.
+beyond the code and may be taken for something smaller.
 """
 
 from dataclasses import dataclass

@@ -29,9 +29,9 @@ class VectorAlu(wiring.Component):
     """An FP32 operation a cycle, on one lane.
 
     `out_valid`, `y` and `sat` follow `valid` by ALU_LATENCY cycles whatever the operation; there is no backpressure.
-    Operands are finite, subnormals included; results are those of `Fp32Add`, `Fp32Mul` and `Elementary`,
-    and never infinite or NaN. A unit's registers load only with an operation of its own in their stage, so idle units
-    stand still. Reset clears the valid bits.
+    Operands are finite, subnormals included; results are those of `Fp32Add`, `Fp32Mul` and `Elementary`, and never
+    infinite or NaN. A unit's registers load only with an operation of its own in their stage, so idle units stand
+    still. Reset clears the valid bits.
 
     Members
     -------

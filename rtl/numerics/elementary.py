@@ -31,8 +31,8 @@ class Elementary(wiring.Component):
     backpressure. `x` is finite, subnormals included. The results are those of `hayate.rtl.contract.tables`, within
     2^-22 of the true value, rounding included. `sat` marks a result that overflowed: exp and recip out of range, and
     rsqrt of x <= 0; it is then the largest finite value, with the sign of x for recip. exp gives +0 below 2^-126.
-    Registers load only with a valid operation in their stage; reset clears the valid bits. The result is the end of
-    the last multiplier's path, not a register: register it at once. Takes five 18-bit multipliers and a 256 × 58 ROM.
+    Registers load only with a valid operation in their stage; reset clears the valid bits. The result is the end of the
+    last multiplier's path, not a register: register it at once. Takes five 18-bit multipliers and a 256 × 58 ROM.
 
     Members
     -------
@@ -107,10 +107,8 @@ class Elementary(wiring.Component):
         s2_negative, s2_zero, s2_huge = Signal(), Signal(), Signal()
         s2_power = Signal(signed(9))
         s2_fraction = Signal(23)
-        s2_negated, s2_round = (
-            Signal(),
-            Signal(),
-        )  # the argument was inverted; and the 1 to be added carries into `high`
+        # the argument was inverted; and the 1 to be added carries into `high`
+        s2_negated, s2_round = Signal(), Signal()
         s2_hh = Signal(signed(high_bits + 18))
         s2_hl = Signal(signed(high_bits + 17))
         s2_lh = Signal(tables.X_LOW_BITS + 17)
@@ -204,9 +202,8 @@ class Elementary(wiring.Component):
         # Stage 5: the inner step of the polynomial.
         s5_sign, s5_max = Signal(), Signal()
         s5_field, s5_next = Signal(8), Signal(8)
-        s5_place = Signal(
-            3
-        )  # which bits of the polynomial are the fraction: the ones of 2^-23, 2^-22 or 2^-21 on, or none
+        # which bits of the polynomial are the fraction: the ones of 2^-23, 2^-22 or 2^-21 on, or none
+        s5_place = Signal(3)
         s5_c0, s5_t, s5_u = Signal(26), Signal(18), Signal(18)
         m.d.sync += self.out_valid.eq(s4_valid)
         with m.If(s4_valid):

@@ -42,8 +42,7 @@ def decode(bits: Value, offset: int = -1) -> Value:
     """A 16-bit pattern as an `Operand` whose exponent is max(field, 1) + offset; combinational.
 
     The offsets of the two factors of a product add up to -2: then it counts in units of 2**-48. Giving one of them all
-    of
-    it saves the other's subtraction.
+    of it saves the other's subtraction.
     """
     fields = Fp16(bits)
     normal = fields.exponent.any()

@@ -25,9 +25,9 @@ class Fp32Add(wiring.Component):
     """a + b, max(a, b) or a, rounded to nearest-even.
 
     Takes an operation a cycle; `out_valid`, `y` and `sat` follow `valid` by FP32_ADD_LATENCY cycles. There is no
-    backpressure. Operands are finite, subnormals included. A sum that overflows becomes the largest finite value of
-    its sign and raises `sat`. An exact zero is +0 unless both operands are -0; the maximum of equal operands is `a`,
-    and -0 equals +0. Registers load only with a valid operation in their stage; reset clears the valid bits.
+    backpressure. Operands are finite, subnormals included. A sum that overflows becomes the largest finite value of its
+    sign and raises `sat`. An exact zero is +0 unless both operands are -0; the maximum of equal operands is `a`, and -0
+    equals +0. Registers load only with a valid operation in their stage; reset clears the valid bits.
 
     Members
     -------

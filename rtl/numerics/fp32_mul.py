@@ -15,9 +15,9 @@ class Fp32Mul(wiring.Component):
     """a · b, rounded to nearest-even.
 
     Takes an operation a cycle; `out_valid`, `y` and `sat` follow `valid` by FP32_MUL_LATENCY cycles. There is no
-    backpressure. Operands are finite, subnormals included. A product that overflows becomes the largest finite value
-    of its sign and raises `sat`. Registers load only with a valid operation in their stage; reset clears the valid
-    bits. The 24 × 24 bit product takes four 18-bit multipliers.
+    backpressure. Operands are finite, subnormals included. A product that overflows becomes the largest finite value of
+    its sign and raises `sat`. Registers load only with a valid operation in their stage; reset clears the valid bits.
+    The 24 × 24 bit product takes four 18-bit multipliers.
 
     Members
     -------

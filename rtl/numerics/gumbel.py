@@ -185,9 +185,8 @@ class GumbelTransform(wiring.Component):
         places = leading_zeros(m, s7_magnitude, "places")
         fraction = Signal(magnitude_bits)
         m.d.comb += fraction.eq((s7_magnitude << places)[:magnitude_bits])
-        largest = (
-            127 + magnitude_bits - 1 - (noise.P_FRACTION - noise.GRID_SHIFT)
-        )  # exponent field of a number without leading zeros
+        # exponent field of a number without leading zeros
+        largest = 127 + magnitude_bits - 1 - (noise.P_FRACTION - noise.GRID_SHIFT)
         m.d.sync += self.out_valid.eq(s7_valid)
         with m.If(s7_valid):
             field = Mux(fraction[-1], largest - places, 0)[:8]  # the leading bit stays zero for zero alone

@@ -16,12 +16,11 @@ class Normalizer(wiring.Component):
     """fp32 = RNE(acc * 2**-48) * 2**s: one rounding, nearest-even; a zero sum is +0.
 
     A nonzero sum lies between 2**-48 and 2**47, so the result is a normal number for every accumulator as long as s is
-    within
-    -78..80; the contract keeps |s| <= 40 for matrices. Other s are outside the domain, because nothing saturates here.
+    within -78..80; the contract keeps |s| <= 40 for matrices. Other s are outside the domain, because nothing saturates
+    here.
 
     Latency NORM_LATENCY = 3, one value per cycle, no backpressure. Reset clears the valid flags; data registers hold
-    while
-    nothing passes them.
+    while nothing passes them.
 
     Members
     -------
@@ -97,8 +96,7 @@ class Normalizer(wiring.Component):
             ]
 
         # Stage 3: round. A significand without its leading one is the power of two whose bit was moved out; like a
-        # carry out of
-        # the rounding it leaves a zero fraction and the next exponent.
+        # carry out of the rounding it leaves a zero fraction and the next exponent.
         s3_valid = Signal()
         s3_fp32 = Signal(32, reset_less=True)
         up = Signal()
@@ -127,8 +125,7 @@ def leading_zeros(m: Module, value: Value, name: str = "zeros") -> Value:
     """
     width = 1 << (len(value) - 1).bit_length()
     # Each node counts 2**n bits in n + 1 bits, of which the top one says that there is nothing else. Ones below the
-    # value stop
-    # the count at its width.
+    # value stop the count at its width.
     counts = [~bit for bit in Cat(C(-1, width - len(value)), value)]
     level = 0
     while len(counts) > 1:

@@ -18,12 +18,10 @@ class Product(wiring.Component):
     `wide`, for every magnitude below 2**82 whose factors have the widths of the ports. A negative product is the
     inverted magnitude plus `carry`, so
     that negation costs no adder: the carry enters a later sum. Splitting the 81 or 83 bits keeps every adder short and
-    every
-    simulated value within a machine word.
+    every simulated value within a machine word.
 
     Part of the shift happens in front of the multiplier, on 11 bits instead of 22; the rest, with the inversion, behind
-    the
-    register. Latency PRODUCT_LATENCY = 1, one product per cycle, no backpressure, no reset of the data path.
+    the register. Latency PRODUCT_LATENCY = 1, one product per cycle, no backpressure, no reset of the data path.
 
     Parameters
     ----------

@@ -15,12 +15,10 @@ class Reducer(wiring.Component):
     """acc = sum of h, or of h * h, over the values presented since `clear`, plus partial sums from elsewhere; exact.
 
     Units of 2**-48. The sum cannot overflow within K_MAX = 32,768 values in all, partial sums included. What is
-    presented in a
-    cycle is in `acc` REDUCER_LATENCY = 3 cycles later; one term per cycle, no backpressure. `clear` shows a zero in the
-    next
+    presented in a cycle is in `acc` REDUCER_LATENCY = 3 cycles later; one term per cycle, no backpressure. `clear`
+    shows a zero in the next
     cycle: it drops what was presented before its own cycle, and the term of that cycle is the first of the new sum.
-    Reset does
-    what `clear` does.
+    Reset does what `clear` does.
 
     Members
     -------

@@ -89,9 +89,8 @@ class RingStop(wiring.Component):
         passes = Signal()  # and must travel on
         own, ends = Signal(), Signal()  # it is back at its source; it has come to its end
         near, travels, room, loops = Signal(), Signal(), Signal(), Signal()
-        vacant = (
-            Signal()
-        )  # the ring does not need the transit buffer's write port; not looked at is whether a flit `ends`, for time
+        # the ring does not need the transit buffer's write port; not looked at is whether a flit `ends`, for time
+        vacant = Signal()
         injects = Signal()
         departs = Signal()
         m.d.comb += [

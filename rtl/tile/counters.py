@@ -84,9 +84,8 @@ class Counters(wiring.Component):
         counts = {}
         for counter, step in steps.items():
             counts[counter] = count = Signal(COUNTER_BITS, name=f"count_{counter.name.lower()}")
-            pending = Signal(
-                len(step), name=f"step_{counter.name.lower()}"
-            )  # registered: keeps the adders off the engines' paths
+            # registered: keeps the adders off the engines' paths
+            pending = Signal(len(step), name=f"step_{counter.name.lower()}")
             m.d.sync += pending.eq(step)
             with m.If(self.clear):
                 m.d.sync += [count.eq(0), pending.eq(0)]

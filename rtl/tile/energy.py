@@ -36,9 +36,8 @@ class Energy(wiring.Component):
     memories do not start as zeros every address must have been written so; not while rows or reads are under way.
 
     A read takes place when no row is under way, so that it sees all that came before it; `read_valid` comes
-    ENERGY_LATENCY cycles
-    after the last row or READ_LATENCY cycles after `read`, whichever is later. One read at a time; a `clear` meanwhile
-    makes it void.
+    ENERGY_LATENCY cycles after the last row or READ_LATENCY cycles after `read`, whichever is later. One read at a
+    time; a `clear` meanwhile makes it void.
 
     Parameters
     ----------
@@ -318,11 +317,8 @@ class _Totals(wiring.Component):
         s2_old, s3_total, s4_total = (
             Signal(TOTAL_BITS, name=n, reset_less=True) for n in ("s2_old", "s3_total", "s4_total")
         )
-        after_1, after_2, after_3 = (
-            Signal(),
-            Signal(),
-            Signal(),
-        )  # the addition 1, 2 or 3 cycles ahead is of the same total
+        # the addition 1, 2 or 3 cycles ahead is of the same total
+        after_1, after_2, after_3 = Signal(), Signal(), Signal()
         s2_after = Signal(reset_less=True)
         m.d.sync += [
             s1_valid.eq(self.en & ~self.clear),

@@ -28,8 +28,7 @@ def merge_identical(text: str) -> str:
 
     Hardware and instance names stay as they are; equal texts give equal results. What Amaranth numbers through the
     whole design is numbered by module, so that a module's text depends on its content alone. Outputs that nothing reads
-    are left out by Amaranth: modules
-    that differ in those are equal too, and the one that stays has the outputs of all.
+    are left out by Amaranth: modules that differ in those are equal too, and the one that stays has the outputs of all.
 
     Reads what `verilog.verilog` writes; other modules in `text` are passed on unchanged.
     """

@@ -23,10 +23,10 @@ def equal_widths(rtlil: str) -> str:
     bits.
 
     Amaranth trims operands to the bits that matter and leaves it to the operator to extend them. That is right, and
-    lint tools warn of each. Here the operands of a comparison get the width of the wider one, those of a sum too
-    (and that of the sum, where it has more than a carry on top), and what is shifted the width of the result. A
-    shift of which only the low bits are used gets a result of full width. Multiplications stay trimmed: synthesis
-    finds its multipliers by the widths of their operands.
+    lint tools warn of each. Here the operands of a comparison get the width of the wider one, those of a sum too (and
+    that of the sum, where it has more than a carry on top), and what is shifted the width of the result. A shift of
+    which only the low bits are used gets a result of full width. Multiplications stay trimmed: synthesis finds its
+    multipliers by the widths of their operands.
 
     A comparison with a constant that comes out the same whatever the other operand is, as loops over lanes make
     them, is a constant.

@@ -2,9 +2,8 @@
 cocotb.
 
 The request is the JSON file named by HAYATE_REQUEST: ``loads`` (.npy, uint64 [n, 2]: load-window address, data),
-``registers``
-(name -> value), ``events`` (file to append JSON lines to), ``tiles``, ``matrices`` (that the governor decides on, 0
-where it does not), ``init`` (true: power-up of a machine whose memories hold anything).
+``registers`` (name -> value), ``events`` (file to append JSON lines to), ``tiles``, ``matrices`` (that the governor
+decides on, 0 where it does not), ``init`` (true: power-up of a machine whose memories hold anything).
 """
 
 import json

@@ -13,8 +13,7 @@ def sim_top(config, ports, prefix="hayate"):
     trace.
 
     Plusargs: ``+hayate_trace=FILE``; ``+hayate_waves=FILE`` with ``+hayate_wave_first=N`` and ``+hayate_wave_last=N``:
-    cycles since
-    the simulation began, from the first up to the last, which is not recorded.
+    cycles since the simulation began, from the first up to the last, which is not recorded.
     """
     kept = [p for p in ports if not p.name.startswith("trace_")]
     traced = [p for p in ports if p.name.startswith("trace_")]

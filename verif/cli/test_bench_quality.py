@@ -16,6 +16,7 @@ from hayate.corpus import HELDOUT
 from hayate.golden.conductor.generate import teacher_force
 
 SCORES = {"perplexity", "kl", "top1", "bytes_per_token"}
+# rows, K; two such layers and the embedding, which is the head
 MATRICES = {
     "layers.0.wq": (32, 32),
     "layers.0.wk": (16, 32),
@@ -23,7 +24,7 @@ MATRICES = {
     "layers.0.wo": (32, 32),
     "layers.0.wgu": (128, 32),
     "layers.0.wdown": (32, 64),
-}  # rows, K; two such layers and the embedding, which is the head
+}
 
 
 @pytest.fixture

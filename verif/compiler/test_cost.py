@@ -27,8 +27,7 @@ from hayate.verif.models.tiny import write_tiny_model
 PY_MINI = Path(__file__).resolve().parents[2] / "models" / "py-mini"
 
 #: (lanes, nodes) -> {position of the root: cycles of a pass}, weights in INT8: `passes` in the JSON of
-#: `hayate bench verify
-#: --precision int8 --tokens 100 --json FILE`, and the same with --set lanes=8 --set max_slots=264.
+#: `hayate bench verify --precision int8 --tokens 100 --json FILE`, and the same with --set lanes=8 --set max_slots=264.
 MEASURED = {
     (4, 1): {35: 11563, 59: 11863, 83: 12197, 107: 12529},
     (4, 2): {35: 12262, 59: 12842, 83: 13434, 107: 14013},

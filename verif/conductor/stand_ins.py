@@ -126,11 +126,8 @@ class Tiles:
         self.seconds = seconds  # of each position in a pass that drafts: (token, value)
         self.passes, self.energies, self.told = [], [], []
         self.draws = []  # what passes say of sampling, the seed first
-        self.lanes, self.answers, self.answered = (
-            {},
-            0,
-            0,
-        )  # LANEs without START; passes that are answered; when the last one was
+        # LANEs without START; passes that are answered; when the last one was
+        self.lanes, self.answers, self.answered = ({}, 0, 0)
 
     async def serve(self):
         """Until FINISH."""
@@ -214,9 +211,8 @@ class Tiles:
         await clock(self.dut, self.pause)
         for flit in flits:
             await tell(self.dut, **flit)
-            await tell(
-                self.dut, kind=FlitKind.SYNC, lo=0, hi=CONDUCTOR - 1, chan=self.r.randrange(8)
-            )  # other tiles' business
+            # other tiles' business
+            await tell(self.dut, kind=FlitKind.SYNC, lo=0, hi=CONDUCTOR - 1, chan=self.r.randrange(8))
         for _ in range(self.tiles):
             await clock(self.dut, self.r.randrange(4))
             await tell(self.dut, kind=FlitKind.SYNC, lo=CONDUCTOR, hi=CONDUCTOR)

@@ -3,8 +3,7 @@
 A number that a driver's author might copy stands in one of these sentences (`STATED`), or it is no number of the code's
 (`FREE`): a definition, arithmetic, a figure with the command that makes it. `test_stated.py` looks for each sentence in
 its page, and for numbers of the pages in `COMPLETE` that stand in none. So what changes in the code, or is typed anew
-into
-a page, is noticed.
+into a page, is noticed.
 """
 
 from hayate.compiler import program

@@ -1,8 +1,7 @@
 """Berkeley TestFloat vectors, where they are present; own vectors of the same shape where they are not.
 
 The folder is HAYATE_TESTFLOAT or ../shared/data/testfloat beside the checkout. Without it a test still runs, on the
-FP16
-products of numpy, and says so in its output.
+FP16 products of numpy, and says so in its output.
 """
 
 import lzma

@@ -52,14 +52,8 @@ SETTINGS = {
     "fp16 alone": ("fp16", {}),
     "odd": ("odd", {"quality": 0.5}),
 }
-MIXED = (
-    "auto",
-    "auto, low quality",
-    "pins",
-    "planes, auto",
-    "planes, pins",
-    "odd",
-)  # read some matrices in another format than others
+# read some matrices in another format than others
+MIXED = ("auto", "auto, low quality", "pins", "planes, auto", "planes, pins", "odd")
 
 
 def uneven(image, odd):

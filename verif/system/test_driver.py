@@ -61,9 +61,8 @@ def compile_driver(folder, bits):
     done = compiled("-o", folder / "driver", folder / "driver.c")
     assert done.returncode == 0, done.stderr
     if bits == 32 and compiled("-m32", "-ffreestanding", "-fsyntax-only", folder / "hayate.h").returncode == 0:
-        done = compiled(
-            "-m32", "-ffreestanding", "-fsyntax-only", folder / "page.c"
-        )  # there is no library to link with
+        # there is no library to link with
+        done = compiled("-m32", "-ffreestanding", "-fsyntax-only", folder / "page.c")
         assert done.returncode == 0, done.stderr
     return folder / "driver", 64
 

@@ -129,9 +129,8 @@ async def every_memory_tells(dut):
         else:
             silent.append(number)
         dut.flip.value = 0
-        await m.chip.write(
-            "CONTROL", INIT
-        )  # as the documents have it behind a damaged word: energies keep theirs until then
+        # as the documents have it behind a damaged word: energies keep theirs until then
+        await m.chip.write("CONTROL", INIT)
         await m.chip.ready()
         cleared = True
         await m.chip.write("IRQ_STATUS", 7)

@@ -30,8 +30,7 @@ def turn(index):
 
 def config(tiles, lanes, banks):
     """A machine as small as its sizes allow, of a tile that those with as many lanes and banks share. The largest ones
-    have that
-    of the preset `demo`, and one is `unit`.
+    have that of the preset `demo`, and one is `unit`.
     """
     if (lanes, banks) == COVER[-1][1:]:
         return load_config("demo", [f"tiles={tiles}"])

@@ -10,11 +10,8 @@ from hayate.verif.models.loud import everywhere
 from hayate.verif.system.checks import PROMPT, difference
 from hayate.verif.system.test_invariance import config
 
-MACHINES = [
-    (1, 2, 4),
-    (2, 2, 2),
-    (4, 2, 4),
-]  # as many lanes each: rejected positions and logits that nobody wants count, too
+# as many lanes each: rejected positions and logits that nobody wants count, too
+MACHINES = [(1, 2, 4), (2, 2, 2), (4, 2, 4)]
 #: (tied, options): formats, filters and noise, draft passes.
 WAYS = [
     (True, {}),

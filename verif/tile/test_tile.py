@@ -49,10 +49,8 @@ class Ring:
         self.source, self.sink = Source(dut, "ring_in", pause=stall), Sink(dut, "ring_out", stall=stall)
         self.dut = dut
         self.sent, self.returned, self.seen = [], [], []  # ours, ours come back, the tile's
-        self.nodes, self.accepted = (
-            [],
-            [],
-        )  # (slot, position) of the last pass, and what of it the next one finds in the text
+        # (slot, position) of the last pass, and what of it the next one finds in the text
+        self.nodes, self.accepted = ([], [])
         cocotb.start_soon(self._turn())
 
     def send(self, **fields):

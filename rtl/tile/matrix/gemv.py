@@ -240,10 +240,8 @@ class GemvIssue(wiring.Component):
         row_addr, pitch = Signal(BANK_BITS), Signal(ROW_BITS)  # of the words that are being read
         other_addr, other_pitch = Signal(BANK_BITS), Signal(ROW_BITS)  # `dual`: of those that come next
         behind, after, start = (Signal(BANK_BITS, name=name) for name in ("behind", "after", "start"))
-        hi_addr, lo_addr = (
-            Signal(BANK_BITS),
-            Signal(BANK_BITS),
-        )  # next word of the hi plane, while one of the lo plane is read; of that
+        # next word of the hi plane, while one of the lo plane is read; of that
+        hi_addr, lo_addr = Signal(BANK_BITS), Signal(BANK_BITS)
         m.d.comb += [behind.eq(self.addr + 1), after.eq(row_addr + pitch), start.eq(Mux(dual, other_addr, after))]
 
         left = Signal(ROW_BITS)  # words of the row after this one; hi words where the row is of nibbles

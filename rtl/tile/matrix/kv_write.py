@@ -20,10 +20,9 @@ class KvWriter(wiring.Component):
 
     K (`value` = 0): a position whose slot this tile holds is a row of `words` words in one bank, written one word per
     cycle; other positions cost one cycle. V (`value` = 1): column `slot` of a matrix with `rows` rows; each turn reads,
-    merges and writes
-    min(4, banks) banks in parallel, in two bank cycles that alternate with those of the turns around it; nothing else
-    comes in between, since the banks are this component's until `ending`. `ending` comes when the last write has been
-    handed over; an access requested in the cycle after it sees all writes.
+    merges and writes min(4, banks) banks in parallel, in two bank cycles that alternate with those of the turns around
+    it; nothing else comes in between, since the banks are this component's until `ending`. `ending` comes when the last
+    write has been handed over; an access requested in the cycle after it sees all writes.
 
     Cycles of an entry with P positions (`active` high). K: 3 + words for each slot that is here, 1 for each other, then
     5 (less 1 for each position since the last one that is here, but at least 1). V: P x (4 + 2 x turns) + 4, with turns
@@ -96,9 +95,8 @@ class KvWriter(wiring.Component):
                 "mask": self.banks,
                 "value": 1,
                 "field": 2,
-                "turn": ceil_log2(
-                    max(4 // self.banks, 2)
-                ),  # which elements of the word, where there are fewer banks than elements
+                # which elements of the word, where there are fewer banks than elements
+                "turn": ceil_log2(max(4 // self.banks, 2)),
                 "lane": ceil_log2(max(self.lanes, 2)),
             }
         )

@@ -27,24 +27,18 @@ class Pe(wiring.Component):
     """Sums weight x activation products over a row, exactly, for `lanes` activation vectors at once.
 
     A row is a sequence of words, of which the first and the last are marked; words follow each other in consecutive
-    cycles or
-    with any gaps between them. The next row may begin in the cycle after `last`. A row that is begun again without
-    having
-    ended is dropped. A word holds 4 FP16 weights, or, with `nested`, 4 FP16 scales, or 16 nibbles of a plane, in any
-    order within
-    a row.
+    cycles or with any gaps between them. The next row may begin in the cycle after `last`. A row that is begun again
+    without having ended is dropped. A word holds 4 FP16 weights, or, with `nested`, 4 FP16 scales, or 16 nibbles of a
+    plane, in any order within a row.
 
     An FP16 word adds its weights times `act`. A scale word adds nothing; it stays for the words of nibbles behind it,
-    the next
-    one included. A word of nibbles adds, with q the 16 codes, n the nibbles and s the scale that `select` names,
-    sum(n * q) * s * 2**(exponent - 16), and 16 times as much where `low` is 0.
+    the next one included. A word of nibbles adds, with q the 16 codes, n the nibbles and s the scale that `select`
+    names, sum(n * q) * s * 2**(exponent - 16), and 16 times as much where `low` is 0.
 
     Operands are finite; |scale| <= 65504 / 119 and high nibbles are -7..7, so that no term exceeds an FP16 product. A
-    row has at
-    most 8,192 FP16 words and 4,096 words of nibbles (K <= 32,768). The result is the exact sum in units of 2**-48: it
-    cannot
-    overflow and is not rounded. (With `subtract` the difference itself must fit; what it passes on its way does not
-    matter.)
+    row has at most 8,192 FP16 words and 4,096 words of nibbles (K <= 32,768). The result is the exact sum in units of
+    2**-48: it cannot overflow and is not rounded. (With `subtract` the difference itself must fit; what it passes on
+    its way does not matter.)
 
         clk    _/0\\_/1\\_/2\\_/3\\_/4\\_/5\\_/6\\_
         en     /~~~~~~~~\\______________________      two words of one row
@@ -56,8 +50,7 @@ class Pe(wiring.Component):
     Throughput: one word of any kind and cycle, that is 4 * lanes multiply-accumulates of FP16, 16 * lanes of nibbles.
     No
     backpressure: a result is overwritten by the next row's. Reset clears the controls only; registers hold while
-    nothing
-    passes them. Inputs that a word's kind does not use may have any value, undefined ones too.
+    nothing passes them. Inputs that a word's kind does not use may have any value, undefined ones too.
 
     Parameters
     ----------
@@ -180,8 +173,7 @@ class Pe(wiring.Component):
         """Weights and scales of all words; returns what the lanes are given beside their activations.
 
         A word of the planes has the scale for its FP16 activations and sums for its FP16 weights. A scale word passes
-        as one of
-        the planes whose scale is zero, so that it adds nothing.
+        as one of the planes whose scale is zero, so that it adds nothing.
         """
         planes, s1_planes = Signal(), Signal(reset_less=True)
         scales = Signal(64, reset_less=True)
@@ -220,8 +212,7 @@ class Pe(wiring.Component):
             stages.append([valid, low, first])
         (_, s2_low, s2_first_low), (_, s3_low, s3_first_low) = stages[2:]
         # They are read as the row's last word is in stage 4, so the next row must clear them no sooner than with its
-        # own first
-        # word in stage 3. Only a low word that comes first itself needs them zero by then.
+        # own first word in stage 3. Only a low word that comes first itself needs them zero by then.
         return s3_valid & s3_low, (s2_valid & s2_first_low & s2_low) | (s3_valid & s3_first_low & ~s3_low)
 
 
@@ -302,8 +293,7 @@ class _Lane(wiring.Component):
                 ]
 
         # Stage 4: accumulators. They are cleared as a first word enters stage 3, which costs no gate in the adders'
-        # path, so
-        # a finished sum goes to registers of its own.
+        # path, so a finished sum goes to registers of its own.
         low_term, high_term = Signal(LOW_BITS + 2), Signal(signed(high_bits + 2))
         low_acc = Signal(_LOW_ACC, reset_less=True)
         high_acc = Signal(signed(_HIGH_ACC), reset_less=True)

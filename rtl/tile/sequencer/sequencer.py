@@ -165,12 +165,8 @@ class Sequencer(wiring.Component):
         ]
         block = Signal(16)
         address, base, count_product = Signal(ACT_BITS), Signal(BANK_BITS), Signal(16)
-        words, matrix_rows, s_in, quad0 = (
-            Signal(ROW_BITS),
-            Signal(16),
-            Signal(8),
-            Signal(ACT_BITS),
-        )  # of the primary descriptor
+        # of the primary descriptor
+        words, matrix_rows, s_in, quad0 = Signal(ROW_BITS), Signal(16), Signal(8), Signal(ACT_BITS)
 
         is_matrix = Signal()
         m.d.comb += is_matrix.eq((op == Op.GEMV) | (op == Op.FETCH) | (op == Op.KVW) | (op == Op.M_WAIT))
@@ -195,11 +191,8 @@ class Sequencer(wiring.Component):
         ]
         m.d.sync += self.parity.eq(program.error | descriptors.error | damage)
         if self._nested:
-            integer, measure, draft = (
-                Signal(),
-                Signal(),
-                self.pass_state.draft,
-            )  # a GEMV with planes; the pass measures; drafts
+            # a GEMV with planes; the pass measures; drafts
+            integer, measure, draft = (Signal(), Signal(), self.pass_state.draft)
             lo_start, hi_base, lo_base = (Signal(BANK_BITS, name=name) for name in ("lo_start", "hi_base", "lo_base"))
             fmt = Signal(FORMAT_BITS)
             m.submodules.precision_table = table = PrecisionTable(self._desc_depth, inject=self._inject)
@@ -302,9 +295,10 @@ class Sequencer(wiring.Component):
                             self.pass_state.sample,
                             self.pass_state.sample & (self.tile.min_p | self.tile.top_k.any()),
                         )
+                        # by `When`
                         facts = Array(
                             (self.pass_state.want == 0, sample, ~sample, filters, ~filters, self.tile.top_k == 0)
-                        )  # by `When`
+                        )
                         with m.If(facts[field(word, "when", Op.SKIP)]):
                             m.d.sync += pc.eq(pc + field(word, "offset", Op.SKIP))
                     with m.Case(*_ENGINE_OPS):
@@ -391,9 +385,8 @@ class Sequencer(wiring.Component):
 
             if self._nested:  # only for a GEMV with planes
                 with m.State("PLANES"):
-                    best = Mux(
-                        planes.fp16, Format.FP16, Format.INT8
-                    )  # there may be no FP16 copy to read, whatever the table says
+                    # there may be no FP16 copy to read, whatever the table says
+                    best = Mux(planes.fp16, Format.FP16, Format.INT8)
                     m.d.sync += [
                         address.eq(address + product),
                         lo_start.eq(planes.base + planes.lo_offset),

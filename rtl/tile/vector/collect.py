@@ -29,11 +29,10 @@ class Collect(wiring.Component):
 
     Partial sums arrive as halves, low 64 bits unsigned or high 32 bits, in any order and interleaving of sources; every
     half is added by itself, one per cycle. `request` asks for the sums as FP32, rounded once and multiplied by
-    2**exponent: `ready` rises
-    lanes + NORM_LATENCY + 2 cycles after `request` and stays, with `sums` beside it, until `taken`, which sets all the
-    sums to zero. Halves that arrive between `request` and `taken` are outside the contract. `maxima` show those of
-    `show_round` and follow a maximum by one cycle; the largest stays until `max_clear` while its round is shown, after
-    which it is LOWEST. Reset clears everything. Nothing toggles without an input strobe.
+    2**exponent: `ready` rises lanes + NORM_LATENCY + 2 cycles after `request` and stays, with `sums` beside it, until
+    `taken`, which sets all the sums to zero. Halves that arrive between `request` and `taken` are outside the contract.
+    `maxima` show those of `show_round` and follow a maximum by one cycle; the largest stays until `max_clear` while its
+    round is shown, after which it is LOWEST. Reset clears everything. Nothing toggles without an input strobe.
 
     Parameters
     ----------

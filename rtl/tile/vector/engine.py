@@ -39,11 +39,10 @@ class VectorEngine(wiring.Component):
 
     V_WAIT takes one cycle once its channel holds enough. A RUN of N = elements x micro-operations takes N + 2 cycles
     without waits (what may wait is said at `MicroSequencer`; one of weights' rows that has none waits for the turn of
-    its GEMV; a micro-operation
-    that reads the collected sums waits lanes + NORM_LATENCY + 2 cycles; one that reads noise waits for its row, see
-    `NoiseRows`, which begins with the RUN), and its last results follow DEPENDENCE cycles later, under whatever comes
-    next. The SEND
-    instructions wait for all results, those that send sums for the reducers, too, and for everything sent before;
+    its GEMV; a micro-operation that reads the collected sums waits lanes + NORM_LATENCY + 2 cycles; one that reads
+    noise waits for its row, see `NoiseRows`, which begins with the RUN), and its last results follow DEPENDENCE cycles
+    later, under whatever comes next. The SEND instructions wait for all results, those that send sums for the reducers,
+    too, and for everything sent before;
     SENDMAX waits only until all elements are issued and the SENDMAX before it is through, and its maxima are set aside
     behind the last result while other instructions follow. Flits leave in program order. Elements that `masked` hides,
     and inactive lanes, give 0 to vector memory and words and nothing to sums, maxima and `saturated`. Received flits

@@ -15,11 +15,9 @@ class LandingBuffer(wiring.Component):
     """Queue of rows (`lanes` x FP32) whose waiting rows can be read in any order.
 
     The producer keeps count of free places itself: it starts with `depth` and gets back what is dropped; a row pushed
-    without a
-    place overwrites the oldest. A row pushed in cycle t counts, and can be read, from cycle t + 1 on. A read names its
-    row relative to the oldest one waiting, before this cycle's drop; data come one cycle after `read` and hold until
-    the next. Dropping more rows
-    than wait is outside the contract. Reset empties the buffer.
+    without a place overwrites the oldest. A row pushed in cycle t counts, and can be read, from cycle t + 1 on. A read
+    names its row relative to the oldest one waiting, before this cycle's drop; data come one cycle after `read` and
+    hold until the next. Dropping more rows than wait is outside the contract. Reset empties the buffer.
 
     A GEMV of which the tile has no rows counts beside them, so that the RUN that follows it can wait for its turn
     (`VectorEngine`).

@@ -30,10 +30,9 @@ class SlotMask(wiring.Component):
     A read's answer comes one cycle later and holds: `hidden[k]` is high unless the slot belongs to the text at
     `position[k]` or before, or is that of a lane in `ancestors[k]`. While `in_second`, of the rows of the second
     model's cache, unless its slot is not above one of a lane in `ancestors[k]`. Reading a slot while notes are at work
-    gives either. `parity` is high two cycles after a read of a
-    word that does not match its parity bit. Reset forgets what waits and the lanes' slots, not the table. `clear` takes
-    a slot out of the text, by its local order; where memories do not start as zeros every one is cleared first. No note
-    may be at work then.
+    gives either. `parity` is high two cycles after a read of a word that does not match its parity bit. Reset forgets
+    what waits and the lanes' slots, not the table. `clear` takes a slot out of the text, by its local order; where
+    memories do not start as zeros every one is cleared first. No note may be at work then.
 
     Parameters
     ----------
@@ -148,9 +147,9 @@ class LaneMap(wiring.Component):
     """What each lane of an instruction stands for.
 
     A lane is a position of the pass, or with `vec` the attention vector v = round * lanes + lane: position v >>
-    gp_log2, query head
-    v % 2**gp_log2 of the group. It is active when the pass has that position and the group that head. `look` takes the
-    instruction; `active` holds from the next cycle on. `serve`, later than `look`, is when elements of earlier
+    gp_log2, query head v % 2**gp_log2 of the group. It is active when the pass has that position and the group that
+    head. `look` takes the instruction; `active` holds from the next cycle on. `serve`, later than `look`, is when
+    elements of earlier
     instructions are through: `serving` (the same as `active`), `position` and `ancestors` (those of the position that
     the lane belongs to) hold from the next cycle on, `limit` from the one after (the instruction must be constant until
     then).

@@ -66,13 +66,11 @@ class MicroSequencer(wiring.Component):
     micro-operation goes through the iteration's elements, one per cycle, without a bubble between micro-operations or
     iterations. Elements pass two stages: `step` (addresses are formed; `idx`, `stage_addr` and `landing_offset` belong
     to it) and `issue`, one cycle later at the earliest, where vector memory is read. An element waits in front of
-    `step` for the landing rows of its iteration and, where it begins a
-    quad to be sent, for `credit`; it waits in front of `issue` while `hold` is high or a result that it reads is not
-    written yet. That interlock compares addresses, so every routine sees its own results; a read follows the write by
-    DEPENDENCE
-    cycles. Rows of an iteration are released with its last step; `done` strobes with the last step of the RUN, and
-    `entry` may change after it. A RUN of no elements goes through its routine once without effect except `clear_max`,
-    one cycle per micro-operation.
+    `step` for the landing rows of its iteration and, where it begins a quad to be sent, for `credit`; it waits in front
+    of `issue` while `hold` is high or a result that it reads is not written yet. That interlock compares addresses, so
+    every routine sees its own results; a read follows the write by DEPENDENCE cycles. Rows of an iteration are released
+    with its last step; `done` strobes with the last step of the RUN, and `entry` may change after it. A RUN of no
+    elements goes through its routine once without effect except `clear_max`, one cycle per micro-operation.
 
     Timing without waits: first issue START_LATENCY cycles after `start`, `done` in the cycle of (elements x
     micro-operations) + 1 after `start`. Registers load only with an element. Reset abandons everything but the
@@ -163,15 +161,10 @@ class MicroSequencer(wiring.Component):
 
         # The walk: micro-operation `ops` of the iteration, element i of it, e = elements of earlier iterations.
         loading, stepping = Signal(), Signal()
-        i, e, after = (
-            Signal(7),
-            Signal(16),
-            Signal(16),
-        )  # after: elements behind this iteration, unless it is the final one
-        at_idx, at_e = (
-            Signal(12),
-            Signal(12),
-        )  # idx and e, `slide` further on: where STREAM operands are in vector memory
+        # after: elements behind this iteration, unless it is the final one
+        i, e, after = Signal(7), Signal(16), Signal(16)
+        # idx and e, `slide` further on: where STREAM operands are in vector memory
+        at_idx, at_e = Signal(12), Signal(12)
         self._at_idx = at_idx
         last_i, final = Signal(7), Signal()
         ops, need, ghost = Signal(6), Signal(8), Signal()

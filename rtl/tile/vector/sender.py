@@ -100,10 +100,8 @@ class Sender(wiring.Component):
         lanes = self.lanes
         layout = job_layout(lanes)
         m.submodules.jobs = jobs = fifo.SyncFIFO(width=layout.size, depth=JOBS)
-        first, job = (
-            Signal(layout),
-            Signal(layout),
-        )  # the oldest one, and from its first cycle on a copy: the queue's output comes late
+        # the oldest one, and from its first cycle on a copy: the queue's output comes late
+        first, job = Signal(layout), Signal(layout)
         m.d.comb += [
             jobs.w_data.eq(self.job.payload),
             jobs.w_en.eq(self.job.valid),

@@ -107,17 +107,11 @@ def test_the_base_table_speaks_where_two_tokens_are_new():
     for token in [2, 8, 3]:
         table.append(token)
     table.settle()
-    assert table.propose(4, 1) == [
-        (7, 0),
-        (2, 0),
-    ]  # two tokens before one; the alternate is what followed 3, and keeps its length
+    # two tokens before one; the alternate is what followed 3, and keeps its length
+    assert table.propose(4, 1) == [(7, 0), (2, 0)]
     table.append(2)
-    assert table.propose(4, 2) == [
-        (8, 0),
-        (3, 1),
-        (2, 2),
-        (8, 3),
-    ]  # what followed 2 in the text: the base table knows nothing
+    # what followed 2 in the text: the base table knows nothing
+    assert table.propose(4, 2) == [(8, 0), (3, 1), (2, 2), (8, 3)]
     for token in [8, 3, 3]:
         table.append(token)
     table.settle()

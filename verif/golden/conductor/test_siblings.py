@@ -45,9 +45,8 @@ def test_py_mini(lanes, nodes, branch, temperature):
         ).drafting
         verified = sum(d.lengths.values())
         tokens, passes, siblings = tokens + verified + d.accepted, passes + verified, siblings + d.siblings
-        nearest = (
-            d.proposed // verified
-        )  # few passes have another number of nodes; between two the table is taken as straight
+        # few passes have another number of nodes; between two the table is taken as straight
+        nearest = d.proposed // verified
         above = costs[min(nearest + 1, lanes - 1)]
         cost += (
             verified * costs[nearest] + (d.proposed - nearest * verified) * (above - costs[nearest]) + d.passes * draft

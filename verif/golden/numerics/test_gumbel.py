@@ -189,9 +189,8 @@ def test_the_argmax_is_a_sample_of_the_softmax(temperature):
         drawn = (logits + gumbel.noise(seed, np.arange(positions)[:, None], np.arange(12))).argmax(axis=1)
         expected = share * positions
         chi = ((np.bincount(drawn, minlength=12) - expected) ** 2 / expected).sum()
-        assert expected.min() > 5 and chi < 36, (
-            f"seed {seed}: chi-square {chi:.1f} of 11 degrees of freedom"
-        )  # 36: p = 2·10^-4
+        # 36: p = 2·10^-4
+        assert expected.min() > 5 and chi < 36, f"seed {seed}: chi-square {chi:.1f} of 11 degrees of freedom"
 
 
 def test_positions_and_seeds_draw_independently():

@@ -155,9 +155,8 @@ class MatrixModel:
             w8.append((16 * nibbles(words[~is_scale])[:k] + lo) * unit)
             lows.append(lo * unit)
         q, exponent = quantize(self.act[:, e["act"] : e["act"] + e["length"]].copy().view(np.float16))
-        x = q.astype(np.int64) << (
-            np.repeat(exponent, MX_BLOCK, axis=1)[:, :k] + 18
-        )  # scales count 2**-24, codes 2**(exponent - 6)
+        # scales count 2**-24, codes 2**(exponent - 6)
+        x = q.astype(np.int64) << (np.repeat(exponent, MX_BLOCK, axis=1)[:, :k] + 18)
         x = x.T.astype(object)
         return np.array(w8, object) @ x, np.array(lows, object) @ x
 

@@ -154,10 +154,8 @@ async def a_block_is_right_the_cycle_after_its_last_write(dut):
             await cycle(write=(lane, at, 0))
     for _ in range(60):
         block, left = 8 * random.randrange(depth // 8), random.randrange(1, 9)
-        lane, top = (
-            random.randrange(lanes),
-            random.choice((None, *range(2, 9))),
-        )  # around the smallest exponent that a block has
+        # around the smallest exponent that a block has
+        lane, top = (random.randrange(lanes), random.choice((None, *range(2, 9))))
         for i in random.sample(range(left), left):
             some = (random.randrange(lanes), word(random)) if top is None else (lane, small_word(random, top))
             await cycle(write=(some[0], block + i, some[1]))

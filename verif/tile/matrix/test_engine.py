@@ -188,11 +188,8 @@ async def flipped_bits_are_seen(dut):
         assert driver.strobes["parity"] == 0
         driver.model.act[1, 1] = 1 << bit if bit < 64 else 0
         await driver.execute([read])
-        assert driver.strobes == {
-            "corrected": 0,
-            "uncorrectable": 0,
-            "parity": 2,
-        }  # once for each of the two row groups
+        # once for each of the two row groups
+        assert driver.strobes == {"corrected": 0, "uncorrectable": 0, "parity": 2}
 
 
 def test_bank_depth_is_checked():

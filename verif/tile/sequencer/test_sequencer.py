@@ -307,9 +307,8 @@ async def run_programs(dut):
                     lane=lane,
                     data=token | pos << 20 | slot << 36 | second << 60,
                 )
-                await flit(
-                    dut, kind=FlitKind.PASS, chan=PassWord.COMMIT, lane=lane, data=r.getrandbits(64)
-                )  # no business of this one
+                # no business of this one
+                await flit(dut, kind=FlitKind.PASS, chan=PassWord.COMMIT, lane=lane, data=r.getrandbits(64))
             await start_pass(dut, **pass_)
             known = descriptors if nested else {n: {**d, "alt": 0} for n, d in descriptors.items()}
             if not params().get("sampling", True):

@@ -31,9 +31,8 @@ async def sums_in_any_order(dut):
         r.shuffle(halves)
         for lane, high, word in halves:
             dut.sum_valid.value, dut.lane.value, dut.high.value = 1, lane, high
-            dut.word.value = word | (
-                r.getrandbits(32) << 32 if high else 0
-            )  # only the low half of an upper word counts
+            # only the low half of an upper word counts
+            dut.word.value = word | (r.getrandbits(32) << 32 if high else 0)
             await clock(dut)
             dut.sum_valid.value = 0
             await clock(dut, r.randrange(2))

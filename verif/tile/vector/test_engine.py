@@ -78,9 +78,8 @@ def engine(lanes=2):
 
 
 BENCH = Bench(engine, params=[{"lanes": 1}, {"lanes": 2}, {"lanes": 8}, {"lanes": 4}])
-MOST = Bench(
-    engine, params=[{"lanes": 8}], sims=installed(("icarus", "verilator"))[:1], optimize="-O0"
-)  # what builds it sooner
+# what builds it sooner
+MOST = Bench(engine, params=[{"lanes": 8}], sims=installed(("icarus", "verilator"))[:1], optimize="-O0")
 
 
 async def prepare(dut, tile, **options):
@@ -231,14 +230,10 @@ async def cycles(dut):
     send = {"send": 1, "hi": 0}
     stated = [
         # what a RUN occupies the engine for: elements x micro-operations + 2, and the waits for results
-        (
-            run("swiglu", 8, landing=2, **send),
-            7 * 8 + 2 + 4 * (9 - 8),
-        ),  # four reads of what came 8 cycles before wait for the ninth
-        (
-            run("swiglu", 12, landing=2, **send),
-            12 * 7 + 2 + 4 * (9 - 8) + (9 - 8) + 4 * (9 - 4),
-        ),  # the last four elements' longer
+        # four reads of what came 8 cycles before wait for the ninth
+        (run("swiglu", 8, landing=2, **send), 7 * 8 + 2 + 4 * (9 - 8)),
+        # the last four elements' longer
+        (run("swiglu", 12, landing=2, **send), 12 * 7 + 2 + 4 * (9 - 8) + (9 - 8) + 4 * (9 - 4)),
         (run("residual", 32, landing=1, **send), 32 + 2),
         (run("rotated", 16, landing=1, **send), 5 * 16 + 2 + 2 * 3 * (9 - 8)),
         (run("scores", 32, landing=1, vl=32, vec=1), 32 + 2),
@@ -248,15 +243,11 @@ async def cycles(dut):
         (run("temper", 32, landing=1, vl=16), 3 * 32 + 2),
         (run("keep", 16, noise=1), 16 + 2 + 18),  # as above; DEPTH of them then come one a cycle
         (entry(Op.SELECT), 1 + SELECT_CYCLES + 1),
-        (
-            run("sample", 8, landing=1, noise=1),
-            3 * 8 + 2 + 2 * (9 - 8),
-        ),  # the first row of noise is there 21 cycles after it began
+        # the first row of noise is there 21 cycles after it began
+        (run("sample", 8, landing=1, noise=1), 3 * 8 + 2 + 2 * (9 - 8)),
         (run("swiglu", 0, landing=2, **send), 7 + 2),
-        (
-            run("rms", 1, sumscale=1),
-            3 + (lanes + 5) + 9 + 1,
-        ),  # the sum is rounded, the second reads the first, the third steps
+        # the sum is rounded, the second reads the first, the third steps
+        (run("rms", 1, sumscale=1), 3 + (lanes + 5) + 9 + 1),
         (entry(Op.V_WAIT), 1),
     ]
     for this, wanted in stated:

@@ -145,9 +145,8 @@ class VectorGolden:
         """Lanes that must not see local slot row `row`."""
         slot = (row // 4 * self.tile["group_size"] + self.tile["group_index"]) * 4 + row % 4
         own = sum(1 << lane for lane, node in enumerate(self.nodes) if node == row)
-        states = [
-            self.lane_states[p % self.lanes] for p, _ in lanes
-        ]  # those that the pass does not have are not active
+        # those that the pass does not have are not active
+        states = [self.lane_states[p % self.lanes] for p, _ in lanes]
         if self.passes["second"]:
             sees = [max([at for k, at in enumerate(self.slots) if s["ancestors"] >> k & 1], default=-1) for s in states]
             return np.array([slot >= self.passes["hwm"] or slot > last for last in sees])

@@ -93,9 +93,8 @@ class Pass:
         self.want = r.getrandbits(lanes)
         self.hwm = r.randint(1, MAX_SLOTS)
         self.seed = r.getrandbits(64)
-        self.second = int(
-            lanes > 1 and r.random() < 0.3
-        )  # of the second model, on a tile where both have the same geometry
+        # of the second model, on a tile where both have the same geometry
+        self.second = int(lanes > 1 and r.random() < 0.3)
         slots = r.sample(range(MAX_SLOTS), 2 * lanes)
         self.states = [
             {"token": r.getrandbits(20), "pos": r.randrange(80), "slot": s, "ancestors": r.getrandbits(lanes) | 1 << k}

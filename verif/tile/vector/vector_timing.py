@@ -17,8 +17,7 @@ def run_cycles(entry, micro, lanes, drawn=1):
     """Cycles from the one in which a RUN is seen to the one in which it is taken, both included.
 
     Landing rows and room for what is sent are there, and nothing written by an instruction before is still under way.
-    Without
-    waits for results that is elements x micro-operations + 2. drawn: lanes that noise is drawn for.
+    Without waits for results that is elements x micro-operations + 2. drawn: lanes that noise is drawn for.
     """
     routine = [micro[entry["routine"] + k] for k in range(entry["length"])]
     if entry["n"] == 0:
