@@ -8,9 +8,11 @@ import numpy as np
 
 from hayate.rtl.contract.errors import HayateError
 from hayate.rtl.contract.jsonfile import read_json
+from hayate.rtl.contract.words import TOKEN_BITS
+
+assert 3 * TOKEN_BITS < 63, "three tokens fit an int64"
 
 NAME = "ngrams.json"  # beside the checkpoint's config.json
-TOKEN_BITS = 20  # three tokens of so many bits fit an int64
 SEEN = 2  # times that a context must occur to have a row
 
 AGAIN = "make it again: hayate ngrams MODEL"

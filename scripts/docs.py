@@ -15,7 +15,7 @@ import re
 import sys
 from pathlib import Path
 
-from hayate.rtl.contract import flits, isa, load, regmap
+from hayate.rtl.contract import flits, isa, load, regmap, words
 from hayate.rtl.contract.alu_ops import AluOp
 from hayate.rtl.contract.precision import Format
 from hayate.rtl.verilog.lint import WAIVED
@@ -231,7 +231,20 @@ def flit_fields():
         + table(("bits", "field", "meaning"), rows)
         + "\n\n"
         + members(flits.FlitKind)
+        + "\n\n**CAND**\n\n"
+        + word(words.CANDIDATE)
     )
+
+
+def word(which):
+    """Table of a `words.Word`."""
+    rows = [(bits(*which.places[f.name]), f"`{f.name}`", prose(f.text)) for f in which.fields if f.name in which.places]
+    return table(("data bits", "field", "meaning"), rows)
+
+
+def pass_words():
+    tables = [f"**{kind.name}**\n\n{word(which)}" for kind, which in words.PASS_WORDS.items()]
+    return "\n\n".join([members(isa.PassWord), *tables])
 
 
 def load_window():
@@ -295,7 +308,7 @@ SECTIONS = {
     "flits": flit_fields,
     "facts": lambda: members(load.Fact) + "\n\nBits of FEATURES:\n\n" + members(load.Feature),
     "reasons": lambda: members(load.Reason),
-    "pass-words": lambda: members(isa.PassWord),
+    "pass-words": pass_words,
     "load-window": load_window,
     "counters": lambda: members(isa.Counter),
     "ports": ports,

@@ -13,6 +13,7 @@ from hayate.compiler.place import place
 from hayate.rtl.contract.errors import HayateError
 from hayate.rtl.contract.isa import Op, PassWord
 from hayate.rtl.contract.precision import Format
+from hayate.rtl.contract.words import COMMIT
 from hayate.sim.machine.flits import control, loads, pass_flits
 
 GAP = 64  # cycles from one COMMIT to the next, in which a tile finds out where the slot lies
@@ -74,7 +75,7 @@ def measure(image, config, *, context, widths, real=None, say, root=None, timeou
     request = {
         "loads": loads(placement),
         "gap": GAP,
-        "commits": [control(PassWord.COMMIT, data=at << 20 | at << 36) for at in range(first)],
+        "commits": [control(PassWord.COMMIT, data=COMMIT.pack(position=at, slot=at)) for at in range(first)],
         "passes": [pass_flits(image.model["vocab"], context, first, n) for n in widths],
         "tiles": config.tiles,
     }

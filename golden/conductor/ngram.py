@@ -1,6 +1,7 @@
 """Golden n-gram drafter: a token tree proposed from what followed the last tokens earlier in the same text."""
 
-from hayate.rtl.contract.draft import BASE_ENTRY, BASE_LOG2, BASE_ONE_BIT, ROTATIONS, TAG_BITS, TOKEN_BITS
+from hayate.rtl.contract.draft import BASE_ENTRY, BASE_LOG2, BASE_ONE_BIT, ROTATIONS, TAG_BITS
+from hayate.rtl.contract.words import TOKEN_BITS
 
 ORDERS = (3, 2, 1)  # tokens of context, longest first
 MAX_SIZE_LOG2 = TOKEN_BITS - TAG_BITS

@@ -6,7 +6,7 @@ import numpy as np
 
 from hayate.rtl.contract.errors import HayateError
 from hayate.rtl.contract.filters import TOP_K_MAX
-from hayate.rtl.contract.noise import SEED_BITS
+from hayate.rtl.contract.words import SEED_BITS
 
 
 def inverse(temperature):

@@ -8,8 +8,8 @@ from hayate.rtl.conductor.feeder import FED
 from hayate.rtl.conductor.nodes import Node
 from hayate.rtl.contract.flits import CONDUCTOR, FlitKind
 from hayate.rtl.contract.isa import PassWord
-from hayate.rtl.contract.noise import SEED_BITS
-from hayate.rtl.ring.flit import FLIT_STREAM
+from hayate.rtl.contract.words import BEGIN, LANE, SEED_BITS, START
+from hayate.rtl.ring.flit import FLIT_STREAM, pack
 
 #: every logical tile.
 LAST_TILE = CONDUCTOR - 1
@@ -91,6 +91,7 @@ class Announcer(wiring.Component):
         alone, linked, link = Signal(), Signal(), Signal()
         # node of a walk; positions of the pass; a word takes the place of a node
         at, count, fed = Signal(4), Signal(4), Signal()
+        seen = Mux(alone, 1, node.ancestors)
         plain, short = Signal(), Signal()  # LANEs of all nodes; those that are there are sent
         every, final, want, counted, measure = Signal(8), Signal(8), Signal(8), Signal(8), Signal()
         m.d.comb += [
@@ -121,31 +122,40 @@ class Announcer(wiring.Component):
             flit.hi.eq(LAST_TILE),
             flit.chan.eq(word),
             flit.lane.eq(Mux(alone, 0, at)),
-            flit.data.eq(Cat(node.token, node.position, slot, Mux(alone, 1, node.ancestors))),
+            flit.data.eq(
+                pack(LANE, token=node.token, position=node.position, slot=slot, ancestors=seen, second=Const(0, 1))
+            ),
             ends.eq(~walks | (self.lane == last) & ~plain),
             kept.eq(self.kept.bit_select(self.lane, 1)),
         ]
         with m.If(word == PassWord.START):
             m.d.comb += flit.data.eq(
-                Cat(
-                    Mux(alone, 0, last),
-                    measure,
-                    self.drafting & ~self.second,
-                    self.sample,
-                    self.second,
-                    Const(0, 1),
-                    want,
-                    self.hwm,
-                    counted,
+                pack(
+                    START,
+                    last=Mux(alone, 0, last),
+                    measure=measure,
+                    draft=self.drafting & ~self.second,
+                    sample=self.sample,
+                    second=self.second,
+                    want=want,
+                    hwm=self.hwm,
+                    counted=counted,
                 )
             )
         with m.Elif(word == PassWord.BEGIN):
-            m.d.comb += flit.data.eq(self.seed)
+            m.d.comb += flit.data.eq(pack(BEGIN, seed=self.seed))
         with m.If(fed):  # a slot is a position, and being below that of a node seen is enough
             offered = self.word.payload
             m.d.comb += [
                 flit.data.eq(
-                    Cat(offered.token, offered.position, offered.position, (Const(1, 8) << self.lane)[:8], Const(1, 1))
+                    pack(
+                        LANE,
+                        token=offered.token,
+                        position=offered.position,
+                        slot=offered.position,
+                        ancestors=(Const(1, 8) << self.lane)[:8],
+                        second=Const(1, 1),
+                    )
                 ),
                 ends.eq(offered.last),
                 self.word.ready.eq(step),

@@ -4,8 +4,9 @@ from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from hayate.rtl.conductor.hash import TOKEN_BITS, keys
+from hayate.rtl.conductor.hash import keys
 from hayate.rtl.contract.draft import BASE_ENTRY, BASE_LOG2, BASE_ONE_BIT
+from hayate.rtl.contract.words import TOKEN_BITS
 from hayate.rtl.memory.parity import ParityMemory
 
 ENTRY = data.StructLayout(BASE_ENTRY)

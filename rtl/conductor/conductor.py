@@ -11,7 +11,7 @@ from hayate.rtl.conductor.candidates import Candidates
 from hayate.rtl.conductor.free_list import FreeList
 from hayate.rtl.conductor.governor import Governor
 from hayate.rtl.conductor.nodes import Nodes
-from hayate.rtl.conductor.outlet import END_TOKENS, POSITION_BITS, TOKEN_BITS, TOKEN_STREAM, Outlet
+from hayate.rtl.conductor.outlet import END_TOKENS, TOKEN_STREAM, Outlet
 from hayate.rtl.conductor.planner import Planner
 from hayate.rtl.conductor.tally import Tally
 from hayate.rtl.conductor.verifier import Verifier
@@ -20,9 +20,9 @@ from hayate.rtl.contract.config import MAX_LANES
 from hayate.rtl.contract.draft import BASE_WRITES, COST_BITS, DRAFT_COST_BITS
 from hayate.rtl.contract.flits import CONDUCTOR, FlitKind
 from hayate.rtl.contract.isa import PassWord
-from hayate.rtl.contract.noise import SEED_BITS
+from hayate.rtl.contract.words import CANDIDATE, POSITION_BITS, SEED_BITS, TOKEN_BITS
 from hayate.rtl.memory.parity import ParityMemory
-from hayate.rtl.ring.flit import FLIT_STREAM, Flit
+from hayate.rtl.ring.flit import FLIT_STREAM, Flit, view
 
 COSTS = [f"costs_{n}" for n in range(MAX_LANES)]
 PLANNING = ("drafter", "spoil", "vocabulary", "branch", "base", "draft_control", "draft_cost", *COSTS)
@@ -242,11 +242,12 @@ class Conductor(wiring.Component):
             m.d.comb += announcer.auto.eq(self.auto)
         if self._sampling:
             m.d.comb += [announcer.sample.eq(self.sample), announcer.seed.eq(self.seed)]
+        candidate = view(CANDIDATE, self.rx.data)
         m.d.comb += [
             candidates.valid.eq(self.rx_valid & (self.rx.kind == FlitKind.CAND)),
             candidates.lane.eq(self.rx.lane),
-            candidates.value.eq(self.rx.data[:32]),
-            candidates.token_in.eq(self.rx.data[32:]),
+            candidates.value.eq(candidate.value),
+            candidates.token_in.eq(candidate.token),
             candidates.select.eq(
                 Mux(planner.feeds, (planner.fed_count - 1)[:3], Mux(planner.drafting, 0, verifier.select))
             ),

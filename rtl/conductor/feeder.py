@@ -4,7 +4,7 @@ from amaranth.hdl import Array, Cat, Module, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hayate.rtl.conductor.outlet import POSITION_BITS, TOKEN_BITS
+from hayate.rtl.contract.words import POSITION_BITS, TOKEN_BITS
 from hayate.rtl.memory.parity import ParityMemory
 
 #: a position of a pass of the second model; `last`: the pass has no more.

@@ -5,7 +5,8 @@ from operator import xor
 
 from amaranth.hdl import Const
 
-from hayate.rtl.contract.draft import ROTATIONS, TAG_BITS, TOKEN_BITS
+from hayate.rtl.contract.draft import ROTATIONS, TAG_BITS
+from hayate.rtl.contract.words import TOKEN_BITS
 
 MAX_SIZE_LOG2 = TOKEN_BITS - TAG_BITS
 

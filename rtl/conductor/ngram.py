@@ -6,8 +6,9 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for
 
 from hayate.rtl.conductor.base import BaseTable
-from hayate.rtl.conductor.hash import MAX_SIZE_LOG2, TAG_BITS, TOKEN_BITS, keys
+from hayate.rtl.conductor.hash import MAX_SIZE_LOG2, TAG_BITS, keys
 from hayate.rtl.contract.draft import BASE_WRITES
+from hayate.rtl.contract.words import TOKEN_BITS
 from hayate.rtl.memory.parity import ParityMemory
 
 ORDERS = 3

@@ -5,9 +5,7 @@ from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hayate.rtl.contract.regmap import END_TOKENS
-
-TOKEN_BITS = 20
-POSITION_BITS = 16
+from hayate.rtl.contract.words import POSITION_BITS, TOKEN_BITS
 
 #: entry of the token FIFO: the token and the cycle of the generation at which it was chosen.
 TOKEN_STREAM = stream.Signature(TOKEN_BITS + 32)

@@ -6,7 +6,6 @@ from amaranth.lib.wiring import In, Out
 
 from hayate.rtl.conductor.feeder import FED, Feeder
 from hayate.rtl.conductor.ngram import NgramDrafter
-from hayate.rtl.conductor.outlet import TOKEN_BITS
 from hayate.rtl.conductor.utility import Utility
 from hayate.rtl.contract.config import MAX_LANES
 from hayate.rtl.contract.draft import (
@@ -20,6 +19,7 @@ from hayate.rtl.contract.draft import (
     TABLE_LOG2,
     Drafter,
 )
+from hayate.rtl.contract.words import TOKEN_BITS
 
 
 class Planner(wiring.Component):

@@ -4,7 +4,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-TOKEN_BITS = 20
+from hayate.rtl.contract.words import TOKEN_BITS
 
 
 class Verifier(wiring.Component):

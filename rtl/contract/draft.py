@@ -4,6 +4,8 @@ models.
 
 from enum import IntEnum
 
+from hayate.rtl.contract.words import TOKEN_BITS
+
 
 class Drafter(IntEnum):
     """Who proposes the nodes of a pass behind its root."""
@@ -24,7 +26,6 @@ TABLE_LOG2 = 9
 
 #: where a table keeps a context: bits of a token, and of the hash's tag; for the newest token of a context, the one
 #: before it, and so on, the rotations of it that are XORed together.
-TOKEN_BITS = 20
 TAG_BITS = 8
 ROTATIONS = ((0, 4, 17), (5, 12), (2, 6, 13))
 

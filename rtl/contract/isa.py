@@ -345,18 +345,13 @@ STAGE_BIT = 24
 
 
 class PassWord(IntEnum):
-    """Kind of a PASS flit, in its `chan` field."""
+    """Kind of a PASS flit, in its `chan` field. What its data holds is a `words.PASS_WORDS`."""
 
-    #: lane = position index; data = token[19:0] | position[35:20] | slot[51:36] | ancestors[59:52] (positions of this
-    #: pass that it sees, itself included) | second [60]
-    LANE = 0
-    #: data = positions - 1 [2:0] | measure [3] | draft [4] | sample [5] | second [6] | wanted-logits mask[15:8] |
-    #: high-water mark[31:16] (slots in use, with this pass) | positions[39:32] whose energies count in a GEMV that says
-    #: `wanted`
-    START = 1
-    BEGIN = 2  # data = seed of the noise; a generation begins: counters are cleared and count
+    LANE = 0  # position `lane` of the pass: token, place in the text, slot, and what it sees
+    START = 1  # all positions are there: the pass begins
+    BEGIN = 2  # a generation begins: counters are cleared and count
     FINISH = 3  # it has ended: counters stop
-    COMMIT = 4  # data = position[35:20] | slot[51:36]: K and V of that slot now belong to the text, at that position
+    COMMIT = 4  # K and V of a slot belong to the text from now on, at a position
 
 
 #: row of a lane that has seen no logit; as a candidate it loses every tie, and no token has this number.

@@ -23,13 +23,16 @@ from functools import cache
 
 import numpy as np
 
+from hayate.rtl.contract.words import POSITION_BITS, SEED_BITS, TOKEN_BITS
+
+__all__ = ["POSITION_BITS", "SEED_BITS", "TOKEN_BITS"]
+
 ROUNDS = 13
 """The shortest variant for which the authors of Threefry publish known answers."""
 ROTATIONS = (13, 15, 26, 6, 17, 29, 16, 24)
 """Of the second word, by round modulo 8."""
 PARITY = 0x1BD11BDA
 """The third word of the key schedule is this xor both words of the key."""
-TOKEN_BITS, POSITION_BITS, SEED_BITS = 20, 16, 64
 
 SEGMENT_BITS = 5
 SHIFT_MAX = 25

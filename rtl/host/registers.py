@@ -19,11 +19,10 @@ from hayate.rtl.contract.regmap import (
     VERSION,
     reset_value,
 )
+from hayate.rtl.contract.words import TOKEN_BITS
 from hayate.rtl.host.axi import AxiLite
 from hayate.rtl.host.gate import BEAT_BITS, Facts, LoadWord
 from hayate.rtl.host.lite import SENDS, read_channel, write_channel
-
-TOKEN_BITS = 20
 
 #: entry of the token FIFO.
 Token = data.StructLayout({"token": TOKEN_BITS, "cycle": 32})

@@ -5,6 +5,7 @@ run in.
 from amaranth.lib import data
 
 from hayate.rtl.contract.isa import ACT_BITS, BANK_BITS, ROW_BITS
+from hayate.rtl.contract.words import LANE
 
 #: fields of every matrix entry. `length`: words streamed per row group; `words`: words from row group to row group.
 _MATRIX = {
@@ -104,7 +105,8 @@ PassState = data.StructLayout(
 )
 
 #: one position of the pass; `ancestors`: the positions of the pass that it sees, itself included.
-LaneState = data.StructLayout({"token": 20, "pos": 16, "slot": 16, "ancestors": 8})
+LANE_FIELDS = ("token", "position", "slot", "ancestors")
+LaneState = data.StructLayout({name: LANE.places[name][1] for name in LANE_FIELDS})
 
 #: attention geometry, place of this tile and filters (from the CSRs), constant while a model is loaded; `entry`: its
 #: first instruction.

@@ -2,6 +2,7 @@
 
 from hayate.rtl.contract.flits import CONDUCTOR, FlitKind, pack_flit
 from hayate.rtl.contract.isa import PassWord
+from hayate.rtl.contract.words import LANE, START
 
 
 def control(word, lane=0, data=0):
@@ -27,7 +28,10 @@ def pass_flits(vocab, context, first, positions):
     if first + positions > context:
         raise ValueError(f"{positions} positions from {first} on do not fit a context of {context}")
     lanes = [
-        control(PassWord.LANE, n, vocab - 1 - n | at << 20 | at << 36 | (2 << n) - 1 << 52)
+        control(PassWord.LANE, n, LANE.pack(token=vocab - 1 - n, position=at, slot=at, ancestors=(2 << n) - 1))
         for n, at in enumerate(range(first, first + positions))
     ]
-    return [*lanes, control(PassWord.START, data=positions - 1 | (1 << positions) - 1 << 8 | first + positions << 16)]
+    return [
+        *lanes,
+        control(PassWord.START, data=START.pack(last=positions - 1, want=(1 << positions) - 1, hwm=first + positions)),
+    ]

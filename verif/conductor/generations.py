@@ -14,9 +14,10 @@ from hayate.golden.conductor import loop
 from hayate.golden.conductor.draft import Model, Nested, Ngram, Off
 from hayate.golden.conductor.ngram import BaseTable
 from hayate.rtl.conductor.conductor import Conductor
-from hayate.rtl.contract.draft import TOKEN_BITS, Drafter
+from hayate.rtl.contract.draft import Drafter
 from hayate.rtl.contract.isa import Energy
 from hayate.rtl.contract.regmap import END_TOKENS
+from hayate.rtl.contract.words import TOKEN_BITS
 from hayate.verif.bench import params
 from hayate.verif.bench.drivers import Sink, clock
 from hayate.verif.conductor.stand_ins import RING_TILES, Choices, Noted, Second, Tiles

@@ -9,6 +9,7 @@ from hayate.golden.conductor.utility import Utility
 from hayate.golden.tile.sequencer import steps
 from hayate.rtl.contract.flits import CONDUCTOR, FlitKind
 from hayate.rtl.contract.isa import ENERGY_BIT, PRECISION_BIT, PassWord, Space
+from hayate.rtl.contract.words import CANDIDATE
 from hayate.rtl.ring.flit import Flit
 from hayate.verif.bench.drivers import clock
 
@@ -203,7 +204,7 @@ class Tiles:
                     "lo": CONDUCTOR,
                     "hi": CONDUCTOR,
                     "lane": lane,
-                    "data": int(value.view(np.uint32)) | token << 32,
+                    "data": CANDIDATE.pack(value=int(value.view(np.uint32)), token=token),
                 }
                 for token, value in best + others
             ]

@@ -5,6 +5,7 @@ from hayate.rtl.conductor.feeder import FED
 from hayate.rtl.conductor.nodes import Node
 from hayate.rtl.contract.flits import FlitKind
 from hayate.rtl.contract.isa import PassWord
+from hayate.rtl.contract.words import COMMIT, LANE, START
 from hayate.rtl.ring.flit import Flit
 from hayate.verif.bench import Bench, params, rng
 from hayate.verif.bench.drivers import clock, settle, start
@@ -109,11 +110,20 @@ async def passes_of_the_second_model(dut):
         *words, (chan, _, data) = sent
         assert not placed and not given
         assert words == [
-            (PassWord.LANE, n, node["token"] | node["position"] << 20 | node["position"] << 36 | 1 << 52 + n | 1 << 60)
+            (
+                PassWord.LANE,
+                n,
+                LANE.pack(
+                    token=node["token"], position=node["position"], slot=node["position"], ancestors=1 << n, second=1
+                ),
+            )
             for n, node in enumerate(nodes)
         ]
         last = len(nodes) - 1
-        assert (chan, data) == (PassWord.START, last | sample << 5 | 1 << 6 | (chosen << last) << 8 | hwm << 16)
+        assert (chan, data) == (
+            PassWord.START,
+            START.pack(last=last, sample=sample, second=1, want=chosen << last, hwm=hwm),
+        )
         assert stall or late or cycles == len(nodes) + 1
         await clock(dut, r.randrange(2))
 
@@ -161,17 +171,18 @@ async def words_of_every_message(dut):
             assert sorted(placed) == list(here) and not given
             if links:
                 before = nodes[last - 1]
-                assert words.pop(0)[2] >> 20 & 0xFFFFFFFF == before["position"] | before["slot"] << 16
+                found = COMMIT.unpack(words.pop(0)[2])
+                assert found == {"position": before["position"], "slot": before["slot"]}
             for n, (_, _, got) in zip(here, words):
                 node = nodes[n]
                 slot, ancestors = node["slot"] if node["placed"] else placed[n], 1 if drafting else node["ancestors"]
-                assert got == node["token"] | node["position"] << 20 | slot << 36 | ancestors << 52
+                assert got == LANE.pack(token=node["token"], position=node["position"], slot=slot, ancestors=ancestors)
             positions = len(here)
             every, final = (1 << positions) - 1, 1 << positions - 1
             want = (final if chosen else 0) if prompt and not all_logits else every
             counted = final if auto and prompt and chosen else 0
-            flags = (auto & prompt) << 3 | drafting << 4 | sample << 5
-            assert data == positions - 1 | flags | want << 8 | fields["hwm"] << 16 | counted << 32
+            flags = {"measure": auto & prompt, "draft": drafting, "sample": sample}
+            assert data == START.pack(last=positions - 1, want=want, hwm=fields["hwm"], counted=counted, **flags)
             flits = len(links) + positions + 1
         else:
             kept = [n for n in range(len(nodes)) if fields["kept"] >> n & 1]

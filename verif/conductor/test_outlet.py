@@ -2,8 +2,9 @@
 entry.
 """
 
-from hayate.rtl.conductor.outlet import TOKEN_BITS, Outlet
+from hayate.rtl.conductor.outlet import Outlet
 from hayate.rtl.contract.regmap import END_TOKENS
+from hayate.rtl.contract.words import TOKEN_BITS
 from hayate.verif.bench import Bench, params, rng
 from hayate.verif.bench.drivers import Sink, clock, settle, start
 from hayate.verif.bench.reset import resets

@@ -6,7 +6,8 @@ import re
 from hayate.compiler import program
 from hayate.rtl.conductor.conductor import Conductor
 from hayate.rtl.conductor.governor import Governor
-from hayate.rtl.contract import draft, filters, flits, isa, precision
+from hayate.rtl.contract import draft, filters, flits, precision
+from hayate.rtl.contract.words import START
 from hayate.rtl.host.gate import Gate
 from hayate.rtl.host.loader import Loader
 from hayate.rtl.host.registers import Registers
@@ -38,7 +39,7 @@ WRITE_CYCLES, READ_CYCLES = promised(
 REASON_ORDER = re.findall(r", Reason\.(\w+)\)", inspect.getsource(Gate))
 (MIN_DECISION,) = promised(Governor, r"takes (\d+) cycles, or")
 KV_BANKS, KV_CYCLES = promised(KvWriter, r"writes min\((\d+), banks\) banks in parallel, in (two) bank cycles")
-COUNTED = re.search(r"positions\[(\d+:\d+)\] whose energies count", inspect.getsource(isa.PassWord))[1]
+COUNTED = "{1}:{0}".format(*(START.places["counted"][0] + end for end in (0, START.places["counted"][1] - 1)))
 INDEX_BITS = f"{filters.INDEX_SHIFT + flits.FLIT_FIELDS['lo'] - 1}:{filters.INDEX_SHIFT}"
 TOKEN, TAG = draft.BASE_ENTRY["token"], draft.BASE_ENTRY["tag"]
 ONE, PAIR = draft.BASE_LOG2

@@ -8,8 +8,8 @@ into a page, is noticed.
 
 from hayate.compiler import program
 from hayate.golden.conductor.governor import QUALITY, knob_of
-from hayate.rtl.conductor.outlet import POSITION_BITS
 from hayate.rtl.contract import constants, draft, filters, flits, isa, load, noise, precision, regmap, secded, tables
+from hayate.rtl.contract.words import POSITION_BITS
 from hayate.rtl.host.gate import BEAT_BITS
 from hayate.rtl.memory.bank import MACRO_LATENCY
 from hayate.rtl.tile import counters, energy, semaphores

@@ -27,6 +27,7 @@ from hayate.rtl.contract.isa import (
     encode_micro,
     pack,
 )
+from hayate.rtl.contract.words import CANDIDATE, COMMIT, LANE, START
 from hayate.rtl.memory.bank import macro_text
 from hayate.rtl.package import tile
 from hayate.verif.bench import Bench, rng
@@ -83,26 +84,35 @@ class Ring:
         otherwise.
         """
         for slot, position in self.accepted:
-            self.control(PassWord.COMMIT, data=position << 20 | slot << 36)
+            self.control(PassWord.COMMIT, data=COMMIT.pack(position=position, slot=slot))
         self.nodes = self.accepted = list(zip(slots, positions))
         for lane, (token, position, slot) in enumerate(zip(tokens, positions, slots)):
             sees = ancestors[lane] if ancestors else (2 << lane) - 1
-            self.control(PassWord.LANE, lane, token | position << 20 | slot << 36 | sees << 52)
+            self.control(PassWord.LANE, lane, LANE.pack(token=token, position=position, slot=slot, ancestors=sees))
         want, count = (sum(1 << w for w in which) for which in (wanted, counted))
         self.control(
             PassWord.START,
-            data=len(tokens) - 1 | measure << 3 | draft << 4 | sample << 5 | want << 8 | hwm << 16 | count << 32,
+            data=START.pack(
+                last=len(tokens) - 1, measure=measure, draft=draft, sample=sample, want=want, hwm=hwm, counted=count
+            ),
         )
 
     def start_second(self, tokens, positions, wanted, sample=0):
         """A pass of the second model, in front of which come the COMMITs of the pass before it."""
         for slot, position in self.accepted:
-            self.control(PassWord.COMMIT, data=position << 20 | slot << 36)
+            self.control(PassWord.COMMIT, data=COMMIT.pack(position=position, slot=slot))
         self.accepted = []
         for lane, (token, position) in enumerate(zip(tokens, positions)):
-            self.control(PassWord.LANE, lane, token | position << 20 | position << 36 | 1 << 52 + lane | 1 << 60)
+            self.control(
+                PassWord.LANE,
+                lane,
+                LANE.pack(token=token, position=position, slot=position, ancestors=1 << lane, second=1),
+            )
         want = sum(1 << w for w in wanted)
-        self.control(PassWord.START, data=len(tokens) - 1 | sample << 5 | 1 << 6 | want << 8 | positions[-1] + 1 << 16)
+        self.control(
+            PassWord.START,
+            data=START.pack(last=len(tokens) - 1, sample=sample, second=1, want=want, hwm=positions[-1] + 1),
+        )
 
     def commit(self, nodes):
         """Of the last pass, these positions become part of the text."""
@@ -225,7 +235,9 @@ async def passes_equal_golden(dut):
         ring.start_pass(tokens, positions, slots, hwm, wanted)
         flits = await ring.end_of_pass()
         logits = golden.run_pass(tokens, positions, slots, hwm=hwm, wanted=wanted)
-        candidates = {f["lane"]: (f["data"] & 0xFFFFFFFF, f["data"] >> 32) for f in flits if f["kind"] == FlitKind.CAND}
+        candidates = {
+            f["lane"]: tuple(CANDIDATE.unpack(f["data"]).values()) for f in flits if f["kind"] == FlitKind.CAND
+        }
         best = [int(np.argmax(row)) for row in logits]
         assert candidates == {w: (int(row.view(np.uint32)[at]), at) for w, row, at in zip(wanted, logits, best)}
         if wanted:

@@ -7,6 +7,7 @@ from hayate.golden.conductor.sample import log_share
 from hayate.rtl.contract.config import load_config
 from hayate.rtl.contract.flits import FlitKind
 from hayate.rtl.contract.isa import Csr, PassWord, Space
+from hayate.rtl.contract.words import CANDIDATE
 from hayate.rtl.memory.bank import macro_text
 from hayate.rtl.package import tile
 from hayate.verif.bench import Bench, rng
@@ -42,7 +43,7 @@ async def trees_equal_golden(dut):
         logits = golden.run_pass(*place, hwm=hwm, wanted=wanted, commit=False, **options)
         found, second = (
             {
-                f["lane"]: (f["data"] & 0xFFFFFFFF, f["data"] >> 32)
+                f["lane"]: tuple(CANDIDATE.unpack(f["data"]).values())
                 for f in flits
                 if (f["kind"], f["addr"]) == (FlitKind.CAND, n)
             }

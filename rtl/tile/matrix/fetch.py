@@ -110,9 +110,9 @@ class Fetcher(wiring.Component):
                         state = self.lanes_state[k]
                         with m.Switch(entry.index):
                             with m.Case(FetchIndex.POS_HI):
-                                m.d.sync += index.eq(state.pos >> ROPE_FINE_BITS)
+                                m.d.sync += index.eq(state.position >> ROPE_FINE_BITS)
                             with m.Case(FetchIndex.POS_LO):
-                                m.d.sync += index.eq(state.pos[:ROPE_FINE_BITS])
+                                m.d.sync += index.eq(state.position[:ROPE_FINE_BITS])
                             with m.Default():
                                 m.d.sync += index.eq(state.token)
                 m.next = "SUBTRACT"

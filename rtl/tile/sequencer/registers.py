@@ -6,9 +6,9 @@ from amaranth.lib.wiring import In, Out
 
 from hayate.rtl.contract.flits import FlitKind
 from hayate.rtl.contract.isa import PRECISION_BIT, SECOND_BIT, Csr, PassWord, Space
-from hayate.rtl.contract.noise import SEED_BITS
-from hayate.rtl.ring.flit import Flit
-from hayate.rtl.tile.queues import GroupState, LaneState, PassState, TileState
+from hayate.rtl.contract.words import BEGIN, LANE, SEED_BITS, START
+from hayate.rtl.ring.flit import Flit, view
+from hayate.rtl.tile.queues import LANE_FIELDS, GroupState, LaneState, PassState, TileState
 
 #: CSR -> field of `TileState`.
 CSR_FIELDS = {
@@ -91,7 +91,7 @@ class TileRegisters(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        rx = self.rx
+        rx, start = self.rx, view(START, self.rx.data)
         is_csr, is_pass = Signal(), Signal()
         m.d.comb += [
             is_csr.eq(self.rx_valid & (rx.kind == FlitKind.LOAD) & (rx.chan == Space.CSR) & ~rx.addr[PRECISION_BIT]),
@@ -111,22 +111,20 @@ class TileRegisters(wiring.Component):
             own = models[0][name]
             m.d.comb += self.tile[name].eq(own if csr in COMMON else Mux(self.pass_state.second, models[1][name], own))
         with m.If(is_pass & (rx.chan == PassWord.LANE)):
-            for lane in range(self._lanes):
+            position = view(LANE, rx.data)
+            for lane, state in enumerate(self.lanes_state):
                 with m.If(rx.lane == lane):
-                    m.d.sync += self.lanes_state[lane].as_value().eq(rx.data)
+                    m.d.sync += [state[name].eq(position[name]) for name in LANE_FIELDS]
         with m.If(self.start):
             m.d.sync += [
-                self.pass_state.positions.eq(rx.data[:3] + 1),
-                self.pass_state.measure.eq(rx.data[3]),
-                self.pass_state.want.eq(rx.data[8:16]),
-                self.pass_state.hwm.eq(rx.data[16:32]),
-                self.pass_state.counted.eq(rx.data[32:40]),
+                self.pass_state.positions.eq(start.last + 1),
+                *(self.pass_state[name].eq(start[name]) for name in ("measure", "want", "hwm", "counted")),
             ]
             if self._lanes > 1:
-                m.d.sync += [self.pass_state.draft.eq(rx.data[4]), self.pass_state.second.eq(rx.data[6])]
+                m.d.sync += [self.pass_state.draft.eq(start.draft), self.pass_state.second.eq(start.second)]
             if self._sampling:
-                m.d.sync += self.pass_state.sample.eq(rx.data[5])
+                m.d.sync += self.pass_state.sample.eq(start.sample)
         if self._sampling:
             with m.If(is_pass & (rx.chan == PassWord.BEGIN)):
-                m.d.sync += self.seed.eq(rx.data)
+                m.d.sync += self.seed.eq(view(BEGIN, rx.data).seed)
         return m

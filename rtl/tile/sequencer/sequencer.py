@@ -23,8 +23,8 @@ from hayate.rtl.contract.isa import (
     Space,
     WaitKind,
 )
-from hayate.rtl.contract.noise import SEED_BITS
 from hayate.rtl.contract.precision import Format
+from hayate.rtl.contract.words import SEED_BITS
 from hayate.rtl.memory.parity import ParityMemory
 from hayate.rtl.ring.flit import Flit
 from hayate.rtl.tile.divider import Divider

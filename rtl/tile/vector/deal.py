@@ -5,6 +5,8 @@ from amaranth.hdl import Const, Signal
 from hayate.rtl.contract.filters import COUNTS_BIT
 from hayate.rtl.contract.flits import FlitKind
 from hayate.rtl.contract.isa import STAGE_BIT, PassWord, Space
+from hayate.rtl.contract.words import LANE
+from hayate.rtl.ring.flit import view
 
 
 def deal(m, engine, micro, stage, mask, collect, semaphores, filters):
@@ -12,7 +14,7 @@ def deal(m, engine, micro, stage, mask, collect, semaphores, filters):
 
     Returns the strobe of a load of vector memory.
     """
-    rx, valid = engine.rx, engine.rx_valid
+    rx, valid, lane = engine.rx, engine.rx_valid, view(LANE, engine.rx.data)  # COMMIT has position and slot there too
     load, load_vmem, clear, is_sum = Signal(), Signal(), Signal(), Signal()
     counts = rx.addr[COUNTS_BIT] if filters else Const(0)
     m.d.comb += [
@@ -30,11 +32,11 @@ def deal(m, engine, micro, stage, mask, collect, semaphores, filters):
         stage.write_addr.eq(rx.addr),
         stage.write_data.eq(rx.data),
         mask.note.eq(valid & (rx.kind == FlitKind.PASS) & ((rx.chan == PassWord.LANE) | mask.commit)),
-        mask.second.eq((rx.chan == PassWord.LANE) & rx.data[60] if engine.lanes > 1 else 0),
+        mask.second.eq((rx.chan == PassWord.LANE) & lane.second if engine.lanes > 1 else 0),
         mask.commit.eq(rx.chan == PassWord.COMMIT),
         mask.lane.eq(rx.lane),
-        mask.pos.eq(rx.data[20:36]),
-        mask.slot.eq(rx.data[36:52]),
+        mask.pos.eq(lane.position),
+        mask.slot.eq(lane.slot),
         is_sum.eq(valid & (rx.kind == FlitKind.SUM)),
         collect.sum_valid.eq(is_sum & ~counts),
         collect.max_valid.eq(valid & (rx.kind == FlitKind.MAX)),

@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out, connect
 from hayate.rtl.contract.filters import COUNTS_BIT, INDEX_SHIFT, ROUND_BIT
 from hayate.rtl.contract.flits import CONDUCTOR, FlitKind
 from hayate.rtl.contract.isa import ASrc, Op
-from hayate.rtl.contract.noise import SEED_BITS
+from hayate.rtl.contract.words import SEED_BITS
 from hayate.rtl.numerics.alu import VectorAlu
 from hayate.rtl.numerics.reducer import REDUCER_LATENCY, Reducer
 from hayate.rtl.numerics.to_fp16 import TO_FP16_LATENCY, ToFp16
@@ -140,7 +140,7 @@ class VectorEngine(wiring.Component):
                 noise.row0.eq(entry.row0),
                 noise.n.eq(entry.n),
                 noise.seed.eq(self.seed),
-                *(noise.positions[k].eq(self.lanes_state[k].pos) for k in range(lanes)),
+                *(noise.positions[k].eq(self.lanes_state[k].position) for k in range(lanes)),
             ]
         load_vmem = deal(m, self, micro, stage, mask, collect, semaphores, filters)
         connect(m, sender.tx, wiring.flipped(self.tx))

@@ -217,7 +217,7 @@ class LaneMap(wiring.Component):
                     for p in range(self.lanes):
                         with m.Case(p):
                             m.d.sync += [
-                                self.position[lane].eq(self.lanes_state[p].pos),
+                                self.position[lane].eq(self.lanes_state[p].position),
                                 self.ancestors[lane].eq(self.lanes_state[p].ancestors),
                             ]
         return m

@@ -6,7 +6,7 @@ from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from hayate.rtl.contract.noise import POSITION_BITS, SEED_BITS, TOKEN_BITS
+from hayate.rtl.contract.words import POSITION_BITS, SEED_BITS, TOKEN_BITS
 from hayate.rtl.memory.parity import ParityMemory
 from hayate.rtl.numerics.gumbel import Gumbel
 

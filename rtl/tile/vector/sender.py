@@ -8,7 +8,8 @@ from amaranth.utils import ceil_log2
 from hayate.rtl.contract.constants import ACC_WIDTH
 from hayate.rtl.contract.flits import FlitKind
 from hayate.rtl.contract.isa import ACT_BITS, ROUNDS_AHEAD, SendMode
-from hayate.rtl.ring.flit import FLIT_STREAM, Flit
+from hayate.rtl.contract.words import CANDIDATE
+from hayate.rtl.ring.flit import FLIT_STREAM, Flit, pack
 from hayate.rtl.tile.queues import TileState
 
 #: Quads that may wait for the ring, reserved ones included; the natural depth of a distributed RAM.
@@ -63,7 +64,7 @@ class Sender(wiring.Component):
     counts: In, `lanes` x 128 bits. What a SUM job of mode COUNTED sends in place of sums, with `addr` that of the job,
         which is even, and one more.
     sums, maxima, best, rows: In, `lanes` x 96, 32, 32 and 20 bits. A sum's halves have `addr` 0 and 1; a maximum has
-        the job's round modulo ROUNDS_AHEAD; a candidate is best | row << 32.
+        the job's round modulo ROUNDS_AHEAD; a candidate is a `words.CANDIDATE` of best and row.
     maxima_valid: In. A job that sends maxima waits for it, and takes it to stay until `done`.
     pair: In. Behind lane 0's candidate comes another with `addr` 1: second (32) | second_row (20) << 32, In.
     done: Out. busy: Out, a job or a flit is waiting.
@@ -277,8 +278,8 @@ class Sender(wiring.Component):
                     with m.Case(FlitKind.MAX):
                         m.d.comb += value.eq(self.maxima[k])
                     with m.Case(FlitKind.CAND):
-                        m.d.comb += value.eq(Cat(self.best[k], self.rows[k]))
+                        m.d.comb += value.eq(pack(CANDIDATE, value=self.best[k], token=self.rows[k]))
                         if k == 0:
                             with m.If(upper):
-                                m.d.comb += value.eq(Cat(self.second, self.second_row))
+                                m.d.comb += value.eq(pack(CANDIDATE, value=self.second, token=self.second_row))
         return value

@@ -163,7 +163,7 @@ class Driver:
         ).as_bits()
         for k, p in enumerate(now.positions):
             getattr(self.dut, f"e__lanes_state__{k}").value = LaneState.const(
-                {"token": p.token, "pos": p.pos, "slot": p.slot}
+                {"token": p.token, "position": p.pos, "slot": p.slot}
             ).as_bits()
 
     async def _surroundings(self):

@@ -21,7 +21,7 @@ def show(dut, slots, size, index):
     from hayate.rtl.tile.queues import LaneState, TileState
 
     for k, slot in enumerate(slots):
-        getattr(dut, f"lanes_state__{k}").value = LaneState.const({"slot": slot, "token": 7, "pos": 9}).as_bits()
+        getattr(dut, f"lanes_state__{k}").value = LaneState.const({"slot": slot, "token": 7, "position": 9}).as_bits()
     dut.tile.value = TileState.const({"group_size": size, "group_index": index}).as_bits()
 
 

@@ -2,8 +2,9 @@
 
 from hayate.rtl.contract.flits import FlitKind
 from hayate.rtl.contract.isa import CSR_BITS, PRECISION_BIT, SECOND_BIT, Csr, PassWord, Space
+from hayate.rtl.contract.words import LANE, START
 from hayate.rtl.ring.flit import Flit
-from hayate.rtl.tile.queues import GroupState, LaneState, PassState, TileState
+from hayate.rtl.tile.queues import LANE_FIELDS, GroupState, LaneState, PassState, TileState
 from hayate.rtl.tile.sequencer.registers import COMMON, CSR_FIELDS, OF_SAMPLING, TileRegisters
 from hayate.verif.bench import Bench, params, rng
 from hayate.verif.bench.drivers import clock, settle, start, strobe
@@ -48,22 +49,16 @@ def apply(state, kind, chan, lane, addr, data):
         if not second or csr not in COMMON:
             models[second][name] = data & (1 << TileState[name].width) - 1 if sampling or csr not in OF_SAMPLING else 0
     elif (kind, chan) == (FlitKind.PASS, PassWord.LANE) and lane < len(lanes):
-        lanes[lane] = {
-            "token": data & 0xFFFFF,
-            "pos": data >> 20 & 0xFFFF,
-            "slot": data >> 36 & 0xFFFF,
-            "ancestors": data >> 52 & 0xFF,
-        }
+        found = LANE.unpack(data)
+        lanes[lane] = {name: found[name] for name in LANE_FIELDS}
     elif (kind, chan) == (FlitKind.PASS, PassWord.START):
+        found = START.unpack(data)
         pass_.update(
-            positions=(data & 7) + 1,
-            measure=data >> 3 & 1,
-            want=data >> 8 & 0xFF,
-            hwm=data >> 16 & 0xFFFF,
-            counted=data >> 32 & 0xFF,
-            draft=data >> 4 & drafts,
-            sample=data >> 5 & sampling,
-            second=data >> 6 & drafts,
+            positions=found["last"] + 1,
+            **{name: found[name] for name in ("measure", "want", "hwm", "counted")},
+            draft=found["draft"] & drafts,
+            sample=found["sample"] & sampling,
+            second=found["second"] & drafts,
         )
     elif (kind, chan) == (FlitKind.PASS, PassWord.BEGIN):
         seed[0] = data if sampling else 0

@@ -24,6 +24,7 @@ from hayate.rtl.contract.isa import (
     pack,
 )
 from hayate.rtl.contract.precision import Format
+from hayate.rtl.contract.words import LANE, START
 from hayate.rtl.ring.flit import Flit
 from hayate.rtl.tile.queues import PassState, TileState, VectorEntry, matrix_entry_layout
 from hayate.rtl.tile.sequencer.registers import CSR_FIELDS
@@ -207,7 +208,16 @@ async def write_table(dut, table):
 
 
 async def start_pass(dut, positions=1, want=0, hwm=1, measure=0, draft=0, sample=0, second=0, counted=0):
-    data = positions - 1 | measure << 3 | draft << 4 | sample << 5 | second << 6 | want << 8 | hwm << 16 | counted << 32
+    data = START.pack(
+        last=positions - 1,
+        measure=measure,
+        draft=draft,
+        sample=sample,
+        second=second,
+        want=want,
+        hwm=hwm,
+        counted=counted,
+    )
     await flit(dut, kind=FlitKind.PASS, chan=PassWord.START, data=data)
     await clock(dut)
 
@@ -305,7 +315,7 @@ async def run_programs(dut):
                     kind=FlitKind.PASS,
                     chan=PassWord.LANE,
                     lane=lane,
-                    data=token | pos << 20 | slot << 36 | second << 60,
+                    data=LANE.pack(token=token, position=pos, slot=slot, second=second),
                 )
                 # no business of this one
                 await flit(dut, kind=FlitKind.PASS, chan=PassWord.COMMIT, lane=lane, data=r.getrandbits(64))

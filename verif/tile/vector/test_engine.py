@@ -9,6 +9,7 @@ from amaranth.lib.wiring import Out
 
 from hayate.rtl.contract.flits import FlitKind
 from hayate.rtl.contract.isa import Op, PassWord
+from hayate.rtl.contract.words import COMMIT
 from hayate.rtl.tile.vector.engine import VectorEngine
 from hayate.rtl.tile.vector.filter import SELECT_CYCLES
 from hayate.sim.tools import installed
@@ -141,7 +142,7 @@ async def passes(dut):
     await driver.load([], {address: np.float32(0) for address in range(VMEM_DEPTH) if address not in CONSTANTS})
     driver.set_pass({"positions": 1, "want": 0, "hwm": 4}, [{}] * params()["lanes"], tile)
     for slot in range(MAX_SLOTS):
-        flit = {"kind": FlitKind.PASS, "chan": PassWord.COMMIT, "data": slot << 36}
+        flit = {"kind": FlitKind.PASS, "chan": PassWord.COMMIT, "data": COMMIT.pack(slot=slot)}
         await driver.receive([flit], pause=0)
         golden.receive(flit)
         await clock(dut, 24)  # a note is at work for as long as a division takes
@@ -157,7 +158,7 @@ async def eight_lanes(dut):
     r, lanes = rng("passes"), params()["lanes"]
     tile = geometry(r)
     driver, golden = await prepare(dut, tile)
-    passes, state = {"positions": lanes, "want": 0, "hwm": 4}, {"token": 0, "pos": 0, "slot": 0, "ancestors": 1}
+    passes, state = {"positions": lanes, "want": 0, "hwm": 4}, {"token": 0, "position": 0, "slot": 0, "ancestors": 1}
     driver.set_pass(passes, [state] * lanes, tile)
     golden.begin([state] * lanes, **passes)
     rows = [np.full(lanes, np.finfo(np.float32).max)] * 32
@@ -224,7 +225,7 @@ async def cycles(dut):
     lanes = params()["lanes"]
     driver, golden = await prepare(dut, PLAIN, stall=0, pause=0)
     passes = {"positions": lanes, "want": 1, "hwm": 32}
-    states = [{"token": 0, "pos": 50, "slot": 0, "ancestors": 0}] * lanes
+    states = [{"token": 0, "position": 50, "slot": 0, "ancestors": 0}] * lanes
     driver.set_pass(passes, states, PLAIN)
     golden.begin(states, **passes)
     send = {"send": 1, "hi": 0}
@@ -284,7 +285,9 @@ async def waits(dut):
     lanes = params()["lanes"]
     driver, golden = await prepare(dut, PLAIN, stall=0, pause=0)
     driver.set_pass(
-        {"positions": lanes, "want": (1 << lanes) - 1, "hwm": 4}, [{"token": 0, "pos": 0, "slot": 0}] * lanes, PLAIN
+        {"positions": lanes, "want": (1 << lanes) - 1, "hwm": 4},
+        [{"token": 0, "position": 0, "slot": 0}] * lanes,
+        PLAIN,
     )
     await driver.receive([{"kind": FlitKind.SYNC, "chan": 3}] * 5 + [{"kind": FlitKind.SYNC, "chan": 2}])
     first, taken = await driver.entries([entry(Op.V_WAIT, chan=3, count=2)] * 2)
@@ -309,7 +312,9 @@ async def waits(dut):
 async def a_run_without_rows_waits_for_its_gemv(dut):
     """Its SYNC says that this tile has come so far, rows or not: it must not leave before what the GEMV waits for."""
     driver, golden = await prepare(dut, PLAIN, stall=0, pause=0)
-    driver.set_pass({"positions": 1, "want": 1, "hwm": 4}, [{"token": 0, "pos": 0, "slot": 0}] * driver.lanes, PLAIN)
+    driver.set_pass(
+        {"positions": 1, "want": 1, "hwm": 4}, [{"token": 0, "position": 0, "slot": 0}] * driver.lanes, PLAIN
+    )
     send = {"send": 1, "hi": 0}
     both = [run("residual", 0, landing=1, chan=3, **send), run("swiglu", 0, landing=2, chan=4, **send)]
     others = [run("final", 0, chan=5, **send), run("out", 0, landing=1, vec=1, chan=6, **send)]

@@ -219,7 +219,7 @@ async def positions_and_vectors(dut):
         states = [
             {
                 "token": r.getrandbits(20),
-                "pos": r.getrandbits(16),
+                "position": r.getrandbits(16),
                 "slot": r.getrandbits(16),
                 "ancestors": r.getrandbits(8),
             }
@@ -242,7 +242,7 @@ async def positions_and_vectors(dut):
         assert int(dut.active.value) == int(dut.serving.value) == sum(a << k for k, a in enumerate(active))
         for k, v in enumerate(vectors):
             if active[k]:
-                assert int(getattr(dut, f"position__{k}").value) == states[v >> gp]["pos"]
+                assert int(getattr(dut, f"position__{k}").value) == states[v >> gp]["position"]
                 assert int(getattr(dut, f"ancestors__{k}").value) == states[v >> gp]["ancestors"] & (1 << lanes) - 1
         if n:
             limit = sum((row // 4 * size + tile["group_index"]) * 4 + row % 4 < hwm for row in range(n))

@@ -5,6 +5,7 @@ import numpy as np
 
 from hayate.rtl.contract.flits import CONDUCTOR, FlitKind, unpack_flit
 from hayate.rtl.contract.isa import ACT_BITS, CHANNELS, ROUNDS_AHEAD, SendMode
+from hayate.rtl.contract.words import CANDIDATE
 from hayate.rtl.tile.queues import TileState
 from hayate.rtl.tile.vector.sender import COUNTED, QUADS, Sender, job_layout
 from hayate.verif.bench import Bench, params, rng
@@ -73,10 +74,10 @@ class Jobs:
             values = {
                 FlitKind.SUM: [(addr | h, total >> 64 * h & (1 << 64) - 1) for h in range(2)],
                 FlitKind.MAX: [(job["round"] % ROUNDS_AHEAD, self.maxima[k])],
-                FlitKind.CAND: [(0, self.best[k] | self.rows[k] << 32)],
+                FlitKind.CAND: [(0, CANDIDATE.pack(value=self.best[k], token=self.rows[k]))],
             }[job["kind"]]
             if job["kind"] == FlitKind.CAND and self.pair and k == 0:
-                values.append((1, self.second[0] | self.second[1] << 32))
+                values.append((1, CANDIDATE.pack(value=self.second[0], token=self.second[1])))
             for addr, word in values:
                 self.golden._send(job["kind"], cast, lane=k, addr=addr, data=word)
         self.golden._send(FlitKind.SYNC, cast)

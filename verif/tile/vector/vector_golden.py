@@ -23,6 +23,7 @@ from hayate.rtl.contract.isa import (
     SendMode,
 )
 from hayate.rtl.contract.layout import slot_home
+from hayate.rtl.contract.words import CANDIDATE, COMMIT, LANE
 from hayate.verif.tile.vector.filter_golden import FilterGolden
 
 LOWEST = np.float32(np.finfo(np.float32).min)
@@ -93,7 +94,7 @@ class VectorGolden:
         self.levels = [0] * CHANNELS
         self.sent, self.trace, self.saturated = [], [], 0
         self.passes, self.seed = {"positions": 1, "want": 0, "hwm": 0, "second": 0}, 0
-        self.lane_states = [{"token": 0, "pos": 0, "slot": 0, "ancestors": 0} for _ in range(lanes)]
+        self.lane_states = [{"token": 0, "position": 0, "slot": 0, "ancestors": 0} for _ in range(lanes)]
 
     def begin(self, lane_states, positions, want, hwm, second=0):
         """A pass; the slots of its lanes come as flits."""
@@ -122,10 +123,10 @@ class VectorGolden:
             case FlitKind.SYNC:
                 self.levels[flit["chan"]] += 1
             case FlitKind.PASS if flit["chan"] in (PassWord.LANE, PassWord.COMMIT):
-                slot, pos = word >> 36 & 0xFFFF, word >> 20 & 0xFFFF
+                slot, pos = (COMMIT.unpack(word)[name] for name in ("slot", "position"))
                 index, row = slot_home(slot, self.tile["group_size"])
                 here = index == self.tile["group_index"]
-                second = flit["chan"] == PassWord.LANE and word >> 60 & 1
+                second = flit["chan"] == PassWord.LANE and LANE.unpack(word)["second"]
                 if here and not second:
                     self.text[row] = pos if flit["chan"] == PassWord.COMMIT else NEVER
                 if flit["chan"] == PassWord.LANE:
@@ -151,7 +152,7 @@ class VectorGolden:
             sees = [max([at for k, at in enumerate(self.slots) if s["ancestors"] >> k & 1], default=-1) for s in states]
             return np.array([slot >= self.passes["hwm"] or slot > last for last in sees])
         return np.array(
-            [slot >= self.passes["hwm"] or self.text[row] > s["pos"] and not own & s["ancestors"] for s in states]
+            [slot >= self.passes["hwm"] or self.text[row] > s["position"] and not own & s["ancestors"] for s in states]
         )
 
     # Instructions.
@@ -198,14 +199,16 @@ class VectorGolden:
                 cast |= {"lo": CONDUCTOR, "hi": CONDUCTOR, "end": 0}
                 for k in self._wanted():
                     value, row = self.best[k] or (LOWEST, NO_ROW)
-                    self._send(FlitKind.CAND, cast, lane=k, data=int(bits(value)) | row << 32)
+                    self._send(FlitKind.CAND, cast, lane=k, data=CANDIDATE.pack(value=int(bits(value)), token=row))
                     if k == 0 and self.passes.get("draft"):
                         value, row = (
                             sorted(self.ranked, key=lambda c: (-c[0], c[1]))[1]
                             if len(self.ranked) > 1
                             else (LOWEST, NO_ROW)
                         )
-                        self._send(FlitKind.CAND, cast, lane=k, addr=1, data=int(bits(value)) | row << 32)
+                        self._send(
+                            FlitKind.CAND, cast, lane=k, addr=1, data=CANDIDATE.pack(value=int(bits(value)), token=row)
+                        )
                 self._send(FlitKind.SYNC, cast)
                 self.best, self.ranked = [None] * self.lanes, []
 
@@ -237,7 +240,7 @@ class VectorGolden:
             case BSrc.MAXREG:
                 b = self.maxima[entry["round"] % ROUNDS_AHEAD].copy()
             case BSrc.NOISE:
-                positions = np.array([s["pos"] for s in self.lane_states])
+                positions = np.array([s["position"] for s in self.lane_states])
                 b = gumbel.noise(self.seed, positions + 1, np.full(self.lanes, entry["row0"] + e + i))
             case _:
                 b = self._vmem(micro["b"], micro["b_mode"], entry["slide"] + e, i)

@@ -8,6 +8,7 @@ from hayate.rtl.contract.filters import COUNTS_BIT, DIGITS, INDEX_SHIFT, ROUND_B
 from hayate.rtl.contract.flits import FlitKind
 from hayate.rtl.contract.isa import CHANNELS, ROUNDS_AHEAD, STAGE_BIT, Op, PassWord, SendMode
 from hayate.rtl.contract.layout import gp_log2, local_slots, rounds
+from hayate.rtl.contract.words import COMMIT, LANE
 from hayate.verif.tile.vector.filter_golden import COUNTS, words
 from hayate.verif.tile.vector.vector_driver import no_rows
 from hayate.verif.tile.vector.vector_golden import bits
@@ -97,11 +98,16 @@ class Pass:
         self.second = int(lanes > 1 and r.random() < 0.3)
         slots = r.sample(range(MAX_SLOTS), 2 * lanes)
         self.states = [
-            {"token": r.getrandbits(20), "pos": r.randrange(80), "slot": s, "ancestors": r.getrandbits(lanes) | 1 << k}
+            {
+                "token": r.getrandbits(20),
+                "position": r.randrange(80),
+                "slot": s,
+                "ancestors": r.getrandbits(lanes) | 1 << k,
+            }
             for k, s in enumerate(slots[:lanes])
         ]
         self.begin = [
-            {"kind": FlitKind.PASS, "chan": PassWord.COMMIT, "data": r.randrange(80) << 20 | s << 36}
+            {"kind": FlitKind.PASS, "chan": PassWord.COMMIT, "data": COMMIT.pack(position=r.randrange(80), slot=s)}
             for s in slots[lanes:]
         ]
         self.begin += [
@@ -109,7 +115,7 @@ class Pass:
                 "kind": FlitKind.PASS,
                 "chan": PassWord.LANE,
                 "lane": k,
-                "data": s["token"] | s["pos"] << 20 | s["slot"] << 36 | s["ancestors"] << 52 | self.second << 60,
+                "data": LANE.pack(**s, second=self.second),
             }
             for k, s in enumerate(self.states[: self.positions])
         ]
