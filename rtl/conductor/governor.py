@@ -1,14 +1,15 @@
 """The precision governor: collects the tiles' energies after the prompt and chooses the format of every matrix."""
 
-from amaranth.hdl import Array, Cat, Module, Mux, Signal
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from hayate.rtl.contract.flits import CONDUCTOR, FlitKind
-from hayate.rtl.contract.isa import ENERGY_BIT, PRECISION_BIT, Energy, Space
+from hayate.rtl.contract.isa import Energy, Space
 from hayate.rtl.contract.precision import Format
+from hayate.rtl.contract.words import ENERGY_ADDRESS, PRECISION_ADDRESS
 from hayate.rtl.memory.parity import ParityMemory
-from hayate.rtl.ring.flit import FLIT_STREAM, Flit
+from hayate.rtl.ring.flit import FLIT_STREAM, Flit, pack, view
 
 TOTAL_BITS = 64  # of a tile's answer
 SUM_BITS = 72  # over all tiles
@@ -109,15 +110,16 @@ class Governor(wiring.Component):
         sums = Array(Signal(SUM_BITS, name=f"sum_{kind.name.lower()}") for kind in Energy)
         missing = Signal(range(len(Energy) * self._tiles + 1))
         answer = Signal()
+        answered = view(ENERGY_ADDRESS, self.rx.addr)
         s1_answer = Signal()
         s1_kind, s1_total = Signal(2), Signal(TOTAL_BITS)
         ask = Signal()  # begins a matrix
         m.d.comb += answer.eq(
-            self.rx_valid & (self.rx.kind == FlitKind.READ) & (self.rx.lo == CONDUCTOR) & self.rx.addr[ENERGY_BIT]
+            self.rx_valid & (self.rx.kind == FlitKind.READ) & (self.rx.lo == CONDUCTOR) & answered.energy
         )
         m.d.sync += s1_answer.eq(answer)
         with m.If(answer):
-            m.d.sync += [s1_kind.eq(self.rx.addr[:2]), s1_total.eq(self.rx.data)]
+            m.d.sync += [s1_kind.eq(answered.kind), s1_total.eq(self.rx.data)]
         with m.If(ask):
             m.d.sync += [*(s.eq(0) for s in sums), missing.eq(len(Energy) * self._tiles)]
         with m.Elif(s1_answer):
@@ -142,13 +144,13 @@ class Governor(wiring.Component):
             m.d.comb += [
                 self.tx.payload.kind.eq(FlitKind.READ),
                 self.tx.payload.chan.eq(Space.COUNTER),
-                self.tx.payload.addr.eq(Cat(kind, entry.planes) | 1 << ENERGY_BIT),
+                self.tx.payload.addr.eq(pack(ENERGY_ADDRESS, kind=kind, planes=entry.planes, energy=Const(1, 1))),
             ]
         with m.Else():
             m.d.comb += [
                 self.tx.payload.kind.eq(FlitKind.LOAD),
                 self.tx.payload.chan.eq(Space.CSR),
-                self.tx.payload.addr.eq(decided | 1 << PRECISION_BIT),
+                self.tx.payload.addr.eq(pack(PRECISION_ADDRESS, planes=decided, precision=Const(1, 1))),
                 self.tx.payload.data.eq(verdict.format),
             ]
         with m.FSM(name="walk"):

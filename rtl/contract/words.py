@@ -6,7 +6,17 @@ of these words, `scripts/docs.py` the manual's tables.
 
 from dataclasses import dataclass
 
-from hayate.rtl.contract.isa import PassWord
+from hayate.rtl.contract.filters import COUNTS_BIT, INDEX_SHIFT, ROUND_BIT
+from hayate.rtl.contract.isa import (
+    BANK_SHIFT,
+    CLEAR_REST_BIT,
+    ENERGY_BIT,
+    PRECISION_BIT,
+    ROUNDS_AHEAD,
+    SECOND_BIT,
+    STAGE_BIT,
+    PassWord,
+)
 
 #: Widths in bits: of a token, of an absolute position in a text, of a KV slot's number, of a generation's seed.
 TOKEN_BITS, POSITION_BITS, SLOT_BITS, SEED_BITS = 20, 16, 16, 64
@@ -110,3 +120,55 @@ CANDIDATE = Word(
 
 #: `isa.PassWord` in a PASS flit's `chan` -> what is in its data. FINISH has none.
 PASS_WORDS = {PassWord.LANE: LANE, PassWord.START: START, PassWord.BEGIN: BEGIN, PassWord.COMMIT: COMMIT}
+
+#: `addr` of a DATA flit.
+DATA_ADDRESS = Word(
+    "DATA addr",
+    ("word", STAGE_BIT, "word of the buffer"),
+    ("stage", 1, "it goes to the stage buffer, not to the activation buffer"),
+)
+
+#: `addr` of a SUM flit.
+SUM_ADDRESS = Word(
+    "SUM addr",
+    ("high", COUNTS_BIT, "the upper half of what has two words"),
+    ("counts", ROUND_BIT - COUNTS_BIT, "the word has counts for top-k"),
+    ("round", 1, "parity of the search's round"),
+    ("_", INDEX_SHIFT - ROUND_BIT - 1, ""),
+    ("index", 8, "of counts: the sender's logical tile index"),
+)
+
+#: `addr` of a MAX flit.
+MAX_ADDRESS = Word("MAX addr", ("round", (ROUNDS_AHEAD - 1).bit_length(), "attention round modulo ROUNDS_AHEAD"))
+
+#: `addr` of a CAND flit.
+CANDIDATE_ADDRESS = Word("CAND addr", ("second", 1, "the second best of position 0, in a pass that drafts"))
+
+#: `addr` of a LOAD flit of space BANK; of spaces PROGRAM and DESC; of CSR, for a register and for the format of a
+#: matrix; of CLEAR.
+BANK_ADDRESS = Word("BANK addr", ("word", BANK_SHIFT, "word of the bank"), ("bank", 5, "bank of the tile"))
+ENTRY_ADDRESS = Word(
+    "PROGRAM or DESC addr", ("high", 1, "the upper half, behind the lower one"), ("index", 10, "entry of the memory")
+)
+CSR_ADDRESS = Word(
+    "CSR addr",
+    ("register", SECOND_BIT, "a `Csr`"),
+    ("second", 1, "it is the second model's"),
+    ("_", PRECISION_BIT - SECOND_BIT - 1, ""),
+    ("precision", 1, "0"),
+)
+PRECISION_ADDRESS = Word(
+    "CSR addr", ("planes", PRECISION_BIT, "index of the planes descriptor"), ("precision", 1, "1: a matrix's format")
+)
+CLEAR_ADDRESS = Word(
+    "CLEAR addr", ("word", CLEAR_REST_BIT, "in every memory"), ("rest", 1, "in every memory but the banks")
+)
+
+#: `addr` of a READ flit.
+COUNTER_ADDRESS = Word("READ addr", ("counter", ENERGY_BIT, "a `Counter`"), ("energy", 1, "0"))
+ENERGY_ADDRESS = Word(
+    "READ addr",
+    ("kind", 2, "an `Energy`"),
+    ("planes", ENERGY_BIT - 2, "index of the planes descriptor"),
+    ("energy", 1, "1: an energy"),
+)

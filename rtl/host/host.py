@@ -5,14 +5,15 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from hayate.rtl.contract.flits import CONDUCTOR, FlitKind
-from hayate.rtl.contract.isa import ENERGY_BIT, Space
+from hayate.rtl.contract.isa import Space
+from hayate.rtl.contract.words import COUNTER_ADDRESS
 from hayate.rtl.host.axi import Axi4, AxiLite
 from hayate.rtl.host.gate import LOCAL_WRITES
 from hayate.rtl.host.initializer import Initializer
 from hayate.rtl.host.loader import Loader
 from hayate.rtl.host.power import Power
 from hayate.rtl.host.registers import FROM_CONDUCTOR, TO_CONDUCTOR, Registers, Token, present
-from hayate.rtl.ring.flit import FLIT_STREAM, Flit
+from hayate.rtl.ring.flit import FLIT_STREAM, Flit, view
 
 
 class HostPort(wiring.Component):
@@ -143,9 +144,10 @@ class HostPort(wiring.Component):
                 self.tx.payload.addr.eq(read.payload.counter),
             ]
 
+        asked = view(COUNTER_ADDRESS, self.rx.addr)
         m.d.comb += [
             registers.reply_valid.eq(
-                self.rx_valid & (self.rx.kind == FlitKind.READ) & (self.rx.lo == CONDUCTOR) & ~self.rx.addr[ENERGY_BIT]
+                self.rx_valid & (self.rx.kind == FlitKind.READ) & (self.rx.lo == CONDUCTOR) & ~asked.energy
             ),
             registers.reply_value.eq(self.rx.data),
         ]

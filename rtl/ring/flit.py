@@ -33,18 +33,18 @@ def view(word: Word, value):
     return data.View(struct(word), bits[: word.bits])
 
 
-def pack(word: Word, **values):
+def pack(word: Word, /, **values):
     """That word made of the values of its fields, zeros in free places.
 
-    Raises KeyError for a field that it does not have or that is left out, ValueError for a value that is not as wide as
-    its field.
+    Raises KeyError for a field that it does not have or that is left out, ValueError for a value that is wider than its
+    field; one that is narrower gets zeros on top.
     """
     if wrong := values.keys() ^ word.places.keys():
         raise KeyError(f"{word.name}: fields are {', '.join(word.places)}; {min(wrong)!r} is too many or missing")
     parts = []
     for field in word.fields:
         value = Const(0, field.bits) if field.name.startswith("_") else Value.cast(values[field.name])
-        if len(value) != field.bits:
+        if len(value) > field.bits:
             raise ValueError(f"{word.name}: field {field.name} has {field.bits} bits, its value {len(value)}")
-        parts.append(value)
+        parts += [value, Const(0, field.bits - len(value))] if len(value) < field.bits else [value]
     return Cat(parts)

@@ -5,8 +5,9 @@ from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out, connect
 
 from hayate.rtl.contract.flits import CONDUCTOR, FlitKind
-from hayate.rtl.contract.isa import ENERGY_BIT, PassWord, Space
-from hayate.rtl.ring.flit import FLIT_STREAM, Flit
+from hayate.rtl.contract.isa import PassWord, Space
+from hayate.rtl.contract.words import COUNTER_ADDRESS, ENERGY_ADDRESS
+from hayate.rtl.ring.flit import FLIT_STREAM, Flit, view
 from hayate.rtl.ring.stop import RingStop
 from hayate.rtl.tile.counters import Counters
 from hayate.rtl.tile.energy import Energy
@@ -128,7 +129,7 @@ class Tile(wiring.Component):
         number = Mux(by_stop, self.stop_id, sequencer.tile.index)
         mine = (arrived.lo <= number) & (number <= arrived.hi)
         rx_valid, rx = Signal(), Signal(Flit)
-        m.submodules.reads = reads = fifo.SyncFIFO(width=ENERGY_BIT + 1, depth=READ_DEPTH)
+        m.submodules.reads = reads = fifo.SyncFIFO(width=ENERGY_ADDRESS.bits, depth=READ_DEPTH)
         m.d.comb += stop.deliver.ready.eq(1)
         m.d.sync += rx_valid.eq(0)
         m.d.comb += reads.w_data.eq(arrived.addr)
@@ -203,17 +204,17 @@ class Tile(wiring.Component):
 
     def _answer(self, m, reads, counters, matrix, reply, begins, rx_valid, rx):
         """Look-up of the oldest READ and its reply; the strobe of a damaged energy."""
-        asked = reads.r_data
+        asked = view(ENERGY_ADDRESS, reads.r_data)
         is_energy, found, parity = Signal(), Signal(), Signal()
         value, total = Signal(64, reset_less=True), Signal(64)
         m.d.comb += [
-            is_energy.eq(asked[ENERGY_BIT]),
-            counters.select.eq(asked),
+            is_energy.eq(asked.energy),
+            counters.select.eq(view(COUNTER_ADDRESS, reads.r_data).counter),
             reply.payload.kind.eq(FlitKind.READ),
             reply.payload.lo.eq(CONDUCTOR),
             reply.payload.hi.eq(CONDUCTOR),
             reply.payload.chan.eq(Space.COUNTER),
-            reply.payload.addr.eq(asked),
+            reply.payload.addr.eq(reads.r_data),
             reply.payload.data.eq(value),
         ]
         look = Signal()
@@ -246,8 +247,8 @@ class Tile(wiring.Component):
             energy.lows.eq(matrix.energy_low),
             energy.clear.eq(begins),
             energy.read.eq(look & is_energy),
-            energy.read_kind.eq(asked),
-            energy.read_index.eq(asked[2:]),
+            energy.read_kind.eq(asked.kind),
+            energy.read_index.eq(asked.planes),
             found.eq(energy.read_valid),
             total.eq(energy.read_total),
             parity.eq(energy.parity),

@@ -9,9 +9,10 @@ from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from hayate.rtl.contract.flits import CONDUCTOR, FlitKind
-from hayate.rtl.contract.isa import STAGE_BIT, PassWord
+from hayate.rtl.contract.isa import PassWord
 from hayate.rtl.contract.layout import attention
-from hayate.rtl.ring.flit import FLIT_STREAM, Flit
+from hayate.rtl.contract.words import DATA_ADDRESS
+from hayate.rtl.ring.flit import FLIT_STREAM, Flit, view
 from hayate.rtl.ring.stop import RingStop
 from hayate.sim.machine.sim_top import TILE
 
@@ -118,7 +119,7 @@ class MirroredRing(wiring.Component):
         repeated = Signal()
         with m.Switch(flit.kind):
             with m.Case(FlitKind.DATA):
-                m.d.comb += repeated.eq(~flit.addr[STAGE_BIT])
+                m.d.comb += repeated.eq(~view(DATA_ADDRESS, flit.addr).stage)
             with m.Case(FlitKind.SYNC):  # one to the conductor is on no channel
                 m.d.comb += repeated.eq((flit.lo == CONDUCTOR) | Cat(flit.chan != chan for chan in self.fetched).all())
             with m.Case(FlitKind.SUM, FlitKind.MAX, FlitKind.CAND):

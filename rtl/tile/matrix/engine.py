@@ -7,10 +7,11 @@ from amaranth.utils import ceil_log2
 
 from hayate.rtl.contract.constants import ACC_WIDTH
 from hayate.rtl.contract.flits import FlitKind
-from hayate.rtl.contract.isa import BANK_BITS, BANK_SHIFT, CLEAR_REST_BIT, STAGE_BIT, Counter, Op, Space
+from hayate.rtl.contract.isa import BANK_BITS, Counter, Op, Space
 from hayate.rtl.contract.secded import codeword_bits
+from hayate.rtl.contract.words import BANK_ADDRESS, CLEAR_ADDRESS, DATA_ADDRESS
 from hayate.rtl.memory.bank import BANK_LATENCY, Bank
-from hayate.rtl.ring.flit import FLIT_STREAM, Flit
+from hayate.rtl.ring.flit import FLIT_STREAM, Flit, view
 from hayate.rtl.tile.matrix.activation import ACT_LATENCY, FLIP_BITS, WORD_FLIP_BITS, ActivationBuffer
 from hayate.rtl.tile.matrix.drain import DRAIN_LATENCY, Drain
 from hayate.rtl.tile.matrix.fetch import Fetcher
@@ -184,12 +185,13 @@ class MatrixEngine(wiring.Component):
         is_data, is_sync, is_load, is_clear = Signal(), Signal(), Signal(), Signal()
         m.d.sync += [
             is_clear.eq(self.rx_valid & (kind == FlitKind.LOAD) & (self.rx.chan == Space.CLEAR)),
-            is_data.eq(self.rx_valid & (kind == FlitKind.DATA) & ~self.rx.addr[STAGE_BIT]),
+            is_data.eq(self.rx_valid & (kind == FlitKind.DATA) & ~view(DATA_ADDRESS, self.rx.addr).stage),
             is_sync.eq(self.rx_valid & (kind == FlitKind.SYNC)),
             is_load.eq(self.rx_valid & (kind == FlitKind.LOAD) & (self.rx.chan == Space.BANK)),
         ]
         with m.If(self.rx_valid):
             m.d.sync += rx.eq(self.rx)
+        bank = view(BANK_ADDRESS, rx.addr)
         m.d.comb += [
             semaphores.post.eq(is_sync),
             semaphores.post_chan.eq(rx.chan),
@@ -198,10 +200,10 @@ class MatrixEngine(wiring.Component):
             act.write_lane.eq(rx.lane),
             act.write_addr.eq(rx.addr),
             act.write_data.eq(rx.data),
-            kv.load.eq(is_load | is_clear & ~rx.addr[CLEAR_REST_BIT]),
+            kv.load.eq(is_load | is_clear & ~view(CLEAR_ADDRESS, rx.addr).rest),
             kv.every_bank.eq(is_clear),
-            kv.load_bank.eq(rx.addr[BANK_SHIFT:]),
-            kv.load_addr.eq(rx.addr[:BANK_SHIFT]),
+            kv.load_bank.eq(bank.bank),
+            kv.load_addr.eq(bank.word),
             kv.load_data.eq(rx.data),
         ]
 

@@ -8,9 +8,10 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from hayate.rtl.contract.flits import FlitKind
-from hayate.rtl.contract.isa import BANK_BITS, ROPE_FINE_BITS, ROW_BITS, STAGE_BIT, FetchIndex
+from hayate.rtl.contract.isa import BANK_BITS, ROPE_FINE_BITS, ROW_BITS, FetchIndex
+from hayate.rtl.contract.words import DATA_ADDRESS
 from hayate.rtl.memory.bank import BANK_LATENCY
-from hayate.rtl.ring.flit import FLIT_STREAM
+from hayate.rtl.ring.flit import FLIT_STREAM, pack
 from hayate.rtl.tile.queues import BaseEntry, LaneState
 
 FIFO_DEPTH = 8  # covers the way from a request to the room that its flit leaves behind: one word per cycle is sustained
@@ -182,7 +183,7 @@ class Fetcher(wiring.Component):
             self.tx.payload.hi.eq(self.last_tile),
             self.busy.eq(self.active | (valid != 0) | queue.r_rdy),
         ]
-        address = Cat(sent.addr, Const(0, STAGE_BIT - 12), Const(1, 1))
+        address = pack(DATA_ADDRESS, word=sent.addr, stage=Const(1, 1))
         m.d.comb += [
             self.tx.payload.kind.eq(Mux(sent.sync, FlitKind.SYNC, FlitKind.DATA)),
             self.tx.payload.chan.eq(Mux(sent.sync, sent.chan, 0)),

@@ -6,9 +6,10 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from hayate.rtl.contract.flits import FlitKind
-from hayate.rtl.contract.isa import PRECISION_BIT, Space
+from hayate.rtl.contract.isa import Space
+from hayate.rtl.contract.words import PRECISION_ADDRESS
 from hayate.rtl.memory.parity import ParityMemory
-from hayate.rtl.ring.flit import Flit
+from hayate.rtl.ring.flit import Flit, view
 
 FORMAT_BITS = 2
 
@@ -52,10 +53,11 @@ class PrecisionTable(wiring.Component):
         m = Module()
         m.submodules.store = store = ParityMemory(FORMAT_BITS, self._depth, inject=self._inject)
         load_csr = Signal()
+        address = view(PRECISION_ADDRESS, self.rx.addr)
         m.d.comb += [
             load_csr.eq(self.rx_valid & (self.rx.kind == FlitKind.LOAD) & (self.rx.chan == Space.CSR)),
-            store.wr_en.eq(load_csr & self.rx.addr[PRECISION_BIT]),
-            store.wr_addr.eq(self.rx.addr[:PRECISION_BIT]),
+            store.wr_en.eq(load_csr & address.precision),
+            store.wr_addr.eq(address.planes),
             store.wr_data.eq(self.rx.data),
             store.rd_en.eq(self.read),
             store.rd_addr.eq(self.index),

@@ -5,8 +5,8 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from hayate.rtl.contract.flits import FlitKind
-from hayate.rtl.contract.isa import PRECISION_BIT, SECOND_BIT, Csr, PassWord, Space
-from hayate.rtl.contract.words import BEGIN, LANE, SEED_BITS, START
+from hayate.rtl.contract.isa import Csr, PassWord, Space
+from hayate.rtl.contract.words import BEGIN, CSR_ADDRESS, ENTRY_ADDRESS, LANE, SEED_BITS, START
 from hayate.rtl.ring.flit import Flit, view
 from hayate.rtl.tile.queues import LANE_FIELDS, GroupState, LaneState, PassState, TileState
 
@@ -40,12 +40,13 @@ def store_wide(m, rx_valid, rx, memories):
     """LOAD flits write 128-bit entries, the low half of each first. memories: space -> `ParityMemory` of 128 bits."""
     load = rx_valid & (rx.kind == FlitKind.LOAD)
     low = Signal(64, name="low_half")  # until the high half arrives
-    with m.If(load & ~rx.addr[0]):
+    entry = view(ENTRY_ADDRESS, rx.addr)
+    with m.If(load & ~entry.high):
         m.d.sync += low.eq(rx.data)
     for space, memory in memories.items():
         m.d.comb += [
-            memory.wr_en.eq(load & (rx.chan == space) & rx.addr[0]),
-            memory.wr_addr.eq(rx.addr[1:]),
+            memory.wr_en.eq(load & (rx.chan == space) & entry.high),
+            memory.wr_addr.eq(entry.index),
             memory.wr_data.eq(Cat(low, rx.data)),
         ]
 
@@ -53,7 +54,7 @@ def store_wide(m, rx_valid, rx, memories):
 class TileRegisters(wiring.Component):
     """Decoder of LOAD flits of space CSR and of PASS flits.
 
-    A register shows what a flit brought from the cycle after it on. Addresses of space CSR with PRECISION_BIT set are
+    A register shows what a flit brought from the cycle after it on. Addresses of space CSR with `precision` set are
     the precision table's and change nothing here; other flits neither. Never refuses a flit. Reset clears what passes
     bring, `pass_state`, `lanes_state` and `seed`, and leaves the CSRs of both models alone, as it does the memories: a
     loaded model stays loaded. They start as zeros.
@@ -92,17 +93,18 @@ class TileRegisters(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         rx, start = self.rx, view(START, self.rx.data)
+        address = view(CSR_ADDRESS, rx.addr)
         is_csr, is_pass = Signal(), Signal()
         m.d.comb += [
-            is_csr.eq(self.rx_valid & (rx.kind == FlitKind.LOAD) & (rx.chan == Space.CSR) & ~rx.addr[PRECISION_BIT]),
+            is_csr.eq(self.rx_valid & (rx.kind == FlitKind.LOAD) & (rx.chan == Space.CSR) & ~address.precision),
             is_pass.eq(self.rx_valid & (rx.kind == FlitKind.PASS)),
             self.start.eq(is_pass & (rx.chan == PassWord.START)),
         ]
         models = [Signal(TileState, name=name, reset_less=True) for name in ("first", "second")]
         for n, model in enumerate(models):
             m.d.comb += [self.groups[n].size.eq(model.group_size), self.groups[n].index.eq(model.group_index)]
-            with m.If(is_csr & (rx.addr[SECOND_BIT] == n)):
-                with m.Switch(rx.addr[:SECOND_BIT]):
+            with m.If(is_csr & (address.second == n)):
+                with m.Switch(address.register):
                     for csr, name in CSR_FIELDS.items():
                         if (not n or csr not in COMMON) and (self._sampling or csr not in OF_SAMPLING):
                             with m.Case(csr):

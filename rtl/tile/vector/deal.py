@@ -2,10 +2,9 @@
 
 from amaranth.hdl import Const, Signal
 
-from hayate.rtl.contract.filters import COUNTS_BIT
 from hayate.rtl.contract.flits import FlitKind
-from hayate.rtl.contract.isa import STAGE_BIT, PassWord, Space
-from hayate.rtl.contract.words import LANE
+from hayate.rtl.contract.isa import PassWord, Space
+from hayate.rtl.contract.words import DATA_ADDRESS, LANE, MAX_ADDRESS, SUM_ADDRESS
 from hayate.rtl.ring.flit import view
 
 
@@ -16,7 +15,8 @@ def deal(m, engine, micro, stage, mask, collect, semaphores, filters):
     """
     rx, valid, lane = engine.rx, engine.rx_valid, view(LANE, engine.rx.data)  # COMMIT has position and slot there too
     load, load_vmem, clear, is_sum = Signal(), Signal(), Signal(), Signal()
-    counts = rx.addr[COUNTS_BIT] if filters else Const(0)
+    total = view(SUM_ADDRESS, rx.addr)
+    counts = total.counts if filters else Const(0)
     m.d.comb += [
         load.eq(valid & (rx.kind == FlitKind.LOAD)),
         load_vmem.eq(load & (rx.chan == Space.VMEM)),
@@ -26,7 +26,7 @@ def deal(m, engine, micro, stage, mask, collect, semaphores, filters):
         clear.eq(load & (rx.chan == Space.CLEAR)),
         mask.clear.eq(clear),
         mask.clear_row.eq(rx.addr),
-        stage.write.eq(valid & (rx.kind == FlitKind.DATA) & rx.addr[STAGE_BIT] | clear),
+        stage.write.eq(valid & (rx.kind == FlitKind.DATA) & view(DATA_ADDRESS, rx.addr).stage | clear),
         stage.every_lane.eq(clear),
         stage.write_lane.eq(rx.lane),
         stage.write_addr.eq(rx.addr),
@@ -41,8 +41,8 @@ def deal(m, engine, micro, stage, mask, collect, semaphores, filters):
         collect.sum_valid.eq(is_sum & ~counts),
         collect.max_valid.eq(valid & (rx.kind == FlitKind.MAX)),
         collect.lane.eq(rx.lane),
-        collect.high.eq(rx.addr[0]),
-        collect.round.eq(rx.addr),
+        collect.high.eq(total.high),
+        collect.round.eq(view(MAX_ADDRESS, rx.addr).round),
         collect.word.eq(rx.data),
         semaphores.post.eq(valid & (rx.kind == FlitKind.SYNC)),
         semaphores.post_chan.eq(rx.chan),

@@ -1,17 +1,16 @@
 """Vector engine: everything a tile computes that is not a dot product, and everything that it sends."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect
 
-from hayate.rtl.contract.filters import COUNTS_BIT, INDEX_SHIFT, ROUND_BIT
 from hayate.rtl.contract.flits import CONDUCTOR, FlitKind
 from hayate.rtl.contract.isa import ASrc, Op
-from hayate.rtl.contract.words import SEED_BITS
+from hayate.rtl.contract.words import SEED_BITS, SUM_ADDRESS
 from hayate.rtl.numerics.alu import VectorAlu
 from hayate.rtl.numerics.reducer import REDUCER_LATENCY, Reducer
 from hayate.rtl.numerics.to_fp16 import TO_FP16_LATENCY, ToFp16
-from hayate.rtl.ring.flit import FLIT_STREAM, Flit
+from hayate.rtl.ring.flit import FLIT_STREAM, Flit, pack
 from hayate.rtl.tile.queues import GroupState, LaneState, PassState, TileState, VectorEntry
 from hayate.rtl.tile.semaphores import Semaphores
 from hayate.rtl.tile.vector.argmax import ArgMax
@@ -232,10 +231,13 @@ class VectorEngine(wiring.Component):
         if self._sampling:
             m.d.comb += [noise.want.eq(wanted), filters.want.eq(wanted)]
             with m.If(entry.op == Op.SENDCOUNT):
+                counts = pack(
+                    SUM_ADDRESS, high=Const(0, 1), counts=Const(1, 1), round=filters.parity, index=self.tile.index
+                )
                 m.d.comb += [
                     job.payload.active.eq(wanted),
                     job.payload.mode.eq(COUNTED),
-                    job.payload.addr.eq(1 << COUNTS_BIT | filters.parity << ROUND_BIT | self.tile.index << INDEX_SHIFT),
+                    job.payload.addr.eq(counts),
                 ]
         with m.If(~micro.idle):
             m.d.sync += settled.eq(0)

@@ -10,12 +10,12 @@ from hayate.rtl.contract.filters import (
     COUNTS_PER_WORD,
     DIGIT_BITS,
     DIGITS,
-    INDEX_SHIFT,
-    ROUND_BIT,
     TOP_K_MAX,
     WORD_COUNT_BITS,
 )
+from hayate.rtl.contract.words import SUM_ADDRESS
 from hayate.rtl.numerics.bits import sort_key
+from hayate.rtl.ring.flit import view
 
 #: Digits that a count is kept for.
 COUNTS = 1 << DIGIT_BITS
@@ -148,8 +148,8 @@ class Filter(wiring.Component):
         """
         entries, bits = 2 * self.lanes, max(1, ceil_log2(self.lanes))
         here = Signal(range(entries))
-        sums, lower = [], []
-        m.d.comb += here.eq(Cat(self.lane[:bits] if self.lanes > 1 else Const(0, 0), self.addr[ROUND_BIT]))
+        sums, lower, address = [], [], view(SUM_ADDRESS, self.addr)
+        m.d.comb += here.eq(Cat(self.lane[:bits] if self.lanes > 1 else Const(0, 0), address.round))
         for half in range(WORDS):
             layout = data.StructLayout({"all": _Counts, "lower": _Counts})
             m.submodules[f"sums_{half}"] = store = memory.Memory(shape=layout, depth=entries, init=[])
@@ -161,14 +161,14 @@ class Filter(wiring.Component):
                 write.addr.eq(here),
                 look.addr.eq(at),
                 holding.eq(holds.bit_select(here, 1)),
-                write.en.eq(self.count_valid & (self.addr[0] == half)),
+                write.en.eq(self.count_valid & (address.high == half)),
                 present.eq(Mux(holding, old.data.as_value(), 0)),
             ]
             for j in range(COUNTS_PER_WORD):
                 count = self.word[WORD_COUNT_BITS * j :][:COUNT_BITS]
                 m.d.comb += [
                     write.data.all[j].eq(add(present.all[j], count)),
-                    write.data.lower[j].eq(add(present.lower[j], Mux(self.addr[INDEX_SHIFT:] < self.index, count, 0))),
+                    write.data.lower[j].eq(add(present.lower[j], Mux(address.index < self.index, count, 0))),
                 ]
             with m.If(self.start):
                 m.d.sync += holds.eq(0)
