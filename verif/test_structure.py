@@ -1,5 +1,6 @@
 """The tree holds to its own rules: a bench for every component, and imports that only point down."""
 
+import ast
 from pathlib import Path
 
 import pytest
@@ -180,3 +181,46 @@ def test_relative_imports_are_resolved(tmp_path):
     found = [one.module for one in imports(tmp_path, folder / "pe.py")]
     assert found == ["hayate.golden.numerics", "hayate.golden.tile.lane", "amaranth.lib"]
     assert without_amaranth(tmp_path) == ["golden/tile/pe.py:3 imports amaranth.lib"]
+
+
+#: What a flit is called where it is looked at or made, and its fields whose bits have names in `contract.words`.
+FLITS = {"rx", "flit", "arrived", "payload"}
+PAYLOADS = {"data", "addr"}
+
+
+def raw_bits(text: str) -> list[int]:
+    """Lines of `text` that take bits of a flit's payload by number, or put bits together into one."""
+    found = []
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Subscript) and _is_payload(node.value):
+            found.append(node.lineno)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "eq":
+            if _is_payload(node.func.value) and any(map(_puts_together, node.args)):
+                found.append(node.lineno)
+    return sorted(found)
+
+
+def _puts_together(node) -> bool:
+    """Whether an expression has a Cat or a shift that no `pack` gives a field's name to."""
+    called = getattr(getattr(node, "func", None), "id", "")
+    if called == "pack":
+        return False
+    shift = isinstance(node, ast.BinOp) and isinstance(node.op, ast.LShift)
+    return called == "Cat" or shift or any(map(_puts_together, ast.iter_child_nodes(node)))
+
+
+def _is_payload(node) -> bool:
+    inner = node.value if isinstance(node, ast.Attribute) and node.attr in PAYLOADS else None
+    return getattr(inner, "attr", getattr(inner, "id", "")) in FLITS
+
+
+def test_no_payload_is_taken_apart_or_put_together_by_numbers():
+    where = [*(f"rtl/{folder}" for folder in ("ring", "tile", "conductor", "host")), "sim"]
+    found = {str(path.relative_to(ROOT)): raw_bits(path.read_text()) for w in where for path in python_files(ROOT, w)}
+    assert {path: lines for path, lines in found.items() if lines} == {}
+
+
+def test_raw_bits_are_found():
+    assert raw_bits("x.eq(self.rx.data[3:7])\ny = flit.addr[0]") == [1, 2]
+    assert raw_bits("m.d.comb += [flit.data.eq(Cat(a, b)),\n tx.payload.addr.eq(1 << 3 | c)]") == [1, 2]
+    assert raw_bits("x.eq(view(LANE, rx.data).slot)\nflit.data.eq(pack(LANE, slot=Const(1, 8) << y))\nz.data[0]") == []
