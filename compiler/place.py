@@ -18,6 +18,7 @@ from hayate.rtl.contract.isa import BANK_SHIFT, PRECISION_BIT, SECOND_BIT, Csr, 
 from hayate.rtl.contract.layout import gp_log2
 from hayate.rtl.contract.load import csr_widths
 from hayate.rtl.contract.precision import Format, group_code
+from hayate.rtl.contract.topology import group_end, stop_of
 
 _HALF = (1 << 64) - 1
 
@@ -211,7 +212,7 @@ def _tile(both, config, regions, ahead, tile, weights):
             vmem.append(_vmem(p.image, p.geometry, addresses, tile))
     return TilePlacement(
         tile,
-        tile + 1,
+        stop_of(tile),
         _descriptors(every, config, shares, planes),
         tuple(program),
         tuple(micros),
@@ -318,7 +319,7 @@ def _csr(part, ahead, tile):
         Csr.TOP_K: 0,
         Csr.MIN_P: 0,
         Csr.ENTRY: part.entry,
-        Csr.GROUP_END: (att.group_hi if tile == att.group_lo else tile - 1) + 1,
+        Csr.GROUP_END: group_end(att, tile),
     }
     for register, value in values.items():
         if value >> isa.CSR_BITS[register]:

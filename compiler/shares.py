@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from hayate.rtl.contract.errors import HayateError
-from hayate.rtl.contract.layout import attention, ceil_div, local_slots, split
+from hayate.rtl.contract.layout import ceil_div, local_slots, split
 from hayate.rtl.contract.precision import WORD_NIBBLES, WORD_SCALES, hi_layout, hi_pitch, plane_words
+from hayate.rtl.contract.topology import Topology
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class Geometry:
             config.banks,
             slots,
             min(model["context"], slots - config.lanes),
-            tuple(attention(model["kv_heads"], config.tiles, t) for t in range(config.tiles)),
+            tuple(Topology(config.tiles).group(model["kv_heads"], t) for t in range(config.tiles)),
             model["hidden"],
             model["heads"],
             model["kv_heads"],

@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 from hayate.rtl.conductor.conductor import Conductor
 from hayate.rtl.contract.flits import CONDUCTOR, FlitKind
 from hayate.rtl.contract.image import contract_hash
+from hayate.rtl.contract.topology import Topology
 from hayate.rtl.host.axi import Axi4, AxiLite, expose, exposed
 from hayate.rtl.host.gate import LOCAL_WRITES
 from hayate.rtl.host.host import HostPort
@@ -138,14 +139,14 @@ class Package(wiring.Component):
         # The ring.
         before = stop.ring_out
         faults = Signal(c.tiles)
-        for t in range(c.tiles):
-            after = stream.Signature(Flit).create(path=(f"hop_{t + 1}",))
+        for t, number in enumerate(Topology(c.tiles).stops):
+            after = stream.Signature(Flit).create(path=(f"hop_{number}",))
             values = Signal(32 * c.lanes, name=f"values_{t}")
             m.submodules[f"tile_{t}"] = Instance(
                 self._tile_module,
                 i_clk=ClockSignal(),
                 i_rst=host.core_reset,
-                i_stop_id=Const(t + 1, 8),
+                i_stop_id=Const(number, 8),
                 i_ring_in__valid=before.valid,
                 i_ring_in__payload=before.payload.as_value(),
                 o_ring_in__ready=before.ready,

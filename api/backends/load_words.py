@@ -6,6 +6,7 @@ from hayate.golden.conductor.ngram import BaseTable
 from hayate.rtl.contract.isa import Space
 from hayate.rtl.contract.load import LNP_SHIFT, Fact, Feature, fact, seal
 from hayate.rtl.contract.regmap import LOAD_ALL_TILES, LoadSpace, load_address
+from hayate.rtl.contract.topology import tile_at
 
 
 def governed(placement):
@@ -47,7 +48,9 @@ def load_words(placement, *, banks=True, base=True):
     base = base and len(placement.image.ngrams) > 0
     rows = [fact(Fact.OPEN), *(fact(which, value) for which, value in facts(placement, base).items())]
     rows += [
-        (load_address(r.stop - 1, r.space, r.addr), r.data) for r in placement.loads() if banks or r.space != Space.BANK
+        (load_address(tile_at(r.stop), r.space, r.addr), r.data)
+        for r in placement.loads()
+        if banks or r.space != Space.BANK
     ]
     if placement.config.governor:
         for i, (index, d) in enumerate(governed(placement)):

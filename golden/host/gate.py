@@ -8,6 +8,7 @@ from hayate.rtl.contract.flits import FlitKind, pack_flit
 from hayate.rtl.contract.isa import PRECISION_BIT, Csr, Space
 from hayate.rtl.contract.load import FACT_BITS, LNP_SHIFT, Fact, Feature, Reason, csr_widths
 from hayate.rtl.contract.regmap import LOAD_ALL_TILES, LoadSpace, load_address
+from hayate.rtl.contract.topology import FIRST_STOP, LAST_STOP, stop_of
 
 BASE_ENTRIES = 4096 + 512
 LOCAL = {LoadSpace.PROMPT: 20, LoadSpace.NGRAM: 32, LoadSpace.GOVERNOR: 64}  # space -> bits of a word
@@ -139,7 +140,7 @@ class Gate:
             return reason, None, (space, addr, data % (1 << LOCAL[space]))
         if space == LoadSpace.MODEL:
             return reason, None, None
-        lo, hi = (1, LOAD_ALL_TILES - 1) if tile == LOAD_ALL_TILES else (tile + 1, tile + 1)
+        lo, hi = (FIRST_STOP, LAST_STOP) if tile == LOAD_ALL_TILES else (stop_of(tile),) * 2
         return reason, pack_flit(kind=FlitKind.LOAD, lo=lo, hi=hi, chan=space, addr=addr, data=data), None
 
     def reset(self):

@@ -6,13 +6,13 @@ from amaranth.lib.wiring import In, Out
 
 from hayate.rtl.conductor.feeder import FED
 from hayate.rtl.conductor.nodes import Node
-from hayate.rtl.contract.flits import CONDUCTOR, FlitKind
+from hayate.rtl.contract.flits import FlitKind
 from hayate.rtl.contract.isa import PassWord
+from hayate.rtl.contract.topology import LAST_TILE
 from hayate.rtl.contract.words import BEGIN, LANE, SEED_BITS, START
 from hayate.rtl.ring.flit import FLIT_STREAM, pack
 
 #: every logical tile.
-LAST_TILE = CONDUCTOR - 1
 
 
 class Announcer(wiring.Component):

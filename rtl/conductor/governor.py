@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 from hayate.rtl.contract.flits import CONDUCTOR, FlitKind
 from hayate.rtl.contract.isa import Energy, Space
 from hayate.rtl.contract.precision import Format
+from hayate.rtl.contract.topology import FIRST_STOP, LAST_STOP
 from hayate.rtl.contract.words import ENERGY_ADDRESS, PRECISION_ADDRESS
 from hayate.rtl.memory.parity import ParityMemory
 from hayate.rtl.ring.flit import FLIT_STREAM, Flit, pack, view
@@ -17,7 +18,6 @@ SENS_BITS = 32
 KNOB_SHIFT = 16  # the rule compares sensitivity * error * 2**16 with knob * output
 
 #: every physical stop with a tile.
-FIRST_STOP, LAST_STOP = 1, CONDUCTOR - 1
 
 #: entry of the table of matrices, as the load window writes it: low word, then high word.
 Matrix = data.StructLayout({"planes": 10, "fp16": 1, "sens_err": SENS_BITS, "sens_half": SENS_BITS})

@@ -321,7 +321,7 @@ PRECISION_BIT = 10
 
 
 class Space(IntEnum):
-    """Target of a LOAD flit, in its `chan` field; lo..hi are then *physical* stop ids (tile t is stop t + 1)."""
+    """Target of a LOAD flit, in its `chan` field; lo..hi are then *physical* stop ids, see `topology`."""
 
     BANK = 0  # addr = bank << BANK_SHIFT | word
     CSR = 1  # addr = Csr

@@ -13,11 +13,10 @@ from hayate.rtl.contract.isa import BANK_SHIFT, PRECISION_BIT, Space
 from hayate.rtl.contract.load import CSR_MOST, FACT_BITS, LNP_SHIFT, OPEN_REGISTERS, Fact, Feature, Reason, csr_widths
 from hayate.rtl.contract.precision import Format
 from hayate.rtl.contract.regmap import LOAD_ALL_TILES, LOAD_SPACE_BITS, LOAD_SPACE_SHIFT, LOAD_TILE_SHIFT, LoadSpace
+from hayate.rtl.contract.topology import FIRST_STOP, LAST_STOP, stop_of
 from hayate.rtl.numerics.bits import tree
 from hayate.rtl.ring.flit import FLIT_STREAM, Flit
 
-#: the most tiles a ring can have: logical index 255 is the conductor's, stop 0 too.
-LAST_STOP = LOAD_ALL_TILES - 1
 BEAT_BITS = 3  # log2 of the bytes of a word
 
 #: a word of the load window and where it goes. Its low bits, with zeros for the byte, are the bus address.
@@ -125,7 +124,7 @@ class Gate(wiring.Component):
 
         # One register holds the flit on offer, or the local word being written.
         flit = Signal(Flit)
-        stop = (word.tile + 1)[:8]
+        stop = stop_of(word.tile)[:8]
         to_all = word.tile == LOAD_ALL_TILES
         writes = {LoadSpace.PROMPT: self.prompt_write, LoadSpace.NGRAM: self.base_write}
         m.d.comb += [
@@ -149,7 +148,7 @@ class Gate(wiring.Component):
                 flit.addr.eq(word.addr),
                 flit.data.eq(word.data),
                 flit.chan.eq(word.space),
-                flit.lo.eq(Mux(to_all, 1, stop)),
+                flit.lo.eq(Mux(to_all, FIRST_STOP, stop)),
                 flit.hi.eq(Mux(to_all, LAST_STOP, stop)),
             ]
 

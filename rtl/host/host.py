@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 
 from hayate.rtl.contract.flits import CONDUCTOR, FlitKind
 from hayate.rtl.contract.isa import Space
+from hayate.rtl.contract.topology import stop_of
 from hayate.rtl.contract.words import COUNTER_ADDRESS
 from hayate.rtl.host.axi import Axi4, AxiLite
 from hayate.rtl.host.gate import LOCAL_WRITES
@@ -126,7 +127,7 @@ class HostPort(wiring.Component):
         read, load, offered = registers.request, loader.tx, Signal()
         m.d.sync += offered.eq(load.valid & ~load.ready & ~read.valid | offered & ~load.ready)
         reading = Signal()
-        stop = (read.payload.tile + 1)[:8]
+        stop = stop_of(read.payload.tile)[:8]
         m.d.comb += [
             reading.eq(read.valid & ~offered),
             self.tx.valid.eq(read.valid | load.valid),

@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 
 from hayate.rtl.contract.flits import CONDUCTOR, FlitKind
 from hayate.rtl.contract.isa import PassWord
-from hayate.rtl.contract.layout import attention
+from hayate.rtl.contract.topology import Topology, group_end, stop_of
 from hayate.rtl.contract.words import DATA_ADDRESS
 from hayate.rtl.ring.flit import FLIT_STREAM, Flit, view
 from hayate.rtl.ring.stop import RingStop
@@ -25,8 +25,8 @@ _Group = data.StructLayout({"lo": 8, "hi": 8, "end": 8})
 
 def group_of(tile, kv_heads, tiles):
     """Constant of `_Group` of a logical tile: what the loader writes in GROUP_LO, GROUP_HI and GROUP_END."""
-    a = attention(kv_heads, tiles, tile)
-    return {"lo": a.group_lo, "hi": a.group_hi, "end": (a.group_hi if tile == a.group_lo else tile - 1) + 1}
+    a = Topology(tiles).group(kv_heads, tile)
+    return {"lo": a.group_lo, "hi": a.group_hi, "end": group_end(a, tile)}
 
 
 class MirroredRing(wiring.Component):
@@ -96,7 +96,7 @@ class MirroredRing(wiring.Component):
                     TILE,
                     i_clk=ClockSignal(),
                     i_rst=ResetSignal(),
-                    i_stop_id=Const(t + 1, 8),
+                    i_stop_id=Const(stop_of(t), 8),
                     i_ring_in__valid=before.valid,
                     i_ring_in__payload=before.payload.as_value(),
                     o_ring_in__ready=before.ready,
@@ -125,7 +125,7 @@ class MirroredRing(wiring.Component):
             with m.Case(FlitKind.SUM, FlitKind.MAX, FlitKind.CAND):
                 m.d.comb += repeated.eq(1)
         m.d.comb += [
-            seen.valid.eq(before.valid & before.ready & (flit.src == lead + 1) & repeated),
+            seen.valid.eq(before.valid & before.ready & (flit.src == stop_of(lead)) & repeated),
             seen.payload.eq(flit),
         ]
         for level in levels:
@@ -151,7 +151,7 @@ class MirroredRing(wiring.Component):
         m.d.comb += [
             queue.w_en.eq(seen.valid),
             queue.w_data.eq(copy),
-            stop.stop_id.eq(tile + 1),
+            stop.stop_id.eq(stop_of(tile)),
             stop.deliver.ready.eq(1),
             stop.inject.valid.eq(queue.r_rdy),
             stop.inject.payload.eq(waits),

@@ -9,6 +9,7 @@ from hayate.golden.conductor.utility import Utility
 from hayate.golden.tile.sequencer import steps
 from hayate.rtl.contract.flits import CONDUCTOR, FlitKind
 from hayate.rtl.contract.isa import ENERGY_BIT, PRECISION_BIT, PassWord, Space
+from hayate.rtl.contract.topology import stop_of
 from hayate.rtl.contract.words import CANDIDATE
 from hayate.rtl.ring.flit import Flit
 from hayate.verif.bench.drivers import clock
@@ -179,7 +180,7 @@ class Tiles:
             await tell(
                 self.dut,
                 kind=FlitKind.READ,
-                src=tile + 1,
+                src=stop_of(tile),
                 lo=CONDUCTOR,
                 hi=CONDUCTOR,
                 chan=Space.COUNTER,

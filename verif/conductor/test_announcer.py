@@ -1,10 +1,11 @@
 """The announcer: every word of every message, its timing, and what it does with slots."""
 
-from hayate.rtl.conductor.announcer import LAST_TILE, Announcer
+from hayate.rtl.conductor.announcer import Announcer
 from hayate.rtl.conductor.feeder import FED
 from hayate.rtl.conductor.nodes import Node
 from hayate.rtl.contract.flits import FlitKind
 from hayate.rtl.contract.isa import PassWord
+from hayate.rtl.contract.topology import LAST_TILE
 from hayate.rtl.contract.words import COMMIT, LANE, START
 from hayate.rtl.ring.flit import Flit
 from hayate.verif.bench import Bench, params, rng

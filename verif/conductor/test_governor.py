@@ -9,6 +9,7 @@ from hayate.rtl.conductor.governor import DECISION, Governor
 from hayate.rtl.contract.flits import CONDUCTOR, FlitKind
 from hayate.rtl.contract.isa import ENERGY_BIT, PRECISION_BIT, Energy, Space
 from hayate.rtl.contract.precision import Format
+from hayate.rtl.contract.topology import stop_of
 from hayate.rtl.ring.flit import Flit
 from hayate.verif.bench import Bench, params, rng
 from hayate.verif.bench.drivers import Sink, clock, start
@@ -129,7 +130,7 @@ class Tiles:
                 total = self.case.totals[addr >> 2 & 1023, Energy(addr & 3)][tile]
                 fields = {
                     "kind": FlitKind.READ,
-                    "src": tile + 1,
+                    "src": stop_of(tile),
                     "lo": CONDUCTOR,
                     "hi": CONDUCTOR,
                     "chan": Space.COUNTER,
