@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 
 from hayate.compiler.checkpoint import same_tokens
 from hayate.compiler.shares import Geometry
+from hayate.rtl.contract.encoding import FORMATS
 from hayate.rtl.contract.errors import HayateError
 from hayate.rtl.contract.image import DRAFT, NGRAMS, TOKENIZER, Image, evaluate
-from hayate.rtl.contract.isa import FORMATS, MATRIX_AHEAD, ROUNDS_AHEAD
+from hayate.rtl.contract.isa import MATRIX_AHEAD, ROUNDS_AHEAD
 from hayate.rtl.contract.layout import ceil_div, gp_log2
 
 # space of a region -> field of the configuration

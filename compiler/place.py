@@ -10,7 +10,7 @@ from hayate.compiler.link import allocate, parts, rounds_log2
 from hayate.compiler.secded import hex_lines
 from hayate.compiler.shares import Share, ones, stripe, stripe_planes
 from hayate.compiler.usage import readable, require_fit, require_formats
-from hayate.rtl.contract import isa
+from hayate.rtl.contract import encoding, isa
 from hayate.rtl.contract.config import Config
 from hayate.rtl.contract.errors import HayateError
 from hayate.rtl.contract.image import Image, evaluate
@@ -207,8 +207,8 @@ def _tile(both, config, regions, ahead, tile, weights):
             def resolve(value, addresses=addresses):
                 return addresses[value[0]] + value[1] if isinstance(value, tuple) else value
 
-            program += [isa.encode(i, resolve) for i in p.program()]
-            micros += [isa.encode_micro(m, resolve) for m in p.image.micros]
+            program += [encoding.encode(i, resolve) for i in p.program()]
+            micros += [encoding.encode_micro(m, resolve) for m in p.image.micros]
             vmem.append(_vmem(p.image, p.geometry, addresses, tile))
     return TilePlacement(
         tile,
@@ -253,7 +253,7 @@ def _descriptors(every, config, shares, planes):
             "alt": planes[name][0] if d.planes else 0,
         }
         with _fitting(name, config, "more tiles or a smaller model"):
-            words.append(isa.pack(isa.DESCRIPTOR, values))
+            words.append(encoding.DESCRIPTOR.pack(**values))
     for _, d, name, _ in every:
         if d.planes:
             _, base, p = planes[name]
@@ -267,7 +267,7 @@ def _descriptors(every, config, shares, planes):
                 **dict(zip(("grid_out", "grid_err", "grid_half"), d.grids, strict=True)),
             }
             with _fitting(f"{name} (planes)", config, "more tiles or a smaller model"):
-                words.append(isa.pack(isa.PLANES, values))
+                words.append(encoding.PLANES.pack(**values))
     return tuple(words)
 
 

@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 
 from hayate.compiler.routines import VL
+from hayate.rtl.contract.encoding import Instr
 from hayate.rtl.contract.filters import DIGITS
 from hayate.rtl.contract.isa import (
     ROUNDS_AHEAD,
     Block,
     Cast,
     FetchIndex,
-    Instr,
     LoopCount,
     LoopReg,
     Op,

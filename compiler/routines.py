@@ -4,7 +4,8 @@ An operation that reads what an earlier one writes, in this RUN or the one befor
 """
 
 from hayate.rtl.contract.alu_ops import AluOp
-from hayate.rtl.contract.isa import ASrc, BSrc, Micro, Mode
+from hayate.rtl.contract.encoding import Micro
+from hayate.rtl.contract.isa import ASrc, BSrc, Mode
 
 #: Elements of one iteration of each routine; a temporary region holds this many.
 VL = {

@@ -14,7 +14,7 @@ from hayate.rtl.contract.topology import Topology
 class Share:
     """A tile's part of one descriptor.
 
-    `rows` of each of `blocks` blocks, `words` per row; `quad0`, `row0` as in `isa.DESCRIPTOR`. `source`: rows of the
+    `rows` of each of `blocks` blocks, `words` per row; `quad0`, `row0` as in `DESCRIPTOR`. `source`: rows of the
     matrix, [blocks, rows], None without one. A block begins on bank 0 and takes `stride` words in every bank, none
     where there is no FP16 copy.
     """
@@ -30,8 +30,8 @@ class Share:
 
 @dataclass(frozen=True)
 class PlanesShare:
-    """The integer copy of a tile's part: `pitch`, `lo_offset` and `stride` (block_stride) as in `isa.PLANES`, `blocks`
-    of them.
+    """The integer copy of a tile's part: `pitch`, `lo_offset` and `stride` (block_stride) as in `PLANES`, `blocks` of
+    them.
     """
 
     pitch: int

@@ -15,7 +15,7 @@ import re
 import sys
 from pathlib import Path
 
-from hayate.rtl.contract import flits, isa, load, regmap, words
+from hayate.rtl.contract import encoding, flits, isa, load, regmap, words
 from hayate.rtl.contract.alu_ops import AluOp
 from hayate.rtl.contract.precision import Format
 from hayate.rtl.verilog.lint import WAIVED
@@ -27,97 +27,6 @@ from hayate.scripts.precision_figures import SECTIONS as PRECISION_SECTIONS
 
 ROOT = Path(__file__).resolve().parent.parent
 
-#: What each field of an instruction, a micro-operation or a descriptor means, by name; a name means the same wherever
-#: it occurs.
-FIELDS = {
-    "op": "operation code",
-    "reg": "loop register, a `LoopReg`",
-    "kind": "where the count comes from",
-    "skip": "instructions to jump, from this one, when the count is 0",
-    "offset": "instructions to jump, from this one",
-    "when": "a `When`",
-    "noise": "1: the routine has one micro-operation that reads NOISE; its rows are drawn from the RUN's start on",
-    "chan": "channel",
-    "desc": "descriptor; the one used is desc + LAYER·dstep",
-    "dstep": "descriptors from layer to layer",
-    "block": "which block of the descriptor, a `Block`",
-    "act": "word of the activation buffer: act + HEAD·act_h + J·act_j",
-    "act_h": "words from KV head to KV head",
-    "act_j": "words from J to J; with `slot_words`, J mod 2^ROUNDS_LOG2 counts",
-    "slot_words": "1: a row has ceil(slots in use / 4) words instead of the descriptor's",
-    "vec": "lanes are attention vectors of round J, not positions",
-    "kv": "1: counted as K or V words, not as weights",
-    "wanted": "1: the governor measures only the positions whose logits are wanted",
-    "index": "what names the row, a `FetchIndex`",
-    "stage": "word of the stage buffer",
-    "value": "0: K, one row per slot; 1: V, transposed",
-    "routine": "first micro-operation",
-    "length": "micro-operations of the routine",
-    "vl": "elements of an iteration",
-    "landing": "rows of the landing buffer that an element takes: 0, 1 or 2",
-    "sumscale": "1: SUM is multiplied by 2^(2·s_in)",
-    "send": "1: results go to the ring, and a SYNC follows the last",
-    "send_mode": "where they land, a `SendMode`",
-    "send_base": "their first word in the activation buffers",
-    "send_h": "words from KV head to KV head",
-    "group": "query heads of a KV head (G)",
-    "cast": "which tiles take it, a `Cast`",
-    "neg_a": "flip the sign of a",
-    "neg_b": "flip the sign of b",
-    "a_src": "an `ASrc`",
-    "a_mode": "a `Mode`",
-    "a": "address of a",
-    "b_src": "a `BSrc`",
-    "b_mode": "a `Mode`; b is read by MUL, ADD and MAX only",
-    "b": "address of b",
-    "d_vm": "write vector memory",
-    "d_mode": "0: STREAM, 1: TEMP",
-    "d": "address written",
-    "d_send": "four consecutive FP16 results of a lane make a word for the ring",
-    "d_square": "add the square of the FP16 result to the lane's exact sum",
-    "d_sum": "add the FP16 result to the lane's exact sum",
-    "d_max": "the lane's running maximum",
-    "d_arg": "best value and row of the lane",
-    "d_log": "a logit, for the trace port",
-    "d_floor": "min-p's floor",
-    "by_round": "1: the channel is chan + J mod 2^ROUNDS_LOG2",
-    "aside": "1: the words do not count as useful",
-    "slide": (
-        "words from round to round of a chunk: STREAM addresses in vector memory are (J mod 2^ROUNDS_LOG2)·slide "
-        "further on"
-    ),
-    "filtered": "a is z: the filters count it, and d_arg takes the result only where they keep z",
-    "masked": "the element is a KV slot: where the mask hides it, d_max ignores it and d_vm, d_send, d_sum see 0",
-    "base": "first word, the same address in every bank",
-    "words": "64-bit words of a row",
-    "block_stride": "words of a bank from block to block; 0 where there is one",
-    "quad0": "global quad of the tile's first output quad within a block",
-    "row0": "global index of the tile's first row (FETCH, logits)",
-    "s_in": "signed; the normalizer multiplies the rounded sum by 2^s_in",
-    "s_out": "signed; what is sent or summed is fp16(x · 2^-s_out)",
-    "alt": "descriptor of the matrix's integer planes; 0: it has none",
-    "pitch": "words from row group to row group in the hi plane",
-    "lo_offset": "words from a block's hi plane to its lo plane",
-    "fp16": "1: the matrix also has its FP16 copy",
-    "grid_out": "governor: outputs count in units of 2^(grid − 48), rounded down",
-    "grid_err": "the same for INT8 less INT4",
-    "grid_half": "the same for FP16 less INT8",
-}
-#: Meanings that differ from the above.
-SPECIAL = {
-    ("LOOP", "kind"): "a `LoopCount`",
-    ("LOOP", "count"): "count where the kind is IMM",
-    ("M_WAIT", "kind"): "a `WaitKind`",
-    ("M_WAIT", "count"): "factor of the kind's number",
-    ("GEMV", "rows"): "DESC or SLOTS, see `Rows`",
-    ("GEMV", "group"): "blocks of a KV head, for Block.HEAD_GROUP",
-    ("RUN", "rows"): "elements, see `Rows`",
-    ("RUN", "count"): "elements where rows is IMM",
-    ("descriptor", "rows"): "local rows of a block; row r lies in bank r mod B, at base + floor(r / B)·words",
-    ("micro", "op"): "an `AluOp`",
-    ("planes", "base"): "first word of block 0's hi plane, the same address in every bank",
-    ("planes", "group"): "log2 of a group's elements, less 5",
-}
 #: Meanings of members and flit fields whose name says it in the source.
 MEMBERS = {
     "LAYER": "layer",
@@ -159,13 +68,6 @@ def bits(low, width):
     return f"{low + width - 1}:{low}" if width > 1 else str(low)
 
 
-def layout(name, fields):
-    return table(
-        ("bits", "field", "meaning"),
-        [(bits(*place), f"`{f}`", SPECIAL.get((name, f)) or FIELDS[f]) for f, place in fields.items()],
-    )
-
-
 def comments(owner):
     """name -> the comment behind or above it in the source of an enum or a table; continuation lines are joined."""
     found, last, above = {}, None, ""
@@ -195,12 +97,13 @@ def members(enum):
 
 
 def instructions():
-    out, shown = [members(isa.Op)], set()
-    for fields in isa.FORMATS.values():
-        if len(fields) > 1 and id(fields) not in shown:
-            shown.add(id(fields))
-            names = [o.name for o in isa.FORMATS if isa.FORMATS[o] is fields]
-            out += [f"**{', '.join(names)}**", layout(names[0], fields)]
+    rows = [(int(op), op.name, prose(f"{o.engine}: {o.text}")) for op, o in encoding.OPERATIONS.items()]
+    out, shown = [table(("value", "`Op`", "meaning"), rows)], {}
+    for op, operation in encoding.OPERATIONS.items():
+        shown.setdefault(operation.word.fields, []).append(op.name)
+    for fields, names in shown.items():
+        if len(fields) > 1:
+            out += [f"**{', '.join(names)}**", layout(encoding.OPERATIONS[isa.Op[names[0]]].word)]
     return "\n\n".join(out)
 
 
@@ -232,18 +135,18 @@ def flit_fields():
         + "\n\n"
         + members(flits.FlitKind)
         + "\n\n**CAND**\n\n"
-        + word(words.CANDIDATE)
+        + layout(words.CANDIDATE, "data bits")
     )
 
 
-def word(which):
-    """Table of a `words.Word`."""
-    rows = [(bits(*which.places[f.name]), f"`{f.name}`", prose(f.text)) for f in which.fields if f.name in which.places]
-    return table(("data bits", "field", "meaning"), rows)
+def layout(word, what="bits"):
+    """Table of the fields of a `Word`."""
+    rows = [(bits(*word.places[f.name]), f"`{f.name}`", prose(f.text)) for f in word.fields if f.name in word.places]
+    return table((what, "field", "meaning"), rows)
 
 
 def pass_words():
-    tables = [f"**{kind.name}**\n\n{word(which)}" for kind, which in words.PASS_WORDS.items()]
+    tables = [f"**{kind.name}**\n\n{layout(which, 'data bits')}" for kind, which in words.PASS_WORDS.items()]
     return "\n\n".join([members(isa.PassWord), *tables])
 
 
@@ -299,10 +202,10 @@ SECTIONS = {
     "instructions": instructions,
     "operands": operands,
     "micro": lambda: (
-        layout("micro", isa.MICRO) + "\n\n" + "\n\n".join(members(e) for e in (isa.ASrc, isa.BSrc, isa.Mode, AluOp))
+        layout(encoding.MICRO) + "\n\n" + "\n\n".join(members(e) for e in (isa.ASrc, isa.BSrc, isa.Mode, AluOp))
     ),
-    "descriptor": lambda: layout("descriptor", isa.DESCRIPTOR),
-    "planes": lambda: layout("planes", isa.PLANES),
+    "descriptor": lambda: layout(encoding.DESCRIPTOR),
+    "planes": lambda: layout(encoding.PLANES),
     "formats": lambda: members(Format),
     "csr": lambda: members(isa.Csr),
     "flits": flit_fields,

@@ -3,7 +3,7 @@
 import dataclasses
 
 from hayate.golden.conductor.ngram import base_key, rotate
-from hayate.rtl.contract import draft, image, isa, loadfile, regmap
+from hayate.rtl.contract import draft, encoding, image, loadfile, regmap
 from hayate.scripts.markdown import table
 
 #: What each string of an image's metadata holds.
@@ -109,7 +109,7 @@ def image_parts():
 
 def micro_defaults():
     """Fields of a micro-operation that an image leaves out where they have the usual value."""
-    usual = {f.name: f.default for f in dataclasses.fields(isa.Micro) if f.default not in (0, dataclasses.MISSING)}
+    usual = {f.name: f.default for f in dataclasses.fields(encoding.Micro) if f.default not in (0, dataclasses.MISSING)}
     by_value = {value: [name for name, v in usual.items() if v == value] for value in usual.values()}
     found = "; ".join(f"{', '.join(f'`{n}`' for n in by_value[value])}: {int(value)}" for value in sorted(by_value))
     return f"A field that is not named has its usual value: {found}; all others: 0."

@@ -9,22 +9,9 @@ import pytest
 from hayate.progress import Steps
 from hayate.rtl.contract.alu_ops import AluOp
 from hayate.rtl.contract.config import load_config
+from hayate.rtl.contract.encoding import DESCRIPTOR, Instr, Micro, encode, encode_micro
 from hayate.rtl.contract.image import contract_hash
-from hayate.rtl.contract.isa import (
-    DESCRIPTOR,
-    ASrc,
-    Counter,
-    Csr,
-    Instr,
-    Micro,
-    Mode,
-    Op,
-    Rows,
-    Space,
-    encode,
-    encode_micro,
-    pack,
-)
+from hayate.rtl.contract.isa import ASrc, Counter, Csr, Mode, Op, Rows, Space
 from hayate.rtl.contract.load import Reason
 from hayate.rtl.contract.regmap import (
     BUILT,
@@ -203,7 +190,7 @@ async def every_tile_counts_for_itself(dut):
     rows, words = 6, 5
     drain = Instr(Op.RUN, {"desc": 0, "routine": 0, "length": 1, "rows": Rows.DESC, "vl": 8, "landing": 1})
     own = [
-        (load_address(1, Space.DESC, 0), pack(DESCRIPTOR, {"words": words, "rows": rows})),
+        (load_address(1, Space.DESC, 0), DESCRIPTOR.pack(words=words, rows=rows)),
         (load_address(1, Space.DESC, 1), 0),
         (load_address(1, Space.MICRO, 0), encode_micro(Micro(AluOp.MOV, a_src=ASrc.LANDING, a_mode=Mode.STREAM))),
     ]

@@ -18,9 +18,10 @@ from hayate.output import require_outputs, toml, write_json
 from hayate.progress import Steps, console
 from hayate.rtl.contract.alu_ops import AluOp
 from hayate.rtl.contract.config import load_config
+from hayate.rtl.contract.encoding import Instr, Micro
 from hayate.rtl.contract.errors import HayateError
 from hayate.rtl.contract.image import Constant, Descriptor, Image, Region
-from hayate.rtl.contract.isa import BANK_BITS, ASrc, Cast, FetchIndex, Instr, Micro, Mode, Op, Rows, WaitKind
+from hayate.rtl.contract.isa import BANK_BITS, ASrc, Cast, FetchIndex, Mode, Op, Rows, WaitKind
 from hayate.rtl.contract.precision import GROUPS, Format, hi_pitch, plane_words, stream_words
 
 FETCHED, GATHER = 6, 0

@@ -8,7 +8,8 @@ from hayate.golden.tile.matrix import MatrixEngine
 from hayate.golden.tile.state import TileState
 from hayate.golden.tile.vector import VectorEngine
 from hayate.rtl.contract.draft import STEP_MOST, STEP_SHIFT
-from hayate.rtl.contract.isa import FORMATS, ROUNDS_AHEAD, LoopCount, LoopReg, Op, When
+from hayate.rtl.contract.encoding import FORMATS
+from hayate.rtl.contract.isa import ROUNDS_AHEAD, LoopCount, LoopReg, Op, When
 
 
 def choose(scores):

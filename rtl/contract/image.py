@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from hayate.rtl.contract import alu_ops, constants, draft, filters, isa, layout, noise, precision
+from hayate.rtl.contract import alu_ops, constants, draft, encoding, filters, isa, layout, noise, precision
 from hayate.rtl.contract.alu_ops import AluOp
 from hayate.rtl.contract.errors import HayateError
 from hayate.rtl.contract.image_checks import check_ngrams, check_tensors
@@ -69,7 +69,7 @@ class Descriptor:
     planes: name of the integer copy, "" without one: tensors ``<planes>.w8`` (int8 [rows, 4*words], at most W8_MAX in
         magnitude) and ``<planes>.scale`` (FP16 [rows, groups]), same rows and same exponent as the FP16 copy.
     group: elements of a row that share a scale, one of `precision.GROUPS`; 0 without planes.
-    grids: of the governor, see `isa.PLANES`: grid_out, grid_err, grid_half.
+    grids: of the governor, see `encoding.PLANES`: grid_out, grid_err, grid_half.
     sensitivities: of the governor, per error energy over output energy: of INT4 against INT8, of INT8 against FP16; 32
         bits each.
     """
@@ -307,9 +307,11 @@ def _descriptor(row):
 
 
 _READ = {
-    "program": lambda rows: tuple(isa.Instr(isa.Op[op], {k: _ref(v) for k, v in args.items()}) for op, args in rows),
+    "program": lambda rows: tuple(
+        encoding.Instr(isa.Op[op], {k: _ref(v) for k, v in args.items()}) for op, args in rows
+    ),
     "micros": lambda rows: tuple(
-        isa.Micro(**{k: AluOp(v) if k == "op" else _ref(v) for k, v in m.items()}) for m in rows
+        encoding.Micro(**{k: AluOp(v) if k == "op" else _ref(v) for k, v in m.items()}) for m in rows
     ),
     "routines": lambda d: {k: (int(a), int(b)) for k, (a, b) in d.items()},
     "descriptors": lambda rows: tuple(_descriptor(r) for r in rows),
@@ -341,10 +343,10 @@ def contract_hash():
     dump = {
         "enums": enums,
         "numbers": numbers,
-        "formats": {op.name: f for op, f in isa.FORMATS.items()},
-        "micro": isa.MICRO,
-        "descriptor": isa.DESCRIPTOR,
-        "planes": isa.PLANES,
+        "formats": {op.name: f for op, f in encoding.FORMATS.items()},
+        "micro": encoding.MICRO.places,
+        "descriptor": encoding.DESCRIPTOR.places,
+        "planes": encoding.PLANES.places,
         "kinds": KINDS,
         "symbols": SYMBOLS,
         "spaces": SPACES,

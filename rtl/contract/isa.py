@@ -6,7 +6,6 @@ One table per format, read by the assembler, the golden simulator and the RTL al
 ``docs/isa.md`` is the manual; field order here is the bit order, least significant first.
 """
 
-from dataclasses import dataclass, field, fields
 from enum import IntEnum
 
 INSTRUCTION_BITS = 128
@@ -30,24 +29,23 @@ MATRIX_AHEAD = QUEUE_DEPTH + 2
 
 
 class Op(IntEnum):
-    """Macro-operation. The engine that executes it stands in front of the colon."""
+    """Macro-operations; `encoding.OPERATIONS` says what each does, who executes it and which fields it has."""
 
-    END = 0  # sequencer: wait until both engines are idle, then wait for the next pass
-    LOOP = 1  # sequencer: start of a loop
-    ENDLOOP = 2  # sequencer: end of the loop on register `reg`
-    SKIP = 3  # sequencer: jump `offset` instructions ahead when what `when` names is so
-    M_WAIT = 4  # matrix: wait for a channel
-    GEMV = 5  # matrix: stream a matrix block past the activations
-    FETCH = 6  # matrix: send rows (embedding, rotary tables) over the ring
-    KVW = 7  # matrix: write staged K or V into the banks
-    V_WAIT = 8  # vector: wait for a channel
-    RUN = 9  # vector: repeat a routine over elements
-    SENDSUM = 10  # vector: send this tile's exact partial sums, clear them
-    SENDMAX = 11  # vector: send this tile's running maxima, clear them
-    #: vector: send the best (logit, token) of each wanted position, in a draft pass the second best, too; clear them
+    END = 0
+    LOOP = 1
+    ENDLOOP = 2
+    SKIP = 3
+    M_WAIT = 4
+    GEMV = 5
+    FETCH = 6
+    KVW = 7
+    V_WAIT = 8
+    RUN = 9
+    SENDSUM = 10
+    SENDMAX = 11
     SENDCAND = 12
-    SENDCOUNT = 13  # vector: send this tile's counts for the threshold of top-k, of each wanted position, clear them
-    SELECT = 14  # vector: take the next digit of each wanted position's threshold, from the counts collected
+    SENDCOUNT = 13
+    SELECT = 14
 
 
 class When(IntEnum):
@@ -151,130 +149,6 @@ class Mode(IntEnum):
     TEMP = 1  # VMEM: addr + i.      LANDING: row addr + 8*(i//4) + i%4.  STAGE: FP32 element 2*addr + e + i
     SCALAR = 2  # VMEM: addr
     SWAP = 3  # VMEM: addr + (i ^ 1)
-
-
-def _layout(*pairs):
-    out, at = {}, 0
-    for name, width in pairs:
-        out[name] = (at, width)
-        at += width
-    return out, at
-
-
-#: field name -> (bit offset, width) of every macro-instruction format; the opcode is common.
-FORMATS = {}
-for _ops, _pairs in [
-    ((Op.END, Op.SENDCAND, Op.SELECT), ()),
-    ((Op.LOOP,), (("reg", 2), ("kind", 2), ("count", 8), ("skip", 8))),  # skip: past ENDLOOP when the count is 0
-    ((Op.ENDLOOP,), (("reg", 2),)),
-    ((Op.SKIP,), (("offset", 8), ("when", 3))),
-    ((Op.M_WAIT, Op.V_WAIT), (("chan", 4), ("kind", 3), ("count", 8), ("by_round", 1))),
-    (
-        (Op.GEMV,),
-        (
-            ("desc", 10),
-            ("dstep", 5),
-            ("block", 2),
-            ("group", 5),
-            ("act", ACT_BITS),
-            ("act_h", 10),
-            ("act_j", 10),
-            ("slot_words", 1),
-            ("rows", 2),
-            ("vec", 1),
-            ("kv", 1),
-            ("wanted", 1),
-            ("aside", 1),
-        ),
-    ),
-    ((Op.FETCH,), (("desc", 10), ("index", 2), ("stage", 12), ("chan", 4))),
-    ((Op.KVW,), (("desc", 10), ("dstep", 5), ("value", 1), ("act", ACT_BITS), ("act_h", 10))),
-    (
-        (Op.RUN,),
-        (
-            ("desc", 10),
-            ("dstep", 5),
-            ("routine", 10),
-            ("length", 6),
-            ("rows", 2),
-            ("count", 10),
-            ("vl", 7),
-            ("landing", 2),
-            ("vec", 1),
-            ("sumscale", 1),
-            ("send", 1),
-            ("send_mode", 2),
-            ("send_base", ACT_BITS),
-            ("send_h", 10),
-            ("group", 5),
-            ("chan", 4),
-            ("cast", 2),
-            ("noise", 1),
-            ("by_round", 1),
-            ("slide", 12),
-        ),
-    ),
-    ((Op.SENDSUM, Op.SENDMAX, Op.SENDCOUNT), (("chan", 4), ("cast", 2), ("vec", 1), ("by_round", 1))),
-]:
-    _fields, _width = _layout(("op", 4), *_pairs)
-    assert _width <= INSTRUCTION_BITS
-    for _op in _ops:
-        FORMATS[_op] = _fields
-
-#: micro-operation. `op` is an `AluOp`; d_* are destinations, several may be set.
-MICRO, _width = _layout(
-    ("op", 4),
-    ("neg_a", 1),
-    ("neg_b", 1),
-    ("a_src", 2),
-    ("a_mode", 2),
-    ("a", 12),
-    ("b_src", 2),
-    ("b_mode", 2),
-    ("b", 12),
-    ("d_vm", 1),
-    ("d_mode", 1),
-    ("d", 12),  # d_mode: 0 STREAM, 1 TEMP
-    ("d_send", 1),
-    ("d_square", 1),
-    ("d_sum", 1),
-    ("d_max", 1),
-    ("d_arg", 1),
-    ("d_log", 1),
-    ("masked", 1),  # element is a KV slot: where the mask hides it, d_max ignores it and d_vm/d_send/d_sum see 0
-    ("d_floor", 1),  # the result is min-p's floor
-    ("filtered", 1),  # a is z: the filters count it, and d_arg takes the result only where they keep z
-)
-assert _width <= MICRO_BITS
-
-#: descriptor of a matrix in this tile (written by the loader; the image holds only the global shape).
-DESCRIPTOR, _width = _layout(
-    ("base", BANK_BITS),  # first word, same address in every bank
-    ("words", ROW_BITS),  # 64-bit words per row
-    ("rows", 16),  # local rows of one block; row r: bank r % B, address base + (r // B)*words
-    ("block_stride", STRIDE_BITS),  # words from block to block in a bank; 0 where there is one
-    ("quad0", 14),  # global quad index of the tile's first output quad within the block
-    ("row0", 20),  # global index of the tile's first row (FETCH and logits)
-    ("s_in", 8),  # signed: the normalizer multiplies the rounded sum by 2**s_in
-    ("s_out", 8),  # signed: RUN converts to FP16 as fp16(x * 2**-s_out)
-    ("alt", 10),  # descriptor of the integer planes, a `PLANES`; 0: there are none
-)
-assert _width <= DESCRIPTOR_BITS
-
-#: descriptor of a matrix's integer planes, in the same memory (`precision` has the layout). Rows, K and exponent are
-#: the matrix's.
-PLANES, _width = _layout(
-    ("base", BANK_BITS),  # first word of block 0's hi plane
-    ("pitch", 12),  # words from row group to row group in the hi plane
-    ("block_stride", STRIDE_BITS),  # words from block to block; 0 where there is one
-    ("lo_offset", BANK_BITS),  # words from a block's hi plane to its lo plane
-    ("group", 2),  # `precision.group_code`
-    ("fp16", 1),  # the matrix also has its FP16 copy
-    ("grid_out", 7),  # governor: outputs count in units of 2**grid of the accumulator's last bit, ...
-    ("grid_err", 7),  # ... errors of INT4 against INT8, ...
-    ("grid_half", 7),  # ... errors of INT8 against FP16
-)
-assert _width <= DESCRIPTOR_BITS
 
 
 class Csr(IntEnum):
@@ -394,74 +268,3 @@ class Energy(IntEnum):
 #: bit of the address of a READ: the bits below it are index of a planes descriptor << 2 | Energy, the answer is the
 #: sum.
 ENERGY_BIT = 12
-
-
-@dataclass(frozen=True)
-class Micro:
-    """One micro-operation; addresses are ``("region", offset)`` until the loader resolves them to integers."""
-
-    op: int
-    a: object = 0
-    b: object = 0
-    d: object = 0
-    a_src: int = ASrc.VMEM
-    a_mode: int = Mode.TEMP
-    b_src: int = BSrc.VMEM
-    b_mode: int = Mode.TEMP
-    d_vm: int = 0
-    d_mode: int = 1
-    neg_a: int = 0
-    neg_b: int = 0
-    d_send: int = 0
-    d_square: int = 0
-    d_sum: int = 0
-    d_max: int = 0
-    d_arg: int = 0
-    d_log: int = 0
-    masked: int = 0
-    d_floor: int = 0
-    filtered: int = 0
-
-
-@dataclass(frozen=True)
-class Instr:
-    """One macro-instruction: opcode and named fields (`FORMATS[op]`); a field may be ``("region", offset)``."""
-
-    op: Op
-    args: dict = field(default_factory=dict)
-
-    def __post_init__(self):
-        unknown = set(self.args) - set(FORMATS[self.op])
-        if unknown:
-            raise ValueError(f"{self.op.name}: no field {sorted(unknown)[0]!r}; it has {', '.join(FORMATS[self.op])}")
-
-    def __getattr__(self, name):
-        if name.startswith("_") or name not in FORMATS[object.__getattribute__(self, "op")]:
-            raise AttributeError(name)
-        return self.args.get(name, 0)
-
-
-def pack(layout, values):
-    """Integer with `values` (name -> int, may be negative) placed by `layout`.
-
-    Raises ValueError naming the field when a value does not fit its width.
-    """
-    word = 0
-    for name, value in values.items():
-        at, width = layout[name]
-        value = int(value)
-        if not -(1 << (width - 1)) <= value < (1 << width):
-            raise ValueError(f"field {name}: {value} does not fit {width} bits")
-        word |= (value & ((1 << width) - 1)) << at
-    return word
-
-
-def encode(instr, resolve=lambda ref: ref):
-    """128-bit encoding of `instr`; `resolve` turns ``("region", offset)`` into an address."""
-    values = {name: resolve(v) for name, v in instr.args.items()}
-    return pack(FORMATS[instr.op], {"op": int(instr.op), **values})
-
-
-def encode_micro(micro, resolve=lambda ref: ref):
-    """64-bit encoding of a micro-operation."""
-    return pack(MICRO, {f.name: resolve(getattr(micro, f.name)) for f in fields(micro)})

@@ -1,10 +1,4 @@
-"""Words with named fields: what flits carry, field by field, for RTL, golden model, benches and the manual alike.
-
-A field's place follows from those before it, so nobody counts bits. `hayate.rtl.ring.flit` makes structures of signals
-of these words, `scripts/docs.py` the manual's tables.
-"""
-
-from dataclasses import dataclass
+"""What flits carry, field by field, for RTL, golden model, benches and the manual alike."""
 
 from hayate.rtl.contract.filters import COUNTS_BIT, INDEX_SHIFT, ROUND_BIT
 from hayate.rtl.contract.isa import (
@@ -17,62 +11,12 @@ from hayate.rtl.contract.isa import (
     STAGE_BIT,
     PassWord,
 )
+from hayate.rtl.contract.word import Word
 
 #: Widths in bits: of a token, of an absolute position in a text, of a KV slot's number, of a generation's seed.
 TOKEN_BITS, POSITION_BITS, SLOT_BITS, SEED_BITS = 20, 16, 16, 64
 #: The most positions that a pass can have; masks of positions have a bit for each.
 PASS_POSITIONS = 8
-
-
-@dataclass(frozen=True)
-class Field:
-    """One field of a word. `text` says in the manual what it means; a field without one keeps a place free."""
-
-    name: str
-    bits: int
-    text: str = ""
-
-
-class Word:
-    """Fields of a word, the lowest bits first.
-
-    Parameters
-    ----------
-    name: of the word, for messages. fields: (name, bits, text) each; a name that begins with "_" keeps bits free, which
-        are written as zeros and not looked at.
-    """
-
-    def __init__(self, name: str, *fields: tuple[str, int, str]):
-        self.name = name
-        self.fields = tuple(Field(*field) for field in fields)
-        #: name -> (offset of its lowest bit, bits), free places left out.
-        self.places: dict[str, tuple[int, int]] = {}
-        at = 0
-        for field in self.fields:
-            if not field.name.startswith("_"):
-                self.places[field.name] = (at, field.bits)
-            at += field.bits
-        #: bits of the whole word.
-        self.bits = at
-
-    def pack(self, **values: int) -> int:
-        """The word as an integer; fields left out are 0.
-
-        KeyError for a field that it does not have, ValueError naming the field for a value that does not fit.
-        """
-        if unknown := values.keys() - self.places.keys():
-            raise KeyError(f"{self.name}: no field {min(unknown)!r}; it has {', '.join(self.places)}")
-        word = 0
-        for name, value in values.items():
-            at, bits = self.places[name]
-            if not 0 <= int(value) < 1 << bits:
-                raise ValueError(f"{self.name}: field {name}: {value} does not fit {bits} bits")
-            word |= int(value) << at
-        return word
-
-    def unpack(self, word: int) -> dict[str, int]:
-        """Fields of a word given as an integer, whatever stands above and in free places."""
-        return {name: word >> at & (1 << bits) - 1 for name, (at, bits) in self.places.items()}
 
 
 #: PASS, word LANE: a position of the pass.

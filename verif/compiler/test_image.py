@@ -87,7 +87,7 @@ def test_damaged_ngrams_are_refused(image, tmp_path, rows, message):
 def test_contract_hash_follows_the_contract(monkeypatch):
     before = contract_hash()
     for change in (
-        lambda: monkeypatch.setitem(image_module.isa.MICRO, "op", (0, 5)),
+        lambda: monkeypatch.setitem(image_module.encoding.MICRO.places, "op", (0, 5)),
         lambda: monkeypatch.setattr(image_module.draft, "BASE_LOG2", (9, 11)),
     ):
         change()

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from hayate.compiler import compile_model, place, render, report
 from hayate.compiler.link import SHARED, allocate, lands, pair, parts, rounds_log2
-from hayate.rtl.contract import isa
+from hayate.rtl.contract import encoding, isa
 from hayate.rtl.contract.config import Config
 from hayate.rtl.contract.errors import HayateError
 from hayate.rtl.contract.image import DRAFT, NGRAMS, TOKENIZER, Image, evaluate
@@ -120,13 +120,13 @@ def test_numbers_move(both):
         place(dataclasses.replace(both, draft=None), Config(name="test", tiles=2, **SIZES)).tiles[0],
     )
     n, m, d = len(both.program), len(both.micros), len(both.descriptors)
-    desc = lambda word: [word >> at & (1 << width) - 1 for at, width in [isa.FORMATS[Op.GEMV]["desc"]]][0]  # noqa: E731
+    desc = lambda word: [word >> at & (1 << width) - 1 for at, width in [encoding.FORMATS[Op.GEMV]["desc"]]][0]  # noqa: E731
     assert tile.csr[Csr.ENTRY] == 0 and tile.csr[Csr.ENTRY | 1 << SECOND_BIT] == n
     first, second = tile.program[:n], tile.program[n:]
     for word, i in [*zip(first, both.program), *zip(second, both.draft.program)]:
         assert word & 15 == i.op
     assert all(desc(word) == i.desc for word, i in zip(first, both.program) if i.op in (Op.GEMV, Op.RUN))
-    at, width = isa.FORMATS[Op.RUN]["routine"]
+    at, width = encoding.FORMATS[Op.RUN]["routine"]
     for word, i in zip(second, both.draft.program):
         if i.op in (Op.GEMV, Op.RUN, Op.FETCH, Op.KVW):
             assert desc(word) == i.desc + d

@@ -11,7 +11,8 @@ from hayate.compiler.outline import outline
 from hayate.compiler.place import place
 from hayate.compiler.usage import usage
 from hayate.rtl.contract.config import Config
-from hayate.rtl.contract.isa import DESCRIPTOR, STRIDE_BITS
+from hayate.rtl.contract.encoding import DESCRIPTOR
+from hayate.rtl.contract.isa import STRIDE_BITS
 from hayate.verif.models.tiny import write_tiny_model
 
 CONFIG = Config(name="test", tiles=3, banks=4, bank_depth=16384, vmem_depth=1024, max_slots=52)
@@ -20,7 +21,7 @@ VALUES = {"s_in", "s_out", "grids", "sensitivities"}
 
 
 def field(word, name):
-    at, width = DESCRIPTOR[name]
+    at, width = DESCRIPTOR.places[name]
     return word >> at & (1 << width) - 1
 
 

@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 from hayate.compiler import compile_model, place
 from hayate.compiler.secded import hex_lines
 from hayate.golden.memory.secded import encode, from_bits, to_bits
-from hayate.rtl.contract import isa
+from hayate.rtl.contract import encoding
 from hayate.rtl.contract.config import PRESETS, Config
+from hayate.rtl.contract.encoding import DESCRIPTOR, PLANES
 from hayate.rtl.contract.errors import HayateError
-from hayate.rtl.contract.isa import BANK_SHIFT, DESCRIPTOR, PLANES, PRECISION_BIT, Csr, Space
+from hayate.rtl.contract.isa import BANK_SHIFT, PRECISION_BIT, Csr, Space
 from hayate.rtl.contract.layout import local_slots, slot_home
 from hayate.rtl.contract.precision import Format, plane_words
 from hayate.verif.models.tiny import write_tiny_model
@@ -54,11 +55,7 @@ configs = st.builds(
 
 
 def decode(word, layout=DESCRIPTOR):
-    fields = {}
-    for name, (at, width) in layout.items():
-        value = word >> at & ((1 << width) - 1)
-        fields[name] = value - (1 << width) if name.startswith("s_") and value >> (width - 1) else value
-    return fields
+    return layout.unpack(word)
 
 
 def global_row(d, field, csr, block, row, size):
@@ -211,7 +208,7 @@ def test_only_rotary_addresses_differ_between_tiles(image):
     differing = [i for i, (x, y) in enumerate(zip(a.micros, b.micros)) if x != y]
     expected = [i for i, m in enumerate(image.micros) if isinstance(m.b, tuple) and m.b[0] in ("CL", "SL")]
     assert differing == expected != []
-    at, _ = isa.MICRO["b"]
+    at, _ = encoding.MICRO.places["b"]
     assert {(b.micros[i] >> at) - (a.micros[i] >> at) & 0xFFF for i in differing} == {4}
 
 
@@ -289,7 +286,8 @@ def test_fields_too_narrow_for_the_model_are_named(image):
     d = image.descriptor("layers.0.wq")
     wide = tuple(x if x is not d[1] else type(x)(**{**vars(x), "s_in": 1000}) for x in image.descriptors)
     with pytest.raises(
-        HayateError, match="layers.0.wq: the model is too large for the encoding: field s_in: 1000 does not fit 8 bits"
+        HayateError,
+        match="layers.0.wq: the model is too large for the encoding: descriptor: field s_in: 1000 does not fit 8 bits",
     ):
         place(type(image)(**{**vars(image), "descriptors": wide}), PRESETS["demo"])
 

@@ -15,9 +15,10 @@ from hayate.compiler.calibrate import load_calibration
 from hayate.compiler.copies import Numbers
 from hayate.compiler.quantize import quantize
 from hayate.rtl.contract.config import Config
+from hayate.rtl.contract.encoding import PLANES
 from hayate.rtl.contract.errors import HayateError
 from hayate.rtl.contract.image import Image
-from hayate.rtl.contract.isa import PLANES, PRECISION_BIT, Op, Space
+from hayate.rtl.contract.isa import PRECISION_BIT, Op, Space
 from hayate.rtl.contract.precision import Format
 from hayate.verif.compiler.test_place import configs, decode, global_row, local_blocks
 from hayate.verif.models.tiny import write_tiny_model

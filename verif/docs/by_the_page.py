@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from hayate.rtl.contract import isa
+from hayate.rtl.contract import encoding, isa
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "loading.md"
 SYMBOLS = (
@@ -262,9 +262,8 @@ def tile(models, places, n, t):
             words,
             isa.Space.DESC,
             k,
-            isa.pack(
-                isa.DESCRIPTOR,
-                {
+            encoding.DESCRIPTOR.pack(
+                **{
                     "base": base.get(k, 0),
                     "words": s.words,
                     "rows": s.rows,
@@ -274,7 +273,7 @@ def tile(models, places, n, t):
                     "s_in": d.s_in,
                     "s_out": d.s_out,
                     "alt": planes.get(k, 0),
-                },
+                }
             ),
         )
         if k in planes:
@@ -283,9 +282,8 @@ def tile(models, places, n, t):
                 words,
                 isa.Space.DESC,
                 planes[k],
-                isa.pack(
-                    isa.PLANES,
-                    {
+                encoding.PLANES.pack(
+                    **{
                         "base": plane_base[k],
                         "pitch": m.whole("pitch(s.words, d.group)", s=s, d=d),
                         "block_stride": gap,
@@ -293,7 +291,7 @@ def tile(models, places, n, t):
                         "group": (32, 64, 128).index(d.group),
                         "fp16": d.tensor != "",
                         **dict(zip(("grid_out", "grid_err", "grid_half"), d.grids)),
-                    },
+                    }
                 ),
             )
             words[isa.Space.CSR, 1 << 10 | planes[k]] = 0 if d.tensor else 1
@@ -312,16 +310,16 @@ def put_model(words, m, found, n, t, numbers):
         return found[value[0]] + value[1] if isinstance(value, list) else value
 
     for i, (op, args) in enumerate(m.parts["program"]):
-        layout = isa.FORMATS[isa.Op[op]]
+        layout = encoding.OPERATIONS[isa.Op[op]].word
         values = {name: number(value) for name, value in args.items()}
         for name, more in (("desc", descriptors), ("routine", micros)):
-            if name in layout:
+            if name in layout.places:
                 values[name] = values.get(name, 0) + more
-        put_wide(words, isa.Space.PROGRAM, entry + i, isa.pack(layout, {"op": isa.Op[op], **values}))
+        put_wide(words, isa.Space.PROGRAM, entry + i, layout.pack(op=isa.Op[op], **values))
     for i, micro in enumerate(m.parts["micros"]):
         usual = {"a_mode": 1, "b_mode": 1, "d_mode": 1}
         values = {name: number(value) for name, value in micro.items()}
-        words[isa.Space.MICRO, micros + i] = isa.pack(isa.MICRO, {**usual, **values})
+        words[isa.Space.MICRO, micros + i] = encoding.MICRO.pack(**{**usual, **values})
     for c in m.parts["constants"]:
         values = np.array(c["values"], "<f4")
         if c["tensor"]:

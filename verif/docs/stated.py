@@ -8,7 +8,20 @@ into a page, is noticed.
 
 from hayate.compiler import program
 from hayate.golden.conductor.governor import QUALITY, knob_of
-from hayate.rtl.contract import constants, draft, filters, flits, isa, load, noise, precision, regmap, secded, tables
+from hayate.rtl.contract import (
+    constants,
+    draft,
+    encoding,
+    filters,
+    flits,
+    isa,
+    load,
+    noise,
+    precision,
+    regmap,
+    secded,
+    tables,
+)
 from hayate.rtl.contract.words import POSITION_BITS
 from hayate.rtl.host.gate import BEAT_BITS
 from hayate.rtl.memory.bank import MACRO_LATENCY
@@ -53,7 +66,7 @@ ISA = (
     f"There are {WORDS[isa.CHANNELS]}, and each is a counting semaphore",
     f"Levels are {semaphores.LEVEL_BITS} bits and wrap: no program may let more than "
     f"{(1 << semaphores.LEVEL_BITS) - 1:,} contributions",
-    f"{isa.INSTRUCTION_BITS} bits, opcode in the low {WORDS[isa.FORMATS[isa.Op.END]['op'][1]]}.",
+    f"{isa.INSTRUCTION_BITS} bits, opcode in the low {WORDS[encoding.FORMATS[isa.Op.END]['op'][1]]}.",
     f"A block of MXINT8 is {BLOCK} elements, {BLOCK // 4} words, from `act` on",
     f"begins at a multiple of {BLOCK // 4} words",
     f"a scale word, the hi words of its {WORDS[precision.WORD_SCALES]} groups",

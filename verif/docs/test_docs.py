@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from hayate.cli.main import app
-from hayate.rtl.contract import isa
+from hayate.rtl.contract import encoding
 from hayate.scripts import docs, figures
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -56,7 +56,7 @@ def test_a_changed_table_is_stale(tmp_path):
     where = tmp_path / "docs" / "isa.md"
     where.write_text(text)
     assert docs.stale(tmp_path) == {}
-    at, width = isa.DESCRIPTOR["row0"]
+    at, width = encoding.DESCRIPTOR.places["row0"]
     row = f"| {at + width - 1}:{at} | `row0` |"
     assert row in text
     where.write_text(text.replace(row, f"| {at + width}:{at} | `row0` |"))
@@ -70,16 +70,16 @@ def test_an_unknown_section_is_an_error():
 
 def test_every_bit_of_every_format_is_documented_once():
     for name, fields in [
-        *((op.name, f) for op, f in isa.FORMATS.items()),
-        ("micro", isa.MICRO),
-        ("descriptor", isa.DESCRIPTOR),
-        ("planes", isa.PLANES),
+        *((op.name, f) for op, f in encoding.FORMATS.items()),
+        ("micro", encoding.MICRO.places),
+        ("descriptor", encoding.DESCRIPTOR.places),
+        ("planes", encoding.PLANES.places),
     ]:
         covered = [bit for low, width in fields.values() for bit in range(low, low + width)]
         assert covered == list(range(len(covered))), name
     tables = re.split(r"^\*\*(.*)\*\*$", docs.instructions(), flags=re.MULTILINE)[1:]
     found = {name: rows for names, rows in zip(tables[::2], tables[1::2]) for name in names.split(", ")}
-    for op, fields in isa.FORMATS.items():
+    for op, fields in encoding.FORMATS.items():
         if len(fields) > 1:
             rows = re.findall(r"^\| (\d+)(?::(\d+))? \| `(\w+)` \| .+ \|$", found[op.name], re.MULTILINE)
             assert {name: (int(low or high), int(high) + 1 - int(low or high)) for high, low, name in rows} == fields, (

@@ -4,10 +4,10 @@ import numpy as np
 
 from hayate.rtl.contract.alu_ops import AluOp
 from hayate.rtl.contract.config import load_config
+from hayate.rtl.contract.encoding import DESCRIPTOR, Instr, Micro, encode, encode_micro
 from hayate.rtl.contract.flits import CONDUCTOR, FlitKind, pack_flit, unpack_flit
 from hayate.rtl.contract.isa import (
     BANK_SHIFT,
-    DESCRIPTOR,
     PRECISION_BIT,
     SECOND_BIT,
     STAGE_BIT,
@@ -15,17 +15,12 @@ from hayate.rtl.contract.isa import (
     Counter,
     Csr,
     FetchIndex,
-    Instr,
-    Micro,
     Mode,
     Op,
     PassWord,
     Rows,
     Space,
     WaitKind,
-    encode,
-    encode_micro,
-    pack,
 )
 from hayate.rtl.contract.words import CANDIDATE, COMMIT, LANE, START
 from hayate.rtl.memory.bank import macro_text
@@ -339,7 +334,7 @@ async def a_program_of_its_own(dut):
             register,
             int(register in (Csr.TILE_COUNT, Csr.GROUP_SIZE, Csr.LOCAL_HEADS, Csr.ATT_SENDERS, Csr.GROUP)),
         )
-    ring.load_wide(Space.DESC, 2, pack(DESCRIPTOR, {"base": AT, "words": WORDS, "rows": ROWS, "s_out": S_OUT}))
+    ring.load_wide(Space.DESC, 2, DESCRIPTOR.pack(base=AT, words=WORDS, rows=ROWS, s_out=S_OUT))
     for index, instruction in enumerate(PROGRAM):
         ring.load_wide(Space.PROGRAM, index, encode(instruction))
     for index, micro in MICROS.items():

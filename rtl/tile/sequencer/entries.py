@@ -3,12 +3,14 @@
 from amaranth.hdl import Mux, Signal
 from amaranth.lib import data
 
-from hayate.rtl.contract.isa import ACT_BITS, BANK_BITS, DESCRIPTOR, FORMATS, PLANES, ROW_BITS, Cast, Op, Rows
+from hayate.rtl.contract.encoding import DESCRIPTOR, FORMATS, PLANES
+from hayate.rtl.contract.isa import ACT_BITS, BANK_BITS, ROW_BITS, Cast, Op, Rows
 from hayate.rtl.contract.precision import Format
+from hayate.rtl.ring.flit import struct
 
 #: the descriptors as structures of signals.
-Descriptor = data.StructLayout({name: width for name, (_, width) in DESCRIPTOR.items()})
-Planes = data.StructLayout({name: width for name, (_, width) in PLANES.items()})
+Descriptor = struct(DESCRIPTOR)
+Planes = struct(PLANES)
 
 #: what the sequencer has resolved for an instruction when it pushes the entry.
 _RESOLVED = {

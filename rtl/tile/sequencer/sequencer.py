@@ -3,11 +3,12 @@
 Loops, descriptor look-up and address arithmetic happen here, so that an engine's queue entry holds plain numbers.
 """
 
-from amaranth.hdl import Array, Const, Module, Mux, Signal
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal
 from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
+from hayate.rtl.contract.encoding import OPERATIONS
 from hayate.rtl.contract.isa import (
     ACT_BITS,
     BANK_BITS,
@@ -33,19 +34,8 @@ from hayate.rtl.tile.sequencer.entries import Descriptor, Planes, field, matrix_
 from hayate.rtl.tile.sequencer.precision_table import FORMAT_BITS, PrecisionTable
 from hayate.rtl.tile.sequencer.registers import TileRegisters, store_wide
 
-_ENGINE_OPS = (
-    Op.M_WAIT,
-    Op.GEMV,
-    Op.FETCH,
-    Op.KVW,
-    Op.V_WAIT,
-    Op.RUN,
-    Op.SENDSUM,
-    Op.SENDMAX,
-    Op.SENDCAND,
-    Op.SENDCOUNT,
-    Op.SELECT,
-)
+_ENGINE_OPS = [op for op, operation in OPERATIONS.items() if operation.engine != "sequencer"]
+_MATRIX_OPS = [op for op in _ENGINE_OPS if OPERATIONS[op].engine == "matrix"]
 
 
 class Sequencer(wiring.Component):
@@ -169,7 +159,7 @@ class Sequencer(wiring.Component):
         words, matrix_rows, s_in, quad0 = Signal(ROW_BITS), Signal(16), Signal(8), Signal(ACT_BITS)
 
         is_matrix = Signal()
-        m.d.comb += is_matrix.eq((op == Op.GEMV) | (op == Op.FETCH) | (op == Op.KVW) | (op == Op.M_WAIT))
+        m.d.comb += is_matrix.eq(Cat(op == one for one in _MATRIX_OPS).any())
         gemv = lambda name: field(word, name, Op.GEMV)  # noqa: E731
         run = lambda name: field(word, name, Op.RUN)  # noqa: E731
         quads = Signal(16)

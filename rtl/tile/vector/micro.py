@@ -8,11 +8,13 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from hayate.rtl.contract.alu_ops import ALU_LATENCY, AluOp
-from hayate.rtl.contract.isa import MICRO, ASrc, BSrc, Mode
+from hayate.rtl.contract.encoding import MICRO
+from hayate.rtl.contract.isa import ASrc, BSrc, Mode
 from hayate.rtl.memory.parity import ParityMemory
+from hayate.rtl.ring.flit import struct
 from hayate.rtl.tile.queues import VectorEntry
 
-Micro = data.StructLayout({name: width for name, (_, width) in MICRO.items()})
+Micro = struct(MICRO)
 
 #: An element about to be issued: everything that later stages need to know about it.
 Element = data.StructLayout(

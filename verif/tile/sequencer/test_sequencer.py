@@ -5,24 +5,9 @@ weights.
 import cocotb
 
 from hayate.rtl.contract import layout
+from hayate.rtl.contract.encoding import DESCRIPTOR, FORMATS, PLANES, Instr, encode
 from hayate.rtl.contract.flits import FlitKind
-from hayate.rtl.contract.isa import (
-    DESCRIPTOR,
-    FORMATS,
-    PLANES,
-    PRECISION_BIT,
-    SECOND_BIT,
-    Csr,
-    Instr,
-    LoopReg,
-    Op,
-    PassWord,
-    Space,
-    WaitKind,
-    When,
-    encode,
-    pack,
-)
+from hayate.rtl.contract.isa import PRECISION_BIT, SECOND_BIT, Csr, LoopReg, Op, PassWord, Space, WaitKind, When
 from hayate.rtl.contract.precision import Format
 from hayate.rtl.contract.words import LANE, START
 from hayate.rtl.ring.flit import Flit
@@ -185,7 +170,7 @@ def random_fields(r, layout_):
 def random_descriptors(r, first):
     """By index, from `first` on: primary ones, most of them with planes, then planes."""
     primary = [
-        random_fields(r, DESCRIPTOR)
+        random_fields(r, DESCRIPTOR.places)
         | {
             "rows": 4 * r.choice([r.randrange(20), r.randrange(1 << 13, 1 << 14)]),
             "s_in": r.randrange(-20, 20),
@@ -194,7 +179,7 @@ def random_descriptors(r, first):
         }
         for _ in range(PRIMARY)
     ]
-    return dict(enumerate(primary + [random_fields(r, PLANES) for _ in range(PRIMARY, SOME)], first))
+    return dict(enumerate(primary + [random_fields(r, PLANES.places) for _ in range(PRIMARY, SOME)], first))
 
 
 def random_table(r, first):
@@ -232,7 +217,7 @@ async def ended(dut):
 
 async def load(dut, program, descriptors, tile, second=None):
     """Memories, by index, and registers; second: registers of the second model."""
-    packed = {n: pack(PLANES if "pitch" in d else DESCRIPTOR, d) for n, d in descriptors.items()}
+    packed = {n: (PLANES if "pitch" in d else DESCRIPTOR).pack(**d) for n, d in descriptors.items()}
     for space, words in ((Space.PROGRAM, {n: encode(i) for n, i in program.items()}), (Space.DESC, packed)):
         for n, word in words.items():
             for half in range(2):
@@ -336,7 +321,10 @@ async def run_programs(dut):
             for name, fields_, values in [
                 *((i.op.name, FORMATS[i.op], {"op": i.op, **i.args}) for i in program),
                 ("tile", TileState.members, tile),
-                *(("planes", PLANES, d) if "pitch" in d else ("desc", DESCRIPTOR, d) for d in descriptors.values()),
+                *(
+                    ("planes", PLANES.places, d) if "pitch" in d else ("desc", DESCRIPTOR.places, d)
+                    for d in descriptors.values()
+                ),
                 ("pass", PassState.members, pass_),
                 *(("matrix", layout_.members, e) for e in want_m),
                 *(("vector", VectorEntry.members, e) for e in want_v),
@@ -360,9 +348,9 @@ PLANES_AT = 16
 async def load_gemvs(dut, count, alt):
     """A program of `count` GEMVs of a descriptor that names `alt`, and at PLANES_AT a planes descriptor."""
     r = rng("gemv")
-    primary = random_fields(r, DESCRIPTOR) | {"s_in": 0, "s_out": 0, "alt": alt}
+    primary = random_fields(r, DESCRIPTOR.places) | {"s_in": 0, "s_out": 0, "alt": alt}
     program = [*[Instr(Op.GEMV, {"desc": 0})] * count, Instr(Op.END)]
-    descriptors = {0: primary, PLANES_AT: random_fields(r, PLANES)}
+    descriptors = {0: primary, PLANES_AT: random_fields(r, PLANES.places)}
     await load(dut, dict(enumerate(program)), descriptors, random_tile(r))
 
 

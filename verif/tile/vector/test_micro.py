@@ -5,7 +5,8 @@ from dataclasses import asdict
 import cocotb
 
 from hayate.rtl.contract.alu_ops import AluOp
-from hayate.rtl.contract.isa import ASrc, BSrc, Micro, Mode, encode_micro
+from hayate.rtl.contract.encoding import Micro, encode_micro
+from hayate.rtl.contract.isa import ASrc, BSrc, Mode
 from hayate.rtl.tile.queues import VectorEntry
 from hayate.rtl.tile.vector.micro import DEPENDENCE, RESULT_LATENCY, START_LATENCY, Element, MicroSequencer
 from hayate.verif.bench import Bench, rng

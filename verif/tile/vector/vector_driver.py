@@ -4,8 +4,9 @@ import cocotb
 from cocotb.triggers import RisingEdge
 from cocotb.utils import get_sim_time
 
+from hayate.rtl.contract.encoding import encode_micro
 from hayate.rtl.contract.flits import FLIT_FIELDS, FlitKind, pack_flit, unpack_flit
-from hayate.rtl.contract.isa import Op, Space, encode_micro
+from hayate.rtl.contract.isa import Op, Space
 from hayate.rtl.tile.queues import GroupState, LaneState, PassState, TileState, VectorEntry
 from hayate.verif.bench.drivers import PERIOD, Sink, clock
 

@@ -3,7 +3,8 @@
 import dataclasses
 
 from hayate.rtl.contract.alu_ops import AluOp
-from hayate.rtl.contract.isa import ASrc, BSrc, Micro, Mode
+from hayate.rtl.contract.encoding import Micro
+from hayate.rtl.contract.isa import ASrc, BSrc, Mode
 
 # Vector memory.
 X, C, S, SC = 0, 64, 96, 256  # behind SC: room for the scores of several rounds
