@@ -53,8 +53,6 @@ MEMBERS = {
     "INT4": "the hi plane",
     "NONE": "none was",
     "LOCAL_HEADS": "KV heads that this tile serves",
-    "addr": "where it goes; its meaning follows from the kind",
-    "data": "its content",
 }
 
 
@@ -125,17 +123,13 @@ def operands():
 
 
 def flit_fields():
-    text, rows, at = comments(flits), [], 0
-    for name, width in flits.FLIT_FIELDS.items():
-        rows.append((bits(at, width), f"`{name}`", prose(text.get(name) or MEMBERS[name])))
-        at += width
-    return (
-        f"A flit has {flits.FLIT_BITS} bits.\n\n"
-        + table(("bits", "field", "meaning"), rows)
-        + "\n\n"
-        + members(flits.FlitKind)
-        + "\n\n**CAND**\n\n"
-        + layout(words.CANDIDATE, "data bits")
+    return "\n\n".join(
+        [
+            f"A flit has {flits.FLIT_BITS} bits.",
+            layout(flits.FLIT),
+            members(flits.FlitKind),
+            f"**CAND**\n\n{layout(words.CANDIDATE, 'data bits')}",
+        ]
     )
 
 

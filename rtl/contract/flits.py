@@ -2,6 +2,8 @@
 
 from enum import IntEnum
 
+from hayate.rtl.contract.word import Word
+
 
 class FlitKind(IntEnum):
     """Kind of a flit; it decides what the receiver does with ``addr`` and ``data``."""
@@ -18,48 +20,36 @@ class FlitKind(IntEnum):
     READ = 7
 
 
-#: Field widths in bits, from bit 0 upwards.
-FLIT_FIELDS = {
-    "kind": 3,  # a FlitKind
-    "src": 8,  # physical number of the stop that injected it; the stop fills it in
-    "end": 8,  # physical number of the stop that takes it off the ring; 0: the one that injected it
-    "lo": 8,  # first and
-    "hi": 8,  # last logical tile index that takes it, both inclusive
-    "chan": 4,  # what it belongs to, within its kind
-    "lane": 3,  # position of the pass it belongs to
-    "addr": 25,
-    "data": 64,
-}
+#: A flit.
+FLIT = Word(
+    "flit",
+    ("kind", 3, "a `FlitKind`"),
+    ("src", 8, "physical number of the stop that injected it; the stop fills it in"),
+    ("end", 8, "physical number of the stop that takes it off the ring; 0: the one that injected it"),
+    ("lo", 8, "first and"),
+    ("hi", 8, "last logical tile index that takes it, both inclusive"),
+    ("chan", 4, "what it belongs to, within its kind"),
+    ("lane", 3, "position of the pass it belongs to"),
+    ("addr", 25, "where it goes; its meaning follows from the kind"),
+    ("data", 64, "its content"),
+)
 
-FLIT_BITS = sum(FLIT_FIELDS.values())
+#: Field -> bits, from bit 0 upwards.
+FLIT_FIELDS = {field.name: field.bits for field in FLIT.fields}
+
+FLIT_BITS = FLIT.bits
 
 #: Logical index of the conductor, in ``lo`` and ``hi``.
 CONDUCTOR = 255
 
 
 def pack_flit(**fields: int) -> int:
-    """The flit as one integer; fields left out are 0. KeyError for an unknown field, ValueError for a value that does
-    not fit.
-    """
-    unknown = set(fields) - set(FLIT_FIELDS)
-    if unknown:
-        raise KeyError(f"no flit field {sorted(unknown)}; fields are {list(FLIT_FIELDS)}")
-    word, at = 0, 0
-    for name, width in FLIT_FIELDS.items():
-        value = int(fields.get(name, 0))
-        if not 0 <= value < 1 << width:
-            raise ValueError(f"flit field {name}: {value} does not fit {width} bits")
-        word |= value << at
-        at += width
-    return word
+    """The flit as one integer; fields left out are 0. Raises as `Word.pack`."""
+    return FLIT.pack(**fields)
 
 
 def unpack_flit(word: int) -> dict[str, int]:
     """Fields of a flit given as one integer. ValueError when it has more than FLIT_BITS bits."""
     if not 0 <= word < 1 << FLIT_BITS:
         raise ValueError(f"a flit has {FLIT_BITS} bits, not {word.bit_length()}")
-    fields, at = {}, 0
-    for name, width in FLIT_FIELDS.items():
-        fields[name] = word >> at & ((1 << width) - 1)
-        at += width
-    return fields
+    return FLIT.unpack(word)

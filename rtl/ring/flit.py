@@ -5,16 +5,10 @@ from functools import cache
 from amaranth.hdl import Cat, Const, Value
 from amaranth.lib import data, stream
 
-from hayate.rtl.contract.flits import FLIT_FIELDS
+from hayate.rtl.contract.flits import FLIT
 from hayate.rtl.contract.words import Word
 
 __all__ = ["FLIT_STREAM", "Flit", "pack", "struct", "view"]
-
-#: Fields and widths are those of `hayate.rtl.contract.flits`; ``kind`` holds a FlitKind.
-Flit = data.StructLayout(dict(FLIT_FIELDS))
-
-#: A stream of flits.
-FLIT_STREAM = stream.Signature(Flit)
 
 
 @cache
@@ -48,3 +42,10 @@ def pack(word: Word, /, **values):
             raise ValueError(f"{word.name}: field {field.name} has {field.bits} bits, its value {len(value)}")
         parts += [value, Const(0, field.bits - len(value))] if len(value) < field.bits else [value]
     return Cat(parts)
+
+
+#: A flit; ``kind`` holds a FlitKind.
+Flit = struct(FLIT)
+
+#: A stream of flits.
+FLIT_STREAM = stream.Signature(Flit)

@@ -274,7 +274,7 @@ def test_the_struct_is_the_contract():
 def test_fields_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match="lane: 8 does not fit 3 bits"):
         pack_flit(lane=8)
-    with pytest.raises(KeyError, match="no flit field"):
+    with pytest.raises(KeyError, match="flit: no field .tile.; it has kind, src"):
         pack_flit(tile=1)
     with pytest.raises(ValueError, match="a flit has 131 bits"):
         unpack_flit(1 << 131)
