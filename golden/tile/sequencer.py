@@ -7,9 +7,10 @@ import numpy as np
 from hayate.golden.tile.matrix import MatrixEngine
 from hayate.golden.tile.state import TileState
 from hayate.golden.tile.vector import VectorEngine
+from hayate.golden.tile.walk import skips, walk
 from hayate.rtl.contract.draft import STEP_MOST, STEP_SHIFT
 from hayate.rtl.contract.encoding import FORMATS
-from hayate.rtl.contract.isa import ROUNDS_AHEAD, LoopCount, LoopReg, Op, When
+from hayate.rtl.contract.isa import ROUNDS_AHEAD, Op
 
 
 def choose(scores):
@@ -80,47 +81,10 @@ class Tile:
         s.wanted = list(wanted)
         self.vector.logits.clear()
         self.vector.scores.clear()
-        pc, loops = 0, [(0, 0)] * len(LoopReg)
-        while True:
-            i = self._program[pc]
-            op = i.op
-            if op == Op.END:
-                break
-            if op == Op.LOOP:
-                first = s.index[LoopReg.CHUNK] * ROUNDS_AHEAD if i.kind == LoopCount.ROUNDS else 0
-                count = {
-                    LoopCount.IMM: i.count,
-                    LoopCount.HEADS: s._kv_heads,
-                    LoopCount.ROUNDS: min(ROUNDS_AHEAD, s.rounds - first),
-                    LoopCount.CHUNKS: -(-s.rounds // ROUNDS_AHEAD),
-                }[i.kind]
-                s.index[i.reg] = first
-                loops[i.reg] = (pc + 1, count)
-                pc += 1 if count else i.skip
-                continue
-            if op == Op.ENDLOOP:
-                start, left = loops[i.reg]
-                loops[i.reg] = (start, left - 1)
-                s.index[i.reg] = 0 if left == 1 else s.index[i.reg] + 1
-                pc = pc + 1 if left == 1 else start
-                continue
-            if op == Op.SKIP:
-                filters = s.sample and (s.top_k > 0 or s.min_p)
-                pc += (
-                    i.offset
-                    if {
-                        When.NO_LOGITS: not len(wanted),
-                        When.SAMPLES: s.sample,
-                        When.GREEDY: not s.sample,
-                        When.FILTERS: filters,
-                        When.UNFILTERED: not filters,
-                        When.NO_TOP_K: not s.top_k,
-                    }[i.when]
-                    else 1
-                )
-                continue
-            self._engine(i, op)
-            pc += 1
+        holds = skips(wants=len(wanted) > 0, samples=s.sample, top_k=s.top_k, min_p=s.min_p)
+        for i, registers in walk(self._program, holds, heads=s.kv_heads, rounds=s.rounds, ahead=ROUNDS_AHEAD):
+            s.index = registers
+            self._engine(i, i.op)
         if s.landing:
             raise AssertionError("rows are left in the landing buffer at the end of the program")
         if commit:

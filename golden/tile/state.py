@@ -87,7 +87,7 @@ class TileState:
         for c in image.constants:
             values = image.tensors[c.tensor].reshape(-1) if c.tensor else np.array(c.values, np.float32)
             self.vmem[c.region][: len(values)] = values[:, None]
-        self._kv_heads, self._head_dim = model["kv_heads"], model["head_dim"]
+        self.kv_heads, self._head_dim = model["kv_heads"], model["head_dim"]
         self.landing: deque = deque()
         self.index = [0] * len(LoopReg)
         self.measure, self.counted, self.draft = False, [], False
@@ -175,11 +175,11 @@ class TileState:
 
     def keys(self, desc):
         """float16 [kv heads, slots, head_dim] of a K cache."""
-        return self._cache(self._keys, desc.name, (self._kv_heads, self.max_slots, self._head_dim))
+        return self._cache(self._keys, desc.name, (self.kv_heads, self.max_slots, self._head_dim))
 
     def values(self, desc):
         """float16 [kv heads, head_dim, slots] of a V cache."""
-        return self._cache(self._values, desc.name, (self._kv_heads, self._head_dim, self.max_slots))
+        return self._cache(self._values, desc.name, (self.kv_heads, self._head_dim, self.max_slots))
 
     @staticmethod
     def _cache(store, name, shape):

@@ -5,9 +5,11 @@ from collections import Counter, deque
 import pytest
 
 from hayate.compiler import compile_model, place
+from hayate.golden.tile.walk import skips
+from hayate.golden.tile.walk import walk as walk_program
 from hayate.rtl.contract.config import Config
 from hayate.rtl.contract.image import evaluate
-from hayate.rtl.contract.isa import BSrc, Cast, Csr, LoopCount, LoopReg, Op, Rows, SendMode, WaitKind, When
+from hayate.rtl.contract.isa import BSrc, Cast, Csr, LoopReg, Op, Rows, SendMode, WaitKind, When
 from hayate.rtl.contract.layout import local_slots, rounds
 from hayate.verif.models.tiny import write_tiny_model
 
@@ -24,48 +26,15 @@ CHOICES = [(False, False, False), (True, False, False), (True, True, False), (Tr
 
 
 def walk(image, placement, tile, positions, want, choice=CHOICES[0]):
-    """Instructions in the order a tile executes them, with its loop registers, for one pass."""
+    """Instructions of the engines in the order a tile executes them, with its loop registers, for one pass."""
     sample, filters, top_k = choice
     csr = placement.tiles[tile].csr
-    lanes = placement.config.lanes
-    total, chunk = rounds(positions, csr[Csr.GROUP], lanes), 1 << csr[Csr.ROUNDS_LOG2]
-    registers, stack, pc = dict.fromkeys(LoopReg, 0), [], 0
-    while True:
-        i = image.program[pc]
-        if i.op == Op.LOOP:
-            first = registers[LoopReg.CHUNK] * chunk if i.kind == LoopCount.ROUNDS else 0
-            count = {
-                LoopCount.IMM: i.count,
-                LoopCount.HEADS: csr[Csr.LOCAL_HEADS],
-                LoopCount.ROUNDS: min(chunk, total - first),
-                LoopCount.CHUNKS: -(-total // chunk),
-            }[i.kind]
-            registers[i.reg] = first
-            stack.append((pc, first + count))
-            pc += 1 if count else i.skip
-        elif i.op == Op.ENDLOOP:
-            start, count = stack.pop()
-            registers[i.reg] += 1
-            if registers[i.reg] < count:
-                stack.append((start, count))
-                pc = start
-            pc += 1
-        else:
-            yield i, dict(registers)
-            if i.op == Op.END:
-                return
-            jumps = (
-                i.op == Op.SKIP
-                and {
-                    When.NO_LOGITS: not want,
-                    When.SAMPLES: sample,
-                    When.GREEDY: not sample,
-                    When.FILTERS: filters,
-                    When.UNFILTERED: not filters,
-                    When.NO_TOP_K: not top_k,
-                }[i.when]
-            )
-            pc += i.offset if jumps else 1
+    total = rounds(positions, csr[Csr.GROUP], placement.config.lanes)
+    holds = skips(wants=want, samples=sample, top_k=top_k, min_p=filters)
+    found = walk_program(
+        image.program, holds, heads=csr[Csr.LOCAL_HEADS], rounds=total, ahead=1 << csr[Csr.ROUNDS_LOG2]
+    )
+    return ((i, list(registers)) for i, registers in found)
 
 
 def test_jumps(image, untied):

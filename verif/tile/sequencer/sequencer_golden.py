@@ -2,8 +2,9 @@
 
 from functools import cache
 
+from hayate.golden.tile.walk import skips, walk
 from hayate.rtl.contract import layout
-from hayate.rtl.contract.isa import CHANNELS, Block, Cast, LoopCount, LoopReg, Op, Rows, SendMode, WaitKind, When
+from hayate.rtl.contract.isa import CHANNELS, Block, Cast, Op, Rows, SendMode, WaitKind
 from hayate.rtl.contract.precision import Format
 
 #: fields of an entry whose GEMV reads weights with integer planes.
@@ -32,48 +33,15 @@ def entries(program, descriptors, tile, pass_, lanes, table=None):
     says nothing.
     """
     matrix, vector = [], []
-    index, loops = [0] * len(LoopReg), {}
     rounds = layout.ceil_div(pass_["positions"] << tile["gp_log2"], lanes)
-    pc = 0
-    while True:
-        i = program[pc]
-        if i.op == Op.END:
-            return matrix, vector
-        if i.op == Op.LOOP:
-            size = 1 << tile["rounds_log2"]
-            first = index[LoopReg.CHUNK] * size if i.kind == LoopCount.ROUNDS else 0
-            count = {
-                LoopCount.IMM: i.count,
-                LoopCount.HEADS: tile["heads"],
-                LoopCount.ROUNDS: min(size, rounds - first),
-                LoopCount.CHUNKS: layout.ceil_div(rounds, size),
-            }[i.kind]
-            index[i.reg], loops[i.reg] = first, [pc + 1, count]
-            pc += 1 if count else i.skip
-        elif i.op == Op.ENDLOOP:
-            loops[i.reg][1] -= 1
-            index[i.reg] = index[i.reg] + 1 if loops[i.reg][1] else 0
-            pc = loops[i.reg][0] if loops[i.reg][1] else pc + 1
-        elif i.op == Op.SKIP:
-            sample, top_k = pass_.get("sample", 0), tile.get("top_k", 0)
-            filters = sample and (top_k or tile.get("min_p", 0))
-            pc += (
-                i.offset
-                if {
-                    When.NO_LOGITS: not pass_["want"],
-                    When.SAMPLES: sample,
-                    When.GREEDY: not sample,
-                    When.FILTERS: filters,
-                    When.UNFILTERED: not filters,
-                    When.NO_TOP_K: not top_k,
-                }[i.when]
-                else 1
-            )
-        else:
-            (matrix if i.op in MATRIX_OPS else vector).append(
-                _entry(i, descriptors, tile, pass_, index, rounds, table or {})
-            )
-            pc += 1
+    holds = skips(
+        wants=pass_["want"], samples=pass_.get("sample", 0), top_k=tile.get("top_k", 0), min_p=tile.get("min_p", 0)
+    )
+    for i, index in walk(program, holds, heads=tile["heads"], rounds=rounds, ahead=1 << tile["rounds_log2"]):
+        (matrix if i.op in MATRIX_OPS else vector).append(
+            _entry(i, descriptors, tile, pass_, index, rounds, table or {})
+        )
+    return matrix, vector
 
 
 def _entry(i, descriptors, tile, pass_, index, rounds, table):
