@@ -58,7 +58,7 @@ from hayate.verif.docs.promises import (
 )
 
 ISA = (
-    f"one {isa.MICRO_BITS}-bit word; G query heads",
+    f"{WORDS[4]} consecutive rows or FP16 elements, one {isa.MICRO_BITS}-bit word",
     f"At most {'2' if NOTES == 'two' else NOTES}·M of them may come before a START.",
     f"two queues of {WORDS[isa.QUEUE_DEPTH]} entries, one for the matrix engine, one for the vector engine",
     f"A loop instruction takes it {LOOP} cycles, an engine's {ENGINE}, a GEMV of a matrix with planes "
