@@ -77,7 +77,7 @@ def end_registers(end):
     }
 
 
-def draft_registers(lanes, speculate, nodes, branch, costs, spoil=False, base=False):
+def draft_registers(lanes, speculate, nodes, branch, costs, corrupt=False, base=False):
     """Values of the registers that say how to draft; arguments as of golden's `generate`. base: the base table is
     loaded.
     """
@@ -90,7 +90,7 @@ def draft_registers(lanes, speculate, nodes, branch, costs, spoil=False, base=Fa
         | min(most if nodes is None else nodes, most) << 4
         | (default_branch(drafter, lanes) if branch is None else branch) << 8
         | bool(costs) << 12
-        | spoil << 13
+        | corrupt << 13
         | base << BASE_BIT
         | (own if drafter.takes_passes else 0) << 16
     }

@@ -49,7 +49,7 @@ class RtlResult:
     # of the governor, in the order of its table: energies, then the format
     decisions: list = field(default_factory=list)
     drafting: Drafting = field(default_factory=Drafting)
-    turn: int = 0  # most cycles from a verified pass's last answer to the start of the pass behind it
+    turnaround: int = 0  # most cycles from a verified pass's last answer to the start of the pass behind it
 
     @property
     def useful(self):
@@ -158,7 +158,7 @@ def generate_rtl(
     nodes=None,
     branch=None,
     costs=None,
-    spoil=False,
+    corrupt=False,
     temperature=0.0,
     seed=0,
     min_p=None,
@@ -180,7 +180,7 @@ def generate_rtl(
     say: `Steps` that shows the slow ones. root: folder of builds. timeout: seconds of wall clock for the simulation.
     precision: "auto", "fp16", "int8" or "int4". quality: of "auto", see `knob_of`. pins: name -> `Format` of matrices
         for which a fixed precision is another one.
-    speculate, nodes, branch, costs, spoil, temperature, seed, min_p, top_k: as for golden's `generate`. optimize: as
+    speculate, nodes, branch, costs, corrupt, temperature, seed, min_p, top_k: as for golden's `generate`. optimize: as
         for `build`. execute: as for `runner.run`.
 
     Returns `RtlResult`. Raises HayateError for what does not fit or is missing.
@@ -201,7 +201,7 @@ def generate_rtl(
     require_sampling(config, temperature)
     require_drafter(image, speculate)
     base = speculate == "ngram" and len(image.ngrams) > 0
-    draft = draft_registers(config.lanes, speculate, nodes, branch, costs, spoil, base)
+    draft = draft_registers(config.lanes, speculate, nodes, branch, costs, corrupt, base)
     knob = knob_of(quality) if measured else None
     if pins and precision == "auto":
         raise HayateError(
@@ -334,9 +334,9 @@ def _follow(events, result, on_start, on_token):
                 e["seconds"],
             )
             result.decisions, result.governor = e["decisions"], e["governor"]
-            result.drafting, result.turn = (
+            result.drafting, result.turnaround = (
                 Drafting(**e["drafting"], lengths={n: c for n, c in enumerate(e["lengths"]) if c}),
-                e["turn"],
+                e["turnaround"],
             )
 
     def follow():

@@ -1,7 +1,7 @@
 """`hayate bench adversary`: what drafting costs where it is always wrong, and when its control switches it off, on the
 simulated chip.
 
-Every drafted token is spoiled (DRAFT.SPOIL), so a node is right only where the drafter missed the choice by just the
+Every drafted token is corrupted (DRAFT.CORRUPT), so a node is right only where the drafter missed the choice by the
 bit that is turned over; the figures say how many were. Decode cycles are compared with those of one token a pass. How
 much was planned for each pass is the golden model's account, which agrees with the chip on what was drafted, accepted
 and verified, or the bench fails.
@@ -47,7 +47,7 @@ def measure(image, config, prompt, tokens, precision, sim="verilator", say=None,
         how = {
             "speculate": name,
             "costs": (pass_costs(image, config.lanes), draft_cost(image, config.lanes)),
-            "spoil": True,
+            "corrupt": True,
         }
         result, model = run(**how), golden(image, prompt, tokens, lanes=config.lanes, precision=precision, **how)
         if plain.fault or result.fault:

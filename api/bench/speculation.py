@@ -109,7 +109,7 @@ def measure(
             "accepted": d.accepted,
             "sibling_commits": d.siblings,
             "draft_passes": d.passes,
-            "turn": result.turn,
+            "turnaround": result.turnaround,
             "lengths": [d.lengths.get(n, 0) for n in range(config.lanes)],
             "loops": loops(result.tokens),
         }
@@ -144,7 +144,7 @@ def scores(rows):
             **sums,
             "speedup_over_tokens_per_pass": round(s["speedup"] / s["tokens_per_pass"], 4),
             "cycles": sum(r["cycles"] for r in own),
-            "turn": max(r["turn"] for r in own),
+            "turnaround": max(r["turnaround"] for r in own),
             "accepted_lengths": [sum(n) for n in zip(*(r["lengths"] for r in own))],
             **{part: {"prompts": len(some), **(total(some, name) if some else {})} for part, some in parts.items()},
             "speedups": [round(row["off"]["cycles"] / row[name]["cycles"], 4) for row in rows],

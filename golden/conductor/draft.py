@@ -94,14 +94,14 @@ class Drafting:
 class Off:
     """Proposes nothing; what every drafter is asked.
 
-    spoil: turn the lowest bit of every drafted token over, so that a right one becomes wrong: to measure what drafting
-    in vain costs. A node is still right where the drafter missed the choice by this bit. A token that would not be
+    corrupt: turn the lowest bit of every drafted token over, so that a right one becomes wrong: to measure what
+    drafting in vain costs. A node is still right where the drafter missed the choice by this bit. A token that would not be
     below `vocabulary` (None: any would) stays as it was. saturated: `Saturations` of its own passes on a model of its
     own.
     """
 
-    def __init__(self, spoil=False, vocabulary=None):
-        self._spoil, self._vocabulary = int(spoil), vocabulary
+    def __init__(self, corrupt=False, vocabulary=None):
+        self._corrupt, self._vocabulary = int(corrupt), vocabulary
 
     @property
     def saturated(self):
@@ -109,7 +109,7 @@ class Off:
 
     def drafted(self, token):
         """A token that was found, as it is put into a tree."""
-        other = token ^ self._spoil
+        other = token ^ self._corrupt
         return token if self._vocabulary is not None and other >= self._vocabulary else other
 
     def append(self, tokens):
@@ -128,8 +128,8 @@ class Ngram(Off):
     `BaseTable`.
     """
 
-    def __init__(self, branch, depth, rows=(), **spoil):
-        super().__init__(**spoil)
+    def __init__(self, branch, depth, rows=(), **corrupt):
+        super().__init__(**corrupt)
         self._branch = branch
         self._table = NgramTable(TABLE_LOG2, depth, BaseTable(rows) if len(rows) else None)
 
@@ -159,8 +159,8 @@ class Nested(Off):
     the best ones, the nearest first, of equally near ones that which is nearer to the root. They take no passes.
     """
 
-    def __init__(self, branch, **spoil):
-        super().__init__(**spoil)
+    def __init__(self, branch, **corrupt):
+        super().__init__(**corrupt)
         self._branch = branch
 
     def grow(self, tree, room, tile):
@@ -188,8 +188,8 @@ class Model(Off):
         passes sample and filter like the target's, with the same noise.
     """
 
-    def __init__(self, tile, drawn, **spoil):
-        super().__init__(**spoil)
+    def __init__(self, tile, drawn, **corrupt):
+        super().__init__(**corrupt)
         self._tile, self._text, self._held = tile, [], []
         self._lanes = tile.state.lanes
         tile.state.reset()
@@ -246,19 +246,19 @@ def require_drafter(image, speculate):
         )
 
 
-def make(image, speculate, branch, *, lanes, context, drawn=(None, 0), spoil=False):
+def make(image, speculate, branch, *, lanes, context, drawn=(None, 0), corrupt=False):
     """The drafter of a name in `DRAFTERS`.
 
-    branch: nodes for alternatives. lanes: M. context: positions that a text may have. drawn: see `Model`. spoil: see
+    branch: nodes for alternatives. lanes: M. context: positions that a text may have. drawn: see `Model`. corrupt: see
     `Off`.
     Raises as `require_drafter`.
     """
     require_drafter(image, speculate)
-    make_model = lambda **spoil: Model(Tile(image.draft, lanes=lanes, slots=-(-context // 4) * 4), drawn, **spoil)  # noqa: E731
+    make_model = lambda **corrupt: Model(Tile(image.draft, lanes=lanes, slots=-(-context // 4) * 4), drawn, **corrupt)  # noqa: E731
     drafters: dict[str, Callable] = {
         "off": Off,
         "ngram": partial(Ngram, branch, context + 1, image.ngrams),
         "nested": partial(Nested, branch),
         "draft": make_model,
     }
-    return drafters[speculate](spoil=spoil, vocabulary=image.model["vocab"])
+    return drafters[speculate](corrupt=corrupt, vocabulary=image.model["vocab"])

@@ -70,7 +70,7 @@ def generate(
     nodes=None,
     branch=None,
     costs=None,
-    spoil=False,
+    corrupt=False,
     temperature=0.0,
     seed=0,
     min_p=None,
@@ -91,7 +91,7 @@ def generate(
     that are proposed for a pass (default: M - 1). branch: of those, for alternatives (default: `default_branch`).
     costs: of passes, for `Utility`, a list and what a pass that drafts costs; without them as much is drafted as there
         is room for.
-    spoil: draft wrong tokens, to measure what that costs, see `draft.Off`.
+    corrupt: draft wrong tokens, to measure what that costs, see `draft.Off`.
     temperature: 0 takes the best token; else a token's odds are those of softmax(logits / temperature), drawn by
         `seed`.
     min_p: with a temperature, tokens whose odds are below this share of the likeliest one's are left out. top_k: all
@@ -112,7 +112,7 @@ def generate(
     draft.require_drafter(image, speculate)
     branch = default_branch(Drafter[speculate.upper()], lanes) if branch is None else branch
     drawn = scale if temperature else None, seed, log_share(min_p), top_k or 0
-    drafter = draft.make(image, speculate, branch, lanes=lanes, context=context, drawn=drawn, spoil=spoil)
+    drafter = draft.make(image, speculate, branch, lanes=lanes, context=context, drawn=drawn, corrupt=corrupt)
     tile = tile or Tile(image, lanes=lanes, slots=slots)
     tile.state.reset()
     tile.state.draw(*drawn)

@@ -6,14 +6,14 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from hayate.rtl.conductor.announcer import Announcer
 from hayate.rtl.conductor.candidates import Candidates
 from hayate.rtl.conductor.free_list import FreeList
 from hayate.rtl.conductor.governor import Governor
 from hayate.rtl.conductor.nodes import Nodes
-from hayate.rtl.conductor.outlet import END_TOKENS, TOKEN_STREAM, Outlet
+from hayate.rtl.conductor.pass_sender import PassSender
 from hayate.rtl.conductor.planner import Planner
-from hayate.rtl.conductor.tally import Tally
+from hayate.rtl.conductor.statistics import Statistics
+from hayate.rtl.conductor.token_output import END_TOKENS, TOKEN_STREAM, TokenOutput
 from hayate.rtl.conductor.verifier import Verifier
 from hayate.rtl.conductor.watchdog import Watchdog
 from hayate.rtl.contract.config import MAX_LANES
@@ -25,7 +25,7 @@ from hayate.rtl.memory.parity import ParityMemory
 from hayate.rtl.ring.flit import FLIT_STREAM, Flit, view
 
 COSTS = [f"costs_{n}" for n in range(MAX_LANES)]
-PLANNING = ("drafter", "spoil", "vocabulary", "branch", "base", "draft_control", "draft_cost", *COSTS)
+PLANNING = ("drafter", "corrupt", "vocabulary", "branch", "base", "draft_control", "draft_cost", *COSTS)
 VOCABULARY_BITS = TOKEN_BITS + 1
 
 
@@ -84,10 +84,10 @@ class Conductor(wiring.Component):
         over.
     init: In, a level, only while not busy. initialized: Out. High from 4 * max_matrices cycles behind the rise of
         `init` on until it falls.
-    tiles (8), prompt_length, token_limit, context_limit (16 each), end_tokens, end_enable (as of `Outlet`), all_logits,
-        auto, matrices (16), knob (32), drafter (2, a `Drafter`), draft_nodes (4, at most so many), spoil, branch (3),
-        base, draft_control, draft_cost (12), costs_0 and so on (16 each, as of `Planner` and `Utility`), sample, seed
-        (64): In, constant while busy.
+    tiles (8), prompt_length, token_limit, context_limit (16 each), end_tokens, end_enable (as of `TokenOutput`),
+        all_logits, auto, matrices (16), knob (32), drafter (2, a `Drafter`), draft_nodes (4, at most so many), corrupt,
+        branch (3), base, draft_control, draft_cost (12), costs_0 and so on (16 each, as of `Planner` and `Utility`),
+        sample, seed (64): In, constant while busy.
     prompt_write, prompt_addr (16), prompt_token (20): In. Writes the prompt buffer.
     base_write, base_addr (13), base_data (32): In. Writes the drafter's base table, not while busy; a machine of one
         lane has none.
@@ -99,7 +99,7 @@ class Conductor(wiring.Component):
     cycles, prefill_cycles, passes, governor_cycles: Out(32), of the generation in progress or the last one; passes that
         only draft are counted in draft_passes. proposed, accepted, siblings: Out(32), nodes behind the roots; accepted
         ones; of these, those whose parent has an earlier child. lengths_0 and so on: Out(32), passes behind the prompt
-        by accepted nodes. turn: Out(16), cycles from the last SYNC of a verified pass to the START behind it, the
+        by accepted nodes. turnaround: Out(16), cycles from the last SYNC of a verified pass to the START behind it, the
         largest.
     chance_first, chance_more: Out(16), what `Utility` expects.
     fault: Out. A damaged word was read from the prompt buffer, the token FIFO, the drafter's or the governor's
@@ -134,7 +134,7 @@ class Conductor(wiring.Component):
             "drafter": In(2),
             "draft_nodes": In(4),
             "branch": In(3),
-            "spoil": In(1),
+            "corrupt": In(1),
             "base": In(1),
             "draft_control": In(1),
             "draft_cost": In(DRAFT_COST_BITS),
@@ -158,7 +158,7 @@ class Conductor(wiring.Component):
             "proposed": Out(32),
             "accepted": Out(32),
             "siblings": Out(32),
-            "turn": Out(16),
+            "turnaround": Out(16),
             **{f"lengths_{n}": Out(32) for n in range(MAX_LANES)},
             "verdict": Out(1),
             "kept": Out(lanes),
@@ -190,13 +190,13 @@ class Conductor(wiring.Component):
         m.submodules.slots = slots = FreeList(self._lanes)
         m.submodules.verifier = verifier = Verifier(self._lanes)
         m.submodules.planner = planner = Planner(lanes=self._lanes, depth=self._max_slots)
-        m.submodules.announcer = announcer = Announcer(self._lanes)
-        m.submodules.tally = tally = Tally(self._lanes)
+        m.submodules.pass_sender = pass_sender = PassSender(self._lanes)
+        m.submodules.statistics = statistics = Statistics(self._lanes)
         m.submodules.patience = patience = Watchdog()
         governor = None
         if self._governor["matrices"]:
             m.submodules.governor = governor = Governor(**self._governor)
-        m.submodules.outlet = outlet = Outlet(lanes=self._lanes, depth=self._prompt_depth)
+        m.submodules.token_output = token_output = TokenOutput(lanes=self._lanes, depth=self._prompt_depth)
 
         position = Signal(POSITION_BITS)  # of node 0
         count, filled = Signal(4), Signal(4)  # nodes of a prompt pass, and those that are there
@@ -217,31 +217,31 @@ class Conductor(wiring.Component):
 
         # Flits to the tiles, and what they send back.
         m.d.comb += [
-            announcer.count.eq(Mux(planner.feeds, planner.fed_count, nodes.count)),
-            announcer.kept.eq(self.kept),
-            nodes.lane.eq(announcer.lane),
-            announcer.node.eq(nodes.node),
-            announcer.slot.eq(slots.slot),
+            pass_sender.count.eq(Mux(planner.feeds, planner.fed_count, nodes.count)),
+            pass_sender.kept.eq(self.kept),
+            nodes.lane.eq(pass_sender.lane),
+            pass_sender.node.eq(nodes.node),
+            pass_sender.slot.eq(slots.slot),
             nodes.place.eq(slots.take),
-            slots.take.eq(announcer.place & ~nodes.node.placed),
+            slots.take.eq(pass_sender.place & ~nodes.node.placed),
             nodes.slot.eq(slots.slot),
-            slots.give.eq(announcer.give),
+            slots.give.eq(pass_sender.give),
             slots.given.eq(nodes.node.slot),
-            announcer.hold.eq(planner.planning & ~abort),
-            announcer.prompt.eq(prefill),
-            announcer.chosen.eq(Mux(planner.feeds, planner.caught_up, ~prefill | last_prefill)),
-            announcer.second.eq(planner.feeds),
-            announcer.drafting.eq(planner.drafting),
-            announcer.hwm.eq(Mux(planner.feeds, planner.fed, slots.hwm)),
-            announcer.all_logits.eq(self.all_logits),
-            self.tx.valid.eq(announcer.tx.valid),
-            self.tx.payload.eq(announcer.tx.payload),
-            announcer.tx.ready.eq(self.tx.ready),
+            pass_sender.hold.eq(planner.planning & ~abort),
+            pass_sender.prompt.eq(prefill),
+            pass_sender.chosen.eq(Mux(planner.feeds, planner.caught_up, ~prefill | last_prefill)),
+            pass_sender.second.eq(planner.feeds),
+            pass_sender.drafting.eq(planner.drafting),
+            pass_sender.hwm.eq(Mux(planner.feeds, planner.fed, slots.hwm)),
+            pass_sender.all_logits.eq(self.all_logits),
+            self.tx.valid.eq(pass_sender.tx.valid),
+            self.tx.payload.eq(pass_sender.tx.payload),
+            pass_sender.tx.ready.eq(self.tx.ready),
         ]
         if governor:
-            m.d.comb += announcer.auto.eq(self.auto)
+            m.d.comb += pass_sender.auto.eq(self.auto)
         if self._sampling:
-            m.d.comb += [announcer.sample.eq(self.sample), announcer.seed.eq(self.seed)]
+            m.d.comb += [pass_sender.sample.eq(self.sample), pass_sender.seed.eq(self.seed)]
         candidate = view(CANDIDATE, self.rx.data)
         m.d.comb += [
             candidates.valid.eq(self.rx_valid & (self.rx.kind == FlitKind.CAND)),
@@ -252,7 +252,7 @@ class Conductor(wiring.Component):
                 Mux(planner.feeds, (planner.fed_count - 1)[:3], Mux(planner.drafting, 0, verifier.select))
             ),
         ]
-        with m.If(announcer.started):
+        with m.If(pass_sender.started):
             m.d.sync += synced.eq(0)
         with m.Elif(self.rx_valid & (self.rx.kind == FlitKind.SYNC) & (self.rx.lo == CONDUCTOR)):
             m.d.sync += synced.eq(synced + 1)
@@ -260,13 +260,13 @@ class Conductor(wiring.Component):
             m.d.sync += abort.eq(1)
         with m.If(self.busy):
             m.d.sync += self.cycles.eq(self.cycles + 1)
-        with m.If(outlet.first):
+        with m.If(token_output.first):
             m.d.sync += self.prefill_cycles.eq(self.cycles)
 
         # What is chosen from it, what the text takes and what comes next.
-        wiring.connect(m, verifier.emit, outlet.emit)
-        wiring.connect(m, planner.word, announcer.word)
-        wiring.connect(m, outlet.tokens, wiring.flipped(self.tokens))
+        wiring.connect(m, verifier.emit, token_output.emit)
+        wiring.connect(m, planner.word, pass_sender.word)
+        wiring.connect(m, token_output.tokens, wiring.flipped(self.tokens))
         m.d.comb += [
             *(v.eq(n) for v, n in zip(verifier.tokens, nodes.tokens)),
             *(v.eq(n) for v, n in zip(verifier.parents, nodes.parents)),
@@ -274,50 +274,50 @@ class Conductor(wiring.Component):
             verifier.prefix.eq(prefill),
             verifier.first.eq(Mux(prefill, last, 0)),
             verifier.choice.eq(candidates.token),
-            verifier.stop.eq(outlet.stop),
-            outlet.cycles.eq(self.cycles),
-            outlet.abort.eq(abort),
-            outlet.clear.eq(slots.clear),
-            outlet.position.eq(position + Mux(prefill, nodes.count, 1)),
+            verifier.stop.eq(token_output.stop),
+            token_output.cycles.eq(self.cycles),
+            token_output.abort.eq(abort),
+            token_output.clear.eq(slots.clear),
+            token_output.position.eq(position + Mux(prefill, nodes.count, 1)),
             *(
-                getattr(outlet, name).eq(getattr(self, name))
+                getattr(token_output, name).eq(getattr(self, name))
                 for name in ("token_limit", "context_limit", "end_tokens", "end_enable", "draft_nodes")
             ),
-            self.token_level.eq(outlet.level),
-            self.full.eq(outlet.full),
-            self.fault.eq(prompt.error | damage | outlet.fault | planner.fault),
+            self.token_level.eq(token_output.level),
+            self.full.eq(token_output.full),
+            self.fault.eq(prompt.error | damage | token_output.fault | planner.fault),
             *(getattr(planner, name).eq(getattr(self, name)) for name in (*PLANNING, *BASE_WRITES)),
             planner.clear.eq(slots.clear),
-            planner.append.eq(feed | outlet.taken),
-            planner.token.eq(Mux(feed, prompt.rd_data, outlet.emit.payload)),
-            planner.position.eq(Mux(feed, position + filled, outlet.at)),
-            planner.settle.eq(announcer.started),
+            planner.append.eq(feed | token_output.taken),
+            planner.token.eq(Mux(feed, prompt.rd_data, token_output.emit.payload)),
+            planner.position.eq(Mux(feed, position + filled, token_output.at)),
+            planner.settle.eq(pass_sender.started),
             planner.verified.eq(verifier.done),
             planner.prompt.eq(prefill),
-            planner.over.eq(outlet.over | abort),
-            planner.room.eq(outlet.room),
+            planner.over.eq(token_output.over | abort),
+            planner.room.eq(token_output.room),
             planner.depth.eq(nodes.depth),
-            planner.emitted.eq(outlet.emitted),
+            planner.emitted.eq(token_output.emitted),
             planner.count.eq(nodes.count),
             planner.choice.eq(candidates.token),
             planner.second.eq(candidates.second),
             planner.margin.eq(candidates.margin),
             self.chance_first.eq(planner.first),
             self.chance_more.eq(planner.more),
-            tally.clear.eq(slots.clear),
-            tally.count.eq(nodes.count),
-            tally.emitted.eq(outlet.emitted),
-            tally.siblings.eq(verifier.siblings),
-            tally.issued.eq(announcer.started),
-            tally.drafting.eq(planner.drafting),
-            tally.verified.eq(verifier.done & ~prefill),
-            self.passes.eq(tally.passes),
-            self.draft_passes.eq(tally.draft_passes),
-            self.turn.eq(tally.turn),
-            self.proposed.eq(tally.proposed),
-            self.accepted.eq(tally.accepted),
-            self.siblings.eq(tally.sibling_commits),
-            *(getattr(self, f"lengths_{n}").eq(passes) for n, passes in enumerate(tally.lengths)),
+            statistics.clear.eq(slots.clear),
+            statistics.count.eq(nodes.count),
+            statistics.emitted.eq(token_output.emitted),
+            statistics.siblings.eq(verifier.siblings),
+            statistics.issued.eq(pass_sender.started),
+            statistics.drafting.eq(planner.drafting),
+            statistics.verified.eq(verifier.done & ~prefill),
+            self.passes.eq(statistics.passes),
+            self.draft_passes.eq(statistics.draft_passes),
+            self.turnaround.eq(statistics.turnaround),
+            self.proposed.eq(statistics.proposed),
+            self.accepted.eq(statistics.accepted),
+            self.siblings.eq(statistics.sibling_commits),
+            *(getattr(self, f"lengths_{n}").eq(passes) for n, passes in enumerate(statistics.lengths)),
             *(a.eq(b) for a, b in zip(self.positions, nodes.positions)),
             nodes.token.eq(prompt.rd_data),
             nodes.parent.eq(last),
@@ -329,16 +329,16 @@ class Conductor(wiring.Component):
         begins = Signal()
         m.d.comb += [
             patience.limit.eq(self.watchdog),
-            patience.restart.eq(begins | announcer.started | outlet.taken),
-            patience.counts.eq(self.busy & ~(outlet.emit.valid & ~outlet.emit.ready)),
+            patience.restart.eq(begins | pass_sender.started | token_output.taken),
+            patience.counts.eq(self.busy & ~(token_output.emit.valid & ~token_output.emit.ready)),
         ]
         due = Signal()  # the governor must run
         growing = Signal()  # the tables may bring nodes yet; those that are there are announced already
 
         def say(word, then):
-            """Send a message of the announcer, then go on to a state."""
-            m.d.comb += [announcer.go.eq(1), announcer.message.eq(word)]
-            with m.If(announcer.done):
+            """Send a message of the pass_sender, then go on to a state."""
+            m.d.comb += [pass_sender.go.eq(1), pass_sender.message.eq(word)]
+            with m.If(pass_sender.done):
                 m.next = then
 
         def govern():
@@ -415,13 +415,13 @@ class Conductor(wiring.Component):
 
             # ... or by the tables, while the nodes before are being announced.
             with m.State("ANNOUNCE"):
-                m.d.comb += [candidates.clear.eq(1), announcer.more.eq(growing)]
+                m.d.comb += [candidates.clear.eq(1), pass_sender.more.eq(growing)]
                 say(PassWord.LANE, "WAIT")
                 with m.If(growing):
                     grow()
                     m.d.sync += growing.eq(~planner.grown)
             with m.State("WAIT"):
-                m.d.comb += outlet.begins.eq(1)
+                m.d.comb += token_output.begins.eq(1)
                 with m.If(synced == self.tiles):
                     m.d.sync += self.verdict.eq(planner.drafting | prefill & ~last_prefill)
                     m.d.sync += self.kept.eq(Mux(planner.drafting, 0, (1 << nodes.count) - 1))
@@ -432,21 +432,21 @@ class Conductor(wiring.Component):
                         m.next = "RELEASE"
                         give_way()
                     with m.Else():
-                        m.d.comb += [verifier.start.eq(1), tally.answered.eq(~prefill)]
+                        m.d.comb += [verifier.start.eq(1), statistics.answered.eq(~prefill)]
                         m.next = "VERIFY"
             with m.State("VERIFY"):
                 with m.If(verifier.done):
-                    m.d.sync += [self.verdict.eq(1), self.kept.eq(verifier.accepted), position.eq(outlet.at - 1)]
+                    m.d.sync += [self.verdict.eq(1), self.kept.eq(verifier.accepted), position.eq(token_output.at - 1)]
                     m.next = "RELEASE"
-                    with m.If(outlet.over | abort):
+                    with m.If(token_output.over | abort):
                         m.next = "FINISH"
                         govern()
             with m.State("RELEASE"):
                 say(PassWord.COMMIT, "COUNT")
-                with m.If(announcer.done & abort):
+                with m.If(pass_sender.done & abort):
                     m.next = "FINISH"
-                with m.Elif(announcer.done & ~prefill):  # the tree of the next pass begins with the last token
-                    m.d.comb += [nodes.root.eq(1), nodes.token.eq(outlet.last), planner.root.eq(1)]
+                with m.Elif(pass_sender.done & ~prefill):  # the tree of the next pass begins with the last token
+                    m.d.comb += [nodes.root.eq(1), nodes.token.eq(token_output.last), planner.root.eq(1)]
                     announce()
                     govern()
 
@@ -460,11 +460,11 @@ class Conductor(wiring.Component):
                     m.d.sync += [self.governor_cycles.eq(self.governor_cycles + 1), due.eq(0)]
                     with m.If(~governor.busy):
                         announce()
-                        with m.If(outlet.over | abort):
+                        with m.If(token_output.over | abort):
                             m.next = "FINISH"
             with m.State("FINISH"):
                 say(PassWord.FINISH, "IDLE")
-                with m.If(announcer.done):
+                with m.If(pass_sender.done):
                     m.d.sync += [self.busy.eq(0), self.done.eq(1)]
         with m.If(patience.expired):
             m.d.sync += [self.busy.eq(0), self.done.eq(1), self.hung.eq(1)]

@@ -39,7 +39,7 @@ class Planner(wiring.Component):
     that there is none. With a drafter that takes passes `grown` is high in the first cycle, where no siblings follow,
     and `add` where the pass brings a node. In its `shadow` a node of the tables is not added but compared with what is
     then chosen, the first token that is appended with `emitted` 0; `Utility` hears of that instead of the pass. With
-    `spoil` the lowest bit of every token that is drafted, or compared, is turned over, where this gives a token below
+    `corrupt` the lowest bit of every token that is drafted, or compared, is turned over, where this gives a token below
     `vocabulary`: a drafter that is right as good as never, to measure what the control costs. Only where the drafter
     missed the choice by this bit, or the vocabulary ends with its token, is the node right.
 
@@ -51,7 +51,7 @@ class Planner(wiring.Component):
 
     Members
     -------
-    drafter: In(2), a `Drafter`. spoil; vocabulary (21), tokens are below it; branch (3), base, as of `NgramDrafter`;
+    drafter: In(2), a `Drafter`. corrupt; vocabulary (21), tokens are below it; branch (3), base, as of `NgramDrafter`;
         draft_control; draft_cost (12), costs_0 and so on (16 each), as of `Utility`: In. Constant from `clear` to the
         text's end.
     clear: In, a strobe. append: In, a strobe; token (20), position (16): In, of the text, its prompt included. settle:
@@ -75,7 +75,7 @@ class Planner(wiring.Component):
         super().__init__(
             {
                 "drafter": In(2),
-                "spoil": In(1),
+                "corrupt": In(1),
                 "vocabulary": In(TOKEN_BITS + 1),
                 "branch": In(3),
                 "base": In(1),
@@ -231,7 +231,7 @@ class Planner(wiring.Component):
         """A token as it becomes a node. Of those that there are, only the last one of an odd vocabulary could become
         one that is not.
         """
-        return token ^ (self.spoil & ((token | 1) != self.vocabulary))
+        return token ^ (self.corrupt & ((token | 1) != self.vocabulary))
 
     def _chosen(self, m, room, left):
         """While a drafter takes passes: the node that was chosen and, behind the last one of the chain, its siblings,

@@ -258,7 +258,7 @@ REGISTERS = (
             ),
             ("CONTROL", 12, 1, "draft less, or nothing, where it does not pay by the table of costs"),
             (
-                "SPOIL",
+                "CORRUPT",
                 13,
                 1,
                 "turn the lowest bit of every drafted token over, so that drafts are wrong: to measure what that costs",
@@ -273,7 +273,7 @@ REGISTERS = (
     Register(0x0B0, "SIBLINGS", "ro", "of these, nodes whose parent has an earlier child"),
     Register(
         0x0B4,
-        "TURN",
+        "TURNAROUND",
         "ro",
         "cycles from the last answer of a verified pass to the start of the pass behind it, the largest",
     ),

@@ -50,7 +50,7 @@ TO_CONDUCTOR = {
     "drafter": 2,
     "draft_nodes": 4,
     "branch": 3,
-    "spoil": 1,
+    "corrupt": 1,
     "base": 1,
     "sample": 1,
     "seed": 64,
@@ -76,7 +76,7 @@ FROM_CONDUCTOR = {
     "proposed": 32,
     "accepted": 32,
     "siblings": 32,
-    "turn": 16,
+    "turnaround": 16,
     "wrong_token": 1,
     "hung": 1,
     "chance_first": 16,
@@ -154,11 +154,11 @@ class Registers(wiring.Component):
     -------
     bus: In(AxiLite). irq: Out, level: IRQ_STATUS & IRQ_ENABLE is not 0.
     start, abort, tiles, prompt_length, token_limit, context_limit, end_tokens, end_enable, all_logits, auto, matrices,
-        knob, look, look_matrix, look_kind, drafter, draft_nodes, branch, spoil, base, sample, seed, draft_control,
+        knob, look, look_matrix, look_kind, drafter, draft_nodes, branch, corrupt, base, sample, seed, draft_control,
         draft_cost, vocabulary, watchdog, costs_0 and so on: Out, see TO_CONDUCTOR.
     busy, done, full, cycles, prefill_cycles, passes, token_level (entries in the token FIFO), governor_cycles, result,
-        draft_passes, proposed, accepted, siblings, turn, wrong_token, hung, chance_first, chance_more, lengths_0 and so
-        on: In, see FROM_CONDUCTOR.
+        draft_passes, proposed, accepted, siblings, turnaround, wrong_token, hung, chance_first, chance_more, lengths_0
+        and so on: In, see FROM_CONDUCTOR.
     reset, clear: Out, commands. ready, core_reset: In, as of `Power`.
     loaded, opened, facts, prompt_count, began, word_refused, reason (4): In, as of `Loader`.
     word: Out stream of LoadWord. word_malformed: Out. single_refused: In, of the word that is taken. quiet: In.
@@ -304,7 +304,7 @@ class Registers(wiring.Component):
             self.drafter.eq(stored["DRAFT", "DRAFTER"]),
             self.draft_nodes.eq(stored["DRAFT", "NODES"]),
             self.branch.eq(stored["DRAFT", "BRANCH"]),
-            self.spoil.eq(stored["DRAFT", "SPOIL"]),
+            self.corrupt.eq(stored["DRAFT", "CORRUPT"]),
             self.base.eq(stored["DRAFT", "BASE"]),
             self.draft_control.eq(stored["DRAFT", "CONTROL"]),
             self.draft_cost.eq(stored["DRAFT", "COST"]),
@@ -386,7 +386,7 @@ class Registers(wiring.Component):
         show("CYCLES", VALUE=self.cycles)
         show("PREFILL_CYCLES", VALUE=self.prefill_cycles)
         show("PASSES", VALUE=self.passes)
-        for name in ("draft_passes", "proposed", "accepted", "siblings", "turn"):
+        for name in ("draft_passes", "proposed", "accepted", "siblings", "turnaround"):
             show(name.upper(), VALUE=getattr(self, name))
         show("UTILITY", FIRST=self.chance_first, MORE=self.chance_more)
         for n in range(MAX_LANES):

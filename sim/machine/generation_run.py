@@ -146,7 +146,7 @@ async def generation(dut):
         governor=await host.read("GOVERNOR_CYCLES"),
         drafting=drafting,
         lengths=lengths,
-        turn=await host.read("TURN"),
+        turnaround=await host.read("TURNAROUND"),
         fault=field("STATUS", "FAULT", status),
         full=field("STATUS", "FULL", status),
         seconds=seconds,

@@ -67,7 +67,7 @@ def row(cycles, passes, loops, **more):
         "accepted": 12 - passes,
         "sibling_commits": 1,
         "draft_passes": 0,
-        "turn": passes,
+        "turnaround": passes,
         "lengths": [passes, 0],
         "loops": loops,
         **more,
@@ -87,7 +87,7 @@ def test_scores_are_sums_over_the_prompts():
     assert (s["proposed"], s["accepted"], s["sibling_commits"]) == (18, 12, 2)
     assert s["looping"] == {"prompts": 1, "tokens_per_pass": 3.0, "speedup": 2.5}
     assert s["other"] == {"prompts": 1, "tokens_per_pass": 1.5, "speedup": 1.2}
-    assert s["turn"] == 8 and s["speedups"] == [2.5, 1.2] and s["accepted_lengths"] == [12, 0]
+    assert s["turnaround"] == 8 and s["speedups"] == [2.5, 1.2] and s["accepted_lengths"] == [12, 0]
     assert scores([{"off": row(10, 12, True)}])["off"]["other"] == {"prompts": 0}
 
 

@@ -56,7 +56,7 @@ def tensor(name, change):
     return apply
 
 
-def spoiled(value):
+def corrupted(value):
     def change(array):
         array[3, 5] = value
         return array
@@ -97,8 +97,8 @@ CASES = {
     "shape": (tensor(EMBEDDING, lambda t: t[:, :16]), [WEIGHTS, EMBEDDING, "[64, 16]", "[64, 32]"]),
     "tensor missing": (tensor(NORM, lambda t: None), [NORM, "no such tensor"]),
     "tensor of integers": (tensor(NORM, lambda t: t.astype(np.int32)), [WEIGHTS, NORM, "I32 is not supported"]),
-    "NaN": (tensor(EMBEDDING, spoiled(np.nan)), [WEIGHTS, EMBEDDING, "nan at [3, 5]", "finite"]),
-    "infinity": (tensor(EMBEDDING, spoiled(np.inf)), [WEIGHTS, EMBEDDING, "inf at [3, 5]"]),
+    "NaN": (tensor(EMBEDDING, corrupted(np.nan)), [WEIGHTS, EMBEDDING, "nan at [3, 5]", "finite"]),
+    "infinity": (tensor(EMBEDDING, corrupted(np.inf)), [WEIGHTS, EMBEDDING, "inf at [3, 5]"]),
     "bias": (
         tensor("model.layers.0.self_attn.q_proj.bias", lambda t: np.zeros(32, np.float16)),
         [WEIGHTS, "q_proj.bias", "not supported"],
@@ -112,14 +112,14 @@ CASES = {
 
 @pytest.fixture
 def model(tiny, tmp_path):
-    """A copy of the model, to be spoiled."""
+    """A copy of the model, to be corrupted."""
     return shutil.copytree(tiny, tmp_path / "model")
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_generate_from_a_directory(case, refused, model):
-    spoil, parts = CASES[case]
-    spoil(model)
+    corrupt, parts = CASES[case]
+    corrupt(model)
     refused(
         "generate",
         "x",
@@ -135,8 +135,8 @@ def test_generate_from_a_directory(case, refused, model):
 
 @pytest.mark.parametrize("case", [c for c in CASES if "tokenizer" not in c])
 def test_compile(case, refused, model):
-    spoil, parts = CASES[case]
-    spoil(model)
+    corrupt, parts = CASES[case]
+    corrupt(model)
     refused("compile", model, "-o", "out/m.hayate", parts=parts)
 
 
@@ -219,10 +219,10 @@ IMAGES = {
 
 @pytest.mark.parametrize("case", IMAGES)
 def test_generate_from_an_image(case, refused, tiny, tmp_path):
-    spoil, parts = IMAGES[case]
+    corrupt, parts = IMAGES[case]
     path = tmp_path / "m.hayate"
     compile_model(tiny).save(path)
-    spoil(path)
+    corrupt(path)
     refused("generate", "x", "--model", path, "--backend", "golden", parts=[str(path), *parts])
 
 

@@ -94,16 +94,16 @@ def test_an_index_that_says_the_same_is_no_second_truth(folder):
 
 
 @pytest.mark.parametrize(
-    "spoil",
+    "corrupt",
     [
         lambda f: (f / PARTS[0]).unlink(),
         lambda f: (f / PARTS[1]).write_bytes(b"<!DOCTYPE html>"),
         lambda f: (f / INDEX).write_text("{"),
     ],
 )
-def test_a_damaged_index_beside_the_whole_file_is_named(folder, spoil):
+def test_a_damaged_index_beside_the_whole_file_is_named(folder, corrupt):
     shards(folder, tiny_weights())
-    spoil(folder)
+    corrupt(folder)
     found, line = told(folder)
     assert same(found, tiny_weights()) and f"{INDEX} beside it" in line
 

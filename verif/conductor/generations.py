@@ -96,7 +96,7 @@ async def begin(
     pause=0,
     costs=None,
     bits=9,
-    spoil=0,
+    corrupt=0,
     base=False,
     wrong=0.3,
     register=None,
@@ -142,7 +142,7 @@ async def begin(
         dut, r, None if end is None else r.randrange(END_TOKENS) if register is None else register, chosen
     )
     dut.all_logits.value = int(all_logits)
-    dut.drafter.value, dut.draft_nodes.value, dut.branch.value, dut.spoil.value = int(drafter), nodes, branch, spoil
+    dut.drafter.value, dut.draft_nodes.value, dut.branch.value, dut.corrupt.value = int(drafter), nodes, branch, corrupt
     dut.base.value = int(bool(rows))
     dut.draft_control.value, dut.draft_cost.value = int(bool(costs)), costs[1] if costs and drafter.takes_passes else 0
     for n, cost in enumerate(costs[0] if costs else []):
@@ -170,7 +170,7 @@ async def begin(
         Drafter.NESTED: partial(Nested, branch),
         Drafter.DRAFT: partial(Model, Second(golden, drafted, params()["lanes"]), (None, 0)),
     }[drafter]
-    proposer = proposer(spoil=spoil, vocabulary=vocabulary)
+    proposer = proposer(corrupt=corrupt, vocabulary=vocabulary)
     utility = Noted(costs[0], costs[1] if drafter.takes_passes else 0) if costs and drafter != Drafter.OFF else None
     p = loop.run(
         golden,

@@ -112,7 +112,7 @@ async def drafting_that_does_not_pay_is_cut(dut):
             drafter=drafter,
             period=r.choice([0, 2, 5]),
             branch=n % 2,
-            spoil=n in (5, 10),
+            corrupt=n in (5, 10),
             bits=r.choice([2, 9]),
         )
         plans.update(noted)
@@ -144,7 +144,7 @@ async def a_verdict_turns_into_a_pass_quickly(dut):
             base=base,
         )
         seen.update(p.drafting.lengths)
-        assert 0 < int(dut.turn.value) <= max(11, 4 * lanes if base else 3 * lanes + 2)
+        assert 0 < int(dut.turnaround.value) <= max(11, 4 * lanes if base else 3 * lanes + 2)
     assert seen == set(range(lanes))
 
 

@@ -201,7 +201,7 @@ async def a_reset_leaves_nothing_behind(dut):
 @BENCH.test(limit=150_000)
 async def tokens_are_those_that_there_are(dut):
     """A prompt with one that there is not ends in front of its pass; the last one of an odd vocabulary cannot be
-    spoiled.
+    corrupted.
     """
     await start(dut)
     r, lanes, sinks = rng("vocabulary"), params()["lanes"], (Sink(dut, "tx"), Sink(dut, "tokens"))
@@ -227,7 +227,7 @@ async def tokens_are_those_that_there_are(dut):
             limit=25,
             drafter=drafter,
             branch=1,
-            spoil=1,
+            corrupt=1,
             vocabulary=5,
             period=3,
             bits=3,

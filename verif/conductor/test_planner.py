@@ -157,13 +157,13 @@ async def nodes_of_passes(dut):
     await clock(dut, 600)
     siblings = 0
     for _ in range(60):
-        room, branch, spoil = r.randrange(lanes), r.choice([0, 0, 1, 2, 7]), r.getrandbits(1)
+        room, branch, corrupt = r.randrange(lanes), r.choice([0, 0, 1, 2, 7]), r.getrandbits(1)
         answers = [
             (r.getrandbits(20), r.getrandbits(20), r.choice([0, 3, 3, 60000, r.getrandbits(16)])) for _ in range(room)
         ]
         golden = Answers(answers)
-        passes = Nested(branch, spoil=spoil).grow(golden, room, golden)
-        dut.branch.value, dut.spoil.value = branch, spoil
+        passes = Nested(branch, corrupt=corrupt).grow(golden, room, golden)
+        dut.branch.value, dut.corrupt.value = branch, corrupt
         await Told(dut).plan(prompt=0, over=0, room=room, depth=0, emitted=1)
         assert not int(dut.grows.value)
         nodes = []

@@ -267,7 +267,7 @@ SPECULATION = (
     "others are tried with one node after {} passes, {}, {} and so on".format(
         *(draft.RETRY_PASSES << n for n in range(3))
     ),
-    "DRAFT.SPOIL turns the lowest bit of every drafted token over",
+    "DRAFT.CORRUPT turns the lowest bit of every drafted token over",
 )
 
 README = (

@@ -11,7 +11,7 @@ from unittest import mock
 from amaranth.hdl import Instance, Signal
 from amaranth.lib import fifo
 
-from hayate.rtl.conductor import outlet
+from hayate.rtl.conductor import token_output
 from hayate.rtl.emit import emit
 from hayate.rtl.memory.parity import ParityMemory, slices
 from hayate.sim.convert import ports
@@ -55,7 +55,7 @@ def instrumented():
             return m
 
     shim = type("fifo", (), {"SyncFIFOBuffered": Fifo})
-    with mock.patch.object(ParityMemory, "elaborate", with_flip), mock.patch.object(outlet, "fifo", shim):
+    with mock.patch.object(ParityMemory, "elaborate", with_flip), mock.patch.object(token_output, "fifo", shim):
         yield names
 
 

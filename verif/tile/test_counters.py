@@ -1,4 +1,4 @@
-"""The counters against a plain tally."""
+"""The counters against a plain statistics."""
 
 from hayate.rtl.contract.isa import Counter
 from hayate.rtl.tile.counters import Counters
@@ -27,7 +27,7 @@ async def every_cycle_has_one_cause(dut):
     dut.clear.value = 1
     await clock(dut)
     dut.clear.value = 0
-    tally = dict.fromkeys(Counter, 0)
+    statistics = dict.fromkeys(Counter, 0)
     cycles = 500
     for _ in range(cycles):
         running, cause, useful, kv = r.random() < 0.8, r.choice(CAUSES[:-1]), r.randrange(33), r.getrandbits(1)
@@ -41,16 +41,16 @@ async def every_cycle_has_one_cause(dut):
         )
         dut.saturated.value = saturated
         dut.corrected.value, dut.uncorrectable.value, dut.parity.value = events
-        tally[cause if running else Counter.IDLE] += 1
-        tally[Counter.USEFUL_KV if kv else Counter.USEFUL_WEIGHT] += useful
-        tally[Counter.SATURATED] += saturated
+        statistics[cause if running else Counter.IDLE] += 1
+        statistics[Counter.USEFUL_KV if kv else Counter.USEFUL_WEIGHT] += useful
+        statistics[Counter.SATURATED] += saturated
         for counter, event in zip((Counter.ECC_CORRECTED, Counter.ECC_FATAL, Counter.PARITY), events):
-            tally[counter] += event
+            statistics[counter] += event
         await clock(dut)
     for name in ("counting", "saturated", "corrected", "uncorrectable", "parity", "useful"):
         getattr(dut, name).value = 0
     values = await read(dut)
-    assert values == tally
+    assert values == statistics
     assert sum(values[c] for c in CAUSES) == cycles
 
 

@@ -15,13 +15,13 @@ from hayate.rtl.tile.queues import GroupState, LaneState, PassState, TileState, 
 from hayate.rtl.tile.semaphores import Semaphores
 from hayate.rtl.tile.vector.argmax import ArgMax
 from hayate.rtl.tile.vector.collect import Collect
-from hayate.rtl.tile.vector.deal import deal
 from hayate.rtl.tile.vector.filter import KEEP_LATENCY, Filter
 from hayate.rtl.tile.vector.landing import LandingBuffer
 from hayate.rtl.tile.vector.mask import LaneMap, SlotMask
 from hayate.rtl.tile.vector.memory import VectorMemory
 from hayate.rtl.tile.vector.micro import RESULT_LATENCY, MicroSequencer
 from hayate.rtl.tile.vector.noise import NoiseRows
+from hayate.rtl.tile.vector.receive import receive
 from hayate.rtl.tile.vector.sender import COUNTED, Sender
 from hayate.rtl.tile.vector.stage import StageBuffer
 from hayate.rtl.verilog.once import once
@@ -141,7 +141,7 @@ class VectorEngine(wiring.Component):
                 noise.seed.eq(self.seed),
                 *(noise.positions[k].eq(self.lanes_state[k].position) for k in range(lanes)),
             ]
-        load_vmem = deal(m, self, micro, stage, mask, collect, semaphores, filters)
+        load_vmem = receive(m, self, micro, stage, mask, collect, semaphores, filters)
         connect(m, sender.tx, wiring.flipped(self.tx))
         m.d.comb += [
             micro.entry.eq(entry),

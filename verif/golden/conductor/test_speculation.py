@@ -146,5 +146,5 @@ def test_the_ways_cover_the_drafters():
 
 
 def test_a_spoiled_token_is_one_that_there_is():
-    assert [Off(spoil=True, vocabulary=5).drafted(token) for token in range(5)] == [1, 0, 3, 2, 4]
-    assert [Off(spoil=True).drafted(4), Off(vocabulary=5).drafted(3)] == [5, 3]
+    assert [Off(corrupt=True, vocabulary=5).drafted(token) for token in range(5)] == [1, 0, 3, 2, 4]
+    assert [Off(corrupt=True).drafted(4), Off(vocabulary=5).drafted(3)] == [5, 3]

@@ -2,7 +2,7 @@
 engine.
 """
 
-from collections import Counter as Tally
+from collections import Counter as Statistics
 from itertools import groupby
 
 import numpy as np
@@ -145,7 +145,7 @@ class Driver:
         )
         self.cycle, self.causes, self.rows, self.row_cycles, self.flits_in = 0, [], [], [], []
         self.no_rows = []
-        self.useful, self.strobes, self.waiting, self.taken, self.synced = Tally(), Tally(), 0, [], []
+        self.useful, self.strobes, self.waiting, self.taken, self.synced = Statistics(), Statistics(), 0, [], []
         self._random = rng("surroundings")
         await start(dut)
         self.source, self.sink = Source(dut, "e__entry", pause=pause), Sink(dut, "e__tx", stall=stall)

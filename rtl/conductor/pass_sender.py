@@ -15,7 +15,7 @@ from hayate.rtl.ring.flit import FLIT_STREAM, pack
 #: every logical tile.
 
 
-class Announcer(wiring.Component):
+class PassSender(wiring.Component):
     """Sends one of four messages while `go` is high, to the cycle in which `done` is:
 
     BEGIN, FINISH: one flit. LANE: a LANE for each node, and START behind them. COMMIT: a COMMIT for each node in

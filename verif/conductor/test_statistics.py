@@ -1,13 +1,13 @@
-"""The tally against the golden one: random verified passes, and generations that begin anew."""
+"""The statistics against the golden one: random verified passes, and generations that begin anew."""
 
 from hayate.golden.conductor.draft import Drafting
 from hayate.golden.conductor.tree import Node, siblings
-from hayate.rtl.conductor.tally import Tally
+from hayate.rtl.conductor.statistics import Statistics
 from hayate.verif.bench import Bench, params, rng
 from hayate.verif.bench.drivers import clock, settle, start
 from hayate.verif.bench.reset import resets
 
-BENCH = Bench(lambda lanes: Tally(lanes), params=[{"lanes": n} for n in (1, 2, 4, 8)])
+BENCH = Bench(lambda lanes: Statistics(lanes), params=[{"lanes": n} for n in (1, 2, 4, 8)])
 
 
 @BENCH.test()
@@ -50,7 +50,7 @@ async def counts_as_the_golden_tally(dut):
 
 
 @BENCH.test()
-async def the_longest_turn(dut):
+async def the_longest_turnaround(dut):
     """Starts without an answer in front of them, as those behind the prompt, do not count; a new generation forgets."""
     await start(dut)
     r = rng("turns")
@@ -69,5 +69,5 @@ async def the_longest_turn(dut):
                     longest = max(longest, wait)
                 await clock(dut, wait - 1)
         await settle()
-        assert int(dut.turn.value) == longest
+        assert int(dut.turnaround.value) == longest
         assert [int(dut.passes.value), int(dut.draft_passes.value)] == passes

@@ -5,7 +5,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 
-class Tally(wiring.Component):
+class Statistics(wiring.Component):
     """Adds up passes. The effect of `verified` shows 2 cycles later, that of other strobes 1; a verified pass every 2
     cycles at most.
 
@@ -22,7 +22,7 @@ class Tally(wiring.Component):
         with `issued`: it only drafts.
     passes, draft_passes: Out(32), issued ones, those that only draft apart.
     proposed, accepted, sibling_commits: Out(32). lengths: Out, `lanes` x 32, passes with 0, 1, ... accepted nodes.
-    turn: Out(16), the most cycles from an `answered` to the next `issued`.
+    turnaround: Out(16), the most cycles from an `answered` to the next `issued`.
     """
 
     def __init__(self, lanes):
@@ -37,7 +37,7 @@ class Tally(wiring.Component):
                 "answered": In(1),
                 "issued": In(1),
                 "drafting": In(1),
-                "turn": Out(16),
+                "turnaround": Out(16),
                 "passes": Out(32),
                 "draft_passes": Out(32),
                 "proposed": Out(32),
@@ -62,14 +62,14 @@ class Tally(wiring.Component):
             m.d.sync += [timed.eq(1), cycles.eq(1)]
         with m.If(self.issued):
             m.d.sync += timed.eq(0)
-            with m.If(timed & (cycles > self.turn)):
-                m.d.sync += self.turn.eq(cycles)
+            with m.If(timed & (cycles > self.turnaround)):
+                m.d.sync += self.turnaround.eq(cycles)
             with m.If(self.drafting):
                 m.d.sync += self.draft_passes.eq(self.draft_passes + 1)
             with m.Else():
                 m.d.sync += self.passes.eq(self.passes + 1)
         with m.If(self.clear):
-            m.d.sync += [timed.eq(0), self.turn.eq(0), self.passes.eq(0), self.draft_passes.eq(0)]
+            m.d.sync += [timed.eq(0), self.turnaround.eq(0), self.passes.eq(0), self.draft_passes.eq(0)]
 
         with m.If(self.clear):
             m.d.sync += [c.eq(0) for c in (self.proposed, self.accepted, self.sibling_commits, *self.lengths)]

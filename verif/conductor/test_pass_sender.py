@@ -1,8 +1,8 @@
-"""The announcer: every word of every message, its timing, and what it does with slots."""
+"""The pass_sender: every word of every message, its timing, and what it does with slots."""
 
-from hayate.rtl.conductor.announcer import Announcer
 from hayate.rtl.conductor.feeder import FED
 from hayate.rtl.conductor.nodes import Node
+from hayate.rtl.conductor.pass_sender import PassSender
 from hayate.rtl.contract.flits import FlitKind
 from hayate.rtl.contract.isa import PassWord
 from hayate.rtl.contract.topology import LAST_TILE
@@ -12,7 +12,7 @@ from hayate.verif.bench import Bench, params, rng
 from hayate.verif.bench.drivers import clock, settle, start
 from hayate.verif.bench.reset import resets
 
-BENCH = Bench(lambda lanes: Announcer(lanes), params=[{"lanes": n} for n in (1, 4, 8)])
+BENCH = Bench(lambda lanes: PassSender(lanes), params=[{"lanes": n} for n in (1, 4, 8)])
 
 
 def random_nodes(r, count):

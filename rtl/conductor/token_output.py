@@ -11,7 +11,7 @@ from hayate.rtl.contract.words import POSITION_BITS, TOKEN_BITS
 TOKEN_STREAM = stream.Signature(TOKEN_BITS + 32)
 
 
-class Outlet(wiring.Component):
+class TokenOutput(wiring.Component):
     """Takes the tokens of a pass in order and says of each whether the text ends with it.
 
     `stop` and `full` belong to the token that `emit` shows, in the same cycle; the other outputs follow a token that is

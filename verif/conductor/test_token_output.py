@@ -1,8 +1,8 @@
-"""The outlet against a model of its rules: random texts with every ending, drafting room, a slow host, and a damaged
-entry.
+"""The token output against a model of its rules: random texts with every ending, drafting room, a slow host, and a
+damaged entry.
 """
 
-from hayate.rtl.conductor.outlet import Outlet
+from hayate.rtl.conductor.token_output import TokenOutput
 from hayate.rtl.contract.regmap import END_TOKENS
 from hayate.rtl.contract.words import TOKEN_BITS
 from hayate.verif.bench import Bench, params, rng
@@ -10,7 +10,7 @@ from hayate.verif.bench.drivers import Sink, clock, settle, start
 from hayate.verif.bench.reset import resets
 
 DEPTH = 8
-BENCH = Bench(lambda lanes: Outlet(lanes=lanes, depth=DEPTH), params=[{"lanes": n} for n in (1, 4, 8)])
+BENCH = Bench(lambda lanes: TokenOutput(lanes=lanes, depth=DEPTH), params=[{"lanes": n} for n in (1, 4, 8)])
 
 
 def end_tokens(r):

@@ -8,7 +8,7 @@ from hayate.rtl.contract.words import DATA_ADDRESS, LANE, MAX_ADDRESS, SUM_ADDRE
 from hayate.rtl.ring.flit import view
 
 
-def deal(m, engine, micro, stage, mask, collect, semaphores, filters):
+def receive(m, engine, micro, stage, mask, collect, semaphores, filters):
     """Connect the parts of a `VectorEngine` with the flits that it receives; `filters` None: there are none.
 
     Returns the strobe of a load of vector memory.
