@@ -95,9 +95,9 @@ class Off:
     """Proposes nothing; what every drafter is asked.
 
     corrupt: turn the lowest bit of every drafted token over, so that a right one becomes wrong: to measure what
-    drafting in vain costs. A node is still right where the drafter missed the choice by this bit. A token that would not be
-    below `vocabulary` (None: any would) stays as it was. saturated: `Saturations` of its own passes on a model of its
-    own.
+    drafting in vain costs. A node is still right where the drafter missed the choice by this bit. A token that would
+    not be below `vocabulary` (None: any would) stays as it was. saturated: `Saturations` of its own passes on a model
+    of its own.
     """
 
     def __init__(self, corrupt=False, vocabulary=None):

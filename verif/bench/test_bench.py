@@ -211,7 +211,7 @@ def test_files_that_share_a_maker_share_what_it_made():
     """A function in a module of helpers is known by its name there; what a test file makes for itself is that file's
     own.
     """
-    assert _origin(engine, HERE.parent) == (HERE.parent / "tile" / "matrix_driver.py", "engine")
+    assert _origin(engine, HERE.parent) == (HERE.parent / "tile" / "matrix" / "matrix_driver.py", "engine")
     assert (
         _origin(lambda: engine(1, 1), HERE.parent)
         is _origin(Adder, HERE.parent)
