@@ -2,16 +2,14 @@
 
 from amaranth.hdl import Cat, ClockSignal, Const, Instance, Module, Mux, ResetInserter, Signal
 from amaranth.lib import stream, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import In, Out, connect
 
 from hayate.rtl.conductor.conductor import Conductor
 from hayate.rtl.contract.flits import CONDUCTOR, FlitKind
 from hayate.rtl.contract.image import contract_hash
 from hayate.rtl.contract.topology import Topology
 from hayate.rtl.host.axi import Axi4, AxiLite, expose, exposed
-from hayate.rtl.host.gate import LOCAL_WRITES
 from hayate.rtl.host.host import HostPort
-from hayate.rtl.host.registers import FROM_CONDUCTOR, TO_CONDUCTOR, present
 from hayate.rtl.ring.flit import Flit
 from hayate.rtl.ring.stop import RingStop
 from hayate.rtl.tile.tile import Tile
@@ -100,15 +98,9 @@ class Package(wiring.Component):
         expose(m, self, "s_axil", host.s_axil)
         expose(m, self, "s_axi", host.s_axi)
 
-        for name in present((*TO_CONDUCTOR, *LOCAL_WRITES), c.governor, c.sampling):
-            m.d.comb += getattr(conductor, name).eq(getattr(host, name))
-        for name in present(FROM_CONDUCTOR, c.governor, c.sampling):
-            m.d.comb += getattr(host, name).eq(getattr(conductor, name))
-        m.d.comb += [
-            host.tokens.valid.eq(conductor.tokens.valid),
-            host.tokens.payload.as_value().eq(conductor.tokens.payload),
-            conductor.tokens.ready.eq(host.tokens.ready),
-        ]
+        connect(m, host.control, conductor.control)
+        connect(m, host.tables, conductor.tables)
+        connect(m, conductor.tokens, host.tokens)
         m.d.comb += [
             host.init.eq(self.init),
             conductor.init.eq(host.clearing),
@@ -126,14 +118,14 @@ class Package(wiring.Component):
         m.d.comb += stop.deliver.ready.eq(1)
         m.d.sync += [rx_valid.eq(stop.deliver.valid & (arrived.lo == CONDUCTOR)), rx.eq(arrived)]
         for block in (host, conductor):
-            m.d.comb += [block.rx_valid.eq(rx_valid), block.rx.eq(rx)]
+            m.d.comb += [block.ring.rx_valid.eq(rx_valid), block.ring.rx.eq(rx)]
         m.d.comb += [
-            stop.inject.valid.eq(conductor.tx.valid | host.tx.valid),
+            stop.inject.valid.eq(conductor.ring.tx.valid | host.ring.tx.valid),
             stop.inject.payload.eq(
-                Mux(conductor.tx.valid, conductor.tx.payload.as_value(), host.tx.payload.as_value())
+                Mux(conductor.ring.tx.valid, conductor.ring.tx.payload.as_value(), host.ring.tx.payload.as_value())
             ),
-            conductor.tx.ready.eq(stop.inject.ready),
-            host.tx.ready.eq(stop.inject.ready & ~conductor.tx.valid),
+            conductor.ring.tx.ready.eq(stop.inject.ready),
+            host.ring.tx.ready.eq(stop.inject.ready & ~conductor.ring.tx.valid),
         ]
 
         # The ring.

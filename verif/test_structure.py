@@ -29,11 +29,12 @@ FLOORS = {
     "verilog": 0,
     "numerics": 1,
     "ring": 1,
-    "host": 2,
-    "tile": 2,
-    "conductor": 2,
-    "package": 3,
-    "emit": 4,
+    "interfaces": 2,
+    "host": 3,
+    "tile": 3,
+    "conductor": 3,
+    "package": 4,
+    "emit": 5,
 }
 #: Rooms of the tile that know nothing of one another: what they share lies in rtl/tile/ itself.
 ENGINES = ("sequencer", "matrix", "vector")

@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 from hayate.rtl.conductor.hash import keys
 from hayate.rtl.contract.draft import BASE_ENTRY, BASE_LOG2, BASE_ONE_BIT
 from hayate.rtl.contract.words import TOKEN_BITS
+from hayate.rtl.interfaces import BASE_WRITE
 from hayate.rtl.memory.parity import ParityMemory
 
 ENTRY = data.StructLayout(BASE_ENTRY)
@@ -26,8 +27,7 @@ class BaseTable(wiring.Component):
 
     Members
     -------
-    load: In, a strobe; load_addr (13): index, in the table of one token with bit BASE_ONE_BIT set; load_data (32):
-        BASE_ENTRY.
+    load: In(BASE_WRITE). Its address is an index, in the table of one token with bit BASE_ONE_BIT set.
     newer, older: In(20), the last token and the one before it; pair: In, there is one before it.
     look: In. hit: Out. token: Out(20).
     fault: Out. A damaged word was read, for one cycle.
@@ -37,9 +37,7 @@ class BaseTable(wiring.Component):
         self._inject = inject
         super().__init__(
             {
-                "load": In(1),
-                "load_addr": In(BASE_ONE_BIT + 1),
-                "load_data": In(ENTRY.size),
+                "load": In(BASE_WRITE),
                 "newer": In(TOKEN_BITS),
                 "older": In(TOKEN_BITS),
                 "pair": In(1),
@@ -65,9 +63,9 @@ class BaseTable(wiring.Component):
             with m.If(self.look):
                 m.d.sync += [compared.eq(sought), asked.eq(allowed)]
             m.d.comb += [
-                table.wr_en.eq(self.load & (self.load_addr[BASE_ONE_BIT] != k)),
-                table.wr_addr.eq(self.load_addr[: BASE_LOG2[k]]),
-                table.wr_data.eq(self.load_data),
+                table.wr_en.eq(self.load.enable & (self.load.address[BASE_ONE_BIT] != k)),
+                table.wr_addr.eq(self.load.address[: BASE_LOG2[k]]),
+                table.wr_data.eq(self.load.data),
                 table.rd_en.eq(self.look),
                 table.rd_addr.eq(at),
                 entry.eq(table.rd_data),

@@ -13,20 +13,15 @@ from hayate.rtl.conductor.nodes import Nodes
 from hayate.rtl.conductor.pass_sender import PassSender
 from hayate.rtl.conductor.planner import Planner
 from hayate.rtl.conductor.statistics import Statistics
-from hayate.rtl.conductor.token_output import END_TOKENS, TOKEN_STREAM, TokenOutput
+from hayate.rtl.conductor.token_output import TokenOutput
 from hayate.rtl.conductor.verifier import Verifier
 from hayate.rtl.conductor.watchdog import Watchdog
-from hayate.rtl.contract.config import MAX_LANES
-from hayate.rtl.contract.draft import BASE_WRITES, COST_BITS, DRAFT_COST_BITS
 from hayate.rtl.contract.flits import CONDUCTOR, FlitKind
 from hayate.rtl.contract.isa import PassWord
-from hayate.rtl.contract.words import CANDIDATE, POSITION_BITS, SEED_BITS, TOKEN_BITS
+from hayate.rtl.contract.words import CANDIDATE, POSITION_BITS, TOKEN_BITS
+from hayate.rtl.interfaces import TOKENS, Control, RingPort, Tables
 from hayate.rtl.memory.parity import ParityMemory
-from hayate.rtl.ring.flit import FLIT_STREAM, Flit, view
-
-COSTS = [f"costs_{n}" for n in range(MAX_LANES)]
-PLANNING = ("drafter", "corrupt", "vocabulary", "branch", "base", "draft_control", "draft_cost", *COSTS)
-VOCABULARY_BITS = TOKEN_BITS + 1
+from hayate.rtl.ring.flit import view
 
 
 class Conductor(wiring.Component):
@@ -71,37 +66,16 @@ class Conductor(wiring.Component):
     Parameters
     ----------
     lanes: M. prompt_depth: tokens of prompt buffer and token FIFO. max_slots: KV slots, the most positions of a text.
-        ring_tiles, max_matrices: `tiles` and `matrices` of the `Governor`. max_matrices 0: there is none, no pass
-        measures, and the members for it are not there: auto, matrices, knob, matrix_write, matrix_addr, matrix_data,
-        look, look_matrix, look_kind, result, governor_cycles. sampling: without it, there are no `sample` and `seed`.
+        ring_tiles, max_matrices: `tiles` and `matrices` of the `Governor`. max_matrices 0: there is none, and no pass
+        measures. sampling: without it, tokens are not sampled.
 
     Members
     -------
-    start, abort: In, commands. busy, done, full: Out; `done` stays until the next start, `full` tells that the context
-        ended it.
-    vocabulary: In(21), token ids are below it. watchdog: In(32), cycles, 0 for 2**32. Both constant while busy.
-    wrong_token: Out, a strobe: a token of the prompt is not below `vocabulary`. hung: Out, the watchdog's time was
-        over.
+    control: In(Control). tables: In(Tables), not written while busy, but for the prompt; a machine of one lane has no
+        base table.
+    tokens: Out stream of Token. ring: Out(RingPort).
     init: In, a level, only while not busy. initialized: Out. High from 4 * max_matrices cycles behind the rise of
         `init` on until it falls.
-    tiles (8), prompt_length, token_limit, context_limit (16 each), end_tokens, end_enable (as of `TokenOutput`),
-        all_logits, auto, matrices (16), knob (32), drafter (2, a `Drafter`), draft_nodes (4, at most so many), corrupt,
-        branch (3), base, draft_control, draft_cost (12), costs_0 and so on (16 each, as of `Planner` and `Utility`),
-        sample, seed (64): In, constant while busy.
-    prompt_write, prompt_addr (16), prompt_token (20): In. Writes the prompt buffer.
-    base_write, base_addr (13), base_data (32): In. Writes the drafter's base table, not while busy; a machine of one
-        lane has none.
-    matrix_write, matrix_addr (16), matrix_data (64): In. Writes the governor's table; as `load` of `Governor`, not
-        while busy.
-    look, look_matrix (10), look_kind (2): In. result: Out(64). As of `Governor`.
-    tx: Out stream of Flit to the ring stop. rx_valid, rx: In, delivered flits; never refused.
-    tokens: Out stream, see TOKEN_STREAM. token_level: Out(16), tokens in the FIFO.
-    cycles, prefill_cycles, passes, governor_cycles: Out(32), of the generation in progress or the last one; passes that
-        only draft are counted in draft_passes. proposed, accepted, siblings: Out(32), nodes behind the roots; accepted
-        ones; of these, those whose parent has an earlier child. lengths_0 and so on: Out(32), passes behind the prompt
-        by accepted nodes. turnaround: Out(16), cycles from the last SYNC of a verified pass to the START behind it, the
-        largest.
-    chance_first, chance_more: Out(16), what `Utility` expects.
     fault: Out. A damaged word was read from the prompt buffer, the token FIFO, the drafter's or the governor's
         memories, for one cycle.
     verdict: Out, a strobe at the end of every pass, behind its logits. kept: Out(lanes), nodes that now belong to the
@@ -112,78 +86,25 @@ class Conductor(wiring.Component):
         self._lanes, self._prompt_depth, self._max_slots = lanes, prompt_depth, max_slots
         self._governor = dict(tiles=ring_tiles, matrices=max_matrices)
         self._sampling = sampling
-        members = {
-            "start": In(1),
-            "abort": In(1),
-            "busy": Out(1),
-            "done": Out(1),
-            "full": Out(1),
-            "vocabulary": In(VOCABULARY_BITS),
-            "watchdog": In(32),
-            "wrong_token": Out(1),
-            "hung": Out(1),
-            "init": In(1),
-            "initialized": Out(1),
-            "tiles": In(8),
-            "prompt_length": In(POSITION_BITS),
-            "token_limit": In(POSITION_BITS),
-            "context_limit": In(POSITION_BITS),
-            "end_tokens": In(TOKEN_BITS * END_TOKENS),
-            "end_enable": In(END_TOKENS),
-            "all_logits": In(1),
-            "drafter": In(2),
-            "draft_nodes": In(4),
-            "branch": In(3),
-            "corrupt": In(1),
-            "base": In(1),
-            "draft_control": In(1),
-            "draft_cost": In(DRAFT_COST_BITS),
-            **dict.fromkeys(COSTS, In(COST_BITS)),
-            "chance_first": Out(16),
-            "chance_more": Out(16),
-            "prompt_write": In(1),
-            "prompt_addr": In(POSITION_BITS),
-            "prompt_token": In(TOKEN_BITS),
-            **{name: In(width) for name, width in BASE_WRITES.items()},
-            "tx": Out(FLIT_STREAM),
-            "rx_valid": In(1),
-            "rx": In(Flit),
-            "tokens": Out(TOKEN_STREAM),
-            "token_level": Out(16),
-            "fault": Out(1),
-            "cycles": Out(32),
-            "prefill_cycles": Out(32),
-            "passes": Out(32),
-            "draft_passes": Out(32),
-            "proposed": Out(32),
-            "accepted": Out(32),
-            "siblings": Out(32),
-            "turnaround": Out(16),
-            **{f"lengths_{n}": Out(32) for n in range(MAX_LANES)},
-            "verdict": Out(1),
-            "kept": Out(lanes),
-            "positions": Out(POSITION_BITS).array(lanes),
-        }
-        if sampling:
-            members |= {"sample": In(1), "seed": In(SEED_BITS)}
-        if max_matrices:
-            members |= {
-                "auto": In(1),
-                "matrices": In(16),
-                "knob": In(32),
-                "matrix_write": In(1),
-                "matrix_addr": In(16),
-                "matrix_data": In(64),
-                "look": In(1),
-                "look_matrix": In(10),
-                "look_kind": In(2),
-                "result": Out(64),
-                "governor_cycles": Out(32),
+        super().__init__(
+            {
+                "control": In(Control(governor=max_matrices > 0, sampling=sampling)),
+                "tables": In(Tables(governor=max_matrices > 0)),
+                "tokens": Out(TOKENS),
+                "ring": Out(RingPort()),
+                "init": In(1),
+                "initialized": Out(1),
+                "fault": Out(1),
+                "verdict": Out(1),
+                "kept": Out(lanes),
+                "positions": Out(POSITION_BITS).array(lanes),
             }
-        super().__init__(members)
+        )
 
     def elaborate(self, platform):
         m = Module()
+        control, tables, ring = self.control, self.tables, self.ring
+        request, figures = control.request, control.statistics
         m.submodules.prompt = prompt = ParityMemory(TOKEN_BITS, self._prompt_depth)
         m.submodules.candidates = candidates = Candidates(self._lanes)
         m.submodules.nodes = nodes = Nodes(self._lanes)
@@ -205,12 +126,12 @@ class Conductor(wiring.Component):
         left = Signal(POSITION_BITS)  # prompt tokens not yet fed
         prefill, last_prefill, feed = Signal(), Signal(), Signal()
         m.d.comb += [
-            prompt.wr_en.eq(self.prompt_write),
-            prompt.wr_addr.eq(self.prompt_addr),
-            prompt.wr_data.eq(self.prompt_token),
+            prompt.wr_en.eq(tables.prompt.enable),
+            prompt.wr_addr.eq(tables.prompt.address),
+            prompt.wr_data.eq(tables.prompt.data),
             prompt.rd_addr.eq(position + filled),
-            left.eq(self.prompt_length - position),
-            prefill.eq(position < self.prompt_length),
+            left.eq(request.prompt_length - position),
+            prefill.eq(position < request.prompt_length),
             last_prefill.eq(left <= self._lanes),
             last.eq(nodes.count - 1),
         ]
@@ -233,19 +154,19 @@ class Conductor(wiring.Component):
             pass_sender.second.eq(planner.feeds),
             pass_sender.drafting.eq(planner.drafting),
             pass_sender.hwm.eq(Mux(planner.feeds, planner.fed, slots.hwm)),
-            pass_sender.all_logits.eq(self.all_logits),
-            self.tx.valid.eq(pass_sender.tx.valid),
-            self.tx.payload.eq(pass_sender.tx.payload),
-            pass_sender.tx.ready.eq(self.tx.ready),
+            pass_sender.all_logits.eq(request.all_logits),
+            ring.tx.valid.eq(pass_sender.tx.valid),
+            ring.tx.payload.eq(pass_sender.tx.payload),
+            pass_sender.tx.ready.eq(ring.tx.ready),
         ]
         if governor:
-            m.d.comb += pass_sender.auto.eq(self.auto)
+            m.d.comb += pass_sender.auto.eq(request.auto)
         if self._sampling:
-            m.d.comb += [pass_sender.sample.eq(self.sample), pass_sender.seed.eq(self.seed)]
-        candidate = view(CANDIDATE, self.rx.data)
+            m.d.comb += [pass_sender.sample.eq(request.sample), pass_sender.seed.eq(request.seed)]
+        candidate = view(CANDIDATE, ring.rx.data)
         m.d.comb += [
-            candidates.valid.eq(self.rx_valid & (self.rx.kind == FlitKind.CAND)),
-            candidates.lane.eq(self.rx.lane),
+            candidates.valid.eq(ring.rx_valid & (ring.rx.kind == FlitKind.CAND)),
+            candidates.lane.eq(ring.rx.lane),
             candidates.value.eq(candidate.value),
             candidates.token_in.eq(candidate.token),
             candidates.select.eq(
@@ -254,19 +175,22 @@ class Conductor(wiring.Component):
         ]
         with m.If(pass_sender.started):
             m.d.sync += synced.eq(0)
-        with m.Elif(self.rx_valid & (self.rx.kind == FlitKind.SYNC) & (self.rx.lo == CONDUCTOR)):
+        with m.Elif(ring.rx_valid & (ring.rx.kind == FlitKind.SYNC) & (ring.rx.lo == CONDUCTOR)):
             m.d.sync += synced.eq(synced + 1)
-        with m.If(self.abort & self.busy):
+        with m.If(control.abort & control.busy):
             m.d.sync += abort.eq(1)
-        with m.If(self.busy):
-            m.d.sync += self.cycles.eq(self.cycles + 1)
+        with m.If(control.busy):
+            m.d.sync += figures.cycles.eq(figures.cycles + 1)
         with m.If(token_output.first):
-            m.d.sync += self.prefill_cycles.eq(self.cycles)
+            m.d.sync += figures.prefill_cycles.eq(figures.cycles)
 
         # What is chosen from it, what the text takes and what comes next.
         wiring.connect(m, verifier.emit, token_output.emit)
         wiring.connect(m, planner.word, pass_sender.word)
         wiring.connect(m, token_output.tokens, wiring.flipped(self.tokens))
+        wiring.connect(m, wiring.flipped(request.ending), token_output.ending)
+        wiring.connect(m, wiring.flipped(control.draft), planner.draft)
+        wiring.connect(m, wiring.flipped(tables.base), planner.base_write)
         m.d.comb += [
             *(v.eq(n) for v, n in zip(verifier.tokens, nodes.tokens)),
             *(v.eq(n) for v, n in zip(verifier.parents, nodes.parents)),
@@ -275,18 +199,15 @@ class Conductor(wiring.Component):
             verifier.first.eq(Mux(prefill, last, 0)),
             verifier.choice.eq(candidates.token),
             verifier.stop.eq(token_output.stop),
-            token_output.cycles.eq(self.cycles),
+            token_output.cycles.eq(figures.cycles),
             token_output.abort.eq(abort),
             token_output.clear.eq(slots.clear),
             token_output.position.eq(position + Mux(prefill, nodes.count, 1)),
-            *(
-                getattr(token_output, name).eq(getattr(self, name))
-                for name in ("token_limit", "context_limit", "end_tokens", "end_enable", "draft_nodes")
-            ),
-            self.token_level.eq(token_output.level),
-            self.full.eq(token_output.full),
+            token_output.draft_nodes.eq(control.draft.nodes),
+            control.token_level.eq(token_output.level),
+            control.full.eq(token_output.full),
             self.fault.eq(prompt.error | damage | token_output.fault | planner.fault),
-            *(getattr(planner, name).eq(getattr(self, name)) for name in (*PLANNING, *BASE_WRITES)),
+            planner.vocabulary.eq(request.vocabulary),
             planner.clear.eq(slots.clear),
             planner.append.eq(feed | token_output.taken),
             planner.token.eq(Mux(feed, prompt.rd_data, token_output.emit.payload)),
@@ -302,8 +223,8 @@ class Conductor(wiring.Component):
             planner.choice.eq(candidates.token),
             planner.second.eq(candidates.second),
             planner.margin.eq(candidates.margin),
-            self.chance_first.eq(planner.first),
-            self.chance_more.eq(planner.more),
+            figures.chance_first.eq(planner.first),
+            figures.chance_more.eq(planner.more),
             statistics.clear.eq(slots.clear),
             statistics.count.eq(nodes.count),
             statistics.emitted.eq(token_output.emitted),
@@ -311,13 +232,13 @@ class Conductor(wiring.Component):
             statistics.issued.eq(pass_sender.started),
             statistics.drafting.eq(planner.drafting),
             statistics.verified.eq(verifier.done & ~prefill),
-            self.passes.eq(statistics.passes),
-            self.draft_passes.eq(statistics.draft_passes),
-            self.turnaround.eq(statistics.turnaround),
-            self.proposed.eq(statistics.proposed),
-            self.accepted.eq(statistics.accepted),
-            self.siblings.eq(statistics.sibling_commits),
-            *(getattr(self, f"lengths_{n}").eq(passes) for n, passes in enumerate(statistics.lengths)),
+            figures.passes.eq(statistics.passes),
+            figures.draft_passes.eq(statistics.draft_passes),
+            figures.turnaround.eq(statistics.turnaround),
+            figures.proposed.eq(statistics.proposed),
+            figures.accepted.eq(statistics.accepted),
+            figures.siblings.eq(statistics.sibling_commits),
+            *(a.eq(b) for a, b in zip(figures.lengths, statistics.lengths)),
             *(a.eq(b) for a, b in zip(self.positions, nodes.positions)),
             nodes.token.eq(prompt.rd_data),
             nodes.parent.eq(last),
@@ -328,9 +249,9 @@ class Conductor(wiring.Component):
         # than a cycle.
         begins = Signal()
         m.d.comb += [
-            patience.limit.eq(self.watchdog),
+            patience.limit.eq(request.watchdog),
             patience.restart.eq(begins | pass_sender.started | token_output.taken),
-            patience.counts.eq(self.busy & ~(token_output.emit.valid & ~token_output.emit.ready)),
+            patience.counts.eq(control.busy & ~(token_output.emit.valid & ~token_output.emit.ready)),
         ]
         due = Signal()  # the governor must run
         growing = Signal()  # the tables may bring nodes yet; those that are there are announced already
@@ -368,21 +289,21 @@ class Conductor(wiring.Component):
             ]
 
         m.d.sync += self.verdict.eq(0)
-        with m.If(~self.hung), m.FSM(name="loop"):
+        with m.If(~control.hung), m.FSM(name="loop"):
             with m.State("IDLE"):
-                with m.If(self.start):
+                with m.If(control.start):
                     m.d.comb += [slots.clear.eq(1), begins.eq(1)]
                     m.d.sync += [
-                        self.busy.eq(1),
-                        self.done.eq(0),
+                        control.busy.eq(1),
+                        control.done.eq(0),
                         abort.eq(0),
                         position.eq(0),
-                        self.cycles.eq(0),
-                        self.prefill_cycles.eq(0),
+                        figures.cycles.eq(0),
+                        figures.prefill_cycles.eq(0),
                         growing.eq(0),
                     ]
                     if governor:
-                        m.d.sync += [self.governor_cycles.eq(0), due.eq(self.auto)]
+                        m.d.sync += [figures.governor_cycles.eq(0), due.eq(request.auto)]
                     m.next = "BEGIN"
             with m.State("BEGIN"):
                 say(PassWord.BEGIN, "COUNT")
@@ -403,8 +324,8 @@ class Conductor(wiring.Component):
                 with m.If(filled + 1 == count):
                     m.next = "ANNOUNCE"
                 give_way()
-                with m.If(prompt.rd_data >= self.vocabulary):
-                    m.d.comb += self.wrong_token.eq(1)
+                with m.If(prompt.rd_data >= request.vocabulary):
+                    m.d.comb += control.wrong_token.eq(1)
                     m.next = "FINISH"
             # ... or, behind the last token, what is drafted: by a pass before this one ...
             with m.State("GROW"):
@@ -422,7 +343,7 @@ class Conductor(wiring.Component):
                     m.d.sync += growing.eq(~planner.grown)
             with m.State("WAIT"):
                 m.d.comb += token_output.begins.eq(1)
-                with m.If(synced == self.tiles):
+                with m.If(synced == request.tiles):
                     m.d.sync += self.verdict.eq(planner.drafting | prefill & ~last_prefill)
                     m.d.sync += self.kept.eq(Mux(planner.drafting, 0, (1 << nodes.count) - 1))
                     with m.If(planner.drafting):
@@ -453,11 +374,11 @@ class Conductor(wiring.Component):
             if governor:
                 with m.State("GOVERN"):
                     m.d.comb += [
-                        self.tx.valid.eq(governor.tx.valid),
-                        self.tx.payload.eq(governor.tx.payload),
-                        governor.tx.ready.eq(self.tx.ready),
+                        ring.tx.valid.eq(governor.ring.tx.valid),
+                        ring.tx.payload.eq(governor.ring.tx.payload),
+                        governor.ring.tx.ready.eq(ring.tx.ready),
                     ]
-                    m.d.sync += [self.governor_cycles.eq(self.governor_cycles + 1), due.eq(0)]
+                    m.d.sync += [figures.governor_cycles.eq(figures.governor_cycles + 1), due.eq(0)]
                     with m.If(~governor.busy):
                         announce()
                         with m.If(token_output.over | abort):
@@ -465,30 +386,20 @@ class Conductor(wiring.Component):
             with m.State("FINISH"):
                 say(PassWord.FINISH, "IDLE")
                 with m.If(pass_sender.done):
-                    m.d.sync += [self.busy.eq(0), self.done.eq(1)]
+                    m.d.sync += [control.busy.eq(0), control.done.eq(1)]
         with m.If(patience.expired):
-            m.d.sync += [self.busy.eq(0), self.done.eq(1), self.hung.eq(1)]
+            m.d.sync += [control.busy.eq(0), control.done.eq(1), control.hung.eq(1)]
         m.d.comb += self.initialized.eq(self.init)
         if governor:
+            wiring.connect(m, wiring.flipped(tables.matrices), governor.load)
+            wiring.connect(m, wiring.flipped(control.look), governor.look)
             m.d.comb += [
                 governor.init.eq(self.init),
                 self.initialized.eq(governor.initialized),
-                governor.count.eq(self.matrices),
-                governor.knob.eq(self.knob),
-                governor.rx_valid.eq(self.rx_valid),
-                governor.rx.eq(self.rx),
-                self.result.eq(governor.result),
+                governor.count.eq(request.matrices),
+                governor.knob.eq(request.knob),
+                governor.ring.rx_valid.eq(ring.rx_valid),
+                governor.ring.rx.eq(ring.rx),
                 damage.eq(governor.fault),
-                *(
-                    getattr(governor, at).eq(getattr(self, name))
-                    for at, name in (
-                        ("load", "matrix_write"),
-                        ("load_addr", "matrix_addr"),
-                        ("load_data", "matrix_data"),
-                        ("look", "look"),
-                        ("look_matrix", "look_matrix"),
-                        ("look_kind", "look_kind"),
-                    )
-                ),
             ]
         return m

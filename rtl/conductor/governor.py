@@ -9,15 +9,14 @@ from hayate.rtl.contract.isa import Energy, Space
 from hayate.rtl.contract.precision import Format
 from hayate.rtl.contract.topology import FIRST_STOP, LAST_STOP
 from hayate.rtl.contract.words import ENERGY_ADDRESS, PRECISION_ADDRESS
+from hayate.rtl.interfaces import MATRIX_WRITE, Look, RingPort
 from hayate.rtl.memory.parity import ParityMemory
-from hayate.rtl.ring.flit import FLIT_STREAM, Flit, pack, view
+from hayate.rtl.ring.flit import pack, view
 
 TOTAL_BITS = 64  # of a tile's answer
 SUM_BITS = 72  # over all tiles
 SENS_BITS = 32
 KNOB_SHIFT = 16  # the rule compares sensitivity * error * 2**16 with knob * output
-
-#: every physical stop with a tile.
 
 #: entry of the table of matrices, as the load window writes it: low word, then high word.
 Matrix = data.StructLayout({"planes": 10, "fp16": 1, "sens_err": SENS_BITS, "sens_half": SENS_BITS})
@@ -47,12 +46,9 @@ class Governor(wiring.Component):
     start: In, strobe. busy: Out, from the cycle after `start` until the last flit has been taken and the last result
         stored.
     count (16): In, matrices in the table, at most `matrices`. knob (32): In. Both constant while `busy`.
-    load: In, writes the table; load_addr (16) = 2 * matrix + half; load_data (64), see `Matrix`. The low half goes
-        first.
-    tx: Out stream of Flit. rx_valid, rx: In, delivered flits; only answers (READ for the conductor, with ENERGY_BIT)
-        are looked at.
-    look: In, strobe; look_matrix (10), look_kind (2: an `Energy`, or DECISION): In. result: Out(64), the low 64 bits of
-        a sum, or a `Format`; from 2 cycles after `look` (while `busy`: 5) until the next one.
+    load: In(MATRIX_WRITE), writes the table, see `Matrix`. The low half goes first.
+    ring: Out(RingPort). Of what arrives only answers (READ for the conductor, with ENERGY_BIT) are looked at.
+    look: In(Look). `kind` is an `Energy`, or DECISION; `result` the low 64 bits of a sum, or a `Format`.
     init: In, a level, not while `busy`. initialized: Out, from 4 * matrices cycles behind the rise of `init` on until
         it falls.
     fault: Out. A damaged word was read from the table or the results, for one cycle.
@@ -66,16 +62,9 @@ class Governor(wiring.Component):
                 "busy": Out(1),
                 "count": In(16),
                 "knob": In(32),
-                "load": In(1),
-                "load_addr": In(16),
-                "load_data": In(64),
-                "tx": Out(FLIT_STREAM),
-                "rx_valid": In(1),
-                "rx": In(Flit),
-                "look": In(1),
-                "look_matrix": In(10),
-                "look_kind": In(2),
-                "result": Out(TOTAL_BITS),
+                "load": In(MATRIX_WRITE),
+                "ring": Out(RingPort()),
+                "look": In(Look()),
                 "fault": Out(1),
                 "init": In(1),
                 "initialized": Out(1),
@@ -91,18 +80,18 @@ class Governor(wiring.Component):
         # Host side.
         low = Signal(LOW_BITS)
         s1_look = Signal()
-        with m.If(self.load & ~self.load_addr[0]):
-            m.d.sync += low.eq(self.load_data)
+        with m.If(self.load.enable & ~self.load.address[0]):
+            m.d.sync += low.eq(self.load.data)
         m.d.comb += [
-            table.wr_en.eq(self.load & self.load_addr[0]),
-            table.wr_addr.eq(self.load_addr[1:]),
-            table.wr_data.eq(Cat(low, self.load_data)),
+            table.wr_en.eq(self.load.enable & self.load.address[0]),
+            table.wr_addr.eq(self.load.address[1:]),
+            table.wr_data.eq(Cat(low, self.load.data)),
             results.rd_en.eq(s1_look & ~results.wr_en),
-            self.result.eq(results.rd_data),
+            self.look.result.eq(results.rd_data),
             self.fault.eq(table.error | results.error),
         ]
-        with m.If(self.look):
-            m.d.sync += [s1_look.eq(1), results.rd_addr.eq(Cat(self.look_kind, self.look_matrix))]
+        with m.If(self.look.strobe):
+            m.d.sync += [s1_look.eq(1), results.rd_addr.eq(Cat(self.look.kind, self.look.matrix))]
         with m.Elif(~results.wr_en):
             m.d.sync += s1_look.eq(0)
 
@@ -110,16 +99,16 @@ class Governor(wiring.Component):
         sums = Array(Signal(SUM_BITS, name=f"sum_{kind.name.lower()}") for kind in Energy)
         missing = Signal(range(len(Energy) * self._tiles + 1))
         answer = Signal()
-        answered = view(ENERGY_ADDRESS, self.rx.addr)
+        answered = view(ENERGY_ADDRESS, self.ring.rx.addr)
         s1_answer = Signal()
         s1_kind, s1_total = Signal(2), Signal(TOTAL_BITS)
         ask = Signal()  # begins a matrix
         m.d.comb += answer.eq(
-            self.rx_valid & (self.rx.kind == FlitKind.READ) & (self.rx.lo == CONDUCTOR) & answered.energy
+            self.ring.rx_valid & (self.ring.rx.kind == FlitKind.READ) & (self.ring.rx.lo == CONDUCTOR) & answered.energy
         )
         m.d.sync += s1_answer.eq(answer)
         with m.If(answer):
-            m.d.sync += [s1_kind.eq(answered.kind), s1_total.eq(self.rx.data)]
+            m.d.sync += [s1_kind.eq(answered.kind), s1_total.eq(self.ring.rx.data)]
         with m.If(ask):
             m.d.sync += [*(s.eq(0) for s in sums), missing.eq(len(Energy) * self._tiles)]
         with m.Elif(s1_answer):
@@ -135,23 +124,23 @@ class Governor(wiring.Component):
             verdict.sens_half.eq(entry.sens_half),
             verdict.fp16.eq(entry.fp16),
             *(verdict.sums[k].eq(sums[k]) for k in Energy),
-            self.tx.payload.lo.eq(FIRST_STOP),
-            self.tx.payload.hi.eq(LAST_STOP),
+            self.ring.tx.payload.lo.eq(FIRST_STOP),
+            self.ring.tx.payload.hi.eq(LAST_STOP),
         ]
         decided = Signal(10)  # planes index of the matrix in `verdict`
         told_at = Signal(16)  # and its place in the table
         with m.If(questions):
             m.d.comb += [
-                self.tx.payload.kind.eq(FlitKind.READ),
-                self.tx.payload.chan.eq(Space.COUNTER),
-                self.tx.payload.addr.eq(pack(ENERGY_ADDRESS, kind=kind, planes=entry.planes, energy=Const(1, 1))),
+                self.ring.tx.payload.kind.eq(FlitKind.READ),
+                self.ring.tx.payload.chan.eq(Space.COUNTER),
+                self.ring.tx.payload.addr.eq(pack(ENERGY_ADDRESS, kind=kind, planes=entry.planes, energy=Const(1, 1))),
             ]
         with m.Else():
             m.d.comb += [
-                self.tx.payload.kind.eq(FlitKind.LOAD),
-                self.tx.payload.chan.eq(Space.CSR),
-                self.tx.payload.addr.eq(pack(PRECISION_ADDRESS, planes=decided, precision=Const(1, 1))),
-                self.tx.payload.data.eq(verdict.format),
+                self.ring.tx.payload.kind.eq(FlitKind.LOAD),
+                self.ring.tx.payload.chan.eq(Space.CSR),
+                self.ring.tx.payload.addr.eq(pack(PRECISION_ADDRESS, planes=decided, precision=Const(1, 1))),
+                self.ring.tx.payload.data.eq(verdict.format),
             ]
         with m.FSM(name="walk"):
             with m.State("IDLE"):
@@ -169,24 +158,24 @@ class Governor(wiring.Component):
                 m.d.sync += [entry.eq(table.rd_data), kind.eq(0)]
                 m.next = "ASK"
             with m.State("ASK"):
-                m.d.comb += [questions.eq(1), self.tx.valid.eq(1)]
-                with m.If(self.tx.ready):
+                m.d.comb += [questions.eq(1), self.ring.tx.valid.eq(1)]
+                with m.If(self.ring.tx.ready):
                     m.d.sync += kind.eq(kind + 1)
                     with m.If(kind == len(Energy) - 1):
                         m.next = "COLLECT"
             with m.State("COLLECT"):
-                m.d.comb += self.tx.valid.eq(verdict.ready)
+                m.d.comb += self.ring.tx.valid.eq(verdict.ready)
                 with m.If((missing == 0) & ~verdict.busy):
                     m.d.comb += verdict.start.eq(1)
                     m.d.sync += [decided.eq(entry.planes), told_at.eq(at), at.eq(at + 1)]
                     m.next = "FETCH"
             with m.State("LAST"):
-                m.d.comb += self.tx.valid.eq(verdict.ready)
+                m.d.comb += self.ring.tx.valid.eq(verdict.ready)
                 with m.If(~verdict.busy):
                     m.d.sync += self.busy.eq(0)
                     m.next = "IDLE"
         m.d.comb += [
-            verdict.taken.eq(self.tx.valid & self.tx.ready & ~questions),
+            verdict.taken.eq(self.ring.tx.valid & self.ring.tx.ready & ~questions),
             results.wr_en.eq(verdict.store),
             results.wr_addr.eq(Cat(verdict.store_kind, told_at)),
             results.wr_data.eq(verdict.store_data),

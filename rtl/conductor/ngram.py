@@ -7,8 +7,8 @@ from amaranth.utils import bits_for
 
 from hayate.rtl.conductor.base import BaseTable
 from hayate.rtl.conductor.hash import MAX_SIZE_LOG2, TAG_BITS, keys
-from hayate.rtl.contract.draft import BASE_WRITES
 from hayate.rtl.contract.words import TOKEN_BITS
+from hayate.rtl.interfaces import BASE_WRITE
 from hayate.rtl.memory.parity import ParityMemory
 
 ORDERS = 3
@@ -47,8 +47,8 @@ class NgramDrafter(wiring.Component):
     -------
     clear: In, strobe; a text begins. append: In, strobe, never refused; token (20), position (16): In; positions count
         up from 0.
-    base: In, the base table may be asked; constant while a text is written. base_write, base_addr (13), base_data (32):
-        In, `load` of `BaseTable`, not while a text is written.
+    base: In, the base table may be asked; constant while a text is written. base_write: In(BASE_WRITE),
+        `load` of `BaseTable`, not while a text is written.
     propose: In, strobe. Behind it: sure: In, it is known how many nodes are wanted; want: In(4), nodes, at most M - 1,
         before `sure` at least so many; branch: In(3), nodes of the alternate's chain, if there is one. `want` does not
         fall, and from `sure` on all stay as they are. They are looked at from the third cycle behind `propose` until
@@ -81,7 +81,7 @@ class NgramDrafter(wiring.Component):
             "busy": Out(1),
             "fault": Out(1),
             "base": In(1),
-            **{name: In(width) for name, width in BASE_WRITES.items()},
+            "base_write": In(BASE_WRITE),
         }
         if inject:
             members["flip"] = In(1)
@@ -100,6 +100,7 @@ class NgramDrafter(wiring.Component):
             )
             tables.append(table)
         m.submodules.base = base = BaseTable()
+        wiring.connect(m, wiring.flipped(self.base_write), base.load)
         m.d.sync += self.fault.eq(history.error | base.fault | Cat(table.error for table in tables).any())
         if self._inject:
             m.d.comb += [memory.flip.eq(self.flip) for memory in (history, *tables)]
@@ -229,9 +230,6 @@ class NgramDrafter(wiring.Component):
         # The base table's chain: while a node is offered, the table has said what comes behind it.
         saying, asking, ends = Signal(), Signal(), Signal()
         m.d.comb += [
-            base.load.eq(self.base_write),
-            base.load_addr.eq(self.base_addr),
-            base.load_data.eq(self.base_data),
             base.newer.eq(Mux(take | choosing | saying, base.token, recent[0])),
             base.pair.eq(take | choosing | saying | (count > 1)),
             base.older.eq(Mux(saying, word, Mux(take | choosing, recent[0], recent[1]))),

@@ -7,11 +7,8 @@ from amaranth.lib.wiring import In, Out
 from hayate.rtl.conductor.feeder import FED, Feeder
 from hayate.rtl.conductor.ngram import NgramDrafter
 from hayate.rtl.conductor.utility import Utility
-from hayate.rtl.contract.config import MAX_LANES
 from hayate.rtl.contract.draft import (
-    BASE_WRITES,
-    COST_BITS,
-    DRAFT_COST_BITS,
+    CHANCE_BITS,
     FIRST_CHANCE,
     MORE_CHANCE,
     MOST_SECONDS,
@@ -19,13 +16,14 @@ from hayate.rtl.contract.draft import (
     TABLE_LOG2,
     Drafter,
 )
-from hayate.rtl.contract.words import TOKEN_BITS
+from hayate.rtl.contract.words import POSITION_BITS, TOKEN_BITS
+from hayate.rtl.interfaces import BASE_WRITE, Drafting
 
 
 class Planner(wiring.Component):
     """Decides on the nodes behind the root of each pass.
 
-    A plan begins the cycle after `verified`, from `room` and, with `draft_control`, by `Utility`. Drafters are of two
+    A plan begins the cycle after `verified`, from `room` and, with `draft.control`, by `Utility`. Drafters are of two
     kinds. NGRAM answers from its tables: where `grows`, nodes come once the tree has its root, each as soon as it is
     sure to be in the plan. The others take passes, for which the plan must be there: until it is, from the cycle after
     `verified` on, `planning` is high. NESTED has weights read as INT4 (`drafting`): each pass evaluates the newest
@@ -51,9 +49,8 @@ class Planner(wiring.Component):
 
     Members
     -------
-    drafter: In(2), a `Drafter`. corrupt; vocabulary (21), tokens are below it; branch (3), base, as of `NgramDrafter`;
-        draft_control; draft_cost (12), costs_0 and so on (16 each), as of `Utility`: In. Constant from `clear` to the
-        text's end.
+    draft: In(Drafting), of which `nodes` is not looked at; vocabulary: In(21), tokens are below it. Constant from
+        `clear` to the text's end.
     clear: In, a strobe. append: In, a strobe; token (20), position (16): In, of the text, its prompt included. settle:
         In, a strobe, as of `NgramDrafter`.
     verified: In, a strobe: a pass has been verified, and its tokens are appended. With it, and with each `append`:
@@ -66,7 +63,7 @@ class Planner(wiring.Component):
         before a node.
     grow: In, a level; choice, second: In(20), margin: In(16), what a pass that drafts has chosen, as of `Candidates`.
         add, grown: Out. node: Out(20), the token of one; parent: Out(3).
-    base_write, base_addr (13), base_data (32): In, as of `NgramDrafter`.
+    base_write: In(BASE_WRITE), as of `NgramDrafter`.
     first, more: Out(16), what `Utility` expects. fault: Out, as of `NgramDrafter` and `Feeder`.
     """
 
@@ -74,18 +71,12 @@ class Planner(wiring.Component):
         self._lanes, self._depth = lanes, depth
         super().__init__(
             {
-                "drafter": In(2),
-                "corrupt": In(1),
+                "draft": In(Drafting()),
                 "vocabulary": In(TOKEN_BITS + 1),
-                "branch": In(3),
-                "base": In(1),
-                "draft_control": In(1),
-                "draft_cost": In(DRAFT_COST_BITS),
-                **{f"costs_{n}": In(COST_BITS) for n in range(MAX_LANES)},
                 "clear": In(1),
                 "append": In(1),
                 "token": In(TOKEN_BITS),
-                "position": In(16),
+                "position": In(POSITION_BITS),
                 "settle": In(1),
                 "verified": In(1),
                 "prompt": In(1),
@@ -100,7 +91,7 @@ class Planner(wiring.Component):
                 "drafting": Out(1),
                 "feeds": Out(1),
                 "word": Out(stream.Signature(FED)),
-                "fed": Out(16),
+                "fed": Out(POSITION_BITS),
                 "fed_count": Out(4),
                 "caught_up": Out(1),
                 "grow": In(1),
@@ -111,9 +102,9 @@ class Planner(wiring.Component):
                 "grown": Out(1),
                 "node": Out(TOKEN_BITS),
                 "parent": Out(3),
-                **{name: In(width) for name, width in BASE_WRITES.items()},
-                "first": Out(16, init=FIRST_CHANCE),
-                "more": Out(16, init=MORE_CHANCE),
+                "base_write": In(BASE_WRITE),
+                "first": Out(CHANCE_BITS, init=FIRST_CHANCE),
+                "more": Out(CHANCE_BITS, init=MORE_CHANCE),
                 "fault": Out(1),
             }
         )
@@ -132,8 +123,8 @@ class Planner(wiring.Component):
         guessed, guess, right = Signal(), Signal(TOKEN_BITS), Signal()
         tables, passes, wanted = Signal(), Signal(), Signal()
         m.d.comb += [
-            tables.eq(self.drafter == Drafter.NGRAM),
-            passes.eq((self.drafter == Drafter.NESTED) | (self.drafter == Drafter.DRAFT)),
+            tables.eq(self.draft.drafter == Drafter.NGRAM),
+            passes.eq((self.draft.drafter == Drafter.NESTED) | (self.draft.drafter == Drafter.DRAFT)),
             wanted.eq(shadow | (room != 0)),
             self.grows.eq(tables & wanted),
             self.planning.eq(passes & weighs),
@@ -145,8 +136,8 @@ class Planner(wiring.Component):
         m.d.comb += [
             utility.clear.eq(self.clear),
             utility.room.eq(room),
-            utility.draft_cost.eq(self.draft_cost),
-            *(cost.eq(getattr(self, f"costs_{n}")) for n, cost in enumerate(utility.costs)),
+            utility.draft_cost.eq(self.draft.cost),
+            *(a.eq(b) for a, b in zip(utility.costs, self.draft.costs)),
             utility.rise.eq(self.append & ~self.prompt & (self.emitted > 1)),
             utility.learn.eq(self.verified & ~self.prompt & ~guessed),
             utility.score.eq(self.verified & ~self.prompt & guessed),
@@ -161,21 +152,22 @@ class Planner(wiring.Component):
                 room.eq(self.room),
                 shadow.eq(0),
                 guessed.eq(0),
-                weighs.eq(self.draft_control & (self.drafter != Drafter.OFF) & ~self.over),
+                weighs.eq(self.draft.control & (self.draft.drafter != Drafter.OFF) & ~self.over),
             ]
         with m.If(utility.done):
             m.d.sync += [room.eq(utility.nodes), shadow.eq(utility.shadow), weighs.eq(0)]
 
+        wiring.connect(m, wiring.flipped(self.base_write), ngram.base_write)
         nothing = Signal()  # the tables have answered that there is none
         m.d.comb += [
             ngram.clear.eq(self.clear),
             ngram.append.eq(self.append),
             ngram.token.eq(self.token),
             ngram.position.eq(self.position),
-            *(getattr(ngram, name).eq(getattr(self, name)) for name in ("base", *BASE_WRITES)),
+            ngram.base.eq(self.draft.base),
             ngram.settle.eq(self.settle),
             ngram.propose.eq(asked & self.grows),
-            ngram.branch.eq(self.branch),
+            ngram.branch.eq(self.draft.branch),
             ngram.sure.eq(~weighs),
             ngram.want.eq(Mux(weighs, utility.nodes, Mux(shadow, 1, room))),
             ngram.node.ready.eq(self.grow & ~self.drafting),
@@ -187,11 +179,11 @@ class Planner(wiring.Component):
 
         # The second model's cache is to hold the text and the nodes of the chain; the last token of the text is its
         # root.
-        newest, goal = Signal(16), Signal(16)
+        newest, goal = Signal(POSITION_BITS), Signal(POSITION_BITS)
         with m.If(self.append):
             m.d.sync += newest.eq(self.position)
         m.d.comb += [
-            self.feeds.eq(self.drafting & (self.drafter == Drafter.DRAFT)),
+            self.feeds.eq(self.drafting & (self.draft.drafter == Drafter.DRAFT)),
             self.caught_up.eq(feeder.fed == goal),
             feeder.clear.eq(self.clear),
             feeder.append.eq(self.append),
@@ -209,7 +201,7 @@ class Planner(wiring.Component):
             m.d.sync += goal.eq(goal + 1)
         with m.If(self.root):
             m.d.sync += [self.drafting.eq(passes & (room != 0)), feeder.root.eq(newest), goal.eq(newest + 1)]
-            m.d.comb += feeder.start.eq((self.drafter == Drafter.DRAFT) & (room != 0))
+            m.d.comb += feeder.start.eq((self.draft.drafter == Drafter.DRAFT) & (room != 0))
         with m.If(self.drafting):
             finished = self._chosen(m, room, left)
             m.d.comb += feeder.start.eq(self.grow & self.feeds & ~finished)
@@ -231,7 +223,7 @@ class Planner(wiring.Component):
         """A token as it becomes a node. Of those that there are, only the last one of an odd vocabulary could become
         one that is not.
         """
-        return token ^ (self.corrupt & ((token | 1) != self.vocabulary))
+        return token ^ (self.draft.corrupt & ((token | 1) != self.vocabulary))
 
     def _chosen(self, m, room, left):
         """While a drafter takes passes: the node that was chosen and, behind the last one of the chain, its siblings,
@@ -240,7 +232,7 @@ class Planner(wiring.Component):
         branch, chain = Signal(range(MOST_SECONDS + 1)), Signal(4)
         brings, finished = ~self.feeds | self.caught_up, Signal()
         m.d.comb += [
-            branch.eq(Mux(self.feeds, 0, least(self.branch, least(room >> 1, MOST_SECONDS)))),
+            branch.eq(Mux(self.feeds, 0, least(self.draft.branch, least(room >> 1, MOST_SECONDS)))),
             chain.eq(room - branch),
             finished.eq(self.grown & ((left == 1) | (self.count == chain) & brings)),
         ]

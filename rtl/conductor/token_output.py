@@ -4,11 +4,8 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hayate.rtl.contract.regmap import END_TOKENS
 from hayate.rtl.contract.words import POSITION_BITS, TOKEN_BITS
-
-#: entry of the token FIFO: the token and the cycle of the generation at which it was chosen.
-TOKEN_STREAM = stream.Signature(TOKEN_BITS + 32)
+from hayate.rtl.interfaces import TOKENS, Ending, Token
 
 
 class TokenOutput(wiring.Component):
@@ -28,10 +25,9 @@ class TokenOutput(wiring.Component):
     -------
     clear: In, a generation begins. begins: In, a pass has been answered; position: In(16), of the token that it emits
         first.
-    abort: In, level. token_limit, context_limit (16 each), draft_nodes (4), cycles (32): In.
-    end_tokens (END_TOKENS x 20), end_enable (END_TOKENS): In. The tokens that end a text, and which of them count.
+    abort: In, level. ending: In(Ending). draft_nodes (4), cycles (32): In.
     emit: In stream of tokens. stop: Out. taken: Out, a token is taken in this cycle; at: Out(16), its position.
-    tokens: Out stream, see TOKEN_STREAM. level: Out(16), tokens in the FIFO.
+    tokens: Out stream, see `interfaces.Token`. level: Out(16), tokens in the FIFO.
     over, full: Out. The text has ended; it is the context's fault. last: Out(20), the last token. emitted: Out(4),
         tokens of this pass.
     first: Out, a token that is taken now is the text's first.
@@ -48,17 +44,14 @@ class TokenOutput(wiring.Component):
                 "begins": In(1),
                 "position": In(POSITION_BITS),
                 "abort": In(1),
-                "token_limit": In(POSITION_BITS),
-                "context_limit": In(POSITION_BITS),
-                "end_tokens": In(TOKEN_BITS * END_TOKENS),
-                "end_enable": In(END_TOKENS),
+                "ending": In(Ending()),
                 "draft_nodes": In(4),
                 "cycles": In(32),
                 "emit": In(stream.Signature(TOKEN_BITS)),
                 "stop": Out(1),
                 "taken": Out(1),
                 "at": Out(POSITION_BITS),
-                "tokens": Out(TOKEN_STREAM),
+                "tokens": Out(TOKENS),
                 "level": Out(16),
                 "over": Out(1),
                 "full": Out(1),
@@ -72,11 +65,11 @@ class TokenOutput(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.fifo = queue = fifo.SyncFIFOBuffered(width=TOKEN_BITS + 32 + 1, depth=self._depth)
+        m.submodules.fifo = queue = fifo.SyncFIFOBuffered(width=Token.size + 1, depth=self._depth)
         token, generated = self.emit.payload, Signal(POSITION_BITS)
-        ends, beyond = Signal(), Signal()
+        ending, ends, beyond = self.ending, Signal(), Signal()
         found = Cat(
-            enable & (token == self.end_tokens.word_select(n, TOKEN_BITS)) for n, enable in enumerate(self.end_enable)
+            enable & (token == ending.tokens.word_select(n, TOKEN_BITS)) for n, enable in enumerate(ending.enable)
         ).any()
         entry = Cat(token, self.cycles)
         m.d.comb += [
@@ -88,13 +81,18 @@ class TokenOutput(wiring.Component):
             queue.r_en.eq(self.tokens.ready),
             self.level.eq(queue.level),
             self.fault.eq(self.tokens.valid & self.tokens.ready & queue.r_data.xor()),
-            beyond.eq(self.at >= self.context_limit),
-            ends.eq((generated + 1 == self.token_limit) | self.abort | found),
+            beyond.eq(self.at >= ending.context_limit),
+            ends.eq((generated + 1 == ending.token_limit) | self.abort | found),
             self.stop.eq(ends | beyond),
             self.taken.eq(self.emit.valid & self.emit.ready),
             self.first.eq(self.taken & (generated == 0)),
             self.room.eq(
-                least(self.draft_nodes, self._lanes - 1, self.context_limit - self.at, self.token_limit - generated - 1)
+                least(
+                    self.draft_nodes,
+                    self._lanes - 1,
+                    ending.context_limit - self.at,
+                    ending.token_limit - generated - 1,
+                )
             ),
         ]
         with m.If(self.begins):

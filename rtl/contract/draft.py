@@ -37,9 +37,6 @@ BASE_LOG2 = (9, 12)  # log2 of the entries of the base tables for contexts of on
 BASE_ENTRY = {"token": TOKEN_BITS, "tag": TOKEN_BITS - BASE_LOG2[0], "valid": 1}
 BASE_ONE_BIT = BASE_LOG2[1]
 
-#: ports that fill the base tables, under the names that all blocks give them -> bits.
-BASE_WRITES = {"base_write": 1, "base_addr": BASE_ONE_BIT + 1, "base_data": sum(BASE_ENTRY.values())}
-
 #: nodes that a pass of M spends on alternatives, where there are any; the others go to the first choice's chain.
 BRANCH = {1: 0, 2: 0, 4: 1, 8: 1}
 

@@ -7,13 +7,15 @@ from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hayate.rtl.contract.draft import BASE_LOG2, BASE_ONE_BIT, BASE_WRITES
+from hayate.rtl.contract.draft import BASE_LOG2, BASE_ONE_BIT
 from hayate.rtl.contract.flits import FLIT_FIELDS, FlitKind
 from hayate.rtl.contract.isa import BANK_SHIFT, PRECISION_BIT, Space
 from hayate.rtl.contract.load import CSR_MOST, FACT_BITS, LNP_SHIFT, OPEN_REGISTERS, Fact, Feature, Reason, csr_widths
 from hayate.rtl.contract.precision import Format
 from hayate.rtl.contract.regmap import LOAD_ALL_TILES, LOAD_SPACE_BITS, LOAD_SPACE_SHIFT, LOAD_TILE_SHIFT, LoadSpace
 from hayate.rtl.contract.topology import FIRST_STOP, LAST_STOP, stop_of
+from hayate.rtl.contract.words import POSITION_BITS, TOKEN_BITS
+from hayate.rtl.interfaces import Bundle, Tables
 from hayate.rtl.numerics.bits import tree
 from hayate.rtl.ring.flit import FLIT_STREAM, Flit
 
@@ -29,17 +31,40 @@ Facts = data.StructLayout({fact.name.lower(): bits for fact, bits in FACT_BITS.i
 
 WIDE = (Space.PROGRAM, Space.DESC, LoadSpace.GOVERNOR)  # of two words each
 LOCAL = (LoadSpace.PROMPT, LoadSpace.GOVERNOR, LoadSpace.NGRAM, LoadSpace.MODEL)
-#: Ports to the conductor's memories -> bits; those of the governor's table are there only with one.
-MATRIX_WRITES = {"matrix_write": 1, "matrix_addr": 16, "matrix_data": 64}
-LOCAL_WRITES = {"prompt_write": 1, "prompt_addr": 16, "prompt_token": 20, **BASE_WRITES, **MATRIX_WRITES}
 #: Flits on the ring at once: more than all its stops can hold.
 FLYING = 10
 _ONES = 0xFFFFFFFF
 
 
-def local_writes(config):
-    """Those of `LOCAL_WRITES` that a machine of `config` has."""
-    return {name: width for name, width in LOCAL_WRITES.items() if config.governor or name not in MATRIX_WRITES}
+class GateState(Bundle):
+    """What the gate knows of the model.
+
+    began: Out, a strobe: OPEN is taken. opened, loaded: Out. facts: Out(Facts). prompt_count: Out(16), tokens of the
+    prompt written in order since the model was loaded.
+    """
+
+    def __init__(self):
+        super().__init__(
+            {
+                "began": Out(1),
+                "opened": Out(1),
+                "loaded": Out(1),
+                "facts": Out(Facts),
+                "prompt_count": Out(POSITION_BITS),
+            }
+        )
+
+
+class Conditions(Bundle):
+    """What the gate heeds of the machine behind it.
+
+    hold: Out, no word is taken, unless it is refused for `busy`. busy: Out, a generation is in progress, or stuck.
+    fault: Out, a memory error, which unseals. abandon: Out, what is on the ring is lost; a load in progress with it.
+    clearing: Out, the words are the initializer's. returned: Out, a LOAD has been all round the ring.
+    """
+
+    def __init__(self):
+        super().__init__({name: Out(1) for name in ("hold", "busy", "fault", "abandon", "clearing", "returned")})
 
 
 class Gate(wiring.Component):
@@ -65,19 +90,10 @@ class Gate(wiring.Component):
     -------
     words: In stream of LoadWord. malformed: In, the word on offer came in a form that is refused.
     refused: Out. reason: Out(4).
-    hold: In, no word is taken, unless it is refused for `busy`. busy: In, a generation is in progress, or stuck.
-    fault: In, a memory error, which unseals.
-    abandon: In, what is on the ring is lost; a load in progress with it. lost: Out, a strobe: so are words that were
-        taken.
-    clearing: In, see above.
-    tx: Out stream of Flit; its `data` changes only when a word has been taken. returned: In, one of its flits has been
-        all round the ring.
+    conditions: In(Conditions). state: Out(GateState). lost: Out, a strobe: words that were taken are abandoned.
+    tx: Out stream of Flit; its `data` changes only when a word has been taken.
     quiet: Out, no flit is on offer or on its way.
-    began: Out, a strobe: OPEN is taken. opened, loaded: Out. facts: Out(Facts).
-    prompt_count: Out(16), tokens of the prompt written in order since the model was loaded.
-    prompt_write, prompt_addr (16), prompt_token (20): Out, `prompt_write` high for a cycle per token.
-    base_write, base_addr (13), base_data (32): Out, `base_write` high for a cycle per entry.
-    matrix_write, matrix_addr (16), matrix_data (64): Out, likewise; only there with a governor.
+    tables: Out(Tables), `enable` high for a cycle per entry.
     """
 
     def __init__(self, config):
@@ -88,37 +104,28 @@ class Gate(wiring.Component):
                 "malformed": In(1),
                 "refused": Out(1),
                 "reason": Out(4),
-                "hold": In(1),
-                "busy": In(1),
-                "fault": In(1),
-                "abandon": In(1),
-                "clearing": In(1),
+                "conditions": In(Conditions()),
                 "tx": Out(FLIT_STREAM),
-                "returned": In(1),
                 "quiet": Out(1),
                 "lost": Out(1),
-                "began": Out(1),
-                "opened": Out(1),
-                "loaded": Out(1),
-                "facts": Out(Facts),
-                "prompt_count": Out(16),
-                **{name: Out(width) for name, width in local_writes(config).items()},
+                "state": Out(GateState()),
+                "tables": Out(Tables(governor=bool(config.governor))),
             }
         )
 
     def elaborate(self, platform):
         m = Module()
-        word, tx = self.words.payload, self.tx
+        word, tx, conditions = self.words.payload, self.tx, self.conditions
         taken, accepted = Signal(), Signal()
         is_open, is_seal, local = Signal(), Signal(), Signal()
         m.d.comb += [
             is_open.eq((word.space == LoadSpace.MODEL) & (word.addr == Fact.OPEN)),
             is_seal.eq((word.space == LoadSpace.MODEL) & (word.addr == Fact.SEAL)),
             local.eq(Cat(word.space == space for space in LOCAL).any()),
-            self.words.ready.eq(self.busy | (~tx.valid | tx.ready) & ~self.hold & (~is_seal | self.quiet)),
+            self.words.ready.eq(conditions.busy | (~tx.valid | tx.ready) & ~conditions.hold & (~is_seal | self.quiet)),
             taken.eq(self.words.valid & self.words.ready),
             accepted.eq(taken & ~self.refused),
-            self.began.eq(accepted & is_open),
+            self.state.began.eq(accepted & is_open),
         ]
         self._judge(m, word, is_open, is_seal, local, accepted)
 
@@ -126,21 +133,21 @@ class Gate(wiring.Component):
         flit = Signal(Flit)
         stop = stop_of(word.tile)[:8]
         to_all = word.tile == LOAD_ALL_TILES
-        writes = {LoadSpace.PROMPT: self.prompt_write, LoadSpace.NGRAM: self.base_write}
+        writes = {LoadSpace.PROMPT: self.tables.prompt.enable, LoadSpace.NGRAM: self.tables.base.enable}
         m.d.comb += [
             tx.payload.eq(flit),
             tx.payload.kind.eq(FlitKind.LOAD),
-            self.prompt_addr.eq(flit.addr),
-            self.prompt_token.eq(flit.data),
-            self.base_addr.eq(flit.addr),
-            self.base_data.eq(flit.data),
+            self.tables.prompt.address.eq(flit.addr),
+            self.tables.prompt.data.eq(flit.data),
+            self.tables.base.address.eq(flit.addr),
+            self.tables.base.data.eq(flit.data),
         ]
         if self._config.governor:
-            writes[LoadSpace.GOVERNOR] = self.matrix_write
-            m.d.comb += [self.matrix_addr.eq(flit.addr), self.matrix_data.eq(flit.data)]
+            writes[LoadSpace.GOVERNOR] = self.tables.matrices.enable
+            m.d.comb += [self.tables.matrices.address.eq(flit.addr), self.tables.matrices.data.eq(flit.data)]
         for space, write in writes.items():
             m.d.sync += write.eq(accepted & (word.space == space))
-        with m.If(tx.ready | self.abandon):
+        with m.If(tx.ready | self.conditions.abandon):
             m.d.sync += tx.valid.eq(0)
         with m.If(accepted):
             m.d.sync += [
@@ -154,25 +161,26 @@ class Gate(wiring.Component):
 
         flying = Signal(FLYING)
         left = tx.valid & tx.ready
-        m.d.comb += [self.quiet.eq(~tx.valid & (flying == 0)), self.lost.eq(self.abandon & ~self.quiet)]
-        m.d.sync += flying.eq(flying + left - (self.returned & (flying != 0)))
-        with m.If(self.abandon):
+        m.d.comb += [self.quiet.eq(~tx.valid & (flying == 0)), self.lost.eq(self.conditions.abandon & ~self.quiet)]
+        m.d.sync += flying.eq(flying + left - (self.conditions.returned & (flying != 0)))
+        with m.If(self.conditions.abandon):
             m.d.sync += flying.eq(0)
         return m
 
     def _judge(self, m, word, is_open, is_seal, local, accepted):
         """Whether the word on offer is refused, and the state that the words leave."""
+        conditions, state = self.conditions, self.state
         facts = Signal(Facts, reset_less=True)
-        loaded, count = Signal(reset_less=True), Signal(16, reset_less=True)
+        loaded, count = Signal(reset_less=True), Signal(POSITION_BITS, reset_less=True)
         # its address; its value; it may be written behind the seal
         exists, fits, patch = Signal(), Signal(init=1), Signal()
         sum_matches, follows = Signal(), Signal()
         written = Signal.like(count)  # with the token that is being written: not with one that reset keeps from it
         m.d.comb += [
-            self.facts.eq(facts),
-            self.loaded.eq(loaded),
-            self.prompt_count.eq(written),
-            written.eq(count + (self.prompt_write & (self.prompt_addr == count))),
+            state.facts.eq(facts),
+            state.loaded.eq(loaded),
+            state.prompt_count.eq(written),
+            written.eq(count + (self.tables.prompt.enable & (self.tables.prompt.address == count))),
         ]
         self._limits(m, word, facts, exists, fits, patch)
         self._seal(m, word, is_open, is_seal, accepted, sum_matches)
@@ -182,9 +190,9 @@ class Gate(wiring.Component):
         prompt = word.space == LoadSpace.PROMPT
         rules = (  # in this order
             (self.malformed, Reason.FORM),
-            (self.busy, Reason.BUSY),
+            (conditions.busy, Reason.BUSY),
             (~exists | ~there, Reason.ADDRESS),
-            (~is_open & ~loaded & (prompt | ~self.opened), Reason.NO_LOAD),
+            (~is_open & ~loaded & (prompt | ~state.opened), Reason.NO_LOAD),
             (~is_open & loaded & ~patch, Reason.SEALED),
             (~fits, Reason.DATA),
             (~follows, Reason.ORDER),
@@ -193,7 +201,7 @@ class Gate(wiring.Component):
         for applies, reason in reversed(rules):
             with m.If(applies):
                 m.d.comb += self.reason.eq(reason)
-        m.d.comb += self.refused.eq((self.reason != Reason.NONE) & ~self.clearing)
+        m.d.comb += self.refused.eq((self.reason != Reason.NONE) & ~conditions.clearing)
 
         with m.If(accepted & (word.space == LoadSpace.MODEL)):
             with m.Switch(word.addr):
@@ -201,15 +209,15 @@ class Gate(wiring.Component):
                     with m.Case(fact):
                         m.d.sync += facts[fact.name.lower()].eq(word.data)
         m.d.sync += count.eq(written)
-        with m.If(is_seal & self.words.valid & self.words.ready & self.opened & ~self.malformed & ~self.busy):
-            m.d.sync += [self.opened.eq(0), loaded.eq(accepted)]
-        with m.If(self.abandon):
-            m.d.sync += self.opened.eq(0)
+        with m.If(is_seal & self.words.valid & self.words.ready & state.opened & ~self.malformed & ~conditions.busy):
+            m.d.sync += [state.opened.eq(0), loaded.eq(accepted)]
+        with m.If(conditions.abandon):
+            m.d.sync += state.opened.eq(0)
         with m.If(accepted & is_open):
-            m.d.sync += [self.opened.eq(1), loaded.eq(0), count.eq(0), facts.eq(0)]
-        with m.If(self.fault | self.clearing):
-            m.d.sync += [self.opened.eq(0), loaded.eq(0)]
-        with m.If(self.clearing):
+            m.d.sync += [state.opened.eq(1), loaded.eq(0), count.eq(0), facts.eq(0)]
+        with m.If(conditions.fault | conditions.clearing):
+            m.d.sync += [state.opened.eq(0), loaded.eq(0)]
+        with m.If(conditions.clearing):
             m.d.sync += [count.eq(0), facts.eq(0)]
 
     def _limits(self, m, word, facts, exists, fits, patch):
@@ -251,11 +259,11 @@ class Gate(wiring.Component):
             with m.Case(LoadSpace.NGRAM):
                 m.d.comb += [
                     exists.eq(addr < (1 << BASE_ONE_BIT) + (1 << BASE_LOG2[0])),
-                    fits.eq((value[:20] < facts.vocabulary) & ~value[32:].any()),
+                    fits.eq((value[:TOKEN_BITS] < facts.vocabulary) & ~value[32:].any()),
                 ]
             with m.Case(LoadSpace.MODEL):
                 has = Feature(0xF if c.nested else 0xF & ~Feature.PLANES)
-                most = {Fact.VOCABULARY: 1 << 20, Fact.CONTEXT: max(c.context, 0), Fact.MATRICES: c.matrices}
+                most = {Fact.VOCABULARY: 1 << TOKEN_BITS, Fact.CONTEXT: max(c.context, 0), Fact.MATRICES: c.matrices}
                 with m.Switch(addr):
                     with m.Case(Fact.OPEN):
                         m.d.comb += exists.eq(1)
@@ -307,5 +315,5 @@ class Gate(wiring.Component):
         m.d.comb += follows.eq(~wide | ~word.addr[0] | there & (low == entry))
         with m.If(accepted & wide):
             m.d.sync += [there.eq(~word.addr[0]), low.eq(entry)]
-        with m.If(self.abandon):
+        with m.If(self.conditions.abandon):
             m.d.sync += there.eq(0)

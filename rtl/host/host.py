@@ -1,7 +1,7 @@
 """The host port: registers and load window, and their share of the ring."""
 
 from amaranth.hdl import Module, Signal
-from amaranth.lib import stream, wiring
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from hayate.rtl.contract.flits import CONDUCTOR, FlitKind
@@ -9,19 +9,19 @@ from hayate.rtl.contract.isa import Space
 from hayate.rtl.contract.topology import stop_of
 from hayate.rtl.contract.words import COUNTER_ADDRESS
 from hayate.rtl.host.axi import Axi4, AxiLite
-from hayate.rtl.host.gate import LOCAL_WRITES
 from hayate.rtl.host.initializer import Initializer
 from hayate.rtl.host.loader import Loader
 from hayate.rtl.host.power import Power
-from hayate.rtl.host.registers import FROM_CONDUCTOR, TO_CONDUCTOR, Registers, Token, present
-from hayate.rtl.ring.flit import FLIT_STREAM, Flit, view
+from hayate.rtl.host.registers import Registers
+from hayate.rtl.interfaces import TOKENS, Control, RingPort, Tables
+from hayate.rtl.ring.flit import view
 
 
 class HostPort(wiring.Component):
     """`Registers` and `Loader` at the conductor's ring stop.
 
-    `tx` carries the LOAD flits and the READ requests, each in its order; a READ goes first where both want to begin,
-    and what is on offer stays. A READ's `data` is whatever the last LOAD's was. A delivered READ with ``lo ==
+    `ring.tx` carries the LOAD flits and the READ requests, each in its order; a READ goes first where both want to
+    begin, and what is on offer stays. A READ's `data` is whatever the last LOAD's was. A delivered READ with ``lo ==
     CONDUCTOR`` and without ENERGY_BIT is the reply; every other flit is left to the conductor. Latency of each way is
     that of the part behind it; this adds no cycle. To give a top module ports called ``s_axil_awaddr`` and so on, use
     `hayate.rtl.host.axi.exposed` and `expose`.
@@ -37,19 +37,13 @@ class HostPort(wiring.Component):
     s_axil: In(AxiLite). s_axi: In(Axi4). irq: Out, level. fault: In, a rising edge is one memory error.
     init: In, as of `Power`. core_reset: Out, resets tiles, ring and conductor. clearing: Out, a level: the conductor
         clears its memories; cleared: In, it has.
-    tx: Out stream of Flit. rx_valid, rx: In, delivered flits; never refused. returned: In, as of `Gate`.
-    prompt_write, prompt_addr, prompt_token, base_write, base_addr, base_data, matrix_write, matrix_addr, matrix_data:
-        Out, as of
-    `Loader`. tokens: In stream of Token.
-    and the ports of TO_CONDUCTOR (Out) and FROM_CONDUCTOR (In); those that are `present`.
+    ring: Out(RingPort). returned: In, as of `Conditions`.
+    control: Out(Control). tables: Out(Tables). tokens: In stream of Token.
     """
 
     def __init__(self, config, contract_word):
         self._config, self._contract_word = config, contract_word
-        built = config.governor, bool(config.sampling)
-        self._inputs, self._outputs, self._writes = (
-            present(names, *built) for names in (FROM_CONDUCTOR, TO_CONDUCTOR, LOCAL_WRITES)
-        )
+        governor, sampling = bool(config.governor), bool(config.sampling)
         super().__init__(
             {
                 "s_axil": In(AxiLite()),
@@ -60,14 +54,11 @@ class HostPort(wiring.Component):
                 "core_reset": Out(1),
                 "clearing": Out(1),
                 "cleared": In(1),
-                "tx": Out(FLIT_STREAM),
-                "rx_valid": In(1),
-                "rx": In(Flit),
+                "ring": Out(RingPort()),
                 "returned": In(1),
-                "tokens": In(stream.Signature(Token)),
-                **{name: Out(LOCAL_WRITES[name]) for name in self._writes},
-                **{name: Out(TO_CONDUCTOR[name]) for name in self._outputs},
-                **{name: In(FROM_CONDUCTOR[name]) for name in self._inputs},
+                "control": Out(Control(governor=governor, sampling=sampling)),
+                "tables": Out(Tables(governor=governor)),
+                "tokens": In(TOKENS),
             }
         )
 
@@ -80,35 +71,23 @@ class HostPort(wiring.Component):
         connect(m, flipped(self.s_axil), registers.bus)
         connect(m, flipped(self.s_axi), loader.bus)
         connect(m, flipped(self.tokens), registers.tokens)
-        m.d.comb += [getattr(self, name).eq(getattr(registers, name)) for name in (*self._outputs, "irq")]
-        m.d.comb += [getattr(registers, name).eq(getattr(self, name)) for name in self._inputs]
-        m.d.comb += [getattr(self, name).eq(getattr(loader, name)) for name in self._writes]
+        connect(m, registers.control, flipped(self.control))
+        connect(m, loader.tables, flipped(self.tables))
+        connect(m, loader.status, registers.status)
+        connect(m, registers.single, loader.single)
+        connect(m, initializer.words, loader.clear)
 
-        # What the registers see of loading and of power, and what they have a say in. Behind a generation that was
-        # given up the ring may stand still: a word that waited for it would hold up the very bus that CONTROL.RESET
-        # comes by.
+        # What loading sees of the machine, and power of the commands. After a generation that was given up the ring
+        # may stand still: a word that waited for it would hold up the very bus that CONTROL.RESET comes by.
+        control, conditions, ring = self.control, loader.conditions, self.ring
         m.d.comb += [
-            *(
-                getattr(registers, name).eq(getattr(loader, name))
-                for name in (
-                    "loaded",
-                    "opened",
-                    "began",
-                    "facts",
-                    "prompt_count",
-                    "word_refused",
-                    "reason",
-                    "single_refused",
-                )
-            ),
-            registers.quiet.eq(loader.settled),
+            self.irq.eq(registers.irq),
             registers.fault.eq(self.fault),
-            loader.single_malformed.eq(registers.word_malformed),
-            loader.busy.eq(self.busy | self.start | self.hung),
-            loader.fault.eq(self.fault),
-            loader.returned.eq(self.returned),
-            loader.abandon.eq(power.core_reset),
-            loader.clearing.eq(power.clearing),
+            conditions.busy.eq(control.busy | control.start | control.hung),
+            conditions.fault.eq(self.fault),
+            conditions.returned.eq(self.returned),
+            conditions.abandon.eq(power.core_reset),
+            conditions.clearing.eq(power.clearing),
             power.init.eq(self.init),
             power.reset.eq(registers.reset),
             power.clear.eq(registers.clear),
@@ -119,8 +98,6 @@ class HostPort(wiring.Component):
             initializer.start.eq(power.sweep),
             power.cleared.eq(self.cleared & ~initializer.busy & loader.quiet),
         ]
-        connect(m, registers.word, loader.single)
-        connect(m, initializer.words, loader.clear)
 
         # Towards the ring. A LOAD that was on offer and not taken goes before a READ that came later. A READ borrows
         # the loader's data, which costs no multiplexer, and holds the loader so that its own offer does not change.
@@ -130,26 +107,26 @@ class HostPort(wiring.Component):
         stop = stop_of(read.payload.tile)[:8]
         m.d.comb += [
             reading.eq(read.valid & ~offered),
-            self.tx.valid.eq(read.valid | load.valid),
-            self.tx.payload.eq(load.payload),
-            loader.hold.eq(read.valid | power.core_reset),
-            read.ready.eq(self.tx.ready & reading),
-            load.ready.eq(self.tx.ready & ~reading),
+            ring.tx.valid.eq(read.valid | load.valid),
+            ring.tx.payload.eq(load.payload),
+            conditions.hold.eq(read.valid | power.core_reset),
+            read.ready.eq(ring.tx.ready & reading),
+            load.ready.eq(ring.tx.ready & ~reading),
         ]
         with m.If(reading):
             m.d.comb += [
-                self.tx.payload.kind.eq(FlitKind.READ),
-                self.tx.payload.lo.eq(stop),
-                self.tx.payload.hi.eq(stop),
-                self.tx.payload.chan.eq(Space.COUNTER),
-                self.tx.payload.addr.eq(read.payload.counter),
+                ring.tx.payload.kind.eq(FlitKind.READ),
+                ring.tx.payload.lo.eq(stop),
+                ring.tx.payload.hi.eq(stop),
+                ring.tx.payload.chan.eq(Space.COUNTER),
+                ring.tx.payload.addr.eq(read.payload.counter),
             ]
 
-        asked = view(COUNTER_ADDRESS, self.rx.addr)
+        asked = view(COUNTER_ADDRESS, ring.rx.addr)
         m.d.comb += [
             registers.reply_valid.eq(
-                self.rx_valid & (self.rx.kind == FlitKind.READ) & (self.rx.lo == CONDUCTOR) & ~asked.energy
+                ring.rx_valid & (ring.rx.kind == FlitKind.READ) & (ring.rx.lo == CONDUCTOR) & ~asked.energy
             ),
-            registers.reply_value.eq(self.rx.data),
+            registers.reply_value.eq(ring.rx.data),
         ]
         return m

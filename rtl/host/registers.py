@@ -19,88 +19,14 @@ from hayate.rtl.contract.regmap import (
     VERSION,
     reset_value,
 )
-from hayate.rtl.contract.words import TOKEN_BITS
 from hayate.rtl.host.axi import AxiLite
-from hayate.rtl.host.gate import BEAT_BITS, Facts, LoadWord
+from hayate.rtl.host.gate import BEAT_BITS
 from hayate.rtl.host.lite import SENDS, read_channel, write_channel
-
-#: entry of the token FIFO.
-Token = data.StructLayout({"token": TOKEN_BITS, "cycle": 32})
+from hayate.rtl.host.loader import LoadStatus, SingleWord
+from hayate.rtl.interfaces import TOKENS, Control
 
 #: a counter of a tile.
 CounterSelect = data.StructLayout({"counter": 4, "tile": 8})
-
-#: Ports towards the conductor, which has ports of the same names and widths.
-TO_CONDUCTOR = {
-    "start": 1,
-    "abort": 1,
-    "tiles": 8,
-    "prompt_length": 16,
-    "token_limit": 16,
-    "context_limit": 16,
-    "end_tokens": TOKEN_BITS * len(END_REGISTERS),
-    "end_enable": len(END_REGISTERS),
-    "all_logits": 1,
-    "auto": 1,
-    "matrices": 16,
-    "knob": 32,
-    "look": 1,
-    "look_matrix": 10,
-    "look_kind": 2,
-    "drafter": 2,
-    "draft_nodes": 4,
-    "branch": 3,
-    "corrupt": 1,
-    "base": 1,
-    "sample": 1,
-    "seed": 64,
-    "draft_control": 1,
-    "draft_cost": 12,
-    "vocabulary": 21,
-    "watchdog": 32,
-    **{f"costs_{n}": 16 for n in range(MAX_LANES)},
-}
-
-#: Ports from the conductor, likewise.
-FROM_CONDUCTOR = {
-    "busy": 1,
-    "done": 1,
-    "full": 1,
-    "cycles": 32,
-    "prefill_cycles": 32,
-    "passes": 32,
-    "token_level": 16,
-    "governor_cycles": 32,
-    "result": 64,
-    "draft_passes": 32,
-    "proposed": 32,
-    "accepted": 32,
-    "siblings": 32,
-    "turnaround": 16,
-    "wrong_token": 1,
-    "hung": 1,
-    "chance_first": 16,
-    "chance_more": 16,
-    **{f"lengths_{n}": 32 for n in range(MAX_LANES)},
-}
-
-#: Those of them, and of the loader's ports to the conductor, that are there only with a governor.
-OF_GOVERNOR = (
-    "auto",
-    "matrices",
-    "knob",
-    "look",
-    "look_matrix",
-    "look_kind",
-    "governor_cycles",
-    "result",
-    "matrix_write",
-    "matrix_addr",
-    "matrix_data",
-)
-
-#: Those that are there only where tokens may be sampled.
-OF_SAMPLING = ("sample", "seed")
 
 #: What is kept for a governor alone: register, field.
 _KEPT_FOR_GOVERNOR = (
@@ -111,11 +37,6 @@ _KEPT_FOR_GOVERNOR = (
     ("GOVERNOR_SELECT", "KIND"),
 )
 _KEPT_FOR_SAMPLING = (("OPTIONS", "SAMPLE"), ("SEED_LOW", "VALUE"), ("SEED_HIGH", "VALUE"))
-
-
-def present(names, governor, sampling):
-    """`names`, without the ports of a governor unless there is one, and those of sampling likewise."""
-    return [name for name in names if (governor or name not in OF_GOVERNOR) and (sampling or name not in OF_SAMPLING)]
 
 
 def fields(register):
@@ -153,23 +74,16 @@ class Registers(wiring.Component):
     Members
     -------
     bus: In(AxiLite). irq: Out, level: IRQ_STATUS & IRQ_ENABLE is not 0.
-    start, abort, tiles, prompt_length, token_limit, context_limit, end_tokens, end_enable, all_logits, auto, matrices,
-        knob, look, look_matrix, look_kind, drafter, draft_nodes, branch, corrupt, base, sample, seed, draft_control,
-        draft_cost, vocabulary, watchdog, costs_0 and so on: Out, see TO_CONDUCTOR.
-    busy, done, full, cycles, prefill_cycles, passes, token_level (entries in the token FIFO), governor_cycles, result,
-        draft_passes, proposed, accepted, siblings, turnaround, wrong_token, hung, chance_first, chance_more, lengths_0
-        and so on: In, see FROM_CONDUCTOR.
+    control: Out(Control). tokens: In stream of Token.
     reset, clear: Out, commands. ready, core_reset: In, as of `Power`.
-    loaded, opened, facts, prompt_count, began, word_refused, reason (4): In, as of `Loader`.
-    word: Out stream of LoadWord. word_malformed: Out. single_refused: In, of the word that is taken. quiet: In.
-    tokens: In stream of Token. fault: In, a rising edge is one memory error.
+    single: Out(SingleWord). status: In(LoadStatus). fault: In, a rising edge is one memory error.
     request: Out stream of CounterSelect. reply_valid, reply_value (32): In; taken when a request is unanswered, else
         ignored.
     """
 
     def __init__(self, config, contract_word):
         self._config = config
-        self._governor, self._sampling = config.governor, bool(config.sampling)
+        self._governor, self._sampling = bool(config.governor), bool(config.sampling)
         parts = {
             "GEOMETRY": {"TILES": config.tiles, "BANKS": config.banks, "LANES": config.lanes},
             "FEATURES": {"NESTED": config.nested, "GOVERNOR": config.governor, "SAMPLING": config.sampling},
@@ -191,7 +105,7 @@ class Registers(wiring.Component):
                 "bus": In(AxiLite()),
                 "irq": Out(1),
                 "fault": In(1),
-                "tokens": In(stream.Signature(Token)),
+                "tokens": In(TOKENS),
                 "request": Out(stream.Signature(CounterSelect)),
                 "reply_valid": In(1),
                 "reply_value": In(32),
@@ -199,24 +113,16 @@ class Registers(wiring.Component):
                 "clear": Out(1),
                 "ready": In(1),
                 "core_reset": In(1),
-                "loaded": In(1),
-                "opened": In(1),
-                "facts": In(Facts),
-                "prompt_count": In(16),
-                "began": In(1),
-                "word_refused": In(1),
-                "reason": In(4),
-                "word": Out(stream.Signature(LoadWord)),
-                "word_malformed": Out(1),
-                "single_refused": In(1),
-                "quiet": In(1),
-                **{name: Out(TO_CONDUCTOR[name]) for name in present(TO_CONDUCTOR, self._governor, self._sampling)},
-                **{name: In(FROM_CONDUCTOR[name]) for name in present(FROM_CONDUCTOR, self._governor, self._sampling)},
+                "single": Out(SingleWord()),
+                "status": In(LoadStatus()),
+                "control": Out(Control(governor=self._governor, sampling=self._sampling)),
             }
         )
 
     def elaborate(self, platform):
         m = Module()
+        control, state, word = self.control, self.status.state, self.single.word
+        request, draft, figures = control.request, control.draft, control.statistics
         #: register name -> the 32 bits that a read gives, register name -> a write of it happens in this cycle
         words = {r.name: Signal(32, name=f"word_{r.name.lower()}") for r in REGISTERS}
         hits = {r.name: Signal(name=f"hit_{r.name.lower()}") for r in REGISTERS if r.access in ("rw", "wo", "w1c")}
@@ -227,7 +133,7 @@ class Registers(wiring.Component):
         read_channel(m, self.bus, words, pop)
 
         locked = Signal()
-        m.d.comb += locked.eq(self.busy | self.start)
+        m.d.comb += locked.eq(control.busy | control.start)
         stored = {}
         absent = (*(() if self._governor else _KEPT_FOR_GOVERNOR), *(() if self._sampling else _KEPT_FOR_SAMPLING))
         for register in (r for r in REGISTERS if r.access == "rw"):
@@ -259,81 +165,81 @@ class Registers(wiring.Component):
         # Commands.
         faults = {name: Signal(name=f"fault_{name.lower()}") for name, *_ in BY_NAME["FAULT_CAUSE"].fields}
         was_fault, was_hung = Signal(), Signal()
-        causes = {"MEMORY": self.fault & ~was_fault, "TOKEN": self.wrong_token, "TIMEOUT": self.hung & ~was_hung}
+        causes = {"MEMORY": self.fault & ~was_fault, "TOKEN": control.wrong_token, "TIMEOUT": control.hung & ~was_hung}
         unseen, rejection = Signal(), Signal(len(REJECTION_FIELDS))  # a refused word that nobody has looked at
         tiles, length = stored["TILES", "COUNT"], stored["PROMPT_LENGTH", "TOKENS"]
         limit, context = stored["TOKEN_LIMIT", "TOKENS"], stored["CONTEXT", "POSITIONS"]
         auto = stored["OPTIONS", "AUTO"] if self._governor else Const(0)
-        planes, second, base, _ = (self.facts.features.bit_select(n, 1) for n in range(len(Feature)))
+        planes, second, base, _ = (state.facts.features.bit_select(n, 1) for n in range(len(Feature)))
         refusals = {
-            "TILES": tiles != self.facts.tiles,
-            "PROMPT_LENGTH": (length == 0) | (length > context) | (length > self.prompt_count),
+            "TILES": tiles != state.facts.tiles,
+            "PROMPT_LENGTH": (length == 0) | (length > context) | (length > state.prompt_count),
             "TOKEN_LIMIT": limit == 0,
-            "CONTEXT": context > self.facts.context,
-            "MATRICES": auto & (stored["MATRICES", "COUNT"] > self.facts.matrices) if self._governor else 0,
+            "CONTEXT": context > state.facts.context,
+            "MATRICES": auto & (stored["MATRICES", "COUNT"] > state.facts.matrices) if self._governor else 0,
             "OPTIONS": auto & ~planes,
-            "DRAFT": ~planes & (self.drafter == Drafter.NESTED)
-            | ~second & (self.drafter == Drafter.DRAFT)
-            | ~base & self.base,
+            "DRAFT": ~planes & (draft.drafter == Drafter.NESTED)
+            | ~second & (draft.drafter == Drafter.DRAFT)
+            | ~base & draft.base,
             "NOT_READY": ~self.ready | written("CONTROL", "RESET") | written("CONTROL", "INIT"),
-            "NOT_LOADED": ~self.loaded,
+            "NOT_LOADED": ~state.loaded,
             "FAULT": Cat(*faults.values(), *causes.values()).any(),
             "REFUSED": unseen,
         }
         why = Cat(refusals[name] for name, *_ in REJECTION_FIELDS)
         m.d.sync += [
-            self.abort.eq(written("CONTROL", "ABORT")),
+            control.abort.eq(written("CONTROL", "ABORT")),
             self.reset.eq(written("CONTROL", "RESET")),
             self.clear.eq(written("CONTROL", "INIT")),
-            self.start.eq(0),
+            control.start.eq(0),
         ]
         with m.If(written("CONTROL", "START") & ~locked):
-            m.d.sync += [self.start.eq(~why.any()), rejection.eq(why)]
+            m.d.sync += [control.start.eq(~why.any()), rejection.eq(why)]
         show("REJECTION", **dict(zip((name for name, *_ in REJECTION_FIELDS), rejection)))
         m.d.comb += [
-            self.vocabulary.eq(self.facts.vocabulary),
-            self.watchdog.eq(stored["WATCHDOG", "VALUE"]),
-            self.tiles.eq(tiles),
-            self.prompt_length.eq(length),
-            self.token_limit.eq(limit),
-            self.context_limit.eq(context),
-            self.end_tokens.eq(Cat(stored[name, "TOKEN"] for name in END_REGISTERS)),
-            self.end_enable.eq(Cat(stored[name, "ENABLE"] for name in END_REGISTERS)),
+            request.vocabulary.eq(state.facts.vocabulary),
+            request.watchdog.eq(stored["WATCHDOG", "VALUE"]),
+            request.tiles.eq(tiles),
+            request.prompt_length.eq(length),
+            request.ending.token_limit.eq(limit),
+            request.ending.context_limit.eq(context),
+            request.ending.tokens.eq(Cat(stored[name, "TOKEN"] for name in END_REGISTERS)),
+            request.ending.enable.eq(Cat(stored[name, "ENABLE"] for name in END_REGISTERS)),
         ]
         m.d.comb += [
-            self.drafter.eq(stored["DRAFT", "DRAFTER"]),
-            self.draft_nodes.eq(stored["DRAFT", "NODES"]),
-            self.branch.eq(stored["DRAFT", "BRANCH"]),
-            self.corrupt.eq(stored["DRAFT", "CORRUPT"]),
-            self.base.eq(stored["DRAFT", "BASE"]),
-            self.draft_control.eq(stored["DRAFT", "CONTROL"]),
-            self.draft_cost.eq(stored["DRAFT", "COST"]),
-            self.all_logits.eq(stored["OPTIONS", "ALL_LOGITS"]),
+            draft.drafter.eq(stored["DRAFT", "DRAFTER"]),
+            draft.nodes.eq(stored["DRAFT", "NODES"]),
+            draft.branch.eq(stored["DRAFT", "BRANCH"]),
+            draft.corrupt.eq(stored["DRAFT", "CORRUPT"]),
+            draft.base.eq(stored["DRAFT", "BASE"]),
+            draft.control.eq(stored["DRAFT", "CONTROL"]),
+            draft.cost.eq(stored["DRAFT", "COST"]),
+            request.all_logits.eq(stored["OPTIONS", "ALL_LOGITS"]),
             *(
-                getattr(self, f"costs_{2 * n + odd}").eq(stored[f"COSTS_{n}", half])
+                draft.costs[2 * n + odd].eq(stored[f"COSTS_{n}", half])
                 for n in range(MAX_LANES // 2)
                 for odd, half in enumerate(("LOW", "HIGH"))
             ),
         ]
         if self._sampling:
             m.d.comb += [
-                self.sample.eq(stored["OPTIONS", "SAMPLE"]),
-                self.seed.eq(Cat(stored["SEED_LOW", "VALUE"], stored["SEED_HIGH", "VALUE"])),
+                request.sample.eq(stored["OPTIONS", "SAMPLE"]),
+                request.seed.eq(Cat(stored["SEED_LOW", "VALUE"], stored["SEED_HIGH", "VALUE"])),
             ]
         if self._governor:
             m.d.comb += [
-                self.auto.eq(stored["OPTIONS", "AUTO"]),
-                self.matrices.eq(stored["MATRICES", "COUNT"]),
-                self.knob.eq(stored["QUALITY", "VALUE"]),
-                self.look_matrix.eq(stored["GOVERNOR_SELECT", "MATRIX"]),
-                self.look_kind.eq(stored["GOVERNOR_SELECT", "KIND"]),
+                request.auto.eq(stored["OPTIONS", "AUTO"]),
+                request.matrices.eq(stored["MATRICES", "COUNT"]),
+                request.knob.eq(stored["QUALITY", "VALUE"]),
+                control.look.matrix.eq(stored["GOVERNOR_SELECT", "MATRIX"]),
+                control.look.kind.eq(stored["GOVERNOR_SELECT", "KIND"]),
             ]
-            selected, there = Signal(), self.look_matrix < self._config.matrices
+            selected, there = Signal(), control.look.matrix < self._config.matrices
             m.d.sync += selected.eq(hits["GOVERNOR_SELECT"] & write_strobe.any())
-            m.d.comb += self.look.eq(selected & there)
-            show("GOVERNOR_LOW", VALUE=Mux(there, self.result[:32], 0))
-            show("GOVERNOR_HIGH", VALUE=Mux(there, self.result[32:], 0))
-            show("GOVERNOR_CYCLES", VALUE=self.governor_cycles)
+            m.d.comb += control.look.strobe.eq(selected & there)
+            show("GOVERNOR_LOW", VALUE=Mux(there, control.look.result[:32], 0))
+            show("GOVERNOR_HIGH", VALUE=Mux(there, control.look.result[32:], 0))
+            show("GOVERNOR_CYCLES", VALUE=figures.governor_cycles)
 
         # Tokens.
         token_cycle = Signal(32)
@@ -342,20 +248,20 @@ class Registers(wiring.Component):
             m.d.sync += token_cycle.eq(self.tokens.payload.cycle)
         show("TOKEN", TOKEN=Mux(self.tokens.valid, self.tokens.payload.token, 0), VALID=self.tokens.valid)
         show("TOKEN_CYCLE", VALUE=token_cycle)
-        show("TOKEN_LEVEL", VALUE=self.token_level)
+        show("TOKEN_LEVEL", VALUE=control.token_level)
 
         # Interrupts. A token has arrived when the level is not what this cycle's pop alone would have left.
         level_expected = Signal(range(self._config.prompt_depth + 1))
         was_done = Signal()
         m.d.sync += [
-            level_expected.eq(self.token_level - (self.tokens.valid & pop)),
-            was_done.eq(self.done),
+            level_expected.eq(control.token_level - (self.tokens.valid & pop)),
+            was_done.eq(control.done),
             was_fault.eq(self.fault),
-            was_hung.eq(self.hung),
+            was_hung.eq(control.hung),
         ]
         events = {
-            "TOKEN": self.token_level[: len(level_expected)] != level_expected,
-            "DONE": self.done & ~was_done,
+            "TOKEN": control.token_level[: len(level_expected)] != level_expected,
+            "DONE": control.done & ~was_done,
             "FAULT": Cat(*causes.values()).any(),
         }
         pending = {name: Signal(name=f"pending_{name.lower()}") for name, *_ in IRQ_FIELDS}
@@ -375,22 +281,25 @@ class Registers(wiring.Component):
         show(
             "STATUS",
             BUSY=locked,
-            DONE=self.done & ~self.start,
+            DONE=control.done & ~control.start,
             FAULT=Cat(*faults.values()).any(),
-            FULL=self.full & ~self.start,
+            FULL=control.full & ~control.start,
             REJECTED=rejection.any(),
             READY=self.ready,
-            LOADED=self.loaded,
+            LOADED=state.loaded,
             REFUSED=unseen,
         )
-        show("CYCLES", VALUE=self.cycles)
-        show("PREFILL_CYCLES", VALUE=self.prefill_cycles)
-        show("PASSES", VALUE=self.passes)
-        for name in ("draft_passes", "proposed", "accepted", "siblings", "turnaround"):
-            show(name.upper(), VALUE=getattr(self, name))
-        show("UTILITY", FIRST=self.chance_first, MORE=self.chance_more)
+        show("CYCLES", VALUE=figures.cycles)
+        show("PREFILL_CYCLES", VALUE=figures.prefill_cycles)
+        show("PASSES", VALUE=figures.passes)
+        show("DRAFT_PASSES", VALUE=figures.draft_passes)
+        show("PROPOSED", VALUE=figures.proposed)
+        show("ACCEPTED", VALUE=figures.accepted)
+        show("SIBLINGS", VALUE=figures.siblings)
+        show("TURNAROUND", VALUE=figures.turnaround)
+        show("UTILITY", FIRST=figures.chance_first, MORE=figures.chance_more)
         for n in range(MAX_LANES):
-            show(f"ACCEPTED_{n}", VALUE=getattr(self, f"lengths_{n}"))
+            show(f"ACCEPTED_{n}", VALUE=figures.lengths[n])
 
         # Counters of the tiles, one question at a time.
         ready = Signal(init=reset_value(BY_NAME["COUNTER_STATUS"]))
@@ -416,35 +325,35 @@ class Registers(wiring.Component):
 
         # The load window: what it refused, its words one by one, and what they said of the model.
         reason = Signal(4)
-        with m.If(self.word_refused):
+        with m.If(self.status.refused):
             m.d.sync += unseen.eq(1)
             with m.If(~unseen):
-                m.d.sync += reason.eq(self.reason)
-        with m.Elif(self.began | written("LOAD_STATUS", "REFUSED")):
+                m.d.sync += reason.eq(self.status.reason)
+        with m.Elif(state.began | written("LOAD_STATUS", "REFUSED")):
             m.d.sync += [unseen.eq(0), reason.eq(0)]
-        show("LOAD_STATUS", REFUSED=unseen, OPEN=self.opened, REASON=reason)
+        show("LOAD_STATUS", REFUSED=unseen, OPEN=state.opened, REASON=reason)
         high, whole, sending, bad = Signal(32), Signal(), Signal(), Signal()
         low_address = stored["LOAD_ADDRESS_LOW", "VALUE"]
         m.d.comb += [
-            self.word.payload.eq(
+            word.payload.eq(
                 Cat(
                     low_address[BEAT_BITS:], stored["LOAD_ADDRESS_HIGH", "TILE"], stored["LOAD_DATA_LOW", "VALUE"], high
                 )
             ),
-            self.word_malformed.eq(~whole | low_address[:BEAT_BITS].any()),
-            sent.eq(sending & ~self.word.valid & self.quiet),
+            self.single.malformed.eq(~whole | low_address[:BEAT_BITS].any()),
+            sent.eq(sending & ~word.valid & self.single.settled),
             refused.eq(bad),
         ]
         with m.If(hits[SENDS.name]):
-            m.d.sync += [high.eq(write_data), whole.eq(write_strobe.all()), self.word.valid.eq(1), sending.eq(1)]
-        with m.If(self.word.valid & self.word.ready):
-            counted = low_address[BEAT_BITS : BEAT_BITS + len(self.word.payload.addr)]
-            m.d.sync += [self.word.valid.eq(0), bad.eq(self.single_refused)]
-            with m.If(~self.single_refused):
+            m.d.sync += [high.eq(write_data), whole.eq(write_strobe.all()), word.valid.eq(1), sending.eq(1)]
+        with m.If(word.valid & word.ready):
+            counted = low_address[BEAT_BITS : BEAT_BITS + len(word.payload.addr)]
+            m.d.sync += [word.valid.eq(0), bad.eq(self.single.refused)]
+            with m.If(~self.single.refused):
                 m.d.sync += counted.eq(counted + 1)
         with m.If(sent):
             m.d.sync += sending.eq(0)
-        show("MODEL_VOCABULARY", VALUE=self.facts.vocabulary)
-        show("MODEL_TILES", VALUE=self.facts.tiles)
-        show("MODEL_CONTEXT", VALUE=self.facts.context)
+        show("MODEL_VOCABULARY", VALUE=state.facts.vocabulary)
+        show("MODEL_TILES", VALUE=state.facts.tiles)
+        show("MODEL_CONTEXT", VALUE=state.facts.context)
         return m

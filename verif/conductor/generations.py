@@ -70,7 +70,7 @@ def end_tokens(dut, r, at, chosen):
     count = [] if at is None else [n for n in range(END_TOKENS) if n == at or r.random() < 0.5]
     for n in count:
         named[n] = END if n == at else 1 << 9 | r.getrandbits(9)
-    dut.end_tokens.value, dut.end_enable.value = (
+    dut.control__request__ending__tokens.value, dut.control__request__ending__enable.value = (
         sum(t << 20 * n for n, t in enumerate(named)),
         sum(1 << n for n in count),
     )
@@ -123,43 +123,68 @@ async def begin(
     rows = []
     if base:
         rows = [(-1, *pair) for pair in zip(chosen, chosen[1:]) if r.random() < 0.9]
-        for dut.base_addr.value, dut.base_data.value in BaseTable(rows).words():
-            dut.base_write.value = 1
+        for dut.tables__base__address.value, dut.tables__base__data.value in BaseTable(rows).words():
+            dut.tables__base__enable.value = 1
             await clock(dut)
-        dut.base_write.value = 0
+        dut.tables__base__enable.value = 0
     for at, token in enumerate(prompt):
-        dut.prompt_write.value, dut.prompt_addr.value, dut.prompt_token.value = 1, at, token
+        dut.tables__prompt__enable.value, dut.tables__prompt__address.value, dut.tables__prompt__data.value = (
+            1,
+            at,
+            token,
+        )
         await clock(dut)
-    dut.prompt_write.value = 0
-    dut.tiles.value, dut.prompt_length.value, dut.token_limit.value, dut.context_limit.value = (
+    dut.tables__prompt__enable.value = 0
+    (
+        dut.control__request__tiles.value,
+        dut.control__request__prompt_length.value,
+        dut.control__request__ending__token_limit.value,
+        dut.control__request__ending__context_limit.value,
+    ) = (
         tiles,
         len(prompt),
         limit,
         context,
     )
-    dut.vocabulary.value, dut.watchdog.value = vocabulary, watchdog
+    dut.control__request__vocabulary.value, dut.control__request__watchdog.value = vocabulary, watchdog
     ends = end_tokens(
         dut, r, None if end is None else r.randrange(END_TOKENS) if register is None else register, chosen
     )
-    dut.all_logits.value = int(all_logits)
-    dut.drafter.value, dut.draft_nodes.value, dut.branch.value, dut.corrupt.value = int(drafter), nodes, branch, corrupt
-    dut.base.value = int(bool(rows))
-    dut.draft_control.value, dut.draft_cost.value = int(bool(costs)), costs[1] if costs and drafter.takes_passes else 0
+    dut.control__request__all_logits.value = int(all_logits)
+    (
+        dut.control__draft__drafter.value,
+        dut.control__draft__nodes.value,
+        dut.control__draft__branch.value,
+        dut.control__draft__corrupt.value,
+    ) = int(drafter), nodes, branch, corrupt
+    dut.control__draft__base.value = int(bool(rows))
+    dut.control__draft__control.value, dut.control__draft__cost.value = (
+        int(bool(costs)),
+        costs[1] if costs and drafter.takes_passes else 0,
+    )
     for n, cost in enumerate(costs[0] if costs else []):
-        getattr(dut, f"costs_{n}").value = cost
+        getattr(dut, f"control__draft__costs__{n}").value = cost
     governor = params().get("max_matrices", 8) > 0
     seed, sample = (r.getrandbits(64), r.choice([0, 1])) if governor else (0, 0)
     if governor:
-        dut.seed.value, dut.sample.value = seed, sample
-        dut.auto.value, dut.matrices.value, dut.knob.value = int(bool(matrices)), len(matrices), 1 << 16
+        dut.control__request__seed.value, dut.control__request__sample.value = seed, sample
+        dut.control__request__auto.value, dut.control__request__matrices.value, dut.control__request__knob.value = (
+            int(bool(matrices)),
+            len(matrices),
+            1 << 16,
+        )
     for addr, word in enumerate(word for planes, sensitivity in matrices for word in (planes, sensitivity)):
-        dut.matrix_write.value, dut.matrix_addr.value, dut.matrix_data.value = 1, addr, word
+        dut.tables__matrices__enable.value, dut.tables__matrices__address.value, dut.tables__matrices__data.value = (
+            1,
+            addr,
+            word,
+        )
         await clock(dut)
     if governor:
-        dut.matrix_write.value = 0
-    dut.start.value = 1
+        dut.tables__matrices__enable.value = 0
+    dut.control__start.value = 1
     await clock(dut)
-    dut.start.value = 0
+    dut.control__start.value = 0
     tx, sink = sinks
     model = Tiles(dut, r, tx, chosen, drafted, seconds, tiles, pause)
     served = cocotb.start_soon(model.serve())
@@ -233,29 +258,35 @@ class Run:
         prefills = -(-len(self.prompt) // params()["lanes"])
         # INT8 when sensitivity * ERR > OUT, with 2 * RING_TILES and RING_TILES of them.
         assert model.told == [(prefills, planes, 1 if 2 * sensitivity > 1 else 2) for planes, sensitivity in matrices]
-        if hasattr(dut, "governor_cycles"):
-            assert bool(int(dut.governor_cycles.value)) == bool(matrices)
+        if hasattr(dut, "control__statistics__governor_cycles"):
+            assert bool(int(dut.control__statistics__governor_cycles.value)) == bool(matrices)
         for at in range(len(matrices)):
             for kind in Energy:
-                dut.look.value, dut.look_matrix.value, dut.look_kind.value = 1, at, int(kind)
+                dut.control__look__strobe.value, dut.control__look__matrix.value, dut.control__look__kind.value = (
+                    1,
+                    at,
+                    int(kind),
+                )
                 await clock(dut)
-                dut.look.value = 0
+                dut.control__look__strobe.value = 0
                 await clock(dut, 3)
-                assert int(dut.result.value) == RING_TILES * (1 + kind)
-        assert int(dut.done.value) == 1 and int(dut.busy.value) == 0
+                assert int(dut.control__look__result.value) == RING_TILES * (1 + kind)
+        assert int(dut.control__done.value) == 1 and int(dut.control__busy.value) == 0
         assert (
-            int(dut.passes.value) == len(model.passes) - p.drafting.passes
-            and int(dut.draft_passes.value) == p.drafting.passes
+            int(dut.control__statistics__passes.value) == len(model.passes) - p.drafting.passes
+            and int(dut.control__statistics__draft_passes.value) == p.drafting.passes
         )
-        assert [int(getattr(dut, name).value) for name in ("proposed", "accepted", "siblings")] == [
+        assert [
+            int(getattr(dut, f"control__statistics__{name}").value) for name in ("proposed", "accepted", "siblings")
+        ] == [
             p.drafting.proposed,
             p.drafting.accepted,
             p.drafting.siblings,
         ]
-        assert [int(getattr(dut, f"lengths_{n}").value) for n in range(8)] == [
+        assert [int(getattr(dut, f"control__statistics__lengths__{n}").value) for n in range(8)] == [
             p.drafting.lengths.get(n, 0) for n in range(8)
         ]
-        assert 0 < int(dut.prefill_cycles.value) <= int(dut.cycles.value)
+        assert 0 < int(dut.control__statistics__prefill_cycles.value) <= int(dut.control__statistics__cycles.value)
         return p, self.plans
 
 

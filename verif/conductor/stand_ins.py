@@ -102,9 +102,9 @@ class Noted(Utility):
 
 
 async def tell(dut, **fields):
-    dut.rx_valid.value, dut.rx.value = 1, Flit.const(fields).as_bits()
+    dut.ring__rx_valid.value, dut.ring__rx.value = 1, Flit.const(fields).as_bits()
     await clock(dut)
-    dut.rx_valid.value = 0
+    dut.ring__rx_valid.value = 0
 
 
 class Tiles:
@@ -175,7 +175,7 @@ class Tiles:
             self.answered = get_sim_time("ns")
             return
         assert flit.chan == Space.COUNTER and flit.addr >> ENERGY_BIT == 1
-        assert int(self.dut.prefill_cycles.value), "the first token is out"
+        assert int(self.dut.control__statistics__prefill_cycles.value), "the first token is out"
         for tile in range(RING_TILES):
             await tell(
                 self.dut,

@@ -11,10 +11,10 @@ FAULTS = Bench(lambda: BaseTable(inject=True))
 
 
 async def load(dut, words):
-    for dut.load_addr.value, dut.load_data.value in words:
-        dut.load.value = 1
+    for dut.load__address.value, dut.load__data.value in words:
+        dut.load__enable.value = 1
         await clock(dut)
-    dut.load.value = 0
+    dut.load__enable.value = 0
 
 
 async def look(dut, text):

@@ -19,7 +19,7 @@ GOVERNED = Bench(make, params=[p for p in BENCH.params if "max_matrices" not in 
 @BENCH.test()
 async def generations_of_every_length(dut):
     await start(dut)
-    r, sinks = rng("generations"), (Sink(dut, "tx"), Sink(dut, "tokens"))
+    r, sinks = rng("generations"), (Sink(dut, "ring__tx"), Sink(dut, "tokens"))
     for length in (1, 2, 3, 4, 5, 9):
         await generation(dut, r, sinks, prompt=[r.getrandbits(20) for _ in range(length)], limit=r.randrange(1, 7))
 
@@ -27,16 +27,16 @@ async def generations_of_every_length(dut):
 @BENCH.test()
 async def endings(dut):
     await start(dut)
-    r, sinks = rng("endings"), (Sink(dut, "tx"), Sink(dut, "tokens"))
+    r, sinks = rng("endings"), (Sink(dut, "ring__tx"), Sink(dut, "tokens"))
     prompt = [5, 6, 7]
     assert len((await generation(dut, r, sinks, prompt=prompt, limit=30, end=6))[0].tokens) == 5, (
         "cut at the end token, which is emitted"
     )
-    assert int(dut.full.value) == 0
+    assert int(dut.control__full.value) == 0
     assert len((await generation(dut, r, sinks, prompt=prompt, limit=30, context=8))[0].tokens) == 6, (
         "cut at the end of the context"
     )
-    assert int(dut.full.value) == 1
+    assert int(dut.control__full.value) == 1
     assert len((await generation(dut, r, sinks, prompt=prompt, limit=4, all_logits=True, tiles=1))[0].tokens) == 4
 
 
@@ -44,7 +44,7 @@ async def endings(dut):
 async def drafted_generations(dut):
     """Texts that repeat themselves now and then, by every drafter, with every ending."""
     await start(dut)
-    r, sinks = rng("drafts"), (Sink(dut, "tx"), Sink(dut, "tokens"))
+    r, sinks = rng("drafts"), (Sink(dut, "ring__tx"), Sink(dut, "tokens"))
     accepted = 0
     for drafter in [Drafter.NGRAM, Drafter.NGRAM, Drafter.NESTED, Drafter.DRAFT] * 3:
         prompt = [r.getrandbits(9) for _ in range(r.randrange(1, 10))]
@@ -62,7 +62,7 @@ async def drafted_generations(dut):
             branch=r.randrange(3),
             period=r.choice([1, 3, 7, 12]),
         )
-        accepted += int(dut.accepted.value)
+        accepted += int(dut.control__statistics__accepted.value)
     assert params()["lanes"] == 1 or accepted > 20
 
 
@@ -72,7 +72,7 @@ async def an_end_token_cuts_a_draft(dut):
     its last node. All that is drafted is what would be chosen, the end token and what is behind it too.
     """
     await start(dut)
-    r, sinks, lanes = rng("cuts"), (Sink(dut, "tx", stall=0), Sink(dut, "tokens", stall=0)), params()["lanes"]
+    r, sinks, lanes = rng("cuts"), (Sink(dut, "ring__tx", stall=0), Sink(dut, "tokens", stall=0)), params()["lanes"]
     for at, register in product(range(lanes), range(END_TOKENS)):  # behind the first token and a full pass
         p, _ = await generation(
             dut,
@@ -95,7 +95,7 @@ async def an_end_token_cuts_a_draft(dut):
 async def drafting_that_does_not_pay_is_cut(dut):
     """Costs of all kinds, texts that repeat themselves and others: shorter drafts, none, and guesses in shadow."""
     await start(dut)
-    r, sinks = rng("utility"), (Sink(dut, "tx"), Sink(dut, "tokens"))
+    r, sinks = rng("utility"), (Sink(dut, "ring__tx"), Sink(dut, "tokens"))
     plans = set()
     for n in range(11):
         drafter = Drafter.DRAFT if n > 7 else Drafter.NESTED if n % 4 == 3 else Drafter.NGRAM
@@ -126,7 +126,7 @@ async def a_verdict_turns_into_a_pass_quickly(dut):
     + 1 of these cycles at most are the verdict's. Whether control has to plan, and what it plans, is no matter.
     """
     await start(dut)
-    r, sinks, lanes = rng("turns"), (Sink(dut, "tx", stall=0), Sink(dut, "tokens", stall=0)), params()["lanes"]
+    r, sinks, lanes = rng("turns"), (Sink(dut, "ring__tx", stall=0), Sink(dut, "tokens", stall=0)), params()["lanes"]
     seen = set()
     for n, (base, step) in enumerate(product((False, True), (None, 1, 30, 120))):
         costs = ([256 + step * k for k in range(8)], 0) if step else None
@@ -144,7 +144,7 @@ async def a_verdict_turns_into_a_pass_quickly(dut):
             base=base,
         )
         seen.update(p.drafting.lengths)
-        assert 0 < int(dut.turnaround.value) <= max(11, 4 * lanes if base else 3 * lanes + 2)
+        assert 0 < int(dut.control__statistics__turnaround.value) <= max(11, 4 * lanes if base else 3 * lanes + 2)
     assert seen == set(range(lanes))
 
 
@@ -154,7 +154,7 @@ MATRICES = [(9, 1), (1023, 0), (4, 7)]
 @GOVERNED.test()
 async def the_governor_runs_once_behind_the_prompt(dut):
     await start(dut)
-    r, sinks = rng("generations"), (Sink(dut, "tx"), Sink(dut, "tokens"))
+    r, sinks = rng("generations"), (Sink(dut, "ring__tx"), Sink(dut, "tokens"))
     for length, limit, count in (
         (1, 4, 3),
         (9, 3, 2),
@@ -172,16 +172,16 @@ async def the_governor_runs_once_behind_the_prompt(dut):
             matrices=MATRICES[:count],
         )
     await generation(dut, r, sinks, prompt=[1, 2], limit=9, context=2, matrices=MATRICES)
-    assert int(dut.full.value) == 1
+    assert int(dut.control__full.value) == 1
 
 
 @GOVERNED.test()
 async def its_cycles_are_counted_apart(dut):
     """A generation takes as long as without it, but for GOVERNOR_CYCLES."""
     await start(dut)
-    sinks = (Sink(dut, "tx", stall=0), Sink(dut, "tokens", stall=0))
+    sinks = (Sink(dut, "ring__tx", stall=0), Sink(dut, "tokens", stall=0))
     cycles = []
     for matrices in ((), MATRICES):
         await generation(dut, random.Random(5), sinks, prompt=[1, 2, 3], limit=4, matrices=matrices)
-        cycles.append(int(dut.cycles.value) - int(dut.governor_cycles.value))
+        cycles.append(int(dut.control__statistics__cycles.value) - int(dut.control__statistics__governor_cycles.value))
     assert cycles[0] == cycles[1]

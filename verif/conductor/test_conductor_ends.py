@@ -53,7 +53,7 @@ async def moment(dut, r, run):
 
     await clock(dut, 2)
     count = r.randrange(8 if way == "any pass" else 4)
-    while answered() < count and int(dut.busy.value):
+    while answered() < count and int(dut.control__busy.value):
         await clock(dut)
     await clock(dut, r.randrange(1, params()["lanes"] + 8))
 
@@ -65,39 +65,39 @@ async def an_abort_ends_with_the_pass(dut):
     """
     await start(dut)
     r, lanes = rng("abort"), params()["lanes"]
-    sinks = tx, tokens = Sink(dut, "tx", stall=0), Sink(dut, "tokens")
+    sinks = tx, tokens = Sink(dut, "ring__tx", stall=0), Sink(dut, "tokens")
     longest, cut = 0, 0
     for n in range(36):
         full = n % 6 == 4
         tokens.stall = 1 if full else 0.25
         run = await begin(dut, r, sinks, **some(r, n))
         if full:
-            while int(dut.token_level.value) < PROMPT_DEPTH:
+            while int(dut.control__token_level.value) < PROMPT_DEPTH:
                 await clock(dut)
             await clock(dut, r.randrange(150))
         else:
             await moment(dut, r, run)
-        busy, passes = int(dut.busy.value), len(run.model.passes)
-        await strobe(dut, "abort")
+        busy, passes = int(dut.control__busy.value), len(run.model.passes)
+        await strobe(dut, "control__abort")
         at = get_sim_time("ns")
         # What is being announced has shown itself by now, but with a drafter that takes passes, whose first flit may be
         # another one.
         await clock(dut, 2 if run.drafter.takes_passes else 1)
         await settle()
-        governed = int(dut.governor_cycles.value)
+        governed = int(dut.control__statistics__governor_cycles.value)
         announced = len(run.model.passes) + bool(run.model.lanes)
         assert passes <= announced <= passes + 1
-        if int(dut.busy.value):
-            await FallingEdge(dut.busy)
+        if int(dut.control__busy.value):
+            await FallingEdge(dut.control__busy)
             longest = max(longest, (get_sim_time("ns") - max(at, run.model.answered)) // PERIOD)
             await settle()
         await run.served
         cut += run.same_passes() < len(run.golden.passes)
         assert not busy or len(run.model.passes) == announced
-        assert int(dut.done.value) == 1 and not int(dut.hung.value)
-        assert bool(int(dut.governor_cycles.value)) == bool(governed)
+        assert int(dut.control__done.value) == 1 and not int(dut.control__hung.value)
+        assert bool(int(dut.control__statistics__governor_cycles.value)) == bool(governed)
         tokens.stall = 0.25
-        while int(dut.token_level.value):
+        while int(dut.control__token_level.value):
             await clock(dut)
         await clock(dut, 2)
         text, tokens.data = [t & 0xFFFFF for t in tokens.data], []
@@ -110,7 +110,7 @@ async def an_abort_ends_with_the_pass(dut):
             and (before := run.model.passes[-1][0][0][1] + 1 - len(run.prompt)) > 0
         ):
             assert before < len(text) <= before + lanes
-        await strobe(dut, "abort")
+        await strobe(dut, "control__abort")
         await generation(dut, r, sinks, **some(r, r.choice([n, r.randrange(6)]), limit=r.randrange(1, 20)))
     assert cut > 20
     assert longest <= lanes + 4, longest
@@ -128,30 +128,38 @@ async def what_makes_no_progress_is_given_up(dut):
         nonlocal last
         flit = Flit.from_bits(bits)
         if flit.kind == FlitKind.PASS and flit.chan == PassWord.START:
-            last = int(dut.cycles.value)
+            last = int(dut.control__statistics__cycles.value)
 
-    sinks = tx, tokens = Tap(dut, "tx", note=note), Tap(dut, "tokens")
+    sinks = tx, tokens = Tap(dut, "ring__tx", note=note), Tap(dut, "tokens")
     kept = 0
     for n in range(14):
         last, tx.stall = -1, 0.25
         run = await begin(dut, r, sinks, **some(r, n, watchdog=limit, prompt=[1, 2, 3]))
         await moment(dut, r, run)
         run.served.cancel()
-        dut.rx_valid.value, tx.stall = 0, n % 2
-        if int(dut.busy.value):
-            await FallingEdge(dut.busy)
+        dut.ring__rx_valid.value, tx.stall = 0, n % 2
+        if int(dut.control__busy.value):
+            await FallingEdge(dut.control__busy)
             await clock(dut, 2)
-            assert int(dut.hung.value) == 1 and int(dut.done.value) == 1
-            while int(dut.token_level.value):
+            assert int(dut.control__hung.value) == 1 and int(dut.control__done.value) == 1
+            while int(dut.control__token_level.value):
                 await clock(dut)
             await clock(dut, 2)
-            assert int(dut.cycles.value) == max([last, *(entry >> 20 for entry in tokens.data)]) + limit + 1
+            assert (
+                int(dut.control__statistics__cycles.value)
+                == max([last, *(entry >> 20 for entry in tokens.data)]) + limit + 1
+            )
             assert [t & 0xFFFFF for t in tokens.data] == run.p.tokens[: len(tokens.data)]
-            offered = record(dut, "tx__valid")
-            await strobe(dut, "start")
-            await strobe(dut, "abort")
+            offered = record(dut, "ring__tx__valid")
+            await strobe(dut, "control__start")
+            await strobe(dut, "control__abort")
             await clock(dut, 30)
-            assert not any(offered) and not int(dut.busy.value) and int(dut.hung.value) and int(dut.done.value)
+            assert (
+                not any(offered)
+                and not int(dut.control__busy.value)
+                and int(dut.control__hung.value)
+                and int(dut.control__done.value)
+            )
             kept += 1
         await reset(dut, r, sinks)
         await generation(dut, r, sinks, **some(r, n, limit=6, watchdog=limit))
@@ -159,10 +167,10 @@ async def what_makes_no_progress_is_given_up(dut):
     # Nobody reads the tokens: that takes as long as it takes.
     tokens.stall = 1
     run = await begin(dut, r, sinks, **some(r, 0, watchdog=limit))
-    while int(dut.token_level.value) < PROMPT_DEPTH:
+    while int(dut.control__token_level.value) < PROMPT_DEPTH:
         await clock(dut)
     await clock(dut, 3 * limit)
-    assert int(dut.busy.value) and not int(dut.hung.value)
+    assert int(dut.control__busy.value) and not int(dut.control__hung.value)
     tokens.stall = 0.25
     await run.finish()
 
@@ -174,7 +182,12 @@ async def reset(dut, r, sinks):
     dut.rst.value = 0
     await settle()
     assert not any(
-        int(getattr(dut, name).value) for name in ("busy", "done", "hung", "token_level", "tokens__valid", "tx__valid")
+        int(getattr(dut, name).value)
+        for name in (
+            *(f"control__{n}" for n in ("busy", "done", "hung", "token_level")),
+            "tokens__valid",
+            "ring__tx__valid",
+        )
     )
     for sink in sinks:
         sink.stall = 0.25
@@ -185,13 +198,13 @@ async def reset(dut, r, sinks):
 async def a_reset_leaves_nothing_behind(dut):
     """At any moment; the generation that begins in the cycle behind it is golden's."""
     await start(dut)
-    r, sinks = rng("reset"), (Tap(dut, "tx"), Tap(dut, "tokens"))
+    r, sinks = rng("reset"), (Tap(dut, "ring__tx"), Tap(dut, "tokens"))
     faults = record(dut, "fault")
     for n in range(24):
         run = await begin(dut, r, sinks, **some(r, n))
         await moment(dut, r, run)
         run.served.cancel()
-        dut.rx_valid.value = 0
+        dut.ring__rx_valid.value = 0
         await reset(dut, r, sinks)
         if n % 2:
             await generation(dut, r, sinks, **some(r, r.randrange(6), limit=r.randrange(1, 30)))
@@ -204,8 +217,8 @@ async def tokens_are_those_that_there_are(dut):
     corrupted.
     """
     await start(dut)
-    r, lanes, sinks = rng("vocabulary"), params()["lanes"], (Sink(dut, "tx"), Sink(dut, "tokens"))
-    strobes = record(dut, "wrong_token")
+    r, lanes, sinks = rng("vocabulary"), params()["lanes"], (Sink(dut, "ring__tx"), Sink(dut, "tokens"))
+    strobes = record(dut, "control__wrong_token")
     for at, length in product((0, lanes - 1, lanes), (lanes, lanes + 3)):
         if at < length:
             vocabulary = r.choice([1, 7, 300, (1 << 20) - 1])
@@ -216,7 +229,11 @@ async def tokens_are_those_that_there_are(dut):
             await run.served
             await clock(dut, 3)
             assert run.same_passes() == at // lanes and sum(strobes) == 1
-            assert int(dut.done.value) == 1 and not int(dut.busy.value) and not int(dut.token_level.value)
+            assert (
+                int(dut.control__done.value) == 1
+                and not int(dut.control__busy.value)
+                and not int(dut.control__token_level.value)
+            )
     strobes.clear()
     for n, drafter in enumerate([Drafter.NGRAM, Drafter.NESTED, Drafter.DRAFT, Drafter.NGRAM]):
         await generation(
@@ -234,7 +251,7 @@ async def tokens_are_those_that_there_are(dut):
             base=n == 3,
             costs=COSTS if n == 3 else None,
         )
-        assert int(dut.proposed.value)
+        assert int(dut.control__statistics__proposed.value)
     assert not any(strobes)
 
 
@@ -248,9 +265,9 @@ async def what_nobody_has_written_is_cleared(dut):
 
     async def look():
         for matrix, kind in product(range(MATRICES), range(4)):
-            await strobe(dut, "look", look_matrix=matrix, look_kind=kind)
+            await strobe(dut, "control__look__strobe", control__look__matrix=matrix, control__look__kind=kind)
             await clock(dut, 3)
-            results.append(int(dut.result.value))
+            results.append(int(dut.control__look__result.value))
 
     results = []
     await look()
@@ -270,7 +287,7 @@ async def what_nobody_has_written_is_cleared(dut):
     faults.clear()
     await look()
     assert not any(results) and not any(faults)
-    sinks = Sink(dut, "tx"), Sink(dut, "tokens")
+    sinks = Sink(dut, "ring__tx"), Sink(dut, "tokens")
     await generation(
         dut, rng("first"), sinks, prompt=[1, 2, 3], limit=20, matrices=TABLE, drafter=Drafter.NGRAM, period=3
     )

@@ -61,9 +61,9 @@ class Case:
     async def load(self, dut):
         for i, (planes, (fp16, sens_err, sens_half)) in enumerate(zip(self.planes, self.entries)):
             for half, word in enumerate((planes | fp16 << 10, sens_err | sens_half << 32)):
-                dut.load.value, dut.load_addr.value, dut.load_data.value = 1, 2 * i + half, word
+                dut.load__enable.value, dut.load__address.value, dut.load__data.value = 1, 2 * i + half, word
                 await clock(dut)
-        dut.load.value = 0
+        dut.load__enable.value = 0
         dut.count.value, dut.knob.value = len(self.planes), self.knob
 
 
@@ -84,7 +84,7 @@ class Tiles:
 
     def __init__(self, dut, r, case, *, stall, noise):
         self.dut, self.r, self.case, self.noise = dut, r, case, noise
-        self.sink = Sink(dut, "tx", stall=stall)
+        self.sink = Sink(dut, "ring__tx", stall=stall)
         self.waiting = [[] for _ in range(params()["tiles"])]
         self.decided, self.asked = [], 0
         cocotb.start_soon(self._listen())
@@ -139,9 +139,9 @@ class Tiles:
                 }
             else:
                 fields = None
-            dut.rx_valid.value = int(fields is not None)
+            dut.ring__rx_valid.value = int(fields is not None)
             if fields:
-                dut.rx.value = Flit.const(fields).as_bits()
+                dut.ring__rx.value = Flit.const(fields).as_bits()
             await clock(dut)
 
 
@@ -158,11 +158,11 @@ async def run(dut, limit=20000):
 
 
 async def look(dut, matrix, kind):
-    dut.look.value, dut.look_matrix.value, dut.look_kind.value = 1, matrix, int(kind)
+    dut.look__strobe.value, dut.look__matrix.value, dut.look__kind.value = 1, matrix, int(kind)
     await clock(dut)
-    dut.look.value = 0
+    dut.look__strobe.value = 0
     await clock(dut, 3)
-    return int(dut.result.value)
+    return int(dut.look__result.value)
 
 
 @BENCH.test()
@@ -203,11 +203,11 @@ async def results_can_be_read_meanwhile(dut):
     running = cocotb.start_soon(run(dut))
     while not running.done():
         i, kind = r.randrange(20), r.choice(list(Energy))
-        dut.look.value, dut.look_matrix.value, dut.look_kind.value = 1, i, int(kind)
+        dut.look__strobe.value, dut.look__matrix.value, dut.look__kind.value = 1, i, int(kind)
         await clock(dut)
-        dut.look.value = 0
+        dut.look__strobe.value = 0
         await clock(dut, 6)
-        assert int(dut.result.value) in {case.sums(i)[kind] & (1 << 64) - 1 for case in (old, new)}
+        assert int(dut.look__result.value) in {case.sums(i)[kind] & (1 << 64) - 1 for case in (old, new)}
         assert int(dut.fault.value) == 0
 
 

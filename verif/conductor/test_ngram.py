@@ -146,10 +146,10 @@ async def trees_equal_the_golden_tables(dut):
 
 
 async def load(dut, base):
-    for dut.base_addr.value, dut.base_data.value in base.words():
-        dut.base_write.value = 1
+    for dut.base_write__address.value, dut.base_write__data.value in base.words():
+        dut.base_write__enable.value = 1
         await clock(dut)
-    dut.base_write.value = 0
+    dut.base_write__enable.value = 0
 
 
 @BENCH.test()

@@ -68,14 +68,14 @@ async def nodes_of_the_tables(dut):
     for text in range(8):
         branch, control, prompt = r.randrange(3), text % 2, [r.randrange(3) for _ in range(6)]
         costs = [256 + r.choice([20, 120, 250]) * n for n in range(8)]
-        dut.drafter.value, dut.branch.value, dut.draft_control.value, dut.draft_cost.value = (
+        dut.draft__drafter.value, dut.draft__branch.value, dut.draft__control.value, dut.draft__cost.value = (
             int(Drafter.NGRAM),
             branch,
             control,
             0,
         )
         for n, cost in enumerate(costs):
-            getattr(dut, f"costs_{n}").value = cost
+            getattr(dut, f"draft__costs__{n}").value = cost
         await strobe(dut, "clear")
         golden, utility, told = Ngram(branch, DEPTH), Utility(costs), Told(dut)
         golden.append(prompt)
@@ -152,7 +152,7 @@ async def nodes_of_passes(dut):
     """
     await start(dut)
     r, lanes = rng("passes"), params()["lanes"]
-    dut.drafter.value = int(Drafter.NESTED)
+    dut.draft__drafter.value = int(Drafter.NESTED)
     await strobe(dut, "clear")
     await clock(dut, 600)
     siblings = 0
@@ -163,7 +163,7 @@ async def nodes_of_passes(dut):
         ]
         golden = Answers(answers)
         passes = Nested(branch, corrupt=corrupt).grow(golden, room, golden)
-        dut.branch.value, dut.corrupt.value = branch, corrupt
+        dut.draft__branch.value, dut.draft__corrupt.value = branch, corrupt
         await Told(dut).plan(prompt=0, over=0, room=room, depth=0, emitted=1)
         assert not int(dut.grows.value)
         nodes = []
@@ -198,7 +198,7 @@ async def nodes_of_the_second_model(dut):
     await start(dut)
     r, lanes = rng("second"), params()["lanes"]
     sink = Sink(dut, "word")
-    dut.drafter.value, dut.draft_control.value = int(Drafter.DRAFT), 0
+    dut.draft__drafter.value, dut.draft__control.value = int(Drafter.DRAFT), 0
     behind = set()
     for _ in range(4):
         await strobe(dut, "clear")
@@ -249,7 +249,7 @@ async def nodes_of_the_second_model(dut):
 @BENCH.test()
 async def nobody_drafts(dut):
     await start(dut)
-    dut.drafter.value, dut.draft_control.value = int(Drafter.OFF), 1
+    dut.draft__drafter.value, dut.draft__control.value = int(Drafter.OFF), 1
     await strobe(dut, "verified", room=1, over=0)
     await settle()
     assert not int(dut.planning.value)
@@ -262,7 +262,7 @@ async def nobody_drafts(dut):
 async def one_lane_has_nothing_to_plan(dut):
     await start(dut)
     for drafter in Drafter:
-        dut.drafter.value, dut.draft_control.value = int(drafter), 1
+        dut.draft__drafter.value, dut.draft__control.value = int(drafter), 1
         dut.verified.value, dut.root.value, dut.room.value, dut.grow.value = 1, 1, 1, 1
         await settle()
         assert not any(

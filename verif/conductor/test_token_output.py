@@ -36,8 +36,11 @@ async def texts_end_where_they_must(dut):
         sink.stall = r.choice([0.25, 0.95])  # a FIFO that is seldom full, or often
         begin = n % END_TOKENS  # the text begins with what this register holds, which counts in every other round
         enable = enable & ~(1 << begin) | n // END_TOKENS % 2 << begin
-        dut.token_limit.value, dut.context_limit.value = limit, context
-        dut.end_tokens.value, dut.end_enable.value = sum(t << TOKEN_BITS * i for i, t in enumerate(named)), enable
+        dut.ending__token_limit.value, dut.ending__context_limit.value = limit, context
+        dut.ending__tokens.value, dut.ending__enable.value = (
+            sum(t << TOKEN_BITS * i for i, t in enumerate(named)),
+            enable,
+        )
         dut.draft_nodes.value, dut.abort.value, dut.clear.value = nodes, 0, 1
         await clock(dut)
         dut.clear.value = 0

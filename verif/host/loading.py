@@ -41,22 +41,23 @@ class Machine:
             manager(dut, "bus_", stall=stall),
             Sink(dut, "tx", stall=stall),
         )
-        writes = [(LoadSpace.PROMPT, "prompt", "token"), (LoadSpace.NGRAM, "base", "data")]
-        writes += [(LoadSpace.GOVERNOR, "matrix", "data")] if self.config.governor else []
+        writes = [(LoadSpace.PROMPT, "prompt"), (LoadSpace.NGRAM, "base")]
+        writes += [(LoadSpace.GOVERNOR, "matrices")] if self.config.governor else []
 
         async def watch():
             coming = [0] * trip
             while True:
                 await RisingEdge(dut.clk)
-                for space, name, value in writes:
-                    if int(getattr(dut, f"{name}_write").value):
-                        self.local.append(
-                            (space, int(getattr(dut, f"{name}_addr").value), int(getattr(dut, f"{name}_{value}").value))
-                        )
-                if int(dut.word_refused.value):
-                    self.refusals.append(int(dut.reason.value))
+                for space, name in writes:
+                    enable, address, data = (
+                        int(getattr(dut, f"tables__{name}__{part}").value) for part in ("enable", "address", "data")
+                    )
+                    if enable:
+                        self.local.append((space, address, data))
+                if int(dut.status__refused.value):
+                    self.refusals.append(int(dut.status__reason.value))
                 coming.append(int(dut.tx__valid.value) & int(dut.tx__ready.value))
-                dut.returned.value = coming.pop(0)
+                dut.conditions__returned.value = coming.pop(0)
 
         cocotb.start_soon(watch())
         return self
@@ -85,10 +86,10 @@ class Machine:
         self.local.clear()
         self.refusals.clear()
         assert (
-            bool(int(self.dut.loaded.value)) == self.gate.loaded
-            and bool(int(self.dut.opened.value)) == self.gate.opened
+            bool(int(self.dut.status__state__loaded.value)) == self.gate.loaded
+            and bool(int(self.dut.status__state__opened.value)) == self.gate.opened
         )
-        assert int(self.dut.prompt_count.value) == self.gate.prompt_count
+        assert int(self.dut.status__state__prompt_count.value) == self.gate.prompt_count
         return answer.resp
 
     async def load(self, words=(), **facts):

@@ -20,11 +20,11 @@ async def words_are_taken_by_the_rules(dut):
             address, data = m.address(generator)
             await m.write(address, [data], busy=False)
         if generator.random() < 0.3:
-            dut.busy.value = 1
+            dut.conditions__busy.value = 1
             for _ in range(6):
                 address, data = m.address(generator)
                 await m.write(address, [data], busy=True)
-            dut.busy.value = 0
+            dut.conditions__busy.value = 0
         if generator.random() < 0.7:
             features = generator.choice([0, Feature.FILTERS, Feature.BASE]) | (Feature.PLANES if m.config.nested else 0)
             await m.load(
@@ -61,13 +61,21 @@ async def a_token_that_reset_kept_out_does_not_count(dut):
     await m.write(load_address(0, LoadSpace.PROMPT, 0), [5, 6])
     word = {"space": LoadSpace.PROMPT, "addr": 2, "data": 7}
     for reset, count in ((1, 2), (0, 3)):
-        dut.single__valid.value, dut.single__payload.value, dut.rst.value = 1, LoadWord.const(word).as_bits(), reset
+        dut.single__word__valid.value, dut.single__word__payload.value, dut.rst.value = (
+            1,
+            LoadWord.const(word).as_bits(),
+            reset,
+        )
         await clock(dut)
-        dut.single__valid.value = 0
+        dut.single__word__valid.value = 0
         await clock(dut)
         dut.rst.value = 0
         await clock(dut, 2)
-        assert int(dut.prompt_count.value) == count == 2 + len([entry for entry in m.local if entry[1:] == (2, 7)])
+        assert (
+            int(dut.status__state__prompt_count.value)
+            == count
+            == 2 + len([entry for entry in m.local if entry[1:] == (2, 7)])
+        )
 
 
 @BENCH.test(only=whole)
@@ -85,8 +93,8 @@ async def what_interrupts_a_load_ends_it(dut):
         getattr(dut, port).value = 0
         await clock(dut)
 
-    for port in ("rst", "abandon", "fault", "clearing"):
-        forgets = port in ("fault", "clearing")
+    for port in ("rst", "conditions__abandon", "conditions__fault", "conditions__clearing"):
+        forgets = port in ("conditions__fault", "conditions__clearing")
         for sealed_before in (False, True):
             if sealed_before:
                 await m.load()
@@ -99,13 +107,14 @@ async def what_interrupts_a_load_ends_it(dut):
             m.gate.reset()
             if forgets:
                 m.gate.fault()
-            if port == "clearing":
+            if port == "conditions__clearing":
                 m.gate.facts, m.gate.prompt_count = {}, 0
-            assert (int(dut.opened.value), int(dut.loaded.value)) == (0, sealed_before and not forgets)
+            opened, loaded = int(dut.status__state__opened.value), int(dut.status__state__loaded.value)
+            assert (opened, loaded) == (0, sealed_before and not forgets)
             await m.write(load_address(1, Space.PROGRAM, 7), [2])  # the other half is refused, whatever the state
             await m.write(load_address(0, LoadSpace.PROMPT, 3), [4])
             await m.write(*one(sealed()[-1]))
-    dut.clearing.value = 1
+    dut.conditions__clearing.value = 1
     await clock(dut)
     answers = [(await m.manager.write(a, d.to_bytes(8, "little"))).resp for a, d in sealed()[:2]]
     assert answers == [SLVERR] * 2 and set(m.refusals) == {Reason.NOT_READY} and not m.sink.data

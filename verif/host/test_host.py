@@ -1,7 +1,7 @@
 """The host port under its flat port names, between a model of the ring and the conductor's token FIFO."""
 
 from amaranth.hdl import Module
-from amaranth.lib import fifo, stream, wiring
+from amaranth.lib import fifo, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from hayate.rtl.contract.flits import CONDUCTOR, FlitKind, pack_flit, unpack_flit
@@ -9,14 +9,13 @@ from hayate.rtl.contract.isa import ENERGY_BIT, Space
 from hayate.rtl.contract.load import Reason
 from hayate.rtl.contract.regmap import LOAD_ALL_TILES, LoadSpace, load_address
 from hayate.rtl.host.axi import Axi4, AxiLite, expose, exposed
-from hayate.rtl.host.gate import LOCAL_WRITES
 from hayate.rtl.host.host import HostPort
-from hayate.rtl.host.registers import FROM_CONDUCTOR, OF_GOVERNOR, OF_SAMPLING, TO_CONDUCTOR, Token, present
-from hayate.rtl.ring.flit import FLIT_STREAM, Flit
+from hayate.rtl.interfaces import TOKENS, Token
 from hayate.sim.convert import ports, verilog
 from hayate.verif.bench import Bench, rng
 from hayate.verif.host.sizes import load, machine, sealed, write
 
+INPUTS, OUTPUTS = ("fault", "init", "cleared", "returned"), ("irq", "core_reset", "clearing")
 MACHINE = dict(tiles=4, lanes=4, max_slots=260, prompt_depth=16, desc_depth=16)
 
 
@@ -26,26 +25,13 @@ class Port(wiring.Component):
     def __init__(self, **sizes):
         config = machine(**MACHINE | sizes)
         self.host = HostPort(config, 1)
-        built = config.governor, bool(config.sampling)
-        self._inputs = [name for name in present(FROM_CONDUCTOR, *built) if name != "token_level"]
-        self._inputs += ["fault", "init", "cleared", "returned"]
-        self._outputs = [
-            *present(TO_CONDUCTOR, *built),
-            "irq",
-            "core_reset",
-            "clearing",
-            *present(LOCAL_WRITES, *built),
-        ]
         own = self.host.signature.members
         super().__init__(
             {
                 **exposed("s_axil", AxiLite()),
                 **exposed("s_axi", Axi4()),
-                **{name: own[name] for name in self._inputs + self._outputs},
-                "tx": Out(FLIT_STREAM),
-                "rx_valid": In(1),
-                "rx": In(Flit),
-                "feed": In(stream.Signature(Token)),
+                **{name: own[name] for name in (*INPUTS, *OUTPUTS, "ring", "tables", "control")},
+                "feed": In(TOKENS),
             }
         )
 
@@ -55,9 +41,16 @@ class Port(wiring.Component):
         m.submodules.tokens = tokens = fifo.SyncFIFOBuffered(width=Token.size, depth=MACHINE["prompt_depth"])
         expose(m, self, "s_axil", host.s_axil)
         expose(m, self, "s_axi", host.s_axi)
-        connect(m, host.tx, flipped(self.tx))
-        m.d.comb += [getattr(host, name).eq(getattr(self, name)) for name in (*self._inputs, "rx_valid", "rx")]
-        m.d.comb += [getattr(self, name).eq(getattr(host, name)) for name in self._outputs]
+        connect(m, host.ring, flipped(self.ring))
+        connect(m, host.tables, flipped(self.tables))
+        for path, member, port in host.control.signature.flatten(host.control):
+            if path != ("token_level",):  # that is the FIFO's
+                outside = self.control
+                for step in path:
+                    outside = outside[step] if isinstance(step, int) else getattr(outside, step)
+                m.d.comb += outside.eq(port) if member.flow == Out else port.eq(outside)
+        m.d.comb += [getattr(host, name).eq(getattr(self, name)) for name in INPUTS]
+        m.d.comb += [getattr(self, name).eq(getattr(host, name)) for name in OUTPUTS]
         m.d.comb += [
             tokens.w_data.eq(self.feed.payload),
             tokens.w_en.eq(self.feed.valid),
@@ -65,7 +58,7 @@ class Port(wiring.Component):
             host.tokens.payload.eq(tokens.r_data),
             host.tokens.valid.eq(tokens.r_rdy),
             tokens.r_en.eq(host.tokens.ready),
-            host.token_level.eq(tokens.level),
+            host.control.token_level.eq(tokens.level),
         ]
         return m
 
@@ -91,24 +84,24 @@ async def begin(dut, stall=0.3):
             if int(dut.core_reset.value):
                 coming = [0] * trip
             load = (
-                int(dut.tx__valid.value)
-                and int(dut.tx__ready.value)
-                and int(dut.tx__payload.value) % 8 == FlitKind.LOAD
+                int(dut.ring__tx__valid.value)
+                and int(dut.ring__tx__ready.value)
+                and int(dut.ring__tx__payload.value) % 8 == FlitKind.LOAD
             )
             coming.append(int(load))
             dut.returned.value = coming.pop(0)
 
     cocotb.start_soon(ring())
-    return Driver(dut, "s_axil", stall), manager(dut, "s_axi", stall=stall), Sink(dut, "tx", stall=stall)
+    return Driver(dut, "s_axil", stall), manager(dut, "s_axi", stall=stall), Sink(dut, "ring__tx", stall=stall)
 
 
 async def deliver(dut, **fields):
     """One delivered flit, then a cycle without."""
     from hayate.verif.bench.drivers import clock
 
-    dut.rx_valid.value, dut.rx.value = 1, pack_flit(**fields)
+    dut.ring__rx_valid.value, dut.ring__rx.value = 1, pack_flit(**fields)
     await clock(dut)
-    dut.rx_valid.value = 0
+    dut.ring__rx_valid.value = 0
     await clock(dut)
 
 
@@ -198,12 +191,12 @@ async def a_generation_as_a_driver_runs_it(dut):
     async def watch():
         while True:
             await clock(dut)
-            if int(dut.prompt_write.value):
-                written.append((int(dut.prompt_addr.value), int(dut.prompt_token.value)))
-            if int(dut.base_write.value):
-                contexts.append((int(dut.base_addr.value), int(dut.base_data.value)))
-            if int(dut.matrix_write.value):
-                entries.append((int(dut.matrix_addr.value), int(dut.matrix_data.value)))
+            if int(dut.tables__prompt__enable.value):
+                written.append((int(dut.tables__prompt__address.value), int(dut.tables__prompt__data.value)))
+            if int(dut.tables__base__enable.value):
+                contexts.append((int(dut.tables__base__address.value), int(dut.tables__base__data.value)))
+            if int(dut.tables__matrices__enable.value):
+                entries.append((int(dut.tables__matrices__address.value), int(dut.tables__matrices__data.value)))
 
     import cocotb
 
@@ -223,14 +216,11 @@ async def a_generation_as_a_driver_runs_it(dut):
     for name, value in {"TILES": 4, "PROMPT_LENGTH": 9, "TOKEN_LIMIT": 40, "CONTEXT": 256, "IRQ_ENABLE": 1}.items():
         await host.write(name, value)
     await host.write("CONTROL", 1)
-    dut.busy.value = 1
-    assert await host.read("REJECTION") == 0 and int(dut.vocabulary.value) == 1 << 20
-    assert [int(getattr(dut, n).value) for n in ("tiles", "prompt_length", "token_limit", "context_limit")] == [
-        4,
-        9,
-        40,
-        256,
-    ]
+    dut.control__busy.value = 1
+    assert await host.read("REJECTION") == 0 and int(dut.control__request__vocabulary.value) == 1 << 20
+    assert int(dut.control__request__tiles.value) == 4 and int(dut.control__request__prompt_length.value) == 9
+    assert int(dut.control__request__ending__token_limit.value) == 40
+    assert int(dut.control__request__ending__context_limit.value) == 256
     tokens = [(generator.getrandbits(20), 50 * n) for n in range(40)]
     feed.put(*(Token.const({"token": t, "cycle": c}).as_bits() for t, c in tokens))
     got = []
@@ -299,7 +289,7 @@ async def a_ring_that_stands_holds_up_no_command(dut):
     host, loader, sink = await begin(dut, stall=0)
     await load(loader, tiles=4)
     sink.stall = 1
-    dut.hung.value = 1
+    dut.control__hung.value = 1
     await host.write("COUNTER_SELECT", 1)  # its question never comes round
     for reason in (Reason.BUSY, Reason.NOT_READY):
         word = load_address(1, Space.MICRO, 1), 0
@@ -308,10 +298,12 @@ async def a_ring_that_stands_holds_up_no_command(dut):
         await quickly(host.write("LOAD_STATUS", 1), dut)
         sink.stall = 0  # what is on offer at a reset may be withdrawn, which the sink would not have
         await clock(dut, 2)
-        dut.hung.value, dut.cleared.value = 0, 0
+        dut.control__hung.value, dut.cleared.value = 0, 0
         await host.write("CONTROL", 8)
         await clock(dut, 20)
-        assert int(dut.clearing.value) and int(dut.tx__valid.value), "the sweep has begun, and has words on the ring"
+        assert int(dut.clearing.value) and int(dut.ring__tx__valid.value), (
+            "the sweep has begun, and has words on the ring"
+        )
 
 
 @BENCH.test()
@@ -361,14 +353,24 @@ async def it_resets_and_clears_what_stands_behind_it(dut):
         assert int(dut.clearing.value) == init and await host.field("STATUS", "LOADED") == 1 - init
 
 
+#: Ports of the host's control and tables that are there only with a governor, and with sampling.
+OF_GOVERNOR = {
+    *(f"control__request__{name}" for name in ("auto", "matrices", "knob")),
+    *(f"control__look__{name}" for name in ("strobe", "matrix", "kind", "result")),
+    *(f"tables__matrices__{name}" for name in ("enable", "address", "data")),
+    "control__statistics__governor_cycles",
+}
+OF_SAMPLING = {"control__request__sample", "control__request__seed"}
+
+
 def test_ports_of_a_governor_are_there_only_with_one():
     with_one, without = ({port.name for port in ports(verilog(Port(formats=f)), "top")} for f in ("auto", "nested"))
-    assert with_one - without == set(OF_GOVERNOR) and without < with_one
+    assert with_one - without == OF_GOVERNOR and without < with_one
 
 
 def test_ports_of_sampling_are_there_only_with_it():
     with_it, without = ({port.name for port in ports(verilog(Port(sampling=s)), "top")} for s in (1, 0))
-    assert with_it - without == set(OF_SAMPLING) and without < with_it
+    assert with_it - without == OF_SAMPLING and without < with_it
 
 
 def test_ports_have_the_names_that_integrators_expect():

@@ -40,11 +40,11 @@ async def a_free_ring_takes_a_beat_a_cycle(dut):
         dut,
         tx__ready=1,
         bus__bready=1,
-        single__valid=1,
-        single__payload=LoadWord.const({"space": LoadSpace.MODEL, "addr": Fact.OPEN}).as_bits(),
+        single__word__valid=1,
+        single__word__payload=LoadWord.const({"space": LoadSpace.MODEL, "addr": Fact.OPEN}).as_bits(),
     )
     await clock(dut)
-    dut.single__valid.value = 0
+    dut.single__word__valid.value = 0
     dut.bus__awaddr.value, dut.bus__awlen.value, dut.bus__awsize.value = load_address(0, Space.BANK, 0), 255, 3
     dut.bus__awburst.value, dut.bus__awvalid.value, dut.bus__wstrb.value = INCR, 1, 0xFF
     await clock(dut)
@@ -57,14 +57,14 @@ async def a_free_ring_takes_a_beat_a_cycle(dut):
         await settle()
         flit = pack_flit(kind=5, lo=1, hi=1, chan=Space.BANK, addr=beat, data=beat)
         assert int(dut.tx__valid.value) and int(dut.tx__payload.value) == flit
-        dut.returned.value = beat > 40  # one in for each one out from then on: 42 are on the ring
-    dut.bus__wvalid.value, dut.returned.value = 0, 0
+        dut.conditions__returned.value = beat > 40  # one in for each one out from then on: 42 are on the ring
+    dut.bus__wvalid.value, dut.conditions__returned.value = 0, 0
     await clock(dut, 50)
     assert not int(dut.bus__bvalid.value) and not int(dut.quiet.value)
-    dut.returned.value = 1
+    dut.conditions__returned.value = 1
     await clock(dut, 42)
     assert not int(dut.bus__bvalid.value)
-    dut.returned.value = 0
+    dut.conditions__returned.value = 0
     await clock(dut)
     assert int(dut.bus__bvalid.value) and not int(dut.bus__awready.value)
     await clock(dut)

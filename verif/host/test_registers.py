@@ -12,7 +12,8 @@ from hayate.rtl.contract.regmap import (
     VERSION,
 )
 from hayate.rtl.host.gate import Facts
-from hayate.rtl.host.registers import OF_GOVERNOR, OF_SAMPLING, TO_CONDUCTOR, Registers, Token, fields, present
+from hayate.rtl.host.registers import Registers, fields
+from hayate.rtl.interfaces import Token
 from hayate.verif.bench import Bench, params, rng
 from hayate.verif.host.sizes import machine
 
@@ -47,7 +48,8 @@ async def begin(dut, stall=0.3):
     from hayate.verif.bench.drivers import start
     from hayate.verif.host.buses import Driver
 
-    await start(dut, ready=1, loaded=1, prompt_count=WRITTEN, facts=Facts.const(MODEL).as_bits(), quiet=1)
+    known = {"loaded": 1, "prompt_count": WRITTEN, "facts": Facts.const(MODEL).as_bits()}
+    await start(dut, ready=1, single__settled=1, **{f"status__state__{name}": value for name, value in known.items()})
     return Driver(dut, "bus_", stall)
 
 
@@ -112,10 +114,18 @@ async def a_plain_machine_says_so(dut):
 async def random_accesses_follow_the_table(dut):
     """Any bytes of any register, mapped or not: only the fields of rw registers hold what was written."""
     model = await random_accesses(dut)
-    assert int(dut.sample.value) << 2 | int(dut.auto.value) << 1 | int(dut.all_logits.value) == model["OPTIONS"]
-    assert int(dut.seed.value) == model["SEED_HIGH"] << 32 | model["SEED_LOW"]
-    assert int(dut.matrices.value) == model["MATRICES"] and int(dut.knob.value) == model["QUALITY"]
-    assert int(dut.look_kind.value) << 16 | int(dut.look_matrix.value) == model["GOVERNOR_SELECT"]
+    assert (
+        int(dut.control__request__sample.value) << 2
+        | int(dut.control__request__auto.value) << 1
+        | int(dut.control__request__all_logits.value)
+        == model["OPTIONS"]
+    )
+    assert int(dut.control__request__seed.value) == model["SEED_HIGH"] << 32 | model["SEED_LOW"]
+    assert (
+        int(dut.control__request__matrices.value) == model["MATRICES"]
+        and int(dut.control__request__knob.value) == model["QUALITY"]
+    )
+    assert int(dut.control__look__kind.value) << 16 | int(dut.control__look__matrix.value) == model["GOVERNOR_SELECT"]
 
 
 @PLAIN.test()
@@ -129,9 +139,11 @@ async def without_governor_and_sampling_their_registers_are_empty(dut):
     assert {name: model.get(name, 0) for name in GOVERNOR} == dict.fromkeys(GOVERNOR, 0) and not model["OPTIONS"] & (
         AUTO | SAMPLE
     )
-    assert int(dut.all_logits.value) == model["OPTIONS"]
-    assert not {p["name"] for p in ports()} & {*OF_GOVERNOR, *OF_SAMPLING}
-    host, started = await begin(dut), Pulses(dut, "start")
+    assert int(dut.control__request__all_logits.value) == model["OPTIONS"]
+    known = {p["name"] for p in ports()}
+    assert not known & {f"control__request__{name}" for name in ("auto", "matrices", "knob", "sample", "seed")}
+    assert "control__look__strobe" not in known and "control__request__tiles" in known
+    host, started = await begin(dut), Pulses(dut, "control__start")
     for name, value in {**GOOD, "MATRICES": 65535, "SEED_LOW": 5, "OPTIONS": 7}.items():
         await host.write(name, value)
     await host.write("CONTROL", 1)
@@ -140,7 +152,7 @@ async def without_governor_and_sampling_their_registers_are_empty(dut):
 
 def end_tokens(dut):
     """Register of an end token -> what it holds, as the conductor sees it."""
-    tokens, enable = int(dut.end_tokens.value), int(dut.end_enable.value)
+    tokens, enable = int(dut.control__request__ending__tokens.value), int(dut.control__request__ending__enable.value)
     return {name: (tokens >> 20 * n) % (1 << 20) | (enable >> n & 1) << 31 for n, name in enumerate(END_REGISTERS)}
 
 
@@ -165,7 +177,7 @@ async def random_accesses(dut):
                 data = bytes(count)  # commands have tests of their own
             sends = register is not None and register.name == "LOAD_DATA_HIGH"
             if sends:
-                dut.word__ready.value = 1
+                dut.single__word__ready.value = 1
             answer = await host.bus.write(address + first, data)
             assert answer.resp == (OKAY if register else SLVERR), hex(address)
             if sends:  # taken: the address counts on
@@ -176,7 +188,7 @@ async def random_accesses(dut):
                 new = int.from_bytes(data, "little") << 8 * first
                 model[register.name] = (model[register.name] & ~strobes | new & strobes) & stored(register)
                 if register.name == "WATCHDOG":
-                    assert int(dut.watchdog.value) == model["WATCHDOG"]
+                    assert int(dut.control__request__watchdog.value) == model["WATCHDOG"]
                 if register.name == "COUNTER_SELECT":
                     fixed -= {"COUNTER_STATUS", "COUNTER_VALUE"}
         else:
@@ -191,8 +203,14 @@ async def random_accesses(dut):
                 assert value == before[register.name], register.name
     for name, value in model.items():
         assert await host.read(name) == value, name
-    assert int(dut.tiles.value) == model["TILES"] and int(dut.prompt_length.value) == model["PROMPT_LENGTH"]
-    assert int(dut.token_limit.value) == model["TOKEN_LIMIT"] and int(dut.context_limit.value) == model["CONTEXT"]
+    assert (
+        int(dut.control__request__tiles.value) == model["TILES"]
+        and int(dut.control__request__prompt_length.value) == model["PROMPT_LENGTH"]
+    )
+    assert (
+        int(dut.control__request__ending__token_limit.value) == model["TOKEN_LIMIT"]
+        and int(dut.control__request__ending__context_limit.value) == model["CONTEXT"]
+    )
     assert end_tokens(dut) == {name: model[name] for name in END_REGISTERS}
     return model
 
@@ -200,7 +218,7 @@ async def random_accesses(dut):
 @BENCH.test()
 async def start_is_one_pulse_and_locks_the_parameters(dut):
     host = await begin(dut)
-    started, aborted = Pulses(dut, "start"), Pulses(dut, "abort")
+    started, aborted = Pulses(dut, "control__start"), Pulses(dut, "control__abort")
     for name, value in GOOD.items():
         await host.write(name, value)
     await host.write("CONTROL", 0)
@@ -208,7 +226,7 @@ async def start_is_one_pulse_and_locks_the_parameters(dut):
     assert (started.count, aborted.count) == (0, 0)
     await host.write("CONTROL", 1)
     assert (started.count, aborted.count) == (1, 0)
-    dut.busy.value = 1
+    dut.control__busy.value = 1
     await host.write("CONTROL", 1)
     await host.write("CONTROL", 2)
     assert (started.count, aborted.count) == (1, 1)
@@ -220,7 +238,7 @@ async def start_is_one_pulse_and_locks_the_parameters(dut):
     assert [await host.read(n) for n in (*END_REGISTERS, "OPTIONS", "MATRICES", "QUALITY", "IRQ_ENABLE")] == [0] * 7 + [
         5
     ]
-    dut.busy.value, dut.done.value, dut.full.value = 0, 1, 1
+    dut.control__busy.value, dut.control__done.value, dut.control__full.value = 0, 1, 1
     assert [await host.field("STATUS", f) for f in ("BUSY", "DONE", "FAULT", "FULL")] == [0, 1, 0, 1]
     await host.write("TILES", 1)
     assert await host.read("TILES") == 1
@@ -230,7 +248,7 @@ async def start_is_one_pulse_and_locks_the_parameters(dut):
 async def a_start_that_could_not_end_is_rejected(dut):
     """With the reason, each alone and all together; and the limits themselves are not refused."""
     host = await begin(dut, stall=0)
-    started = Pulses(dut, "start")
+    started = Pulses(dut, "control__start")
     accepted = 0
     names = [field for field, *_ in regmap.REFUSALS]
 
@@ -238,9 +256,8 @@ async def a_start_that_could_not_end_is_rejected(dut):
         for name, value in {**GOOD, "MATRICES": 0, "DRAFT": 0, "OPTIONS": 0, **changes}.items():
             await host.write(name, value)
         facts = {**MODEL, **{n: v for n, v in inputs.items() if n in MODEL}}
-        for name, value in {"facts": Facts.const(facts).as_bits(), "ready": 1, "loaded": 1, **inputs}.items():
-            if name not in MODEL:
-                getattr(dut, name).value = value
+        dut.status__state__facts.value = Facts.const(facts).as_bits()
+        dut.ready.value, dut.status__state__loaded.value = inputs.get("ready", 1), inputs.get("loaded", 1)
         await host.write("CONTROL", 1)
         return {n for bit, n in enumerate(names) if await host.read("REJECTION") >> bit & 1}
 
@@ -282,9 +299,9 @@ async def a_start_that_could_not_end_is_rejected(dut):
         assert started.count == accepted
         assert await host.field("STATUS", "REJECTED") == 0
     everything = dict.fromkeys((*GOOD, "MATRICES"), 65535) | {"TOKEN_LIMIT": 0, "OPTIONS": AUTO, "DRAFT": 2}
-    dut.word_refused.value, dut.fault.value = 1, 1
+    dut.status__refused.value, dut.fault.value = 1, 1
     await host.read("STATUS")
-    dut.word_refused.value, dut.fault.value = 0, 0
+    dut.status__refused.value, dut.fault.value = 0, 0
     assert (
         await try_with(everything, {"ready": 0, "loaded": 0, "features": 0}) == set(names) and started.count == accepted
     )
@@ -329,7 +346,7 @@ async def cycle_counters_are_shown(dut):
     host = await begin(dut)
     for name in ("CYCLES", "PREFILL_CYCLES", "PASSES", "GOVERNOR_CYCLES"):
         value = rng(name).getrandbits(32)
-        getattr(dut, name.lower()).value = value
+        getattr(dut, f"control__statistics__{name.lower()}").value = value
         assert await host.read(name) == value
 
 
@@ -368,15 +385,6 @@ async def latencies_are_as_stated(dut):
             await settle()
         assert 1 + await wait("bus__bvalid") == 2
         await clock(dut)
-
-
-def test_ports_of_a_governor_are_known():
-    of_governor = {"auto", "matrices", "knob", "look", "look_matrix", "look_kind"}
-    assert set(present(TO_CONDUCTOR, True, True)) - set(present(TO_CONDUCTOR, False, True)) == of_governor
-
-
-def test_ports_of_sampling_are_known():
-    assert set(present(TO_CONDUCTOR, True, True)) - set(present(TO_CONDUCTOR, True, False)) == {"sample", "seed"}
 
 
 def test_the_table_is_sound():

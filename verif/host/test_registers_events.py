@@ -20,7 +20,7 @@ async def one_end_token_is_one(dut):
         await host.write(name, 1 << 31 | 7 + n)
         assert end_tokens(dut) == none | {name: 1 << 31 | 7 + n}
         await host.write(name, 7)
-        assert end_tokens(dut) == none | {name: 7} and int(dut.end_enable.value) == 0
+        assert end_tokens(dut) == none | {name: 7} and int(dut.control__request__ending__enable.value) == 0
         await host.write(name, 0)
     assert BY_NAME["END_TOKEN"].offset == 0x038, "where drivers of earlier maps write it"
 
@@ -32,7 +32,7 @@ async def interrupts_wait_to_be_cleared(dut):
     host = await begin(dut)
     token, done, fault = 1, 2, 4
     assert await host.read("IRQ_STATUS") == 0
-    dut.token_level.value = 1
+    dut.control__token_level.value = 1
     await clock(dut, 3)
     assert await host.read("IRQ_STATUS") == token and not int(dut.irq.value)
     await host.write("IRQ_ENABLE", token | fault)
@@ -42,7 +42,7 @@ async def interrupts_wait_to_be_cleared(dut):
     assert await host.read("IRQ_STATUS") == token
     await host.write("IRQ_STATUS", token)
     assert await host.read("IRQ_STATUS") == 0 and not int(dut.irq.value)
-    dut.done.value = 1
+    dut.control__done.value = 1
     await clock(dut, 3)
     assert await host.read("IRQ_STATUS") == done and not int(dut.irq.value)
     dut.fault.value = 1  # whether it lasts a cycle or stays, it is one
@@ -53,9 +53,9 @@ async def interrupts_wait_to_be_cleared(dut):
     assert await host.read("IRQ_STATUS") == 0 and not int(dut.irq.value)
     dut.fault.value = 0
     assert await host.field("STATUS", "FAULT") == 1  # until a reset by command or pin
-    dut.done.value = 0
+    dut.control__done.value = 0
     await clock(dut, 3)
-    dut.done.value = 1
+    dut.control__done.value = 1
     await clock(dut, 3)
     assert await host.read("IRQ_STATUS") == done
 
@@ -139,15 +139,15 @@ async def counters_are_asked_for_one_at_a_time(dut):
 @BENCH.test()
 async def results_of_the_governor_are_asked_for(dut):
     host = await begin(dut, stall=0)
-    asked, generator, expected = Pulses(dut, "look"), rng("results"), 0
+    asked, generator, expected = Pulses(dut, "control__look__strobe"), rng("results"), 0
     there = await host.read("MAX_MATRICES")
     for matrix in (0, there - 1, there, (1 << 10) - 1, *(generator.randrange(1 << 10) for _ in range(16))):
         kind, result = generator.randrange(4), generator.getrandbits(64)
         await host.write("GOVERNOR_SELECT", kind << 16 | matrix)
         expected += matrix < there  # beyond it there is no such word in the governor's memory
         assert asked.count == expected
-        assert (int(dut.look_matrix.value), int(dut.look_kind.value)) == (matrix, kind)
-        dut.result.value = result
+        assert (int(dut.control__look__matrix.value), int(dut.control__look__kind.value)) == (matrix, kind)
+        dut.control__look__result.value = result
         assert await host.read("GOVERNOR_LOW") | await host.read("GOVERNOR_HIGH") << 32 == (
             result if matrix < there else 0
         )
@@ -162,9 +162,14 @@ async def commands_and_causes(dut):
     from hayate.verif.bench.drivers import clock
 
     host = await begin(dut, stall=0)
-    pulses = {name: Pulses(dut, name) for name in ("reset", "clear", "start", "abort")}
+    ports = {"reset": "reset", "clear": "clear", "start": "control__start", "abort": "control__abort"}
+    pulses = {name: Pulses(dut, port) for name, port in ports.items()}
     await host.write("TOKEN_LIMIT", 9)
-    for port, cause, lasting in (("fault", 1, False), ("wrong_token", 2, False), ("hung", 4, True)):
+    for port, cause, lasting in (
+        ("fault", 1, False),
+        ("control__wrong_token", 2, False),
+        ("control__hung", 4, True),
+    ):
         getattr(dut, port).value = 1
         await clock(dut)
         getattr(dut, port).value = int(lasting)
@@ -197,7 +202,7 @@ async def a_start_that_comes_to_nothing_is_told(dut):
     from hayate.verif.bench.drivers import clock
 
     host = await begin(dut, stall=0)
-    started = Pulses(dut, "start")
+    started = Pulses(dut, "control__start")
     for name, value in GOOD.items():
         await host.write(name, value)
     for other in (4, 8, 12):
@@ -208,13 +213,13 @@ async def a_start_that_comes_to_nothing_is_told(dut):
         started.count = 0
     told = []
     for wait in range(8):
-        dut.busy.value, dut.hung.value = 1, 0
+        dut.control__busy.value, dut.control__hung.value = 1, 0
         writing = cocotb.start_soon(host.write("CONTROL", 1))
         await clock(dut, wait)
-        dut.busy.value, dut.hung.value = 0, 1
+        dut.control__busy.value, dut.control__hung.value = 0, 1
         await writing
         told.append(await host.field("REJECTION", "FAULT"))
-        dut.hung.value, dut.core_reset.value = 0, 1
+        dut.control__hung.value, dut.core_reset.value = 0, 1
         await clock(dut)
         dut.core_reset.value = 0
         await clock(dut)
@@ -269,7 +274,6 @@ async def several_writes_on_the_way(dut):
         return response
 
     names = ("QUALITY", "SEED_LOW", "COSTS_0", "SEED_HIGH")
-    ports = {"QUALITY": "knob"}
     for round_, order in enumerate((("w", "aw"), ("aw", "w"), ("both",))):
         values = [17 * (n + 1) + 1000 * round_ for n in range(len(names))]
         items = {"aw": [BY_NAME[n].offset for n in names], "w": list(values)}
@@ -285,10 +289,10 @@ async def several_writes_on_the_way(dut):
             if (response := await step(True)) is not None:
                 responses.append(response)
         assert responses == [0] * 4 and not queues["aw"] and not queues["w"]
-        seed = int(dut.seed.value)
-        assert (int(getattr(dut, ports["QUALITY"]).value), seed & 0xFFFFFFFF, seed >> 32) == (
+        seed = int(dut.control__request__seed.value)
+        assert (int(dut.control__request__knob.value), seed & 0xFFFFFFFF, seed >> 32) == (
             values[0],
             values[1],
             values[3],
         )
-        assert int(dut.costs_0.value) | int(dut.costs_1.value) << 16 == values[2]
+        assert int(dut.control__draft__costs__0.value) | int(dut.control__draft__costs__1.value) << 16 == values[2]

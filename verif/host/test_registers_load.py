@@ -20,15 +20,19 @@ async def words_go_out_by_registers(dut):
     async def take():
         while True:
             await clock(dut)
-            if int(dut.word__valid.value) and int(dut.word__ready.value):
+            if int(dut.single__word__valid.value) and int(dut.single__word__ready.value):
                 sent.append(
-                    (int(dut.word__payload.value), int(dut.word_malformed.value), int(dut.single_refused.value))
+                    (
+                        int(dut.single__word__payload.value),
+                        int(dut.single__malformed.value),
+                        int(dut.single__refused.value),
+                    )
                 )
-                dut.quiet.value = 0
-            dut.word__ready.value = generator.random() < 0.3
-            dut.single_refused.value = generator.random() < 0.4
+                dut.single__settled.value = 0
+            dut.single__word__ready.value = generator.random() < 0.3
+            dut.single__refused.value = generator.random() < 0.4
             if generator.random() < 0.1:
-                dut.quiet.value = 1
+                dut.single__settled.value = 1
 
     cocotb.start_soon(take())
     address = 0
@@ -42,7 +46,7 @@ async def words_go_out_by_registers(dut):
         part = 4 if number % 5 else 2
         answer = await host.bus.write(BY_NAME["LOAD_DATA_HIGH"].offset, high.to_bytes(4, "little")[:part])
         word, malformed, refused = sent.pop()
-        assert not sent and int(dut.quiet.value) and malformed == (part < 4 or address & 7 != 0)
+        assert not sent and int(dut.single__settled.value) and malformed == (part < 4 or address & 7 != 0)
         expected = address >> 3 | low << 37 | high << 69
         assert (word ^ expected) & (1 << (69 + 8 * part)) - 1 == 0 and answer.resp == (2 if refused else 0)
         if not refused:
@@ -57,23 +61,23 @@ async def refusals_stay_until_somebody_looks(dut):
     host = await begin(dut, stall=0)
 
     async def strobe(name, reason=0):
-        dut.reason.value = reason
+        dut.status__reason.value = reason
         getattr(dut, name).value = 1
         await clock(dut)
         getattr(dut, name).value = 0
         await clock(dut)
 
-    await strobe("word_refused", 5)
-    await strobe("word_refused", 3)
-    dut.opened.value = 1
+    await strobe("status__refused", 5)
+    await strobe("status__refused", 3)
+    dut.status__state__opened.value = 1
     assert [await host.field("LOAD_STATUS", f) for f in ("REFUSED", "OPEN", "REASON")] == [1, 1, 5]
     assert await host.field("STATUS", "REFUSED") == 1
     await host.write("LOAD_STATUS", 0xFFFFFFFE)
     assert await host.field("LOAD_STATUS", "REASON") == 5
     await host.write("LOAD_STATUS", 1)
-    dut.opened.value = 0
+    dut.status__state__opened.value = 0
     assert await host.read("LOAD_STATUS") == 0 == await host.field("STATUS", "REFUSED")
-    await strobe("word_refused", 7)
+    await strobe("status__refused", 7)
     assert await host.field("LOAD_STATUS", "REASON") == 7
-    await strobe("began")
+    await strobe("status__state__began")
     assert await host.read("LOAD_STATUS") == 0

@@ -74,7 +74,7 @@ async def reads_are_refused_on_every_beat(dut):
     for event in (*reads, write):
         await event.wait()
     assert {event.data.resp for event in reads} == {SLVERR} and write.data.resp == OKAY
-    assert int(dut.opened.value) and not m.refusals
+    assert int(dut.status__state__opened.value) and not m.refusals
 
 
 @BENCH.test(only=whole)
@@ -96,12 +96,15 @@ async def a_response_stays_until_it_is_taken(dut):
     dut.bus__awvalid.value = dut.bus__wvalid.value = 0
     await clock(dut, 2)
     assert int(dut.bus__bvalid.value)
-    dut.single__payload.value, dut.single__valid.value = LoadWord.const({"space": Space.MICRO, "tile": 1}).as_bits(), 1
+    dut.single__word__payload.value, dut.single__word__valid.value = (
+        LoadWord.const({"space": Space.MICRO, "tile": 1}).as_bits(),
+        1,
+    )
     for _ in range(6):
         await settle()
         assert int(dut.bus__bvalid.value) and not int(dut.bus__bresp.value)
         await clock(dut)
-        dut.single__valid.value = 0
+        dut.single__word__valid.value = 0
     assert not int(dut.quiet.value)
     dut.bus__bready.value = 1
     await clock(dut)
