@@ -7,9 +7,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 WORKERS ?= 2
-# The workers share the cores: threads of numpy's matrix products would only stand in one another's way.
+# The workers share the cores: threads of numpy's matrix products, and of simulations, would only stand in one another's
+# way.
 # What each test took is added to this file; `python scripts/durations.py` makes it what workers and slices are balanced by.
-PYTEST := OPENBLAS_NUM_THREADS=1 $(BIN)/pytest -n $(WORKERS) --record build/durations.json --durations 15 --durations-min 5
+PYTEST := OPENBLAS_NUM_THREADS=1 HAYATE_SIM_THREADS=1 $(BIN)/pytest -n $(WORKERS) --record build/durations.json --durations 15 --durations-min 5
 
 # What a user's shell has for other programs of Python must not find its way in here.
 unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP

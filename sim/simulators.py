@@ -232,6 +232,7 @@ class Block(FastVerilator):
     def before(self, command, cwd: Path):
         super().before(command, cwd)
         if command[0] == "make":
+            blocks.lean(cwd, self.prefix)
             command.append("block.a")
 
     def clean_up(self, directory: Path):

@@ -2,6 +2,7 @@
 
 import _thread
 import json
+import os
 import threading
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -86,7 +87,7 @@ class RtlResult:
         }
 
 
-def build(config, *, sim="verilator", waves="", say=Steps(), root=None, optimize="-O1"):  # noqa: B008
+def build(config, *, sim="verilator", waves="", say=Steps(), root=None, optimize="-O2"):  # noqa: B008
     """The simulation of a configuration, found in the cache or built.
 
     Parameters
@@ -163,7 +164,8 @@ def generate_rtl(
     seed=0,
     min_p=None,
     top_k=None,
-    optimize="-O1",
+    optimize="-O2",
+    threads=None,
     execute=None,
 ):
     """Generate on the RTL.
@@ -181,7 +183,8 @@ def generate_rtl(
     precision: "auto", "fp16", "int8" or "int4". quality: of "auto", see `knob_of`. pins: name -> `Format` of matrices
         for which a fixed precision is another one.
     speculate, nodes, branch, costs, corrupt, temperature, seed, min_p, top_k: as for golden's `generate`. optimize: as
-        for `build`. execute: as for `runner.run`.
+        for `build`. threads: of the processor, at most; as many as this process may use unless given, and no more than
+        tiles. execute: as for `runner.run`.
 
     Returns `RtlResult`. Raises HayateError for what does not fit or is missing.
     """
@@ -216,6 +219,7 @@ def generate_rtl(
     )
     built = build(config, sim=sim, waves=Path(waves).suffix[1:] if waves else "", say=say, root=root, optimize=optimize)
     from hayate.sim import folders, runner
+    from hayate.sim.blocks import THREADS
 
     execute = {"execute": execute} if execute else {}
     with folders.scratch() as folder, ExitStack() as loading:
@@ -263,13 +267,17 @@ def generate_rtl(
                 on_start()
 
         with _follow(events, result, started, on_token):
+            cores = len(os.sched_getaffinity(0))
             runner.run(
                 built,
                 "hayate.sim.machine.generation_run",
                 directory=run,
                 log=folder / "log",
                 plusargs=plusargs,
-                env={"HAYATE_REQUEST": str(folder / "request.json")},
+                env={
+                    "HAYATE_REQUEST": str(folder / "request.json"),
+                    THREADS: str(threads or os.environ.get(THREADS) or cores),
+                },
                 timeout=timeout,
                 **execute,
             )

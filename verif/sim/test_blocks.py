@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from hayate.sim import blocks
+from hayate.sim import blocks, runner
 from hayate.sim.convert import Port
 from hayate.verif.bench import Bench, rng
 
@@ -124,6 +124,29 @@ def test_a_module_is_where_it_is_needed():
 def test_a_block_that_is_not_there_is_refused():
     with pytest.raises(ValueError, match="no module 'tile'"):
         blocks.split(DESIGN, "tile")
+
+
+def test_only_code_that_is_known_is_changed(tmp_path):
+    """Another Verilator's may lack one of the two places, or have one twice: then all of it stays as it is."""
+    inputs, clock = "vlSelfRef.__VicoFirstIteration = 1U;", "CData __Vtrigprevexpr___TOP__clk__0;"
+    source, header, found = tmp_path / "Vx___024root__0.cpp", tmp_path / "Vx___024root.h", tmp_path / "lean.h"
+    for text, members, known in (
+        (inputs, clock, True),
+        (inputs + inputs, clock, False),
+        ("", clock, False),
+        (inputs, "", False),
+    ):
+        source.write_text(f"a;\n{text}\nb;")
+        header.write_text(members)
+        assert blocks.lean(tmp_path, "Vx") == known
+        assert found.read_text() == f"#define HAYATE_LEAN {int(known)}\n"
+        assert source.read_text() == f"a;\n{text.replace('1U', '!vlSelfRef.clk') if known else text}\nb;"
+
+
+def test_the_pinned_verilator_is_known(tmp_path):
+    """Else simulations would be slow, and nobody would notice."""
+    built = runner.build(DESIGN, name="dut", blocks=("cell_",), root=tmp_path / "builds", optimize="-O0")
+    assert [p.read_text() for p in built.directory.parent.glob("*/lean.h")] == ["#define HAYATE_LEAN 1\n"]
 
 
 def test_two_clocks_are_refused():

@@ -26,7 +26,13 @@ def run(pytestconfig, held):
 
     def generation(model, config, prompt=PROMPT, tokens=6, pins=(), **options):
         shared = config == load_config(config.name, [f"tiles={config.tiles}"])
-        options = {"all_logits": True, "optimize": "-O1" if shared else "-Og", "execute": execute, **options}
+        options = {
+            "all_logits": True,
+            "optimize": "-O2" if shared else "-Og",
+            "threads": 1,
+            "execute": execute,
+            **options,
+        }
         return generate_rtl(
             model, config, list(prompt), tokens, root=root, timeout=PATIENCE, pins=dict(pins), **options
         )

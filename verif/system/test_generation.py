@@ -131,6 +131,16 @@ def test_simulators_agree(run, sim):
     assert (theirs.cycles, theirs.token_cycles, theirs.counters) == (ours.cycles, ours.token_cycles, ours.counters)
 
 
+def test_threads_change_nothing(run):
+    """Tiles that are simulated side by side, by fewer threads than tiles and by one each: the same bits and cycles."""
+    demo, model = load_config("demo"), image(tied=False)
+    one, *others = (run(model, demo, PROMPT[:5], 3, threads=n, execute=None) for n in (1, 3, 8))
+    assert difference(one, golden(tied=False, prompt=PROMPT[:5], tokens=3)) == ""
+    for other in others:
+        assert difference(other, one) == ""
+        assert (other.cycles, other.token_cycles, other.counters) == (one.cycles, one.token_cycles, one.counters)
+
+
 def test_demo_with_py_nano(run):
     """The shipped model on the shipped configuration, through its tokenizer."""
     model = models.load("py-nano")
