@@ -146,7 +146,7 @@ class Machine:
             if layer is not None and (id(one) not in inside or index[LoopReg.LAYER] != layer):
                 continue
             if one.op in (Op.M_WAIT, Op.V_WAIT):
-                waiting[matrix].append(f"{entry['count']} on {entry['chan']}")
+                waiting[matrix].append(f"{entry['count']} on channel {entry['chan']}")
                 continue
             step = found.setdefault(id(one), self._step(one))
             step.waits = step.waits or waiting[matrix]
