@@ -151,7 +151,7 @@ class Machine:
             step = found.setdefault(id(one), self._step(one))
             step.waits = step.waits or waiting[matrix]
             waiting[matrix] = []
-            self._count(step, entry, tile, registers, position)
+            self._count(step, entry, tile, registers, position, index[LoopReg.J])
         return list(found.values())
 
     def _step(self, one):
@@ -184,10 +184,12 @@ class Machine:
         reads, writes = (", ".join(dict.fromkeys(names)) for names in (reads, writes))
         return f"{reads} → lanes → {writes}"
 
-    def _count(self, step, entry, tile, registers, position):
+    def _count(self, step, entry, tile, registers, position, j):
         one, lanes = step.instruction, self.config.lanes
         step.times += 1
-        active = registers["group"] if "vec" in encoding.FORMATS[one.op] and one.vec else 1
+        active = 1
+        if "vec" in encoding.FORMATS[one.op] and one.vec:  # query heads that round J covers
+            active = max(0, min(lanes, registers["group"] - j * lanes))
         model = MatrixModel(self.config.banks, lanes, self.config.bank_depth, self.config.act_depth)
         now = Pass(
             [Position(pos=position, slot=position)],
@@ -247,7 +249,7 @@ def rows(found, every):
                 ", ".join(s.waits),
                 s.parts,
                 shape,
-                s.written or s.words or "",
+                s.written or (f"{s.words:,}" if s.words else ""),
                 s.flits or "",
                 busiest or "",
             )
