@@ -22,6 +22,7 @@ from hayate.rtl.verilog.lint import WAIVED
 from hayate.scripts.docs_host import SECTIONS as HOST_SECTIONS
 from hayate.scripts.figures import FIGURES, collect
 from hayate.scripts.figures import SECTIONS as FIGURE_SECTIONS
+from hayate.scripts.layer_walk import SECTIONS as LAYER_SECTIONS
 from hayate.scripts.markdown import table
 from hayate.scripts.precision_figures import SECTIONS as PRECISION_SECTIONS
 
@@ -213,6 +214,7 @@ SECTIONS = {
     **FIGURE_SECTIONS,
     **PRECISION_SECTIONS,
     **HOST_SECTIONS,
+    **LAYER_SECTIONS,
 }
 
 MARK = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end: \2 -->)", re.DOTALL)

@@ -60,8 +60,8 @@ from hayate.verif.docs.promises import (
 ISA = (
     f"{WORDS[4]} consecutive rows or FP16 elements, one {isa.MICRO_BITS}-bit word",
     f"At most {'2' if NOTES == 'two' else NOTES}·M of them may come before a START.",
-    f"two queues of {WORDS[isa.QUEUE_DEPTH]} entries, one for the matrix engine, one for the vector engine",
-    f"A loop instruction takes it {LOOP} cycles, an engine's {ENGINE}, a GEMV of a matrix with planes "
+    f"two queues of {WORDS[isa.QUEUE_DEPTH]} entries: one for the matrix engine, one for the vector engine",
+    f"A loop instruction takes it {LOOP} cycles, and an engine's {ENGINE}. A GEMV of a matrix with planes takes "
     f"{PLANES_GEMV}, because",
     f"There are {WORDS[isa.CHANNELS]}, and each is a counting semaphore",
     f"Levels are {semaphores.LEVEL_BITS} bits and wrap: no program may let more than "
@@ -80,7 +80,7 @@ ISA = (
     f"one with a row for every {1 << isa.ROPE_FINE_BITS}th position (POS_HI) and one for the positions below "
     f"{1 << isa.ROPE_FINE_BITS} "
     f"(POS_LO, ROPE_FINE_BITS = {isa.ROPE_FINE_BITS})",
-    f"read, correct, merge, write, {KV_CYCLES} cycles, min({KV_BANKS}, B) banks at a time",
+    f"That takes {KV_CYCLES} cycles, min({KV_BANKS}, B) banks at a time.",
     f"the exact partial sums, {constants.ACC_WIDTH} bits in "
     f"{WORDS[-(-constants.ACC_WIDTH // flits.FLIT_FIELDS['data'])]} flits",
     f"(modulo ROUNDS_AHEAD = {isa.ROUNDS_AHEAD})",
@@ -103,14 +103,14 @@ ISA = (
     f"and {max(precision.Format) + 1} must not be written",
     f"An address with bit {isa.SECOND_BIT} (2^SECOND_BIT) is the same register of the second model. "
     "{}, {}, {} and {} are the same for both".format(*(csr.name for csr in COMMON)),
-    f"Bit {isa.STAGE_BIT} of a DATA flit's address selects the stage buffer",
-    f"`lo` = `hi` = {flits.CONDUCTOR} is the conductor",
+    f"or to the stage buffer where bit {isa.STAGE_BIT} of its address is set",
+    f"and {flits.CONDUCTOR} in both is the conductor",
     f"A READ whose address has bit {isa.ENERGY_BIT} asks for an energy: bits {isa.ENERGY_BIT - 1}:2 are the planes "
     "descriptor, bits 1:0 the",
-    "{} gathered activations, {} sums, {} q, {} k, {} v, {} embeddings, {} angles, "
-    "{} the input of a tied output matrix; ".format(*CHANNELS)
-    + f"{program.PROB} to {program.PROB + isa.ROUNDS_AHEAD - 1} softmax numerators and {program.MAXIMA} to "
-    f"{program.MAXIMA + isa.ROUNDS_AHEAD - 1} maxima",
+    "| {} | gathered activations | | {} | sums | | {}, {}, {} | q, k, v | | {} | embeddings | | {} | angles | "
+    "| {} | the input of a tied output matrix | ".format(*CHANNELS)
+    + f"| {program.PROB} to {program.PROB + isa.ROUNDS_AHEAD - 1} | softmax numerators, one for each round of a "
+    f"chunk | | {program.MAXIMA} to {program.MAXIMA + isa.ROUNDS_AHEAD - 1} | maxima, one for each round of a chunk |",
 )
 
 MEMORY_MAP = (
@@ -230,7 +230,7 @@ NUMERICS = (
     f"2^{constants.K_MAX.bit_length() - 1} products stays below 2^{constants.ACC_WIDTH - 1}, and with a sign it "
     "needs "
     f"{constants.PRODUCT_BITS} + {constants.K_MAX.bit_length() - 1} + 1 = **{constants.ACC_WIDTH} bits**",
-    f"|w8| ≤ {precision.W8_MAX}, with one FP16 scale for {', '.join(map(str, precision.GROUPS[:-1]))} or "
+    f"|w8| ≤ {precision.W8_MAX}. One FP16 scale serves {', '.join(map(str, precision.GROUPS[:-1]))} or "
     f"{precision.GROUPS[-1]} elements",
     f"each aligned block of {BLOCK} elements becomes INT8 with one shared exponent e = "
     f"max(−{-precision.MX_MIN_EXPONENT}, floor(log2 max|x|)): "

@@ -3,7 +3,6 @@
 import json
 import re
 import shlex
-import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import pytest
@@ -161,17 +160,6 @@ def test_python_of_the_example_block_is_valid(block):
     code = blocks(ROOT / "docs" / "adding-a-block.md", "python")
     assert len(code) == 3
     compile(code[block], "adding-a-block.md", "exec")
-
-
-def test_the_diagram_is_well_formed_and_has_a_dark_side():
-    path = ROOT / "docs" / "architecture.svg"
-    svg = ElementTree.fromstring(path.read_text())
-    named = {element.get("class") for element in svg.iter()} - {None}
-    style = svg.find("{http://www.w3.org/2000/svg}style").text
-    light, _, dark = style.partition("prefers-color-scheme: dark")
-    for word in {name.split()[0] for name in named}:
-        assert f".{word} " in light and f".{word} " in dark, word
-    assert svg.find("{http://www.w3.org/2000/svg}desc").text.strip()
 
 
 def test_figures_are_of_a_checked_run():
