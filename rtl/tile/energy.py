@@ -40,6 +40,15 @@ class Energy(wiring.Component):
     ENERGY_LATENCY cycles after the last row or READ_LATENCY cycles after `read`, whichever is later. One read at a
     time; a `clear` meanwhile makes it void.
 
+    A read that waits for the row before it::
+
+        cycle       0   1   2   3   4   5   6   7   8   9
+        row.valid   ~~~~____________________________________
+        read        ____~~~~________________________________
+        pending     ________~~~~~~~~~~~~~~~~________________
+        reading     ____________________~~~~________________
+        read_valid  ________________________________~~~~____
+
     Parameters
     ----------
     lanes: outputs of a row. depth: matrices, by the index of their planes descriptor; an index below it is the parent's
@@ -114,7 +123,7 @@ class Energy(wiring.Component):
             m.d.sync += dirty.eq(0)
 
         # A cycle without a row serves a read, or refreshes the next total: either adds zero.
-        pending, reading, refresh = Signal(), Signal(), Signal()
+        pending, reading, refresh = (Signal(name=name) for name in ("pending", "reading", "refresh"))
         left = Signal(range(2 * self._depth + 1), reset_less=True)  # totals that may be of an old generation
         at = Signal(range(2 * self._depth), reset_less=True)
         # What is under way is lost; a refresh that is has its turn again, or one that is lost each time would let its

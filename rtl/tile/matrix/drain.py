@@ -26,6 +26,15 @@ class Drain(wiring.Component):
     With a governor the exact sums of each row of a group with `tag.measure` come out as well, ENERGY_LATENCY + i cycles
     after `start`; a group with `tag.difference` gives no `row_valid`.
 
+    Three rows of a group that is measured::
+
+        cycle         0   1   2   3   4   5   6   7   8   9   10  11  12  13
+        start         ~~~~____________________________________________________
+        s1_todo       0...7...3...1...0.......................................
+        energy_valid  ________~~~~~~~~~~~~____________________________________
+        row_valid     ____________________~~~~~~~~~~~~________________________
+        busy          ____~~~~~~~~~~~~~~~~~~~~~~~~~~~~________________________
+
     Parameters
     ----------
     banks: PEs. lanes: activation vectors M. governor: adds the members named below.

@@ -26,6 +26,20 @@ class GemvIssue(wiring.Component):
     ordinary result, then in INT8 with `subtract`, which ends in a `difference`: it takes the drain's time but no room
     in the landing buffer.
 
+    A row of 32 elements in INT8: scales, then a hi and a lo word for each 16 elements::
+
+        cycle    0   1   2   3   4   5   6   7
+        load     ~~~~____________________________
+        active   ____~~~~~~~~~~~~~~~~~~~~________
+        fire     ____~~~~~~~~~~~~~~~~~~~~________
+        first    ____~~~~________________~~~~~~~~
+        last     ____________________~~~~________
+        scales   ____~~~~________________~~~~~~~~
+        nibbles  ________~~~~~~~~~~~~~~~~________
+        low      ____________~~~~____~~~~________
+        act      0...............4.......0.......
+        ending   ____________________~~~~________
+
     Parameters
     ----------
     banks: rows of a group, a power of two. landing_depth: rows that the landing buffer holds, at least `banks`.

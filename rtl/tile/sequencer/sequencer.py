@@ -50,6 +50,13 @@ class Sequencer(wiring.Component):
     format of them; a pass that measures takes the FP16 copy if there is one, else INT8, a draft pass INT4, without the
     table. K and V never have planes.
 
+    A GEMV of weights with planes, as the first of a program, and the END after it (names of states are cut off)::
+
+        cycle         0     1     2     3     4     5     6     7     8     9     10    11    12    13    14
+        state         FETCH.LATCH.DECOD.INDEX.LOOK_.BLOCK.BASE..PLANE.COPIE.PUSH..FETCH.LATCH.DECOD.END...IDLE..
+        matrix.valid  ____________________________________________________________~~~~~~________________________
+        running       ~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~______
+
     Parameters
     ----------
     lanes: M. program_depth, desc_depth: entries of the two memories; the precision table has one for each descriptor.
