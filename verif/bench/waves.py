@@ -46,7 +46,7 @@ def draw(component, rows, steps, cycles, *, width=4, skip=0):
     for label, signal in shown.items():
         columns, before = [], None
         for text in seen[label]:
-            if len(Value.cast(signal)) == 1:
+            if len(Value.cast(signal)) == 1 and not _is_state(signal):
                 columns.append(("~" if text == "1" else "_") * width)
             else:
                 columns.append(("" if text == before else text[: width - 1]).ljust(width, "."))
@@ -71,7 +71,11 @@ def _port(component, name):
     return component
 
 
+def _is_state(signal):
+    return isinstance(signal, Signal) and signal.decoder is not None
+
+
 def _text(signal, value):
-    if isinstance(signal, Signal) and signal.decoder is not None:
+    if _is_state(signal):
         return signal.decoder(value).partition("/")[0]
     return str(value)

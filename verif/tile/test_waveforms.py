@@ -1,21 +1,28 @@
 """The waveforms in docstrings of the tile's blocks are what the blocks do."""
 
 import inspect
+from unittest import mock
 
 import pytest
+from amaranth.hdl import Module
+from amaranth.lib import wiring
 
 from hayate.rtl.contract.alu_ops import AluOp
 from hayate.rtl.contract.encoding import DESCRIPTOR, PLANES, Instr, Micro, encode, encode_micro
 from hayate.rtl.contract.flits import FlitKind
 from hayate.rtl.contract.isa import Csr, Op, PassWord, Space
 from hayate.rtl.contract.precision import Format
+from hayate.rtl.memory.bank import Bank
 from hayate.rtl.tile.energy import Energy
+from hayate.rtl.tile.matrix import engine
 from hayate.rtl.tile.matrix.drain import Drain
 from hayate.rtl.tile.matrix.fetch import Fetcher
 from hayate.rtl.tile.matrix.gemv import GemvIssue
 from hayate.rtl.tile.matrix.kv_write import KvWriter
+from hayate.rtl.tile.matrix.slot_homes import SlotHomes
 from hayate.rtl.tile.sequencer.sequencer import Sequencer
 from hayate.rtl.tile.vector.collect import Collect
+from hayate.rtl.tile.vector.engine import VectorEngine
 from hayate.rtl.tile.vector.filter import Filter
 from hayate.rtl.tile.vector.micro import MicroSequencer
 from hayate.rtl.tile.vector.sender import Sender
@@ -59,6 +66,50 @@ def kv_write(value):
     steps = strobe("start") | {-40: {"positions": 1, "entry": entry, "tile": {"group_size": 1, "count": 1}}}
     rows = {**ports("start", "active"), "state": "kv_write_state", **ports("act_read", "read", "write", "ending")}
     return draw(KvWriter(4, 1, 16), rows, steps, 14 if value else 12, width=6, skip=40)
+
+
+def homes():
+    """The slot of one position changes."""
+    steps = {-40: {"tile": {"group_size": 1}}, 0: {"lanes_state.1": {"slot": 5}}}
+    rows = {"state": "homes_state", "divider.done": "done", "fresh": "fresh"}
+    return draw(SlotHomes(2, 8), rows, steps, 8, width=7, skip=40)
+
+
+class BlankBank(wiring.Component):
+    """The ports of a bank, whose macro this simulator does not have."""
+
+    def __init__(self, depth, inject):
+        whole = Bank(depth, inject=inject)
+        whole._MustUse__used = True  # for its ports; Amaranth warns of what nobody has elaborated
+        super().__init__(whole.signature)
+
+    def elaborate(self, platform):
+        return Module()
+
+
+def matrix():
+    """Two GEMVs of two rows and three words each, offered back to back."""
+    entry = {"op": Op.GEMV, "rows": 2, "live": 2, "length": 3, "words": 3}
+    steps = {0: {"entry.valid": 1, "entry.payload": entry}, 2: {"entry.valid": 0}}
+    sizes = {"bank_depth": 16, "act_depth": 16, "max_slots": 4, "landing_depth": 8}
+    with mock.patch.object(engine, "Bank", BlankBank):
+        rows = ports("entry.valid", "entry.ready", "held", "fire", "rows.valid", "busy")
+        return draw(engine.MatrixEngine(banks=2, lanes=1, **sizes), rows, steps, 23)
+
+
+def vector():
+    """A RUN of two elements whose maximum is taken, and the SENDMAX after it."""
+    load = {"kind": FlitKind.LOAD, "chan": Space.MICRO, "data": encode_micro(Micro(AluOp.MOV, d_max=1))}
+    steps = {
+        -4: {"rx_valid": 1, "rx": load, "current.state": {"positions": 1}, "tx.ready": 1},
+        -3: {"rx_valid": 0},
+        0: {"entry.valid": 1, "entry.payload": {"op": Op.RUN, "n": 2, "vl": 8, "length": 1}},
+        4: {"entry.payload": {"op": Op.SENDMAX}},
+        7: {"entry.valid": 0},
+    }
+    rows = {**ports("entry.valid", "entry.ready"), "state": "walk_state", **ports("step", "issue", "tx.valid", "busy")}
+    sizes = {"vmem_depth": 16, "stage_depth": 8, "micro_depth": 4, "landing_depth": 4, "max_slots": 4}
+    return draw(VectorEngine(1, **sizes, sampling=False), rows, steps, 24, skip=4)
 
 
 def energy():
@@ -132,6 +183,9 @@ WAVEFORMS = {
     "fetch": (Fetcher, fetch),
     "k": (KvWriter, lambda: kv_write(0)),
     "v": (KvWriter, lambda: kv_write(1)),
+    "homes": (SlotHomes, homes),
+    "matrix": (engine.MatrixEngine, matrix),
+    "vector": (VectorEngine, vector),
     "energy": (Energy, energy),
     "sequencer": (Sequencer, sequencer),
     "sender": (Sender, sender),

@@ -50,6 +50,16 @@ class MatrixEngine(wiring.Component):
     readable.
     Reset empties the engine and leaves the memories alone. Nothing but `cause` toggles while idle.
 
+    Two GEMVs of two rows and three words each, offered back to back to an idle engine::
+
+        cycle        0   1   2   3   4   5   6   7   8   9   10  11  12  13  14  15  16  17  18  19  20  21  22
+        entry.valid  ~~~~~~~~____________________________________________________________________________________
+        entry.ready  ~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~
+        held         ____~~~~~~~~~~~~~~~~________________________________________________________________________
+        fire         ________~~~~~~~~~~~~~~~~~~~~~~~~____________________________________________________________
+        rows.valid   ____________________________________________________________________~~~~~~~~____~~~~~~~~____
+        busy         ~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~____
+
     Parameters
     ----------
     banks, lanes, bank_depth, act_depth, max_slots, landing_depth: as in `Config`.

@@ -49,6 +49,17 @@ class VectorEngine(wiring.Component):
     are never refused. Reset abandons work and clears sums, maxima and channels, not the memories. SELECT takes
     SELECT_CYCLES for each wanted lane and 2 more.
 
+    A RUN of two elements whose maximum is taken, and the SENDMAX after it (names of states are cut off)::
+
+        cycle        0   1   2   3   4   5   6   7   8   9   10  11  12  13  14  15  16  17  18  19  20  21  22  23
+        entry.valid  ~~~~~~~~~~~~~~~~~~~~~~~~~~~~____________________________________________________________________
+        entry.ready  ____________~~~~________~~~~____________________________________________________________________
+        state        IDL.RUN.........IDL.MAX.....IDL.................................................................
+        step         ________~~~~~~~~________________________________________________________________________________
+        issue        ____________~~~~~~~~____________________________________________________________________________
+        tx.valid     ____________________________________________________________________________~~~~~~~~____________
+        busy         ~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~____________
+
     Parameters
     ----------
     lanes, vmem_depth, stage_depth, micro_depth, landing_depth, max_slots: as in `Config`.
