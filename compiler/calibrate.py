@@ -40,7 +40,7 @@ def calibrate(checkpoint, windows, group, note=lambda text: None):
         of progress.
 
     Of each matrix: `sensitivities` (INT4 against INT8, INT8 against FP16; integers for the image), `grids` (OUT, ERR,
-    HALF), and what they come from: `gains` (KL saved, nats a token), `ratios` (error energy over output energy),
+    INT8_ERR), and what they come from: `gains` (KL saved, nats a token), `ratios` (error energy over output energy),
     `bytes` a token in FP16, INT8, INT4.
     """
     model = Forward(checkpoint)

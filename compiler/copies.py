@@ -102,7 +102,7 @@ class Numbers:
         )
 
     def grids(self):
-        """(OUT, ERR, HALF)."""
+        """(OUT, ERR, INT8_ERR)."""
         out, *rest = (grid(np.frexp(top)[1] - ACC_LSB) for top in self.tops)
         return [out, *(max(out - GRID_SPAN, g) for g in rest)]
 

@@ -122,7 +122,7 @@ def render(data):
         "INT8",
         *(("KL INT8", "KL FP16") if calibrated else ()),
         "s err",
-        "s half",
+        "s int8_err",
         title="squared relative errors of the weights"
         + ("; KL divergence saved by promotion to a format, nats a token" if calibrated else "; not calibrated"),
     )

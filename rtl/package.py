@@ -145,11 +145,11 @@ class Package(wiring.Component):
                 o_ring_out__valid=after.valid,
                 o_ring_out__payload=after.payload.as_value(),
                 i_ring_out__ready=after.ready,
-                o_trace_valid=self.trace_valid[t],
-                o_trace_row=self.trace_row[t],
-                o_trace_mask=self.trace_mask[t],
+                o_trace__valid=self.trace_valid[t],
+                o_trace__row=self.trace_row[t],
+                o_trace__mask=self.trace_mask[t],
                 o_fault=faults[t],
-                **{f"o_trace_values__{lane}": values[32 * lane : 32 * lane + 32] for lane in range(c.lanes)},
+                **{f"o_trace__values__{lane}": values[32 * lane : 32 * lane + 32] for lane in range(c.lanes)},
             )
             m.d.comb += self.trace_values[t].eq(values)
             before = after

@@ -39,7 +39,7 @@ STYLE = (
 
 
 def decide(image, text, quality):
-    """(token count, {matrix: {"format", "out", "err", "half"}}) of a prompt, as golden decides on it."""
+    """(token count, {matrix: {"format", "out", "err", "int8_err"}}) of a prompt, as golden decides on it."""
     ids = models.Text(image).encode(text)
     return len(ids), generate(image, ids, 1, quality=quality).precision
 

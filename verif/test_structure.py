@@ -225,3 +225,49 @@ def test_raw_bits_are_found():
     assert raw_bits("x.eq(self.rx.data[3:7])\ny = flit.addr[0]") == [1, 2]
     assert raw_bits("m.d.comb += [flit.data.eq(Cat(a, b)),\n tx.payload.addr.eq(1 << 3 | c)]") == [1, 2]
     assert raw_bits("x.eq(view(LANE, rx.data).slot)\nflit.data.eq(pack(LANE, slot=Const(1, 8) << y))\nz.data[0]") == []
+
+
+#: Where ports are joined by signatures and structs, or each by itself, so that a reader sees both ends.
+JOINED_IN_SIGHT = ("rtl/tile", "rtl/ring", "rtl/memory", "rtl/numerics")
+
+
+def joined_by_name(text: str) -> list[int]:
+    """Lines of `text` where an assignment, or a loop of them, or a `connect` looks one of its ends up by a name that is
+    computed.
+    """
+    found = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Call) and _joins(node):
+            found |= {lookup.lineno for lookup in _lookups(node)}
+        if isinstance(node, (ast.ListComp, ast.GeneratorExp)) and any(map(_joins, ast.walk(node.elt))):
+            found |= {lookup.lineno for lookup in _lookups(node)}
+        if isinstance(node, ast.For) and any(_joins(inner) for line in node.body for inner in ast.walk(line)):
+            found |= {lookup.lineno for lookup in _lookups(node.iter)}
+    return sorted(found)
+
+
+def _joins(node) -> bool:
+    """Whether a node is a call of `.eq` or `connect`."""
+    called = getattr(node, "func", None)
+    return getattr(called, "attr", getattr(called, "id", "")) in ("eq", "connect")
+
+
+def _lookups(node):
+    """Calls of `getattr` within a node whose name is no constant."""
+    calls = [inner for inner in ast.walk(node) if isinstance(inner, ast.Call)]
+    return [c for c in calls if getattr(c.func, "id", "") == "getattr" and not isinstance(c.args[1], ast.Constant)]
+
+
+def test_no_port_is_joined_by_name():
+    where = {str(p.relative_to(ROOT)): p.read_text() for folder in JOINED_IN_SIGHT for p in python_files(ROOT, folder)}
+    assert {path: joined_by_name(text) for path, text in where.items() if joined_by_name(text)} == {}
+
+
+def test_ports_joined_by_name_are_found():
+    assert joined_by_name("m.d.comb += [getattr(a, n).eq(getattr(b, n)) for n in names]") == [1]
+    assert joined_by_name("x = 1\nm.d.sync += a.x[0].eq(Mux(c, getattr(b, f'{n}_x'), 0))") == [2]
+    assert joined_by_name("m.d.comb += [\n a.eq(b) for n in names\n for a, b in zip(getattr(x, n), y)]") == [3]
+    assert joined_by_name("for a in getattr(x, n):\n m.d.comb += a.eq(0)\nconnect(m, a.tx, getattr(b, n))") == [1, 3]
+    assert (
+        joined_by_name("x.eq(getattr(y, 'z'))\nw = {n: getattr(config, n) for n in names}\nconnect(m, a.x, b.x)") == []
+    )

@@ -296,7 +296,7 @@ def _precision(image, placement, decisions):
             "format": Format(placement.precision.get(name, Format.FP16)).name.lower(),
             "out": 0,
             "err": 0,
-            "half": 0,
+            "int8_err": 0,
         }
     for (_, d), row in zip(governed(placement), decisions):
         found[d.name] = {"format": Format(row[3]).name.lower(), **{e.name.lower(): row[e] for e in Energy}}

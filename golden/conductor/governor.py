@@ -37,7 +37,7 @@ def decide(energies, sensitivities, has_fp16, knob):
     has_fp16: the FP16 copy exists. knob: of `knob_of`.
     """
     limit = knob * energies[Energy.OUT]
-    if has_fp16 and sensitivities[1] * energies[Energy.HALF] << 16 > limit:
+    if has_fp16 and sensitivities[1] * energies[Energy.INT8_ERR] << 16 > limit:
         return Format.FP16
     return Format.INT8 if sensitivities[0] * energies[Energy.ERR] << 16 > limit else Format.INT4
 
@@ -96,7 +96,7 @@ class Governor:
             state.load_precision({**self._fixed, **self._pins})
 
     def freeze(self, state):
-        """After the prompt: decide, write the table, and return {name: {"format", "out", "err", "half"}} of every
+        """After the prompt: decide, write the table, and return {name: {"format", "out", "err", "int8_err"}} of every
         weight matrix.
 
         Energies are 0 where nothing was measured.

@@ -16,8 +16,8 @@ class Generation:
     those that only draft), `drafting`, `plans` (nodes that each pass behind the prompt was to have behind its root),
     `saturated` and `precision`.
 
-    `precision`: descriptor name of each weight matrix -> {"format": "fp16", "int8" or "int4", "out", "err", "half": its
-    energies}.
+    `precision`: descriptor name of each weight matrix -> {"format": "fp16", "int8" or "int4", "out", "err", "int8_err":
+    its energies}.
     """
 
     prompt: list

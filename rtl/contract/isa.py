@@ -256,13 +256,14 @@ class Counter(IntEnum):
 
 
 class Energy(IntEnum):
-    """Exact sums that a tile keeps for the governor, per matrix: squares of outputs on the matrix's grids, over its
-    rows and positions.
+    """Exact sums that a tile keeps for the governor, per matrix: squares of outputs, and of the errors that a format
+    makes in them, on the matrix's grids, over its rows and positions.
     """
 
     OUT = 0  # outputs
-    ERR = 1  # INT8 less INT4
-    HALF = 2  # FP16 less INT8
+    ERR = 1  # INT8 less INT4: what INT4 leaves out
+    INT8_ERR = 2  # FP16 less INT8: what INT8 leaves out
+    HALF = INT8_ERR  # an older name
 
 
 #: bit of the address of a READ: the bits below it are index of a planes descriptor << 2 | Energy, the answer is the

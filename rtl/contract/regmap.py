@@ -230,7 +230,7 @@ REGISTERS = (
         "asks for a result of the governor; it is there before the next register can be read",
         (
             ("MATRIX", 0, 10, "place in the governor's table; the results of others read as 0"),
-            ("KIND", 16, 2, "0 OUT, 1 ERR, 2 HALF: that energy, over all tiles; 3: the decision"),
+            ("KIND", 16, 2, "0 OUT, 1 ERR, 2 INT8_ERR: that energy, over all tiles; 3: the decision"),
         ),
     ),
     Register(0x08C, "GOVERNOR_LOW", "ro", "low half of the energy, or the decision: 0 FP16, 1 INT8, 2 INT4"),
@@ -409,7 +409,7 @@ class LoadSpace(IntEnum):
     """Spaces of the load window: 0 to 5 are `isa.Space`; these are the conductor's."""
 
     #: addr = 2*matrix + half, low half first: planes descriptor [9:0] | has an FP16 copy [10]; then sensitivities ERR
-    #: [31:0] | HALF [63:32]
+    #: [31:0] | INT8_ERR [63:32]
     GOVERNOR = 6
     PROMPT = 7  # addr = position in the prompt, data = token
     NGRAM = 8  # the drafter's base table: addr = place of a context, data = what is proposed behind it; see below

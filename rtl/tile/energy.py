@@ -8,9 +8,10 @@ from amaranth.utils import ceil_log2
 from hayate.rtl.contract.constants import ACC_WIDTH
 from hayate.rtl.contract.isa import Energy as Kind
 from hayate.rtl.memory.parity import ParityMemory, slices
+from hayate.rtl.tile.interfaces import MeasuredRow
+from hayate.rtl.tile.queues import GRID_BITS, PLANES_BITS
 
 TOTAL_BITS = 64
-GRID_BITS = 7
 TERM_BITS = 16  # signed, of an output on its grid
 #: Cycles from a row to the answer of a read that waited for it, and from a read to its answer.
 ENERGY_LATENCY, READ_LATENCY = 8, 4
@@ -24,13 +25,13 @@ class Energy(wiring.Component):
     """Adds up sum over counted lanes of t**2, with t = acc >> grid saturated to 16 bits, in a total per matrix and
     kind.
 
-    A row counts towards OUT (or, when `second`, HALF) with `sums`, and when `low_valid` towards ERR with `lows`. One
-    row a cycle, any order of matrices; there is no back-pressure. A total is exact below 2**64, which 2**34 terms
-    cannot exceed. `clear` empties all totals at once; a row counts for what was cleared before it arrived. The words of
-    older generations are replaced by zeros in cycles without a row, `clear` or reset: between any `clear` and the 31st
-    after it there must be 2 * depth of these, and 3 more for each `clear` and reset in between. A `clear` without a row
-    since the one before does not count. So it is where rows come no sooner than 70 cycles after `clear`: a pass has to
-    fetch its input first. Reset drops rows under way, not totals, and brings none back that was cleared.
+    A row counts towards OUT (or, when a `difference`, INT8_ERR) with `sums`, and when `low_valid` towards ERR with
+    `lows`. One row a cycle, any order of matrices; there is no back-pressure. A total is exact below 2**64, which 2**34
+    terms cannot exceed. `clear` empties all totals at once; a row counts for what was cleared before it arrived. The
+    words of older generations are replaced by zeros in cycles without a row, `clear` or reset: between any `clear` and
+    the 31st after it there must be 2 * depth of these, and 3 more for each `clear` and reset in between. A `clear`
+    without a row since the one before does not count. So it is where rows come no sooner than 70 cycles after `clear`:
+    a pass has to fetch its input first. Reset drops rows under way, not totals, and brings none back that was cleared.
 
     `init` makes the words at one address valid, whatever is there; they count as zero from the next `clear` on. Where
     memories do not start as zeros every address must have been written so; not while rows or reads are under way.
@@ -38,6 +39,15 @@ class Energy(wiring.Component):
     A read takes place when no row is under way, so that it sees all that came before it; `read_valid` comes
     ENERGY_LATENCY cycles after the last row or READ_LATENCY cycles after `read`, whichever is later. One read at a
     time; a `clear` meanwhile makes it void.
+
+    A read that waits for the row before it::
+
+        cycle       0   1   2   3   4   5   6   7   8   9
+        row.valid   ~~~~____________________________________
+        read        ____~~~~________________________________
+        pending     ________~~~~~~~~~~~~~~~~________________
+        reading     ____________________~~~~________________
+        read_valid  ________________________________~~~~____
 
     Parameters
     ----------
@@ -48,9 +58,7 @@ class Energy(wiring.Component):
     Members
     -------
     clear: In. Forget all totals. init, init_addr: In, an address below 2 * depth.
-    valid, second, low_valid: In. planes: In(10). grid_out, grid_err, grid_half: In(7). mask: In(lanes), lanes that
-        count.
-    sums, lows: In, `lanes` x 96 bits signed, in units of 2**-48.
+    row: In(MeasuredRow).
     read: In, strobe. read_index (10), read_kind (2, an `isa.Energy`; 3 reads as 0): In, held until `read_valid`.
     read_valid: Out, strobe. read_total: Out(64), with it.
     parity: Out. A damaged total was read, for one cycle.
@@ -58,24 +66,14 @@ class Energy(wiring.Component):
 
     def __init__(self, lanes, depth, inject=False):
         self._lanes, self._depth, self._inject = lanes, depth, inject
-        rows = data.ArrayLayout(signed(ACC_WIDTH), lanes)
         super().__init__(
             {
                 "clear": In(1),
                 "init": In(1),
                 "init_addr": In(range(2 * depth)),
-                "valid": In(1),
-                "second": In(1),
-                "low_valid": In(1),
-                "planes": In(10),
-                "grid_out": In(GRID_BITS),
-                "grid_err": In(GRID_BITS),
-                "grid_half": In(GRID_BITS),
-                "mask": In(lanes),
-                "sums": In(rows),
-                "lows": In(rows),
+                "row": In(MeasuredRow(lanes)),
                 "read": In(1),
-                "read_index": In(10),
+                "read_index": In(PLANES_BITS),
                 "read_kind": In(2),
                 "read_valid": Out(1),
                 "read_total": Out(TOTAL_BITS),
@@ -86,26 +84,26 @@ class Energy(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        bits = ceil_log2(self._depth)
+        bits, row = ceil_log2(self._depth), self.row
         m.submodules.sums = sums = _Squares(self._lanes)
         m.submodules.lows = lows = _Squares(self._lanes)
-        m.submodules.main = main = _Totals(2 * self._depth, self._inject)  # OUT of all matrices, then HALF
+        m.submodules.main = main = _Totals(2 * self._depth, self._inject)  # OUT of all matrices, then INT8_ERR
         m.submodules.err = err = _Totals(self._depth, self._inject)
         m.d.comb += [
-            sums.en.eq(self.valid),
-            sums.grid.eq(Mux(self.second, self.grid_half, self.grid_out)),
-            sums.mask.eq(self.mask),
-            sums.acc.eq(self.sums),
-            lows.en.eq(self.valid & self.low_valid),
-            lows.grid.eq(self.grid_err),
-            lows.mask.eq(self.mask),
-            lows.acc.eq(self.lows),
+            sums.en.eq(row.valid),
+            sums.grid.eq(Mux(row.difference, row.grids.int8_err, row.grids.out)),
+            sums.mask.eq(row.mask),
+            sums.acc.eq(row.sums),
+            lows.en.eq(row.valid & row.low_valid),
+            lows.grid.eq(row.grids.err),
+            lows.mask.eq(row.mask),
+            lows.acc.eq(row.lows),
         ]
 
         # What travels beside the squares. A row that came before `clear` must not count after it.
-        tag = data.StructLayout({"second": 1, "low": 1, "planes": bits})
-        now, valid = Signal(tag), self.valid
-        m.d.comb += [now.second.eq(self.second), now.low.eq(self.low_valid), now.planes.eq(self.planes)]
+        tag = data.StructLayout({"difference": 1, "low": 1, "planes": bits})
+        now, valid = Signal(tag), row.valid
+        m.d.comb += [now.difference.eq(row.difference), now.low.eq(row.low_valid), now.planes.eq(row.planes)]
         under_way = []
         for i in range(_Squares.LATENCY):
             later, later_valid = Signal(tag, name=f"s{i + 1}_tag", reset_less=True), Signal(name=f"s{i + 1}_valid")
@@ -119,13 +117,13 @@ class Energy(wiring.Component):
         # epochs.
         clear, dirty = Signal(), Signal(init=1, reset_less=True)
         m.d.comb += clear.eq(self.clear & dirty)
-        with m.If(self.valid | self.init):
+        with m.If(row.valid | self.init):
             m.d.sync += dirty.eq(1)
         with m.Elif(self.clear):
             m.d.sync += dirty.eq(0)
 
         # A cycle without a row serves a read, or refreshes the next total: either adds zero.
-        pending, reading, refresh = Signal(), Signal(), Signal()
+        pending, reading, refresh = (Signal(name=name) for name in ("pending", "reading", "refresh"))
         left = Signal(range(2 * self._depth + 1), reset_less=True)  # totals that may be of an old generation
         at = Signal(range(2 * self._depth), reset_less=True)
         # What is under way is lost; a refresh that is has its turn again, or one that is lost each time would let its
@@ -133,7 +131,7 @@ class Energy(wiring.Component):
         lost, refreshing = Signal(), Signal(_Totals.LATENCY, reset_less=True)
         m.d.comb += [
             lost.eq(clear | ResetSignal()),
-            reading.eq(pending & ~self.clear & ~Cat(self.valid, *under_way).any()),
+            reading.eq(pending & ~self.clear & ~Cat(row.valid, *under_way).any()),
             refresh.eq(~valid & ~reading & ~lost & (left != 0)),
         ]
         with m.If(self.read):
@@ -153,13 +151,13 @@ class Energy(wiring.Component):
             m.d.sync += left.eq(left + back)
         with m.Elif(refresh):
             m.d.sync += left.eq(left - 1)
-        second, index = Signal(), Signal(bits)
-        m.d.comb += [second.eq(now.second), index.eq(now.planes)]
+        difference, index = Signal(), Signal(bits)
+        m.d.comb += [difference.eq(now.difference), index.eq(now.planes)]
         with m.If(reading):
-            m.d.comb += [second.eq(self.read_kind == Kind.HALF), index.eq(self.read_index)]
+            m.d.comb += [difference.eq(self.read_kind == Kind.INT8_ERR), index.eq(self.read_index)]
         main_address = Signal(range(2 * self._depth))
         upper = Signal()
-        m.d.comb += [main_address.eq(Mux(second, self._depth, 0) + index), upper.eq(at >= self._depth)]
+        m.d.comb += [main_address.eq(Mux(difference, self._depth, 0) + index), upper.eq(at >= self._depth)]
         m.d.comb += [
             main.en.eq(valid | reading | refresh),
             main.addr.eq(Mux(refresh, at, main_address)),
@@ -167,15 +165,10 @@ class Energy(wiring.Component):
             err.en.eq((valid & now.low) | reading | refresh),
             err.addr.eq(Mux(refresh, Mux(upper, at - self._depth, at), index)),
             err.term.eq(Mux(valid & now.low, lows.total, 0)),
-            *(
-                getattr(totals, name).eq(getattr(self, name))
-                for totals in (main, err)
-                for name in ("init", "init_addr")
-            ),
-            main.clear.eq(clear),
-            err.clear.eq(clear),
             self.parity.eq(main.parity | err.parity),
         ]
+        for totals in (main, err):
+            m.d.comb += [totals.init.eq(self.init), totals.init_addr.eq(self.init_addr), totals.clear.eq(clear)]
 
         if self._inject:
             m.d.comb += [main.flip.eq(self.flip), err.flip.eq(self.flip)]
@@ -187,7 +180,7 @@ class Energy(wiring.Component):
             answer = later
         m.d.comb += self.read_valid.eq(answer)
         with m.Switch(self.read_kind):
-            with m.Case(Kind.OUT, Kind.HALF):
+            with m.Case(Kind.OUT, Kind.INT8_ERR):
                 m.d.comb += self.read_total.eq(main.total)
             with m.Case(Kind.ERR):
                 m.d.comb += self.read_total.eq(err.total)

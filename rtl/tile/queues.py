@@ -7,6 +7,18 @@ from amaranth.lib import data
 from hayate.rtl.contract.isa import ACT_BITS, BANK_BITS, ROW_BITS
 from hayate.rtl.contract.words import LANE
 
+PLANES_BITS = 10  # index of a planes descriptor
+GRID_BITS = 7
+
+#: The governor's grids of a matrix: sums are shifted right by so much before they are squared.
+Grids = data.StructLayout(
+    {
+        "out": GRID_BITS,  # of the outputs
+        "err": GRID_BITS,  # of what the lo plane adds: INT8 less INT4
+        "int8_err": GRID_BITS,  # of FP16 less INT8
+    }
+)
+
 #: fields of every matrix entry. `length`: words streamed per row group; `words`: words from row group to row group.
 _MATRIX = {
     "op": 4,  # Op.M_WAIT, GEMV, FETCH or KVW
@@ -35,16 +47,14 @@ _NESTED = {
 }
 #: governor.
 _GOVERNOR = {
-    "measure": 1,  # read the best copy, and add energies up; with `dual` the planes are read behind each FP16 row group
+    "measure": 1,  # read the best copy, and add energies up; with `dual` the planes are read after each FP16 row group
     # FP16 and planes: `base` and `words` are those of the FP16 copy, `hi_base` and `pitch` those of the planes
     "dual": 1,
     "hi_base": BANK_BITS,
     "pitch": ROW_BITS,
     "wanted": 1,  # energies of wanted positions only
-    "planes": 10,  # index of the planes descriptor
-    "grid_out": 7,
-    "grid_err": 7,
-    "grid_half": 7,
+    "planes": PLANES_BITS,  # index of the planes descriptor
+    "grids": Grids,
 }
 
 

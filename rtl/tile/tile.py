@@ -11,6 +11,7 @@ from hayate.rtl.ring.flit import FLIT_STREAM, Flit, view
 from hayate.rtl.ring.stop import RingStop
 from hayate.rtl.tile.counters import Counters
 from hayate.rtl.tile.energy import Energy
+from hayate.rtl.tile.interfaces import LogitTrace
 from hayate.rtl.tile.matrix.engine import MatrixEngine
 from hayate.rtl.tile.sequencer.sequencer import Sequencer
 from hayate.rtl.tile.vector.engine import VectorEngine
@@ -31,7 +32,7 @@ class Tile(wiring.Component):
     READs, at most READ_DEPTH at a time, are answered in order: with a counter, or, when the address has ENERGY_BIT,
     with an energy of the generation in progress or the last one. In a pass that measures, the SYNC to the conductor
     waits until the matrix engine is idle, so that whoever has seen the SYNCs finds complete energies: the differences
-    of a `dual` matrix come behind the rows that others wait for.
+    of a `dual` matrix come after the rows that others wait for.
 
     Parameters
     ----------
@@ -45,8 +46,7 @@ class Tile(wiring.Component):
     -------
     stop_id: In(8). Physical stop number on the ring, a constant strap; tile t is stop t + 1.
     ring_in, ring_out: streams of Flit.
-    trace_valid, trace_row (20), trace_mask (M), trace_values (M x FP32): Out. Logits of one row of the head: global
-        row, positions whose logits are wanted, values. One row per cycle at most; nothing waits for a reader.
+    trace: Out(LogitTrace).
     fault: Out. High for a cycle when an uncorrectable error of a bank or a parity error of a memory was seen.
     """
 
@@ -103,10 +103,7 @@ class Tile(wiring.Component):
                 "stop_id": In(8),
                 "ring_in": In(FLIT_STREAM),
                 "ring_out": Out(FLIT_STREAM),
-                "trace_valid": Out(1),
-                "trace_row": Out(20),
-                "trace_mask": Out(lanes),
-                "trace_values": Out(32).array(lanes),
+                "trace": Out(LogitTrace(lanes)),
                 "fault": Out(1),
             }
         )
@@ -126,7 +123,7 @@ class Tile(wiring.Component):
         m.d.comb += stop.stop_id.eq(self.stop_id)
         arrived = stop.deliver.payload
         by_stop = (arrived.kind == FlitKind.LOAD) | (arrived.kind == FlitKind.READ)
-        number = Mux(by_stop, self.stop_id, sequencer.tile.index)
+        number = Mux(by_stop, self.stop_id, sequencer.current.tile.index)
         mine = (arrived.lo <= number) & (number <= arrived.hi)
         rx_valid, rx = Signal(), Signal(Flit)
         m.submodules.reads = reads = fifo.SyncFIFO(width=ENERGY_ADDRESS.bits, depth=READ_DEPTH)
@@ -144,18 +141,15 @@ class Tile(wiring.Component):
         # Sequencer and engines.
         connect(m, sequencer.matrix, matrix.entry)
         connect(m, sequencer.vector, vector.entry)
-        m.d.comb += [sequencer.matrix_busy.eq(matrix.busy), sequencer.vector_busy.eq(vector.busy)]
-        for engine in (matrix, vector):
-            m.d.comb += [engine.pass_state.eq(sequencer.pass_state), engine.tile.eq(sequencer.tile)]
-            m.d.comb += [a.eq(b) for a, b in zip(engine.lanes_state, sequencer.lanes_state)]
+        connect(m, sequencer.current, matrix.current, vector.current)
+        connect(m, matrix.rows, vector.rows)
+        connect(m, vector.trace, wiring.flipped(self.trace))
         m.d.comb += [
-            vector.row_valid.eq(matrix.row_valid),
-            vector.no_rows.eq(matrix.no_rows),
-            matrix.release.eq(vector.release),
+            sequencer.matrix_busy.eq(matrix.busy),
+            sequencer.vector_busy.eq(vector.busy),
             vector.seed.eq(sequencer.seed),
+            *(taken.eq(group) for taken, group in zip(vector.groups, sequencer.groups)),
         ]
-        m.d.comb += [a.eq(b) for a, b in zip(vector.groups, sequencer.groups)]
-        m.d.comb += [a.eq(b) for a, b in zip(vector.row, matrix.row)]
 
         # Towards the ring: a reply, fetched rows, vector results. Each source keeps its order; none of them waits for
         # another tile.
@@ -168,7 +162,7 @@ class Tile(wiring.Component):
         hold, last = Signal(), vector.tx.payload
         if self._governor:
             m.d.comb += hold.eq(
-                (last.kind == FlitKind.SYNC) & (last.lo == CONDUCTOR) & sequencer.pass_state.measure & matrix.busy
+                (last.kind == FlitKind.SYNC) & (last.lo == CONDUCTOR) & sequencer.current.state.measure & matrix.busy
             )
         with m.If(reply.valid):
             self._pass_on(m, stop.inject, reply)
@@ -194,11 +188,7 @@ class Tile(wiring.Component):
             counters.corrected.eq(matrix.corrected),
             counters.uncorrectable.eq(matrix.uncorrectable),
             counters.parity.eq(sequencer.parity | matrix.parity | vector.parity | energy_parity),
-            self.trace_valid.eq(vector.trace_valid),
-            self.trace_row.eq(vector.trace_row),
-            self.trace_mask.eq(vector.trace_mask),
         ]
-        m.d.comb += [a.eq(b) for a, b in zip(self.trace_values, vector.trace_values)]
         m.d.sync += self.fault.eq(counters.uncorrectable | counters.parity)
         return m
 
@@ -236,15 +226,10 @@ class Tile(wiring.Component):
             m.d.comb += found.eq(1)
             return parity
         m.submodules.energy = energy = Energy(self._lanes, self._desc_depth)
-        m.d.comb += [
-            getattr(energy, name).eq(getattr(matrix, f"energy_{name}"))
-            for name in ("valid", "second", "low_valid", "planes", "grid_out", "grid_err", "grid_half", "mask")
-        ]
+        connect(m, matrix.measured, energy.row)
         m.d.comb += [
             energy.init.eq(rx_valid & (rx.kind == FlitKind.LOAD) & (rx.chan == Space.CLEAR)),
             energy.init_addr.eq(rx.addr),
-            energy.sums.eq(matrix.energy_sum),
-            energy.lows.eq(matrix.energy_low),
             energy.clear.eq(begins),
             energy.read.eq(look & is_energy),
             energy.read_kind.eq(asked.kind),

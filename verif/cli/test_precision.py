@@ -177,14 +177,14 @@ def test_the_result_names_the_format_and_the_energies_of_every_matrix(options, c
     matrices = {"emb", *(f"layers.{i}.{w}" for i in range(2) for w in ("wq", "wk", "wv", "wo", "wgu", "wdown"))}
     assert outcome.code == 0 and precision.keys() == matrices
     assert all(
-        row.keys() == {"format", "out", "err", "half"} and row["format"] in FORMATS for row in precision.values()
+        row.keys() == {"format", "out", "err", "int8_err"} and row["format"] in FORMATS for row in precision.values()
     )
     if "--precision" in options:
-        assert all(row["out"] == row["err"] == row["half"] == 0 for row in precision.values())
+        assert all(row["out"] == row["err"] == row["int8_err"] == 0 for row in precision.values())
         others = {name: row["format"] for name, row in precision.items() if row["format"] != options[1]}
         assert others == ({"layers.0.wq": "fp16"} if "--pin" in options else {})
     else:
-        assert all(min(row["out"], row["err"], row["half"]) > 0 for row in precision.values())
+        assert all(min(row["out"], row["err"], row["int8_err"]) > 0 for row in precision.values())
 
 
 def test_quality_moves_the_choices(cli, tiny):

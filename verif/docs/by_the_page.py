@@ -189,7 +189,7 @@ def governor(path, config):
     words = {}
     for i, d in enumerate(d for d in model.descriptors if d.planes):
         words[2 * i] = model.whole("first(planes, has_fp16)", planes=number + i, has_fp16=d.tensor != "")
-        words[2 * i + 1] = model.whole("second(err, half)", err=d.sensitivities[0], half=d.sensitivities[1])
+        words[2 * i + 1] = model.whole("second(err, int8_err)", err=d.sensitivities[0], int8_err=d.sensitivities[1])
     return words
 
 

@@ -251,7 +251,7 @@ PRECISION = (
     f"magnitudes end at {precision.W8_MAX}, not 127",
     f"(a power of two per matrix and energy, {energy.TERM_BITS} bits signed, saturating)",
     f"· 2^{precision.KNOB_FRACTION - precision.SENS_FRACTION} > knob · OUT",
-    "`sens_err` and `sens_half` are 32-bit integers of the image",
+    "`sens_err` and `sens_int8_err` are 32-bit integers of the image",
     f"The decision takes {MIN_DECISION} cycles a matrix",
 )
 

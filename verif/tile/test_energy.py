@@ -6,6 +6,7 @@ import numpy as np
 
 from hayate.rtl.contract.isa import Energy as Kind
 from hayate.rtl.tile.energy import ENERGY_LATENCY, READ_LATENCY, Energy
+from hayate.rtl.tile.queues import Grids
 from hayate.verif.bench import Bench, params, rng
 from hayate.verif.bench.drivers import clock, settle, start
 from hayate.verif.bench.reset import resets
@@ -16,7 +17,7 @@ BENCH = Bench(
     optimize="-O0",
 )
 MASK = (1 << 96) - 1
-GRIDS = ("grid_out", "grid_err", "grid_half")
+GRIDS = ("out", "err", "int8_err")  # by `Energy`
 
 
 def term(acc, grid):
@@ -31,10 +32,10 @@ class Model:
         self.totals = {}
 
     def row(self, row):
-        kind = Kind.HALF if row["second"] else Kind.OUT
-        self._add(row["planes"], kind, row["sums"], row[GRIDS[kind]], row["mask"])
+        kind = Kind.INT8_ERR if row["difference"] else Kind.OUT
+        self._add(row["planes"], kind, row["sums"], row["grids"][GRIDS[kind]], row["mask"])
         if row["low_valid"]:
-            self._add(row["planes"], Kind.ERR, row["lows"], row["grid_err"], row["mask"])
+            self._add(row["planes"], Kind.ERR, row["lows"], row["grids"]["err"], row["mask"])
 
     def _add(self, matrix, kind, values, grid, mask):
         found = sum(term(v, grid) for k, v in enumerate(values) if mask >> k & 1)
@@ -57,26 +58,28 @@ def value(r, grid):
 
 def some_row(r, matrices):
     grids = {name: r.choice([0, 1, 15, 16, 17, 63, 64, 79, 80, 81, 95, 96, 127, r.randrange(128)]) for name in GRIDS}
-    second = r.getrandbits(1)
+    difference = r.getrandbits(1)
     lanes = params()["lanes"]
     return {
         "planes": r.choice(matrices),
-        "second": second,
+        "difference": difference,
         "low_valid": r.getrandbits(1),
         "mask": r.getrandbits(lanes),
-        **grids,
-        "sums": [value(r, grids["grid_half" if second else "grid_out"]) for _ in range(lanes)],
-        "lows": [value(r, grids["grid_err"]) for _ in range(lanes)],
+        "grids": grids,
+        "sums": [value(r, grids["int8_err" if difference else "out"]) for _ in range(lanes)],
+        "lows": [value(r, grids["err"]) for _ in range(lanes)],
     }
 
 
 def drive(dut, row, r):
     """Present `row`, or noise without `valid`."""
-    dut.valid.value = int(row is not None)
+    dut.row__valid.value = int(row is not None)
     for name, content in (row or some_row(r, range(params()["depth"]))).items():
         if isinstance(content, list):
             content = sum((v & MASK) << 96 * k for k, v in enumerate(content))
-        getattr(dut, name).value = content
+        if name == "grids":
+            content = Grids.const(content).as_bits()
+        getattr(dut, f"row__{name}").value = content
 
 
 async def clear(dut):
@@ -137,10 +140,10 @@ async def totals_grow_beyond_32_bits(dut):
     lanes, model = params()["lanes"], Model()
     row = {
         "planes": 5,
-        "second": 1,
+        "difference": 1,
         "low_valid": 1,
         "mask": (1 << lanes) - 1,
-        **dict.fromkeys(GRIDS, 3),
+        "grids": dict.fromkeys(GRIDS, 3),
         "sums": [-(1 << 95)] * lanes,
         "lows": [(1 << 95) - 1] * lanes,
     }
@@ -148,7 +151,7 @@ async def totals_grow_beyond_32_bits(dut):
     for _ in range(40):
         model.row(row)
         await clock(dut)
-    dut.valid.value = 0
+    dut.row__valid.value = 0
     assert min(model.totals.values()) > 1 << 32
     for kind in Kind:
         assert (await read(dut, 5, kind))[0] == model.totals.get((5, kind), 0)
@@ -199,9 +202,9 @@ async def what_was_cleared_stays_away(dut):
             await clock(dut)
             dut.rst.value = 0
         for matrix in range(depth):
-            for second in range(2):
+            for difference in range(2):
                 row = some_row(r, [matrix])
-                drive(dut, {**row, "second": second, "low_valid": 1, "mask": (1 << params()["lanes"]) - 1}, r)
+                drive(dut, {**row, "difference": difference, "low_valid": 1, "mask": (1 << params()["lanes"]) - 1}, r)
                 await clock(dut)
         drive(dut, None, r)
         await clock(dut, ENERGY_LATENCY)

@@ -173,9 +173,9 @@ def trace(dut, lanes=CONFIG.lanes):
     async def watch():
         while True:
             await RisingEdge(dut.clk)
-            if int(dut.trace_valid.value):
-                values = [int(getattr(dut, f"trace_values__{lane}").value) for lane in range(lanes)]
-                rows.append((int(dut.trace_row.value), int(dut.trace_mask.value), values))
+            if int(dut.trace__valid.value):
+                values = [int(getattr(dut, f"trace__values__{lane}").value) for lane in range(lanes)]
+                rows.append((int(dut.trace__row.value), int(dut.trace__mask.value), values))
             assert not int(dut.fault.value)
 
     cocotb.start_soon(watch())

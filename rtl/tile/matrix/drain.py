@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from hayate.rtl.contract.constants import ACC_WIDTH
 from hayate.rtl.numerics.normalizer import NORM_LATENCY, Normalizer
-from hayate.rtl.tile.matrix.gemv import EnergyTag
+from hayate.rtl.tile.interfaces import EnergyTag
 from hayate.rtl.verilog.once import once
 
 #: Cycles from `start` to the first row.
@@ -24,7 +24,16 @@ class Drain(wiring.Component):
     parent starts a group only when its rows have a place.
 
     With a governor the exact sums of each row of a group with `tag.measure` come out as well, ENERGY_LATENCY + i cycles
-    after `start`; a group with `tag.second` gives no `row_valid`.
+    after `start`; a group with `tag.difference` gives no `row_valid`.
+
+    Three rows of a group that is measured::
+
+        cycle         0   1   2   3   4   5   6   7   8   9   10  11  12  13
+        start         ~~~~____________________________________________________
+        s1_todo       0...7...3...1...0.......................................
+        energy_valid  ________~~~~~~~~~~~~____________________________________
+        row_valid     ____________________~~~~~~~~~~~~________________________
+        busy          ____~~~~~~~~~~~~~~~~~~~~~~~~~~~~________________________
 
     Parameters
     ----------
@@ -94,7 +103,7 @@ class Drain(wiring.Component):
             with m.If(s1_todo[0]):
                 m.d.sync += s2_tag.eq(s1_tag)
             m.d.sync += self.energy_valid.eq(s1_todo[0] & s1_tag.measure)
-            m.d.comb += [lands.eq(s1_todo[0] & ~s1_tag.second), self.energy_tag.eq(s2_tag)]
+            m.d.comb += [lands.eq(s1_todo[0] & ~s1_tag.difference), self.energy_tag.eq(s2_tag)]
 
         for k in range(self.lanes):
             s2_acc = Signal(signed(ACC_WIDTH), name=f"s2_acc_{k}", reset_less=True)

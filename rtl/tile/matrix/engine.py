@@ -1,24 +1,24 @@
 """Matrix engine of a tile: banks, processing elements, activation buffer, and the instructions that keep them busy."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 from amaranth.utils import ceil_log2
 
-from hayate.rtl.contract.constants import ACC_WIDTH
 from hayate.rtl.contract.flits import FlitKind
 from hayate.rtl.contract.isa import BANK_BITS, Counter, Op, Space
 from hayate.rtl.contract.secded import codeword_bits
 from hayate.rtl.contract.words import BANK_ADDRESS, CLEAR_ADDRESS, DATA_ADDRESS
 from hayate.rtl.memory.bank import BANK_LATENCY, Bank
 from hayate.rtl.ring.flit import FLIT_STREAM, Flit, view
+from hayate.rtl.tile.interfaces import CurrentPass, EnergyTag, FinishedRows, MeasuredRow, pe_word_layout
 from hayate.rtl.tile.matrix.activation import ACT_LATENCY, FLIP_BITS, WORD_FLIP_BITS, ActivationBuffer
 from hayate.rtl.tile.matrix.drain import DRAIN_LATENCY, Drain
 from hayate.rtl.tile.matrix.fetch import Fetcher
-from hayate.rtl.tile.matrix.gemv import EnergyTag, GemvIssue
+from hayate.rtl.tile.matrix.gemv import GemvIssue
 from hayate.rtl.tile.matrix.kv_write import KvWriter
 from hayate.rtl.tile.matrix.pe import PE_LATENCY, Pe
-from hayate.rtl.tile.queues import BaseEntry, LaneState, PassState, TileState, matrix_entry_layout
+from hayate.rtl.tile.queues import BaseEntry, matrix_entry_layout
 from hayate.rtl.tile.semaphores import Semaphores
 from hayate.rtl.verilog.once import once
 
@@ -36,50 +36,52 @@ class MatrixEngine(wiring.Component):
     """Executes matrix entries strictly in order: GEMV, FETCH, KVW and M_WAIT.
 
     GEMV issues one word per bank and cycle, in FP16 or of the integer planes (`GemvIssue` has the formats, `Pe` what
-    they mean). The entry behind the running one is already here, so that a GEMV's first word follows the last word of
+    they mean). The entry after the running one is already here, so that a GEMV's first word follows the last word of
     the GEMV before it in the next cycle; an M_WAIT in between is served while that one still streams and costs nothing
     if satisfied by then. On an idle engine a GEMV's first word issues START_LATENCY cycles after the entry is offered,
     or 2 cycles after the flit register shows the SYNC that its M_WAIT waited for. The first row of a group comes
     ROW_LATENCY cycles after the group's last word issued, the others in the cycles that follow. A GEMV of R rows and W
     words, W by `precision.stream_words`, takes sum over groups of max(W, rows of the group before it) cycles, and
     stalls on top of it for want of landing rows; with `dual` each group counts twice, in FP16 and in INT8. A GEMV of no
-    rows or no words takes one cycle and gives no row; one of no rows of weights strobes `no_rows` instead, in its turn.
-    KVW and FETCH: see `KvWriter` and `Fetcher`; what they wrote or left is seen by the next entry.
+    rows or no words takes one cycle and gives no row; one of no rows of weights strobes `rows.none` instead, in its
+    turn. KVW and FETCH: see `KvWriter` and `Fetcher`; what they wrote or left is seen by the next entry.
 
     Flits are taken as they come, one cycle after they are shown; a SYNC is counted after the data before it is
     readable.
     Reset empties the engine and leaves the memories alone. Nothing but `cause` toggles while idle.
 
+    Two GEMVs of two rows and three words each, offered back to back to an idle engine::
+
+        cycle        0   1   2   3   4   5   6   7   8   9   10  11  12  13  14  15  16  17  18  19  20  21  22
+        entry.valid  ~~~~~~~~____________________________________________________________________________________
+        entry.ready  ~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~
+        held         ____~~~~~~~~~~~~~~~~________________________________________________________________________
+        fire         ________~~~~~~~~~~~~~~~~~~~~~~~~____________________________________________________________
+        rows.valid   ____________________________________________________________________~~~~~~~~____~~~~~~~~____
+        busy         ~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~____
+
     Parameters
     ----------
     banks, lanes, bank_depth, act_depth, max_slots, landing_depth: as in `Config`.
     nested: entries may have another format than FP16.
-    governor: entries may have `measure` and `dual`; needs `nested`, and adds the members whose names begin with energy.
+    governor: entries may have `measure` and `dual`; needs `nested`, and adds `measured`.
     inject: adds `flip_bank` and `flip_act`, bits to flip in what banks and activation buffer are being given, for
         tests.
 
     Members
     -------
-    entry: In stream of `matrix_entry_layout(nested, governor)`. pass_state, lanes_state, tile: In, constant while
-        `busy`.
+    entry: In stream of `matrix_entry_layout(nested, governor)`. current: In(CurrentPass), constant while `busy`.
     rx_valid, rx: In. Flits for this tile: DATA for the activation buffer, SYNC, LOAD of banks and CLEAR, of banks and
         activation buffer (these two only while not `busy`); others are ignored.
     tx: Out stream of flits (FETCH).
-    row_valid, row: Out. Finished rows in local row order, FP32 of each lane, no back-pressure.
-    no_rows: Out. A GEMV of no rows of weights has had its turn: all entries before it are served, and their last words
-        asked for.
-    release: In(8). Rows that left the landing buffer in this cycle; the engine never has more than `landing_depth` rows
-        out.
+    rows: Out(FinishedRows). The engine never has more than `landing_depth` rows out.
     busy: Out. An entry is offered, held or in progress, or results are under way.
     cause: Out(4). Of the cycle before: what the issue stage did, one of Counter.WEIGHT to ISSUE.
     useful, useful_kv: Out. Of the cycle before: bank words read that count as useful, and whether they are K or V.
     corrected, uncorrectable: Out. Strobes of the banks' code. parity: Out. Strobe of the activation buffer.
 
-    Of a row of an entry with `measure`, in the cycle of energy_valid, NORM_LATENCY ahead of the row itself; a `dual`
-    entry's differences show here only. energy_sum, energy_low: Out, `lanes` x 96 bits signed, units of 2**-48: the
-    row's exact sum, and what the lo plane added to it (negative where the planes are subtracted), the latter with
-    energy_low_valid. energy_second: Out. The sum is FP16 less INT8. energy_mask: Out(lanes). Lanes that count.
-    energy_planes, energy_grid_out, energy_grid_err, energy_grid_half: Out, as in the entry.
+    measured: Out(MeasuredRow). A row of an entry with `measure`, NORM_LATENCY ahead of the row in `rows`; a `dual`
+        entry's differences show here only. `planes` and `grids` are the entry's.
     """
 
     def __init__(
@@ -102,16 +104,11 @@ class MatrixEngine(wiring.Component):
         self._nested, self._governor, self._entry = nested, governor, matrix_entry_layout(nested, governor)
         members = {
             "entry": In(stream.Signature(self._entry)),
-            "pass_state": In(PassState),
-            "lanes_state": In(LaneState).array(lanes),
-            "tile": In(TileState),
+            "current": In(CurrentPass(lanes)),
             "rx_valid": In(1),
             "rx": In(Flit),
             "tx": Out(FLIT_STREAM),
-            "row_valid": Out(1),
-            "row": Out(32).array(lanes),
-            "no_rows": Out(1),
-            "release": In(8),
+            "rows": Out(FinishedRows(lanes)),
             "busy": Out(1),
             "cause": Out(4),
             "useful": Out(range(banks + 1)),
@@ -121,19 +118,7 @@ class MatrixEngine(wiring.Component):
             "parity": Out(1),
         }
         if governor:
-            sums = data.ArrayLayout(signed(ACC_WIDTH), lanes)
-            members |= {
-                "energy_valid": Out(1),
-                "energy_second": Out(1),
-                "energy_low_valid": Out(1),
-                "energy_planes": Out(10),
-                "energy_grid_out": Out(7),
-                "energy_grid_err": Out(7),
-                "energy_grid_half": Out(7),
-                "energy_mask": Out(lanes),
-                "energy_sum": Out(sums),
-                "energy_low": Out(sums),
-            }
+            members["measured"] = Out(MeasuredRow(lanes))
         if inject:
             members |= {"flip_bank": In(codeword_bits(64)), "flip_act": In(FLIP_BITS if nested else WORD_FLIP_BITS)}
         super().__init__(members)
@@ -154,9 +139,10 @@ class MatrixEngine(wiring.Component):
             m.submodules[f"pe_{b}"] = once(platform, pe[b], lanes, self._nested, self._governor)
         connect(m, fetch.tx, flipped(self.tx))
         for unit in (kv, fetch):
-            m.d.comb += [unit.positions.eq(self.pass_state.positions)]
-            m.d.comb += [a.eq(b) for a, b in zip(unit.lanes_state, self.lanes_state)]
-        m.d.comb += [kv.tile.eq(self.tile), fetch.last_tile.eq(self.tile.count - 1), gemv.freed.eq(self.release)]
+            m.d.comb += [unit.positions.eq(self.current.state.positions)]
+            m.d.comb += [a.eq(b) for a, b in zip(unit.lanes_state, self.current.lanes)]
+        tile = self.current.tile
+        m.d.comb += [kv.tile.eq(tile), fetch.last_tile.eq(tile.count - 1), gemv.freed.eq(self.rows.freed)]
 
         self._receive(m, semaphores, act, kv)
         self._dispatch(m, semaphores, gemv, kv, fetch)
@@ -168,9 +154,9 @@ class MatrixEngine(wiring.Component):
                 self.entry.valid | self._held | self._spare | gemv.active | kv.active | fetch.busy | flying | drain.busy
             ),
             self.parity.eq(act.parity),
-            self.row_valid.eq(drain.row_valid),
+            self.rows.valid.eq(drain.row_valid),
         ]
-        m.d.comb += [a.eq(b) for a, b in zip(self.row, drain.row)]
+        m.d.comb += [a.eq(b) for a, b in zip(self.rows.values, drain.row)]
         if self._governor:
             self._measure(m, drain)
         m.d.sync += [
@@ -208,7 +194,7 @@ class MatrixEngine(wiring.Component):
         ]
 
     def _dispatch(self, m, semaphores, gemv, kv, fetch):
-        """The entry behind the running one, and who gets it when."""
+        """The entry after the running one, and who gets it when."""
         self._held, self._spare = held, _ = Signal(name="held"), Signal(name="spare")
         entry = Signal(self._entry)
         is_wait = entry.op == Op.M_WAIT
@@ -225,7 +211,7 @@ class MatrixEngine(wiring.Component):
             fetch.start.eq(take & (entry.op == Op.FETCH)),
         ]
         m.d.comb += gemv.entry.eq(entry)
-        m.d.sync += self.no_rows.eq(take & (entry.op == Op.GEMV) & (entry.rows == 0) & ~entry.kv)
+        m.d.sync += self.rows.none.eq(take & (entry.op == Op.GEMV) & (entry.rows == 0) & ~entry.kv)
         m.d.comb += [unit.entry[name].eq(entry[name]) for unit in (kv, fetch) for name in BaseEntry.members]
         # One more entry waits in a register, so that `ready` does not depend on what goes on in this cycle.
         spare, spare_entry = self._spare, Signal(self._entry, reset_less=True)
@@ -288,7 +274,7 @@ class MatrixEngine(wiring.Component):
 
         reads = gemv.fire
         if self._nested:  # a scale word has no activations beside it
-            reads = gemv.fire & ~gemv.scales
+            reads = gemv.fire & ~gemv.word.scales
             m.d.comb += [act.wide.eq(gemv.fire & gemv.wide), act.left.eq(gemv.left)]
         m.d.comb += [
             act.read.eq(reads | kv.act_read),
@@ -298,22 +284,18 @@ class MatrixEngine(wiring.Component):
 
     def _compute(self, m, gemv, act, bank, pe, drain):
         """What travels beside the words: through the banks to the PEs, and from a group's last word to the drain."""
-        of_pe = {"first": 1, "last": 1}
-        if self._nested:
-            of_pe |= {"nibbles": 1, "scales": 1, "low": 1, "select": 2}
+        group_layout = data.StructLayout(
+            {"mask": self._banks, "s": 8, **({"tag": EnergyTag} if self._governor else {})}
+        )
+        beside = data.StructLayout({"word": pe_word_layout(self._nested, self._governor), "group": group_layout})
+        now, valid = Signal(beside), gemv.fire
+        m.d.comb += [now.word.eq(gemv.word), now.group.mask.eq(gemv.mask), now.group.s.eq(gemv.s_in)]
         if self._governor:
-            of_pe |= {"subtract": 1, "first_low": 1}
-        of_group = {"mask": self._banks, "s": 8, **({"tag": EnergyTag} if self._governor else {})}
-        word_layout = data.StructLayout({**of_pe, **of_group})
-        now, valid = Signal(word_layout), gemv.fire
-        m.d.comb += [now[name].eq(getattr(gemv, name)) for name in (*of_pe, "mask")]
-        m.d.comb += now.s.eq(gemv.s_in)
-        if self._governor:
-            m.d.comb += now.tag.eq(gemv.tag)
+            m.d.comb += now.group.tag.eq(gemv.tag)
         under_way = []
         for i in range(1 + BANK_LATENCY):
             later, later_valid = (
-                Signal(word_layout, name=f"s{i + 1}_word", reset_less=True),
+                Signal(beside, name=f"s{i + 1}_word", reset_less=True),
                 Signal(name=f"s{i + 1}_valid"),
             )
             m.d.sync += later_valid.eq(valid)
@@ -321,13 +303,13 @@ class MatrixEngine(wiring.Component):
                 m.d.sync += later.eq(now)
             if i == BANK_LATENCY:
                 en = Signal(self._banks, name="pe_en")  # a register for each PE
-                m.d.sync += en.eq(Mux(valid, now.mask, 0))
+                m.d.sync += en.eq(Mux(valid, now.group.mask, 0))
             now, valid = later, later_valid
             under_way.append(valid)
         for b, unit in enumerate(pe):
-            m.d.comb += [getattr(unit, name).eq(now[name]) for name in of_pe]
             m.d.comb += [
                 unit.en.eq(en[b]),
+                unit.word.eq(now.word),
                 unit.weight.eq(bank[b].rdata),
                 unit.act.eq(act.data),
                 drain.acc[b].eq(unit.result),
@@ -336,32 +318,34 @@ class MatrixEngine(wiring.Component):
                 m.d.comb += [unit.codes.eq(act.codes), unit.exponent.eq(act.exponent)]
             if self._governor:
                 m.d.comb += drain.low_acc[b].eq(unit.low_result)
-        now, valid, layout = now, valid & now.last, data.StructLayout(of_group)
+        group, valid = now.group, valid & now.word.last
         for i in range(PE_LATENCY - 1):
-            later, later_valid = Signal(layout, name=f"p{i + 1}_group", reset_less=True), Signal(name=f"p{i + 1}_valid")
+            later, later_valid = (
+                Signal(group_layout, name=f"p{i + 1}_group", reset_less=True),
+                Signal(name=f"p{i + 1}_valid"),
+            )
             m.d.sync += later_valid.eq(valid)
             with m.If(valid):
-                m.d.sync += [later[name].eq(now[name]) for name in of_group]
-            now, valid = later, later_valid
+                m.d.sync += later.eq(group)
+            group, valid = later, later_valid
             under_way.append(valid)
-        m.d.comb += [drain.start.eq(valid), drain.mask.eq(now.mask), drain.s.eq(now.s)]
+        m.d.comb += [drain.start.eq(valid), drain.mask.eq(group.mask), drain.s.eq(group.s)]
         if self._governor:
-            m.d.comb += drain.tag.eq(now.tag)
+            m.d.comb += drain.tag.eq(group.tag)
         return Cat(*under_way).any()
 
     def _measure(self, m, drain):
         """Exact sums for the governor. Which lanes count follows from the pass, which outlasts its rows."""
-        tag, state = drain.energy_tag, self.pass_state
+        tag, state, measured = drain.energy_tag, self.current.state, self.measured
         positions = Signal(self._lanes)
         m.d.comb += [
             positions.eq(Cat(state.positions > k for k in range(self._lanes))),
-            self.energy_mask.eq(Mux(tag.wanted, positions & state.counted, positions)),
-            self.energy_valid.eq(drain.energy_valid),
-            self.energy_second.eq(tag.second),
-            self.energy_low_valid.eq(tag.nested),
-            self.energy_sum.eq(drain.energy_sum),
-            self.energy_low.eq(drain.energy_low),
-        ]
-        m.d.comb += [
-            getattr(self, f"energy_{name}").eq(tag[name]) for name in ("planes", "grid_out", "grid_err", "grid_half")
+            measured.valid.eq(drain.energy_valid),
+            measured.difference.eq(tag.difference),
+            measured.low_valid.eq(tag.nested),
+            measured.planes.eq(tag.planes),
+            measured.grids.eq(tag.grids),
+            measured.mask.eq(Mux(tag.wanted, positions & state.counted, positions)),
+            measured.sums.eq(drain.energy_sum),
+            measured.lows.eq(drain.energy_low),
         ]

@@ -29,6 +29,17 @@ class Fetcher(wiring.Component):
     FIFO_DEPTH flits wait or are under way, so no word is ever lost. `ending` comes with the last request: the banks are
     free from the next cycle on, flits may still follow.
 
+    A row of two words that is here, then the SYNC, for a pass of one position::
+
+        cycle     0     1     2     3     4     5     6     7     8     9     10    11    12    13    14
+        start     ~~~~~~____________________________________________________________________________________
+        active    ______~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~____________________________________
+        state     IDLE..PICK..SUBTR.TEST..SCALE.PLACE.SEND..............IDLE................................
+        read      ____________________________________~~~~~~~~~~~~__________________________________________
+        ending    ________________________________________________~~~~~~____________________________________
+        tx.valid  __________________________________________________________________~~~~~~~~~~~~~~~~~~______
+        busy      ______~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~______
+
     Parameters
     ----------
     banks, lanes.

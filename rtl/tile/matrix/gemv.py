@@ -1,28 +1,14 @@
 """Address generator of a matrix block: which word of the banks and of the activations goes to the PEs in each cycle."""
 
 from amaranth.hdl import Const, Module, Mux, Signal
-from amaranth.lib import data, wiring
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from hayate.rtl.contract.isa import ACT_BITS, BANK_BITS, ROW_BITS
 from hayate.rtl.contract.precision import Format
+from hayate.rtl.tile.interfaces import EnergyTag, pe_word_layout
 from hayate.rtl.tile.queues import matrix_entry_layout
-
-#: What the governor's energies need to know of a stream of rows: copies of the entry's fields; `second`: the difference
-#: that a `dual` entry's integer words end in; `nested`: the rows come from planes, so that they have a lo part.
-EnergyTag = data.StructLayout(
-    {
-        "measure": 1,
-        "second": 1,
-        "nested": 1,
-        "wanted": 1,
-        "planes": 10,
-        "grid_out": 7,
-        "grid_err": 7,
-        "grid_half": 7,
-    }
-)
 
 
 class GemvIssue(wiring.Component):
@@ -35,10 +21,24 @@ class GemvIssue(wiring.Component):
     the word of this cycle and are used only with `fire`.
 
     FP16 reads `length` words per row, the activation word beside each. INT4 reads a row's hi plane, a scale word ahead
-    of every four groups of elements; INT8 reads behind each hi word its lo word. Both use four activation words at
+    of every four groups of elements; INT8 reads after each hi word its lo word. Both use four activation words at
     once. `precision` has the word counts. A `dual` entry reads each row group twice: first in FP16, which ends in an
-    ordinary result, then in INT8 with `subtract`, which ends in a `second` result: it takes the drain's time but no
-    room in the landing buffer.
+    ordinary result, then in INT8 with `subtract`, which ends in a `difference`: it takes the drain's time but no room
+    in the landing buffer.
+
+    A row of 32 elements in INT8: scales, then a hi and a lo word for each 16 elements::
+
+        cycle    0   1   2   3   4   5   6   7
+        load     ~~~~____________________________
+        active   ____~~~~~~~~~~~~~~~~~~~~________
+        fire     ____~~~~~~~~~~~~~~~~~~~~________
+        first    ____~~~~________________~~~~~~~~
+        last     ____________________~~~~________
+        scales   ____~~~~________________~~~~~~~~
+        nibbles  ________~~~~~~~~~~~~~~~~________
+        low      ____________~~~~____~~~~________
+        act      0...............4.......0.......
+        ending   ____________________~~~~________
 
     Parameters
     ----------
@@ -51,8 +51,9 @@ class GemvIssue(wiring.Component):
         `dual`, `act` must be a multiple of 8.
     freed: In(8). Rows that left the landing buffer in this cycle; usable from the next one on.
     active: Out. A GEMV is in progress. ending: Out. Its last word goes out in this cycle.
-    fire: Out. A word goes out. first, last: Out. It begins or ends its rows; the integer words of a `dual` entry go on
-        with the FP16 sum.
+    fire: Out. A word goes out. word: Out, `pe_word_layout(nested, governor)`: what the PEs are told of it, see `Pe`.
+        `first`, `last`: it begins or ends its rows; the integer words of a `dual` entry go on with the FP16 sum.
+        `nibbles`, `scales`: neither is FP16. `select`: which of the scales last read counts.
     wait_landing, wait_drain: Out. Why an active cycle has no word; never both.
     mask: Out(banks). Banks with a valid row (the last group may be short); row count ones from bit 0 up.
     addr: Out(BANK_BITS), bank address. act: Out(ACT_BITS), activation address, of the first of four words with `wide`.
@@ -61,14 +62,10 @@ class GemvIssue(wiring.Component):
     useful: Out. Banks whose row is below the entry's `live`; 0 for the words that a `dual` entry reads on top of the
         FP16 ones.
 
-    Only with `nested`:
-    nibbles, scales: Out. The word holds nibbles, or scales; neither: FP16. low: Out. Nibbles of the lo plane. wide:
-    Out. As `nibbles`. select: Out(2). With `nibbles`: which of the scales last read counts. left: Out(4). With `wide`:
-    how many of the aligned 8 activation words around `act` belong to the row, 1 to 8.
-
-    Only with `governor`:
-    subtract: Out. Nibbles count negative. first_low: Out. Like `first`, for the sum of lo words alone.
-    tag: Out(EnergyTag). Its `second`: this word's result does not go to the landing buffer.
+    Only with `nested`: wide: Out. The word holds nibbles. left: Out(4). With `wide`: how many of the aligned 8
+        activation words around `act` belong to the row, 1 to 8.
+    Only with `governor`: tag: Out(EnergyTag). Where it is a `difference`, this word's result does not go to the landing
+        buffer.
     """
 
     def __init__(self, banks: int, landing_depth: int, *, nested: bool = True, governor: bool = True):
@@ -86,8 +83,7 @@ class GemvIssue(wiring.Component):
             "active": Out(1),
             "ending": Out(1),
             "fire": Out(1),
-            "first": Out(1),
-            "last": Out(1),
+            "word": Out(pe_word_layout(nested, governor)),
             "wait_landing": Out(1),
             "wait_drain": Out(1),
             "mask": Out(banks),
@@ -98,16 +94,9 @@ class GemvIssue(wiring.Component):
             "useful": Out(range(banks + 1)),
         }
         if nested:
-            members |= {
-                "nibbles": Out(1),
-                "scales": Out(1),
-                "low": Out(1),
-                "select": Out(2),
-                "wide": Out(1),
-                "left": Out(4),
-            }
+            members |= {"wide": Out(1), "left": Out(4)}
         if governor:
-            members |= {"subtract": Out(1), "first_low": Out(1), "tag": Out(EnergyTag)}
+            members["tag"] = Out(EnergyTag)
         super().__init__(members)
 
     def elaborate(self, platform):
@@ -125,30 +114,34 @@ class GemvIssue(wiring.Component):
         more = Signal(16 - bits)  # groups after this one
         live_groups = Signal(16 - bits)  # whole groups of live rows from this one on, then a part of a group
         live_rows = Signal(range(max(banks, 2)))
-        group_is_last, second = Signal(), Signal()
+        group_is_last, difference = Signal(), Signal()
 
         rows = Signal(range(banks + 1))
         m.d.comb += [
             rows.eq(Mux(group_is_last, tail_rows, banks)),
             self.mask.eq(Mux(group_is_last, tail_mask, (1 << banks) - 1)),
-            second.eq(dual & nested),
-            self.useful.eq(Mux(second, 0, Mux(live_groups != 0, banks, live_rows))),
+            difference.eq(dual & nested),
+            self.useful.eq(Mux(difference, 0, Mux(live_groups != 0, banks, live_rows))),
         ]
         if self.governor:
-            m.d.comb += [self.subtract.eq(second), self.tag.second.eq(second), self.tag.nested.eq(nested)]
+            m.d.comb += [
+                self.word.subtract.eq(difference),
+                self.tag.difference.eq(difference),
+                self.tag.nested.eq(nested),
+            ]
 
         # Room for the group that the last word finishes. A group of n rows occupies the drain for n cycles.
         room = Signal(range(self.landing_depth + 1), init=self.landing_depth)
         occupied = Signal(banks)
         fits, finish, reserve = Signal(), Signal(), Signal()
         m.d.comb += [
-            fits.eq((room >= rows) | second),
+            fits.eq((room >= rows) | difference),
             self.wait_landing.eq(self.active & word_is_last & ~fits),
             self.wait_drain.eq(self.active & word_is_last & fits & occupied[0]),
             self.fire.eq(self.active & (~word_is_last | (fits & ~occupied[0]))),
-            self.last.eq(word_is_last),
+            self.word.last.eq(word_is_last),
             finish.eq(self.fire & word_is_last),
-            reserve.eq(finish & ~second),
+            reserve.eq(finish & ~difference),
             self.ending.eq(finish & group_is_last & (nested | ~dual)),
         ]
         with m.If(finish):
@@ -187,8 +180,12 @@ class GemvIssue(wiring.Component):
                 live_rows.eq(entry.live[:bits] if bits else 0),
             ]
             if self.governor:
-                copied = ("measure", "wanted", "planes", "grid_out", "grid_err", "grid_half")
-                m.d.sync += [self.tag[name].eq(entry[name]) for name in copied]
+                m.d.sync += [
+                    self.tag.measure.eq(entry.measure),
+                    self.tag.wanted.eq(entry.wanted),
+                    self.tag.planes.eq(entry.planes),
+                    self.tag.grids.eq(entry.grids),
+                ]
         return m
 
     def _walk_fp16(self, m):
@@ -198,13 +195,13 @@ class GemvIssue(wiring.Component):
         left = Signal(ROW_BITS)  # words of the row after this one
         with m.If(self.fire):
             with m.If(word_is_last):
-                after = Signal(BANK_BITS)
-                m.d.comb += after.eq(row_addr + words)
+                next_row = Signal(BANK_BITS)
+                m.d.comb += next_row.eq(row_addr + words)
                 m.d.sync += [
-                    self.addr.eq(after),
-                    row_addr.eq(after),
+                    self.addr.eq(next_row),
+                    row_addr.eq(next_row),
                     self.act.eq(act_base),
-                    self.first.eq(1),
+                    self.word.first.eq(1),
                     left.eq(length - 1),
                     word_is_last.eq(length == 1),
                 ]
@@ -212,7 +209,7 @@ class GemvIssue(wiring.Component):
                 m.d.sync += [
                     self.addr.eq(self.addr + 1),
                     self.act.eq(self.act + 1),
-                    self.first.eq(0),
+                    self.word.first.eq(0),
                     left.eq(left - 1),
                     word_is_last.eq(left == 1),
                 ]
@@ -221,7 +218,7 @@ class GemvIssue(wiring.Component):
                 self.addr.eq(entry.base),
                 row_addr.eq(entry.base),
                 self.act.eq(entry.act),
-                self.first.eq(1),
+                self.word.first.eq(1),
                 left.eq(entry.length - 1),
                 word_is_last.eq(entry.length == 1),
                 length.eq(entry.length),
@@ -239,10 +236,16 @@ class GemvIssue(wiring.Component):
         # Where the words lie: those of the hi plane and FP16 words in rows, the lo plane's all in one piece.
         row_addr, pitch = Signal(BANK_BITS), Signal(ROW_BITS)  # of the words that are being read
         other_addr, other_pitch = Signal(BANK_BITS), Signal(ROW_BITS)  # `dual`: of those that come next
-        behind, after, start = (Signal(BANK_BITS, name=name) for name in ("behind", "after", "start"))
+        next_word, next_row, next_start = (
+            Signal(BANK_BITS, name=name) for name in ("next_word", "next_row", "next_start")
+        )
         # next word of the hi plane, while one of the lo plane is read; of that
         hi_addr, lo_addr = Signal(BANK_BITS), Signal(BANK_BITS)
-        m.d.comb += [behind.eq(self.addr + 1), after.eq(row_addr + pitch), start.eq(Mux(dual, other_addr, after))]
+        m.d.comb += [
+            next_word.eq(self.addr + 1),
+            next_row.eq(row_addr + pitch),
+            next_start.eq(Mux(dual, other_addr, next_row)),
+        ]
 
         left = Signal(ROW_BITS)  # words of the row after this one; hi words where the row is of nibbles
         chunk = Signal(5)  # hi word since the scale word
@@ -250,23 +253,23 @@ class GemvIssue(wiring.Component):
         quads = Signal(ROW_BITS)  # activation words from the aligned 8 of this one on
         m.d.comb += [
             chunk_ends.eq((chunk[:3] == 7) & (chunk[3] | (code == 0)) & (chunk[4] | ~code[1])),
-            self.select.eq(Mux(code[1], chunk[3:], Mux(code[0], chunk[2:4], chunk[1:3]))),
+            self.word.select.eq(Mux(code[1], chunk[3:], Mux(code[0], chunk[2:4], chunk[1:3]))),
             self.left.eq(Mux(quads[3:] != 0, 8, quads[:3])),
-            self.wide.eq(self.nibbles),
+            self.wide.eq(self.word.nibbles),
         ]
 
         def first_low(value):
-            return [self.first_low.eq(value)] if self.governor else []
+            return [self.word.first_low.eq(value)] if self.governor else []
 
         def begin(planes, goes_on, length, last_word, act):
             """First word of a row group; `goes_on` with the sum of the words before it."""
             return [
                 nested.eq(planes),
-                self.scales.eq(planes),
-                self.nibbles.eq(0),
-                self.low.eq(0),
+                self.word.scales.eq(planes),
+                self.word.nibbles.eq(0),
+                self.word.low.eq(0),
                 self.act.eq(act),
-                self.first.eq(~goes_on),
+                self.word.first.eq(~goes_on),
                 chunk.eq(0),
                 odd.eq(0),
                 quads.eq(length),
@@ -276,35 +279,35 @@ class GemvIssue(wiring.Component):
             ]
 
         with m.If(self.fire):
-            m.d.sync += [self.first.eq(0), *first_low(0)]
+            m.d.sync += [self.word.first.eq(0), *first_low(0)]
             with m.If(word_is_last):
                 other = Signal()
                 m.d.comb += other.eq(nested ^ dual)
                 m.d.sync += begin(other, dual & other, length, last_word, act_base)
-                m.d.sync += [self.addr.eq(start), row_addr.eq(start)]
+                m.d.sync += [self.addr.eq(next_start), row_addr.eq(next_start)]
                 if self.governor:
-                    m.d.sync += other_addr.eq(after)
+                    m.d.sync += other_addr.eq(next_row)
                     with m.If(dual):
                         m.d.sync += [pitch.eq(other_pitch), other_pitch.eq(pitch)]
-            with m.Elif(self.scales):
+            with m.Elif(self.word.scales):
                 m.d.sync += [
-                    self.scales.eq(0),
-                    self.nibbles.eq(1),
-                    self.addr.eq(behind),
+                    self.word.scales.eq(0),
+                    self.word.nibbles.eq(1),
+                    self.addr.eq(next_word),
                     word_is_last.eq((left == 0) & ~both),
                 ]
-            with m.Elif(self.nibbles & both & ~self.low):
+            with m.Elif(self.word.nibbles & both & ~self.word.low):
                 m.d.sync += [
-                    self.low.eq(1),
-                    hi_addr.eq(behind),
+                    self.word.low.eq(1),
+                    hi_addr.eq(next_word),
                     self.addr.eq(lo_addr),
                     lo_addr.eq(lo_addr + 1),
                     word_is_last.eq(left == 0),
                 ]
-            with m.Elif(self.nibbles):
+            with m.Elif(self.word.nibbles):
                 m.d.sync += [
-                    self.low.eq(0),
-                    self.addr.eq(Mux(self.low, hi_addr, behind)),
+                    self.word.low.eq(0),
+                    self.addr.eq(Mux(self.word.low, hi_addr, next_word)),
                     self.act.eq(self.act + 4),
                     left.eq(left - 1),
                     odd.eq(~odd),
@@ -313,14 +316,14 @@ class GemvIssue(wiring.Component):
                 with m.If(odd):
                     m.d.sync += quads.eq(quads - 8)
                 with m.If(chunk_ends):
-                    m.d.sync += [self.scales.eq(1), self.nibbles.eq(0), chunk.eq(0)]
+                    m.d.sync += [self.word.scales.eq(1), self.word.nibbles.eq(0), chunk.eq(0)]
                 with m.Else():
                     m.d.sync += word_is_last.eq((left == 1) & ~both)
                 with m.If(both):
                     m.d.sync += word_is_last.eq(0)
             with m.Else():
                 m.d.sync += [
-                    self.addr.eq(behind),
+                    self.addr.eq(next_word),
                     self.act.eq(self.act + 1),
                     left.eq(left - 1),
                     word_is_last.eq(left == 1),

@@ -31,6 +31,28 @@ class KvWriter(wiring.Component):
     Requests are combinational from registers; the parent registers them in front of the memories. The activation word
     then comes at `acts` and the old words at `old`, 1 + BANK_LATENCY cycles after the request.
 
+    K of two words, for a pass of one position::
+
+        cycle     0     1     2     3     4     5     6     7     8     9     10    11
+        start     ~~~~~~__________________________________________________________________
+        active    ______~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~______
+        state     IDLE..PICK..SCALE.PLACE.MOVE........TAIL..........................IDLE..
+        act_read  ________________________~~~~~~~~~~~~____________________________________
+        read      ________________________________________________________________________
+        write     ______________________________________________________~~~~~~~~~~~~______
+        ending    ____________________________________________________________~~~~~~______
+
+    V of eight rows in four banks: two turns, each a cycle that reads and one that a turn before it writes in::
+
+        cycle     0     1     2     3     4     5     6     7     8     9     10    11    12    13
+        start     ~~~~~~______________________________________________________________________________
+        active    ______~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~______
+        state     IDLE..PICK..SCALE.PLACE.ALIGN.MOVE....................TAIL....................IDLE..
+        act_read  ______________________________~~~~~~______~~~~~~____________________________________
+        read      ______________________________~~~~~~______~~~~~~____________________________________
+        write     ____________________________________________________________~~~~~~______~~~~~~______
+        ending    ________________________________________________________________________~~~~~~______
+
     Parameters
     ----------
     banks, lanes. max_slots: KV slots of the package.

@@ -9,6 +9,7 @@ from hayate.rtl.contract.precision import MX_EXPONENT_BITS, WORD_NIBBLES
 from hayate.rtl.numerics.fp16 import Operand, add_carry, decode
 from hayate.rtl.numerics.product import LOW_BITS, Product
 from hayate.rtl.numerics.quad import CODE_BITS, factor
+from hayate.rtl.tile.interfaces import pe_word_layout
 from hayate.rtl.verilog.once import once
 
 WORD_ELEMENTS = 4
@@ -22,16 +23,26 @@ _CODES = WORD_NIBBLES * CODE_BITS
 _LOW_SHIFT = 7
 _HIGH_SHIFT = _LOW_SHIFT + 4
 
+#: What the lanes are given of a word that may be of the planes, in the cycle of `en`.
+_PlaneWord = data.StructLayout(
+    {
+        "planes": 1,  # it holds nibbles or scales
+        "scales": 1,
+        "bits": 64,
+        "scale": Operand,  # of the nibbles, in its place for their plane; 0 beside scales
+    }
+)
+
 
 class Pe(wiring.Component):
     """Sums weight x activation products over a row, exactly, for `lanes` activation vectors at once.
 
-    A row is a sequence of words, of which the first and the last are marked; words follow each other in consecutive
-    cycles or with any gaps between them. The next row may begin in the cycle after `last`. A row that is begun again
-    without having ended is dropped. A word holds 4 FP16 weights, or, with `nested`, 4 FP16 scales, or 16 nibbles of a
-    plane, in any order within a row.
+    `en` presents a word. A row is a sequence of words, of which the first and the last are marked; words follow each
+    other in consecutive cycles or with any gaps between them. The next row may begin in the cycle after `last`. A row
+    that is begun again without having ended is dropped. A word holds 4 FP16 weights, or, with `nested`, 4 FP16 scales,
+    or 16 nibbles of a plane, in any order within a row.
 
-    An FP16 word adds its weights times `act`. A scale word adds nothing; it stays for the words of nibbles behind it,
+    An FP16 word adds its weights times `act`. A scale word adds nothing; it stays for the words of nibbles after it,
     the next one included. A word of nibbles adds, with q the 16 codes, n the nibbles and s the scale that `select`
     names, sum(n * q) * s * 2**(exponent - 16), and 16 times as much where `low` is 0.
 
@@ -48,8 +59,7 @@ class Pe(wiring.Component):
         result ------------------------X=======
 
     Throughput: one word of any kind and cycle, that is 4 * lanes multiply-accumulates of FP16, 16 * lanes of nibbles.
-    No
-    backpressure: a result is overwritten by the next row's. Reset clears the controls only; registers hold while
+    No backpressure: a result is overwritten by the next row's. Reset clears the controls only; registers hold while
     nothing passes them. Inputs that a word's kind does not use may have any value, undefined ones too.
 
     Parameters
@@ -61,18 +71,18 @@ class Pe(wiring.Component):
 
     Members
     -------
-    en, first, last : in, see above; `first` and `last` count only while `en` is high, on a word of any kind.
-    nibbles : in, the word holds nibbles. scales : in, the word holds scales, whatever `nibbles` is.
-    low : in, the nibbles are of the low plane. select : in, 2 bits, which of the four scales.
+    en : in, there is a word; all that follows of it counts only then.
+    word : in, `pe_word_layout(nested, measure)`: what the word is. `first`, `last`: see above, on a word of any kind.
+        `nibbles`: it holds nibbles. `scales`: it holds scales, whatever `nibbles` is. `low`: the nibbles are of the low
+        plane. `select`: which of the four scales. `subtract`: the nibbles count negative, FP16 words do not.
+        `first_low`: this word begins the sum of the low plane; any word of a row, but not its first if that is of a low
+        plane.
     weight : in, 64 bits: four FP16 values or sixteen signed nibbles, element 0 in the low bits.
     act : in, `lanes` words of 64 bits in the same order; zero for absent vectors.
     codes : in, `lanes` words of 128 bits: sixteen signed bytes in -127..127; zero for absent vectors.
     exponent : in, `lanes` numbers of 5 bits, 0..25: a code q is the activation q * 2**(exponent - 16).
     done : out, one-cycle strobe.
     result : out, `lanes` x 96 bits signed; stable from `done` until the next one.
-    subtract : in, only with `measure`: the nibbles count negative. FP16 words do not.
-    first_low : in, only with `measure`: this word begins the sum of the low plane. Any word of a row, but not its first
-        if that is of a low plane.
     low_result : out, only with `measure`: `lanes` x 96 bits signed, what the low planes' words added to `result`, from
         `first_low` on; stable like `result`.
 
@@ -93,8 +103,7 @@ class Pe(wiring.Component):
         results = data.ArrayLayout(signed(ACC_WIDTH), lanes)
         members = {
             "en": In(1),
-            "first": In(1),
-            "last": In(1),
+            "word": In(pe_word_layout(nested, measure)),
             "weight": In(64),
             "act": In(data.ArrayLayout(64, lanes)),
             "done": Out(1),
@@ -102,15 +111,11 @@ class Pe(wiring.Component):
         }
         if nested:
             members |= {
-                "nibbles": In(1),
-                "scales": In(1),
-                "low": In(1),
-                "select": In(2),
                 "codes": In(data.ArrayLayout(_CODES, lanes)),
                 "exponent": In(data.ArrayLayout(MX_EXPONENT_BITS, lanes)),
             }
         if measure:
-            members |= {"subtract": In(1), "first_low": In(1), "low_result": Out(results)}
+            members["low_result"] = Out(results)
         super().__init__(members)
 
     def elaborate(self, platform):
@@ -132,10 +137,11 @@ class Pe(wiring.Component):
         weights = [Signal(Operand, name=f"weight{i}") for i in range(WORD_ELEMENTS)]
         m.d.comb += [weight.eq(decode(self.weight.word_select(i, 16), offset=-2)) for i, weight in enumerate(weights)]
         with m.If(self.en):
-            m.d.sync += [s1_first.eq(self.first), s1_last.eq(self.last)]
+            m.d.sync += [s1_first.eq(self.word.first), s1_last.eq(self.word.last)]
             if not self.nested:
                 m.d.sync += [s1_weight[i].eq(weight) for i, weight in enumerate(weights)]
-        of_planes = self._planes(m, weights, s1_weight) if self.nested else {}
+        if self.nested:
+            of_planes, s1_planes = self._planes(m, weights, s1_weight)
         with m.If(s1_valid):
             m.d.sync += [s2_first.eq(s1_first), s2_last.eq(s1_last)]
         with m.If(s2_valid):
@@ -158,9 +164,13 @@ class Pe(wiring.Component):
                 lane.s4_done.eq(s4_done),
                 self.result[k].eq(lane.result),
             ]
-            m.d.comb += [getattr(lane, name).eq(value) for name, value in of_planes.items()]
             if self.nested:
-                m.d.comb += [lane.codes.eq(self.codes[k]), lane.exponent.eq(self.exponent[k])]
+                m.d.comb += [
+                    lane.word.eq(of_planes),
+                    lane.s1_planes.eq(s1_planes),
+                    lane.codes.eq(self.codes[k]),
+                    lane.exponent.eq(self.exponent[k]),
+                ]
             if self.measure:
                 m.d.comb += [
                     lane.low_now.eq(low_now),
@@ -170,26 +180,31 @@ class Pe(wiring.Component):
         return m
 
     def _planes(self, m, weights, s1_weight):
-        """Weights and scales of all words; returns what the lanes are given beside their activations.
+        """Weights and scales of all words; returns what the lanes are given beside their activations, a `_PlaneWord`
+        and, a stage later, whether it is of the planes.
 
         A word of the planes has the scale for its FP16 activations and sums for its FP16 weights. A scale word passes
         as one of the planes whose scale is zero, so that it adds nothing.
         """
-        planes, s1_planes = Signal(), Signal(reset_less=True)
+        word = self.word
+        of_planes, s1_planes = Signal(_PlaneWord), Signal(reset_less=True)
+        planes, placed = of_planes.planes, of_planes.scale
         scales = Signal(64, reset_less=True)
-        scale_bits, scale, placed = Signal(16), Signal(Operand), Signal(Operand)
+        scale_bits, scale = Signal(16), Signal(Operand)
         subtract = Signal()
         if self.measure:
-            m.d.comb += subtract.eq(self.subtract & ~self.scales)
+            m.d.comb += subtract.eq(word.subtract & ~word.scales)
         m.d.comb += [
-            planes.eq(self.nibbles | self.scales),
-            scale_bits.eq(Mux(self.scales, 0, scales.word_select(self.select, 16))),
+            planes.eq(word.nibbles | word.scales),
+            of_planes.scales.eq(word.scales),
+            of_planes.bits.eq(self.weight),
+            scale_bits.eq(Mux(word.scales, 0, scales.word_select(word.select, 16))),
             scale.eq(decode(scale_bits, offset=0)),
             placed.significand.eq(scale.significand),
-            placed.exponent.eq(scale.exponent + Mux(self.low, _LOW_SHIFT, _HIGH_SHIFT)),
+            placed.exponent.eq(scale.exponent + Mux(word.low, _LOW_SHIFT, _HIGH_SHIFT)),
             placed.negative.eq(scale.negative ^ subtract),
         ]
-        with m.If(self.en & self.scales):
+        with m.If(self.en & word.scales):
             m.d.sync += scales.eq(self.weight)
         with m.If(self.en):
             m.d.sync += s1_planes.eq(planes)
@@ -200,11 +215,12 @@ class Pe(wiring.Component):
                 ]
                 with m.If(~planes):
                     m.d.sync += stored.significand.eq(weight.significand)
-        return {"planes": planes, "scales": self.scales, "weight": self.weight, "scale": placed, "s1_planes": s1_planes}
+        return of_planes, s1_planes
 
     def _low_controls(self, m, s1_valid, s2_valid, s3_valid):
         """The second accumulators count what is in stage 3 now; they are zero from the next cycle on."""
-        stages = [[self.en, self.nibbles & ~self.scales & self.low, self.first_low]]
+        word = self.word
+        stages = [[self.en, word.nibbles & ~word.scales & word.low, word.first_low]]
         for n, valid in enumerate((s1_valid, s2_valid, s3_valid), 1):
             low, first = Signal(name=f"s{n}_low", reset_less=True), Signal(name=f"s{n}_first_low", reset_less=True)
             with m.If(stages[-1][0]):
@@ -236,12 +252,9 @@ class _Lane(wiring.Component):
         }
         if nested:
             members |= {
-                "planes": In(1),
-                "scales": In(1),
+                "word": In(_PlaneWord),
                 "s1_planes": In(1),
-                "weight": In(64),
                 "codes": In(_CODES),
-                "scale": In(Operand),
                 "exponent": In(MX_EXPONENT_BITS),  # the two exponents are still to be added up
             }
         if measure:
@@ -255,8 +268,8 @@ class _Lane(wiring.Component):
         s1_a = Signal(data.ArrayLayout(Operand, WORD_ELEMENTS), reset_less=True)
         products = []
         if self.nested:
-            place = Signal(6)
-            m.d.comb += place.eq(self.scale.exponent + self.exponent)
+            word, place = self.word, Signal(6)
+            m.d.comb += place.eq(word.scale.exponent + self.exponent)
         for i in range(WORD_ELEMENTS):
             act = Signal(Operand, name=f"act{i}")
             m.d.comb += act.eq(decode(self.act.word_select(i, 16), offset=0))
@@ -271,13 +284,13 @@ class _Lane(wiring.Component):
                 continue
             with m.If(self.en):
                 m.d.sync += [
-                    s1_a[i].significand.eq(Mux(self.planes, self.scale.significand, act.significand)),
-                    s1_a[i].negative.eq(Mux(self.planes, self.scale.negative, act.negative)),
+                    s1_a[i].significand.eq(Mux(word.planes, word.scale.significand, act.significand)),
+                    s1_a[i].negative.eq(Mux(word.planes, word.scale.negative, act.negative)),
                 ]
-                with m.If(~self.scales):  # there is no activation, and no exponent of it
-                    m.d.sync += s1_a[i].exponent.eq(Mux(self.planes, place, act.exponent))
-            fresh = self.en & self.planes & ~self.scales
-            m.d.comb += product.b.eq(factor(m, i, fresh, self.weight, self.codes, self.s1_planes, self.s1_weight[i]))
+                with m.If(~word.scales):  # there is no activation, and no exponent of it
+                    m.d.sync += s1_a[i].exponent.eq(Mux(word.planes, place, act.exponent))
+            fresh = self.en & word.planes & ~word.scales
+            m.d.comb += product.b.eq(factor(m, i, fresh, word.bits, self.codes, self.s1_planes, self.s1_weight[i]))
 
         # Stage 3: sums of two. The carries of products 1 and 3 are left for the adders that follow.
         s3_low = [Signal(LOW_BITS + 1, name=f"s3_low{i}", reset_less=True) for i in range(2)]

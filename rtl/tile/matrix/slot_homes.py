@@ -17,6 +17,13 @@ class SlotHomes(wiring.Component):
     One divider serves all positions in turn. After a change all positions are `fresh` within (lanes + 1) x (quad bits +
     3) + 2 cycles, where a slot's number has quad bits + 2 bits; nothing toggles from then on.
 
+    The slot of one of two positions changes, where a slot has three bits::
+
+        cycle         0      1      2      3      4      5      6      7
+        state         LOOK...DIVIDE........LOOK...............................
+        divider.done  ______________~~~~~~~___________________________________
+        fresh         1....................3..................................
+
     Parameters
     ----------
     lanes: positions. max_slots: KV slots of the package; slots from there on are outside the contract.

@@ -7,6 +7,7 @@ from hayate.rtl.contract.encoding import DESCRIPTOR, FORMATS, PLANES
 from hayate.rtl.contract.isa import ACT_BITS, BANK_BITS, ROW_BITS, Cast, Op, Rows
 from hayate.rtl.contract.precision import Format
 from hayate.rtl.ring.flit import struct
+from hayate.rtl.tile.queues import PLANES_BITS
 
 #: the descriptors as structures of signals.
 Descriptor = struct(DESCRIPTOR)
@@ -31,7 +32,7 @@ _RESOLVED_NESTED = {
     "integer": 1,  # a GEMV of weights that have planes; the rest is used only then
     "measure": 1,
     "format": 2,
-    "planes": 10,  # index of the planes descriptor
+    "planes": PLANES_BITS,  # index of the planes descriptor
     "hi_base": BANK_BITS,
     "lo_base": BANK_BITS,
 }
@@ -98,7 +99,9 @@ def matrix_entry(m, entry, word, desc, planes, r):
                 entry.pitch.eq(planes.pitch),
                 entry.planes.eq(r.planes),
                 entry.wanted.eq(gemv("wanted")),
-                *(entry[grid].eq(planes[grid]) for grid in ("grid_out", "grid_err", "grid_half")),
+                entry.grids.out.eq(planes.grid_out),
+                entry.grids.err.eq(planes.grid_err),
+                entry.grids.int8_err.eq(planes.grid_half),
             ]
         with m.If(r.format != Format.FP16):
             m.d.comb += [entry.base.eq(r.hi_base), entry.words.eq(planes.pitch)]

@@ -8,7 +8,8 @@ from hayate.rtl.contract.flits import FlitKind
 from hayate.rtl.contract.isa import Csr, PassWord, Space
 from hayate.rtl.contract.words import BEGIN, CSR_ADDRESS, ENTRY_ADDRESS, LANE, SEED_BITS, START
 from hayate.rtl.ring.flit import Flit, view
-from hayate.rtl.tile.queues import LANE_FIELDS, GroupState, LaneState, PassState, TileState
+from hayate.rtl.tile.interfaces import CurrentPass
+from hayate.rtl.tile.queues import LANE_FIELDS, GroupState, TileState
 
 #: CSR -> field of `TileState`.
 CSR_FIELDS = {
@@ -56,8 +57,8 @@ class TileRegisters(wiring.Component):
 
     A register shows what a flit brought from the cycle after it on. Addresses of space CSR with `precision` set are
     the precision table's and change nothing here; other flits neither. Never refuses a flit. Reset clears what passes
-    bring, `pass_state`, `lanes_state` and `seed`, and leaves the CSRs of both models alone, as it does the memories: a
-    loaded model stays loaded. They start as zeros.
+    bring, `current.state`, `current.lanes` and `seed`, and leaves the CSRs of both models alone, as it does the
+    memories: a loaded model stays loaded. They start as zeros.
 
     Parameters
     ----------
@@ -69,10 +70,10 @@ class TileRegisters(wiring.Component):
     -------
     rx_valid, rx: In. Flits delivered to this tile.
     start: Out. The flit of this cycle is a START word.
-    pass_state: Out. positions, want, hwm, measure, counted, draft, sample and second of the last START word. seed:
-        Out(64), of the last BEGIN word.
-    lanes_state: Out, one for each lane. The last LANE word of that position; those of other positions change nothing.
-    tile: Out. The CSRs of the model that pass_state says. groups: Out, of the first and the second model.
+    current: Out(CurrentPass). state: positions, want, hwm, measure, counted, draft, sample and second of the last START
+        word. lanes: the last LANE word of each position; those of positions that are not there change nothing. tile:
+        the CSRs of the model that `state` says.
+    groups: Out, of the first and the second model. seed: Out(64), of the last BEGIN word.
     """
 
     def __init__(self, lanes, *, sampling=True):
@@ -82,9 +83,7 @@ class TileRegisters(wiring.Component):
                 "rx_valid": In(1),
                 "rx": In(Flit),
                 "start": Out(1),
-                "pass_state": Out(PassState),
-                "lanes_state": Out(LaneState).array(lanes),
-                "tile": Out(TileState),
+                "current": Out(CurrentPass(lanes)),
                 "groups": Out(GroupState).array(2),
                 "seed": Out(SEED_BITS),
             }
@@ -93,6 +92,7 @@ class TileRegisters(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         rx, start = self.rx, view(START, self.rx.data)
+        state, lanes, tile = self.current.state, self.current.lanes, self.current.tile
         address = view(CSR_ADDRESS, rx.addr)
         is_csr, is_pass = Signal(), Signal()
         m.d.comb += [
@@ -111,21 +111,21 @@ class TileRegisters(wiring.Component):
                                 m.d.sync += model[name].eq(rx.data)
         for csr, name in CSR_FIELDS.items():
             own = models[0][name]
-            m.d.comb += self.tile[name].eq(own if csr in COMMON else Mux(self.pass_state.second, models[1][name], own))
+            m.d.comb += tile[name].eq(own if csr in COMMON else Mux(state.second, models[1][name], own))
         with m.If(is_pass & (rx.chan == PassWord.LANE)):
             position = view(LANE, rx.data)
-            for lane, state in enumerate(self.lanes_state):
+            for lane, shown in enumerate(lanes):
                 with m.If(rx.lane == lane):
-                    m.d.sync += [state[name].eq(position[name]) for name in LANE_FIELDS]
+                    m.d.sync += [shown[name].eq(position[name]) for name in LANE_FIELDS]
         with m.If(self.start):
             m.d.sync += [
-                self.pass_state.positions.eq(start.last + 1),
-                *(self.pass_state[name].eq(start[name]) for name in ("measure", "want", "hwm", "counted")),
+                state.positions.eq(start.last + 1),
+                *(state[name].eq(start[name]) for name in ("measure", "want", "hwm", "counted")),
             ]
             if self._lanes > 1:
-                m.d.sync += [self.pass_state.draft.eq(start.draft), self.pass_state.second.eq(start.second)]
+                m.d.sync += [state.draft.eq(start.draft), state.second.eq(start.second)]
             if self._sampling:
-                m.d.sync += self.pass_state.sample.eq(start.sample)
+                m.d.sync += state.sample.eq(start.sample)
         if self._sampling:
             with m.If(is_pass & (rx.chan == PassWord.BEGIN)):
                 m.d.sync += self.seed.eq(view(BEGIN, rx.data).seed)

@@ -5,7 +5,7 @@ Loops, descriptor look-up and address arithmetic happen here, so that an engine'
 
 from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal
 from amaranth.lib import fifo, stream, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import In, Out, connect, flipped
 from amaranth.utils import ceil_log2
 
 from hayate.rtl.contract.encoding import OPERATIONS
@@ -29,7 +29,8 @@ from hayate.rtl.contract.words import SEED_BITS
 from hayate.rtl.memory.parity import ParityMemory
 from hayate.rtl.ring.flit import Flit
 from hayate.rtl.tile.divider import Divider
-from hayate.rtl.tile.queues import GroupState, LaneState, PassState, TileState, VectorEntry, matrix_entry_layout
+from hayate.rtl.tile.interfaces import CurrentPass
+from hayate.rtl.tile.queues import GroupState, VectorEntry, matrix_entry_layout
 from hayate.rtl.tile.sequencer.entries import Descriptor, Planes, field, matrix_entry, resolved_layout, vector_entry
 from hayate.rtl.tile.sequencer.precision_table import FORMAT_BITS, PrecisionTable
 from hayate.rtl.tile.sequencer.registers import TileRegisters, store_wide
@@ -43,11 +44,18 @@ class Sequencer(wiring.Component):
 
     A pass begins with the START word, on its model's first instruction, and ends when the program reaches END and both
     engines are idle. An engine instruction takes 8 cycles here, a loop instruction 3; the two queues of 4 entries, and
-    a register behind the vector engine's, hide that.
+    a register after the vector engine's, hide that.
 
     If `nested`, a GEMV of weights whose descriptor names integer planes takes 10 cycles. It reads the precision table's
     format of them; a pass that measures takes the FP16 copy if there is one, else INT8, a draft pass INT4, without the
     table. K and V never have planes.
+
+    A GEMV of weights with planes, as the first of a program, and the END after it (names of states are cut off)::
+
+        cycle         0     1     2     3     4     5     6     7     8     9     10    11    12    13    14
+        state         FETCH.LATCH.DECOD.INDEX.LOOK_.BLOCK.BASE..PLANE.COPIE.PUSH..FETCH.LATCH.DECOD.END...IDLE..
+        matrix.valid  ____________________________________________________________~~~~~~________________________
+        running       ~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~______
 
     Parameters
     ----------
@@ -64,7 +72,7 @@ class Sequencer(wiring.Component):
         `matrix_entry_layout(nested, governor)`, VectorEntry.
     matrix_busy, vector_busy: In. The engine has work of its own (its queue here not counted).
     running: Out. A pass is in progress.
-    pass_state, lanes_state, tile, seed (64): Out. Constant while a pass runs. groups: Out, see `TileRegisters`.
+    current: Out(CurrentPass), seed (64): Out. Constant while a pass runs. groups: Out, see `TileRegisters`.
     parity: Out. One cycle per read of a damaged program word, descriptor or entry of the precision table, the cycle
         after it is seen.
     """
@@ -83,9 +91,7 @@ class Sequencer(wiring.Component):
             "running": Out(1),
             "parity": Out(1),
             "seed": Out(SEED_BITS),
-            "pass_state": Out(PassState),
-            "tile": Out(TileState),
-            "lanes_state": Out(LaneState).array(lanes),
+            "current": Out(CurrentPass(lanes)),
             "groups": Out(GroupState).array(2),
         }
         if inject and nested:
@@ -101,6 +107,7 @@ class Sequencer(wiring.Component):
         m.submodules.vector_queue = vq = fifo.SyncFIFO(width=VectorEntry.size, depth=QUEUE_DEPTH)
         m.submodules.divider = divider = Divider(16, 8)
         lane_bits = (self._lanes - 1).bit_length()
+        state, tile = self.current.state, self.current.tile
 
         to_matrix, to_vector = Signal(self._entry), Signal(VectorEntry)
         # The vector engine computes with the entry that it is shown, so that one comes from a register.
@@ -132,9 +139,9 @@ class Sequencer(wiring.Component):
         # Attention rounds go in chunks: the first round of this one, rounds from there on, and which one of its chunk J
         # is.
         first_round, rounds_left, of_chunk = Signal(8), Signal(8), Signal(ceil_log2(ROUNDS_AHEAD))
-        chunk_size = Const(1, ROUNDS_AHEAD.bit_length()) << self.tile.rounds_log2
+        chunk_size = Const(1, ROUNDS_AHEAD.bit_length()) << tile.rounds_log2
         m.d.comb += [
-            first_round.eq(chunk << self.tile.rounds_log2),
+            first_round.eq(chunk << tile.rounds_log2),
             rounds_left.eq(rounds - first_round),
             of_chunk.eq(j & (chunk_size - 1)),
         ]
@@ -165,7 +172,7 @@ class Sequencer(wiring.Component):
         quads = Signal(16)
         resolved, damage = Signal(resolved_layout(self._nested)), Signal()
         m.d.comb += [
-            quads.eq((self.pass_state.hwm + 3) >> 2),
+            quads.eq((state.hwm + 3) >> 2),
             resolved.address.eq(Mux(op == Op.GEMV, address + product, address)),
             resolved.count.eq(count_product),
             resolved.base.eq(base),
@@ -182,7 +189,7 @@ class Sequencer(wiring.Component):
         m.d.sync += self.parity.eq(program.error | descriptors.error | damage)
         if self._nested:
             # a GEMV with planes; the pass measures; drafts
-            integer, measure, draft = (Signal(), Signal(), self.pass_state.draft)
+            integer, measure, draft = (Signal(), Signal(), state.draft)
             lo_start, hi_base, lo_base = (Signal(BANK_BITS, name=name) for name in ("lo_start", "hi_base", "lo_base"))
             fmt = Signal(FORMAT_BITS)
             m.submodules.precision_table = table = PrecisionTable(self._desc_depth, inject=self._inject)
@@ -191,7 +198,7 @@ class Sequencer(wiring.Component):
                 table.rx.eq(self.rx),
                 table.index.eq(desc_index),
                 damage.eq(table.error),
-                measure.eq(self.pass_state.measure if self._governor else 0),
+                measure.eq(state.measure if self._governor else 0),
                 planes.as_value().eq(descriptors.rd_data),
                 resolved.integer.eq(integer),
                 resolved.measure.eq(measure),
@@ -203,7 +210,7 @@ class Sequencer(wiring.Component):
             if self._inject:
                 m.d.comb += table.flip.eq(self.flip_table)
         matrix_entry(m, to_matrix, word, desc, planes, resolved)
-        vector_entry(m, to_vector, word, desc, self.tile, resolved)
+        vector_entry(m, to_vector, word, desc, tile, resolved)
 
         with m.FSM(name="walk"):
             with m.State("IDLE"):
@@ -213,25 +220,25 @@ class Sequencer(wiring.Component):
                 # Slot quads of this tile: ceil((quads - group_index) / group_size), by one division.
                 m.d.comb += [
                     divider.start.eq(1),
-                    divider.numerator.eq(quads - 1 - self.tile.group_index),
-                    divider.denominator.eq(self.tile.group_size),
+                    divider.numerator.eq(quads - 1 - tile.group_index),
+                    divider.denominator.eq(tile.group_size),
                 ]
                 m.d.sync += [
-                    pc.eq(self.tile.entry),
+                    pc.eq(tile.entry),
                     self.running.eq(1),
                     desc_index.eq(0),
                     *(i.eq(0) for i in index),
-                    rounds.eq(((self.pass_state.positions << self.tile.gp_log2) + self._lanes - 1) >> lane_bits),
+                    rounds.eq(((state.positions << tile.gp_log2) + self._lanes - 1) >> lane_bits),
                 ]
                 m.next = "DIVIDE"
             with m.State("DIVIDE"):
-                m.d.sync += [mul_a.eq(self.tile.att_senders), mul_b.eq(rounds)]
+                m.d.sync += [mul_a.eq(tile.att_senders), mul_b.eq(rounds)]
                 with m.If(divider.done):
-                    with m.If(quads <= self.tile.group_index):
+                    with m.If(quads <= tile.group_index):
                         m.d.sync += [slot_rows.eq(0), live_slots.eq(0)]
                     with m.Else():
                         rows = (divider.quotient + 1) << 2
-                        missing = Mux(divider.remainder == 0, (quads << 2) - self.pass_state.hwm, 0)
+                        missing = Mux(divider.remainder == 0, (quads << 2) - state.hwm, 0)
                         m.d.sync += [slot_rows.eq(rows), live_slots.eq(rows - missing)]
                     m.next = "ATTEND"
             with m.State("ATTEND"):
@@ -257,14 +264,14 @@ class Sequencer(wiring.Component):
                         count, begin = Signal(8), Signal(8)
                         with m.Switch(field(word, "kind", Op.LOOP)):
                             with m.Case(LoopCount.HEADS):
-                                m.d.comb += count.eq(self.tile.heads)
+                                m.d.comb += count.eq(tile.heads)
                             with m.Case(LoopCount.ROUNDS):
                                 m.d.comb += [
                                     count.eq(Mux(rounds_left < chunk_size, rounds_left, chunk_size)),
                                     begin.eq(first_round),
                                 ]
                             with m.Case(LoopCount.CHUNKS):
-                                m.d.comb += count.eq((rounds + chunk_size - 1) >> self.tile.rounds_log2)
+                                m.d.comb += count.eq((rounds + chunk_size - 1) >> tile.rounds_log2)
                             with m.Default():
                                 m.d.comb += count.eq(field(word, "count", Op.LOOP))
                         m.d.sync += [loop_pc[reg].eq(pc + 1), loop_left[reg].eq(count), index[reg].eq(begin)]
@@ -282,13 +289,11 @@ class Sequencer(wiring.Component):
                             ]
                     with m.Case(Op.SKIP):
                         sample, filters = (
-                            self.pass_state.sample,
-                            self.pass_state.sample & (self.tile.min_p | self.tile.top_k.any()),
+                            state.sample,
+                            state.sample & (tile.min_p | tile.top_k.any()),
                         )
                         # by `When`
-                        facts = Array(
-                            (self.pass_state.want == 0, sample, ~sample, filters, ~filters, self.tile.top_k == 0)
-                        )
+                        facts = Array((state.want == 0, sample, ~sample, filters, ~filters, tile.top_k == 0))
                         with m.If(facts[field(word, "when", Op.SKIP)]):
                             m.d.sync += pc.eq(pc + field(word, "offset", Op.SKIP))
                     with m.Case(*_ENGINE_OPS):
@@ -303,15 +308,15 @@ class Sequencer(wiring.Component):
                         with m.Switch(field(word, "kind", Op.M_WAIT, Op.V_WAIT)):
                             for kind, factor in [
                                 (WaitKind.ONE, 1),
-                                (WaitKind.ALL, self.tile.count),
-                                (WaitKind.GROUP, self.tile.group_size),
-                                (WaitKind.LANES, self.pass_state.positions),
+                                (WaitKind.ALL, tile.count),
+                                (WaitKind.GROUP, tile.group_size),
+                                (WaitKind.LANES, state.positions),
                                 (WaitKind.ATTEND, att_total),
                             ]:
                                 with m.Case(kind):
                                     m.d.sync += mul_b.eq(factor)
                     with m.Case(Op.RUN):
-                        m.d.sync += [mul_a.eq(self.tile.head0 + head), mul_b.eq(self.tile.group)]
+                        m.d.sync += [mul_a.eq(tile.head0 + head), mul_b.eq(tile.group)]
                     with m.Default():
                         m.d.sync += [mul_a.eq(head), mul_b.eq(gemv("group"))]
                 m.next = "LOOK_UP"
@@ -343,7 +348,7 @@ class Sequencer(wiring.Component):
                 m.d.sync += [
                     address.eq(product),
                     mul_a.eq(block),
-                    mul_b.eq(Mux(op == Op.RUN, self.tile.hdq, desc.block_stride)),
+                    mul_b.eq(Mux(op == Op.RUN, tile.hdq, desc.block_stride)),
                 ]
                 m.next = "BASE"
             with m.State("BASE"):
@@ -356,7 +361,7 @@ class Sequencer(wiring.Component):
                     m.d.sync += [mul_a.eq(of_chunk), mul_b.eq(run("slide"))]
                     with m.Switch(run("send_mode")):
                         with m.Case(SendMode.SLOTS):
-                            m.d.sync += address.eq(run("send_base") + address + self.tile.group_index)
+                            m.d.sync += address.eq(run("send_base") + address + tile.group_index)
                         with m.Case(SendMode.OUTPUT):
                             m.d.sync += address.eq(run("send_base") + product + quad0)
                         with m.Default():
@@ -408,13 +413,8 @@ class Sequencer(wiring.Component):
         m.d.comb += [
             registers.rx_valid.eq(self.rx_valid),
             registers.rx.eq(rx),
-            self.pass_state.eq(registers.pass_state),
-            self.tile.eq(registers.tile),
             self.seed.eq(registers.seed),
-            *(
-                a.eq(b)
-                for name in ("lanes_state", "groups")
-                for a, b in zip(getattr(self, name), getattr(registers, name))
-            ),
+            *(shown.eq(group) for shown, group in zip(self.groups, registers.groups)),
         ]
+        connect(m, registers.current, flipped(self.current))
         store_wide(m, self.rx_valid, rx, {Space.PROGRAM: program, Space.DESC: descriptors})

@@ -34,6 +34,15 @@ class Collect(wiring.Component):
     `maxima` show those of `show_round` and follow a maximum by one cycle; the largest stays until `max_clear` while its
     round is shown, after which it is LOWEST. Reset clears everything. Nothing toggles without an input strobe.
 
+    Sums of two lanes::
+
+        cycle    0   1   2   3   4   5   6   7   8   9   10  11
+        request  ~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~________
+        started  ____~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~________
+        walking  ____~~~~~~~~____________________________________
+        ready    ____________________________~~~~~~~~~~~~________
+        taken    ____________________________________~~~~________
+
     Parameters
     ----------
     lanes: sums and maxima.

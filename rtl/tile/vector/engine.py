@@ -11,7 +11,8 @@ from hayate.rtl.numerics.alu import VectorAlu
 from hayate.rtl.numerics.reducer import REDUCER_LATENCY, Reducer
 from hayate.rtl.numerics.to_fp16 import TO_FP16_LATENCY, ToFp16
 from hayate.rtl.ring.flit import FLIT_STREAM, Flit, pack
-from hayate.rtl.tile.queues import GroupState, LaneState, PassState, TileState, VectorEntry
+from hayate.rtl.tile.interfaces import CurrentPass, FinishedRows, LogitTrace
+from hayate.rtl.tile.queues import GroupState, VectorEntry
 from hayate.rtl.tile.semaphores import Semaphores
 from hayate.rtl.tile.vector.argmax import ArgMax
 from hayate.rtl.tile.vector.collect import Collect
@@ -48,6 +49,17 @@ class VectorEngine(wiring.Component):
     are never refused. Reset abandons work and clears sums, maxima and channels, not the memories. SELECT takes
     SELECT_CYCLES for each wanted lane and 2 more.
 
+    A RUN of two elements whose maximum is taken, and the SENDMAX after it (names of states are cut off)::
+
+        cycle        0   1   2   3   4   5   6   7   8   9   10  11  12  13  14  15  16  17  18  19  20  21  22  23
+        entry.valid  ~~~~~~~~~~~~~~~~~~~~~~~~~~~~____________________________________________________________________
+        entry.ready  ____________~~~~________~~~~____________________________________________________________________
+        state        IDL.RUN.........IDL.MAX.....IDL.................................................................
+        step         ________~~~~~~~~________________________________________________________________________________
+        issue        ____________~~~~~~~~____________________________________________________________________________
+        tx.valid     ____________________________________________________________________________~~~~~~~~____________
+        busy         ~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~____________
+
     Parameters
     ----------
     lanes, vmem_depth, stage_depth, micro_depth, landing_depth, max_slots: as in `Config`.
@@ -57,14 +69,10 @@ class VectorEngine(wiring.Component):
     Members
     -------
     entry: In, stream of VectorEntry.
-    pass_state, lanes_state, tile, seed (64): In. Constant while busy. groups: In, see `TileRegisters`.
+    current: In(CurrentPass), seed (64): In. Constant while busy. groups: In, see `TileRegisters`.
     rx_valid, rx: In. Flits for this tile: DATA for the stage buffer, SUM, MAX, SYNC, PASS (slots of lanes and of the
         text), LOAD of MICRO and VMEM (while idle only); others are ignored.
-    row_valid, row: In, `lanes` x FP32. A finished row; release: Out(8), landing rows freed this cycle. no_rows: In, a
-        GEMV of no rows of weights has had its turn.
-    tx: Out, stream of Flit.
-    trace_valid, trace_row(20), trace_mask(lanes), trace_values: Out. Logits of one row: wanted positions, `lanes` x
-        FP32.
+    rows: In(FinishedRows). tx: Out, stream of Flit. trace: Out(LogitTrace).
     busy: Out. saturated: Out(5), results and conversions saturated (one cycle late). parity: Out, a strobe per cycle
         with a damaged word.
     """
@@ -86,22 +94,14 @@ class VectorEngine(wiring.Component):
         super().__init__(
             {
                 "entry": In(stream.Signature(VectorEntry)),
-                "pass_state": In(PassState),
-                "lanes_state": In(LaneState).array(lanes),
-                "tile": In(TileState),
+                "current": In(CurrentPass(lanes)),
                 "seed": In(SEED_BITS),
                 "groups": In(GroupState).array(2),
                 "rx_valid": In(1),
                 "rx": In(Flit),
-                "row_valid": In(1),
-                "row": In(32).array(lanes),
-                "no_rows": In(1),
-                "release": Out(8),
+                "rows": In(FinishedRows(lanes)),
                 "tx": Out(FLIT_STREAM),
-                "trace_valid": Out(1),
-                "trace_row": Out(20),
-                "trace_mask": Out(lanes),
-                "trace_values": Out(32).array(lanes),
+                "trace": Out(LogitTrace(lanes)),
                 "busy": Out(1),
                 "saturated": Out(5),
                 "parity": Out(1),
@@ -110,7 +110,7 @@ class VectorEngine(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        lanes, entry = self.lanes, self.entry.payload
+        lanes, entry, current = self.lanes, self.entry.payload, self.current
         m.submodules.micro = micro = MicroSequencer(
             micro_depth=self._micro_depth,
             landing_depth=self._landing_depth,
@@ -139,28 +139,28 @@ class VectorEngine(wiring.Component):
                 noise.row0.eq(entry.row0),
                 noise.n.eq(entry.n),
                 noise.seed.eq(self.seed),
-                *(noise.positions[k].eq(self.lanes_state[k].position) for k in range(lanes)),
+                *(noise.positions[k].eq(current.lanes[k].position) for k in range(lanes)),
             ]
         load_vmem = receive(m, self, micro, stage, mask, collect, semaphores, filters)
         connect(m, sender.tx, wiring.flipped(self.tx))
         m.d.comb += [
             micro.entry.eq(entry),
-            sender.tile.eq(self.tile),
+            sender.tile.eq(current.tile),
             sender.reserve.eq(micro.reserve),
             micro.credit.eq(sender.credit),
-            landing.row_valid.eq(self.row_valid),
+            landing.row_valid.eq(self.rows.valid),
             landing.drop.eq(micro.freed),
             landing.read.eq(micro.landing_read),
             landing.offset.eq(micro.landing_offset),
             micro.rows.eq(landing.count),
-            self.release.eq(micro.freed),
+            self.rows.freed.eq(micro.freed),
             stage.read.eq(micro.stage_read),
             stage.read_addr.eq(micro.stage_addr),
             *(a.eq(b) for a, b in zip(mask.groups, self.groups)),
-            mask.in_second.eq(self.pass_state.second),
+            mask.in_second.eq(current.state.second),
             mask.read.eq(micro.mask_read),
             mask.row.eq(micro.idx),
-            *(landing.row[k].eq(self.row[k]) for k in range(lanes)),
+            *(landing.row[k].eq(self.rows.values[k]) for k in range(lanes)),
         ]
 
         # Instructions.
@@ -188,9 +188,9 @@ class VectorEngine(wiring.Component):
             lanes_of.vec.eq(entry.vec),
             lanes_of.round.eq(entry.round),
             lanes_of.n.eq(entry.n),
-            lanes_of.pass_state.eq(self.pass_state),
-            lanes_of.tile.eq(self.tile),
-            *(lanes_of.lanes_state[k].eq(self.lanes_state[k]) for k in range(lanes)),
+            lanes_of.pass_state.eq(current.state),
+            lanes_of.tile.eq(current.tile),
+            *(lanes_of.lanes_state[k].eq(current.lanes[k]) for k in range(lanes)),
             *(mask.position[k].eq(lanes_of.position[k]) for k in range(lanes)),
             *(mask.ancestors[k].eq(lanes_of.ancestors[k]) for k in range(lanes)),
             semaphores.chan.eq(entry.chan),
@@ -207,7 +207,7 @@ class VectorEngine(wiring.Component):
             job.payload.round.eq(entry.round),
             job.payload.active.eq(lanes_of.active),
             micro.proceed.eq((~sends_words | job.ready) & ~(entry.vec & mask.busy) & (~rowless | landing.no_rows_left)),
-            landing.no_rows.eq(self.no_rows),
+            landing.no_rows.eq(self.rows.none),
             landing.no_rows_drop.eq(micro.begun & rowless),
         ]
         # Else a tile without rows would not wait for what its GEMV waits for, and its SYNC could count as one of the
@@ -220,7 +220,7 @@ class VectorEngine(wiring.Component):
                 with m.Case(op):
                     m.d.comb += kind.eq(flit)
         wanted = Signal(lanes)
-        m.d.comb += wanted.eq(Cat(self.pass_state.want[k] & (self.pass_state.positions > k) for k in range(lanes)))
+        m.d.comb += wanted.eq(Cat(current.state.want[k] & (current.state.positions > k) for k in range(lanes)))
         with m.If(entry.op == Op.SENDCAND):
             m.d.comb += [
                 job.payload.active.eq(wanted),
@@ -232,7 +232,7 @@ class VectorEngine(wiring.Component):
             m.d.comb += [noise.want.eq(wanted), filters.want.eq(wanted)]
             with m.If(entry.op == Op.SENDCOUNT):
                 counts = pack(
-                    SUM_ADDRESS, high=Const(0, 1), counts=Const(1, 1), round=filters.parity, index=self.tile.index
+                    SUM_ADDRESS, high=Const(0, 1), counts=Const(1, 1), round=filters.parity, index=current.tile.index
                 )
                 m.d.comb += [
                     job.payload.active.eq(wanted),
@@ -330,7 +330,7 @@ class VectorEngine(wiring.Component):
                 sender.rows[k].eq(argmax.rows[k]),
             ]
         m.d.comb += [
-            sender.pair.eq(self.pass_state.draft),
+            sender.pair.eq(current.state.draft),
             sender.second.eq(argmax.second),
             sender.second_row.eq(argmax.second_row),
         ]
@@ -476,7 +476,7 @@ class VectorEngine(wiring.Component):
                 to_fp16.x.eq(result),
                 to_fp16.s.eq(out.s.as_signed()),
                 sender.halves[k].eq(to_fp16.y),
-                self.trace_values[k].eq(alu.y),
+                self.trace.values[k].eq(alu.y),
                 reducers[k].valid.eq(last.add & last.use[k]),
                 reducers[k].square.eq(last.square),
                 reducers[k].h.eq(to_fp16.y),
@@ -495,9 +495,9 @@ class VectorEngine(wiring.Component):
             vmem.write.eq(micro.result | load_vmem),
             vmem.write_addr.eq(Mux(load_vmem, self.rx.addr, micro.result_addr)),
             sender.half_valid.eq(last.send),
-            self.trace_valid.eq(out_valid & out.d_log),
-            self.trace_row.eq(out.row),
-            self.trace_mask.eq(wanted),
+            self.trace.valid.eq(out_valid & out.d_log),
+            self.trace.row.eq(out.row),
+            self.trace.mask.eq(wanted),
         ]
         if filters:
             m.d.comb += [

@@ -49,6 +49,14 @@ class Filter(wiring.Component):
     `select` takes SELECT_CYCLES for each wanted lane and one more; `selected` strobes in the last of them, and z may
     come from the next cycle on. `start` forgets everything but the floor. Reset too.
 
+    A digit for two wanted lanes::
+
+        cycle     0       1       2       3       4       5       6       7       8       9       10
+        select    ~~~~~~~~________________________________________________________________________________
+        state     IDLE....COMPARE.DIGIT...TAKE....KEEP....COMPARE.DIGIT...TAKE....KEEP....COMPARE.IDLE....
+        todo      3.......................................2...............................0...............
+        selected  ________________________________________________________________________~~~~~~~~________
+
     Parameters
     ----------
     lanes: positions that have a z, a power of two.
@@ -183,7 +191,8 @@ class Filter(wiring.Component):
         """`select`: lane after lane, which sums reach what is left of top_k; how many do is the digit."""
         lanes = self.lanes
         at, ended = Signal(range(2 * lanes)), Signal()
-        todo, here = Signal(lanes), Signal(lanes)  # lanes not yet done, and the first of them
+        todo = Signal(lanes)  # lanes not yet done
+        here = Signal(lanes)  # the first of them
         m.d.comb += here.eq(todo & -todo)
         wanted = Signal(COUNT_BITS)
         number = Signal(max(1, ceil_log2(lanes)))

@@ -78,6 +78,19 @@ class MicroSequencer(wiring.Component):
     micro-operations) + 1 after `start`. Registers load only with an element. Reset abandons everything but the
     micro-operations.
 
+    An element with two micro-operations, the second of which reads what the first one writes::
+
+        cycle    0   1   2   3   4   5   6   7   8   9   10  11  12  13  14  15  16  17  18  19  20  21
+        start    ~~~~____________________________________________________________________________________
+        loading  ____~~~~________________________________________________________________________________
+        begun    ____~~~~________________________________________________________________________________
+        step     ________~~~~~~~~________________________________________________________________________
+        pending  ____________~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~____________________________________
+        issue    ____________~~~~________________________________~~~~____________________________________
+        result   ____________________________________________~~~~________________________________~~~~____
+        done     ____________~~~~________________________________________________________________________
+        idle     ~~~~________________________________________________________________________________~~~~
+
     Parameters
     ----------
     micro_depth: micro-operations. landing_depth, stage_depth, vmem_depth: words of those memories, for address widths.
@@ -162,7 +175,8 @@ class MicroSequencer(wiring.Component):
             m.d.sync += pc.eq(Mux(at == (entry.routine + entry.length - 1)[: len(at)], entry.routine, at + 1))
 
         # The walk: micro-operation `ops` of the iteration, element i of it, e = elements of earlier iterations.
-        loading, stepping = Signal(), Signal()
+        loading = Signal()
+        stepping = Signal()
         # after: elements behind this iteration, unless it is the final one
         i, e, after = Signal(7), Signal(16), Signal(16)
         # idx and e, `slide` further on: where STREAM operands are in vector memory

@@ -18,7 +18,7 @@ class NoiseRows(wiring.Component):
     """One `Gumbel` unit, whose values wait in a queue of DEPTH rows.
 
     `start` begins a RUN of n rows: row0 and so on, which are tokens. A row has a value for each lane in `want` (the
-    others are 0), that of the row's token at the position behind the lane's. Rows come in order; `next` takes the
+    others are 0), that of the row's token at the position after the lane's. Rows come in order; `next` takes the
     oldest, whose values show one cycle later and stay until the next is taken. All n must have been taken before the
     next `start`. With w lanes in `want` (none counts as one), the first row is `ready` w + GUMBEL_LATENCY + 3 cycles
     after `start`, then one every w cycles, until DEPTH rows wait or are under way. Reset forgets all rows.
@@ -64,15 +64,15 @@ class NoiseRows(wiring.Component):
 
         def walk(name, go):
             """Lanes one after the other, over and over: (one-hot lane of this cycle, it is the row's last)."""
-            behind = Signal(self.lanes, name=f"{name}_behind")  # lanes of this row that are done
+            done = Signal(self.lanes, name=f"{name}_done")  # lanes of this row
             here, left = Signal(self.lanes, name=f"{name}_here"), Signal(self.lanes, name=f"{name}_left")
             last = Signal(name=f"{name}_last")
-            m.d.comb += [left.eq(lanes & ~behind), here.eq(left & -left), last.eq(left == here)]
+            m.d.comb += [left.eq(lanes & ~done), here.eq(left & -left), last.eq(left == here)]
             with m.If(self.start):
-                m.d.sync += behind.eq(0)
+                m.d.sync += done.eq(0)
             with m.Elif(go):
                 for k in range(self.lanes):
-                    m.d.sync += behind[k].eq(~last & (behind[k] | here[k]))
+                    m.d.sync += done[k].eq(~last & (done[k] | here[k]))
             return here, last
 
         # Asking: a register before the unit, whose first stage adds.

@@ -54,8 +54,8 @@ def receive(m, engine, micro, stage, mask, collect, semaphores, filters):
             filters.addr.eq(rx.addr),
             filters.word.eq(rx.data),
             filters.start.eq(valid & (rx.kind == FlitKind.PASS) & (rx.chan == PassWord.START)),
-            filters.top_k.eq(engine.tile.top_k),
-            filters.min_p.eq(engine.tile.min_p),
-            filters.index.eq(engine.tile.index),
+            filters.top_k.eq(engine.current.tile.top_k),
+            filters.min_p.eq(engine.current.tile.min_p),
+            filters.index.eq(engine.current.tile.index),
         ]
     return load_vmem

@@ -51,6 +51,18 @@ class Sender(wiring.Component):
     read. Throughput: a flit a cycle, and one cycle more for every job; a quad without an active lane takes one cycle.
     Latency: a quad's first flit is offered 3 cycles after its last half. Reset empties everything.
 
+    A job of one quad for two lanes::
+
+        cycle       0   1   2   3   4   5   6   7   8   9   10
+        job.valid   ~~~~________________________________________
+        reserve     ~~~~________________________________________
+        half_valid  ____~~~~~~~~~~~~~~~~________________________
+        started     ________~~~~~~~~~~~~~~~~~~~~~~~~____________
+        emit        ____________________~~~~~~~~________________
+        finish      ____________________________~~~~____________
+        tx.valid    ____________________________~~~~~~~~~~~~____
+        busy        ____~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~____
+
     Parameters
     ----------
     lanes: M, 1 to 8, a power of two. counts: there are filters, whose counts are sent too.
@@ -139,11 +151,14 @@ class Sender(wiring.Component):
             words.append(read.data)
 
         # Walk: choose what goes next.
-        started, upper = Signal(), Signal()
+        started = Signal()
+        upper = Signal()
         left = Signal(lanes)
         quads_left, offset = Signal(14), Signal(ACT_BITS)
         rest = Signal(lanes)
-        is_data, more, emit, skip, finish = Signal(), Signal(), Signal(), Signal(), Signal()
+        is_data, more, emit, skip, finish = (
+            Signal(name=name) for name in ("is_data", "more", "emit", "skip", "finish")
+        )
         lane_number, lane_last = Signal(3), Signal()
         for k in reversed(range(lanes)):
             with m.If(left[k]):

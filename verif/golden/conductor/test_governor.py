@@ -157,7 +157,7 @@ def test_fixed_precisions_differ_from_the_prompt_on(both):
     assert 0 < off["int8"] < 1e-3 and 10 * off["int8"] < off["int4"] < 0.5
     for name, (_, chosen) in runs.items():
         assert set(formats(chosen).values()) == {name}
-        assert all(p["out"] == p["err"] == p["half"] == 0 for p in chosen.values())
+        assert all(p["out"] == p["err"] == p["int8_err"] == 0 for p in chosen.values())
 
 
 def test_the_best_copy_propagates_in_the_prompt(both, integer, plain):
@@ -196,9 +196,9 @@ def test_lanes_do_not_matter(which, prompt, request):
     for other in runs[1:]:
         same_run(runs[0], other)
     if which == "mixed":
-        assert runs[0].precision["layers.0.wv"] == {"format": "fp16", "out": 0, "err": 0, "half": 0}
+        assert runs[0].precision["layers.0.wv"] == {"format": "fp16", "out": 0, "err": 0, "int8_err": 0}
         assert all(
-            runs[0].precision[n]["half"] == 0 and runs[0].precision[n]["out"] and runs[0].precision[n]["err"]
+            runs[0].precision[n]["int8_err"] == 0 and runs[0].precision[n]["out"] and runs[0].precision[n]["err"]
             for n in ODD_ONES
         )
     if which == "plain":
@@ -262,7 +262,7 @@ def test_a_table_cannot_name_a_missing_copy(mixed):
 
 
 def energies_of(image, desc, rows, x):
-    """[OUT, ERR, HALF] of matrix rows and float16 [P, K], one Python integer at a time."""
+    """[OUT, ERR, INT8_ERR] of matrix rows and float16 [P, K], one Python integer at a time."""
     k, w8 = x.shape[1], image.tensors[f"{desc.planes}.w8"][rows].astype(object)
     units = to_int(image.tensors[f"{desc.planes}.scale"][rows]).astype(object).repeat(desc.group, axis=1)[:, :k] * 2**8
     q, e = (v.astype(object) for v in quantize(x))
@@ -310,7 +310,7 @@ def test_energies_by_hand(mixed, lower, monkeypatch):
 
     monkeypatch.setattr(tile.matrix, "gemv", record)
     made = generate(image, PROMPT, 3, tile=tile, slots=52)
-    assert {n: [p["out"], p["err"], p["half"]] for n, p in made.precision.items() if n in wanted} == wanted
+    assert {n: [p["out"], p["err"], p["int8_err"]] for n, p in made.precision.items() if n in wanted} == wanted
     assert wanted.keys() == image.weight_matrices().keys() - {"layers.0.wv"}
     assert any(i.wanted for i in image.program if i.op == Op.GEMV)
     assert all(e[Energy.OUT] for e in wanted.values())

@@ -28,7 +28,6 @@ SIZES = [
     {"banks": 8, "lanes": 2, "governor": True},
 ]
 BASES = ("base", "lo_base", "hi_base")
-TAGS = ("planes", "grid_out", "grid_err", "grid_half")
 
 
 def engine(banks, lanes, nested=True, governor=False, inject=False, bank_depth=WHOLE_BANK, max_slots=SLOTS):
@@ -157,12 +156,14 @@ class Driver:
         from hayate.rtl.tile.queues import LaneState, PassState, TileState
 
         self.now = now
-        self.dut.e__pass_state.value = PassState.const({"positions": len(now.positions), "counted": now.want}).as_bits()
-        self.dut.e__tile.value = TileState.const(
+        self.dut.e__current__state.value = PassState.const(
+            {"positions": len(now.positions), "counted": now.want}
+        ).as_bits()
+        self.dut.e__current__tile.value = TileState.const(
             {"count": now.tiles, "group_size": now.group_size, "group_index": now.group_index}
         ).as_bits()
         for k, p in enumerate(now.positions):
-            getattr(self.dut, f"e__lanes_state__{k}").value = LaneState.const(
+            getattr(self.dut, f"e__current__lanes__{k}").value = LaneState.const(
                 {"token": p.token, "position": p.pos, "slot": p.slot}
             ).as_bits()
 
@@ -171,7 +172,7 @@ class Driver:
 
         dut, random = self.dut, self._random
         strobes = {name: getattr(dut, f"e__{name}") for name in ("corrected", "uncorrectable", "parity")}
-        row = [getattr(dut, f"e__row__{k}") for k in range(self.lanes)]
+        row = [getattr(dut, f"e__rows__values__{k}") for k in range(self.lanes)]
         while True:
             flit = self.flits_in.pop(0) if self.flits_in else None
             dut.e__rx_valid.value = int(flit is not None)
@@ -181,7 +182,7 @@ class Driver:
             while release < self.waiting and random.random() >= self.hold:
                 release += 1
             self.waiting -= release
-            dut.e__release.value = release
+            dut.e__rows__freed.value = release
             await clock(dut)
             if int(dut.e__entry__valid.value) and int(dut.e__entry__ready.value):
                 self.taken.append(self.cycle)
@@ -191,32 +192,34 @@ class Driver:
             self.useful[int(dut.e__useful_kv.value)] += int(dut.e__useful.value)
             for name, handle in strobes.items():
                 self.strobes[name] += int(handle.value)
-            if int(dut.e__no_rows.value):
+            if int(dut.e__rows__none.value):
                 self.no_rows.append(self.cycle)
-            if int(dut.e__row_valid.value):
+            if int(dut.e__rows__valid.value):
                 self.rows.append([int(handle.value) for handle in row])
                 self.row_cycles.append(self.cycle)
                 self.waiting += 1
                 assert self.waiting <= LANDING, "more rows than the landing buffer holds"
-            if self.governor and int(dut.e__energy_valid.value):
+            if self.governor and int(dut.e__measured__valid.value):
                 self.energies.append(self.energy_row())
                 self.energy_cycles.append(self.cycle)
             self.cycle += 1
 
     def energy_row(self):
+        from hayate.rtl.tile.queues import Grids
+
         dut = self.dut
 
         def lanes(bits):
             values = [bits >> ACC_WIDTH * k & (1 << ACC_WIDTH) - 1 for k in range(self.lanes)]
             return [v - (v >> ACC_WIDTH - 1 << ACC_WIDTH) for v in values]
 
-        tags = tuple(int(getattr(dut, f"e__energy_{name}").value) for name in TAGS)
-        lows = lanes(int(dut.e__energy_low.value)) if int(dut.e__energy_low_valid.value) else None
+        lows = lanes(int(dut.e__measured__lows.value)) if int(dut.e__measured__low_valid.value) else None
         return EnergyRow(
-            int(dut.e__energy_second.value),
-            int(dut.e__energy_mask.value),
-            tags,
-            lanes(int(dut.e__energy_sum.value)),
+            int(dut.e__measured__difference.value),
+            int(dut.e__measured__mask.value),
+            int(dut.e__measured__planes.value),
+            Grids.from_bits(int(dut.e__measured__grids.value)),
+            lanes(int(dut.e__measured__sums.value)),
             lows,
         )
 

@@ -41,9 +41,6 @@ NOTHING = dict.fromkeys(
         "pitch",
         "wanted",
         "planes",
-        "grid_out",
-        "grid_err",
-        "grid_half",
     ),
     0,
 )
@@ -73,9 +70,10 @@ class EnergyRow:
     row.
     """
 
-    second: int
+    difference: int
     mask: int
-    tags: tuple  # planes, grid_out, grid_err, grid_half
+    planes: int
+    grids: object  # a constant of `Grids`
     sums: list[int]
     lows: list[int] | None
 
@@ -98,9 +96,9 @@ def rounded(n):
 class MatrixModel:
     """Memories of a tile's matrix engine and the effect of entries on them.
 
-    An entry is a dictionary with the fields of `MatrixEntry`; those left out are 0. `bank` holds uint64 [banks, depth],
-    `act` uint64 [lanes, depth]; change them at will. `energies` collects an `EnergyRow` for every row of an entry with
-    `measure`, in order.
+    An entry is a dictionary with the fields of `MatrixEntry`, `grids` a constant of `Grids`; those left out are 0.
+    `bank` holds uint64 [banks, depth], `act` uint64 [lanes, depth]; change them at will. `energies` collects an
+    `EnergyRow` for every row of an entry with `measure`, in order.
     """
 
     def __init__(self, banks, lanes, bank_depth, act_depth):
@@ -163,10 +161,10 @@ class MatrixModel:
     def energy_rows(self, e, now):
         count = (1 << len(now.positions)) - 1
         mask = count & now.want if e["wanted"] else count
-        tags = tuple(e[name] for name in ("planes", "grid_out", "grid_err", "grid_half"))
+        matrix = e["planes"], e["grids"]
         if not e["dual"]:
             both, low = self.integer_sums(e, e["base"], e["words"])
-            return [EnergyRow(0, mask, tags, list(s), list(part)) for s, part in zip(both, low)]
+            return [EnergyRow(0, mask, *matrix, list(s), list(part)) for s, part in zip(both, low)]
         both, low = self.integer_sums(e, e["hi_base"], e["pitch"])
         w = np.stack([self.row(r, e, e["length"]) for r in range(e["rows"])]).view(np.float16)
         x = self.act[:, e["act"] : e["act"] + e["length"]].copy().view(np.float16)
@@ -174,9 +172,9 @@ class MatrixModel:
         rows = []
         for first in range(0, e["rows"], self.banks):
             group = slice(first, first + self.banks)
-            rows += [EnergyRow(0, mask, tags, list(s), None) for s in plain[group]]
+            rows += [EnergyRow(0, mask, *matrix, list(s), None) for s in plain[group]]
             rows += [
-                EnergyRow(1, mask, tags, list(s), list(-part)) for s, part in zip((plain - both)[group], low[group])
+                EnergyRow(1, mask, *matrix, list(s), list(-part)) for s, part in zip((plain - both)[group], low[group])
             ]
         return rows
 

@@ -16,15 +16,16 @@ BUILDS = [
 ]
 FP16_BUILDS = [{"lanes": 2, "nested": False}, {"lanes": 1, "nested": False}]  # of words in FP16 alone
 
-#: Widths of what only some kinds of words use, by port, and how often each lane has it.
-_OPTIONAL = {"low": 1, "select": 2, "subtract": 1, "act": 64, "codes": 128, "exponent": 5}
+#: Widths of ports beside `en` and `word`; those of each lane; those that only words of the planes have.
+_PORTS = {"weight": 64, "act": 64, "codes": 128, "exponent": 5}
 _PER_LANE = ("act", "codes", "exponent")
-_OF_NESTED = ("scales", "nibbles", "low", "select", "codes", "exponent")  # not there otherwise
+_OF_NESTED = ("codes", "exponent")
 
 
 @dataclass
 class Word:
-    """What the ports show beside `en`, `first` and `last`; ports that are not named are not used by this kind of word.
+    """What the ports show beside `en`, and fields of `word` beside `first` and `last`; what is not named is not used by
+    this kind of word.
 
     terms: what the word adds, by lane, in units of 2**-48; of nibbles, a function of the four scales stored.
     """
@@ -84,15 +85,18 @@ class Driver:
         self.results, self.low_results = [], []
 
     def _unused(self, noise, width):
-        """Any value, and none at all where the simulator knows of such."""
+        """Any value, and none at all where the simulator knows of such: its bits, the highest first."""
         import cocotb
-        from cocotb.types import LogicArray
 
         if "icarus" in cocotb.SIM_NAME.lower() and noise.random() < 0.7:
-            return LogicArray("X" * width)
-        return noise.getrandbits(width)
+            return "X" * width
+        return f"{noise.getrandbits(width):0{width}b}"
 
     def _present(self, word, first, last):
+        from cocotb.types import LogicArray
+
+        from hayate.rtl.tile.interfaces import pe_word_layout
+
         dut, noise = self.dut, rng(self.cycle)
         dut.en.value = int(word is not None)
         idle = word is None
@@ -101,12 +105,16 @@ class Driver:
             "scales": int(word.scales is not None),
             "nibbles": noise.getrandbits(1) if word.scales else int(word.nibbles),
         }  # fmt: skip
-        controls = {"first": 1, "last": 1, "first_low": 1, "scales": 1, "nibbles": 1, "weight": 64}
-        for name, width in {**controls, **_OPTIONAL}.items():
-            if name in ("subtract", "first_low") and not self.measure or name in _OF_NESTED and not self.nested:
-                continue
-            width *= self.lanes if name in _PER_LANE else 1
-            getattr(dut, name).value = shown[name] if name in shown else self._unused(noise, width)
+
+        def bits(name, width):
+            return f"{shown[name]:0{width}b}" if name in shown else self._unused(noise, width)
+
+        fields = pe_word_layout(self.nested, self.measure).members  # the lowest first
+        dut.word.value = LogicArray("".join(bits(name, width) for name, width in reversed(fields.items())))
+        for name, width in _PORTS.items():
+            if self.nested or name not in _OF_NESTED:
+                lanes = self.lanes if name in _PER_LANE else 1
+                getattr(dut, name).value = LogicArray(bits(name, lanes * width))
 
     def _count(self, word, first, last):
         if first:

@@ -3,7 +3,7 @@
 from hayate.rtl.contract import precision
 from hayate.rtl.contract.isa import Op
 from hayate.rtl.contract.precision import Format
-from hayate.verif.tile.matrix.matrix_driver import ACT_DEPTH, TAGS, WHOLE_ACT, WHOLE_BANK, words
+from hayate.verif.tile.matrix.matrix_driver import ACT_DEPTH, WHOLE_ACT, WHOLE_BANK, words
 
 
 def load_matrix(driver, random, rows, length, group, fp16):
@@ -44,6 +44,13 @@ def load_matrices(driver, random, count):
     return [matrix for matrix in found if matrix]
 
 
+def some_grids(random):
+    """A constant of `Grids`, of any values."""
+    from hayate.rtl.tile.queues import Grids
+
+    return Grids.const({name: random.getrandbits(width) for name, width in Grids.members.items()})
+
+
 def read(random, matrix, fmt=None, *, measure=False):
     """A GEMV of a matrix in `fmt`; or a measuring one, in the formats that follow from it."""
     e = {name: matrix[name] for name in ("rows", "length", "group", "lo_base")}
@@ -53,7 +60,7 @@ def read(random, matrix, fmt=None, *, measure=False):
         "s_in": random.randrange(-20, 21),
         "act": ACT_DEPTH + 8 * random.randrange((WHOLE_ACT - ACT_DEPTH - e["length"]) // 8 + 1),
         "planes": random.getrandbits(10),
-        **{name: random.getrandbits(7) for name in TAGS[1:]},
+        "grids": some_grids(random),
     }
     if measure:
         e |= {"measure": 1, "wanted": random.getrandbits(1), "dual": int(matrix["fp16"])}

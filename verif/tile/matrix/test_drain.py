@@ -7,6 +7,7 @@ import numpy as np
 from hayate.rtl.contract.constants import ACC_LSB, ACC_WIDTH
 from hayate.verif.bench import Bench, params, rng
 from hayate.verif.bench.reset import resets
+from hayate.verif.tile.matrix.planes import some_grids
 
 
 def component(banks, lanes, governor):
@@ -37,8 +38,8 @@ def packed(rows):
 @resets(within=100)
 async def rows_come_in_order_and_on_time(dut):
     """Rounded rows and exact sums; differences give no row."""
+    from hayate.rtl.tile.interfaces import EnergyTag
     from hayate.rtl.tile.matrix.drain import DRAIN_LATENCY, ENERGY_LATENCY
-    from hayate.rtl.tile.matrix.gemv import EnergyTag
     from hayate.verif.bench.drivers import clock, start
 
     random, banks, lanes, governor = rng(), params()["banks"], params()["lanes"], params()["governor"]
@@ -49,16 +50,14 @@ async def rows_come_in_order_and_on_time(dut):
     for _ in range(1200):
         begins = cycle >= next_start
         dut.start.value = int(begins)
-        if pending is not None:  # the PEs show their results from the cycle behind `start` on
+        if pending is not None:  # the PEs show their results from the cycle after `start` on
             dut.acc.value, low = pending
             if governor:
                 dut.low_acc.value = low
             pending = None
         if governor:
-            tag = {name: random.getrandbits(1) for name in ("measure", "second", "nested", "wanted")}
-            tag |= {"planes": random.getrandbits(10)} | {
-                f"grid_{name}": random.getrandbits(7) for name in ("out", "err", "half")
-            }
+            tag = {name: random.getrandbits(1) for name in ("measure", "difference", "nested", "wanted")}
+            tag |= {"planes": random.getrandbits(10), "grids": some_grids(random)}
             dut.tag.value = EnergyTag.const(tag).as_bits()
         if begins:
             rows, s = random.randrange(1, banks + 1), random.randrange(-30, 31)
@@ -73,7 +72,7 @@ async def rows_come_in_order_and_on_time(dut):
             pending = packed(sums), packed(lows)
             for i in range(rows):
                 exact = [np.float32(float(v)) for v in sums[i]]  # at most 53 bits: float is exact, float32 rounds once
-                if not (governor and tag["second"]):
+                if not (governor and tag["difference"]):
                     due[cycle + DRAIN_LATENCY + i] = [np.ldexp(e, ACC_LSB + s).view(np.uint32) for e in exact]
                 if governor and tag["measure"]:
                     low = packed([lows[i]]) if tag["nested"] else None

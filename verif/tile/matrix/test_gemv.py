@@ -9,13 +9,15 @@ from hayate.rtl.contract.isa import ACT_BITS, BANK_BITS, Op
 from hayate.rtl.contract.precision import Format
 from hayate.verif.bench import Bench, params, rng
 from hayate.verif.bench.reset import resets
+from hayate.verif.tile.matrix.planes import some_grids
 
 LANDING = 32
-TAG = ("measure", "wanted", "planes", "grid_out", "grid_err", "grid_half")
+TAG = ("measure", "wanted", "planes", "grids")
 
 
 INTEGER = ("nibbles", "scales", "wide", "low", "left", "select")
-MEASURED = ("subtract", "first_low", "second", "nested", *TAG)
+OF_TAG = ("difference", "nested", *TAG)
+MEASURED = ("subtract", "first_low", *OF_TAG)
 
 
 def component(banks, nested=True, governor=True):
@@ -59,7 +61,7 @@ def rows_of(e, group):
     plain = [{"addr": e["base"] + group * e["words"] + w, "act": e["act"] + w} for w in range(e["length"])]
     if e["dual"]:
         less = integer_row(e, Format.INT8, e["hi_base"] + group * e["pitch"], lo)
-        return [plain, [{**word, "subtract": 1, "second": 1, "useful": 0, "nested": 1} for word in less]]
+        return [plain, [{**word, "subtract": 1, "difference": 1, "useful": 0, "nested": 1} for word in less]]
     if e["format"] == Format.FP16:
         return [plain]
     return [[{**word, "nested": 1} for word in integer_row(e, e["format"], e["base"] + group * e["words"], lo)]]
@@ -68,7 +70,9 @@ def rows_of(e, group):
 def expected(e, banks):
     """Fields of each word; those that are of no interest for a word are absent."""
     words = []
-    none = dict.fromkeys(("nibbles", "scales", "wide", "subtract", "first_low", "second", "nested", "first", "last"), 0)
+    none = dict.fromkeys(
+        ("nibbles", "scales", "wide", "subtract", "first_low", "difference", "nested", "first", "last"), 0
+    )
     tag = {name: e[name] for name in TAG}
     for group, first in enumerate(range(0, e["rows"], banks)):
         rows = min(banks, e["rows"] - first)
@@ -111,7 +115,7 @@ def random_entry(random, banks, nested, governor):
         "measure": random.getrandbits(1),
         "wanted": random.getrandbits(1),
         "planes": random.getrandbits(10),
-        **{name: random.getrandbits(7) for name in ("grid_out", "grid_err", "grid_half")},
+        "grids": some_grids(random),
     }
     if fmt != Format.FP16 or e["dual"]:
         e["act"] &= ~7
@@ -135,16 +139,16 @@ async def walks_every_word_without_a_governor(dut):
 
 
 async def walk(dut):
-    from hayate.rtl.tile.matrix.gemv import EnergyTag
+    from hayate.rtl.tile.interfaces import EnergyTag, pe_word_layout
     from hayate.rtl.tile.queues import matrix_entry_layout
     from hayate.verif.bench.drivers import clock, settle, start
 
     random, banks = rng(), params()["banks"]
     nested, governor = params().get("nested", True), params().get("governor", True)
-    layout = matrix_entry_layout(nested, governor)
+    layout, of_pes = matrix_entry_layout(nested, governor), pe_word_layout(nested, governor)
     hidden = (() if nested else INTEGER) + (() if governor else MEASURED)
     await start(dut)
-    words, out, drain, finished, loads, second = [], 0, 0, 0, 0, 0
+    words, out, drain, finished, loads, differences = [], 0, 0, 0, 0, 0
     stalls = {"landing": 0, "drain": 0}
     active = False
     hold = 0.5
@@ -159,7 +163,7 @@ async def walk(dut):
         fire, ending = int(dut.fire.value), int(dut.ending.value)
         assert ending == (fire and len(words) == 1)
         if active:
-            last, lands = words[0]["last"], not words[0]["second"]
+            last, lands = words[0]["last"], not words[0]["difference"]
             rows = words[0]["mask"].bit_length()
             full = last and lands and LANDING - out < rows
             assert int(dut.wait_landing.value) == full
@@ -172,13 +176,15 @@ async def walk(dut):
             word = words.pop(0)
             word = {name: value for name, value in word.items() if name not in hidden}
             tag = EnergyTag.from_bits(int(dut.tag.value)) if governor else None
+            of_pe = of_pes.from_bits(int(dut.word.value))
             shown = {
-                n: getattr(tag, n) if n in ("second", "nested", *TAG) else int(getattr(dut, n).value) for n in word
+                n: of_pe[n] if n in of_pes.members else int(getattr(dut, n).value) for n in word if n not in OF_TAG
             }
+            shown |= {n: tag[n] for n in word if n in OF_TAG}
             assert shown == word
             if last:
                 out += rows if lands else 0
-                second += not lands
+                differences += not lands
                 drain = rows - 1
                 finished += 1
         if (ending or not active) and random.random() < 0.7:
@@ -191,7 +197,7 @@ async def walk(dut):
         active = bool(words)
         await clock(dut)
         out -= release
-    assert loads > 100 and finished > 200 and (second > 30 if governor else second == 0)
+    assert loads > 100 and finished > 200 and (differences > 30 if governor else differences == 0)
     assert stalls["landing"] > 50 and (stalls["drain"] > 50 or banks == 1)
 
 

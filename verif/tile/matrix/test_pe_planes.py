@@ -9,7 +9,7 @@ from hayate.verif.numerics.operands import finite, value
 from hayate.verif.tile.matrix.pe_driver import BUILDS, begin, fp16, nibbles, scales
 
 BENCH = Bench(Pe, params=BUILDS)
-BUSY = Bench(lambda: Pe(1, measure=True), sims=["verilator"])
+BUSY = Bench(Pe, params=[{"lanes": 1, "measure": True}], sims=["verilator"])
 
 LARGEST = 0x604C  # 550: the greatest FP16 value that may be a scale
 SCALES = [0, 0x8000, 0x0001, 0x8001, 0x03FF, 0x83FF, 0x0400, 0x8400, 0x3C00, 0xBC00, 0x6000, LARGEST, 0x8000 | LARGEST]

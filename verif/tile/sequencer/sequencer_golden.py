@@ -18,15 +18,14 @@ PLANE_FIELDS = (
     "pitch",
     "wanted",
     "planes",
-    "grid_out",
-    "grid_err",
-    "grid_half",
 )
+GRIDS = ("out", "err", "int8_err")
 MATRIX_OPS = (Op.M_WAIT, Op.GEMV, Op.FETCH, Op.KVW)
 
 
 def entries(program, descriptors, tile, pass_, lanes, table=None):
-    """(matrix entries, vector entries) of one pass, dictionaries of the fields that mean something for their opcode.
+    """(matrix entries, vector entries) of one pass, dictionaries of the fields that mean something for their opcode;
+    `grids` is one, too.
 
     program: `Instr` with integer fields. descriptors: dictionaries, primary and planes. tile: fields of TileState.
     pass_: positions, want, hwm, measure, draft, sample. table: index of a planes descriptor -> `Format`, FP16 where it
@@ -145,7 +144,7 @@ def _planes(i, d, block, descriptors, pass_, table):
     not FP16.
     """
     if i.kv or not d["alt"]:
-        return dict.fromkeys(PLANE_FIELDS, 0)
+        return {**dict.fromkeys(PLANE_FIELDS, 0), "grids": dict.fromkeys(GRIDS, 0)}
     p = descriptors[d["alt"]]
     hi_base = p["base"] + block * p["block_stride"]
     if pass_["draft"]:
@@ -164,9 +163,7 @@ def _planes(i, d, block, descriptors, pass_, table):
         "dual": pass_["measure"] & p["fp16"],
         "wanted": i.wanted,
         "planes": d["alt"],
-        "grid_out": p["grid_out"],
-        "grid_err": p["grid_err"],
-        "grid_half": p["grid_half"],
+        "grids": {"out": p["grid_out"], "err": p["grid_err"], "int8_err": p["grid_half"]},
     }
     return fields if fmt == Format.FP16 else fields | {"base": hi_base, "words": p["pitch"]}
 

@@ -74,10 +74,10 @@ def check(dut, state):
         group = {"size": model.get("group_size", 0), "index": model.get("group_index", 0)}
         assert int(getattr(dut, f"groups__{n}").value) == GroupState.const(group).as_bits()
     assert int(dut.seed.value) == seed[0]
-    assert int(dut.tile.value) == TileState.const(tile).as_bits()
-    assert int(dut.pass_state.value) == PassState.const(pass_).as_bits()
+    assert int(dut.current__tile.value) == TileState.const(tile).as_bits()
+    assert int(dut.current__state.value) == PassState.const(pass_).as_bits()
     for n, lane in enumerate(lanes):
-        assert int(getattr(dut, f"lanes_state__{n}").value) == LaneState.const(lane).as_bits()
+        assert int(getattr(dut, f"current__lanes__{n}").value) == LaneState.const(lane).as_bits()
 
 
 def test_the_contract_knows_the_widths():

@@ -11,7 +11,7 @@ from hayate.rtl.contract.isa import PRECISION_BIT, SECOND_BIT, Csr, LoopReg, Op,
 from hayate.rtl.contract.precision import Format
 from hayate.rtl.contract.words import LANE, START
 from hayate.rtl.ring.flit import Flit
-from hayate.rtl.tile.queues import PassState, TileState, VectorEntry, matrix_entry_layout
+from hayate.rtl.tile.queues import Grids, PassState, TileState, VectorEntry, matrix_entry_layout
 from hayate.rtl.tile.sequencer.registers import CSR_FIELDS
 from hayate.rtl.tile.sequencer.sequencer import Sequencer
 from hayate.verif.bench import Bench, params, rng
@@ -237,9 +237,9 @@ def check(got, want, layout_):
     for bits, expected in zip(got, want):
         entry = layout_.from_bits(bits)
         for name, value in expected.items():
-            assert entry[name] == value & (1 << layout_[name].width) - 1, (
-                f"{Op(expected['op']).name}.{name}: {entry[name]}, not {value}"
-            )
+            field = layout_[name]
+            wanted = field.shape.const(value) if isinstance(value, dict) else value & (1 << field.width) - 1
+            assert entry[name] == wanted, f"{Op(expected['op']).name}.{name}: {entry[name]}, not {value}"
 
 
 @BENCH.test()
@@ -315,8 +315,8 @@ async def run_programs(dut):
             assert int(dut.parity.value) == 0
             check(got_m, [{name: e[name] for name in e if name in layout_.members} for e in want_m], layout_)
             check(got_v, want_v, VectorEntry)
-            assert TileState.from_bits(int(dut.tile.value)).as_bits() == TileState.const(tile).as_bits()
-            assert PassState.from_bits(int(dut.pass_state.value)).as_bits() == PassState.const(pass_).as_bits()
+            assert TileState.from_bits(int(dut.current__tile.value)).as_bits() == TileState.const(tile).as_bits()
+            assert PassState.from_bits(int(dut.current__state.value)).as_bits() == PassState.const(pass_).as_bits()
             seen |= {(e["format"], e["measure"], e["dual"], draft) for e in want_m if e.get("planes")}
             for name, fields_, values in [
                 *((i.op.name, FORMATS[i.op], {"op": i.op, **i.args}) for i in program),
@@ -326,7 +326,8 @@ async def run_programs(dut):
                     for d in descriptors.values()
                 ),
                 ("pass", PassState.members, pass_),
-                *(("matrix", layout_.members, e) for e in want_m),
+                *(("matrix", {n: w for n, w in layout_.members.items() if n != "grids"}, e) for e in want_m),
+                *(("grids", Grids.members, e["grids"]) for e in want_m if governor and "grids" in e),
                 *(("vector", VectorEntry.members, e) for e in want_v),
             ]:
                 tops.see(name, fields_, values)

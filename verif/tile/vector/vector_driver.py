@@ -55,16 +55,16 @@ class Driver:
 
     async def _watch(self):
         dut = self.dut
-        values = [getattr(dut, f"e__trace_values__{k}") for k in range(self.lanes)]
+        values = [getattr(dut, f"e__trace__values__{k}") for k in range(self.lanes)]
         while True:
             await RisingEdge(dut.clk)
-            self.room += int(dut.e__release.value)
+            self.room += int(dut.e__rows__freed.value)
             self.saturated += int(dut.e__saturated.value)
             self.most_saturated = max(self.most_saturated, int(dut.e__saturated.value))
             self.parity += int(dut.e__parity.value)
-            if int(dut.e__trace_valid.value):
+            if int(dut.e__trace__valid.value):
                 self.trace.append(
-                    (int(dut.e__trace_row.value), int(dut.e__trace_mask.value), [int(v.value) for v in values])
+                    (int(dut.e__trace__row.value), int(dut.e__trace__mask.value), [int(v.value) for v in values])
                 )
 
     async def _push_rows(self):
@@ -72,13 +72,13 @@ class Driver:
         while True:
             go = bool(self.rows and self.room) and self.rng.random() >= self.pause
             bare = go and self.rows[0] is NO_ROWS
-            dut.e__row_valid.value, dut.e__no_rows.value = go and not bare, bare
+            dut.e__rows__valid.value, dut.e__rows__none.value = go and not bare, bare
             if bare:
                 self.rows.pop(0)
             elif go:
                 self.room -= 1
                 for k, value in enumerate(self.rows.pop(0)):
-                    getattr(dut, f"e__row__{k}").value = int(value.view("uint32"))
+                    getattr(dut, f"e__rows__values__{k}").value = int(value.view("uint32"))
             await RisingEdge(dut.clk)
 
     async def receive(self, flits, pause=None):
@@ -104,13 +104,13 @@ class Driver:
         await self.receive(flits, pause=0)
 
     def set_pass(self, passes, lane_states, tile):
-        self.dut.e__tile.value = packed(TileState, tile)
+        self.dut.e__current__tile.value = packed(TileState, tile)
         for n in range(2):
             value = {"size": tile["group_size"], "index": tile["group_index"]}
             getattr(self.dut, f"e__groups__{n}").value = packed(GroupState, value)
-        self.dut.e__pass_state.value = packed(PassState, passes)
+        self.dut.e__current__state.value = packed(PassState, passes)
         for k in range(self.lanes):
-            getattr(self.dut, f"e__lanes_state__{k}").value = packed(LaneState, lane_states[k])
+            getattr(self.dut, f"e__current__lanes__{k}").value = packed(LaneState, lane_states[k])
 
     async def entries(self, entries, pause=None):
         """Offer entries one after another; returns the cycles in which the first was offered and in which each was

@@ -1,0 +1,202 @@
+"""The waveforms in docstrings of the tile's blocks are what the blocks do."""
+
+import inspect
+from unittest import mock
+
+import pytest
+from amaranth.hdl import Module
+from amaranth.lib import wiring
+
+from hayate.rtl.contract.alu_ops import AluOp
+from hayate.rtl.contract.encoding import DESCRIPTOR, PLANES, Instr, Micro, encode, encode_micro
+from hayate.rtl.contract.flits import FlitKind
+from hayate.rtl.contract.isa import Csr, Op, PassWord, Space
+from hayate.rtl.contract.precision import Format
+from hayate.rtl.memory.bank import Bank
+from hayate.rtl.tile.energy import Energy
+from hayate.rtl.tile.matrix import engine
+from hayate.rtl.tile.matrix.drain import Drain
+from hayate.rtl.tile.matrix.fetch import Fetcher
+from hayate.rtl.tile.matrix.gemv import GemvIssue
+from hayate.rtl.tile.matrix.kv_write import KvWriter
+from hayate.rtl.tile.matrix.slot_homes import SlotHomes
+from hayate.rtl.tile.sequencer.sequencer import Sequencer
+from hayate.rtl.tile.vector.collect import Collect
+from hayate.rtl.tile.vector.engine import VectorEngine
+from hayate.rtl.tile.vector.filter import Filter
+from hayate.rtl.tile.vector.micro import MicroSequencer
+from hayate.rtl.tile.vector.sender import Sender
+from hayate.verif.bench.waves import draw
+
+
+def ports(*names):
+    """Rows that are called as what they show."""
+    return {name: name for name in names}
+
+
+def strobe(port, **beside):
+    """One cycle of `port`, with other ports that stay."""
+    return {0: {port: 1, **beside}, 1: {port: 0}}
+
+
+def gemv():
+    """A row of 32 elements in INT8."""
+    entry = {"op": Op.GEMV, "rows": 1, "live": 1, "length": 8, "words": 3, "format": Format.INT8}
+    fields = {name: f"word.{name}" for name in ("first", "last", "scales", "nibbles", "low")}
+    rows = {**ports("load", "active", "fire"), **fields, **ports("act", "ending")}
+    return draw(GemvIssue(1, 4), rows, strobe("load", entry=entry), 8)
+
+
+def drain():
+    """Three rows of a measured group."""
+    rows = ports("start", "s1_todo", "energy_valid", "row_valid", "busy")
+    return draw(Drain(4, 1, True), rows, strobe("start", mask=7, tag={"measure": 1}), 14)
+
+
+def fetch():
+    """A row of two words that is here, for one position."""
+    steps = strobe("start") | {-2: {"positions": 1, "entry": {"op": Op.FETCH, "words": 2, "rows": 4}, "tx.ready": 1}}
+    rows = {**ports("start", "active"), "state": "fetch_state", **ports("read", "ending", "tx.valid", "busy")}
+    return draw(Fetcher(2, 1), rows, steps, 15, width=6, skip=2)
+
+
+def kv_write(value):
+    """K of two words, or V of eight rows in four banks, of one position."""
+    entry = {"op": Op.KVW, "words": 2, "rows": 8, "value": value}
+    steps = strobe("start") | {-40: {"positions": 1, "entry": entry, "tile": {"group_size": 1, "count": 1}}}
+    rows = {**ports("start", "active"), "state": "kv_write_state", **ports("act_read", "read", "write", "ending")}
+    return draw(KvWriter(4, 1, 16), rows, steps, 14 if value else 12, width=6, skip=40)
+
+
+def homes():
+    """The slot of one position changes."""
+    steps = {-40: {"tile": {"group_size": 1}}, 0: {"lanes_state.1": {"slot": 5}}}
+    rows = {"state": "homes_state", "divider.done": "done", "fresh": "fresh"}
+    return draw(SlotHomes(2, 8), rows, steps, 8, width=7, skip=40)
+
+
+class BlankBank(wiring.Component):
+    """The ports of a bank, whose macro this simulator does not have."""
+
+    def __init__(self, depth, inject):
+        whole = Bank(depth, inject=inject)
+        whole._MustUse__used = True  # for its ports; Amaranth warns of what nobody has elaborated
+        super().__init__(whole.signature)
+
+    def elaborate(self, platform):
+        return Module()
+
+
+def matrix():
+    """Two GEMVs of two rows and three words each, offered back to back."""
+    entry = {"op": Op.GEMV, "rows": 2, "live": 2, "length": 3, "words": 3}
+    steps = {0: {"entry.valid": 1, "entry.payload": entry}, 2: {"entry.valid": 0}}
+    sizes = {"bank_depth": 16, "act_depth": 16, "max_slots": 4, "landing_depth": 8}
+    with mock.patch.object(engine, "Bank", BlankBank):
+        rows = ports("entry.valid", "entry.ready", "held", "fire", "rows.valid", "busy")
+        return draw(engine.MatrixEngine(banks=2, lanes=1, **sizes), rows, steps, 23)
+
+
+def vector():
+    """A RUN of two elements whose maximum is taken, and the SENDMAX after it."""
+    load = {"kind": FlitKind.LOAD, "chan": Space.MICRO, "data": encode_micro(Micro(AluOp.MOV, d_max=1))}
+    steps = {
+        -4: {"rx_valid": 1, "rx": load, "current.state": {"positions": 1}, "tx.ready": 1},
+        -3: {"rx_valid": 0},
+        0: {"entry.valid": 1, "entry.payload": {"op": Op.RUN, "n": 2, "vl": 8, "length": 1}},
+        4: {"entry.payload": {"op": Op.SENDMAX}},
+        7: {"entry.valid": 0},
+    }
+    rows = {**ports("entry.valid", "entry.ready"), "state": "walk_state", **ports("step", "issue", "tx.valid", "busy")}
+    sizes = {"vmem_depth": 16, "stage_depth": 8, "micro_depth": 4, "landing_depth": 4, "max_slots": 4}
+    return draw(VectorEngine(1, **sizes, sampling=False), rows, steps, 24, skip=4)
+
+
+def energy():
+    """A read right after a row."""
+    steps = {0: {"row.valid": 1, "row.mask": 1}, 1: {"row.valid": 0, "read": 1}, 2: {"read": 0}}
+    return draw(Energy(1, 4), ports("row.valid", "read", "pending", "reading", "read_valid"), steps, 10)
+
+
+def sequencer():
+    """A GEMV whose matrix has planes, and the END of the program."""
+    steps = {}
+
+    def flit(**fields):
+        steps[min(steps, default=-19) - 1] = {"rx_valid": 1, "rx": fields}
+
+    def load(space, words):
+        for n, word in enumerate(words):
+            for high in (1, 0):  # the last of `steps` comes first
+                flit(kind=FlitKind.LOAD, chan=space, addr=2 * n + high, data=word >> 64 * high & (1 << 64) - 1)
+
+    flit(kind=FlitKind.PASS, chan=PassWord.START)
+    load(Space.PROGRAM, [encode(Instr(Op.GEMV, {"desc": 0})), encode(Instr(Op.END))])
+    load(Space.DESC, [DESCRIPTOR.pack(alt=1), PLANES.pack(fp16=1)])
+    flit(kind=FlitKind.LOAD, chan=Space.CSR, addr=Csr.GROUP_SIZE, data=1)
+    steps[-19] = {"rx_valid": 0, "matrix.ready": 1}
+    rows = {"state": "walk_state", "matrix.valid": "matrix.valid", "running": "running"}
+    parts = Sequencer(lanes=1, program_depth=4, desc_depth=4)
+    return draw(parts, rows, steps, 15, width=6, skip=-min(steps))
+
+
+def sender():
+    """A quad of two lanes."""
+    job = {"kind": FlitKind.DATA, "quads": 1, "active": 3}
+    steps = {
+        0: {"job.valid": 1, "job.payload": job, "reserve": 1, "tx.ready": 1},
+        1: {"job.valid": 0, "reserve": 0, "half_valid": 1},
+        5: {"half_valid": 0},
+    }
+    rows = ports("job.valid", "reserve", "half_valid", "started", "emit", "finish", "tx.valid", "busy")
+    return draw(Sender(2), rows, steps, 11)
+
+
+def micro():
+    """An element with two micro-operations, the second of which reads what the first writes."""
+    words = [encode_micro(Micro(AluOp.MOV, a=0, d=n + 1, d_vm=1)) for n in range(2)]
+    words[1] = encode_micro(Micro(AluOp.MOV, a=1, d=2, d_vm=1))
+    steps = {n - 4: {"load": 1, "load_addr": n, "load_data": word} for n, word in enumerate(words)}
+    entry = {"op": Op.RUN, "n": 1, "vl": 8, "length": 2}
+    steps |= {-2: {"load": 0, "entry": entry, "proceed": 1, "credit": 1}} | strobe("start")
+    rows = ports("start", "loading", "begun", "step", "pending", "issue", "result", "done", "idle")
+    component = MicroSequencer(micro_depth=4, landing_depth=4, stage_depth=4, vmem_depth=8)
+    return draw(component, rows, steps, 22, skip=4)
+
+
+def collect():
+    """Sums of two lanes."""
+    steps = {0: {"request": 1}, 9: {"taken": 1}, 10: {"taken": 0, "request": 0}}
+    return draw(Collect(2), ports("request", "started", "walking", "ready", "taken"), steps, 12)
+
+
+def digits():
+    """A digit of two wanted lanes."""
+    steps = strobe("select") | {-2: {"want": 3, "top_k": 4}}
+    rows = {"select": "select", "state": "search_state", "todo": "todo", "selected": "selected"}
+    return draw(Filter(2), rows, steps, 11, width=8, skip=2)
+
+
+WAVEFORMS = {
+    "gemv": (GemvIssue, gemv),
+    "drain": (Drain, drain),
+    "fetch": (Fetcher, fetch),
+    "k": (KvWriter, lambda: kv_write(0)),
+    "v": (KvWriter, lambda: kv_write(1)),
+    "homes": (SlotHomes, homes),
+    "matrix": (engine.MatrixEngine, matrix),
+    "vector": (VectorEngine, vector),
+    "energy": (Energy, energy),
+    "sequencer": (Sequencer, sequencer),
+    "sender": (Sender, sender),
+    "micro": (MicroSequencer, micro),
+    "collect": (Collect, collect),
+    "filter": (Filter, digits),
+}
+
+
+@pytest.mark.parametrize("name", WAVEFORMS)
+def test_a_waveform_is_what_the_block_does(name):
+    component, made = WAVEFORMS[name]
+    drawn = "\n".join(f"    {line}" for line in made().splitlines())
+    assert drawn in inspect.cleandoc(component.__doc__), f"{component.__name__}'s docstring lacks\n\n{drawn}"
