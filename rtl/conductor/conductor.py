@@ -19,7 +19,7 @@ from hayate.rtl.conductor.watchdog import Watchdog
 from hayate.rtl.contract.config import MAX_LANES
 from hayate.rtl.contract.draft import BASE_WRITES, COST_BITS, DRAFT_COST_BITS
 from hayate.rtl.contract.flits import CONDUCTOR, FlitKind
-from hayate.rtl.contract.isa import PassWord
+from hayate.rtl.contract.isa import INDEX_BITS, PassWord
 from hayate.rtl.contract.words import CANDIDATE, POSITION_BITS, SEED_BITS, TOKEN_BITS
 from hayate.rtl.memory.parity import ParityMemory
 from hayate.rtl.ring.flit import FLIT_STREAM, Flit, view
@@ -93,7 +93,7 @@ class Conductor(wiring.Component):
         lane has none.
     matrix_write, matrix_addr (16), matrix_data (64): In. Writes the governor's table; as `load` of `Governor`, not
         while busy.
-    look, look_matrix (10), look_kind (2): In. result: Out(64). As of `Governor`.
+    look, look_matrix, look_kind (2): In. result: Out(64). As of `Governor`.
     tx: Out stream of Flit to the ring stop. rx_valid, rx: In, delivered flits; never refused.
     tokens: Out stream, see TOKEN_STREAM. token_level: Out(16), tokens in the FIFO.
     cycles, prefill_cycles, passes, governor_cycles: Out(32), of the generation in progress or the last one; passes that
@@ -175,7 +175,7 @@ class Conductor(wiring.Component):
                 "matrix_addr": In(16),
                 "matrix_data": In(64),
                 "look": In(1),
-                "look_matrix": In(10),
+                "look_matrix": In(INDEX_BITS),
                 "look_kind": In(2),
                 "result": Out(64),
                 "governor_cycles": Out(32),

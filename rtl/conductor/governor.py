@@ -5,23 +5,22 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from hayate.rtl.contract.flits import CONDUCTOR, FlitKind
-from hayate.rtl.contract.isa import Energy, Space
-from hayate.rtl.contract.precision import Format
+from hayate.rtl.contract.isa import INDEX_BITS, Energy, Space
+from hayate.rtl.contract.precision import SENS_BITS, Format
 from hayate.rtl.contract.topology import FIRST_STOP, LAST_STOP
-from hayate.rtl.contract.words import ENERGY_ADDRESS, PRECISION_ADDRESS
+from hayate.rtl.contract.words import ENERGY_ADDRESS, MATRIX_WORDS, PRECISION_ADDRESS
 from hayate.rtl.memory.parity import ParityMemory
 from hayate.rtl.ring.flit import FLIT_STREAM, Flit, pack, view
 
 TOTAL_BITS = 64  # of a tile's answer
 SUM_BITS = 72  # over all tiles
-SENS_BITS = 32
 KNOB_SHIFT = 16  # the rule compares sensitivity * error * 2**16 with knob * output
 
 #: every physical stop with a tile.
 
-#: entry of the table of matrices, as the load window writes it: low word, then high word.
-Matrix = data.StructLayout({"planes": 10, "fp16": 1, "sens_err": SENS_BITS, "sens_half": SENS_BITS})
-LOW_BITS = 11
+#: entry of the table of matrices: the fields of the words that the load window writes, one behind the other.
+Matrix = data.StructLayout({field.name: field.bits for word in MATRIX_WORDS for field in word.fields})
+LOW_BITS = MATRIX_WORDS[0].bits
 
 #: KIND of a result that is no energy: the decision, a `Format`.
 DECISION = 3
@@ -51,7 +50,7 @@ class Governor(wiring.Component):
         first.
     tx: Out stream of Flit. rx_valid, rx: In, delivered flits; only answers (READ for the conductor, with ENERGY_BIT)
         are looked at.
-    look: In, strobe; look_matrix (10), look_kind (2: an `Energy`, or DECISION): In. result: Out(64), the low 64 bits of
+    look: In, strobe; look_matrix, look_kind (2: an `Energy`, or DECISION): In. result: Out(64), the low 64 bits of
         a sum, or a `Format`; from 2 cycles after `look` (while `busy`: 5) until the next one.
     init: In, a level, not while `busy`. initialized: Out, from 4 * matrices cycles behind the rise of `init` on until
         it falls.
@@ -73,7 +72,7 @@ class Governor(wiring.Component):
                 "rx_valid": In(1),
                 "rx": In(Flit),
                 "look": In(1),
-                "look_matrix": In(10),
+                "look_matrix": In(INDEX_BITS),
                 "look_kind": In(2),
                 "result": Out(TOTAL_BITS),
                 "fault": Out(1),
@@ -138,7 +137,7 @@ class Governor(wiring.Component):
             self.tx.payload.lo.eq(FIRST_STOP),
             self.tx.payload.hi.eq(LAST_STOP),
         ]
-        decided = Signal(10)  # planes index of the matrix in `verdict`
+        decided = Signal(INDEX_BITS)  # planes index of the matrix in `verdict`
         told_at = Signal(16)  # and its place in the table
         with m.If(questions):
             m.d.comb += [

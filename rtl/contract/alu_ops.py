@@ -24,7 +24,7 @@ class AluOp(IntEnum):
     """a"""
 
 
-ALU_OP_BITS = 4
+ALU_OP_BITS = 6
 """Width of an operation code."""
 
 ALU_LATENCY = 6

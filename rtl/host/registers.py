@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from hayate.rtl.contract.config import MAX_LANES
 from hayate.rtl.contract.draft import Drafter
+from hayate.rtl.contract.isa import INDEX_BITS
 from hayate.rtl.contract.load import Feature
 from hayate.rtl.contract.regmap import (
     BY_NAME,
@@ -45,7 +46,7 @@ TO_CONDUCTOR = {
     "matrices": 16,
     "knob": 32,
     "look": 1,
-    "look_matrix": 10,
+    "look_matrix": INDEX_BITS,
     "look_kind": 2,
     "drafter": 2,
     "draft_nodes": 4,

@@ -6,11 +6,11 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from hayate.rtl.contract.constants import ACC_WIDTH
+from hayate.rtl.contract.isa import GRID_BITS, INDEX_BITS
 from hayate.rtl.contract.isa import Energy as Kind
 from hayate.rtl.memory.parity import ParityMemory, slices
 
 TOTAL_BITS = 64
-GRID_BITS = 7
 TERM_BITS = 16  # signed, of an output on its grid
 #: Cycles from a row to the answer of a read that waited for it, and from a read to its answer.
 ENERGY_LATENCY, READ_LATENCY = 8, 4
@@ -48,10 +48,10 @@ class Energy(wiring.Component):
     Members
     -------
     clear: In. Forget all totals. init, init_addr: In, an address below 2 * depth.
-    valid, second, low_valid: In. planes: In(10). grid_out, grid_err, grid_half: In(7). mask: In(lanes), lanes that
+    valid, second, low_valid: In. planes, grid_out, grid_err, grid_half: In. mask: In(lanes), lanes that
         count.
     sums, lows: In, `lanes` x 96 bits signed, in units of 2**-48.
-    read: In, strobe. read_index (10), read_kind (2, an `isa.Energy`; 3 reads as 0): In, held until `read_valid`.
+    read: In, strobe. read_index, read_kind (2, an `isa.Energy`; 3 reads as 0): In, held until `read_valid`.
     read_valid: Out, strobe. read_total: Out(64), with it.
     parity: Out. A damaged total was read, for one cycle.
     """
@@ -67,7 +67,7 @@ class Energy(wiring.Component):
                 "valid": In(1),
                 "second": In(1),
                 "low_valid": In(1),
-                "planes": In(10),
+                "planes": In(INDEX_BITS),
                 "grid_out": In(GRID_BITS),
                 "grid_err": In(GRID_BITS),
                 "grid_half": In(GRID_BITS),
@@ -75,7 +75,7 @@ class Energy(wiring.Component):
                 "sums": In(rows),
                 "lows": In(rows),
                 "read": In(1),
-                "read_index": In(10),
+                "read_index": In(INDEX_BITS),
                 "read_kind": In(2),
                 "read_valid": Out(1),
                 "read_total": Out(TOTAL_BITS),

@@ -5,7 +5,7 @@ from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out, connect
 
 from hayate.rtl.contract.flits import CONDUCTOR, FlitKind
-from hayate.rtl.contract.isa import PassWord, Space
+from hayate.rtl.contract.isa import GLOBAL_ROW_BITS, PassWord, Space
 from hayate.rtl.contract.words import COUNTER_ADDRESS, ENERGY_ADDRESS
 from hayate.rtl.ring.flit import FLIT_STREAM, Flit, view
 from hayate.rtl.ring.stop import RingStop
@@ -104,7 +104,7 @@ class Tile(wiring.Component):
                 "ring_in": In(FLIT_STREAM),
                 "ring_out": Out(FLIT_STREAM),
                 "trace_valid": Out(1),
-                "trace_row": Out(20),
+                "trace_row": Out(GLOBAL_ROW_BITS),
                 "trace_mask": Out(lanes),
                 "trace_values": Out(32).array(lanes),
                 "fault": Out(1),

@@ -7,7 +7,7 @@ from amaranth.utils import ceil_log2
 
 from hayate.rtl.contract.constants import ACC_WIDTH
 from hayate.rtl.contract.flits import FlitKind
-from hayate.rtl.contract.isa import BANK_BITS, Counter, Op, Space
+from hayate.rtl.contract.isa import BANK_BITS, GRID_BITS, INDEX_BITS, Counter, Op, Space
 from hayate.rtl.contract.secded import codeword_bits
 from hayate.rtl.contract.words import BANK_ADDRESS, CLEAR_ADDRESS, DATA_ADDRESS
 from hayate.rtl.memory.bank import BANK_LATENCY, Bank
@@ -126,10 +126,10 @@ class MatrixEngine(wiring.Component):
                 "energy_valid": Out(1),
                 "energy_second": Out(1),
                 "energy_low_valid": Out(1),
-                "energy_planes": Out(10),
-                "energy_grid_out": Out(7),
-                "energy_grid_err": Out(7),
-                "energy_grid_half": Out(7),
+                "energy_planes": Out(INDEX_BITS),
+                "energy_grid_out": Out(GRID_BITS),
+                "energy_grid_err": Out(GRID_BITS),
+                "energy_grid_half": Out(GRID_BITS),
                 "energy_mask": Out(lanes),
                 "energy_sum": Out(sums),
                 "energy_low": Out(sums),
