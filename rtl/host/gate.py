@@ -313,9 +313,8 @@ class Gate(wiring.Component):
         """The words of an entry come one right behind the other, as far as words of entries go."""
         bits = (max(WORDS_OF_ENTRY.values()) - 1).bit_length()
         # bits of the address that number the words of an entry; none where words stand alone
-        inside = Array(Const(WORDS_OF_ENTRY.get(space, 1) - 1, bits) for space in range(1 << LOAD_SPACE_BITS))[
-            word.space
-        ]
+        spaces = range(1 << LOAD_SPACE_BITS)
+        inside = Array(Const(WORDS_OF_ENTRY.get(space, 1) - 1, bits) for space in spaces)[word.space]
         number, entry = word.addr[:bits], Cat(word.addr[bits:], word.space, word.tile)
         next_number, last_entry, there = Signal(bits), Signal.like(entry), Signal()
         first = (number & inside) == 0

@@ -76,12 +76,9 @@ class Fetcher(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         bits = ceil_log2(self.banks)
-        tag_layout = data.StructLayout(
-            {"sync": 1, "chan": CHANNEL_BITS, "lane": LANE_BITS, "addr": STAGE_BITS, "bank": max(bits, 1)}
-        )
-        sent_layout = data.StructLayout(
-            {"sync": 1, "chan": CHANNEL_BITS, "lane": LANE_BITS, "addr": STAGE_BITS, "data": 64}
-        )
+        head = {"sync": 1, "chan": CHANNEL_BITS, "lane": LANE_BITS, "addr": STAGE_BITS}
+        tag_layout = data.StructLayout({**head, "bank": max(bits, 1)})
+        sent_layout = data.StructLayout({**head, "data": 64})
 
         entry = Signal(BaseEntry)
         lane = Signal(range(max(self.lanes, 2)))
