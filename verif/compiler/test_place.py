@@ -4,8 +4,8 @@ explained.
 
 import re
 from dataclasses import replace
-from itertools import pairwise
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -301,8 +301,7 @@ def test_large_vocabularies_go_over_several_tiles(image, vocabulary, tiles):
     number, _ = image.descriptor("emb")
     found = [decode(t.descriptors[number]) for t in placement.tiles]
     assert [(d["row0"], d["rows"], 4 * d["quad0"]) for d in found] == [
-        (first, following - first, first)
-        for first, following in pairwise([*(d["row0"] for d in found), vocabulary])
+        (first, following - first, first) for first, following in pairwise([*(d["row0"] for d in found), vocabulary])
     ]
     assert max(d["quad0"] for d in found) >= 1 << 13 and min(d["rows"] for d in found) > 0
 

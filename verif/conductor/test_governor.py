@@ -32,7 +32,7 @@ class Case:
 
     def __init__(self, r, count):
         self.knob = r.choice([0, 1, (1 << 32) - 1, r.getrandbits(32), r.getrandbits(8)])
-        self.planes = r.sample(range(1024), count)
+        self.planes = r.sample(range(1 << 12), count)
         self.entries, self.totals = [], {}
         for planes in self.planes:
             fp16, sens = (
@@ -60,7 +60,7 @@ class Case:
 
     async def load(self, dut):
         for i, (planes, (fp16, sens_err, sens_half)) in enumerate(zip(self.planes, self.entries)):
-            for half, word in enumerate((planes | fp16 << 10, sens_err | sens_half << 32)):
+            for half, word in enumerate((planes | fp16 << 12, sens_err | sens_half << 32)):
                 dut.load.value, dut.load_addr.value, dut.load_data.value = 1, 2 * i + half, word
                 await clock(dut)
         dut.load.value = 0

@@ -28,6 +28,7 @@ from hayate.rtl.memory.bank import MACRO_LATENCY
 from hayate.rtl.tile import counters, energy, semaphores
 from hayate.rtl.tile.matrix import activation
 from hayate.rtl.tile.sequencer import precision_table
+from hayate.rtl.tile.sequencer.entries import INSTRUCTIONS
 from hayate.rtl.tile.sequencer.registers import COMMON
 from hayate.rtl.tile.vector import micro
 from hayate.rtl.tile.vector.filter import SELECT_CYCLES
@@ -128,7 +129,7 @@ MEMORY_MAP = (
     f"the token that is proposed [{TOKEN - 1}:0], a tag [{TOKEN + TAG - 1}:{TOKEN}] and a valid bit [{TOKEN + TAG}]",
     f"of several reasons the first that applies, in the order {', '.join(REASON_ORDER)}.",
     f"A bank address is bank·2^{isa.BANK_SHIFT} + word.",
-    f"PROGRAM and DESC entries have {isa.INSTRUCTION_BITS} bits and take two beats",
+    f"Entries of PROGRAM and DESC have {isa.INSTRUCTION_BITS} bits and take {WORDS[isa.ENTRY_WORDS[isa.Space.DESC]]} beats",
     f"the FP16 scales of {precision.WORD_SCALES} groups",
     f"{NIBBLES} elements each, the first in the low nibble: of these {precision.WORD_SCALES} groups, "
     f"{precision.WORD_SCALES}·g / {NIBBLES} words",
@@ -140,9 +141,9 @@ MEMORY_MAP = (
     "M × vmem_depth × 32 bits, twice",
     "M × landing_depth × 32 bits",
     f"max_slots × {isa.NEVER.bit_length()} bits",
-    f"program_depth, desc_depth × {isa.INSTRUCTION_BITS} bits",
+    f"program_depth × {sum(bits for _, bits in INSTRUCTIONS)} bits",
     f"desc_depth × {precision_table.FORMAT_BITS} bits",
-    f"micro_depth × {isa.MICRO_BITS} bits",
+    f"micro_depth × up to {encoding.MICRO.bits} bits",
     f"{len(isa.Energy)} × desc_depth × {energy.WORD_BITS} bits | governor: sums of squares per matrix, of "
     f"{energy.TOTAL_BITS} bits",
     f"Read through COUNTER_SELECT; {counters.COUNTER_BITS} bits, cleared when a generation begins. The first "
