@@ -83,7 +83,7 @@ class EntryMemory(wiring.Component):
             m.d.comb += [
                 store.wr_en.eq(load & (address.word == number)),
                 store.wr_addr.eq(address.index),
-                store.wr_data.eq(Cat(self.rx.data[at % WORD_BITS :][:bits] for at, bits in runs)),
+                store.wr_data.eq(Cat(self.rx.data.bit_select(at % WORD_BITS, bits) for at, bits in runs)),
                 store.rd_en.eq(self.rd_en),
                 store.rd_addr.eq(self.rd_addr),
             ]
