@@ -7,7 +7,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from hayate.rtl.contract.alu_ops import ALU_LATENCY, ALU_OP_BITS, AluOp
+from hayate.rtl.contract.alu_ops import ALU_LATENCY, ALU_OP_BITS, OPERANDS, AluOp
 from hayate.rtl.contract.encoding import MICRO
 from hayate.rtl.contract.isa import (
     EXPONENT_BITS,
@@ -70,7 +70,7 @@ DEPENDENCE = RESULT_LATENCY + 1
 #: Cycles from `start` to the first element's issue.
 START_LATENCY = 3
 
-_TWO_OPERANDS = (AluOp.MUL, AluOp.ADD, AluOp.MAX)
+_TWO_OPERANDS = tuple(op for op, count in OPERANDS.items() if count == 2)
 
 
 class MicroSequencer(wiring.Component):
