@@ -102,7 +102,7 @@ class Tiles:
                     assert len(queue) <= 3
             else:
                 assert (flit.kind, flit.chan) == (FlitKind.LOAD, Space.CSR) and flit.addr >> PRECISION_BIT == 1
-                self.decided.append((flit.addr & 1023, Format(flit.data)))
+                self.decided.append((flit.addr & (1 << PRECISION_BIT) - 1, Format(flit.data)))
 
     async def _answer(self):
         dut, r = self.dut, self.r
@@ -127,7 +127,7 @@ class Tiles:
             elif ready and r.random() >= self.noise:
                 tile = r.choice(ready)
                 addr = self.waiting[tile].pop(0)
-                total = self.case.totals[addr >> 2 & 1023, Energy(addr & 3)][tile]
+                total = self.case.totals[addr >> 2 & (1 << PRECISION_BIT) - 1, Energy(addr & 3)][tile]
                 fields = {
                     "kind": FlitKind.READ,
                     "src": stop_of(tile),

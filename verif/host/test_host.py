@@ -140,7 +140,7 @@ async def loads_and_reads_share_the_ring(dut):
     for number in range(25):
         data = generator.randbytes(8 * generator.randint(1, 20))
         loads += [(number, int.from_bytes(data[i : i + 8], "little")) for i in range(0, len(data), 8)]
-        writes.append(loader.init_write(load_address(2, Space.MICRO, number), data, burst=0))
+        writes.append(loader.init_write(load_address(2, Space.BANK, number), data, burst=0))
     asked, seen = [], []
 
     async def ring():
@@ -183,7 +183,7 @@ async def loads_and_reads_share_the_ring(dut):
     assert all(f["lo"] == f["hi"] and f["chan"] == Space.COUNTER for f in reads)
     rest = [f for f in seen if f["kind"] != FlitKind.READ]
     assert [(f["addr"], f["data"]) for f in rest] == loads
-    assert {(f["kind"], f["lo"], f["hi"], f["chan"]) for f in rest} == {(FlitKind.LOAD, 3, 3, Space.MICRO)}
+    assert {(f["kind"], f["lo"], f["hi"], f["chan"]) for f in rest} == {(FlitKind.LOAD, 3, 3, Space.BANK)}
 
 
 @BENCH.test()
