@@ -46,7 +46,8 @@ FACT_BITS = {
 
 #: Space -> 64-bit words of an entry, of all spaces whose entries have several, a power of two of them: the address is
 #: that many times the entry's number, plus the word's, and the words of an entry come in order.
-WORDS_OF_ENTRY: dict[int, int] = {**ENTRY_WORDS, LoadSpace.GOVERNOR: len(MATRIX_WORDS)}
+WORDS_OF_ENTRY: dict[int, int] = {int(space): words for space, words in ENTRY_WORDS.items()}
+WORDS_OF_ENTRY[LoadSpace.GOVERNOR] = len(MATRIX_WORDS)
 
 
 class Reason(IntEnum):
