@@ -9,11 +9,12 @@ import numpy as np
 
 from hayate.compiler.weights import Weights
 from hayate.rtl.contract.errors import HayateError
+from hayate.rtl.contract.isa import CSR_BITS, Csr
 from hayate.rtl.contract.jsonfile import parse_json, read_json
 
 FAMILIES = ("llama",)
-HEAD_DIM_MAX = 252  # what the register HDQ holds
-GROUP_MAX = 31  # what the field `group` of an instruction holds
+HEAD_DIM_MAX = 4 * ((1 << CSR_BITS[Csr.HDQ]) - 1)  # what the register HDQ holds, in quads
+GROUP_MAX = (1 << CSR_BITS[Csr.GROUP]) - 1  # what the register GROUP and the field `group` of an instruction hold
 OWN = "use the model's own config.json"
 
 _said = reprlib.Repr()  # of values in messages: of a readable length whatever the file holds

@@ -14,13 +14,13 @@ from hayate.rtl.contract import encoding, isa
 from hayate.rtl.contract.config import Config
 from hayate.rtl.contract.errors import HayateError
 from hayate.rtl.contract.image import Image, evaluate
-from hayate.rtl.contract.isa import BANK_SHIFT, PRECISION_BIT, SECOND_BIT, Csr, Space
+from hayate.rtl.contract.isa import BANK_SHIFT, ENTRY_WORDS, PRECISION_BIT, SECOND_BIT, Csr, Space
 from hayate.rtl.contract.layout import gp_log2
 from hayate.rtl.contract.load import csr_widths
 from hayate.rtl.contract.precision import Format, group_code
 from hayate.rtl.contract.topology import group_end, stop_of
 
-_HALF = (1 << 64) - 1
+_WORD = (1 << 64) - 1
 
 
 class Load(NamedTuple):
@@ -89,12 +89,15 @@ class Placement:
                     yield Load(t.stop, Space.BANK, bank << BANK_SHIFT | word, data)
                 for word in range(t.banks.shape[1], t.depth if kv else 0):
                     yield Load(t.stop, Space.BANK, bank << BANK_SHIFT | word, 0)
-            for space, words in ((Space.DESC, t.descriptors), (Space.PROGRAM, t.program)):
-                for i, word in enumerate(words):
-                    yield Load(t.stop, space, 2 * i, word & _HALF)
-                    yield Load(t.stop, space, 2 * i + 1, word >> 64)
-            for i, word in enumerate(t.micros):
-                yield Load(t.stop, Space.MICRO, i, word)
+            for space, entries in (
+                (Space.DESC, t.descriptors),
+                (Space.PROGRAM, t.program),
+                (Space.MICRO, t.micros),
+            ):
+                words = ENTRY_WORDS[space]
+                for i, entry in enumerate(entries):
+                    for n in range(words):
+                        yield Load(t.stop, space, words * i + n, entry >> 64 * n & _WORD)
             for addr, bits in t.vmem.tolist():
                 yield Load(t.stop, Space.VMEM, addr, bits)
             for name, (index, _, _) in t.planes.items():
@@ -264,7 +267,7 @@ def _descriptors(every, config, shares, planes):
                 "lo_offset": p.lo_offset,
                 "group": group_code(d.group),
                 "fp16": int(bool(d.tensor)),
-                **dict(zip(("grid_out", "grid_err", "grid_half"), d.grids, strict=True)),
+                **dict(zip(("grid_out", "grid_err", "grid_int8_err"), d.grids, strict=True)),
             }
             with _fitting(f"{name} (planes)", config, "more tiles or a smaller model"):
                 words.append(encoding.PLANES.pack(**values))

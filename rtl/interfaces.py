@@ -17,6 +17,7 @@ from hayate.rtl.contract.draft import (
     COST_BITS,
     DRAFT_COST_BITS,
 )
+from hayate.rtl.contract.isa import INDEX_BITS
 from hayate.rtl.contract.regmap import END_TOKENS
 from hayate.rtl.contract.words import POSITION_BITS, SEED_BITS, TOKEN_BITS
 from hayate.rtl.ring.flit import FLIT_STREAM, Flit
@@ -170,12 +171,12 @@ class RunStatistics(Bundle):
 class Look(Bundle):
     """A look at what the governor found.
 
-    strobe: Out. matrix: Out(10). kind: Out(2), an `isa.Energy`, or the decision. result: In(64), from 2 cycles after
+    strobe: Out. matrix: Out. kind: Out(2), an `isa.Energy`, or the decision. result: In(64), from 2 cycles after
     `strobe` on, while the governor runs from 5, until the next one.
     """
 
     def __init__(self):
-        super().__init__({"strobe": Out(1), "matrix": Out(10), "kind": Out(2), "result": In(64)})
+        super().__init__({"strobe": Out(1), "matrix": Out(INDEX_BITS), "kind": Out(2), "result": In(64)})
 
 
 class Control(Bundle):

@@ -7,7 +7,9 @@ from amaranth.lib.wiring import In, Out, connect
 from hayate.rtl.conductor.conductor import Conductor
 from hayate.rtl.contract.flits import CONDUCTOR, FlitKind
 from hayate.rtl.contract.image import contract_hash
+from hayate.rtl.contract.isa import GLOBAL_ROW_BITS
 from hayate.rtl.contract.topology import Topology
+from hayate.rtl.contract.words import POSITION_BITS
 from hayate.rtl.host.axi import Axi4, AxiLite, expose, exposed
 from hayate.rtl.host.host import HostPort
 from hayate.rtl.ring.flit import Flit
@@ -70,9 +72,9 @@ class Package(wiring.Component):
                 "fault": Out(1),
                 "trace_verdict": Out(1),
                 "trace_kept": Out(lanes),
-                "trace_positions": Out(16 * lanes),
+                "trace_positions": Out(POSITION_BITS * lanes),
                 "trace_valid": Out(1).array(tiles),
-                "trace_row": Out(20).array(tiles),
+                "trace_row": Out(GLOBAL_ROW_BITS).array(tiles),
                 "trace_mask": Out(lanes).array(tiles),
                 "trace_values": Out(32 * lanes).array(tiles),
             }

@@ -11,7 +11,7 @@ from hayate.rtl.contract.alu_ops import AluOp
 from hayate.rtl.contract.config import load_config
 from hayate.rtl.contract.encoding import DESCRIPTOR, Instr, Micro, encode, encode_micro
 from hayate.rtl.contract.image import contract_hash
-from hayate.rtl.contract.isa import ASrc, Counter, Csr, Mode, Op, Rows, Space
+from hayate.rtl.contract.isa import ENTRY_WORDS, ASrc, Counter, Csr, Mode, Op, Rows, Space
 from hayate.rtl.contract.load import Reason
 from hayate.rtl.contract.regmap import (
     BUILT,
@@ -49,8 +49,13 @@ async def begin(dut, stall=0.2):
 
 
 def program(instructions, tile=LOAD_ALL_TILES):
-    halves = [encode(i) >> 64 * half & (1 << 64) - 1 for i in instructions for half in range(2)]
-    return [(load_address(tile, Space.PROGRAM, at), half) for at, half in enumerate(halves)]
+    return [word for at, i in enumerate(instructions) for word in entry(tile, Space.PROGRAM, at, encode(i))]
+
+
+def entry(tile, space, index, value):
+    """Words of the load window that write an entry."""
+    words = ENTRY_WORDS[space]
+    return [(load_address(tile, space, words * index + n), value >> 64 * n & (1 << 64) - 1) for n in range(words)]
 
 
 def registers():
@@ -190,9 +195,8 @@ async def every_tile_counts_for_itself(dut):
     rows, words = 6, 5
     drain = Instr(Op.RUN, {"desc": 0, "routine": 0, "length": 1, "rows": Rows.DESC, "vl": 8, "landing": 1})
     own = [
-        (load_address(1, Space.DESC, 0), DESCRIPTOR.pack(words=words, rows=rows)),
-        (load_address(1, Space.DESC, 1), 0),
-        (load_address(1, Space.MICRO, 0), encode_micro(Micro(AluOp.MOV, a_src=ASrc.LANDING, a_mode=Mode.STREAM))),
+        *entry(1, Space.DESC, 0, DESCRIPTOR.pack(words=words, rows=rows)),
+        *entry(1, Space.MICRO, 0, encode_micro(Micro(AluOp.MOV, a_src=ASrc.LANDING, a_mode=Mode.STREAM))),
     ]
     await bring_up(
         window, words=own + program([Instr(Op.GEMV, {"desc": 0}), drain, Instr(Op.SENDCAND), Instr(Op.END)], tile=1)
@@ -250,7 +254,7 @@ async def a_pass_that_does_not_end_is_given_up(dut):
     assert int(dut.irq.value) == 1
     await host.write("CONTROL", START)
     assert await host.field("REJECTION", "FAULT") == 1
-    word = [(load_address(2, Space.MICRO, 1), 0)]
+    word = [(load_address(2, Space.MICRO, 2), 0)]
     assert await sizes.write(window, word) == {2} and await host.field("LOAD_STATUS", "REASON") == Reason.BUSY
     await host.write("CONTROL", RESET)
     await host.write("IRQ_STATUS", 7)

@@ -10,7 +10,7 @@ from hayate.backends import rtl as rtl_backend
 from hayate.compiler.place import Placement
 from hayate.progress import Steps
 from hayate.rtl.contract.config import load_config
-from hayate.rtl.contract.isa import Space
+from hayate.rtl.contract.isa import ENTRY_WORDS
 from hayate.sim import runner
 from hayate.sim.machine import texts
 from hayate.sim.tools import SimulationError
@@ -91,11 +91,7 @@ def power_up(pytestconfig, chip, monkeypatch):
     loads = Placement.loads
 
     def what_is_not_zero(placement, **options):
-        return [
-            record
-            for record in loads(placement, **options)
-            if record.data or record.space in (Space.PROGRAM, Space.DESC)
-        ]
+        return [record for record in loads(placement, **options) if record.data or record.space in ENTRY_WORDS]
 
     def generation(config, seed, init=True, **options):
         def run(*arguments, plusargs, env, **more):

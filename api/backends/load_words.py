@@ -7,6 +7,7 @@ from hayate.rtl.contract.isa import Space
 from hayate.rtl.contract.load import LNP_SHIFT, Fact, Feature, fact, seal
 from hayate.rtl.contract.regmap import LOAD_ALL_TILES, LoadSpace, load_address
 from hayate.rtl.contract.topology import tile_at
+from hayate.rtl.contract.words import MATRIX_WORDS
 
 
 def governed(placement):
@@ -55,8 +56,11 @@ def load_words(placement, *, banks=True, base=True):
     if placement.config.governor:
         for i, (index, d) in enumerate(governed(placement)):
             err, half = d.sensitivities
-            for part, word in enumerate((index | bool(d.tensor) << 10, err | half << 32)):
-                rows.append((load_address(LOAD_ALL_TILES, LoadSpace.GOVERNOR, 2 * i + part), word))
+            low, high = MATRIX_WORDS
+            for part, word in enumerate(
+                (low.pack(planes=index, fp16=bool(d.tensor)), high.pack(sens_err=err, sens_int8_err=half))
+            ):
+                rows.append((load_address(LOAD_ALL_TILES, LoadSpace.GOVERNOR, len(MATRIX_WORDS) * i + part), word))
     if base:
         rows += [(load_address(0, LoadSpace.NGRAM, at), word) for at, word in BaseTable(placement.image.ngrams).words()]
     words = np.array(rows, dtype=np.uint64)

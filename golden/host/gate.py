@@ -5,14 +5,14 @@ from dataclasses import dataclass, field
 
 from hayate.rtl.contract.config import Config
 from hayate.rtl.contract.flits import FlitKind, pack_flit
-from hayate.rtl.contract.isa import PRECISION_BIT, Csr, Space
-from hayate.rtl.contract.load import FACT_BITS, LNP_SHIFT, Fact, Feature, Reason, csr_widths
+from hayate.rtl.contract.isa import BANK_SHIFT, PRECISION_BIT, Csr, Space
+from hayate.rtl.contract.load import FACT_BITS, LNP_SHIFT, WORDS_OF_ENTRY, Fact, Feature, Reason, csr_widths
 from hayate.rtl.contract.regmap import LOAD_ALL_TILES, LoadSpace, load_address
 from hayate.rtl.contract.topology import FIRST_STOP, LAST_STOP, stop_of
+from hayate.rtl.contract.words import TOKEN_BITS
 
 BASE_ENTRIES = 4096 + 512
-LOCAL = {LoadSpace.PROMPT: 20, LoadSpace.NGRAM: 32, LoadSpace.GOVERNOR: 64}  # space -> bits of a word
-WIDE = (Space.PROGRAM, Space.DESC, LoadSpace.GOVERNOR)
+LOCAL = {LoadSpace.PROMPT: TOKEN_BITS, LoadSpace.NGRAM: 32, LoadSpace.GOVERNOR: 64}  # space -> bits of a word
 
 
 @dataclass
@@ -34,22 +34,22 @@ class Gate:
         """Whether this machine has such a word."""
         c = self.config
         if space == Space.BANK:
-            return addr >> 20 < c.banks and addr % (1 << 20) < c.bank_depth and self._tile(tile)
+            return addr >> BANK_SHIFT < c.banks and addr % (1 << BANK_SHIFT) < c.bank_depth and self._tile(tile)
         if space == Space.CSR:
             table = c.nested and addr >> PRECISION_BIT == 1 and addr % (1 << PRECISION_BIT) < c.desc_depth
             return (table or addr in csr_widths(c.sampling)) and self._tile(tile)
         if space == LoadSpace.MODEL:
             return addr in set(Fact)
         depth = {
-            Space.PROGRAM: 2 * c.program_depth,
-            Space.DESC: 2 * c.desc_depth,
+            Space.PROGRAM: c.program_depth,
+            Space.DESC: c.desc_depth,
             Space.MICRO: c.micro_depth,
             Space.VMEM: c.vmem_depth,
-            LoadSpace.GOVERNOR: 2 * c.matrices,
+            LoadSpace.GOVERNOR: c.matrices,
             LoadSpace.PROMPT: c.prompt_depth,
             LoadSpace.NGRAM: BASE_ENTRIES,
         }.get(space, 0)
-        return addr < depth and (space in LOCAL or self._tile(tile))
+        return addr < WORDS_OF_ENTRY.get(space, 1) * depth and (space in LOCAL or self._tile(tile))
 
     def _tile(self, tile):
         return tile < self.config.tiles or tile == LOAD_ALL_TILES
@@ -66,16 +66,16 @@ class Gate:
         if space == LoadSpace.PROMPT:
             return data < self.fact(Fact.VOCABULARY)
         if space == LoadSpace.NGRAM:
-            return data < 1 << 32 and data % (1 << 20) < self.fact(Fact.VOCABULARY)
+            return data < 1 << 32 and data % (1 << TOKEN_BITS) < self.fact(Fact.VOCABULARY)
         if space == LoadSpace.MODEL:
             if addr == Fact.TILES:
                 return data == c.tiles
             most = {
-                Fact.VOCABULARY: 1 << 20,
+                Fact.VOCABULARY: 1 << TOKEN_BITS,
                 Fact.CONTEXT: max(c.max_slots - c.lanes, 0),
                 Fact.MATRICES: c.matrices,
                 Fact.FEATURES: 15,
-                Fact.SAMPLING: (1 << 28) - 1,
+                Fact.SAMPLING: (1 << FACT_BITS[Fact.SAMPLING]) - 1,
             }
             if addr == Fact.SEAL:
                 return all(self.fact(f) for f in (Fact.VOCABULARY, Fact.TILES, Fact.CONTEXT))
@@ -109,7 +109,7 @@ class Gate:
             return Reason.SEALED
         if not self.fits(space, addr, data):
             return Reason.DATA
-        if space in WIDE and addr % 2 and self.low != (tile, space, addr - 1):
+        if addr % WORDS_OF_ENTRY.get(space, 1) and self.low != (tile, space, addr - 1):
             return Reason.ORDER
         if space == LoadSpace.MODEL and addr == Fact.SEAL and data != self.crc:
             return Reason.SEAL
@@ -132,8 +132,8 @@ class Gate:
         if not (space == LoadSpace.MODEL and addr in (Fact.OPEN, Fact.SEAL)):
             record = load_address(tile, space, addr).to_bytes(8, "little") + data.to_bytes(8, "little")
             self.crc = zlib.crc32(record, self.crc)
-        if space in WIDE:
-            self.low = None if addr % 2 else (tile, space, addr)
+        if space in WORDS_OF_ENTRY:
+            self.low = (tile, space, addr)
         if space == LoadSpace.PROMPT and addr == self.prompt_count:
             self.prompt_count += 1
         if space in LOCAL:

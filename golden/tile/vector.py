@@ -6,16 +6,14 @@ once.
 
 import numpy as np
 
-from hayate.golden.numerics import elementary, fp32, gumbel
+from hayate.golden.numerics import fp32, gumbel
+from hayate.golden.numerics.alu import compute
 from hayate.golden.numerics.exact import exact_sum, exact_sumsq
 from hayate.golden.tile.filters import survivors
-from hayate.rtl.contract.alu_ops import AluOp
+from hayate.rtl.contract.alu_ops import OPERANDS, AluOp
 from hayate.rtl.contract.isa import ROUNDS_AHEAD, ASrc, BSrc, Mode, Rows, SendMode
 
 LOWEST = np.finfo(np.float32).min
-
-_BINARY = {AluOp.MUL: fp32.mul, AluOp.ADD: fp32.add, AluOp.MAX: fp32.maximum}
-_UNARY = {AluOp.EXP: elementary.exp, AluOp.RECIP: elementary.recip, AluOp.RSQRT: elementary.rsqrt}
 
 
 class VectorEngine:
@@ -93,7 +91,7 @@ class VectorEngine:
             return self._maxreg[None, s.of_chunk, :lanes]
         if micro.b_src == BSrc.NOISE:
             return self._noise(n, lanes)
-        return self._vmem(micro.b, micro.b_mode, i, n, lanes) if micro.op in _BINARY else np.float32(0)
+        return self._vmem(micro.b, micro.b_mode, i, n, lanes) if OPERANDS[micro.op] == 2 else np.float32(0)
 
     def _noise(self, n, lanes):
         """Of each row, which is a token here, at the position behind each lane's; 0 in lanes whose logits are not
@@ -120,11 +118,7 @@ class VectorEngine:
 
     @staticmethod
     def _alu(micro, a, b):
-        if micro.op in _BINARY:
-            return _BINARY[micro.op](*np.broadcast_arrays(a, b))
-        if micro.op in _UNARY:
-            return _UNARY[micro.op](a)
-        return a, np.zeros(a.shape, bool)
+        return compute(micro.op, *(np.broadcast_arrays(a, b) if OPERANDS[micro.op] == 2 else (a, b)))
 
     def _write(self, micro, i, desc, y, n, lanes, active):
         """Results to their destinations. What is sent or summed is rounded to FP16, divided by 2**s_out; `active`: bool

@@ -5,22 +5,21 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from hayate.rtl.contract.flits import CONDUCTOR, FlitKind
-from hayate.rtl.contract.isa import Energy, Space
-from hayate.rtl.contract.precision import Format
+from hayate.rtl.contract.isa import INDEX_BITS, Energy, Space
+from hayate.rtl.contract.precision import SENS_BITS, Format
 from hayate.rtl.contract.topology import FIRST_STOP, LAST_STOP
-from hayate.rtl.contract.words import ENERGY_ADDRESS, PRECISION_ADDRESS
+from hayate.rtl.contract.words import ENERGY_ADDRESS, MATRIX_WORDS, PRECISION_ADDRESS
 from hayate.rtl.interfaces import MATRIX_WRITE, Look, RingPort
 from hayate.rtl.memory.parity import ParityMemory
 from hayate.rtl.ring.flit import pack, view
 
 TOTAL_BITS = 64  # of a tile's answer
 SUM_BITS = 72  # over all tiles
-SENS_BITS = 32
 KNOB_SHIFT = 16  # the rule compares sensitivity * error * 2**16 with knob * output
 
-#: entry of the table of matrices, as the load window writes it: low word, then high word.
-Matrix = data.StructLayout({"planes": 10, "fp16": 1, "sens_err": SENS_BITS, "sens_half": SENS_BITS})
-LOW_BITS = 11
+#: entry of the table of matrices: the fields of the words that the load window writes, one behind the other.
+Matrix = data.StructLayout({field.name: field.bits for word in MATRIX_WORDS for field in word.fields})
+LOW_BITS = MATRIX_WORDS[0].bits
 
 #: KIND of a result that is no energy: the decision, a `Format`.
 DECISION = 3
@@ -30,9 +29,9 @@ class Governor(wiring.Component):
     """For each matrix in its table: asks all tiles for their three energies, adds the answers up, decides, tells all
     tiles.
 
-    FP16 if the matrix has that copy and sens_half * HALF * 2**16 > knob * OUT; else INT8 if sens_err * ERR * 2**16 >
-    knob * OUT; else INT4. Sums have 72 bits, products are exact, 0 > 0 is false. One matrix is multiplied while the
-    next one's answers arrive: a matrix takes 36 cycles, or 5 more than from its first question to the last of 3 *
+    FP16 if the matrix has that copy and sens_int8_err * INT8_ERR * 2**16 > knob * OUT; else INT8 if sens_err * ERR *
+    2**16 > knob * OUT; else INT4. Sums have 72 bits, products are exact, 0 > 0 is false. One matrix is multiplied while
+    the next one's answers arrive: a matrix takes 36 cycles, or 5 more than from its first question to the last of 3 *
     `tiles` answers, whichever is longer. The tiles are told in order of the matrices, by LOAD flits of space CSR; at
     most three questions are unanswered at a time, and each tile answers them in order. Reset does not clear table and
     results; `init` clears the results, a word a cycle.
@@ -121,13 +120,13 @@ class Governor(wiring.Component):
             table.rd_addr.eq(at),
             verdict.knob.eq(self.knob),
             verdict.sens_err.eq(entry.sens_err),
-            verdict.sens_half.eq(entry.sens_half),
+            verdict.sens_int8_err.eq(entry.sens_int8_err),
             verdict.fp16.eq(entry.fp16),
             *(verdict.sums[k].eq(sums[k]) for k in Energy),
             self.ring.tx.payload.lo.eq(FIRST_STOP),
             self.ring.tx.payload.hi.eq(LAST_STOP),
         ]
-        decided = Signal(10)  # planes index of the matrix in `verdict`
+        decided = Signal(INDEX_BITS)  # planes index of the matrix in `verdict`
         told_at = Signal(16)  # and its place in the table
         with m.If(questions):
             m.d.comb += [
@@ -205,7 +204,7 @@ class _Verdict(wiring.Component):
                 "fp16": In(1),
                 "knob": In(SENS_BITS),
                 "sens_err": In(SENS_BITS),
-                "sens_half": In(SENS_BITS),
+                "sens_int8_err": In(SENS_BITS),
                 "busy": Out(1),
                 "ready": Out(1),
                 "taken": In(1),
@@ -218,7 +217,7 @@ class _Verdict(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        factors = {Energy.OUT: self.knob, Energy.ERR: self.sens_err, Energy.HALF: self.sens_half}
+        factors = {Energy.OUT: self.knob, Energy.ERR: self.sens_err, Energy.INT8_ERR: self.sens_int8_err}
         step = Signal(range(SENS_BITS + 1))
         multiply = Signal()
         fp16 = Signal()
@@ -252,7 +251,7 @@ class _Verdict(wiring.Component):
                 with m.If(step == SENS_BITS - 1):
                     m.next = "COMPARE"
             with m.State("COMPARE"):
-                m.d.sync += [fragile.eq(products[Energy.HALF] > out), err_large.eq(products[Energy.ERR] > out)]
+                m.d.sync += [fragile.eq(products[Energy.INT8_ERR] > out), err_large.eq(products[Energy.ERR] > out)]
                 m.next = "DECIDE"
             with m.State("DECIDE"):
                 m.d.comb += [self.store.eq(1), self.store_kind.eq(DECISION), self.store_data.eq(self.format)]

@@ -24,7 +24,19 @@ class AluOp(IntEnum):
     """a"""
 
 
-ALU_OP_BITS = 4
+OPERANDS = {
+    AluOp.NOP: 0,
+    AluOp.MUL: 2,
+    AluOp.ADD: 2,
+    AluOp.MAX: 2,
+    AluOp.EXP: 1,
+    AluOp.RECIP: 1,
+    AluOp.RSQRT: 1,
+    AluOp.MOV: 1,
+}
+"""How many operands each of them reads: none, a, or a and b."""
+
+ALU_OP_BITS = 6
 """Width of an operation code."""
 
 ALU_LATENCY = 6

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hayate.rtl.contract.errors import HayateError, nearest
-from hayate.rtl.contract.isa import ACT_BITS, BANK_BITS
+from hayate.rtl.contract.isa import ACT_BITS, BANK_BITS, INDEX_BITS, STAGE_BITS, VMEM_BITS
 
 MAX_LANES = 8
 MAX_TILES = 64
@@ -105,11 +105,10 @@ class Config:
             16 <= self.act_depth <= 1 << ACT_BITS and self.act_depth % 8 == 0,
             f"use a multiple of 8 from 16 to {1 << ACT_BITS} words",
         )
-        require("vmem_depth", self.vmem_depth <= 1 << 12, "use at most 4096 words")
-        require("stage_depth", self.stage_depth <= 1 << 12, "use at most 4096 words")
-        require("program_depth", self.program_depth <= 1 << 10, "use at most 1024 entries")
-        require("micro_depth", self.micro_depth <= 1 << 10, "use at most 1024 entries")
-        require("desc_depth", self.desc_depth <= 1 << 10, "use at most 1024 entries")
+        require("vmem_depth", self.vmem_depth <= 1 << VMEM_BITS, f"use at most {1 << VMEM_BITS} words")
+        require("stage_depth", self.stage_depth <= 1 << STAGE_BITS, f"use at most {1 << STAGE_BITS} words")
+        for depth in ("program_depth", "micro_depth", "desc_depth"):
+            require(depth, getattr(self, depth) <= 1 << INDEX_BITS, f"use at most {1 << INDEX_BITS} entries")
         require(
             "landing_depth",
             32 <= self.landing_depth <= 1 << 12 and not self.landing_depth & (self.landing_depth - 1),

@@ -7,14 +7,29 @@ follow from these tables; field order is bit order, least significant first.
 
 from dataclasses import dataclass, field, fields
 
+from hayate.rtl.contract.alu_ops import ALU_OP_BITS
 from hayate.rtl.contract.isa import (
     ACT_BITS,
     BANK_BITS,
+    CHANNEL_BITS,
     DESCRIPTOR_BITS,
+    EXPONENT_BITS,
+    GLOBAL_QUAD_BITS,
+    GLOBAL_ROW_BITS,
+    GRID_BITS,
+    INDEX_BITS,
     INSTRUCTION_BITS,
+    LENGTH_BITS,
+    LOCAL_ROW_BITS,
+    LOOP_BITS,
     MICRO_BITS,
+    OP_BITS,
+    PITCH_BITS,
     ROW_BITS,
+    STAGE_BITS,
     STRIDE_BITS,
+    VL_BITS,
+    VMEM_BITS,
     ASrc,
     BSrc,
     Mode,
@@ -23,17 +38,17 @@ from hayate.rtl.contract.isa import (
 from hayate.rtl.contract.word import Field, Word
 
 #: what all macro-instructions begin with.
-_OP = Field("op", 4, "operation code")
+_OP = Field("op", OP_BITS, "operation code")
 # Fields that several have.
-_CHAN = Field("chan", 4, "channel")
-_DESC = Field("desc", 10, "descriptor; the one used is desc + LAYER·dstep")
+_CHAN = Field("chan", CHANNEL_BITS, "channel")
+_DESC = Field("desc", INDEX_BITS, "descriptor; the one used is desc + LAYER·dstep")
 _DSTEP = Field("dstep", 5, "descriptors from layer to layer")
 _CAST = Field("cast", 2, "which tiles take it, a `Cast`")
 _VEC = Field("vec", 1, "lanes are attention vectors of round J, not positions")
 _BY_ROUND = Field("by_round", 1, "1: the channel is chan + J mod 2^ROUNDS_LOG2")
 _REG = Field("reg", 2, "loop register, a `LoopReg`")
 _ACT = Field("act", ACT_BITS, "word of the activation buffer: act + HEAD·act_h + J·act_j")
-_ACT_H = Field("act_h", 10, "words from KV head to KV head")
+_ACT_H = Field("act_h", ACT_BITS, "words from KV head to KV head")
 _WAIT_KIND = Field("kind", 3, "a `WaitKind`")
 _WAIT_COUNT = Field("count", 8, "factor of the kind's number")
 
@@ -63,8 +78,8 @@ _TABLE: dict[Op, tuple] = {
         "start of a loop",
         _REG,
         ("kind", 2, "a `LoopCount`"),
-        ("count", 8, "count where the kind is IMM"),
-        ("skip", 8, "instructions to jump, from this one, when the count is 0"),
+        ("count", LOOP_BITS, "count where the kind is IMM"),
+        ("skip", INDEX_BITS, "instructions to jump, from this one, when the count is 0"),
     ),
     Op.ENDLOOP: (
         "sequencer",
@@ -74,7 +89,7 @@ _TABLE: dict[Op, tuple] = {
     Op.SKIP: (
         "sequencer",
         "jump `offset` instructions ahead when what `when` names is so",
-        ("offset", 8, "instructions to jump, from this one"),
+        ("offset", INDEX_BITS, "instructions to jump, from this one"),
         ("when", 3, "a `When`"),
     ),
     Op.M_WAIT: (
@@ -94,7 +109,7 @@ _TABLE: dict[Op, tuple] = {
         ("group", 5, "blocks of a KV head, for Block.HEAD_GROUP"),
         _ACT,
         _ACT_H,
-        ("act_j", 10, "words from J to J; with `slot_words`, J mod 2^ROUNDS_LOG2 counts"),
+        ("act_j", ACT_BITS, "words from J to J; with `slot_words`, J mod 2^ROUNDS_LOG2 counts"),
         ("slot_words", 1, "1: a row has ceil(slots in use / 4) words instead of the descriptor's"),
         ("rows", 2, "DESC or SLOTS, see `Rows`"),
         _VEC,
@@ -107,7 +122,7 @@ _TABLE: dict[Op, tuple] = {
         "send rows (embedding, rotary tables) over the ring",
         _DESC,
         ("index", 2, "what names the row, a `FetchIndex`"),
-        ("stage", 12, "word of the stage buffer"),
+        ("stage", STAGE_BITS, "word of the stage buffer"),
         _CHAN,
     ),
     Op.KVW: (
@@ -132,24 +147,24 @@ _TABLE: dict[Op, tuple] = {
         "repeat a routine over elements",
         _DESC,
         _DSTEP,
-        ("routine", 10, "first micro-operation"),
-        ("length", 6, "micro-operations of the routine"),
+        ("routine", INDEX_BITS, "first micro-operation"),
+        ("length", LENGTH_BITS, "micro-operations of the routine"),
         ("rows", 2, "elements, see `Rows`"),
-        ("count", 10, "elements where rows is IMM"),
-        ("vl", 7, "elements of an iteration"),
+        ("count", VMEM_BITS, "elements where rows is IMM"),
+        ("vl", VL_BITS, "elements of an iteration"),
         ("landing", 2, "rows of the landing buffer that an element takes: 0, 1 or 2"),
         _VEC,
         ("sumscale", 1, "1: SUM is multiplied by 2^(2·s_in)"),
         ("send", 1, "1: results go to the ring, and a SYNC follows the last"),
         ("send_mode", 2, "where they land, a `SendMode`"),
         ("send_base", ACT_BITS, "their first word in the activation buffers"),
-        ("send_h", 10, "words from KV head to KV head"),
+        ("send_h", ACT_BITS, "words from KV head to KV head"),
         ("group", 5, "query heads of a KV head (G)"),
         _CHAN,
         _CAST,
         ("noise", 1, _NOISE),
         _BY_ROUND,
-        ("slide", 12, _SLIDE),
+        ("slide", VMEM_BITS, _SLIDE),
     ),
     Op.SENDSUM: (
         "vector",
@@ -186,7 +201,7 @@ _TABLE: dict[Op, tuple] = {
 }
 
 OPERATIONS = {op: Operation(engine, text, Word(op.name, _OP, *own)) for op, (engine, text, *own) in _TABLE.items()}
-assert list(OPERATIONS) == list(Op) and all(o.word.bits <= INSTRUCTION_BITS for o in OPERATIONS.values())
+assert list(OPERATIONS) == list(Op)
 
 #: operation -> field -> (bit offset, bits).
 FORMATS = {op: operation.word.places for op, operation in OPERATIONS.items()}
@@ -194,18 +209,18 @@ FORMATS = {op: operation.word.places for op, operation in OPERATIONS.items()}
 #: micro-operation. d_* are destinations, several may be set.
 MICRO = Word(
     "micro",
-    ("op", 4, "an `AluOp`"),
+    ("op", ALU_OP_BITS, "an `AluOp`"),
     ("neg_a", 1, "flip the sign of a"),
     ("neg_b", 1, "flip the sign of b"),
     ("a_src", 2, "an `ASrc`"),
     ("a_mode", 2, "a `Mode`"),
-    ("a", 12, "address of a"),
+    ("a", VMEM_BITS, "address of a"),
     ("b_src", 2, "a `BSrc`"),
     ("b_mode", 2, "a `Mode`; b is read by MUL, ADD and MAX only"),
-    ("b", 12, "address of b"),
+    ("b", VMEM_BITS, "address of b"),
     ("d_vm", 1, "write vector memory"),
     ("d_mode", 1, "0: STREAM, 1: TEMP"),
-    ("d", 12, "address written"),
+    ("d", VMEM_BITS, "address written"),
     ("d_send", 1, "four consecutive FP16 results of a lane make a word for the ring"),
     ("d_square", 1, "add the square of the FP16 result to the lane's exact sum"),
     ("d_sum", 1, "add the FP16 result to the lane's exact sum"),
@@ -222,13 +237,13 @@ DESCRIPTOR = Word(
     "descriptor",
     ("base", BANK_BITS, "first word, the same address in every bank"),
     ("words", ROW_BITS, "64-bit words of a row"),
-    ("rows", 16, "local rows of a block; row r lies in bank r mod B, at base + floor(r / B)·words"),
+    ("rows", LOCAL_ROW_BITS, "local rows of a block; row r lies in bank r mod B, at base + floor(r / B)·words"),
     ("block_stride", STRIDE_BITS, "words of a bank from block to block; 0 where there is one"),
-    ("quad0", 14, "global quad of the tile's first output quad within a block"),
-    ("row0", 20, "global index of the tile's first row (FETCH, logits)"),
-    ("s_in", 8, "signed; the normalizer multiplies the rounded sum by 2^s_in", True),
-    ("s_out", 8, "signed; what is sent or summed is fp16(x · 2^-s_out)", True),
-    ("alt", 10, "descriptor of the matrix's integer planes; 0: it has none"),
+    ("quad0", GLOBAL_QUAD_BITS, "global quad of the tile's first output quad within a block"),
+    ("row0", GLOBAL_ROW_BITS, "global index of the tile's first row (FETCH, logits)"),
+    ("s_in", EXPONENT_BITS, "signed; the normalizer multiplies the rounded sum by 2^s_in", True),
+    ("s_out", EXPONENT_BITS, "signed; what is sent or summed is fp16(x · 2^-s_out)", True),
+    ("alt", INDEX_BITS, "descriptor of the matrix's integer planes; 0: it has none"),
 )
 
 #: descriptor of a matrix's integer planes, in the same memory (`precision` has the layout). Rows, K and exponent are
@@ -236,16 +251,23 @@ DESCRIPTOR = Word(
 PLANES = Word(
     "planes",
     ("base", BANK_BITS, "first word of block 0's hi plane, the same address in every bank"),
-    ("pitch", 12, "words from row group to row group in the hi plane"),
+    ("pitch", PITCH_BITS, "words from row group to row group in the hi plane"),
     ("block_stride", STRIDE_BITS, "words of a bank from block to block; 0 where there is one"),
     ("lo_offset", BANK_BITS, "words from a block's hi plane to its lo plane"),
     ("group", 2, "log2 of a group's elements, less 5"),
     ("fp16", 1, "1: the matrix also has its FP16 copy"),
-    ("grid_out", 7, "governor: outputs count in units of 2^(grid − 48), rounded down"),
-    ("grid_err", 7, "the same for INT8 less INT4"),
-    ("grid_half", 7, "the same for FP16 less INT8"),
+    ("grid_out", GRID_BITS, "governor: outputs count in units of 2^(grid − 48), rounded down"),
+    ("grid_err", GRID_BITS, "the same for INT8 less INT4"),
+    ("grid_int8_err", GRID_BITS, "the same for FP16 less INT8"),
 )
-assert MICRO.bits <= MICRO_BITS and max(DESCRIPTOR.bits, PLANES.bits) <= DESCRIPTOR_BITS
+
+#: Words of each memory that have room for fields to come -> bits of the memory's entries. A third stays free, so that a
+#: field can be added without moving what is there.
+_ROOMY = {DESCRIPTOR: DESCRIPTOR_BITS, PLANES: DESCRIPTOR_BITS, MICRO: MICRO_BITS} | {
+    operation.word: INSTRUCTION_BITS for operation in OPERATIONS.values()
+}
+assert all(3 * word.bits <= 2 * bits for word, bits in _ROOMY.items()), "less than a third of an entry is free"
+assert max(STAGE_BITS, VMEM_BITS) == VMEM_BITS, "a micro-operation's `a` names words of the stage buffer, too"
 
 
 @dataclass(frozen=True)
@@ -294,11 +316,11 @@ class Instr:
 
 
 def encode(instr, resolve=lambda ref: ref):
-    """128-bit encoding of `instr`; `resolve` turns ``("region", offset)`` into an address."""
+    """The instruction as an integer; `resolve` turns ``("region", offset)`` into an address."""
     values = {name: resolve(v) for name, v in instr.args.items()}
     return OPERATIONS[instr.op].word.pack(op=int(instr.op), **values)
 
 
 def encode_micro(micro, resolve=lambda ref: ref):
-    """64-bit encoding of a micro-operation."""
+    """The micro-operation as an integer; `resolve` as of `encode`."""
     return MICRO.pack(**{f.name: resolve(getattr(micro, f.name)) for f in fields(micro)})

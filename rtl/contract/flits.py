@@ -2,6 +2,7 @@
 
 from enum import IntEnum
 
+from hayate.rtl.contract.isa import CHANNEL_BITS
 from hayate.rtl.contract.word import Word
 
 
@@ -20,16 +21,21 @@ class FlitKind(IntEnum):
     READ = 7
 
 
+#: Width in bits: of a stop's physical number, and of a tile's logical index.
+STOP_BITS = 8
+#: Width in bits: of a kind, of a position of the pass.
+KIND_BITS, LANE_BITS = 4, 3
+
 #: A flit.
 FLIT = Word(
     "flit",
-    ("kind", 3, "a `FlitKind`"),
-    ("src", 8, "physical number of the stop that injected it; the stop fills it in"),
-    ("end", 8, "physical number of the stop that takes it off the ring; 0: the one that injected it"),
-    ("lo", 8, "first and"),
-    ("hi", 8, "last logical tile index that takes it, both inclusive"),
-    ("chan", 4, "what it belongs to, within its kind"),
-    ("lane", 3, "position of the pass it belongs to"),
+    ("kind", KIND_BITS, "a `FlitKind`"),
+    ("src", STOP_BITS, "physical number of the stop that injected it; the stop fills it in"),
+    ("end", STOP_BITS, "physical number of the stop that takes it off the ring; 0: the one that injected it"),
+    ("lo", STOP_BITS, "first and"),
+    ("hi", STOP_BITS, "last logical tile index that takes it, both inclusive"),
+    ("chan", CHANNEL_BITS, "what it belongs to, within its kind"),
+    ("lane", LANE_BITS, "position of the pass it belongs to"),
     ("addr", 25, "where it goes; its meaning follows from the kind"),
     ("data", 64, "its content"),
 )
@@ -40,7 +46,7 @@ FLIT_FIELDS = {field.name: field.bits for field in FLIT.fields}
 FLIT_BITS = FLIT.bits
 
 #: Logical index of the conductor, in ``lo`` and ``hi``.
-CONDUCTOR = 255
+CONDUCTOR = (1 << STOP_BITS) - 1
 
 
 def pack_flit(**fields: int) -> int:

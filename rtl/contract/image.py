@@ -69,7 +69,7 @@ class Descriptor:
     planes: name of the integer copy, "" without one: tensors ``<planes>.w8`` (int8 [rows, 4*words], at most W8_MAX in
         magnitude) and ``<planes>.scale`` (FP16 [rows, groups]), same rows and same exponent as the FP16 copy.
     group: elements of a row that share a scale, one of `precision.GROUPS`; 0 without planes.
-    grids: of the governor, see `encoding.PLANES`: grid_out, grid_err, grid_half.
+    grids: of the governor, see `encoding.PLANES`: grid_out, grid_err, grid_int8_err.
     sensitivities: of the governor, per error energy over output energy: of INT4 against INT8, of INT8 against FP16; 32
         bits each.
     """

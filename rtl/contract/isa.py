@@ -1,23 +1,46 @@
 """Instruction set of a tile: macro-instructions, micro-operations and descriptors.
 
 One table per format, read by the assembler, the golden simulator and the RTL alike. A *macro-instruction*
-(128 bits) covers a whole matrix or vector; a *micro-operation* (64 bits) is one vector operation of a routine that a
-``RUN`` repeats; a *descriptor* (128 bits) says where a matrix lies in this tile's banks.
+(256 bits) covers a whole matrix or vector; a *micro-operation* (128 bits) is one vector operation of a routine that a
+``RUN`` repeats; a *descriptor* (256 bits) says where a matrix lies in this tile's banks. Each has bits that no field
+takes, for fields to come; the RTL stores none of those.
 ``docs/isa.md`` is the manual; field order here is the bit order, least significant first.
 """
 
 from enum import IntEnum
 
-INSTRUCTION_BITS = 128
-MICRO_BITS = 64
-DESCRIPTOR_BITS = 128
-CHANNELS = 16
-#: Widths in bits: of a word's address in a bank, of one in an activation buffer, of a row's words, of the words from
-#: block to block.
+#: Whole words of the load window, a power of two of them.
+INSTRUCTION_BITS = 256
+MICRO_BITS = 128
+DESCRIPTOR_BITS = 256
+#: Widths in bits: of operation codes, of macro-instructions; of a channel.
+OP_BITS = 6
+CHANNEL_BITS = 4
+CHANNELS = 1 << CHANNEL_BITS
+#: Widths in bits: of a word's address in a bank, in an activation buffer, in a stage buffer and in vector memory.
 BANK_BITS = 20
 ACT_BITS = 14
+STAGE_BITS = 14
+VMEM_BITS = 14
+#: Widths in bits: of an entry's number in program, micro-operation and descriptor memory alike.
+INDEX_BITS = 12
+#: Widths in bits: of a row's words, of the words from row group to row group of a hi plane, of those from block to
+#: block, and of the rows of a block that a tile has (no wider than an operand of a hardware multiplier).
 ROW_BITS = 13
+PITCH_BITS = 12
 STRIDE_BITS = 18
+LOCAL_ROW_BITS = 18
+#: Widths in bits: of a row's index in the whole matrix, which may be a token, and of a quad's.
+GLOBAL_ROW_BITS = 20
+GLOBAL_QUAD_BITS = GLOBAL_ROW_BITS - 2
+#: Widths in bits: of an exponent s_in or s_out, of a loop register, of how many SYNC flits a wait may be for.
+EXPONENT_BITS = 8
+LOOP_BITS = 8
+COUNT_BITS = 16
+#: Widths in bits: of a routine's length, of an iteration's elements, of a grid of the governor.
+LENGTH_BITS = 6
+VL_BITS = 7
+GRID_BITS = 7
 LOOP_REGISTERS = 4
 #: Rounds of attention that may be under way at once: maxima are kept apart, and channels waited on, by round modulo
 #: this number.
@@ -177,11 +200,11 @@ class Csr(IntEnum):
 CSR_BITS = {c: 8 for c in Csr} | {
     Csr.GROUP: 5,
     Csr.GP_LOG2: 3,
-    Csr.HDQ: 6,
+    Csr.HDQ: 8,
     Csr.ROUNDS_LOG2: 2,
     Csr.TOP_K: 7,
     Csr.MIN_P: 1,
-    Csr.ENTRY: 10,
+    Csr.ENTRY: INDEX_BITS,
 }
 
 #: bit of an address in LOAD space CSR: the register is the second model's. TILE_INDEX, TILE_COUNT, TOP_K and MIN_P are
@@ -191,7 +214,7 @@ SECOND_BIT = 5
 
 #: bit of an address in LOAD space CSR: the bits below it are the index of a planes descriptor, the data is the
 #: `precision.Format` in which its matrix is read.
-PRECISION_BIT = 10
+PRECISION_BIT = INDEX_BITS
 
 
 class Space(IntEnum):
@@ -199,10 +222,10 @@ class Space(IntEnum):
 
     BANK = 0  # addr = bank << BANK_SHIFT | word
     CSR = 1  # addr = Csr
-    PROGRAM = 2  # addr = 2*index + half (low half first)
-    MICRO = 3  # addr = index
+    PROGRAM = 2  # addr = 4*index + word of the entry (lowest first)
+    MICRO = 3  # addr = 2*index + word
     VMEM = 4  # addr = vector memory address; data[31:0] = FP32, written to every lane
-    DESC = 5  # addr = 2*index + half
+    DESC = 5  # addr = 4*index + word
     COUNTER = 6  # READ only: addr = Counter
     #: from the initializer only, never the host: makes the word at addr valid in each memory that the spaces above do
     #: not reach, and in all banks, unless addr has bit CLEAR_REST_BIT; what it becomes is the memory's own
@@ -210,6 +233,13 @@ class Space(IntEnum):
 
 
 BANK_SHIFT = BANK_BITS
+
+#: Spaces of entries of several 64-bit words -> words of an entry, a power of two.
+ENTRY_WORDS = {
+    Space.PROGRAM: INSTRUCTION_BITS // 64,
+    Space.MICRO: MICRO_BITS // 64,
+    Space.DESC: DESCRIPTOR_BITS // 64,
+}
 
 #: bit of an address in LOAD space CLEAR: banks are left alone, for addresses beyond theirs.
 CLEAR_REST_BIT = 24
@@ -229,7 +259,7 @@ class PassWord(IntEnum):
 
 
 #: row of a lane that has seen no logit; as a candidate it loses every tie, and no token has this number.
-NO_ROW = (1 << 20) - 1
+NO_ROW = (1 << GLOBAL_ROW_BITS) - 1
 
 #: position of a KV slot that does not belong to the text (yet).
 NEVER = 0xFFFF
@@ -263,9 +293,8 @@ class Energy(IntEnum):
     OUT = 0  # outputs
     ERR = 1  # INT8 less INT4: what INT4 leaves out
     INT8_ERR = 2  # FP16 less INT8: what INT8 leaves out
-    HALF = INT8_ERR  # an older name
 
 
 #: bit of the address of a READ: the bits below it are index of a planes descriptor << 2 | Energy, the answer is the
 #: sum.
-ENERGY_BIT = 12
+ENERGY_BIT = INDEX_BITS + 2

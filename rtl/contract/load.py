@@ -5,8 +5,9 @@ from enum import IntEnum, IntFlag
 
 from hayate.rtl.contract.config import MAX_TILES
 from hayate.rtl.contract.filters import TOP_K_MAX
-from hayate.rtl.contract.isa import CSR_BITS, SECOND_BIT, Csr
+from hayate.rtl.contract.isa import CSR_BITS, ENTRY_WORDS, GLOBAL_ROW_BITS, SECOND_BIT, VMEM_BITS, Csr
 from hayate.rtl.contract.regmap import LoadSpace, load_address
+from hayate.rtl.contract.words import MATRIX_WORDS
 
 
 class Fact(IntEnum):
@@ -18,7 +19,7 @@ class Fact(IntEnum):
     CONTEXT = 3  # positions that a sequence may have at most
     MATRICES = 4  # entries of the governor's table
     FEATURES = 5  # what the model can do, see below
-    SAMPLING = 6  # vector memory's words INVT [11:0] and LNP [27:16], which stay writable
+    SAMPLING = 6  # vector memory's words INVT [13:0] and LNP [29:16], which stay writable
     SEAL = 15  # last word of a load: CRC of all words since OPEN
 
 
@@ -31,16 +32,22 @@ class Feature(IntFlag):
     FILTERS = 8  # vector memory has room for TOP_K and MIN_P
 
 
+LNP_SHIFT = 16  # of LNP's address in SAMPLING
+
 #: Fact -> bits of it that are kept. SEAL keeps none; OPEN neither.
 FACT_BITS = {
-    Fact.VOCABULARY: 21,
+    Fact.VOCABULARY: GLOBAL_ROW_BITS + 1,
     Fact.TILES: MAX_TILES.bit_length(),
     Fact.CONTEXT: 16,
     Fact.MATRICES: 16,
     Fact.FEATURES: len(Feature),
-    Fact.SAMPLING: 28,
+    Fact.SAMPLING: LNP_SHIFT + VMEM_BITS,
 }
-LNP_SHIFT = 16  # of LNP's address in SAMPLING
+
+#: Space -> 64-bit words of an entry, of all spaces whose entries have several, a power of two of them: the address is
+#: that many times the entry's number, plus the word's, and the words of an entry come in order.
+WORDS_OF_ENTRY: dict[int, int] = {int(space): words for space, words in ENTRY_WORDS.items()}
+WORDS_OF_ENTRY[LoadSpace.GOVERNOR] = len(MATRIX_WORDS)
 
 
 class Reason(IntEnum):
@@ -50,7 +57,7 @@ class Reason(IntEnum):
     FORM = 1  # the burst: WRAP, beats that are not 8 bytes, an address that is not a multiple of 8, a strobe low
     ADDRESS = 2  # no such tile, space, register or word in this machine
     DATA = 3  # a value that does not fit: a token id that the model has not, a register's or a format's value
-    ORDER = 4  # the high half of a 128-bit entry that does not follow its low half
+    ORDER = 4  # a word of an entry that does not follow the one before it
     BUSY = 5  # a generation is in progress, or FAULT_CAUSE.TIMEOUT waits for CONTROL.RESET
     NOT_READY = 6  # STATUS.READY is 0, or CONTROL.RESET came before the word was in its memory
     NO_LOAD = 7  # a word of a model without OPEN before it; of a prompt without a model

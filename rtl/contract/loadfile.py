@@ -30,7 +30,7 @@ HEADER = (
     ("NEEDS", 1, "how many needs follow these fields"),
     ("PARAMETERS", 1, "how many parameters follow the needs"),
     ("RECORDS", 1, "how many records follow the header"),
-    ("SAMPLING", 1, "addresses in vector memory, as in fact SAMPLING: INVT [11:0], LNP [27:16]"),
+    ("SAMPLING", 1, "addresses in vector memory, as in fact SAMPLING: INVT [13:0], LNP [29:16]"),
     ("MODEL", 16, "name of the model"),
     ("TOKENIZER", 16, "name of the tokenizer's file; empty where the model has none"),
     ("TOKENIZER_SHA256", 8, "sha256 of that file's bytes; zeros where there is none"),

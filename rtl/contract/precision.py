@@ -36,6 +36,7 @@ MX_EXPONENT_BITS = 5  # of e - MX_MIN_EXPONENT: 0 to 25
 SENS_FRACTION = 8  # fraction bits of the governor's sensitivities
 KNOB_FRACTION = 16 + SENS_FRACTION  # ... and of its knob
 KNOB_BITS = 32
+SENS_BITS = 32  # of a sensitivity
 
 
 def group_code(group):

@@ -7,9 +7,10 @@ from enum import IntEnum
 
 from hayate.rtl.contract.config import MAX_LANES
 from hayate.rtl.contract.draft import FIRST_CHANCE, MORE_CHANCE
+from hayate.rtl.contract.isa import INDEX_BITS
 
 IDENT = 0x48595445  # "HYTE"
-VERSION = 6
+VERSION = 7
 
 AXIL_ADDR_BITS = 12
 AXI_ADDR_BITS = 40
@@ -229,7 +230,7 @@ REGISTERS = (
         "rw",
         "asks for a result of the governor; it is there before the next register can be read",
         (
-            ("MATRIX", 0, 10, "place in the governor's table; the results of others read as 0"),
+            ("MATRIX", 0, INDEX_BITS, "place in the governor's table; the results of others read as 0"),
             ("KIND", 16, 2, "0 OUT, 1 ERR, 2 INT8_ERR: that energy, over all tiles; 3: the decision"),
         ),
     ),
@@ -408,7 +409,7 @@ LOAD_ALL_TILES = 255
 class LoadSpace(IntEnum):
     """Spaces of the load window: 0 to 5 are `isa.Space`; these are the conductor's."""
 
-    #: addr = 2*matrix + half, low half first: planes descriptor [9:0] | has an FP16 copy [10]; then sensitivities ERR
+    #: addr = 2*matrix + half, low half first: planes descriptor [11:0] | has an FP16 copy [12]; then sensitivities ERR
     #: [31:0] | INT8_ERR [63:32]
     GOVERNOR = 6
     PROMPT = 7  # addr = position in the prompt, data = token

@@ -5,16 +5,20 @@ from hayate.rtl.contract.isa import (
     BANK_SHIFT,
     CLEAR_REST_BIT,
     ENERGY_BIT,
+    ENTRY_WORDS,
+    GLOBAL_ROW_BITS,
+    INDEX_BITS,
     PRECISION_BIT,
     ROUNDS_AHEAD,
     SECOND_BIT,
     STAGE_BIT,
     PassWord,
 )
+from hayate.rtl.contract.precision import SENS_BITS
 from hayate.rtl.contract.word import Word
 
 #: Widths in bits: of a token, of an absolute position in a text, of a KV slot's number, of a generation's seed.
-TOKEN_BITS, POSITION_BITS, SLOT_BITS, SEED_BITS = 20, 16, 16, 64
+TOKEN_BITS, POSITION_BITS, SLOT_BITS, SEED_BITS = GLOBAL_ROW_BITS, 16, 16, 64
 #: The most positions that a pass can have; masks of positions have a bit for each.
 PASS_POSITIONS = 8
 
@@ -88,12 +92,17 @@ MAX_ADDRESS = Word("MAX addr", ("round", (ROUNDS_AHEAD - 1).bit_length(), "atten
 #: `addr` of a CAND flit.
 CANDIDATE_ADDRESS = Word("CAND addr", ("second", 1, "the second best of position 0, in a pass that drafts"))
 
-#: `addr` of a LOAD flit of space BANK; of spaces PROGRAM and DESC; of CSR, for a register and for the format of a
+#: `addr` of a LOAD flit of space BANK; of the spaces of entries; of CSR, for a register and for the format of a
 #: matrix; of CLEAR.
 BANK_ADDRESS = Word("BANK addr", ("word", BANK_SHIFT, "word of the bank"), ("bank", 5, "bank of the tile"))
-ENTRY_ADDRESS = Word(
-    "PROGRAM or DESC addr", ("high", 1, "the upper half, behind the lower one"), ("index", 10, "entry of the memory")
-)
+ENTRY_ADDRESSES = {
+    space: Word(
+        f"{space.name} addr",
+        ("word", (words - 1).bit_length(), "64-bit word of the entry, one behind the other, the lowest first"),
+        ("index", INDEX_BITS, "entry of the memory"),
+    )
+    for space, words in ENTRY_WORDS.items()
+}
 CSR_ADDRESS = Word(
     "CSR addr",
     ("register", SECOND_BIT, "a `Csr`"),
@@ -106,6 +115,16 @@ PRECISION_ADDRESS = Word(
 )
 CLEAR_ADDRESS = Word(
     "CLEAR addr", ("word", CLEAR_REST_BIT, "in every memory"), ("rest", 1, "in every memory but the banks")
+)
+
+#: Words of an entry of the governor's table, which the load window writes: one matrix.
+MATRIX_WORDS = (
+    Word("GOVERNOR low", ("planes", INDEX_BITS, "planes descriptor"), ("fp16", 1, "it has an FP16 copy, too")),
+    Word(
+        "GOVERNOR high",
+        ("sens_err", SENS_BITS, "sensitivity to `Energy.ERR`"),
+        ("sens_int8_err", SENS_BITS, "sensitivity to `Energy.INT8_ERR`"),
+    ),
 )
 
 #: `addr` of a READ flit.

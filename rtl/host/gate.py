@@ -10,7 +10,17 @@ from amaranth.lib.wiring import In, Out
 from hayate.rtl.contract.draft import BASE_LOG2, BASE_ONE_BIT
 from hayate.rtl.contract.flits import FLIT_FIELDS, FlitKind
 from hayate.rtl.contract.isa import BANK_SHIFT, PRECISION_BIT, Space
-from hayate.rtl.contract.load import CSR_MOST, FACT_BITS, LNP_SHIFT, OPEN_REGISTERS, Fact, Feature, Reason, csr_widths
+from hayate.rtl.contract.load import (
+    CSR_MOST,
+    FACT_BITS,
+    LNP_SHIFT,
+    OPEN_REGISTERS,
+    WORDS_OF_ENTRY,
+    Fact,
+    Feature,
+    Reason,
+    csr_widths,
+)
 from hayate.rtl.contract.precision import Format
 from hayate.rtl.contract.regmap import LOAD_ALL_TILES, LOAD_SPACE_BITS, LOAD_SPACE_SHIFT, LOAD_TILE_SHIFT, LoadSpace
 from hayate.rtl.contract.topology import FIRST_STOP, LAST_STOP, stop_of
@@ -29,7 +39,6 @@ LoadWord = data.StructLayout(
 #: what the machine knows of the model: `Fact` in lower case.
 Facts = data.StructLayout({fact.name.lower(): bits for fact, bits in FACT_BITS.items()})
 
-WIDE = (Space.PROGRAM, Space.DESC, LoadSpace.GOVERNOR)  # of two words each
 LOCAL = (LoadSpace.PROMPT, LoadSpace.GOVERNOR, LoadSpace.NGRAM, LoadSpace.MODEL)
 #: Flits on the ring at once: more than all its stops can hold.
 FLYING = 10
@@ -78,7 +87,7 @@ class Gate(wiring.Component):
     `busy`.
 
     A flit is offered, and a local word written, the cycle after its word. SEAL is not taken before `quiet`: every word
-    before it is in its memory then. Reset ends a load that is not sealed, and a pair of words of which one is there;
+    before it is in its memory then. Reset ends a load that is not sealed, and an entry of which words are missing;
     what is loaded stays. While `clearing` the words are the initializer's and are not judged, and the machine forgets
     that a model is loaded.
 
@@ -184,7 +193,7 @@ class Gate(wiring.Component):
         ]
         self._limits(m, word, facts, exists, fits, patch)
         self._seal(m, word, is_open, is_seal, accepted, sum_matches)
-        self._pairs(m, word, accepted, follows)
+        self._entries(m, word, accepted, follows)
 
         there = local | (word.tile < self._config.tiles) | (word.tile == LOAD_ALL_TILES)
         prompt = word.space == LoadSpace.PROMPT
@@ -229,11 +238,11 @@ class Gate(wiring.Component):
             with m.Case(Space.BANK):
                 m.d.comb += exists.eq((addr[:BANK_SHIFT] < c.bank_depth) & (addr[BANK_SHIFT:] < c.banks))
             with m.Case(Space.PROGRAM):
-                m.d.comb += exists.eq(addr < 2 * c.program_depth)
+                m.d.comb += exists.eq(addr < WORDS_OF_ENTRY[Space.PROGRAM] * c.program_depth)
             with m.Case(Space.DESC):
-                m.d.comb += exists.eq(addr < 2 * c.desc_depth)
+                m.d.comb += exists.eq(addr < WORDS_OF_ENTRY[Space.DESC] * c.desc_depth)
             with m.Case(Space.MICRO):
-                m.d.comb += exists.eq(addr < c.micro_depth)
+                m.d.comb += exists.eq(addr < WORDS_OF_ENTRY[Space.MICRO] * c.micro_depth)
             with m.Case(Space.VMEM):
                 named = (addr == facts.sampling[:LNP_SHIFT]) | (addr == facts.sampling[LNP_SHIFT:])
                 m.d.comb += [exists.eq(addr < c.vmem_depth), fits.eq(~value[32:].any()), patch.eq(named)]
@@ -253,7 +262,7 @@ class Gate(wiring.Component):
                     with m.If(Cat(addr == register for register in OPEN_REGISTERS).any()):
                         m.d.comb += patch.eq(filters | ~value.any())
             with m.Case(LoadSpace.GOVERNOR):
-                m.d.comb += exists.eq(addr < 2 * c.matrices)
+                m.d.comb += exists.eq(addr < WORDS_OF_ENTRY[LoadSpace.GOVERNOR] * c.matrices)
             with m.Case(LoadSpace.PROMPT):
                 m.d.comb += [exists.eq(addr < c.prompt_depth), fits.eq(value < facts.vocabulary), patch.eq(1)]
             with m.Case(LoadSpace.NGRAM):
@@ -307,13 +316,17 @@ class Gate(wiring.Component):
             m.d.sync += state.eq(after)
         assert len(address) <= LOAD_TILE_SHIFT + 8 and LOAD_SPACE_SHIFT == BEAT_BITS + len(word.addr)
 
-    def _pairs(self, m, word, accepted, follows):
-        """The high half of an entry of two words comes right behind its low half, as far as such words go."""
-        wide = Array(Const(space in WIDE, 1) for space in range(1 << LOAD_SPACE_BITS))[word.space]
-        entry = Cat(word.addr[1:], word.space, word.tile)
-        low, there = Signal.like(entry), Signal()
-        m.d.comb += follows.eq(~wide | ~word.addr[0] | there & (low == entry))
-        with m.If(accepted & wide):
-            m.d.sync += [there.eq(~word.addr[0]), low.eq(entry)]
+    def _entries(self, m, word, accepted, follows):
+        """The words of an entry come one right behind the other, as far as words of entries go."""
+        bits = (max(WORDS_OF_ENTRY.values()) - 1).bit_length()
+        # bits of the address that number the words of an entry; none where words stand alone
+        spaces = range(1 << LOAD_SPACE_BITS)
+        inside = Array(Const(WORDS_OF_ENTRY.get(space, 1) - 1, bits) for space in spaces)[word.space]
+        number, entry = word.addr[:bits], Cat(word.addr[bits:], word.space, word.tile)
+        next_number, last_entry, there = Signal(bits), Signal.like(entry), Signal()
+        first = (number & inside) == 0
+        m.d.comb += follows.eq(first | there & (number == next_number) & (entry == last_entry))
+        with m.If(accepted & inside.any()):
+            m.d.sync += [there.eq(1), next_number.eq(number + 1), last_entry.eq(entry)]
         with m.If(self.conditions.abandon):
             m.d.sync += there.eq(0)

@@ -25,6 +25,7 @@ from amaranth.lib.wiring import In, Out
 
 from hayate.rtl.contract.draft import BASE_LOG2, BASE_ONE_BIT
 from hayate.rtl.contract.isa import CLEAR_REST_BIT, PRECISION_BIT, SECOND_BIT, Space
+from hayate.rtl.contract.load import WORDS_OF_ENTRY
 from hayate.rtl.contract.regmap import LOAD_ALL_TILES, LoadSpace
 from hayate.rtl.host.gate import LoadWord
 
@@ -50,13 +51,13 @@ def sweeps(config):
     every = [
         Sweep(Space.CLEAR, c.bank_depth),
         Sweep(Space.CLEAR, deepest - c.bank_depth, 1 << CLEAR_REST_BIT | c.bank_depth),
-        Sweep(Space.PROGRAM, 2 * c.program_depth),
-        Sweep(Space.DESC, 2 * c.desc_depth),
-        Sweep(Space.MICRO, c.micro_depth),
+        Sweep(Space.PROGRAM, WORDS_OF_ENTRY[Space.PROGRAM] * c.program_depth),
+        Sweep(Space.DESC, WORDS_OF_ENTRY[Space.DESC] * c.desc_depth),
+        Sweep(Space.MICRO, WORDS_OF_ENTRY[Space.MICRO] * c.micro_depth),
         Sweep(Space.VMEM, c.vmem_depth),
         Sweep(Space.CSR, 2 << SECOND_BIT),
         Sweep(Space.CSR, c.desc_depth if c.nested else 0, 1 << PRECISION_BIT),
-        Sweep(LoadSpace.GOVERNOR, 2 * c.matrices),
+        Sweep(LoadSpace.GOVERNOR, WORDS_OF_ENTRY[LoadSpace.GOVERNOR] * c.matrices),
         Sweep(LoadSpace.PROMPT, c.prompt_depth),
         Sweep(LoadSpace.NGRAM, (1 << BASE_ONE_BIT) + (1 << BASE_LOG2[0])),
     ]

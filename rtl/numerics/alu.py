@@ -14,8 +14,8 @@ __all__ = ["VectorAlu"]
 assert FP32_ADD_LATENCY == FP32_MUL_LATENCY == ELEMENTARY_LATENCY == ALU_LATENCY - 1
 
 _OPERATIONS = {
-    # operation: (unit, its mode)
-    AluOp.MUL: ("mul", 0),
+    # operation: (unit, its mode, if it has any)
+    AluOp.MUL: ("mul", None),
     AluOp.ADD: ("add", Fp32AddMode.ADD),
     AluOp.MAX: ("add", Fp32AddMode.MAX),
     AluOp.MOV: ("add", Fp32AddMode.MOV),
@@ -76,21 +76,15 @@ class VectorAlu(wiring.Component):
             for op, (unit, mode) in _OPERATIONS.items():
                 with m.Case(op):
                     m.d.comb += units[unit].valid.eq(self.valid)
-                    if unit == "add":
-                        m.d.comb += add.mode.eq(mode)
-                    elif unit == "elementary":
-                        m.d.comb += elementary.mode.eq(mode)
+                    if mode is not None:
+                        m.d.comb += units[unit].mode.eq(mode)
 
         # At most one unit delivers in a cycle; none does for NOP.
         present = Signal(ALU_LATENCY)
         m.d.sync += [present.eq(Cat(self.valid, present)), self.out_valid.eq(present[ALU_LATENCY - 2])]
         with m.If(present[ALU_LATENCY - 2]):
-            with m.If(add.out_valid):
-                m.d.sync += [self.y.eq(add.y), self.sat.eq(add.sat)]
-            with m.Elif(mul.out_valid):
-                m.d.sync += [self.y.eq(mul.y), self.sat.eq(mul.sat)]
-            with m.Elif(elementary.out_valid):
-                m.d.sync += [self.y.eq(elementary.y), self.sat.eq(elementary.sat)]
-            with m.Else():
-                m.d.sync += [self.y.eq(0), self.sat.eq(0)]
+            m.d.sync += [self.y.eq(0), self.sat.eq(0)]
+            for unit in units.values():
+                with m.If(unit.out_valid):
+                    m.d.sync += [self.y.eq(unit.y), self.sat.eq(unit.sat)]
         return m

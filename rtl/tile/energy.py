@@ -6,10 +6,10 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from hayate.rtl.contract.constants import ACC_WIDTH
+from hayate.rtl.contract.isa import GRID_BITS, INDEX_BITS
 from hayate.rtl.contract.isa import Energy as Kind
 from hayate.rtl.memory.parity import ParityMemory, slices
 from hayate.rtl.tile.interfaces import MeasuredRow
-from hayate.rtl.tile.queues import GRID_BITS, PLANES_BITS
 
 TOTAL_BITS = 64
 TERM_BITS = 16  # signed, of an output on its grid
@@ -59,7 +59,7 @@ class Energy(wiring.Component):
     -------
     clear: In. Forget all totals. init, init_addr: In, an address below 2 * depth.
     row: In(MeasuredRow).
-    read: In, strobe. read_index (10), read_kind (2, an `isa.Energy`; 3 reads as 0): In, held until `read_valid`.
+    read: In, strobe. read_index, read_kind (2, an `isa.Energy`; 3 reads as 0): In, held until `read_valid`.
     read_valid: Out, strobe. read_total: Out(64), with it.
     parity: Out. A damaged total was read, for one cycle.
     """
@@ -73,7 +73,7 @@ class Energy(wiring.Component):
                 "init_addr": In(range(2 * depth)),
                 "row": In(MeasuredRow(lanes)),
                 "read": In(1),
-                "read_index": In(PLANES_BITS),
+                "read_index": In(INDEX_BITS),
                 "read_kind": In(2),
                 "read_valid": Out(1),
                 "read_total": Out(TOTAL_BITS),

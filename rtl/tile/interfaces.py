@@ -7,7 +7,8 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from hayate.rtl.contract.constants import ACC_WIDTH
-from hayate.rtl.tile.queues import PLANES_BITS, Grids, LaneState, PassState, TileState
+from hayate.rtl.contract.isa import GLOBAL_ROW_BITS, INDEX_BITS
+from hayate.rtl.tile.queues import Grids, LaneState, PassState, TileState
 
 
 class CurrentPass(wiring.Signature):
@@ -48,7 +49,7 @@ EnergyTag = data.StructLayout(
         "difference": 1,  # they are FP16 less INT8: the integer words of a `dual` entry have gone into them
         "nested": 1,  # the rows come from planes, so that they have a lo part
         "wanted": 1,  # only wanted positions count
-        "planes": PLANES_BITS,  # index of the planes descriptor
+        "planes": INDEX_BITS,  # index of the planes descriptor
         "grids": Grids,
     }
 )
@@ -97,7 +98,7 @@ class MeasuredRow(wiring.Signature):
                 "valid": Out(1),
                 "difference": Out(1),
                 "low_valid": Out(1),
-                "planes": Out(PLANES_BITS),
+                "planes": Out(INDEX_BITS),
                 "grids": Out(Grids),
                 "mask": Out(lanes),
                 "sums": Out(sums),
@@ -120,4 +121,6 @@ class LogitTrace(wiring.Signature):
     """
 
     def __init__(self, lanes):
-        super().__init__({"valid": Out(1), "row": Out(20), "mask": Out(lanes), "values": Out(32).array(lanes)})
+        super().__init__(
+            {"valid": Out(1), "row": Out(GLOBAL_ROW_BITS), "mask": Out(lanes), "values": Out(32).array(lanes)}
+        )

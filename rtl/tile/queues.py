@@ -4,11 +4,29 @@ run in.
 
 from amaranth.lib import data
 
-from hayate.rtl.contract.isa import ACT_BITS, BANK_BITS, ROW_BITS
-from hayate.rtl.contract.words import LANE
-
-PLANES_BITS = 10  # index of a planes descriptor
-GRID_BITS = 7
+from hayate.rtl.contract.flits import STOP_BITS
+from hayate.rtl.contract.isa import (
+    ACT_BITS,
+    BANK_BITS,
+    CHANNEL_BITS,
+    COUNT_BITS,
+    CSR_BITS,
+    EXPONENT_BITS,
+    GLOBAL_ROW_BITS,
+    GRID_BITS,
+    INDEX_BITS,
+    LENGTH_BITS,
+    LOCAL_ROW_BITS,
+    LOOP_BITS,
+    OP_BITS,
+    PITCH_BITS,
+    ROW_BITS,
+    STAGE_BITS,
+    VL_BITS,
+    VMEM_BITS,
+    Csr,
+)
+from hayate.rtl.contract.words import LANE, PASS_POSITIONS, SLOT_BITS
 
 #: The governor's grids of a matrix: sums are shifted right by so much before they are squared.
 Grids = data.StructLayout(
@@ -21,22 +39,22 @@ Grids = data.StructLayout(
 
 #: fields of every matrix entry. `length`: words streamed per row group; `words`: words from row group to row group.
 _MATRIX = {
-    "op": 4,  # Op.M_WAIT, GEMV, FETCH or KVW
-    "chan": 4,  # M_WAIT, FETCH
-    "count": 16,  # M_WAIT: SYNC flits to consume
+    "op": OP_BITS,  # Op.M_WAIT, GEMV, FETCH or KVW
+    "chan": CHANNEL_BITS,  # M_WAIT, FETCH
+    "count": COUNT_BITS,  # M_WAIT: SYNC flits to consume
     "base": BANK_BITS,  # first word of the block
     "words": ROW_BITS,
     "length": ROW_BITS,
-    "rows": 16,  # rows streamed (GEMV), rows of the matrix here (FETCH), local dims (KVW of V)
+    "rows": LOCAL_ROW_BITS,  # rows streamed (GEMV), rows of the matrix here (FETCH), local dims (KVW of V)
     # rows that count as useful (GEMV; 0 when the block was already read in this pass, or is no part of the model)
-    "live": 16,
+    "live": LOCAL_ROW_BITS,
     "act": ACT_BITS,  # activation buffer address
-    "s_in": 8,  # two's complement
+    "s_in": EXPONENT_BITS,  # two's complement
     "kv": 1,  # counts as KV, not as weight
     "value": 1,  # KVW: 0 K, 1 V
-    "row0": 20,  # FETCH: global index of the first row here
+    "row0": GLOBAL_ROW_BITS,  # FETCH: global index of the first row here
     "index": 2,  # FETCH: FetchIndex
-    "stage": 12,  # FETCH: stage buffer address
+    "stage": STAGE_BITS,  # FETCH: stage buffer address
 }
 #: GEMV of a weight matrix with integer planes (`precision`); these and the next are all 0 for any other entry.
 _NESTED = {
@@ -51,9 +69,9 @@ _GOVERNOR = {
     # FP16 and planes: `base` and `words` are those of the FP16 copy, `hi_base` and `pitch` those of the planes
     "dual": 1,
     "hi_base": BANK_BITS,
-    "pitch": ROW_BITS,
+    "pitch": PITCH_BITS,
     "wanted": 1,  # energies of wanted positions only
-    "planes": PLANES_BITS,  # index of the planes descriptor
+    "planes": INDEX_BITS,  # index of the planes descriptor
     "grids": Grids,
 }
 
@@ -72,31 +90,31 @@ BaseEntry = matrix_entry_layout(False, False)
 #: entry of the vector engine's queue.
 VectorEntry = data.StructLayout(
     {
-        "op": 4,  # Op.V_WAIT, RUN, SENDSUM, SENDMAX, SENDCAND, SENDCOUNT or SELECT
-        "chan": 4,
-        "count": 16,  # V_WAIT
-        "routine": 10,  # first micro-operation
-        "length": 6,  # micro-operations in the routine
-        "n": 16,  # elements
-        "vl": 7,
+        "op": OP_BITS,  # Op.V_WAIT, RUN, SENDSUM, SENDMAX, SENDCAND, SENDCOUNT or SELECT
+        "chan": CHANNEL_BITS,
+        "count": COUNT_BITS,  # V_WAIT
+        "routine": INDEX_BITS,  # first micro-operation
+        "length": LENGTH_BITS,  # micro-operations in the routine
+        "n": LOCAL_ROW_BITS,  # elements
+        "vl": VL_BITS,
         "landing": 2,
         "vec": 1,  # lanes are attention vectors
-        "round": 8,  # J: attention round (vec) or query head (SendMode.QUERY)
+        "round": LOOP_BITS,  # J: attention round (vec) or query head (SendMode.QUERY)
         "sumscale": 1,
-        "s_in": 8,  # two's complement
-        "s_out": 8,  # two's complement
+        "s_in": EXPONENT_BITS,  # two's complement
+        "s_out": EXPONENT_BITS,  # two's complement
         "send": 1,
         "send_mode": 2,
         # LINEAR, QUERY: base + HEAD*send_h + quad0; SLOTS: base + group_index; OUTPUT: base + (head0+HEAD)*G*hdq +
         # quad0
         "send_addr": ACT_BITS,
-        "lo": 8,  # range of logical tiles
-        "hi": 8,
-        "end": 8,  # ring stop where the flits end, see `flits`
-        "row0": 20,  # global row of element 0 (logits)
-        "quad0": 14,  # global quad of element 0 (stage reads)
+        "lo": STOP_BITS,  # range of logical tiles
+        "hi": STOP_BITS,
+        "end": STOP_BITS,  # ring stop where the flits end, see `flits`
+        "row0": GLOBAL_ROW_BITS,  # global row of element 0 (logits)
+        "quad0": STAGE_BITS,  # global quad of element 0, modulo the words of a stage buffer
         "noise": 1,  # the routine reads NOISE, once
-        "slide": 12,  # words of vector memory that STREAM addresses are moved by
+        "slide": VMEM_BITS,  # words of vector memory that STREAM addresses are moved by
     }
 )
 
@@ -104,10 +122,10 @@ VectorEntry = data.StructLayout(
 PassState = data.StructLayout(
     {
         "positions": 4,  # P, 1 to M
-        "want": 8,  # positions whose logits are wanted
-        "hwm": 16,  # KV slots in use, this pass included
+        "want": PASS_POSITIONS,  # positions whose logits are wanted
+        "hwm": SLOT_BITS,  # KV slots in use, this pass included
         "measure": 1,  # the governor measures
-        "counted": 8,  # positions whose energies count in a GEMV that says `wanted`
+        "counted": PASS_POSITIONS,  # positions whose energies count in a GEMV that says `wanted`
         "draft": 1,  # matrices with planes are read as INT4
         "sample": 1,  # tokens are sampled
         "second": 1,  # of the second model
@@ -122,25 +140,25 @@ LaneState = data.StructLayout({name: LANE.places[name][1] for name in LANE_FIELD
 #: first instruction.
 TileState = data.StructLayout(
     {
-        "index": 8,
-        "count": 8,
-        "group_lo": 8,
-        "group_hi": 8,
-        "group_size": 8,
-        "group_index": 8,
-        "heads": 8,
-        "head0": 8,
-        "att_senders": 8,
-        "group": 5,
-        "gp_log2": 3,
-        "hdq": 6,
-        "rounds_log2": 2,
-        "entry": 10,
-        "group_end": 8,
-        "top_k": 7,
-        "min_p": 1,  # filters; 0 on a tile that does not sample
+        "index": CSR_BITS[Csr.TILE_INDEX],
+        "count": CSR_BITS[Csr.TILE_COUNT],
+        "group_lo": CSR_BITS[Csr.GROUP_LO],
+        "group_hi": CSR_BITS[Csr.GROUP_HI],
+        "group_size": CSR_BITS[Csr.GROUP_SIZE],
+        "group_index": CSR_BITS[Csr.GROUP_INDEX],
+        "heads": CSR_BITS[Csr.LOCAL_HEADS],
+        "head0": CSR_BITS[Csr.HEAD0],
+        "att_senders": CSR_BITS[Csr.ATT_SENDERS],
+        "group": CSR_BITS[Csr.GROUP],
+        "gp_log2": CSR_BITS[Csr.GP_LOG2],
+        "hdq": CSR_BITS[Csr.HDQ],
+        "rounds_log2": CSR_BITS[Csr.ROUNDS_LOG2],
+        "entry": CSR_BITS[Csr.ENTRY],
+        "group_end": CSR_BITS[Csr.GROUP_END],
+        "top_k": CSR_BITS[Csr.TOP_K],  # filters; 0 on a tile that does not sample
+        "min_p": CSR_BITS[Csr.MIN_P],
     }
 )
 
 #: tiles that share a KV head, and this tile's place among them.
-GroupState = data.StructLayout({"size": 8, "index": 8})
+GroupState = data.StructLayout({"size": CSR_BITS[Csr.GROUP_SIZE], "index": CSR_BITS[Csr.GROUP_INDEX]})

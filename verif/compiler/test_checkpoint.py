@@ -70,7 +70,7 @@ def refusal(folder):
         ("hidden_size", None, "hidden_size: is missing"),
         ("intermediate_size", 62, "intermediate_size: 62 is not a multiple of 4; pad the model"),
         ("head_dim", 6, "head_dim: 6 is not a multiple of 4"),
-        ("head_dim", 256, "head_dim: 256 is not an integer from 1 to 252"),
+        ("head_dim", 1024, "head_dim: 1024 is not an integer from 1 to 1020"),
         ("rms_norm_eps", "small", "rms_norm_eps: 'small' is not a number between 0.0 and 1.0"),
         ("rope_theta", 0, "rope_theta: 0 is not a number between 1.0"),
         ("eos_token_id", [3, 64], "eos_token_id: [3, 64] is not in the vocabulary of 64"),

@@ -5,6 +5,7 @@ explained.
 import re
 from dataclasses import replace
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -20,7 +21,7 @@ from hayate.rtl.contract import encoding
 from hayate.rtl.contract.config import PRESETS, Config
 from hayate.rtl.contract.encoding import DESCRIPTOR, PLANES
 from hayate.rtl.contract.errors import HayateError
-from hayate.rtl.contract.isa import BANK_SHIFT, PRECISION_BIT, Csr, Space
+from hayate.rtl.contract.isa import BANK_SHIFT, ENTRY_WORDS, PRECISION_BIT, Csr, Space
 from hayate.rtl.contract.layout import local_slots, slot_home
 from hayate.rtl.contract.precision import Format, plane_words
 from hayate.verif.models.tiny import write_tiny_model
@@ -186,10 +187,10 @@ def test_loads_rebuild_every_memory(image):
         for bank in range(4):
             column = [memory[t.stop, Space.BANK, bank << BANK_SHIFT | w] for w in range(t.depth)]
             assert column == [*t.banks[bank].tolist(), *[0] * (t.depth - t.banks.shape[1])]
-        for space, words in ((Space.PROGRAM, t.program), (Space.DESC, t.descriptors)):
-            for i, word in enumerate(words):
-                assert memory[t.stop, space, 2 * i] | memory[t.stop, space, 2 * i + 1] << 64 == word
-        assert [memory[t.stop, Space.MICRO, i] for i in range(len(t.micros))] == list(t.micros)
+        for space, entries in ((Space.PROGRAM, t.program), (Space.DESC, t.descriptors), (Space.MICRO, t.micros)):
+            words = ENTRY_WORDS[space]
+            for i, entry in enumerate(entries):
+                assert sum(memory[t.stop, space, words * i + n] << 64 * n for n in range(words)) == entry
         assert {r: memory[t.stop, Space.CSR, r] for r in Csr} == t.csr
         table = {
             addr: data
@@ -208,8 +209,8 @@ def test_only_rotary_addresses_differ_between_tiles(image):
     differing = [i for i, (x, y) in enumerate(zip(a.micros, b.micros)) if x != y]
     expected = [i for i, m in enumerate(image.micros) if isinstance(m.b, tuple) and m.b[0] in ("CL", "SL")]
     assert differing == expected != []
-    at, _ = encoding.MICRO.places["b"]
-    assert {(b.micros[i] >> at) - (a.micros[i] >> at) & 0xFFF for i in differing} == {4}
+    at, bits = encoding.MICRO.places["b"]
+    assert {(b.micros[i] >> at) - (a.micros[i] >> at) & (1 << bits) - 1 for i in differing} == {4}
 
 
 def test_bank_files_hold_codewords(image, tmp_path):
@@ -290,6 +291,33 @@ def test_fields_too_narrow_for_the_model_are_named(image):
         match="layers.0.wq: the model is too large for the encoding: descriptor: field s_in: 1000 does not fit 8 bits",
     ):
         place(type(image)(**{**vars(image), "descriptors": wide}), PRESETS["demo"])
+
+
+@pytest.mark.parametrize(("vocabulary", "tiles"), [(70_000, 2), (262_145, 2), (1 << 20, 8)])
+def test_large_vocabularies_go_over_several_tiles(image, vocabulary, tiles):
+    """Each tile's rows of the output matrix begin where the last one's end, in quads and in rows."""
+    config = Config(tiles=tiles, banks=32, bank_depth=1 << 17, max_slots=52)
+    placement = place(_with_vocabulary(image, vocabulary), config, weights=False)
+    number, _ = image.descriptor("emb")
+    found = [decode(t.descriptors[number]) for t in placement.tiles]
+    assert [(d["row0"], d["rows"], 4 * d["quad0"]) for d in found] == [
+        (first, following - first, first) for first, following in pairwise([*(d["row0"] for d in found), vocabulary])
+    ]
+    assert max(d["quad0"] for d in found) >= 1 << 13 and min(d["rows"] for d in found) > 0
+
+
+def test_more_rows_than_a_tile_can_count_are_refused(image):
+    config = Config(tiles=1, banks=32, bank_depth=1 << 17, max_slots=52)
+    with pytest.raises(HayateError, match="field rows: 262144 does not fit 18 bits; more tiles or a smaller model"):
+        place(_with_vocabulary(image, 1 << 18), config, weights=False)
+    place(_with_vocabulary(image, (1 << 18) - 1), config, weights=False)
+
+
+def _with_vocabulary(image, tokens):
+    """`image` as if it had so many; for a placement without weights."""
+    rows = image.descriptor("emb")[1].rows
+    taller = tuple(replace(d, rows=tokens) if d.rows == rows and d.kind == "rows" else d for d in image.descriptors)
+    return replace(image, model=image.model | {"vocab": tokens}, descriptors=taller)
 
 
 def test_more_heads_than_a_register_holds_are_refused(tmp_path):

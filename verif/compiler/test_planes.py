@@ -81,7 +81,7 @@ def test_every_row_is_unpacked_as_it_was_quantized(number, config):
             f = decode(t.descriptors[index])
             p = decode(t.descriptors[f["alt"]], PLANES)
             assert (1 << p["group"]) * 32 == d.group and p["fp16"] == bool(d.tensor)
-            assert (p["grid_out"], p["grid_err"], p["grid_half"]) == d.grids
+            assert (p["grid_out"], p["grid_err"], p["grid_int8_err"]) == d.grids
             for block in range(local_blocks(d, t.csr)):
                 for r in range(f["rows"]):
                     bank, first = t.banks[r % config.banks], p["base"] + block * p["block_stride"]

@@ -30,7 +30,7 @@ END = 511
 
 #: (width, depth) of memories that a load fills, which the host clears: prompt buffer, base table, the governor's
 #: matrices.
-LOADED = {(TOKEN_BITS + 1, PROMPT_DEPTH), (33, 512), (33, 4096), (78, MATRICES)}
+LOADED = {(TOKEN_BITS + 1, PROMPT_DEPTH), (33, 512), (33, 4096), (80, MATRICES)}
 
 
 class PoweredUp(Conductor):

@@ -171,7 +171,7 @@ class Tiles:
     async def govern(self, flit):
         if flit.kind == FlitKind.LOAD:
             assert flit.chan == Space.CSR and flit.addr >> PRECISION_BIT == 1
-            self.told.append((len(self.passes), flit.addr & 1023, flit.data))
+            self.told.append((len(self.passes), flit.addr & (1 << PRECISION_BIT) - 1, flit.data))
             self.answered = get_sim_time("ns")
             return
         assert flit.chan == Space.COUNTER and flit.addr >> ENERGY_BIT == 1

@@ -16,7 +16,7 @@ from hayate.verif.bench.drivers import PERIOD, Sink, clock, record, settle, star
 from hayate.verif.conductor.generations import MATRICES, PROMPT_DEPTH, Tap, begin, generation, make
 
 BENCH = Bench(make, params=[{"lanes": 4}, {"lanes": 2}, {"lanes": 8}])
-TABLE = [(9, 1), (1023, 0), (4, 7)]
+TABLE = [(9, 1), (4095, 0), (4, 7)]
 COSTS = [256 + 30 * k for k in range(8)], 20
 
 

@@ -20,9 +20,9 @@ ALL = dict(lo=1, hi=CONDUCTOR - 1)
 TIME = 36  # cycles of a matrix when the rule takes longer than the answers
 
 
-def rule(sums, fp16, sens_err, sens_half, knob):
+def rule(sums, fp16, sens_err, sens_int8_err, knob):
     out, err, half = sums
-    if fp16 and sens_half * half * 2**16 > knob * out:
+    if fp16 and sens_int8_err * half * 2**16 > knob * out:
         return Format.FP16
     return Format.INT8 if sens_err * err * 2**16 > knob * out else Format.INT4
 
@@ -32,7 +32,7 @@ class Case:
 
     def __init__(self, r, count):
         self.knob = r.choice([0, 1, (1 << 32) - 1, r.getrandbits(32), r.getrandbits(8)])
-        self.planes = r.sample(range(1024), count)
+        self.planes = r.sample(range(1 << 12), count)
         self.entries, self.totals = [], {}
         for planes in self.planes:
             fp16, sens = (
@@ -59,8 +59,8 @@ class Case:
         return found
 
     async def load(self, dut):
-        for i, (planes, (fp16, sens_err, sens_half)) in enumerate(zip(self.planes, self.entries)):
-            for half, word in enumerate((planes | fp16 << 10, sens_err | sens_half << 32)):
+        for i, (planes, (fp16, sens_err, sens_int8_err)) in enumerate(zip(self.planes, self.entries)):
+            for half, word in enumerate((planes | fp16 << 12, sens_err | sens_int8_err << 32)):
                 dut.load__enable.value, dut.load__address.value, dut.load__data.value = 1, 2 * i + half, word
                 await clock(dut)
         dut.load__enable.value = 0
@@ -102,7 +102,7 @@ class Tiles:
                     assert len(queue) <= 3
             else:
                 assert (flit.kind, flit.chan) == (FlitKind.LOAD, Space.CSR) and flit.addr >> PRECISION_BIT == 1
-                self.decided.append((flit.addr & 1023, Format(flit.data)))
+                self.decided.append((flit.addr & (1 << PRECISION_BIT) - 1, Format(flit.data)))
 
     async def _answer(self):
         dut, r = self.dut, self.r
@@ -127,7 +127,7 @@ class Tiles:
             elif ready and r.random() >= self.noise:
                 tile = r.choice(ready)
                 addr = self.waiting[tile].pop(0)
-                total = self.case.totals[addr >> 2 & 1023, Energy(addr & 3)][tile]
+                total = self.case.totals[addr >> 2 & (1 << PRECISION_BIT) - 1, Energy(addr & 3)][tile]
                 fields = {
                     "kind": FlitKind.READ,
                     "src": stop_of(tile),

@@ -290,11 +290,11 @@ def tile(models, places, n, t):
                         "lo_offset": m.whole("lo_offset(s.rows, s.words, d.group)", s=s, d=d),
                         "group": (32, 64, 128).index(d.group),
                         "fp16": d.tensor != "",
-                        **dict(zip(("grid_out", "grid_err", "grid_half"), d.grids)),
+                        **dict(zip(("grid_out", "grid_err", "grid_int8_err"), d.grids)),
                     }
                 ),
             )
-            words[isa.Space.CSR, 1 << 10 | planes[k]] = 0 if d.tensor else 1
+            words[isa.Space.CSR, 1 << 12 | planes[k]] = 0 if d.tensor else 1
     numbers = [0, 0, 0]  # of descriptors, instructions and micro-operations so far
     for m, found in zip(models, places):
         put_model(words, m, found, n, t, numbers)
@@ -319,7 +319,7 @@ def put_model(words, m, found, n, t, numbers):
     for i, micro in enumerate(m.parts["micros"]):
         usual = {"a_mode": 1, "b_mode": 1, "d_mode": 1}
         values = {name: number(value) for name, value in micro.items()}
-        words[isa.Space.MICRO, micros + i] = encoding.MICRO.pack(**{**usual, **values})
+        put_wide(words, isa.Space.MICRO, micros + i, encoding.MICRO.pack(**{**usual, **values}))
     for c in m.parts["constants"]:
         values = np.array(c["values"], "<f4")
         if c["tensor"]:
@@ -338,7 +338,9 @@ def put_model(words, m, found, n, t, numbers):
 
 
 def put_wide(words, space, number, value):
-    words[space, 2 * number], words[space, 2 * number + 1] = value & (1 << 64) - 1, value >> 64
+    count = {isa.Space.PROGRAM: 4, isa.Space.DESC: 4, isa.Space.MICRO: 2}[space]
+    for n in range(count):
+        words[space, count * number + n] = value >> 64 * n & (1 << 64) - 1
 
 
 def put_planes(m, d, s, t, base, stride, put_row):

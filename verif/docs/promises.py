@@ -16,7 +16,18 @@ from hayate.rtl.tile.sequencer.sequencer import Sequencer
 from hayate.rtl.tile.vector.engine import VectorEngine
 from hayate.rtl.tile.vector.mask import SlotMask
 
-WORDS = {1: "one", 2: "two", 3: "three", 4: "four", 8: "eight", 9: "nine", 10: "ten", 16: "sixteen"}
+WORDS = {
+    1: "one",
+    2: "two",
+    3: "three",
+    4: "four",
+    6: "six",
+    8: "eight",
+    9: "nine",
+    10: "ten",
+    12: "twelve",
+    16: "sixteen",
+}
 
 
 def promised(component, pattern):

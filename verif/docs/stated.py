@@ -22,12 +22,13 @@ from hayate.rtl.contract import (
     secded,
     tables,
 )
-from hayate.rtl.contract.words import POSITION_BITS
+from hayate.rtl.contract.words import MATRIX_WORDS, POSITION_BITS
 from hayate.rtl.host.gate import BEAT_BITS
 from hayate.rtl.memory.bank import MACRO_LATENCY
 from hayate.rtl.tile import counters, energy, semaphores
 from hayate.rtl.tile.matrix import activation
 from hayate.rtl.tile.sequencer import precision_table
+from hayate.rtl.tile.sequencer.entries import INSTRUCTIONS, descriptor_bits
 from hayate.rtl.tile.sequencer.registers import COMMON
 from hayate.rtl.tile.vector import micro
 from hayate.rtl.tile.vector.filter import SELECT_CYCLES
@@ -58,7 +59,7 @@ from hayate.verif.docs.promises import (
 )
 
 ISA = (
-    f"{WORDS[4]} consecutive rows or FP16 elements, one {isa.MICRO_BITS}-bit word",
+    f"{WORDS[4]} consecutive rows or FP16 elements, one {8 << BEAT_BITS}-bit word",
     f"At most {'2' if NOTES == 'two' else NOTES}·M of them may come before a START.",
     f"two queues of {WORDS[isa.QUEUE_DEPTH]} entries: one for the matrix engine, one for the vector engine",
     f"A loop instruction takes it {LOOP} cycles, and an engine's {ENGINE}. A GEMV of a matrix with planes takes "
@@ -128,7 +129,11 @@ MEMORY_MAP = (
     f"the token that is proposed [{TOKEN - 1}:0], a tag [{TOKEN + TAG - 1}:{TOKEN}] and a valid bit [{TOKEN + TAG}]",
     f"of several reasons the first that applies, in the order {', '.join(REASON_ORDER)}.",
     f"A bank address is bank·2^{isa.BANK_SHIFT} + word.",
-    f"PROGRAM and DESC entries have {isa.INSTRUCTION_BITS} bits and take two beats",
+    f"Entries of PROGRAM and DESC have {isa.INSTRUCTION_BITS} bits and take "
+    f"{WORDS[isa.ENTRY_WORDS[isa.Space.DESC]]} beats",
+    f"of MICRO and of the governor's table have {isa.MICRO_BITS} bits and take {WORDS[len(MATRIX_WORDS)]}",
+    f"desc_depth × up to {sum(bits for _, bits in descriptor_bits(1 << isa.INDEX_BITS, True))} bits",
+    f"without planes {sum(bits for _, bits in descriptor_bits(1, False))} bits",
     f"the FP16 scales of {precision.WORD_SCALES} groups",
     f"{NIBBLES} elements each, the first in the low nibble: of these {precision.WORD_SCALES} groups, "
     f"{precision.WORD_SCALES}·g / {NIBBLES} words",
@@ -140,9 +145,9 @@ MEMORY_MAP = (
     "M × vmem_depth × 32 bits, twice",
     "M × landing_depth × 32 bits",
     f"max_slots × {isa.NEVER.bit_length()} bits",
-    f"program_depth, desc_depth × {isa.INSTRUCTION_BITS} bits",
+    f"program_depth × {sum(bits for _, bits in INSTRUCTIONS)} bits",
     f"desc_depth × {precision_table.FORMAT_BITS} bits",
-    f"micro_depth × {isa.MICRO_BITS} bits",
+    f"micro_depth × up to {encoding.MICRO.bits} bits",
     f"{len(isa.Energy)} × desc_depth × {energy.WORD_BITS} bits | governor: sums of squares per matrix, of "
     f"{energy.TOTAL_BITS} bits",
     f"Read through COUNTER_SELECT; {counters.COUNTER_BITS} bits, cleared when a generation begins. The first "
@@ -185,6 +190,10 @@ LOADING = (
     f"the largest of 0, 1 and {isa.ROUNDS_AHEAD.bit_length() - 1} such that",
     f"≤ {isa.MATRIX_AHEAD} for j in range(R)",
     f"address 2^{isa.PRECISION_BIT} + number of the planes descriptor",
+    f"{WORDS[isa.ENTRY_WORDS[isa.Space.DESC]]} words each: address {isa.ENTRY_WORDS[isa.Space.DESC]}·number for the "
+    "lowest, + 1, + 2 and + 3 for the others",
+    f"{WORDS[isa.ENTRY_WORDS[isa.Space.MICRO]]} words each: addresses {isa.ENTRY_WORDS[isa.Space.MICRO]}·number and "
+    f"{isa.ENTRY_WORDS[isa.Space.MICRO]}·number + 1",
     f"at address + {1 << isa.SECOND_BIT} (2^SECOND_BIT). "
     + "{}, {}, {} and {} are there once, for both models".format(*(csr.name for csr in load.COMMON_REGISTERS)),
     "of the address in the load window and then the data, 8 bytes each, little-endian",

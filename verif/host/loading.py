@@ -104,21 +104,31 @@ class Machine:
         space = generator.choice([*range(6), *LoadSpace, LoadSpace.PROMPT, LoadSpace.MODEL, 10, 15])
         depth = {
             Space.BANK: c.bank_depth,
-            Space.PROGRAM: 2 * c.program_depth,
-            Space.DESC: 2 * c.desc_depth,
-            Space.MICRO: c.micro_depth,
+            Space.PROGRAM: 4 * c.program_depth,
+            Space.DESC: 4 * c.desc_depth,
+            Space.MICRO: 2 * c.micro_depth,
             Space.VMEM: c.vmem_depth,
             LoadSpace.GOVERNOR: 2 * c.matrices,
             LoadSpace.PROMPT: c.prompt_depth,
             LoadSpace.NGRAM: 4608,
         }.get(space, 1)
         addr = generator.choice(
-            [0, 1, 2, max(depth - 1, 0), depth, depth + 1, 1 << generator.randrange(25), generator.randrange(depth + 1)]
+            [
+                0,
+                1,
+                2,
+                3,
+                max(depth - 1, 0),
+                depth,
+                depth + 1,
+                1 << generator.randrange(25),
+                generator.randrange(depth + 1),
+            ]
         )
         if space == Space.BANK:
             addr += generator.choice([0, 1, c.banks - 1, c.banks, 31]) << 20 if addr < 1 << 20 else 0
         elif space == Space.CSR:
-            addr = generator.choice([*Csr, *Csr, 17, 31, 32, 33, 34, 45, 48, 63, 64, 1 << 10, 1083, 1084, 1 << 11])
+            addr = generator.choice([*Csr, *Csr, 17, 31, 32, 33, 34, 45, 48, 63, 64, 1 << 12, 4155, 4156, 1 << 13])
         elif space == LoadSpace.MODEL:
             addr = generator.choice([*Fact, 7, 14, 16])
         width = generator.choice([1, 2, 5, 7, 8, 16, 20, 32, 33, 64])

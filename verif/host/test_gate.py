@@ -28,10 +28,10 @@ async def words_are_taken_by_the_rules(dut):
         if generator.random() < 0.7:
             features = generator.choice([0, Feature.FILTERS, Feature.BASE]) | (Feature.PLANES if m.config.nested else 0)
             await m.load(
-                [(load_address(1, Space.PROGRAM, n), generator.getrandbits(64)) for n in range(4)],
+                [(load_address(1, Space.PROGRAM, n), generator.getrandbits(64)) for n in range(8)],
                 features=features,
                 matrices=5 if m.config.governor else 0,
-                sampling=generator.randrange(1 << 28),
+                sampling=generator.randrange(1 << 30),
             )
         for _ in range(generator.randrange(8)):
             await m.write(
@@ -102,7 +102,7 @@ async def what_interrupts_a_load_ends_it(dut):
             else:
                 for word in sealed()[:-1]:
                     await m.write(*one(word))
-                await m.write(load_address(1, Space.PROGRAM, 6), [1])
+                await m.write(load_address(1, Space.PROGRAM, 4), [1])
             await pulse(port)
             m.gate.reset()
             if forgets:
@@ -111,7 +111,7 @@ async def what_interrupts_a_load_ends_it(dut):
                 m.gate.facts, m.gate.prompt_count = {}, 0
             opened, loaded = int(dut.status__state__opened.value), int(dut.status__state__loaded.value)
             assert (opened, loaded) == (0, sealed_before and not forgets)
-            await m.write(load_address(1, Space.PROGRAM, 7), [2])  # the other half is refused, whatever the state
+            await m.write(load_address(1, Space.PROGRAM, 5), [2])  # the next word is refused, whatever the state
             await m.write(load_address(0, LoadSpace.PROMPT, 3), [4])
             await m.write(*one(sealed()[-1]))
     dut.conditions__clearing.value = 1

@@ -5,7 +5,7 @@ from amaranth.lib import fifo, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from hayate.rtl.contract.flits import CONDUCTOR, FlitKind, pack_flit, unpack_flit
-from hayate.rtl.contract.isa import ENERGY_BIT, Space
+from hayate.rtl.contract.isa import ENERGY_BIT, PRECISION_BIT, Space
 from hayate.rtl.contract.load import Reason
 from hayate.rtl.contract.regmap import LOAD_ALL_TILES, LoadSpace, load_address
 from hayate.rtl.host.axi import Axi4, AxiLite, expose, exposed
@@ -133,7 +133,7 @@ async def loads_and_reads_share_the_ring(dut):
     for number in range(25):
         data = generator.randbytes(8 * generator.randint(1, 20))
         loads += [(number, int.from_bytes(data[i : i + 8], "little")) for i in range(0, len(data), 8)]
-        writes.append(loader.init_write(load_address(2, Space.MICRO, number), data, burst=0))
+        writes.append(loader.init_write(load_address(2, Space.BANK, number), data, burst=0))
     asked, seen = [], []
 
     async def ring():
@@ -176,7 +176,7 @@ async def loads_and_reads_share_the_ring(dut):
     assert all(f["lo"] == f["hi"] and f["chan"] == Space.COUNTER for f in reads)
     rest = [f for f in seen if f["kind"] != FlitKind.READ]
     assert [(f["addr"], f["data"]) for f in rest] == loads
-    assert {(f["kind"], f["lo"], f["hi"], f["chan"]) for f in rest} == {(FlitKind.LOAD, 3, 3, Space.MICRO)}
+    assert {(f["kind"], f["lo"], f["hi"], f["chan"]) for f in rest} == {(FlitKind.LOAD, 3, 3, Space.BANK)}
 
 
 @BENCH.test()
@@ -263,7 +263,9 @@ async def words_on_the_ring_at_a_reset_are_refused(dut):
     answers = []
     for wait in range(16):
         before = came
-        writing = cocotb.start_soon(write(loader, [(load_address(LOAD_ALL_TILES, Space.CSR, 1 << 10 | 3), 1)]))
+        writing = cocotb.start_soon(
+            write(loader, [(load_address(LOAD_ALL_TILES, Space.CSR, 1 << PRECISION_BIT | 3), 1)])
+        )
         await clock(dut, wait + 1)
         await host.write("CONTROL", 4)
         answers += await writing
@@ -292,7 +294,7 @@ async def a_ring_that_stands_holds_up_no_command(dut):
     dut.control__hung.value = 1
     await host.write("COUNTER_SELECT", 1)  # its question never comes round
     for reason in (Reason.BUSY, Reason.NOT_READY):
-        word = load_address(1, Space.MICRO, 1), 0
+        word = load_address(1, Space.MICRO, 2), 0
         answers = [await quickly(write(loader, [word]), dut), {await quickly(by_registers(host, *word), dut)}]
         assert answers == [{2}, {2}] and await host.field("LOAD_STATUS", "REASON") == reason
         await quickly(host.write("LOAD_STATUS", 1), dut)
@@ -340,7 +342,7 @@ async def it_resets_and_clears_what_stands_behind_it(dut):
     while not await host.field("STATUS", "READY"):
         pass
     assert not int(dut.clearing.value) and await host.read("MODEL_VOCABULARY") == 0
-    for word in sealed([(load_address(3, Space.MICRO, 1), 77 << 40)], tiles=4):
+    for word in sealed([(load_address(3, Space.MICRO, 2), 77 << 40)], tiles=4):
         assert await by_registers(host, *word) == 0
     assert await host.field("STATUS", "LOADED") == 1 and await host.field("STATUS", "REFUSED") == 0
     assert unpack_flit(sink.data[-1])["data"] == 77 << 40

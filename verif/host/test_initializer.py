@@ -38,9 +38,9 @@ def expected():
     )
     spaces = [
         (Space.CLEAR, clear),
-        (Space.PROGRAM, range(6)),
-        (Space.DESC, range(32)),
-        (Space.MICRO, range(2)),
+        (Space.PROGRAM, range(12)),
+        (Space.DESC, range(64)),
+        (Space.MICRO, range(4)),
         (Space.VMEM, range(5)),
         (Space.CSR, range(64)),
     ]

@@ -22,7 +22,7 @@ async def bursts_become_flits(dut):
             [Space.BANK, Space.PROGRAM, Space.MICRO, Space.DESC, Space.VMEM, LoadSpace.GOVERNOR, LoadSpace.NGRAM]
         )
         beats = generator.choice([1, 2, 3, generator.randint(1, 30)])
-        at = 2 * generator.randrange(4)
+        at = 4 * generator.randrange(4)
         tile = generator.choice([0, 1, 2, LOAD_ALL_TILES])
         burst = generator.choice([INCR, INCR, FIXED])
         words = [generator.getrandbits(32 if space in (Space.VMEM, LoadSpace.NGRAM) else 64) for _ in range(beats)]

@@ -141,7 +141,7 @@ async def results_of_the_governor_are_asked_for(dut):
     host = await begin(dut, stall=0)
     asked, generator, expected = Pulses(dut, "control__look__strobe"), rng("results"), 0
     there = await host.read("MAX_MATRICES")
-    for matrix in (0, there - 1, there, (1 << 10) - 1, *(generator.randrange(1 << 10) for _ in range(16))):
+    for matrix in (0, there - 1, there, (1 << 12) - 1, *(generator.randrange(1 << 12) for _ in range(16))):
         kind, result = generator.randrange(4), generator.getrandbits(64)
         await host.write("GOVERNOR_SELECT", kind << 16 | matrix)
         expected += matrix < there  # beyond it there is no such word in the governor's memory

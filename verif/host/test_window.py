@@ -13,7 +13,7 @@ async def refused_bursts_leave_no_trace(dut):
     m = await Machine.begin(dut)
     generator = rng("bad")
     await m.write(*one(fact(Fact.OPEN)))
-    good = load_address(1, Space.MICRO, 40)
+    good = load_address(1, Space.BANK, 40)
     cases = (
         [(good + byte, {}) for byte in range(1, 8)]
         + [(good, {"size": size}) for size in range(3)]
@@ -36,7 +36,7 @@ async def a_beat_without_all_strobes_ends_the_loading(dut):
         bad = generator.sample(range(beats), generator.randint(0, min(beats, 2)))
         lower_strobes(m.manager, bad, generator)
         words = [generator.getrandbits(64) for _ in range(beats)]
-        answer = await m.write(load_address(2, Space.MICRO, generator.randrange(50)), words, bad_beats=bad)
+        answer = await m.write(load_address(2, Space.BANK, generator.randrange(50)), words, bad_beats=bad)
         assert answer == (SLVERR if bad else OKAY)
 
 

@@ -264,7 +264,7 @@ def test_depths_that_cannot_work_are_refused(depth):
 
 
 def test_the_struct_is_the_contract():
-    assert Flit.size == FLIT_BITS == 131
+    assert Flit.size == FLIT_BITS == 132
     for name, width in FLIT_FIELDS.items():
         value = (1 << width) - 1
         assert Flit.const({name: value}).as_bits() == pack_flit(**{name: value})
@@ -276,8 +276,8 @@ def test_fields_that_do_not_fit_are_refused():
         pack_flit(lane=8)
     with pytest.raises(KeyError, match="flit: no field .tile.; it has kind, src"):
         pack_flit(tile=1)
-    with pytest.raises(ValueError, match="a flit has 131 bits"):
-        unpack_flit(1 << 131)
+    with pytest.raises(ValueError, match="a flit has 132 bits"):
+        unpack_flit(1 << 132)
 
 
 def test_the_checker_notices_what_it_is_for():

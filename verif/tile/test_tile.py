@@ -8,6 +8,7 @@ from hayate.rtl.contract.encoding import DESCRIPTOR, Instr, Micro, encode, encod
 from hayate.rtl.contract.flits import CONDUCTOR, FlitKind, pack_flit, unpack_flit
 from hayate.rtl.contract.isa import (
     BANK_SHIFT,
+    ENTRY_WORDS,
     PRECISION_BIT,
     SECOND_BIT,
     STAGE_BIT,
@@ -66,8 +67,9 @@ class Ring:
         self.load(record.space, record.addr, STOP if of_stop else record.data)
 
     def load_wide(self, space, index, word):
-        for half in range(2):
-            self.load(space, 2 * index + half, word >> 64 * half & (1 << 64) - 1)
+        words = ENTRY_WORDS[space]
+        for n in range(words):
+            self.load(space, words * index + n, word >> 64 * n & (1 << 64) - 1)
 
     def control(self, word, lane=0, data=0):
         self.send(kind=FlitKind.PASS, hi=CONDUCTOR - 1, chan=word, lane=lane, data=data)
@@ -338,7 +340,7 @@ async def a_program_of_its_own(dut):
     for index, instruction in enumerate(PROGRAM):
         ring.load_wide(Space.PROGRAM, index, encode(instruction))
     for index, micro in MICROS.items():
-        ring.load(Space.MICRO, index, encode_micro(micro))
+        ring.load_wide(Space.MICRO, index, encode_micro(micro))
 
     for tokens in ([4, 1], [5], [0, 0], [3, 2]):
         await ring.source.drained()

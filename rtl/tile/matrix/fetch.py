@@ -7,8 +7,17 @@ from amaranth.lib import data, fifo, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from hayate.rtl.contract.flits import FlitKind
-from hayate.rtl.contract.isa import BANK_BITS, ROPE_FINE_BITS, ROW_BITS, FetchIndex
+from hayate.rtl.contract.flits import LANE_BITS, FlitKind
+from hayate.rtl.contract.isa import (
+    BANK_BITS,
+    CHANNEL_BITS,
+    GLOBAL_ROW_BITS,
+    LOCAL_ROW_BITS,
+    ROPE_FINE_BITS,
+    ROW_BITS,
+    STAGE_BITS,
+    FetchIndex,
+)
 from hayate.rtl.contract.words import DATA_ADDRESS
 from hayate.rtl.memory.bank import BANK_LATENCY
 from hayate.rtl.ring.flit import FLIT_STREAM, pack
@@ -78,14 +87,15 @@ class Fetcher(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         bits = ceil_log2(self.banks)
-        tag_layout = data.StructLayout({"sync": 1, "chan": 4, "lane": 3, "addr": 12, "bank": max(bits, 1)})
-        sent_layout = data.StructLayout({"sync": 1, "chan": 4, "lane": 3, "addr": 12, "data": 64})
+        head = {"sync": 1, "chan": CHANNEL_BITS, "lane": LANE_BITS, "addr": STAGE_BITS}
+        tag_layout = data.StructLayout({**head, "bank": max(bits, 1)})
+        sent_layout = data.StructLayout({**head, "data": 64})
 
         entry = Signal(BaseEntry)
         lane = Signal(range(max(self.lanes, 2)))
-        index = Signal(20)
-        distance = Signal(22)  # of the row from the first one here
-        place = distance[:16]
+        index = Signal(GLOBAL_ROW_BITS)
+        distance = Signal(GLOBAL_ROW_BITS + 2)  # of the row from the first one here
+        place = distance[:LOCAL_ROW_BITS]
         product = Signal(BANK_BITS)
         left = Signal(ROW_BITS)
         tag = Signal(tag_layout)

@@ -5,7 +5,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from hayate.rtl.contract.isa import ACT_BITS, BANK_BITS, ROW_BITS
+from hayate.rtl.contract.isa import ACT_BITS, BANK_BITS, LOCAL_ROW_BITS, ROW_BITS
 from hayate.rtl.contract.precision import Format
 from hayate.rtl.tile.interfaces import EnergyTag, pe_word_layout
 from hayate.rtl.tile.queues import matrix_entry_layout
@@ -111,8 +111,10 @@ class GemvIssue(wiring.Component):
         self._nested = nested = Signal() if self.nested else Const(0)  # this group's words are those of planes
         self._dual = dual = Signal() if self.governor else Const(0)
         self._word_is_last = word_is_last = Signal()
-        more = Signal(16 - bits)  # groups after this one
-        live_groups = Signal(16 - bits)  # whole groups of live rows from this one on, then a part of a group
+        more = Signal(LOCAL_ROW_BITS - bits)  # groups after this one
+        live_groups = Signal(
+            LOCAL_ROW_BITS - bits
+        )  # whole groups of live rows from this one on, then a part of a group
         live_rows = Signal(range(max(banks, 2)))
         group_is_last, difference = Signal(), Signal()
 
@@ -165,7 +167,7 @@ class GemvIssue(wiring.Component):
             self._walk_fp16(m)
 
         with m.If(self.load):
-            before_last = Signal(16)  # the last row's number
+            before_last = Signal(LOCAL_ROW_BITS)  # the last row's number
             m.d.comb += before_last.eq(entry.rows - 1)
             place = before_last[:bits] if bits else Const(0, 1)
             m.d.sync += [

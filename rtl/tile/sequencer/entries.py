@@ -2,37 +2,66 @@
 
 from amaranth.hdl import Mux, Signal
 from amaranth.lib import data
+from amaranth.utils import ceil_log2
 
-from hayate.rtl.contract.encoding import DESCRIPTOR, FORMATS, PLANES
-from hayate.rtl.contract.isa import ACT_BITS, BANK_BITS, ROW_BITS, Cast, Op, Rows
+from hayate.rtl.contract.encoding import DESCRIPTOR, FORMATS, OPERATIONS, PLANES
+from hayate.rtl.contract.isa import (
+    ACT_BITS,
+    BANK_BITS,
+    COUNT_BITS,
+    EXPONENT_BITS,
+    INDEX_BITS,
+    LOCAL_ROW_BITS,
+    LOOP_BITS,
+    OP_BITS,
+    ROUNDS_AHEAD,
+    ROW_BITS,
+    VMEM_BITS,
+    Cast,
+    Op,
+    Rows,
+)
 from hayate.rtl.contract.precision import Format
+from hayate.rtl.contract.words import SLOT_BITS
 from hayate.rtl.ring.flit import struct
-from hayate.rtl.tile.queues import PLANES_BITS
+from hayate.rtl.tile.entry_memory import used
 
 #: the descriptors as structures of signals.
 Descriptor = struct(DESCRIPTOR)
 Planes = struct(PLANES)
 
+#: bits of an instruction that are stored.
+INSTRUCTIONS = used(operation.word for operation in OPERATIONS.values())
+
+
+def descriptor_bits(desc_depth, nested):
+    """Bits of a descriptor that are stored, see `used`: of what names a descriptor, or a word of a buffer, no more than
+    there are of them.
+    """
+    words = (DESCRIPTOR, PLANES) if nested else (DESCRIPTOR,)
+    return used(words, alt=ceil_log2(desc_depth) if nested else 0, quad0=ACT_BITS)
+
+
 #: what the sequencer has resolved for an instruction when it pushes the entry.
 _RESOLVED = {
     "address": ACT_BITS,  # send address of a RUN, activation address of the others
-    "count": 16,  # of a wait
+    "count": COUNT_BITS,  # of a wait
     "base": BANK_BITS,  # first word of the block that the primary descriptor names
     "words": ROW_BITS,
-    "rows": 16,
-    "s_in": 8,  # of the primary descriptor
-    "round": 8,  # loop register J
-    "of_chunk": 2,  # and which round of its chunk that is
-    "slide": 12,  # of a RUN
-    "slot_rows": 16,  # KV slots of this tile, whole quads, and those in use
-    "live_slots": 16,
-    "quads": 16,  # KV slots in use, in quads
+    "rows": LOCAL_ROW_BITS,
+    "s_in": EXPONENT_BITS,  # of the primary descriptor
+    "round": LOOP_BITS,  # loop register J
+    "of_chunk": ceil_log2(ROUNDS_AHEAD),  # and which round of its chunk that is
+    "slide": VMEM_BITS,  # of a RUN
+    "slot_rows": SLOT_BITS,  # KV slots of this tile, whole quads, and those in use
+    "live_slots": SLOT_BITS,
+    "quads": SLOT_BITS,  # KV slots in use, in quads
 }
 _RESOLVED_NESTED = {
     "integer": 1,  # a GEMV of weights that have planes; the rest is used only then
     "measure": 1,
     "format": 2,
-    "planes": PLANES_BITS,  # index of the planes descriptor
+    "planes": INDEX_BITS,  # index of the planes descriptor
     "hi_base": BANK_BITS,
     "lo_base": BANK_BITS,
 }
@@ -65,7 +94,7 @@ def matrix_entry(m, entry, word, desc, planes, r):
     one. r: `Resolved`.
     """
     there = entry.shape().members
-    op = word[:4]
+    op = word[:OP_BITS]
     gemv = lambda name: field(word, name, Op.GEMV)  # noqa: E731
     is_gemv = op == Op.GEMV
     slot_count = gemv("rows") == Rows.SLOTS
@@ -101,7 +130,7 @@ def matrix_entry(m, entry, word, desc, planes, r):
                 entry.wanted.eq(gemv("wanted")),
                 entry.grids.out.eq(planes.grid_out),
                 entry.grids.err.eq(planes.grid_err),
-                entry.grids.int8_err.eq(planes.grid_half),
+                entry.grids.int8_err.eq(planes.grid_int8_err),
             ]
         with m.If(r.format != Format.FP16):
             m.d.comb += [entry.base.eq(r.hi_base), entry.words.eq(planes.pitch)]
@@ -111,7 +140,7 @@ def vector_entry(m, entry, word, desc, tile, r):
     """Drive `entry` (VectorEntry) for the instruction in `word`. desc: its descriptor. tile: TileState. r:
     `Resolved`.
     """
-    op = word[:4]
+    op = word[:OP_BITS]
     run = lambda name: field(word, name, Op.RUN)  # noqa: E731
     is_run = op == Op.RUN
     send_sum = (Op.SENDSUM, Op.SENDMAX)

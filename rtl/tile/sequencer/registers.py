@@ -1,12 +1,12 @@
 """Registers of a tile that flits write: its place among the tiles, and the pass that it runs."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from hayate.rtl.contract.flits import FlitKind
 from hayate.rtl.contract.isa import Csr, PassWord, Space
-from hayate.rtl.contract.words import BEGIN, CSR_ADDRESS, ENTRY_ADDRESS, LANE, SEED_BITS, START
+from hayate.rtl.contract.words import BEGIN, CSR_ADDRESS, LANE, SEED_BITS, START
 from hayate.rtl.ring.flit import Flit, view
 from hayate.rtl.tile.interfaces import CurrentPass
 from hayate.rtl.tile.queues import LANE_FIELDS, GroupState, TileState
@@ -35,21 +35,6 @@ CSR_FIELDS = {
 OF_SAMPLING = (Csr.TOP_K, Csr.MIN_P)
 #: Those that both models have in common.
 COMMON = (Csr.TILE_INDEX, Csr.TILE_COUNT, *OF_SAMPLING)
-
-
-def store_wide(m, rx_valid, rx, memories):
-    """LOAD flits write 128-bit entries, the low half of each first. memories: space -> `ParityMemory` of 128 bits."""
-    load = rx_valid & (rx.kind == FlitKind.LOAD)
-    low = Signal(64, name="low_half")  # until the high half arrives
-    entry = view(ENTRY_ADDRESS, rx.addr)
-    with m.If(load & ~entry.high):
-        m.d.sync += low.eq(rx.data)
-    for space, memory in memories.items():
-        m.d.comb += [
-            memory.wr_en.eq(load & (rx.chan == space) & entry.high),
-            memory.wr_addr.eq(entry.index),
-            memory.wr_data.eq(Cat(low, rx.data)),
-        ]
 
 
 class TileRegisters(wiring.Component):

@@ -9,9 +9,15 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 from amaranth.utils import ceil_log2
 
 from hayate.rtl.contract.encoding import OPERATIONS
+from hayate.rtl.contract.flits import STOP_BITS
 from hayate.rtl.contract.isa import (
     ACT_BITS,
     BANK_BITS,
+    COUNT_BITS,
+    EXPONENT_BITS,
+    LOCAL_ROW_BITS,
+    LOOP_BITS,
+    OP_BITS,
     QUEUE_DEPTH,
     ROUNDS_AHEAD,
     ROW_BITS,
@@ -25,15 +31,24 @@ from hayate.rtl.contract.isa import (
     WaitKind,
 )
 from hayate.rtl.contract.precision import Format
-from hayate.rtl.contract.words import SEED_BITS
-from hayate.rtl.memory.parity import ParityMemory
+from hayate.rtl.contract.words import SEED_BITS, SLOT_BITS
 from hayate.rtl.ring.flit import Flit
 from hayate.rtl.tile.divider import Divider
+from hayate.rtl.tile.entry_memory import EntryMemory
 from hayate.rtl.tile.interfaces import CurrentPass
 from hayate.rtl.tile.queues import GroupState, VectorEntry, matrix_entry_layout
-from hayate.rtl.tile.sequencer.entries import Descriptor, Planes, field, matrix_entry, resolved_layout, vector_entry
+from hayate.rtl.tile.sequencer.entries import (
+    INSTRUCTIONS,
+    Descriptor,
+    Planes,
+    descriptor_bits,
+    field,
+    matrix_entry,
+    resolved_layout,
+    vector_entry,
+)
 from hayate.rtl.tile.sequencer.precision_table import FORMAT_BITS, PrecisionTable
-from hayate.rtl.tile.sequencer.registers import TileRegisters, store_wide
+from hayate.rtl.tile.sequencer.registers import TileRegisters
 
 _ENGINE_OPS = [op for op, operation in OPERATIONS.items() if operation.engine != "sequencer"]
 _MATRIX_OPS = [op for op in _ENGINE_OPS if OPERATIONS[op].engine == "matrix"]
@@ -100,12 +115,14 @@ class Sequencer(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.program = program = ParityMemory(128, self._program_depth)
-        m.submodules.descriptors = descriptors = ParityMemory(128, self._desc_depth)
+        m.submodules.program = program = EntryMemory(Space.PROGRAM, INSTRUCTIONS, self._program_depth)
+        m.submodules.descriptors = descriptors = EntryMemory(
+            Space.DESC, descriptor_bits(self._desc_depth, self._nested), self._desc_depth
+        )
         m.submodules.registers = registers = TileRegisters(self._lanes, sampling=self._sampling)
         m.submodules.matrix_queue = mq = fifo.SyncFIFO(width=self._entry.size, depth=QUEUE_DEPTH)
         m.submodules.vector_queue = vq = fifo.SyncFIFO(width=VectorEntry.size, depth=QUEUE_DEPTH)
-        m.submodules.divider = divider = Divider(16, 8)
+        m.submodules.divider = divider = Divider(SLOT_BITS, STOP_BITS)
         lane_bits = (self._lanes - 1).bit_length()
         state, tile = self.current.state, self.current.tile
 
@@ -129,47 +146,49 @@ class Sequencer(wiring.Component):
         self._receive(m, program, descriptors, registers)
 
         # Registers of the walk.
-        word = Signal(128)
+        word = Signal(len(program.rd_data))
         pc = Signal(range(self._program_depth))
         loop_pc = Array(Signal.like(pc, name=f"loop_pc_{r.name.lower()}") for r in LoopReg)
-        loop_left = Array(Signal(8, name=f"loop_left_{r.name.lower()}") for r in LoopReg)
-        index = Array(Signal(8, name=f"index_{r.name.lower()}") for r in LoopReg)
+        loop_left = Array(Signal(LOOP_BITS, name=f"loop_left_{r.name.lower()}") for r in LoopReg)
+        index = Array(Signal(LOOP_BITS, name=f"index_{r.name.lower()}") for r in LoopReg)
         layer, head, j, chunk = (index[r] for r in LoopReg)
-        rounds = Signal(8)
+        rounds = Signal(LOOP_BITS)
         # Attention rounds go in chunks: the first round of this one, rounds from there on, and which one of its chunk J
         # is.
-        first_round, rounds_left, of_chunk = Signal(8), Signal(8), Signal(ceil_log2(ROUNDS_AHEAD))
+        first_round, rounds_left = Signal(LOOP_BITS), Signal(LOOP_BITS)
+        of_chunk = Signal(ceil_log2(ROUNDS_AHEAD))
         chunk_size = Const(1, ROUNDS_AHEAD.bit_length()) << tile.rounds_log2
         m.d.comb += [
             first_round.eq(chunk << tile.rounds_log2),
             rounds_left.eq(rounds - first_round),
             of_chunk.eq(j & (chunk_size - 1)),
         ]
-        att_total = Signal(16)
-        slot_rows, live_slots = Signal(16), Signal(16)
+        att_total = Signal(COUNT_BITS)
+        slot_rows, live_slots = Signal(SLOT_BITS), Signal(SLOT_BITS)
 
         # One multiplier, fed from registers, used step after step: one DSP block. Block strides are its widest factor.
         mul_a, mul_b, product = Signal(16), Signal(STRIDE_BITS), Signal(24)
         m.d.comb += product.eq(mul_a * mul_b)
 
-        op = word[:4]
+        op = word[:OP_BITS]
         desc, planes = Signal(Descriptor), Signal(Planes)  # what was read last, seen as either kind
-        desc_index = Signal(10)
+        desc_index = Signal(range(self._desc_depth))
         m.d.comb += [
             desc.as_value().eq(descriptors.rd_data),
             program.rd_addr.eq(pc),
             descriptors.rd_addr.eq(desc_index),
         ]
         block = Signal(16)
-        address, base, count_product = Signal(ACT_BITS), Signal(BANK_BITS), Signal(16)
+        address, base, count_product = Signal(ACT_BITS), Signal(BANK_BITS), Signal(COUNT_BITS)
         # of the primary descriptor
-        words, matrix_rows, s_in, quad0 = Signal(ROW_BITS), Signal(16), Signal(8), Signal(ACT_BITS)
+        words, matrix_rows = Signal(ROW_BITS), Signal(LOCAL_ROW_BITS)
+        s_in, quad0 = Signal(EXPONENT_BITS), Signal(ACT_BITS)
 
         is_matrix = Signal()
         m.d.comb += is_matrix.eq(Cat(op == one for one in _MATRIX_OPS).any())
         gemv = lambda name: field(word, name, Op.GEMV)  # noqa: E731
         run = lambda name: field(word, name, Op.RUN)  # noqa: E731
-        quads = Signal(16)
+        quads = Signal(SLOT_BITS)
         resolved, damage = Signal(resolved_layout(self._nested)), Signal()
         m.d.comb += [
             quads.eq((state.hwm + 3) >> 2),
@@ -261,7 +280,7 @@ class Sequencer(wiring.Component):
                         m.next = "END"
                     with m.Case(Op.LOOP):
                         reg = field(word, "reg", Op.LOOP)
-                        count, begin = Signal(8), Signal(8)
+                        count, begin = Signal(LOOP_BITS), Signal(LOOP_BITS)
                         with m.Switch(field(word, "kind", Op.LOOP)):
                             with m.Case(LoopCount.HEADS):
                                 m.d.comb += count.eq(tile.heads)
@@ -417,4 +436,5 @@ class Sequencer(wiring.Component):
             *(shown.eq(group) for shown, group in zip(self.groups, registers.groups)),
         ]
         connect(m, registers.current, flipped(self.current))
-        store_wide(m, self.rx_valid, rx, {Space.PROGRAM: program, Space.DESC: descriptors})
+        for memory in (program, descriptors):
+            m.d.comb += [memory.rx_valid.eq(self.rx_valid), memory.rx.eq(rx)]

@@ -4,7 +4,7 @@ from amaranth.hdl import Cat, Const, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from hayate.rtl.contract.isa import NO_ROW
+from hayate.rtl.contract.isa import GLOBAL_ROW_BITS, NO_ROW
 from hayate.rtl.tile.vector.collect import LOWEST, above
 
 
@@ -38,13 +38,13 @@ class ArgMax(wiring.Component):
                 "max_valid": In(lanes),
                 "max_clear": In(1),
                 "arg_valid": In(lanes),
-                "row": In(20),
+                "row": In(GLOBAL_ROW_BITS),
                 "arg_clear": In(1),
                 "maxima": Out(32, init=LOWEST).array(lanes),
                 "best": Out(32, init=LOWEST).array(lanes),
-                "rows": Out(20, init=NO_ROW).array(lanes),
+                "rows": Out(GLOBAL_ROW_BITS, init=NO_ROW).array(lanes),
                 "second": Out(32, init=LOWEST),
-                "second_row": Out(20, init=NO_ROW),
+                "second_row": Out(GLOBAL_ROW_BITS, init=NO_ROW),
             }
         )
 

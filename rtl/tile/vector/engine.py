@@ -4,8 +4,9 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect
 
-from hayate.rtl.contract.flits import CONDUCTOR, FlitKind
-from hayate.rtl.contract.isa import ASrc, Op
+from hayate.rtl.contract.alu_ops import ALU_OP_BITS
+from hayate.rtl.contract.flits import CONDUCTOR, KIND_BITS, FlitKind
+from hayate.rtl.contract.isa import GLOBAL_ROW_BITS, ASrc, Op
 from hayate.rtl.contract.words import SEED_BITS, SUM_ADDRESS
 from hayate.rtl.numerics.alu import VectorAlu
 from hayate.rtl.numerics.reducer import REDUCER_LATENCY, Reducer
@@ -164,7 +165,7 @@ class VectorEngine(wiring.Component):
         ]
 
         # Instructions.
-        kind = Signal(3)
+        kind = Signal(KIND_BITS)
         job, look, clear = sender.job, Signal(), Signal()
         # Maxima follow the results of earlier RUNs through the pipeline, and are set aside when the last of these is
         # in.
@@ -384,7 +385,7 @@ class VectorEngine(wiring.Component):
 
         # Whom a result counts for, and where it goes, travels beside the arithmetic.
         goals = ("d_send", "d_square", "d_sum", "d_max", "d_arg", "d_log", "d_floor", "filtered")
-        flight = data.StructLayout({**{name: 1 for name in goals}, "row": 20, "use": lanes, "s": 6})
+        flight = data.StructLayout({**{name: 1 for name in goals}, "row": GLOBAL_ROW_BITS, "use": lanes, "s": 6})
         entering, valid = Signal(flight), Signal()
         hidden = Signal(lanes)
         m.d.comb += [
@@ -406,7 +407,7 @@ class VectorEngine(wiring.Component):
             stages.append(content)
 
         # Stage 1: what comes out of the memories; stage 2: operands.
-        control = data.StructLayout({"op": 4, "neg_a": 1, "neg_b": 1})
+        control = data.StructLayout({"op": ALU_OP_BITS, "neg_a": 1, "neg_b": 1})
         s1, s2 = Signal(control, reset_less=True), Signal(control, reset_less=True)
         s1_source, s1_max, s1_noise, s1_clear = Signal(2), Signal(), Signal(), Signal()
         s1_round = Signal.like(collect.show_round)

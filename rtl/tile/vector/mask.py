@@ -5,13 +5,15 @@ from amaranth.lib import data, fifo, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from hayate.rtl.contract.isa import NEVER
-from hayate.rtl.memory.parity import ParityMemory
+from hayate.rtl.contract.flits import LANE_BITS, STOP_BITS
+from hayate.rtl.contract.isa import CSR_BITS, LOCAL_ROW_BITS, LOOP_BITS, NEVER, Csr
+from hayate.rtl.contract.words import POSITION_BITS, SLOT_BITS
+from hayate.rtl.memory.parity import ParityMemory, slices
 from hayate.rtl.tile.divider import Divider
 from hayate.rtl.tile.queues import GroupState, LaneState, PassState, TileState
 
-_Request = data.StructLayout({"pos": 16, "slot": 16, "lane": 3, "commit": 1, "second": 1})
-QUAD_BITS = 14
+_Request = data.StructLayout({"pos": POSITION_BITS, "slot": SLOT_BITS, "lane": LANE_BITS, "commit": 1, "second": 1})
+QUAD_BITS = SLOT_BITS - 2
 
 
 class SlotMask(wiring.Component):
@@ -42,7 +44,7 @@ class SlotMask(wiring.Component):
 
     Members
     -------
-    note, commit, second, lane(3), slot(16), pos(16): In; pos is not looked at without `commit`, lane not with it. Never
+    note, commit, second, lane, slot, pos: In; pos is not looked at without `commit`, lane not with it. Never
         both.
     clear, clear_row: In.
     groups: In, 2 x GroupState, of the two models, constant while anything waits.
@@ -59,9 +61,9 @@ class SlotMask(wiring.Component):
         members = {
             "note": In(1),
             "commit": In(1),
-            "lane": In(3),
-            "slot": In(16),
-            "pos": In(16),
+            "lane": In(LANE_BITS),
+            "slot": In(SLOT_BITS),
+            "pos": In(POSITION_BITS),
             "second": In(1),
             "clear": In(1),
             "clear_row": In(ceil_log2(max_slots)),
@@ -69,22 +71,22 @@ class SlotMask(wiring.Component):
             "in_second": In(1),
             "read": In(1),
             "row": In(ceil_log2(max_slots)),
-            "position": In(16).array(lanes),
+            "position": In(POSITION_BITS).array(lanes),
             "ancestors": In(lanes).array(lanes),
             "hidden": Out(lanes),
             "busy": Out(1),
             "parity": Out(1),
         }
         if inject:
-            members["flip"] = In(17)
+            members["flip"] = In(POSITION_BITS + slices(POSITION_BITS))
         super().__init__(members)
 
     def elaborate(self, platform):
         m = Module()
         lanes = range(self.lanes)
         m.submodules.waiting = waiting = fifo.SyncFIFO(width=_Request.size, depth=2 * self.lanes)
-        m.submodules.divider = divider = Divider(QUAD_BITS, 8)
-        m.submodules.table = table = ParityMemory(16, self.max_slots, inject=self._inject)
+        m.submodules.divider = divider = Divider(QUAD_BITS, STOP_BITS)
+        m.submodules.table = table = ParityMemory(POSITION_BITS, self.max_slots, inject=self._inject)
         request, group = Signal(_Request), Signal(GroupState)
         m.d.comb += [
             group.eq(Mux(request.second, self.groups[1].as_value(), self.groups[0].as_value())),
@@ -161,9 +163,8 @@ class LaneMap(wiring.Component):
 
     Members
     -------
-    look, serve: In. vec, round(8), n(16): In, of the instruction. pass_state, lanes_state, tile: In.
-    active, serving: Out(lanes). position: Out, `lanes` x 16 bits. ancestors: Out, `lanes` x `lanes` bits. limit:
-        Out(16).
+    look, serve: In. vec, round, n: In, of the instruction. pass_state, lanes_state, tile: In.
+    active, serving: Out(lanes). position: Out, `lanes` x 16 bits. ancestors: Out, `lanes` x `lanes` bits. limit: Out.
     """
 
     def __init__(self, lanes: int):
@@ -173,15 +174,15 @@ class LaneMap(wiring.Component):
                 "look": In(1),
                 "serve": In(1),
                 "vec": In(1),
-                "round": In(8),
-                "n": In(16),
+                "round": In(LOOP_BITS),
+                "n": In(LOCAL_ROW_BITS),
                 "pass_state": In(PassState),
                 "lanes_state": In(LaneState).array(lanes),
                 "tile": In(TileState),
                 "active": Out(lanes),
                 "serving": Out(lanes),
-                "limit": Out(16),
-                "position": Out(16).array(lanes),
+                "limit": Out(LOCAL_ROW_BITS),
+                "position": Out(POSITION_BITS).array(lanes),
                 "ancestors": Out(lanes).array(lanes),
             }
         )
@@ -189,7 +190,7 @@ class LaneMap(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         tile, hwm, shift = self.tile, self.pass_state.hwm, ceil_log2(self.lanes)
-        begun, last_quad = Signal(), Signal(16)
+        begun, last_quad = Signal(), Signal(SLOT_BITS)
         m.d.sync += begun.eq(self.serve)
         with m.If(self.serve):
             m.d.sync += self.serving.eq(self.active)
@@ -199,9 +200,10 @@ class LaneMap(wiring.Component):
             partial = (hwm[:2] != 0) & (last_quad + tile.group_index == hwm[2:])
             m.d.sync += self.limit.eq(Mux(partial, self.n - 4 + hwm[:2], self.n))
         for lane in range(self.lanes):
-            vector = Signal(8 + shift, name=f"vector_{lane}")
-            index, head = Signal(8 + shift, name=f"index_{lane}"), Signal(5, name=f"head_{lane}")
-            chosen = Signal(3, name=f"chosen_{lane}")
+            vector = Signal(LOOP_BITS + shift, name=f"vector_{lane}")
+            index = Signal(LOOP_BITS + shift, name=f"index_{lane}")
+            head = Signal(CSR_BITS[Csr.GROUP], name=f"head_{lane}")
+            chosen = Signal(LANE_BITS, name=f"chosen_{lane}")
             m.d.comb += [
                 vector.eq(Cat(Const(lane, shift), self.round)),
                 head.eq(vector & ~(Const(0xFF, 8) << tile.gp_log2)),

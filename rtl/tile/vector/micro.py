@@ -7,11 +7,23 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from hayate.rtl.contract.alu_ops import ALU_LATENCY, AluOp
+from hayate.rtl.contract.alu_ops import ALU_LATENCY, ALU_OP_BITS, OPERANDS, AluOp
 from hayate.rtl.contract.encoding import MICRO
-from hayate.rtl.contract.isa import ASrc, BSrc, Mode
-from hayate.rtl.memory.parity import ParityMemory
-from hayate.rtl.ring.flit import struct
+from hayate.rtl.contract.isa import (
+    EXPONENT_BITS,
+    GLOBAL_ROW_BITS,
+    LENGTH_BITS,
+    LOCAL_ROW_BITS,
+    ROUNDS_AHEAD,
+    VL_BITS,
+    VMEM_BITS,
+    ASrc,
+    BSrc,
+    Mode,
+    Space,
+)
+from hayate.rtl.ring.flit import Flit, struct
+from hayate.rtl.tile.entry_memory import EntryMemory, used
 from hayate.rtl.tile.queues import VectorEntry
 
 Micro = struct(MICRO)
@@ -19,7 +31,7 @@ Micro = struct(MICRO)
 #: An element about to be issued: everything that later stages need to know about it.
 Element = data.StructLayout(
     {
-        "op": 4,
+        "op": ALU_OP_BITS,
         "neg_a": 1,
         "neg_b": 1,
         "a_src": 2,
@@ -27,9 +39,9 @@ Element = data.StructLayout(
         "b_noise": 1,
         "use_a": 1,
         "use_b": 1,
-        "a": 12,
-        "b": 12,
-        "d": 12,
+        "a": VMEM_BITS,
+        "b": VMEM_BITS,
+        "d": VMEM_BITS,
         "half": 1,
         "pick": 2,
         "d_vm": 1,
@@ -42,12 +54,12 @@ Element = data.StructLayout(
         "masked": 1,
         "d_floor": 1,
         "filtered": 1,
-        "idx": 16,
-        "row": 20,
+        "idx": LOCAL_ROW_BITS,
+        "row": GLOBAL_ROW_BITS,
         "s": 6,
-        "exponent": 8,
+        "exponent": EXPONENT_BITS,
         "clear_max": 1,
-        "round": 2,
+        "round": ceil_log2(ROUNDS_AHEAD),
     }
 )
 
@@ -58,7 +70,7 @@ DEPENDENCE = RESULT_LATENCY + 1
 #: Cycles from `start` to the first element's issue.
 START_LATENCY = 3
 
-_TWO_OPERANDS = (AluOp.MUL, AluOp.ADD, AluOp.MAX)
+_TWO_OPERANDS = tuple(op for op, count in OPERANDS.items() if count == 2)
 
 
 class MicroSequencer(wiring.Component):
@@ -97,12 +109,12 @@ class MicroSequencer(wiring.Component):
 
     Members
     -------
-    load, load_addr, load_data: In. Write a micro-operation while idle.
+    rx_valid, rx: In. Flits delivered to this tile; a LOAD of space MICRO comes only while idle.
     entry: In, VectorEntry. start: In. proceed: In, the RUN may begin stepping. begun: Out, it does after this cycle.
         done: Out.
     rows: In, landing rows waiting. freed: Out(8), rows released. landing_read, landing_offset: Out.
     credit: In. reserve: Out. A quad of results will be sent.
-    step: Out. idx: Out(16), element of the RUN. mask_read: Out, it is masked. stage_read, stage_addr: Out.
+    step: Out. idx: Out, element of the RUN. mask_read: Out, it is masked. stage_read, stage_addr: Out.
     hold: In. issue: Out. pending: Out, an element waits to be issued. element: Out, the one that is issued or pending.
     result, result_addr: Out. The result of the element issued RESULT_LATENCY cycles ago writes vector memory, and
         where.
@@ -119,9 +131,8 @@ class MicroSequencer(wiring.Component):
         }
         super().__init__(
             {
-                "load": In(1),
-                "load_addr": In(ceil_log2(micro_depth)),
-                "load_data": In(Micro.size),
+                "rx_valid": In(1),
+                "rx": In(Flit),
                 "entry": In(VectorEntry),
                 "start": In(1),
                 "proceed": In(1),
@@ -134,7 +145,7 @@ class MicroSequencer(wiring.Component):
                 "credit": In(1),
                 "reserve": Out(1),
                 "step": Out(1),
-                "idx": Out(16),
+                "idx": Out(LOCAL_ROW_BITS),
                 "mask_read": Out(1),
                 "stage_read": Out(1),
                 "stage_addr": Out(self._bits["stage"]),
@@ -152,13 +163,16 @@ class MicroSequencer(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.store = store = ParityMemory(Micro.size, self._micro_depth)
+        # Addresses no longer than the deepest memory that they go to.
+        address = max(self._bits.values())
+        m.submodules.store = store = EntryMemory(
+            Space.MICRO, used((MICRO,), a=address, b=address, d=address), self._micro_depth
+        )
         entry = self.entry
         micro, fetched = Signal(Micro), Signal(Micro)
         m.d.comb += [
-            store.wr_en.eq(self.load),
-            store.wr_addr.eq(self.load_addr),
-            store.wr_data.eq(self.load_data),
+            store.rx_valid.eq(self.rx_valid),
+            store.rx.eq(self.rx),
             fetched.eq(store.rd_data),
         ]
         m.d.sync += self.parity.eq(store.error)
@@ -178,13 +192,14 @@ class MicroSequencer(wiring.Component):
         loading = Signal()
         stepping = Signal()
         # after: elements behind this iteration, unless it is the final one
-        i, e, after = Signal(7), Signal(16), Signal(16)
+        i, e, after = Signal(VL_BITS), Signal(LOCAL_ROW_BITS), Signal(LOCAL_ROW_BITS)
         # idx and e, `slide` further on: where STREAM operands are in vector memory
-        at_idx, at_e = Signal(12), Signal(12)
+        at_idx, at_e = Signal(VMEM_BITS), Signal(VMEM_BITS)
         self._at_idx = at_idx
-        last_i, final = Signal(7), Signal()
-        ops, need, ghost = Signal(6), Signal(8), Signal()
-        last_op = Signal(6)  # of the RUN: `done` pops the queue that `entry` comes from, and cannot wait for its output
+        last_i, final = Signal(VL_BITS), Signal()
+        ops, need, ghost = Signal(LENGTH_BITS), Signal(VL_BITS + 1), Signal()
+        # of the RUN: `done` pops the queue that `entry` comes from, and cannot wait for its output
+        last_op = Signal(LENGTH_BITS)
         op_end, iteration_end = Signal(), Signal()
         m.d.comb += [
             op_end.eq(i == last_i),
@@ -194,15 +209,15 @@ class MicroSequencer(wiring.Component):
             consume.eq(self.begun | (self.step & op_end)),
         ]
         # An iteration that is not the final one has vl elements: nothing here waits for the size of the one before.
-        left, next_e, next_final, next_size, next_last = Signal(16), Signal(16), Signal(), Signal(7), Signal(7)
-        next_at = Signal(12)
+        left, next_e, next_final = Signal(LOCAL_ROW_BITS), Signal(LOCAL_ROW_BITS), Signal()
+        next_size, next_last, next_at = Signal(VL_BITS), Signal(VL_BITS), Signal(VMEM_BITS)
         m.d.comb += [
             left.eq(Mux(loading, entry.n, after)),
             next_e.eq(Mux(loading, 0, e + entry.vl)),
             next_final.eq(left <= entry.vl),
             next_at.eq(Mux(loading, entry.slide, at_e + entry.vl)),
             next_size.eq(Mux(next_final, left, entry.vl)),
-            next_last.eq(Mux(next_final, (left - left.any())[:7], entry.vl - 1)),
+            next_last.eq(Mux(next_final, (left - left.any())[:VL_BITS], entry.vl - 1)),
         ]
         with m.If(self.start):
             m.d.sync += [loading.eq(1), last_op.eq(entry.length - 1)]
@@ -256,7 +271,7 @@ class MicroSequencer(wiring.Component):
             m.d.sync += quad.eq(quad + 1)
         reads_max, read_max = Signal(), Signal()  # of this element, and of earlier ones of the RUN
         m.d.comb += reads_max.eq(self._takes_two(micro.op) & (micro.b_src == BSrc.MAXREG))
-        next_a, next_b = Signal(12), Signal(12)
+        next_a, next_b = Signal(VMEM_BITS), Signal(VMEM_BITS)
         m.d.comb += [
             next_a.eq(self._address(micro.a, micro.a_mode, i)),
             next_b.eq(self._address(micro.b, micro.b_mode, i)),

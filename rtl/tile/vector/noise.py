@@ -6,6 +6,7 @@ from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from hayate.rtl.contract.isa import LOCAL_ROW_BITS
 from hayate.rtl.contract.words import POSITION_BITS, SEED_BITS, TOKEN_BITS
 from hayate.rtl.memory.parity import ParityMemory
 from hayate.rtl.numerics.gumbel import Gumbel
@@ -29,7 +30,7 @@ class NoiseRows(wiring.Component):
 
     Members
     -------
-    start, row0 (20), n (16): In. want: In(lanes). positions: In, `lanes` x 16, of the lanes' own tokens. seed: In(64).
+    start, row0, n: In. want: In(lanes). positions: In, `lanes` x 16, of the lanes' own tokens. seed: In(64).
         The last three are constant from the cycle before `start` until the last row is ready.
     ready: Out. A row waits. next: In, only when one does. values: Out, `lanes` x FP32.
     parity: Out, a strobe: the row taken the cycle before was damaged.
@@ -40,7 +41,7 @@ class NoiseRows(wiring.Component):
         members = {
             "start": In(1),
             "row0": In(TOKEN_BITS),
-            "n": In(16),
+            "n": In(LOCAL_ROW_BITS),
             "want": In(lanes),
             "positions": In(POSITION_BITS).array(lanes),
             "seed": In(SEED_BITS),
@@ -76,7 +77,7 @@ class NoiseRows(wiring.Component):
             return here, last
 
         # Asking: a register before the unit, whose first stage adds.
-        rows, token = Signal(16), Signal(TOKEN_BITS)
+        rows, token = Signal(LOCAL_ROW_BITS), Signal(TOKEN_BITS)
         room = Signal(range(DEPTH + 1), init=DEPTH)
         ask = Signal()
         asked, ask_last = walk("asked", ask)

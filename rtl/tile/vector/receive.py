@@ -20,9 +20,8 @@ def receive(m, engine, micro, stage, mask, collect, semaphores, filters):
     m.d.comb += [
         load.eq(valid & (rx.kind == FlitKind.LOAD)),
         load_vmem.eq(load & (rx.chan == Space.VMEM)),
-        micro.load.eq(load & (rx.chan == Space.MICRO)),
-        micro.load_addr.eq(rx.addr),
-        micro.load_data.eq(rx.data),
+        micro.rx_valid.eq(valid),
+        micro.rx.eq(rx),
         clear.eq(load & (rx.chan == Space.CLEAR)),
         mask.clear.eq(clear),
         mask.clear_row.eq(rx.addr),

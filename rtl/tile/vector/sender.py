@@ -6,8 +6,8 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from hayate.rtl.contract.constants import ACC_WIDTH
-from hayate.rtl.contract.flits import FlitKind
-from hayate.rtl.contract.isa import ACT_BITS, ROUNDS_AHEAD, SendMode
+from hayate.rtl.contract.flits import FLIT_FIELDS, KIND_BITS, LANE_BITS, STOP_BITS, FlitKind
+from hayate.rtl.contract.isa import ACT_BITS, CHANNEL_BITS, GLOBAL_ROW_BITS, LOOP_BITS, ROUNDS_AHEAD, SendMode
 from hayate.rtl.contract.words import CANDIDATE
 from hayate.rtl.ring.flit import FLIT_STREAM, Flit, pack
 from hayate.rtl.tile.queues import TileState
@@ -27,15 +27,15 @@ def job_layout(lanes):
     """
     return data.StructLayout(
         {
-            "kind": 3,
+            "kind": KIND_BITS,
             "mode": 2,
             "addr": ACT_BITS,
-            "lo": 8,
-            "hi": 8,
-            "end": 8,
-            "chan": 4,
-            "quads": 14,
-            "round": 8,
+            "lo": STOP_BITS,
+            "hi": STOP_BITS,
+            "end": STOP_BITS,
+            "chan": CHANNEL_BITS,
+            "quads": ACT_BITS,
+            "round": LOOP_BITS,
             "active": lanes,
         }
     )
@@ -98,10 +98,10 @@ class Sender(wiring.Component):
                 "maxima": In(32).array(lanes),
                 "maxima_valid": In(1),
                 "best": In(32).array(lanes),
-                "rows": In(20).array(lanes),
+                "rows": In(GLOBAL_ROW_BITS).array(lanes),
                 "pair": In(1),
                 "second": In(32),
-                "second_row": In(20),
+                "second_row": In(GLOBAL_ROW_BITS),
                 "done": Out(1),
                 "busy": Out(1),
                 "tx": Out(FLIT_STREAM),
@@ -154,12 +154,12 @@ class Sender(wiring.Component):
         started = Signal()
         upper = Signal()
         left = Signal(lanes)
-        quads_left, offset = Signal(14), Signal(ACT_BITS)
+        quads_left, offset = Signal(ACT_BITS), Signal(ACT_BITS)
         rest = Signal(lanes)
         is_data, more, emit, skip, finish = (
             Signal(name=name) for name in ("is_data", "more", "emit", "skip", "finish")
         )
-        lane_number, lane_last = Signal(3), Signal()
+        lane_number, lane_last = Signal(LANE_BITS), Signal()
         for k in reversed(range(lanes)):
             with m.If(left[k]):
                 m.d.comb += lane_number.eq(k)
@@ -206,8 +206,8 @@ class Sender(wiring.Component):
         # A register, what and where; then, with the address, a queue: whether the ring takes a flit is known late in a
         # cycle, and so moves nothing but the queue's pointer.
         s1_valid, s1_sync = Signal(), Signal()
-        s1_head = Signal(data.StructLayout({"kind": 3, "lo": 8, "hi": 8, "end": 8, "chan": 4}))
-        s1_addr, s1_factor, s1_lane, s1_data = Signal(ACT_BITS), Signal(8), Signal(3), Signal(64)
+        s1_head = Signal(data.StructLayout({name: FLIT_FIELDS[name] for name in ("kind", "lo", "hi", "end", "chan")}))
+        s1_addr, s1_factor, s1_lane, s1_data = Signal(ACT_BITS), Signal(8), Signal(LANE_BITS), Signal(64)
         made, oldest, newest, level = Signal(Flit), Signal(range(FLITS)), Signal(range(FLITS)), Signal(range(FLITS + 1))
         m.submodules.flits = flits = memory.Memory(shape=Flit, depth=FLITS, init=[])
         write, read = flits.write_port(), flits.read_port(domain="comb")
@@ -247,7 +247,7 @@ class Sender(wiring.Component):
         """Lane, address and factor of the head dimension that a flit goes to, by the job's mode."""
         gp, shift = self.tile.gp_log2, ceil_log2(self.lanes)
         out = {
-            "lane": Signal(3, name="to_lane"),
+            "lane": Signal(LANE_BITS, name="to_lane"),
             "addr": Signal(ACT_BITS, name="to_addr"),
             "factor": Signal(8, name="to_factor"),
         }

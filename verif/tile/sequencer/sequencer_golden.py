@@ -163,7 +163,7 @@ def _planes(i, d, block, descriptors, pass_, table):
         "dual": pass_["measure"] & p["fp16"],
         "wanted": i.wanted,
         "planes": d["alt"],
-        "grids": {"out": p["grid_out"], "err": p["grid_err"], "int8_err": p["grid_half"]},
+        "grids": {"out": p["grid_out"], "err": p["grid_err"], "int8_err": p["grid_int8_err"]},
     }
     return fields if fmt == Format.FP16 else fields | {"base": hi_base, "words": p["pitch"]}
 

@@ -7,7 +7,18 @@ import cocotb
 from hayate.rtl.contract import layout
 from hayate.rtl.contract.encoding import DESCRIPTOR, FORMATS, PLANES, Instr, encode
 from hayate.rtl.contract.flits import FlitKind
-from hayate.rtl.contract.isa import PRECISION_BIT, SECOND_BIT, Csr, LoopReg, Op, PassWord, Space, WaitKind, When
+from hayate.rtl.contract.isa import (
+    INDEX_BITS,
+    PRECISION_BIT,
+    SECOND_BIT,
+    Csr,
+    LoopReg,
+    Op,
+    PassWord,
+    Space,
+    WaitKind,
+    When,
+)
 from hayate.rtl.contract.precision import Format
 from hayate.rtl.contract.words import LANE, START
 from hayate.rtl.ring.flit import Flit
@@ -18,9 +29,10 @@ from hayate.verif.bench import Bench, params, rng
 from hayate.verif.bench.drivers import Sink, clock, start
 from hayate.verif.bench.reset import resets
 from hayate.verif.bench.tops import Tops
+from hayate.verif.tile.loads import entry_flits
 from hayate.verif.tile.sequencer.sequencer_golden import entries
 
-WHOLE = 1024  # entries of either memory, of which the program and the descriptors take a part at either end
+WHOLE = 1 << INDEX_BITS  # entries of either memory, of which the program and the descriptors take a part at either end
 BENCH = Bench(
     lambda lanes: Sequencer(lanes=lanes, program_depth=WHOLE, desc_depth=WHOLE, inject=True),
     params=[{"lanes": 1}, {"lanes": 4}, {"lanes": 8}],
@@ -45,8 +57,7 @@ ENGINE_OPS = [
 LIMITS = {"desc": 8, "dstep": 6, "kind": 5, "block": 3, "cast": 3, "index": 3}
 PRIMARY = 14  # descriptors that `LIMITS` and two layers can reach; planes descriptors lie behind them
 SOME = 32  # descriptors, from 0 on or the last ones
-#: Whose top bit would take too many steps of a program, or steps of a descriptor's index beyond the last one; a pitch
-#: has one bit less in its descriptor.
+#: Whose top bit would take too many steps of a program, or steps of a descriptor's index beyond the last one.
 LOW = {
     "LOOP.count",
     "LOOP.skip",
@@ -57,7 +68,6 @@ LOW = {
     "tile.heads",
     "vector.round",
     "GEMV.rows",
-    "matrix.pitch",
 }
 
 
@@ -152,7 +162,7 @@ def large(r):
         "group_size": size,
         "group_index": r.choice([r.randrange(size), size - 1]),
         "group": r.randrange(32),
-        "hdq": r.randrange(64),
+        "hdq": r.randrange(1, 256),
         "count": r.randrange(192, 256),
         "att_senders": r.randrange(256),
         **{name: r.randrange(256) for name in ("index", "group_lo", "group_hi", "head0")},
@@ -172,7 +182,7 @@ def random_descriptors(r, first):
     primary = [
         random_fields(r, DESCRIPTOR.places)
         | {
-            "rows": 4 * r.choice([r.randrange(20), r.randrange(1 << 13, 1 << 14)]),
+            "rows": 4 * r.choice([r.randrange(20), r.randrange(1 << 15, 1 << 16)]),
             "s_in": r.randrange(-20, 20),
             "s_out": r.randrange(-20, 20),
             "alt": r.choice([0, *[first + r.randrange(PRIMARY, SOME)] * 3]),
@@ -220,10 +230,8 @@ async def load(dut, program, descriptors, tile, second=None):
     packed = {n: (PLANES if "pitch" in d else DESCRIPTOR).pack(**d) for n, d in descriptors.items()}
     for space, words in ((Space.PROGRAM, {n: encode(i) for n, i in program.items()}), (Space.DESC, packed)):
         for n, word in words.items():
-            for half in range(2):
-                await flit(
-                    dut, kind=FlitKind.LOAD, chan=space, addr=2 * n + half, data=word >> 64 * half & (1 << 64) - 1
-                )
+            for fields_ in entry_flits(space, n, word):
+                await flit(dut, **fields_)
     for csr in Csr:
         await flit(dut, kind=FlitKind.LOAD, chan=Space.CSR, addr=int(csr), data=tile[CSR_FIELDS[csr]])
         if second:

@@ -6,12 +6,14 @@ import cocotb
 
 from hayate.rtl.contract.alu_ops import AluOp
 from hayate.rtl.contract.encoding import Micro, encode_micro
-from hayate.rtl.contract.isa import ASrc, BSrc, Mode
+from hayate.rtl.contract.flits import pack_flit
+from hayate.rtl.contract.isa import ASrc, BSrc, Mode, Space
 from hayate.rtl.tile.queues import VectorEntry
 from hayate.rtl.tile.vector.micro import DEPENDENCE, RESULT_LATENCY, START_LATENCY, Element, MicroSequencer
 from hayate.verif.bench import Bench, rng
 from hayate.verif.bench.drivers import clock, settle, start
 from hayate.verif.bench.reset import resets
+from hayate.verif.tile.loads import entry_flits
 from hayate.verif.tile.vector import vector_timing
 from hayate.verif.tile.vector.vector_driver import now, packed
 from hayate.verif.tile.vector.vector_scenario import entry
@@ -56,9 +58,10 @@ class Watch:
 
 async def load(dut, routine, at=0):
     for i, op in enumerate(routine, at):
-        dut.load.value, dut.load_addr.value, dut.load_data.value = 1, i, encode_micro(op)
-        await clock(dut)
-    dut.load.value = 0
+        for flit in entry_flits(Space.MICRO, i, encode_micro(op)):
+            dut.rx.value, dut.rx_valid.value = pack_flit(**flit), 1
+            await clock(dut)
+    dut.rx_valid.value = 0
 
 
 async def go(dut, this):

@@ -9,6 +9,7 @@ from hayate.rtl.contract.flits import FLIT_FIELDS, FlitKind, pack_flit, unpack_f
 from hayate.rtl.contract.isa import Op, Space
 from hayate.rtl.tile.queues import GroupState, LaneState, PassState, TileState, VectorEntry
 from hayate.verif.bench.drivers import PERIOD, Sink, clock
+from hayate.verif.tile.loads import entry_flits
 
 #: Among rows: a GEMV that has none.
 NO_ROWS = None
@@ -93,10 +94,7 @@ class Driver:
 
     async def load(self, micros, constants):
         """Micro-operations from address 0, and {vector memory address: float32}."""
-        flits = [
-            {"kind": FlitKind.LOAD, "chan": Space.MICRO, "addr": i, "data": encode_micro(op)}
-            for i, op in enumerate(micros)
-        ]
+        flits = [flit for i, op in enumerate(micros) for flit in entry_flits(Space.MICRO, i, encode_micro(op))]
         flits += [
             {"kind": FlitKind.LOAD, "chan": Space.VMEM, "addr": a, "data": int(v.view("uint32"))}
             for a, v in constants.items()

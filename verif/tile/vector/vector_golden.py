@@ -4,8 +4,9 @@ from collections import deque
 
 import numpy as np
 
-from hayate.golden.numerics import elementary, fp16, fp32, gumbel
-from hayate.rtl.contract.alu_ops import AluOp
+from hayate.golden.numerics import fp16, fp32, gumbel
+from hayate.golden.numerics.alu import compute
+from hayate.rtl.contract.alu_ops import OPERANDS
 from hayate.rtl.contract.constants import ACC_LSB, ACC_WIDTH
 from hayate.rtl.contract.filters import COUNTS_BIT, INDEX_SHIFT, ROUND_BIT
 from hayate.rtl.contract.flits import CONDUCTOR, FlitKind
@@ -28,7 +29,7 @@ from hayate.verif.tile.vector.filter_golden import FilterGolden
 
 LOWEST = np.float32(np.finfo(np.float32).min)
 
-TWO_OPERANDS = (AluOp.MUL, AluOp.ADD, AluOp.MAX)
+TWO_OPERANDS = [op for op, count in OPERANDS.items() if count == 2]
 
 
 def bits(values):
@@ -45,28 +46,6 @@ def round_sum(acc, exponent):
     half = (1 << drop) >> 1
     kept += bool(drop) and (rest > half or rest == half and kept & 1 == 1)
     return np.float32(np.copysign(np.ldexp(float(kept), drop + ACC_LSB + exponent), acc))
-
-
-def compute(op, a, b):
-    """(result, saturated) of an operation on lanes."""
-    zero = np.zeros(a.shape, np.float32)
-    match op:
-        case AluOp.MUL:
-            return fp32.mul(a, b)
-        case AluOp.ADD:
-            return fp32.add(a, b)
-        case AluOp.MAX:
-            return fp32.maximum(a, b)
-        case AluOp.EXP:
-            return elementary.exp(a)
-        case AluOp.RECIP:
-            return elementary.recip(a)
-        case AluOp.RSQRT:
-            return elementary.rsqrt(a)
-        case AluOp.MOV:
-            return a, zero != 0
-        case _:
-            return zero, zero != 0
 
 
 class VectorGolden:
