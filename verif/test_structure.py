@@ -228,7 +228,7 @@ def test_raw_bits_are_found():
 
 
 #: Where ports are joined by signatures and structs, or each by itself, so that a reader sees both ends.
-JOINED_IN_SIGHT = ("rtl/tile", "rtl/ring", "rtl/memory", "rtl/numerics")
+JOINED_IN_SIGHT = ("rtl", "sim")
 
 
 def joined_by_name(text: str) -> list[int]:
