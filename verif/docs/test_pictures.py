@@ -86,7 +86,6 @@ def test_the_file_shows_what_the_script_draws(name):
 
 @picture
 def test_drawing_again_gives_the_same_bytes(name):
-    pytest.importorskip("matplotlib", reason="pip install -e '.[docs]'")
     assert pictures.PICTURES[name]().svg() == (DOCS / name).read_text(), "run: python scripts/pictures.py"
 
 
@@ -104,7 +103,6 @@ def test_a_page_shows_it(name):
 
 
 def test_a_label_too_wide_for_its_box_is_refused():
-    pytest.importorskip("matplotlib", reason="pip install -e '.[docs]'")
     d = drawing.Drawing(200, 100, "", "")
     d.box(10, 10, 60, 40, "plain", "a long label")
     with pytest.raises(ValueError, match="'a long label' takes"):
