@@ -13,6 +13,7 @@ from pathlib import Path
 
 from hayate import models
 from hayate.compiler.place import place
+from hayate.golden.tile import cycles
 from hayate.golden.tile.walk import skips, walk
 from hayate.rtl.contract import encoding, layout
 from hayate.rtl.contract.alu_ops import AluOp
@@ -24,7 +25,6 @@ from hayate.scripts.markdown import table
 from hayate.verif.tile.matrix.matrix_golden import MatrixModel, Pass, Position
 from hayate.verif.tile.sequencer.sequencer_golden import MATRIX_OPS, entries
 from hayate.verif.tile.vector.vector_golden import TWO_OPERANDS
-from hayate.verif.tile.vector.vector_timing import run_cycles
 
 ROOT = Path(__file__).resolve().parent.parent
 VERIFY = ROOT / "docs" / "verify.json"  # whole passes of the same model and machine, simulated
@@ -209,7 +209,7 @@ class Machine:
         elif one.op == Op.RUN:
             step.n = entry["n"]
             flits = entry["n"] // 4 * active + 1 if one.send else 0
-            step.cycles += run_cycles(entry, self.micros, lanes)
+            step.cycles += cycles.run(entry, self.micros, lanes)
         elif one.op != Op.FETCH:  # which comes ahead of the layers
             flits = {Op.SENDSUM: 2 * active, Op.SENDMAX: active, Op.SENDCAND: 1}[one.op] + 1
             step.cycles += flits + 1  # a flit a cycle, and one more for every job

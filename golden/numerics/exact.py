@@ -232,6 +232,13 @@ def round_terms(terms: list[tuple[int, np.ndarray]]) -> np.ndarray:
     return Sums.of(terms).rounded()
 
 
+def round_integer(n: int, power: int = ACC_LSB) -> np.float32:
+    """float32 nearest-even of n * 2**power, |n| below 2**101; zero is +0."""
+    high, low = n >> 48, n & (1 << 48) - 1
+    pair = (np.ldexp(np.array([part], np.float64), shift) for part, shift in ((high, 48 + power), (low, power)))
+    return _round_pair(*pair)[0]
+
+
 def _round_pair(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """float32 nearest-even of the exact a + b.
 

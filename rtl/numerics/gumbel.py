@@ -5,15 +5,11 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from hayate.rtl.contract import noise
+from hayate.rtl.contract.latencies import GUMBEL_LATENCY, STEPS_PER_STAGE, THREEFRY_LATENCY, TRANSFORM_LATENCY
 from hayate.rtl.numerics.bits import leading_zeros
 from hayate.rtl.numerics.rom import rom
 
 __all__ = ["GUMBEL_LATENCY", "Gumbel", "GumbelTransform", "THREEFRY_LATENCY", "TRANSFORM_LATENCY", "Threefry"]
-
-STEPS_PER_STAGE = 2
-THREEFRY_LATENCY = -(-(noise.ROUNDS + 1 + noise.ROUNDS // 4) // STEPS_PER_STAGE)
-TRANSFORM_LATENCY = 8
-GUMBEL_LATENCY = THREEFRY_LATENCY + TRANSFORM_LATENCY
 
 
 class Threefry(wiring.Component):

@@ -6,8 +6,6 @@ from amaranth.lib.wiring import In, Out
 
 from hayate.rtl.contract.constants import ACC_LSB, ACC_WIDTH
 
-NORM_LATENCY = 3
-
 _KEPT = 25  # significand and the bit after it
 _TOP_EXPONENT = 127 + ACC_LSB + ACC_WIDTH - 1  # biased exponent of an accumulator without leading zeros, before s
 

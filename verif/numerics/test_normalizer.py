@@ -9,7 +9,8 @@ import numpy as np
 from hayate.golden.numerics.exact import exact_dot
 from hayate.golden.numerics.fp16 import from_bits
 from hayate.rtl.contract.constants import ACC_WIDTH
-from hayate.rtl.numerics.normalizer import NORM_LATENCY, Normalizer
+from hayate.rtl.contract.latencies import NORM_LATENCY
+from hayate.rtl.numerics.normalizer import Normalizer
 from hayate.verif.bench import Bench, rng
 from hayate.verif.bench.reset import resets
 from hayate.verif.numerics.operands import finite, product, unsigned

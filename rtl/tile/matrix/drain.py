@@ -5,7 +5,8 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from hayate.rtl.contract.constants import ACC_WIDTH
-from hayate.rtl.numerics.normalizer import NORM_LATENCY, Normalizer
+from hayate.rtl.contract.latencies import NORM_LATENCY
+from hayate.rtl.numerics.normalizer import Normalizer
 from hayate.rtl.tile.interfaces import EnergyTag
 from hayate.rtl.verilog.once import once
 

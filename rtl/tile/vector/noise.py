@@ -7,22 +7,20 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from hayate.rtl.contract.isa import LOCAL_ROW_BITS
+from hayate.rtl.contract.latencies import NOISE_ROWS
 from hayate.rtl.contract.words import POSITION_BITS, SEED_BITS, TOKEN_BITS
 from hayate.rtl.memory.parity import ParityMemory
 from hayate.rtl.numerics.gumbel import Gumbel
 
-#: Rows that may wait for the vector engine: an iteration of the routine that samples.
-DEPTH = 16
-
 
 class NoiseRows(wiring.Component):
-    """One `Gumbel` unit, whose values wait in a queue of DEPTH rows.
+    """One `Gumbel` unit, whose values wait in a queue of NOISE_ROWS rows.
 
     `start` begins a RUN of n rows: row0 and so on, which are tokens. A row has a value for each lane in `want` (the
     others are 0), that of the row's token at the position after the lane's. Rows come in order; `next` takes the
     oldest, whose values show one cycle later and stay until the next is taken. All n must have been taken before the
     next `start`. With w lanes in `want` (none counts as one), the first row is `ready` w + GUMBEL_LATENCY + 3 cycles
-    after `start`, then one every w cycles, until DEPTH rows wait or are under way. Reset forgets all rows.
+    after `start`, then one every w cycles, until NOISE_ROWS rows wait or are under way. Reset forgets all rows.
 
     Parameters
     ----------
@@ -57,7 +55,7 @@ class NoiseRows(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.gumbel = gumbel = Gumbel()
-        m.submodules.queue = queue = ParityMemory(32 * self.lanes, DEPTH, inject=self._inject)
+        m.submodules.queue = queue = ParityMemory(32 * self.lanes, NOISE_ROWS, inject=self._inject)
         if self._inject:
             m.d.comb += queue.flip.eq(self.flip)
         lanes = Signal(self.lanes)  # those that values are drawn for
@@ -78,7 +76,7 @@ class NoiseRows(wiring.Component):
 
         # Asking: a register before the unit, whose first stage adds.
         rows, token = Signal(LOCAL_ROW_BITS), Signal(TOKEN_BITS)
-        room = Signal(range(DEPTH + 1), init=DEPTH)
+        room = Signal(range(NOISE_ROWS + 1), init=NOISE_ROWS)
         ask = Signal()
         asked, ask_last = walk("asked", ask)
         m.d.comb += [ask.eq((rows != 0) & (room != 0)), gumbel.seed.eq(self.seed)]
@@ -97,8 +95,8 @@ class NoiseRows(wiring.Component):
         # Answers: the lanes of a row are gathered, and go to the queue together.
         came, came_last = walk("came", gumbel.out_valid)
         held = [Signal(32, name=f"held_{k}") for k in range(self.lanes)]
-        waiting = Signal(range(DEPTH + 1))
-        tail, head = Signal(range(DEPTH)), Signal(range(DEPTH))
+        waiting = Signal(range(NOISE_ROWS + 1))
+        tail, head = Signal(range(NOISE_ROWS)), Signal(range(NOISE_ROWS))
         for k in range(self.lanes):
             with m.If(self.start):
                 m.d.sync += held[k].eq(0)

@@ -3,14 +3,13 @@ them.
 """
 
 from dataclasses import dataclass, field
-from math import ldexp
 
 import numpy as np
 
-from hayate.golden.numerics.exact import exact_dot
+from hayate.golden.numerics.exact import exact_dot, round_integer
 from hayate.golden.numerics.fp16 import to_int
 from hayate.golden.numerics.mxint8 import quantize
-from hayate.rtl.contract.constants import ACC_LSB
+from hayate.golden.tile import cycles
 from hayate.rtl.contract.flits import FlitKind, pack_flit
 from hayate.rtl.contract.isa import ROPE_FINE_BITS, STAGE_BIT, FetchIndex, Op
 from hayate.rtl.contract.layout import row_home, slot_home
@@ -84,15 +83,6 @@ def nibbles(words):
     return ((fields.astype(np.int64) ^ 8) - 8).reshape(-1)
 
 
-def rounded(n):
-    """n * 2**-48 as float32, nearest-even."""
-    magnitude = abs(n)
-    drop = max(magnitude.bit_length() - 24, 0)
-    kept, rest, half = magnitude >> drop, magnitude & (1 << drop) - 1, (1 << drop) >> 1
-    kept += drop > 0 and (rest > half or (rest == half and kept & 1))
-    return np.float32(ldexp(-kept if n < 0 else kept, drop + ACC_LSB))
-
-
 class MatrixModel:
     """Memories of a tile's matrix engine and the effect of entries on them.
 
@@ -131,7 +121,7 @@ class MatrixModel:
         if e["format"] != Format.FP16 and not e["dual"]:
             both, low = self.integer_sums(e, e["base"], e["words"])
             sums = both if e["format"] == Format.INT8 else both - low
-            return np.ldexp(np.array([[rounded(n) for n in row] for row in sums], np.float32), e["s_in"])
+            return np.ldexp(np.array([[round_integer(int(n)) for n in row] for row in sums], np.float32), e["s_in"])
         w = np.stack([self.row(r, e, words) for r in range(rows)]).view(np.float16)
         x = self.act[:, e["act"] : e["act"] + words].copy().view(np.float16)
         return np.ldexp(exact_dot(w, x), e["s_in"]).T
@@ -217,13 +207,10 @@ class MatrixModel:
         """Cycles of the issue stage for one entry on its own, with room for every row and flit."""
         e = {**NOTHING, **e}
         if e["op"] == Op.GEMV:
-            full, rest = divmod(e["rows"], self.banks)
-            groups = [(rows, words) for rows in [self.banks] * full + [rest] * (rest > 0) for words in self.streams(e)]
-            return sum(max(words, before) for (_, words), (before, _) in zip(groups, [(0, 0), *groups]))
+            return cycles.gemv(e["rows"], self.streams(e), self.banks)
         if e["op"] == Op.FETCH:
-            return sum(3 if not self.fetch(e, Pass([p], now.tiles)) else 6 + e["words"] for p in now.positions)
+            return cycles.fetch(e["words"], [bool(self.fetch(e, Pass([p], now.tiles))) for p in now.positions])
         if e["value"]:
-            return len(now.positions) * (4 + 2 * e["rows"] // min(4, self.banks)) + 4
+            return cycles.write_values(e["rows"], len(now.positions), self.banks)
         here = [slot_home(p.slot, now.group_size)[0] == now.group_index for p in now.positions]
-        trailing = here[::-1].index(True) if any(here) else 5
-        return sum(3 + e["words"] if mine else 1 for mine in here) + max(5 - trailing, 1)
+        return cycles.write_keys(e["words"], here)

@@ -86,7 +86,7 @@ async def rows_of_every_format_are_on_time(dut):
     """Random shapes, also rows shorter than their group is high: cycles as modelled, rows and the governor's sums
     ROW_LATENCY behind.
     """
-    from hayate.rtl.numerics.normalizer import NORM_LATENCY
+    from hayate.rtl.contract.latencies import NORM_LATENCY
     from hayate.rtl.tile.matrix.engine import ROW_LATENCY
 
     driver, random = await begin(dut), rng()

@@ -3,7 +3,7 @@
 import numpy as np
 
 from hayate.rtl.contract.isa import ROUNDS_AHEAD
-from hayate.rtl.numerics.normalizer import NORM_LATENCY
+from hayate.rtl.contract.latencies import NORM_LATENCY
 from hayate.rtl.tile.vector.collect import LOWEST, Collect
 from hayate.verif.bench import Bench, params, rng
 from hayate.verif.bench.drivers import clock, start

@@ -7,6 +7,7 @@ from amaranth.hdl import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import Out
 
+from hayate.golden.tile.cycles import run as run_cycles
 from hayate.rtl.contract.flits import FlitKind
 from hayate.rtl.contract.isa import Op, PassWord
 from hayate.rtl.contract.words import COMMIT
@@ -34,7 +35,6 @@ from hayate.verif.tile.vector.vector_programs import (
     X,
 )
 from hayate.verif.tile.vector.vector_scenario import HEAD_DIM, MAX_SLOTS, Pass, entry, geometry, run
-from hayate.verif.tile.vector.vector_timing import run_cycles
 
 LANDING = 32
 CONSTANTS = {

@@ -4,6 +4,7 @@ from dataclasses import asdict
 
 import cocotb
 
+from hayate.golden.tile.cycles import run as run_cycles
 from hayate.rtl.contract.alu_ops import AluOp
 from hayate.rtl.contract.encoding import Micro, encode_micro
 from hayate.rtl.contract.flits import pack_flit
@@ -14,7 +15,6 @@ from hayate.verif.bench import Bench, rng
 from hayate.verif.bench.drivers import clock, settle, start
 from hayate.verif.bench.reset import resets
 from hayate.verif.tile.loads import entry_flits
-from hayate.verif.tile.vector import vector_timing
 from hayate.verif.tile.vector.vector_driver import now, packed
 from hayate.verif.tile.vector.vector_scenario import entry
 
@@ -123,7 +123,7 @@ async def random_routines(dut):
         )
         watch.issued.clear(), watch.results.clear()
         first, done = await go(dut, this)
-        assert done - first + 1 == vector_timing.run_cycles(this, micro, 1), (this, routine)
+        assert done - first + 1 == run_cycles(this, micro, 1), (this, routine)
         await clock(dut, DEPENDENCE + RESULT_LATENCY + 4)  # the last element may still wait
         elements = [element for _, element in watch.issued]
         wanted = [

@@ -1,8 +1,8 @@
 """Rows of noise against the golden generator: values, order, rate, latency, and a reader that pauses."""
 
 from hayate.golden.numerics import gumbel
-from hayate.rtl.numerics.gumbel import GUMBEL_LATENCY
-from hayate.rtl.tile.vector.noise import DEPTH, NoiseRows
+from hayate.rtl.contract.latencies import GUMBEL_LATENCY, NOISE_ROWS
+from hayate.rtl.tile.vector.noise import NoiseRows
 from hayate.verif.bench import Bench, params, rng
 from hayate.verif.bench.drivers import clock, settle, start
 from hayate.verif.bench.reset import resets
@@ -58,38 +58,38 @@ async def random_runs(dut):
 
 @BENCH.test()
 async def cycles(dut):
-    """The first row, the rate, and that no more than DEPTH rows are drawn ahead."""
+    """The first row, the rate, and that no more than NOISE_ROWS rows are drawn ahead."""
     r, lanes = rng("cycles"), params()["lanes"]
     await start(dut)
     for want in {1, (1 << lanes) - 1, 1 << lanes - 1, 0}:
         width = max(1, want.bit_count())
-        rows = begin(dut, r, 5, 3 * DEPTH, want)
+        rows = begin(dut, r, 5, 3 * NOISE_ROWS, want)
         await clock(dut, 2)
         dut.start.value = 1
         await clock(dut)
         dut.start.value = 0
         ready = []
-        for cycle in range(1, 2 * DEPTH * width + 40):
+        for cycle in range(1, 2 * NOISE_ROWS * width + 40):
             await settle()
-            taken = bool(int(dut.ready.value)) and len(ready) < DEPTH
+            taken = bool(int(dut.ready.value)) and len(ready) < NOISE_ROWS
             dut.next.value = int(taken)
             if taken:
                 ready.append(cycle)
             await clock(dut)
         first = width + GUMBEL_LATENCY + 3
-        assert ready == [first + width * k for k in range(DEPTH)]
-        dut.next.value = 1  # DEPTH rows wait now, one a cycle
-        for wanted in rows[DEPTH : 2 * DEPTH]:
+        assert ready == [first + width * k for k in range(NOISE_ROWS)]
+        dut.next.value = 1  # NOISE_ROWS rows wait now, one a cycle
+        for wanted in rows[NOISE_ROWS : 2 * NOISE_ROWS]:
             await settle()
             assert int(dut.ready.value)
             await clock(dut)
             await settle()
             assert values(dut) == wanted
-        assert int(dut.ready.value) == int(width == 1 and DEPTH > first)
+        assert int(dut.ready.value) == int(width == 1 and NOISE_ROWS > first)
         dut.next.value = 0
-        await clock(dut, 2 * DEPTH * width + 40)
+        await clock(dut, 2 * NOISE_ROWS * width + 40)
         dut.next.value = 1
-        await clock(dut, DEPTH)
+        await clock(dut, NOISE_ROWS)
         dut.next.value = 0
         await settle()
         assert int(dut.ready.value) == 0 and values(dut) == rows[-1]

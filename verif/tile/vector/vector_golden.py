@@ -6,6 +6,7 @@ import numpy as np
 
 from hayate.golden.numerics import fp16, fp32, gumbel
 from hayate.golden.numerics.alu import compute
+from hayate.golden.numerics.exact import round_integer
 from hayate.rtl.contract.alu_ops import OPERANDS
 from hayate.rtl.contract.constants import ACC_LSB, ACC_WIDTH
 from hayate.rtl.contract.filters import COUNTS_BIT, INDEX_SHIFT, ROUND_BIT
@@ -40,12 +41,7 @@ def round_sum(acc, exponent):
     """float32 nearest-even of acc * 2**(ACC_LSB + exponent); acc is taken modulo 2**ACC_WIDTH as a signed number."""
     acc &= (1 << ACC_WIDTH) - 1
     acc -= acc >> (ACC_WIDTH - 1) << ACC_WIDTH
-    magnitude = abs(acc)
-    drop = max(0, magnitude.bit_length() - 24)
-    kept, rest = magnitude >> drop, magnitude & ((1 << drop) - 1)
-    half = (1 << drop) >> 1
-    kept += bool(drop) and (rest > half or rest == half and kept & 1 == 1)
-    return np.float32(np.copysign(np.ldexp(float(kept), drop + ACC_LSB + exponent), acc))
+    return round_integer(acc, ACC_LSB + exponent)
 
 
 class VectorGolden:

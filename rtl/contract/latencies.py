@@ -1,0 +1,18 @@
+"""Cycles that blocks take, from which those of whole instructions follow (`hayate.golden.tile.cycles`)."""
+
+from hayate.rtl.contract import noise
+
+#: of a normalizer: an exact sum to FP32.
+NORM_LATENCY = 3
+
+#: of Threefry, which does so many of its steps in a cycle; of the transform behind it; of a value of Gumbel noise.
+STEPS_PER_STAGE = 2
+THREEFRY_LATENCY = -(-(noise.ROUNDS + 1 + noise.ROUNDS // 4) // STEPS_PER_STAGE)
+TRANSFORM_LATENCY = 8
+GUMBEL_LATENCY = THREEFRY_LATENCY + TRANSFORM_LATENCY
+
+#: rows of noise that may wait for the vector engine: an iteration of the routine that samples.
+NOISE_ROWS = 16
+
+#: banks that a write of V uses at a time, at most.
+KV_PARALLEL_BANKS = 4
