@@ -56,8 +56,9 @@ def sim_top(config, ports, prefix="hayate"):
     if ($value$plusargs("hayate_wave_last=%d", last) == 0) last = 2147483647;
     cycle = 0;
   end
+  // Before reset a chip of silicon may show anything.
   always @(posedge clk) begin
-    if (trace != 0) begin
+    if (trace != 0 && !rst) begin
 {monitors}
 {verdict}
     end

@@ -1,6 +1,7 @@
 """The waveforms in docstrings of the tile's blocks are what the blocks do."""
 
 import inspect
+from itertools import product
 from unittest import mock
 
 import pytest
@@ -10,10 +11,12 @@ from amaranth.lib import wiring
 from hayate.rtl.contract.alu_ops import AluOp
 from hayate.rtl.contract.encoding import DESCRIPTOR, PLANES, Instr, Micro, encode, encode_micro
 from hayate.rtl.contract.flits import FlitKind
-from hayate.rtl.contract.isa import Csr, Op, PassWord, Space
+from hayate.rtl.contract.isa import ENTRY_WORDS, Csr, Op, PassWord, Space
 from hayate.rtl.contract.precision import Format
+from hayate.rtl.contract.words import ENTRY_ADDRESSES
 from hayate.rtl.memory.bank import Bank
 from hayate.rtl.tile.energy import Energy
+from hayate.rtl.tile.entry_memory import WORD_BITS
 from hayate.rtl.tile.matrix import engine
 from hayate.rtl.tile.matrix.drain import Drain
 from hayate.rtl.tile.matrix.fetch import Fetcher
@@ -156,12 +159,17 @@ def micro():
     """An element with two micro-operations, the second of which reads what the first writes."""
     words = [encode_micro(Micro(AluOp.MOV, a=0, d=n + 1, d_vm=1)) for n in range(2)]
     words[1] = encode_micro(Micro(AluOp.MOV, a=1, d=2, d_vm=1))
-    steps = {n - 4: {"load": 1, "load_addr": n, "load_data": word} for n, word in enumerate(words)}
+    steps = {}
+    for place, (n, part) in enumerate(product(range(2), range(ENTRY_WORDS[Space.MICRO]))):
+        addr = ENTRY_ADDRESSES[Space.MICRO].pack(index=n, word=part)
+        data = words[n] >> WORD_BITS * part & (1 << WORD_BITS) - 1
+        flit = {"kind": FlitKind.LOAD, "chan": Space.MICRO, "addr": addr, "data": data}
+        steps[place - 6] = {"rx_valid": 1, "rx": flit}
     entry = {"op": Op.RUN, "n": 1, "vl": 8, "length": 2}
-    steps |= {-2: {"load": 0, "entry": entry, "proceed": 1, "credit": 1}} | strobe("start")
+    steps |= {-2: {"rx_valid": 0, "entry": entry, "proceed": 1, "credit": 1}} | strobe("start")
     rows = ports("start", "loading", "begun", "step", "pending", "issue", "result", "done", "idle")
     component = MicroSequencer(micro_depth=4, landing_depth=4, stage_depth=4, vmem_depth=8)
-    return draw(component, rows, steps, 22, skip=4)
+    return draw(component, rows, steps, 22, skip=6)
 
 
 def collect():
