@@ -112,10 +112,10 @@ def lands(rounds, dims, landing):
     """
     rows = 0
     for this in range(rounds):
-        for behind, more in ((1, 1), (0, dims)):
+        for after, more in ((1, 1), (0, dims)):
             rows += more
             if rows > landing:
-                return behind + 3 * (rounds - 1 - this) <= MATRIX_AHEAD
+                return after + 3 * (rounds - 1 - this) <= MATRIX_AHEAD
     return True
 
 

@@ -85,8 +85,8 @@ class PassSender(wiring.Component):
         m = Module()
         node, flit = self.node, self.tx.payload
         word, last, slot = Signal(3), Signal(3), Signal(16)
-        # behind: START is due, but where `plain`
-        behind, walks, ends, step, kept = Signal(), Signal(), Signal(), Signal(), Signal()
+        # start_due: START comes next, but where `plain`
+        start_due, walks, ends, step, kept = Signal(), Signal(), Signal(), Signal(), Signal()
         # the newest node's pass; the node before it is text, or is to become so now
         alone, linked, link = Signal(), Signal(), Signal()
         # node of a walk; positions of the pass; a word takes the place of a node
@@ -96,7 +96,7 @@ class PassSender(wiring.Component):
         every, final, want, counted, measure = Signal(8), Signal(8), Signal(8), Signal(8), Signal()
         m.d.comb += [
             alone.eq(self.drafting & ~self.second & (self.message == PassWord.LANE)),
-            link.eq(alone & (last != 0) & ~linked & ~behind),
+            link.eq(alone & (last != 0) & ~linked & ~start_due),
             plain.eq((self.message == PassWord.LANE) & ~alone & ~self.second),
             short.eq(plain & (at == self.count)),
             self.lane.eq(Mux(alone, last - link, at)),
@@ -115,7 +115,7 @@ class PassSender(wiring.Component):
         m.d.comb += [
             last.eq(self.count - 1),
             slot.eq(Mux(node.placed, node.slot, self.slot)),
-            word.eq(Mux(behind | short, PassWord.START, Mux(link, PassWord.COMMIT, self.message))),
+            word.eq(Mux(start_due | short, PassWord.START, Mux(link, PassWord.COMMIT, self.message))),
             fed.eq(self.second & (word == PassWord.LANE)),
             walks.eq((word == PassWord.LANE) | (word == PassWord.COMMIT)),
             flit.kind.eq(FlitKind.PASS),
@@ -181,5 +181,5 @@ class PassSender(wiring.Component):
             self.done.eq(step & ends & (word != PassWord.LANE)),
         ]
         with m.If(step):
-            m.d.sync += [at.eq(Mux(ends | alone, 0, at + 1)), behind.eq(ends & (word == PassWord.LANE))]
+            m.d.sync += [at.eq(Mux(ends | alone, 0, at + 1)), start_due.eq(ends & (word == PassWord.LANE))]
         return m

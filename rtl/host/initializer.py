@@ -101,12 +101,12 @@ class Initializer(wiring.Component):
         )
         with m.Switch(at):
             for n, sweep in enumerate(self.sweeps):
-                behind = self.sweeps[(n + 1) % len(self.sweeps)]
+                following_sweep = self.sweeps[(n + 1) % len(self.sweeps)]
                 with m.Case(n):
                     m.d.comb += [
                         space.eq(sweep.space),
                         last.eq(sweep.first + sweep.words - 1),
-                        following.eq(behind.first),
+                        following.eq(following_sweep.first),
                     ]
         m.d.comb += [
             self.words.valid.eq(self.busy),

@@ -199,7 +199,7 @@ async def nodes_of_the_second_model(dut):
     r, lanes = rng("second"), params()["lanes"]
     sink = Sink(dut, "word")
     dut.draft__drafter.value, dut.draft__control.value = int(Drafter.DRAFT), 0
-    behind = set()
+    lags = set()
     for _ in range(4):
         await strobe(dut, "clear")
         told, held = Told(dut), []
@@ -210,7 +210,7 @@ async def nodes_of_the_second_model(dut):
             await told.append(emitted, False)
             text += emitted
             kept = next((n for n, (a, b) in enumerate(zip(held, text)) if a != b), len(held))
-            behind.add(len(held) - kept)
+            lags.add(len(held) - kept)
             held = held[:kept]
             room = r.choice([0, lanes - 1, r.randrange(lanes)])
             await told.plan(prompt=0, over=0, room=room, depth=0)
@@ -243,7 +243,7 @@ async def nodes_of_the_second_model(dut):
             assert not int(dut.drafting.value) and not int(dut.feeds.value)
             right = r.randint(0, len(chain))
             emitted = [*chain[:right], (chain[right] + 1) % 3 if right < len(chain) else r.randrange(3)]
-    assert len(behind) >= min(lanes - 1, 3)
+    assert len(lags) >= min(lanes - 1, 3)
 
 
 @BENCH.test()

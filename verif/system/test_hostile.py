@@ -98,16 +98,16 @@ class Host:
         knob = 9033886 if precision == "auto" else None
         scale = np.float32(1) / np.float32(0.9) if seed else None
         draft = draft_registers(CONFIG.lanes, speculate, None, None, None)
-        behind, registers = generation_words(
+        words, registers = generation_words(
             self.placement, prompt, TOKENS, knob=knob, draft=draft, scale=scale, seed=seed
         )
         if precision != "auto":
             own = [(index, Format[precision.upper()]) for index, _ in governed(self.placement)]
-            behind += [
+            words += [
                 (load_address(LOAD_ALL_TILES, Space.CSR, 1 << PRECISION_BIT | index), form) for index, form in own
             ]
         self.last = prompt, precision, speculate, seed
-        return behind, registers, expected(*self.last)
+        return words, registers, expected(*self.last)
 
     async def generation(self):
         """One from begin to end, as the documents say; right to the last token."""
