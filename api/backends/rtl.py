@@ -267,7 +267,8 @@ def generate_rtl(
                 on_start()
 
         with _follow(events, result, started, on_token):
-            cores = len(os.sched_getaffinity(0))
+            # which macOS does not tell a process
+            cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
             runner.run(
                 built,
                 "hayate.sim.machine.generation_run",
