@@ -121,7 +121,7 @@ class Package(wiring.Component):
         m.d.sync += [rx_valid.eq(stop.deliver.valid & (arrived.lo == CONDUCTOR)), rx.eq(arrived)]
         for block in (host, conductor):
             m.d.comb += [block.ring.rx_valid.eq(rx_valid), block.ring.rx.eq(rx)]
-        m.d.comb += [
+        m.d.comb += [  # nothing of theirs ends before it is round: `near` and `travels` stay 0
             stop.inject.valid.eq(conductor.ring.tx.valid | host.ring.tx.valid),
             stop.inject.payload.eq(
                 Mux(conductor.ring.tx.valid, conductor.ring.tx.payload.as_value(), host.ring.tx.payload.as_value())

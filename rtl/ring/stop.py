@@ -53,6 +53,9 @@ class RingStop(wiring.Component):
         To the next stop.
     inject : In(stream of Flit)
         From the tile; ``src`` is ignored, ``stop_id`` takes its place.
+    near, travels : In
+        Of what `inject` offers: ``end`` is not 0; ``end`` is not ``stop_id``. Who chooses among several sources knows
+        both of each source before the choice, which comes late. `inject_from` makes them of a single source's flit.
     deliver : Out(stream of Flit)
         To the tile. It must be taken in the end, whatever becomes of ``inject``.
 
@@ -72,6 +75,8 @@ class RingStop(wiring.Component):
                 "ring_in": In(FLIT_STREAM),
                 "ring_out": Out(FLIT_STREAM),
                 "inject": In(FLIT_STREAM),
+                "near": In(1),
+                "travels": In(1),
                 "deliver": Out(FLIT_STREAM),
             }
         )
@@ -88,7 +93,7 @@ class RingStop(wiring.Component):
         arrives = Signal()  # a flit is taken from the ring,
         passes = Signal()  # and must travel on
         own, ends = Signal(), Signal()  # it is back at its source; it has come to its end
-        near, travels, room, loops = Signal(), Signal(), Signal(), Signal()
+        near, travels, room, loops = self.near, self.travels, Signal(), Signal()
         # the ring does not need the transit buffer's write port; not looked at is whether a flit `ends`, for time
         vacant = Signal()
         injects = Signal()
@@ -96,8 +101,6 @@ class RingStop(wiring.Component):
         m.d.comb += [
             own.eq(self.ring_in.payload.src == self.stop_id),
             ends.eq((self.ring_in.payload.end != 0) & (self.ring_in.payload.end == self.stop_id)),
-            near.eq(self.inject.payload.end != 0),
-            travels.eq(self.inject.payload.end != self.stop_id),
             can_deliver.eq(~self.deliver.valid | self.deliver.ready),
             self.ring_in.ready.eq(can_deliver & (level != self.depth)),
             arrives.eq(self.ring_in.valid & self.ring_in.ready),
@@ -136,3 +139,15 @@ class RingStop(wiring.Component):
             m.d.sync += [delivered.eq(self.inject.payload), delivered.src.eq(self.stop_id)]
         m.d.comb += self.deliver.payload.eq(delivered)
         return m
+
+
+def inject_from(m, stop, source):
+    """Join a source of flits, an interface that reads them from ``source.payload``, to a stop that has no other."""
+    end = source.payload.end
+    m.d.comb += [
+        stop.inject.valid.eq(source.valid),
+        stop.inject.payload.eq(source.payload),
+        source.ready.eq(stop.inject.ready),
+        stop.near.eq(end != 0),
+        stop.travels.eq(end != stop.stop_id),
+    ]

@@ -164,6 +164,12 @@ class Tile(wiring.Component):
             m.d.comb += hold.eq(
                 (last.kind == FlitKind.SYNC) & (last.lo == CONDUCTOR) & sequencer.current.state.measure & matrix.busy
             )
+        # Only what the vector engine sends may end before it is round: so much is known before the choice.
+        end = vector.tx.payload.end
+        m.d.comb += [
+            stop.near.eq(~reply.valid & ~matrix.tx.valid & (end != 0)),
+            stop.travels.eq(end != self.stop_id),
+        ]
         with m.If(reply.valid):
             self._pass_on(m, stop.inject, reply)
         with m.Elif(matrix.tx.valid):

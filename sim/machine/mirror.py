@@ -6,14 +6,14 @@ time. That is what a machine is measured by whose tiles do not all fit a simulat
 
 from amaranth.hdl import Cat, ClockSignal, Const, Instance, Module, ResetSignal, Signal
 from amaranth.lib import data, fifo, stream, wiring
-from amaranth.lib.wiring import In, Out, connect, flipped
+from amaranth.lib.wiring import In, Out
 
 from hayate.rtl.contract.flits import CONDUCTOR, FlitKind
 from hayate.rtl.contract.isa import PassWord
 from hayate.rtl.contract.topology import Topology, group_end, stop_of
 from hayate.rtl.contract.words import DATA_ADDRESS
 from hayate.rtl.ring.flit import FLIT_STREAM, Flit, view
-from hayate.rtl.ring.stop import RingStop
+from hayate.rtl.ring.stop import RingStop, inject_from
 from hayate.sim.machine.sim_top import TILE
 
 #: Flits that may wait at a twin's stop, which a source that injects without a pause keeps from injecting: as many as it
@@ -81,7 +81,7 @@ class MirroredRing(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.conductor = conductor = RingStop()
-        connect(m, flipped(self.inject), conductor.inject)
+        inject_from(m, conductor, self.inject)
         self._watch(m, conductor)
 
         lead = self.tiles - 1
@@ -141,9 +141,16 @@ class MirroredRing(wiring.Component):
         m.submodules[f"stop_{tile}"] = stop = RingStop()
         m.submodules[f"queue_{tile}"] = queue = fifo.SyncFIFO(width=Flit.size, depth=DEPTH)
         lead, own = group_of(self.tiles - 1, self.kv_heads, self.tiles), group_of(tile, self.kv_heads, self.tiles)
-        copy, waits = Signal(Flit, name=f"copy_{tile}"), Signal(Flit, name=f"waits_{tile}")
+        copy = Signal(Flit, name=f"copy_{tile}")
+        waiting = stream.Signature(Flit).create(path=(f"waiting_{tile}",))
         f = seen.payload
-        m.d.comb += [copy.eq(f), waits.as_value().eq(queue.r_data)]
+        m.d.comb += [
+            copy.eq(f),
+            waiting.payload.as_value().eq(queue.r_data),
+            waiting.valid.eq(queue.r_rdy),
+            queue.r_en.eq(waiting.ready),
+        ]
+        inject_from(m, stop, waiting)
         with m.If((f.lo == lead["lo"]) & (f.hi == lead["hi"]) & (f.end == lead["end"])):
             m.d.comb += [copy[name].eq(value) for name, value in own.items()]
         with m.Elif((f.lo == self.tiles - 1) & (f.hi == self.tiles - 1)):
@@ -153,9 +160,6 @@ class MirroredRing(wiring.Component):
             queue.w_data.eq(copy),
             stop.stop_id.eq(stop_of(tile)),
             stop.deliver.ready.eq(1),
-            stop.inject.valid.eq(queue.r_rdy),
-            stop.inject.payload.eq(waits),
-            queue.r_en.eq(stop.inject.ready),
             stop.ring_in.valid.eq(before.valid),
             stop.ring_in.payload.eq(before.payload),
             before.ready.eq(stop.ring_in.ready),

@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 from hayate.golden.ring.checker import RingChecker, RingError
 from hayate.rtl.contract.flits import FLIT_BITS, FLIT_FIELDS, pack_flit, unpack_flit
 from hayate.rtl.ring.flit import FLIT_STREAM, Flit
-from hayate.rtl.ring.stop import HOP_LATENCY, RingStop
+from hayate.rtl.ring.stop import HOP_LATENCY, RingStop, inject_from
 from hayate.verif.bench import Bench, params, rng
 from hayate.verif.bench.reset import resets
 
@@ -36,12 +36,31 @@ class Ring(wiring.Component):
             m.submodules[f"stop_{i}"] = stop
             m.d.comb += stop.stop_id.eq(number(i))
             wiring.connect(m, stop.ring_out, stops[(i + 1) % self.stops].ring_in)
-            wiring.connect(m, wiring.flipped(getattr(self, f"inject_{i}")), stop.inject)
+            inject_from(m, stop, getattr(self, f"inject_{i}"))
             wiring.connect(m, stop.deliver, wiring.flipped(getattr(self, f"deliver_{i}")))
         return m
 
 
-STOP = Bench(RingStop)
+class Stop(wiring.Component):
+    """A stop with a single source of flits."""
+
+    def __init__(self):
+        self.stop = RingStop()
+        ports = self.stop.signature.members
+        super().__init__({name: ports[name] for name in ("stop_id", "ring_in", "ring_out", "inject", "deliver")})
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.stop = stop = self.stop
+        m.d.comb += stop.stop_id.eq(self.stop_id)
+        wiring.connect(m, wiring.flipped(self.ring_in), stop.ring_in)
+        wiring.connect(m, stop.ring_out, wiring.flipped(self.ring_out))
+        wiring.connect(m, stop.deliver, wiring.flipped(self.deliver))
+        inject_from(m, stop, self.inject)
+        return m
+
+
+STOP = Bench(Stop)
 RING = Bench(Ring, params=[{"stops": 1, "depth": 4}, {"stops": 2, "depth": 8}, {"stops": 5, "depth": 4}])
 
 
