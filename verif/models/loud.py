@@ -4,7 +4,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from hayate.compiler import compile_model
-
 from hayate.verif.models.tiny import tiny_weights, write_tiny_model, write_weights
 
 SHAPE = {"hidden": 24, "layers": 2, "heads": 6, "kv_heads": 2, "head_dim": 8, "ff": 40, "vocab": 50}
@@ -38,6 +37,15 @@ def loud_image(scales, exponents=None, *, planes=False, **options):
 
 def everywhere(tied):
     """An image that clips wherever it can: each vector that is sent, 1/rms of a token of zeros (3), exp in silu."""
-    scales = {"embed_tokens": 2.0**17, "0.self_attn.q_proj": 2e5, "0.self_attn.k_proj": 2e5, "0.self_attn.v_proj": 1e5,
-              "0.mlp.gate_proj": 200, "0.mlp.up_proj": 1e5, "model.norm": 4}
-    return loud_image(scales, {(1, "ao"): -18}, zero=(3,), tied=tied, seed=9, config={"rms_norm_eps": 1e-50}, planes=True)
+    scales = {
+        "embed_tokens": 2.0**17,
+        "0.self_attn.q_proj": 2e5,
+        "0.self_attn.k_proj": 2e5,
+        "0.self_attn.v_proj": 1e5,
+        "0.mlp.gate_proj": 200,
+        "0.mlp.up_proj": 1e5,
+        "model.norm": 4,
+    }
+    return loud_image(
+        scales, {(1, "ao"): -18}, zero=(3,), tied=tied, seed=9, config={"rms_norm_eps": 1e-50}, planes=True
+    )

@@ -31,7 +31,7 @@ class Reference:
         cos, sin = (np.concatenate([f(angle)] * 2, axis=-1)[:, None] for f in (np.cos, np.sin))
 
         def rope(x):
-            return x * cos + np.concatenate([-x[..., hd // 2:], x[..., :hd // 2]], axis=-1) * sin
+            return x * cos + np.concatenate([-x[..., hd // 2 :], x[..., : hd // 2]], axis=-1) * sin
 
         x = w["model.embed_tokens.weight"][np.asarray(ids)]
         mask = np.triu(np.full((n, n), -np.inf), 1)
@@ -54,6 +54,7 @@ class Reference:
 
 def kl(reference, logits):
     """Mean over positions of KL(reference || logits), nats; both [positions, vocab]."""
+
     def log_softmax(z):
         z = np.asarray(z, np.float64) - np.max(z, axis=-1, keepdims=True)
         return z - np.log(np.exp(z).sum(axis=-1, keepdims=True))

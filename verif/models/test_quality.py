@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from hayate.compiler import compile_model
-from hayate.models import SHIPPED, Text
 from hayate.golden.conductor.generate import teacher_force
 from hayate.golden.tile.sequencer import Tile
+from hayate.models import SHIPPED, Text
 from hayate.verif.models.reference import Reference, kl
 
 WINDOW, WINDOWS = 256, 8  # 2,048 tokens
@@ -20,7 +20,7 @@ MODELS = ("py-nano", "py-mini", "py-pico")
 def windows(image):
     """Held-out token ids, in windows of the whole context."""
     ids = Text(image).encode((Path(SHIPPED) / "heldout" / "heldout.txt").read_text())
-    return [ids[i * WINDOW:(i + 1) * WINDOW] for i in range(WINDOWS)]
+    return [ids[i * WINDOW : (i + 1) * WINDOW] for i in range(WINDOWS)]
 
 
 def compare(model, reference):
@@ -35,7 +35,9 @@ def compare(model, reference):
     return float(np.concatenate(same).mean()), float(np.mean(divergence))
 
 
-@pytest.mark.parametrize("model", [pytest.param(m, marks=() if m == "py-mini" else pytest.mark.nightly) for m in MODELS])
+@pytest.mark.parametrize(
+    "model", [pytest.param(m, marks=() if m == "py-mini" else pytest.mark.nightly) for m in MODELS]
+)
 def test_golden_agrees_with_float64(model):
     top1, divergence = compare(model, Reference(SHIPPED / model).logits)
     print(f"{model}: top-1 {top1:.4f}, KL {divergence:.2e}")

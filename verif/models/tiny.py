@@ -42,7 +42,13 @@ def write_weights(path, weights, dtype="F16"):
     """Write a .safetensors file of name -> float64 array; BF16 is rounded to nearest even."""
     path = Path(path)
     if dtype != "BF16":
-        save_file({name: np.ascontiguousarray(w, {"F16": np.float16, "F32": np.float32}[dtype]) for name, w in weights.items()}, path)
+        save_file(
+            {
+                name: np.ascontiguousarray(w, {"F16": np.float16, "F32": np.float32}[dtype])
+                for name, w in weights.items()
+            },
+            path,
+        )
         return
     halves = {}
     for name, w in weights.items():
@@ -67,30 +73,96 @@ def tokenizer_json(vocab):
     """Byte-level tokenizer without merges: `<|end|>` is 0, then as many bytes as fit the vocabulary."""
     tokens = {"<|end|>": 0, **{c: i + 1 for i, c in enumerate(byte_alphabet()[: vocab - 1])}}
     level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
-    end = {"id": 0, "content": "<|end|>", "single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
-    return json.dumps({"version": "1.0", "truncation": None, "padding": None, "added_tokens": [end], "normalizer": None,
-                       "pre_tokenizer": level, "post_processor": None, "decoder": level,
-                       "model": {"type": "BPE", "dropout": None, "unk_token": None, "continuing_subword_prefix": None,
-                                 "end_of_word_suffix": None, "fuse_unk": False, "byte_fallback": False, "vocab": tokens, "merges": []}})
+    end = {
+        "id": 0,
+        "content": "<|end|>",
+        "single_word": False,
+        "lstrip": False,
+        "rstrip": False,
+        "normalized": False,
+        "special": True,
+    }
+    return json.dumps(
+        {
+            "version": "1.0",
+            "truncation": None,
+            "padding": None,
+            "added_tokens": [end],
+            "normalizer": None,
+            "pre_tokenizer": level,
+            "post_processor": None,
+            "decoder": level,
+            "model": {
+                "type": "BPE",
+                "dropout": None,
+                "unk_token": None,
+                "continuing_subword_prefix": None,
+                "end_of_word_suffix": None,
+                "fuse_unk": False,
+                "byte_fallback": False,
+                "vocab": tokens,
+                "merges": [],
+            },
+        }
+    )
 
 
-def write_tiny_model(path, *, hidden=32, layers=2, heads=4, kv_heads=2, head_dim=8, ff=64, vocab=64, context=48, seed=0, tied=True,
-                     dtype="F16", config=None):
+def write_tiny_model(
+    path,
+    *,
+    hidden=32,
+    layers=2,
+    heads=4,
+    kv_heads=2,
+    head_dim=8,
+    ff=64,
+    vocab=64,
+    context=48,
+    seed=0,
+    tied=True,
+    dtype="F16",
+    config=None,
+):
     """Write a model folder: config.json, model.safetensors, tokenizer.json; its path.
 
     `config`: keys of config.json to add or replace; None as a value removes a key. Equal arguments give equal files.
     """
     path = Path(path)
     path.mkdir(parents=True, exist_ok=True)
-    values = {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "vocab_size": vocab, "hidden_size": hidden,
-              "intermediate_size": ff, "num_hidden_layers": layers, "num_attention_heads": heads, "num_key_value_heads": kv_heads,
-              "head_dim": head_dim, "hidden_act": "silu", "max_position_embeddings": context, "rms_norm_eps": 1e-5,
-              "rope_theta": 10000.0, "rope_scaling": None, "attention_bias": False, "tie_word_embeddings": tied,
-              "torch_dtype": DTYPES[dtype], "bos_token_id": 0, "eos_token_id": 0}
+    values = {
+        "architectures": ["LlamaForCausalLM"],
+        "model_type": "llama",
+        "vocab_size": vocab,
+        "hidden_size": hidden,
+        "intermediate_size": ff,
+        "num_hidden_layers": layers,
+        "num_attention_heads": heads,
+        "num_key_value_heads": kv_heads,
+        "head_dim": head_dim,
+        "hidden_act": "silu",
+        "max_position_embeddings": context,
+        "rms_norm_eps": 1e-5,
+        "rope_theta": 10000.0,
+        "rope_scaling": None,
+        "attention_bias": False,
+        "tie_word_embeddings": tied,
+        "torch_dtype": DTYPES[dtype],
+        "bos_token_id": 0,
+        "eos_token_id": 0,
+    }
     values = {k: v for k, v in {**values, **(config or {})}.items() if v is not None or k not in (config or {})}
     (path / "config.json").write_text(json.dumps(values, indent=2))
-    weights = tiny_weights(hidden=hidden, layers=layers, heads=heads, kv_heads=kv_heads, head_dim=head_dim, ff=ff, vocab=vocab,
-                           seed=seed, tied=tied)
+    weights = tiny_weights(
+        hidden=hidden,
+        layers=layers,
+        heads=heads,
+        kv_heads=kv_heads,
+        head_dim=head_dim,
+        ff=ff,
+        vocab=vocab,
+        seed=seed,
+        tied=tied,
+    )
     write_weights(path / "model.safetensors", weights, dtype)
     (path / "tokenizer.json").write_text(tokenizer_json(vocab), encoding="utf-8")
     return path
