@@ -16,7 +16,7 @@ from hayate.compiler.place import place
 from hayate.golden.tile import cycles
 from hayate.golden.tile.walk import skips, walk
 from hayate.rtl.contract import encoding, layout
-from hayate.rtl.contract.alu_ops import AluOp
+from hayate.rtl.contract.alu_ops import TWO_OPERANDS, AluOp
 from hayate.rtl.contract.config import PRESETS
 from hayate.rtl.contract.isa import ASrc, BSrc, Csr, LoopReg, Op
 from hayate.rtl.contract.precision import Format
@@ -24,7 +24,6 @@ from hayate.rtl.contract.topology import stop_of
 from hayate.scripts.markdown import table
 from hayate.verif.tile.matrix.matrix_golden import MatrixModel, Pass, Position
 from hayate.verif.tile.sequencer.sequencer_golden import MATRIX_OPS, entries
-from hayate.verif.tile.vector.vector_golden import TWO_OPERANDS
 
 ROOT = Path(__file__).resolve().parent.parent
 VERIFY = ROOT / "docs" / "verify.json"  # whole passes of the same model and machine, simulated

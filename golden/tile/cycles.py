@@ -8,12 +8,10 @@ wait for one another, and for other tiles, is up to whoever adds them up.
 from collections.abc import Sequence
 from typing import Any
 
-from hayate.rtl.contract.alu_ops import ALU_LATENCY, OPERANDS
+from hayate.rtl.contract.alu_ops import TWO_OPERANDS
 from hayate.rtl.contract.isa import ASrc, BSrc, Mode
-from hayate.rtl.contract.latencies import GUMBEL_LATENCY, KV_PARALLEL_BANKS, NOISE_ROWS, NORM_LATENCY
+from hayate.rtl.contract.latencies import DEPENDENCE, GUMBEL_LATENCY, KV_PARALLEL_BANKS, NOISE_ROWS, NORM_LATENCY
 
-#: From the issue of a write to vector memory to the first issue that may read it.
-DEPENDENCE = ALU_LATENCY + 3
 #: From the request of a row of noise to the row, with no lane to draw for.
 DRAW = GUMBEL_LATENCY + 3
 
@@ -88,5 +86,5 @@ def _reads(op, e, i):
     offset = {Mode.STREAM: e + i, Mode.TEMP: i, Mode.SCALAR: 0, Mode.SWAP: i ^ 1}
     if op["a_src"] == ASrc.VMEM and op["op"]:
         yield op["a"] + offset[op["a_mode"]]
-    if op["b_src"] == BSrc.VMEM and OPERANDS[op["op"]] == 2:
+    if op["b_src"] == BSrc.VMEM and op["op"] in TWO_OPERANDS:
         yield op["b"] + offset[op["b_mode"]]

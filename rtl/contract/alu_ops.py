@@ -36,6 +36,8 @@ OPERANDS = {
 }
 """How many operands each of them reads: none, a, or a and b."""
 
+TWO_OPERANDS = tuple(op for op, count in OPERANDS.items() if count == 2)
+
 ALU_OP_BITS = 6
 """Width of an operation code."""
 

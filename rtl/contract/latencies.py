@@ -1,6 +1,12 @@
 """Cycles that blocks take, from which those of whole instructions follow (`hayate.golden.tile.cycles`)."""
 
 from hayate.rtl.contract import noise
+from hayate.rtl.contract.alu_ops import ALU_LATENCY
+
+#: of the vector engine: from an element's issue to its result, which is written at the end of that cycle; to the first
+#: issue that may read it.
+RESULT_LATENCY = ALU_LATENCY + 2
+DEPENDENCE = RESULT_LATENCY + 1
 
 #: of a normalizer: an exact sum to FP32.
 NORM_LATENCY = 3

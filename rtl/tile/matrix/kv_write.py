@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from hayate.rtl.contract.isa import ACT_BITS, BANK_BITS, ROW_BITS
+from hayate.rtl.contract.latencies import KV_PARALLEL_BANKS
 from hayate.rtl.memory.bank import BANK_LATENCY
 from hayate.rtl.tile.matrix.slot_homes import SlotHomes
 from hayate.rtl.tile.queues import BaseEntry, LaneState, TileState
@@ -143,7 +144,7 @@ class KvWriter(wiring.Component):
         turn = request.turn
         quad_place = Signal(range(max(quads_per_row, 2)))
         value_mask = Signal(self.banks)
-        m.d.comb += value_mask.eq(((1 << min(4, self.banks)) - 1) << (quad_place << 2))
+        m.d.comb += value_mask.eq(((1 << min(KV_PARALLEL_BANKS, self.banks)) - 1) << (quad_place << 2))
         row_mask = Signal(self.banks)
 
         m.d.comb += [

@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out, connect
 from hayate.rtl.contract.alu_ops import ALU_OP_BITS
 from hayate.rtl.contract.flits import CONDUCTOR, KIND_BITS, FlitKind
 from hayate.rtl.contract.isa import GLOBAL_ROW_BITS, ASrc, Op
+from hayate.rtl.contract.latencies import RESULT_LATENCY
 from hayate.rtl.contract.words import SEED_BITS, SUM_ADDRESS
 from hayate.rtl.numerics.alu import VectorAlu
 from hayate.rtl.numerics.reducer import REDUCER_LATENCY, Reducer
@@ -21,7 +22,7 @@ from hayate.rtl.tile.vector.filter import KEEP_LATENCY, Filter
 from hayate.rtl.tile.vector.landing import LandingBuffer
 from hayate.rtl.tile.vector.mask import LaneMap, SlotMask
 from hayate.rtl.tile.vector.memory import VectorMemory
-from hayate.rtl.tile.vector.micro import RESULT_LATENCY, MicroSequencer
+from hayate.rtl.tile.vector.micro import MicroSequencer
 from hayate.rtl.tile.vector.noise import NoiseRows
 from hayate.rtl.tile.vector.receive import receive
 from hayate.rtl.tile.vector.sender import COUNTED, Sender

@@ -7,7 +7,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from hayate.rtl.contract.alu_ops import ALU_LATENCY, ALU_OP_BITS, OPERANDS, AluOp
+from hayate.rtl.contract.alu_ops import ALU_OP_BITS, TWO_OPERANDS, AluOp
 from hayate.rtl.contract.encoding import MICRO
 from hayate.rtl.contract.isa import (
     EXPONENT_BITS,
@@ -22,6 +22,7 @@ from hayate.rtl.contract.isa import (
     Mode,
     Space,
 )
+from hayate.rtl.contract.latencies import RESULT_LATENCY
 from hayate.rtl.ring.flit import Flit, struct
 from hayate.rtl.tile.entry_memory import EntryMemory, used
 from hayate.rtl.tile.queues import VectorEntry
@@ -63,14 +64,8 @@ Element = data.StructLayout(
     }
 )
 
-#: Cycles from an element's issue to its result, which is written at the end of that cycle.
-RESULT_LATENCY = ALU_LATENCY + 2
-#: Cycles from an element's issue to the first one in which another may be issued that reads its result.
-DEPENDENCE = RESULT_LATENCY + 1
 #: Cycles from `start` to the first element's issue.
 START_LATENCY = 3
-
-_TWO_OPERANDS = tuple(op for op, count in OPERANDS.items() if count == 2)
 
 
 class MicroSequencer(wiring.Component):
@@ -289,7 +284,7 @@ class MicroSequencer(wiring.Component):
 
     @staticmethod
     def _takes_two(op):
-        return Cat(op == code for code in _TWO_OPERANDS).any()
+        return Cat(op == code for code in TWO_OPERANDS).any()
 
     def _address(self, base, mode, i):
         return base + Mux(mode[1], Mux(mode[0], i ^ 1, 0), Mux(mode[0], i, self._at_idx))

@@ -9,8 +9,9 @@ from hayate.rtl.contract.alu_ops import AluOp
 from hayate.rtl.contract.encoding import Micro, encode_micro
 from hayate.rtl.contract.flits import pack_flit
 from hayate.rtl.contract.isa import ASrc, BSrc, Mode, Space
+from hayate.rtl.contract.latencies import DEPENDENCE, RESULT_LATENCY
 from hayate.rtl.tile.queues import VectorEntry
-from hayate.rtl.tile.vector.micro import DEPENDENCE, RESULT_LATENCY, START_LATENCY, Element, MicroSequencer
+from hayate.rtl.tile.vector.micro import START_LATENCY, Element, MicroSequencer
 from hayate.verif.bench import Bench, rng
 from hayate.verif.bench.drivers import clock, settle, start
 from hayate.verif.bench.reset import resets

@@ -7,7 +7,7 @@ import numpy as np
 from hayate.golden.numerics import fp16, fp32, gumbel
 from hayate.golden.numerics.alu import compute
 from hayate.golden.numerics.exact import round_integer
-from hayate.rtl.contract.alu_ops import OPERANDS
+from hayate.rtl.contract.alu_ops import TWO_OPERANDS
 from hayate.rtl.contract.constants import ACC_LSB, ACC_WIDTH
 from hayate.rtl.contract.filters import COUNTS_BIT, INDEX_SHIFT, ROUND_BIT
 from hayate.rtl.contract.flits import CONDUCTOR, FlitKind
@@ -29,8 +29,6 @@ from hayate.rtl.contract.words import CANDIDATE, COMMIT, LANE
 from hayate.verif.tile.vector.filter_golden import FilterGolden
 
 LOWEST = np.float32(np.finfo(np.float32).min)
-
-TWO_OPERANDS = [op for op, count in OPERANDS.items() if count == 2]
 
 
 def bits(values):
