@@ -75,5 +75,5 @@ class BaseTable(wiring.Component):
             found.append((asked & entry.valid & (entry.tag == compared), entry.token))
         (one, of_one), (two, of_pair) = found
         m.d.comb += [self.hit.eq(one | two), self.token.eq(Mux(two, of_pair, of_one))]
-        m.d.sync += self.fault.eq(Cat(table.error for table in memories).any())
+        m.d.comb += self.fault.eq(Cat(table.error for table in memories).any())
         return m

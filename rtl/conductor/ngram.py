@@ -101,7 +101,7 @@ class NgramDrafter(wiring.Component):
             tables.append(table)
         m.submodules.base = base = BaseTable()
         wiring.connect(m, wiring.flipped(self.base_write), base.load)
-        m.d.sync += self.fault.eq(history.error | base.fault | Cat(table.error for table in tables).any())
+        m.d.comb += self.fault.eq(history.error | base.fault | Cat(table.error for table in tables).any())
         if self._inject:
             m.d.comb += [memory.flip.eq(self.flip) for memory in (history, *tables)]
 

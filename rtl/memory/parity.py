@@ -15,8 +15,9 @@ def slices(width):
 class ParityMemory(wiring.Component):
     """One write port, one read port, `depth` words of `width` bits, even parity per 32 bits.
 
-    A read returns the word one cycle after `rd_en`; it holds until the next read. `error` is high in the cycle after a
-    read whose word does not match its parity, and only then. What a read of the address being written returns is
+    A read returns the word one cycle after `rd_en`; it holds until the next read. `error` is high in the second cycle
+    after a read whose word does not match its parity, and only then: a block RAM is slow enough without its parity
+    behind it. What a read of the address being written returns is
     undefined (the old word in simulation). The memory starts as zeros, which have valid parity; reset does not clear
     it.
 
@@ -70,5 +71,5 @@ class ParityMemory(wiring.Component):
         ]
         fresh = Signal()
         m.d.sync += fresh.eq(self.rd_en)
-        m.d.comb += self.error.eq(fresh & (self._parity(self.rd_data) != read.data[self.width :]))
+        m.d.sync += self.error.eq(fresh & (self._parity(self.rd_data) != read.data[self.width :]))
         return m

@@ -61,7 +61,7 @@ class Energy(wiring.Component):
     row: In(MeasuredRow).
     read: In, strobe. read_index, read_kind (2, an `isa.Energy`; 3 reads as 0): In, held until `read_valid`.
     read_valid: Out, strobe. read_total: Out(64), with it.
-    parity: Out. A damaged total was read, for one cycle.
+    parity: Out. A damaged total was read two cycles before, for one cycle.
     """
 
     def __init__(self, lanes, depth, inject=False):

@@ -49,7 +49,7 @@ class EntryMemory(wiring.Component):
     Members
     -------
     rx_valid, rx: In. Flits delivered to this tile.
-    rd_en, rd_addr: In. rd_data: Out, the entry up to its highest bit in use. error: Out, high for the cycle after a
+    rd_en, rd_addr: In. rd_data: Out, the entry up to its highest bit in use. error: Out, high two cycles after a
         read of an entry that is damaged.
     """
 

@@ -123,4 +123,4 @@ async def damage_is_noticed(dut):
             seen.append(int(dut.fault.value))
             await clock(dut)
         await sink.take(1)
-        assert seen == [0, 1, 0, 0]
+        assert seen == [0, 0, 1, 0]

@@ -15,12 +15,14 @@ async def write(dut, addr, data, flip=0):
 
 
 async def read(dut, addr):
-    """(word, error) in the cycle after the read."""
+    """(word, error): the word in the cycle after the read, the error in the one after that."""
     dut.rd_en.value, dut.rd_addr.value = 1, addr
     await clock(dut)
     dut.rd_en.value = 0
     await clock(dut)
-    return int(dut.rd_data.value), int(dut.error.value)
+    word = int(dut.rd_data.value)
+    await clock(dut)
+    return word, int(dut.error.value)
 
 
 @BENCH.test()

@@ -33,8 +33,11 @@ async def read(dut, index):
     await clock(dut)
     dut.rd_en.value = 0
     await settle()
+    entry = int(dut.rd_data.value)
+    await clock(dut)
+    await settle()
     assert int(dut.error.value) == 0
-    return int(dut.rd_data.value)
+    return entry
 
 
 @BENCH.test()

@@ -133,7 +133,7 @@ class ActivationBuffer(wiring.Component):
                 m.d.sync += word.eq(store.rd_data)
             m.d.comb += self.data[k].eq(word)
             errors.append(store.error)
-        m.d.sync += self.parity.eq(Cat(*errors).any())
+        m.d.comb += self.parity.eq(Cat(*errors).any())
 
     def _elaborate_nested(self, m, platform):
         """Four memories a lane, so that four words can be read at once, and one of exponents."""
@@ -168,13 +168,14 @@ class ActivationBuffer(wiring.Component):
         field = Signal(FIELD)
         m.d.comb += field.eq(top ^ (self.flip[-FIELD:] if self._inject else 0))
 
-        s2_errors = Signal(2 * self.lanes)
+        s2_wrong_tops, errors = Signal(self.lanes), []
         for k in range(self.lanes):
             write = Signal(name=f"write_{k}")
             m.d.comb += write.eq(self._writes(k))
             words, wrong = self._words(m, k, write, taken)
             tops, wrong_tops = self._tops(m, k, write, field, block, wide[1], s1_exists)
-            m.d.sync += s2_errors[2 * k : 2 * k + 2].eq(Cat(Cat(*wrong).any(), wrong_tops))
+            m.d.sync += s2_wrong_tops[k].eq(wrong_tops)
+            errors += wrong  # beside stage 2
 
             s2_words = [Signal(64, name=f"s2_word_{k}_{i}", reset_less=True) for i in range(WIDE)]
             for i in range(WIDE):
@@ -217,11 +218,11 @@ class ActivationBuffer(wiring.Component):
             m.d.comb += [self.data[k].eq(s4_word), self.exponent[k].eq(s4_exponent)]
 
         s3_error = Signal()
-        m.d.sync += [s3_error.eq(s2_errors.any()), self.parity.eq(s3_error)]
+        m.d.sync += [s3_error.eq(s2_wrong_tops.any() | Cat(*errors).any()), self.parity.eq(s3_error)]
 
     def _words(self, m, k, write, taken):
         """Sub-memory i holds the words whose address is i modulo 4; returns the words read in the cycle before, and
-        their errors.
+        the errors of those read before them.
         """
         words, errors = [], []
         for i in range(WIDE):

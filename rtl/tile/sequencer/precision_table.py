@@ -32,7 +32,7 @@ class PrecisionTable(wiring.Component):
     -------
     rx_valid, rx: In. Flits delivered to this tile.
     read, index: In. format: Out(2).
-    error: Out. High for the cycle after a read of a damaged entry.
+    error: Out. High two cycles after a read of a damaged entry.
     """
 
     def __init__(self, depth, *, inject=False):

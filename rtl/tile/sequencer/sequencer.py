@@ -88,8 +88,8 @@ class Sequencer(wiring.Component):
     matrix_busy, vector_busy: In. The engine has work of its own (its queue here not counted).
     running: Out. A pass is in progress.
     current: Out(CurrentPass), seed (64): Out. Constant while a pass runs. groups: Out, see `TileRegisters`.
-    parity: Out. One cycle per read of a damaged program word, descriptor or entry of the precision table, the cycle
-        after it is seen.
+    parity: Out. One cycle per read of a damaged program word, descriptor or entry of the precision table, two cycles
+        after the read.
     """
 
     def __init__(self, *, lanes, program_depth, desc_depth, nested=True, governor=True, sampling=True, inject=False):
@@ -205,7 +205,7 @@ class Sequencer(wiring.Component):
             resolved.of_chunk.eq(of_chunk),
             resolved.slide.eq(product),
         ]
-        m.d.sync += self.parity.eq(program.error | descriptors.error | damage)
+        m.d.comb += self.parity.eq(program.error | descriptors.error | damage)
         if self._nested:
             # a GEMV with planes; the pass measures; drafts
             integer, measure, draft = (Signal(), Signal(), state.draft)

@@ -141,7 +141,7 @@ class SlotMask(wiring.Component):
             ),
             *(self.hidden[k].eq(~(in_text[k] | (of_lane & self.ancestors[k]).any())) for k in lanes),
         ]
-        m.d.sync += self.parity.eq(table.error)
+        m.d.comb += self.parity.eq(table.error)
         return m
 
 

@@ -70,5 +70,5 @@ class VectorMemory(wiring.Component):
                 if self._inject:
                     m.d.comb += store.flip.eq(self.flip)
                 errors.append(store.error)
-        m.d.sync += self.parity.eq(Cat(*errors).any())
+        m.d.comb += self.parity.eq(Cat(*errors).any())
         return m

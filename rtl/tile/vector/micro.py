@@ -169,8 +169,8 @@ class MicroSequencer(wiring.Component):
             store.rx_valid.eq(self.rx_valid),
             store.rx.eq(self.rx),
             fetched.eq(store.rd_data),
+            self.parity.eq(store.error),
         ]
-        m.d.sync += self.parity.eq(store.error)
 
         # Prefetch: the memory's output is the next micro-operation, the routine's first again behind its last.
         pc, at = Signal(range(self._micro_depth)), Signal(range(self._micro_depth))

@@ -31,7 +31,7 @@ class NoiseRows(wiring.Component):
     start, row0, n: In. want: In(lanes). positions: In, `lanes` x 16, of the lanes' own tokens. seed: In(64).
         The last three are constant from the cycle before `start` until the last row is ready.
     ready: Out. A row waits. next: In, only when one does. values: Out, `lanes` x FP32.
-    parity: Out, a strobe: the row taken the cycle before was damaged.
+    parity: Out, a strobe: the row taken two cycles before was damaged.
     """
 
     def __init__(self, lanes: int, *, inject: bool = False):

@@ -97,5 +97,5 @@ class StageBuffer(wiring.Component):
             with m.If(self.take):
                 m.d.sync += element.eq(Cat(low, Mux(self.pick[0], word[48:], word[16:32])))
             m.d.comb += self.data[k].eq(Mux(is_half, widen(m, element[:16], f"half_{k}"), element))
-        m.d.sync += self.parity.eq(Cat(*errors).any())
+        m.d.comb += self.parity.eq(Cat(*errors).any())
         return m

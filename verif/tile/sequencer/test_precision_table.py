@@ -23,12 +23,14 @@ async def write(dut, index, value, high=0, valid=1, kind=FlitKind.LOAD, chan=Spa
 
 
 async def read(dut, index):
-    """(format, error) in the cycle after the read."""
+    """(format, error): the format in the cycle after the read, the error in the one after that."""
     dut.read.value, dut.index.value = 1, index
     await clock(dut)
     dut.read.value, dut.index.value = 0, 0
     await clock(dut)
-    return int(dut.format.value), int(dut.error.value)
+    entry = int(dut.format.value)
+    await clock(dut)
+    return entry, int(dut.error.value)
 
 
 @BENCH.test()
