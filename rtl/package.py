@@ -116,7 +116,8 @@ class Package(wiring.Component):
 
         # Stop 0: the conductor goes first; the host loads and reads between generations or waits.
         arrived = stop.deliver.payload
-        rx_valid, rx = Signal(), Signal(Flit)
+        rx_valid = Signal()
+        rx = Signal(Flit)
         m.d.comb += stop.deliver.ready.eq(1)
         m.d.sync += [rx_valid.eq(stop.deliver.valid & (arrived.lo == CONDUCTOR)), rx.eq(arrived)]
         for block in (host, conductor):

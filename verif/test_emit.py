@@ -87,6 +87,11 @@ def test_every_module_is_used_and_defined():
     assert used == set(defined(text)) - {"hayate"}
 
 
+def test_every_signal_has_the_name_it_has_in_the_source():
+    """Two that are made in one assignment have none: Amaranth calls them `$signal`."""
+    assert re.findall(r"^ *(?:wire|reg) .*\$signal.*", emission().verilog, re.MULTILINE) == []
+
+
 def test_no_traces_of_where_it_was_made():
     text = emission().verilog
     assert "src =" not in text and ".py" not in text and str(os.getcwd()) not in text

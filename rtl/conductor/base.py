@@ -57,8 +57,12 @@ class BaseTable(wiring.Component):
         for k, (index, tag) in enumerate([(self.newer[:bits], self.newer[bits:]), of_two]):
             m.submodules[f"table_{k + 1}"] = table = ParityMemory(ENTRY.size, 1 << BASE_LOG2[k], inject=self._inject)
             memories.append(table)
-            at, sought, compared = Signal(BASE_LOG2[k]), Signal(len(tag)), Signal(len(tag))
-            allowed, asked, entry = Signal(), Signal(), Signal(ENTRY)
+            at = Signal(BASE_LOG2[k])
+            sought = Signal(len(tag))
+            compared = Signal(len(tag))
+            allowed = Signal()
+            asked = Signal()
+            entry = Signal(ENTRY)
             m.d.sync += [at.eq(index), sought.eq(tag), allowed.eq(self.pair if k else 1)]
             with m.If(self.look):
                 m.d.sync += [compared.eq(sought), asked.eq(allowed)]

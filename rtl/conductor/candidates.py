@@ -62,7 +62,10 @@ class Candidates(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        s1_valid, s1_lane, s1_key, s1_token = Signal(), Signal(3), Signal(32), Signal(20)
+        s1_valid = Signal()
+        s1_lane = Signal(3)
+        s1_key = Signal(32)
+        s1_token = Signal(20)
         m.d.sync += s1_valid.eq(self.valid & ~self.clear)
         with m.If(self.valid):
             m.d.sync += [s1_lane.eq(self.lane), s1_key.eq(sort_key(self.value)), s1_token.eq(self.token_in)]
@@ -71,12 +74,11 @@ class Candidates(wiring.Component):
             return (s1_key > key) | (s1_key == key) & (s1_token < token)
 
         for lane in range(self._lanes):
-            best, token, present = (
-                Signal(32, name=f"best_{lane}"),
-                Signal(20, name=f"token_{lane}"),
-                Signal(name=f"present_{lane}"),
-            )
-            takes, wins = Signal(name=f"takes_{lane}"), Signal(name=f"wins_{lane}")
+            best = Signal(32, name=f"best_{lane}")
+            token = Signal(20, name=f"token_{lane}")
+            present = Signal(name=f"present_{lane}")
+            takes = Signal(name=f"takes_{lane}")
+            wins = Signal(name=f"wins_{lane}")
             m.d.comb += [takes.eq(s1_valid & (s1_lane == lane)), wins.eq(~present | better(best, token))]
             with m.If(self.clear):
                 m.d.sync += present.eq(0)
@@ -85,7 +87,9 @@ class Candidates(wiring.Component):
             with m.If(self.select == lane):
                 m.d.comb += [self.token.eq(token), self.present.eq(present)]
             if lane == 0:
-                next_best, known, second = Signal(32), Signal(), Signal(20)
+                next_best = Signal(32)
+                known = Signal()
+                second = Signal(20)
                 # A tile that has no other names no token; it must not become one, as nobody would have its embedding.
                 m.d.comb += self.second.eq(Mux(second == NO_ROW, 0, second))
                 with m.If(self.clear):

@@ -120,11 +120,17 @@ class Conductor(wiring.Component):
         m.submodules.token_output = token_output = TokenOutput(lanes=self._lanes, depth=self._prompt_depth)
 
         position = Signal(POSITION_BITS)  # of node 0
-        count, filled = Signal(4), Signal(4)  # nodes of a prompt pass, and those that are there
-        synced, last = Signal(8), Signal(3)
-        abort, damage = Signal(), Signal()
+        # nodes of a prompt pass, and those that are there
+        count = Signal(4)
+        filled = Signal(4)
+        synced = Signal(8)
+        last = Signal(3)
+        abort = Signal()
+        damage = Signal()
         left = Signal(POSITION_BITS)  # prompt tokens not yet fed
-        prefill, last_prefill, feed = Signal(), Signal(), Signal()
+        prefill = Signal()
+        last_prefill = Signal()
+        feed = Signal()
         m.d.comb += [
             prompt.wr_en.eq(tables.prompt.enable),
             prompt.wr_addr.eq(tables.prompt.address),

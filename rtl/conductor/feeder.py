@@ -62,7 +62,10 @@ class Feeder(wiring.Component):
         m.submodules.text = text = ParityMemory(TOKEN_BITS, self._depth, inject=self._inject)
         # by depth below the root, less 1
         drafts = Array(Signal(TOKEN_BITS, name=f"draft_{n}") for n in range(self._lanes - 1))
-        depth, active, shown, last = Signal(3), Signal(), Signal(), Signal()
+        depth = Signal(3)
+        active = Signal()
+        shown = Signal()
+        last = Signal()
         m.d.comb += [
             depth.eq(self.position - self.root - 1),
             text.wr_en.eq(self.append | self.draft),

@@ -43,7 +43,8 @@ class FreeList(wiring.Component):
         # Ascending: those below the given one stay, it comes behind them, the others move up. `free` is a row of ones,
         # then zeros.
         pool = [Signal(SLOT_BITS, name=f"pool_{k}") for k in range(self._lanes)]
-        free, below = Signal(self._lanes), Signal(self._lanes)
+        free = Signal(self._lanes)
+        below = Signal(self._lanes)
         for k in range(self._lanes):
             m.d.comb += below[k].eq(free[k] & (pool[k] < self.given))
         m.d.comb += self.slot.eq(Mux(free[0], pool[0], self.hwm))

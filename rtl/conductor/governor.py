@@ -100,7 +100,8 @@ class Governor(wiring.Component):
         answer = Signal()
         answered = view(ENERGY_ADDRESS, self.ring.rx.addr)
         s1_answer = Signal()
-        s1_kind, s1_total = Signal(2), Signal(TOTAL_BITS)
+        s1_kind = Signal(2)
+        s1_total = Signal(TOTAL_BITS)
         ask = Signal()  # begins a matrix
         m.d.comb += answer.eq(
             self.ring.rx_valid & (self.ring.rx.kind == FlitKind.READ) & (self.ring.rx.lo == CONDUCTOR) & answered.energy
@@ -114,7 +115,9 @@ class Governor(wiring.Component):
             m.d.sync += [sums[s1_kind].eq(sums[s1_kind] + s1_total), missing.eq(missing - 1)]
 
         # Walk over the table. A decision's LOAD goes out while the next matrix waits for its answers.
-        at, entry, kind = Signal(16), Signal(Matrix), Signal(2)
+        at = Signal(16)
+        entry = Signal(Matrix)
+        kind = Signal(2)
         questions = Signal()
         m.d.comb += [
             table.rd_addr.eq(at),
@@ -224,7 +227,8 @@ class _Verdict(wiring.Component):
         terms, products = [], []
         for kind, factor in factors.items():
             name = kind.name.lower()
-            term, upper = Signal(SUM_BITS, name=f"term_{name}"), Signal(SUM_BITS, name=f"upper_{name}")
+            term = Signal(SUM_BITS, name=f"term_{name}")
+            upper = Signal(SUM_BITS, name=f"upper_{name}")
             lower = Signal(SENS_BITS, name=f"lower_{name}")
             # `lower` holds the factor's bits that are still to come, and above them the product's lowest.
             added = Signal(SUM_BITS + 1, name=f"added_{name}")
@@ -237,7 +241,8 @@ class _Verdict(wiring.Component):
             products.append(Cat(lower, upper))
         # Bits of the output's product below 2**16 cannot turn a comparison of integers times 2**16.
         out = products[Energy.OUT][KNOB_SHIFT:]
-        fragile, err_large = Signal(), Signal()
+        fragile = Signal()
+        err_large = Signal()
         m.d.comb += self.store_data.eq(Array(terms)[step[:2]])
         with m.FSM(name="rule"):
             with m.State("IDLE"):

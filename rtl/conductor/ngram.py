@@ -107,12 +107,17 @@ class NgramDrafter(wiring.Component):
 
         # The text.
         count = Signal(range(self._depth + 1))  # tokens appended
-        goal, at = Signal.like(count), Signal.like(count)  # tokens to be in the tables; those that are
-        newest, begun = Signal(place), Signal.like(count)
+        # tokens to be in the tables; those that are
+        goal = Signal.like(count)
+        at = Signal.like(count)
+        newest = Signal(place)
+        begun = Signal.like(count)
         # last tokens of the text, newest first
         recent = [Signal(TOKEN_BITS, name=f"recent_{k}") for k in range(ORDERS)]
         past = [Signal(TOKEN_BITS, name=f"past_{k}") for k in range(ORDERS)]  # last tokens in front of position `at`
-        dirty, waiting = Signal(), Signal()  # `clear` and `propose` that wait
+        # `clear` and `propose` that wait
+        dirty = Signal()
+        waiting = Signal()
         m.d.comb += [
             history.wr_en.eq(self.append),
             history.wr_addr.eq(self.position),
@@ -130,7 +135,8 @@ class NgramDrafter(wiring.Component):
             m.d.sync += [count.eq(0), goal.eq(0), dirty.eq(1), waiting.eq(0)]
 
         # Stage 1, every cycle: keys of the text's end, or of what is in front of the position to insert.
-        inserting, sweeping = Signal(), Signal()
+        inserting = Signal()
+        sweeping = Signal()
         sweep = Signal(self._size_log2)
         window = [Mux(inserting, past[k], recent[k]) for k in range(ORDERS)]
         s1_index = [Signal(self._size_log2, name=f"s1_index_{k + 1}") for k in range(ORDERS)]
@@ -138,13 +144,17 @@ class NgramDrafter(wiring.Component):
         for k, (index, tag) in enumerate(keys(window, self._size_log2)):
             m.d.sync += [s1_index[k].eq(index), s1_tag[k].eq(tag)]
         # Stage 2: the tables' words. Stage 3: registered, with what must be known of them.
-        look, take, write = Signal(), Signal(), Signal()
+        look = Signal()
+        take = Signal()
+        write = Signal()
         s3_entry = [Signal(entry_layout, name=f"s3_entry_{k + 1}") for k in range(ORDERS)]
-        s3_hit, s3_fork = Signal(ORDERS), Signal(ORDERS)
+        s3_hit = Signal(ORDERS)
+        s3_fork = Signal(ORDERS)
         s3_token = Signal(TOKEN_BITS)
         s4_same = Signal(ORDERS)
         for k, table in enumerate(tables):
-            found, made = Signal(entry_layout, name=f"found_{k + 1}"), Signal(entry_layout, name=f"made_{k + 1}")
+            found = Signal(entry_layout, name=f"found_{k + 1}")
+            made = Signal(entry_layout, name=f"made_{k + 1}")
             old = s3_entry[k]
             m.d.comb += [
                 found.eq(table.rd_data),
@@ -170,9 +180,13 @@ class NgramDrafter(wiring.Component):
 
         # The longest order that hits is the primary; the alternate is the first that differs. Of two hits the later one
         # here counts.
-        primary, alternate, forked = Signal(place), Signal(place), Signal()
+        primary = Signal(place)
+        alternate = Signal(place)
+        forked = Signal()
         # the base table instead, its first token, then its next one
-        speaks, known, word = Signal(), Signal(), Signal(TOKEN_BITS)
+        speaks = Signal()
+        known = Signal()
+        word = Signal(TOKEN_BITS)
         for k, entry in enumerate(s3_entry):
             differs = Signal(name=f"differs_{k + 1}")
             if k == 0:
@@ -188,7 +202,8 @@ class NgramDrafter(wiring.Component):
         # The chains.
         nodes = Signal(range(self._lanes))
         # nodes of the primary's chain if there is an alternate, and in fact
-        split, trunk = (Signal.like(nodes), Signal.like(nodes))
+        split = Signal.like(nodes)
+        trunk = Signal.like(nodes)
         cut = Signal.like(nodes)  # nodes that the base table's chain lacks
         s4_forked = Signal()
         m.d.comb += [
@@ -198,12 +213,18 @@ class NgramDrafter(wiring.Component):
         ]
         with m.If(self.propose):
             m.d.sync += waiting.eq(1)
-        index, parent = Signal.like(nodes), Signal.like(nodes)
+        index = Signal.like(nodes)
+        parent = Signal.like(nodes)
         s4_alternate = Signal(place)
-        choosing, choose, step, turn = Signal(), Signal(), Signal(), Signal()
+        choosing = Signal()
+        choose = Signal()
+        step = Signal()
+        turn = Signal()
         certain = Signal()  # of the node at `index` it is known that it is wanted, and what follows it
         m.d.comb += certain.eq(self.sure | (index < trunk))
-        cursor, home, start = Signal(place), Signal(place), Signal(place)
+        cursor = Signal(place)
+        home = Signal(place)
+        start = Signal(place)
         m.d.comb += [
             turn.eq(index == trunk),
             history.rd_en.eq(look & inserting | step),
@@ -213,7 +234,9 @@ class NgramDrafter(wiring.Component):
             self.node.payload.last.eq(index == nodes),
         ]
         here = Signal(place)
-        begins, said = Signal(), Signal()  # a chain begins; the base table's node is taken, and another follows
+        # a chain begins; the base table's node is taken, and another follows
+        begins = Signal()
+        said = Signal()
         m.d.comb += [
             begins.eq(choose | turn),
             here.eq(Mux(choose, primary, Mux(turn, s4_alternate, cursor))),
@@ -228,7 +251,9 @@ class NgramDrafter(wiring.Component):
             m.d.sync += [s4_alternate.eq(alternate), s4_forked.eq(forked), cut.eq(0)]
 
         # The base table's chain: while a node is offered, the table has said what comes behind it.
-        saying, asking, ends = Signal(), Signal(), Signal()
+        saying = Signal()
+        asking = Signal()
+        ends = Signal()
         m.d.comb += [
             base.newer.eq(Mux(take | choosing | saying, base.token, recent[0])),
             base.pair.eq(take | choosing | saying | (count > 1)),

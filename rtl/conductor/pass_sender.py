@@ -84,16 +84,32 @@ class PassSender(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         node, flit = self.node, self.tx.payload
-        word, last, slot = Signal(3), Signal(3), Signal(16)
+        word = Signal(3)
+        last = Signal(3)
+        slot = Signal(16)
         # start_due: START comes next, but where `plain`
-        start_due, walks, ends, step, kept = Signal(), Signal(), Signal(), Signal(), Signal()
+        start_due = Signal()
+        walks = Signal()
+        ends = Signal()
+        step = Signal()
+        kept = Signal()
         # the newest node's pass; the node before it is text, or is to become so now
-        alone, linked, link = Signal(), Signal(), Signal()
+        alone = Signal()
+        linked = Signal()
+        link = Signal()
         # node of a walk; positions of the pass; a word takes the place of a node
-        at, count, fed = Signal(4), Signal(4), Signal()
+        at = Signal(4)
+        count = Signal(4)
+        fed = Signal()
         seen = Mux(alone, 1, node.ancestors)
-        plain, short = Signal(), Signal()  # LANEs of all nodes; those that are there are sent
-        every, final, want, counted, measure = Signal(8), Signal(8), Signal(8), Signal(8), Signal()
+        # LANEs of all nodes; those that are there are sent
+        plain = Signal()
+        short = Signal()
+        every = Signal(8)
+        final = Signal(8)
+        want = Signal(8)
+        counted = Signal(8)
+        measure = Signal()
         m.d.comb += [
             alone.eq(self.drafting & ~self.second & (self.message == PassWord.LANE)),
             link.eq(alone & (last != 0) & ~linked & ~start_due),

@@ -117,11 +117,18 @@ class Planner(wiring.Component):
         m.submodules.utility = utility = Utility(self._lanes)
         m.submodules.ngram = ngram = NgramDrafter(lanes=self._lanes, size_log2=TABLE_LOG2, depth=self._depth)
         m.submodules.feeder = feeder = Feeder(lanes=self._lanes, depth=self._depth)
-        asked, weighs = Signal(), Signal()  # the tree may be planned; how many nodes it has is not known yet
-        room, shadow = Signal(4), Signal()
+        # the tree may be planned; how many nodes it has is not known yet
+        asked = Signal()
+        weighs = Signal()
+        room = Signal(4)
+        shadow = Signal()
         left = Signal(range(MOST_SECONDS + 1))  # siblings that are still to come
-        guessed, guess, right = Signal(), Signal(TOKEN_BITS), Signal()
-        tables, passes, wanted = Signal(), Signal(), Signal()
+        guessed = Signal()
+        guess = Signal(TOKEN_BITS)
+        right = Signal()
+        tables = Signal()
+        passes = Signal()
+        wanted = Signal()
         m.d.comb += [
             tables.eq(self.draft.drafter == Drafter.NGRAM),
             passes.eq((self.draft.drafter == Drafter.NESTED) | (self.draft.drafter == Drafter.DRAFT)),
@@ -179,7 +186,8 @@ class Planner(wiring.Component):
 
         # The second model's cache is to hold the text and the nodes of the chain; the last token of the text is its
         # root.
-        newest, goal = Signal(POSITION_BITS), Signal(POSITION_BITS)
+        newest = Signal(POSITION_BITS)
+        goal = Signal(POSITION_BITS)
         with m.If(self.append):
             m.d.sync += newest.eq(self.position)
         m.d.comb += [
@@ -229,8 +237,10 @@ class Planner(wiring.Component):
         """While a drafter takes passes: the node that was chosen and, behind the last one of the chain, its siblings,
         `left` of them.
         """
-        branch, chain = Signal(range(MOST_SECONDS + 1)), Signal(4)
-        brings, finished = ~self.feeds | self.caught_up, Signal()
+        branch = Signal(range(MOST_SECONDS + 1))
+        chain = Signal(4)
+        brings = ~self.feeds | self.caught_up
+        finished = Signal()
         m.d.comb += [
             branch.eq(Mux(self.feeds, 0, least(self.draft.branch, least(room >> 1, MOST_SECONDS)))),
             chain.eq(room - branch),

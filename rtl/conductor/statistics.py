@@ -49,14 +49,18 @@ class Statistics(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        s1_verified, s1_drafted, s1_accepted, s1_siblings = Signal(), Signal(4), Signal(4), Signal(4)
+        s1_verified = Signal()
+        s1_drafted = Signal(4)
+        s1_accepted = Signal(4)
+        s1_siblings = Signal(4)
         m.d.sync += [
             s1_verified.eq(self.verified),
             s1_drafted.eq(self.count - 1),
             s1_accepted.eq(self.emitted - 1),
             s1_siblings.eq(sum(self.siblings[n] for n in range(self._lanes))),
         ]
-        timed, cycles = Signal(), Signal(16)
+        timed = Signal()
+        cycles = Signal(16)
         m.d.sync += cycles.eq(cycles + 1)
         with m.If(self.answered):
             m.d.sync += [timed.eq(1), cycles.eq(1)]

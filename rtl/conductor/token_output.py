@@ -66,8 +66,11 @@ class TokenOutput(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.fifo = queue = fifo.SyncFIFOBuffered(width=Token.size + 1, depth=self._depth)
-        token, generated = self.emit.payload, Signal(POSITION_BITS)
-        ending, ends, beyond = self.ending, Signal(), Signal()
+        token = self.emit.payload
+        generated = Signal(POSITION_BITS)
+        ending = self.ending
+        ends = Signal()
+        beyond = Signal()
         found = Cat(
             enable & (token == ending.tokens.word_select(n, TOKEN_BITS)) for n, enable in enumerate(ending.enable)
         ).any()

@@ -92,7 +92,9 @@ class Utility(wiring.Component):
         first, more = self.first, self.more
 
         # What passes teach.
-        down, doubt = Signal(), Signal()  # steps of `more` that are still to come
+        # steps of `more` that are still to come
+        down = Signal()
+        doubt = Signal()
         with m.If(self.score | self.learn & (self.proposed != 0)):
             m.d.sync += first.eq(toward(first, Mux(self.score, self.right, self.accepted != 0), CHANCE_SHIFT))
         m.d.sync += [
@@ -108,19 +110,30 @@ class Utility(wiring.Component):
 
         # Plan: in step n, n is compared with the best of those below, and what step n + 1 compares is made. Step 0 only
         # makes.
-        waiting, going, step0 = Signal(), Signal(), Signal()
-        n, best = Signal(range(MAX_LANES)), Signal(range(MAX_LANES))
-        tokens, term = Signal(VALUE_BITS), Signal(8)  # expected of n nodes, times 256; what node n + 1 adds
-        cost, drafts = Signal(TOTAL_COST_BITS), Signal(TOTAL_COST_BITS)  # of n nodes; drafts of n + 1
-        best_tokens, best_cost = Signal(VALUE_BITS), Signal(TOTAL_COST_BITS)
-        last, better = Signal(), Signal()
+        waiting = Signal()
+        going = Signal()
+        step0 = Signal()
+        n = Signal(range(MAX_LANES))
+        best = Signal(range(MAX_LANES))
+        # expected of n nodes, times 256; what node n + 1 adds
+        tokens = Signal(VALUE_BITS)
+        term = Signal(8)
+        # of n nodes; drafts of n + 1
+        cost = Signal(TOTAL_COST_BITS)
+        drafts = Signal(TOTAL_COST_BITS)
+        best_tokens = Signal(VALUE_BITS)
+        best_cost = Signal(TOTAL_COST_BITS)
+        last = Signal()
+        better = Signal()
         m.d.comb += [
             step0.eq((self.plan | waiting) & ~(self.learn | self.score | down | doubt)),
             last.eq(n == self.room),
             better.eq(tokens * best_cost > best_tokens * cost),
         ]
         costs = Array([*self.costs, *[0] * (MAX_LANES + 1 - self._lanes)])
-        now_n, now_term, now_drafts = Signal(4), Signal(8), Signal(TOTAL_COST_BITS)
+        now_n = Signal(4)
+        now_term = Signal(8)
+        now_drafts = Signal(TOTAL_COST_BITS)
         m.d.comb += [
             now_n.eq(Mux(step0, 0, n)),
             now_term.eq(Mux(step0, first[8:], term)),
@@ -135,7 +148,10 @@ class Utility(wiring.Component):
                 cost.eq(costs[now_n + 1] + now_drafts),
                 drafts.eq(now_drafts + self.draft_cost),
             ]
-        idle, own, retry, due = Signal(range(RETRY_MOST)), Signal(), Signal(), Signal()
+        idle = Signal(range(RETRY_MOST))
+        own = Signal()
+        retry = Signal()
+        due = Signal()
         pause = Signal(range(RETRY_MOST), init=RETRY_PASSES - 1)  # less 1
         m.d.comb += [own.eq(self.draft_cost != 0), due.eq(idle == pause)]
         with m.If(self.learn & (self.accepted != 0)):

@@ -62,8 +62,10 @@ class Verifier(wiring.Component):
         lanes, walking = self._lanes, self.emit.valid
 
         # The longest way: emitted token, its child, what was chosen there, next token to emit.
-        match, late = Signal(lanes), Signal(lanes)
-        child, found = Signal(3), Signal()
+        match = Signal(lanes)
+        late = Signal(lanes)
+        child = Signal(3)
+        found = Signal()
         for k in range(1, lanes):
             m.d.comb += [
                 match[k].eq(
@@ -76,7 +78,8 @@ class Verifier(wiring.Component):
                 m.d.comb += child.eq(k)
         m.d.comb += [found.eq(match.any()), self.select.eq(Mux(walking, child, self.first))]
 
-        step, over = Signal(), Signal()
+        step = Signal()
+        over = Signal()
         m.d.comb += [
             step.eq(walking & self.emit.ready & ~self.stop & found),
             over.eq(walking & self.emit.ready & (self.stop | ~found)),

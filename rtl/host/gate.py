@@ -125,8 +125,11 @@ class Gate(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         word, tx, conditions = self.words.payload, self.tx, self.conditions
-        taken, accepted = Signal(), Signal()
-        is_open, is_seal, local = Signal(), Signal(), Signal()
+        taken = Signal()
+        accepted = Signal()
+        is_open = Signal()
+        is_seal = Signal()
+        local = Signal()
         m.d.comb += [
             is_open.eq((word.space == LoadSpace.MODEL) & (word.addr == Fact.OPEN)),
             is_seal.eq((word.space == LoadSpace.MODEL) & (word.addr == Fact.SEAL)),
@@ -180,10 +183,14 @@ class Gate(wiring.Component):
         """Whether the word on offer is refused, and the state that the words leave."""
         conditions, state = self.conditions, self.state
         facts = Signal(Facts, reset_less=True)
-        loaded, count = Signal(reset_less=True), Signal(POSITION_BITS, reset_less=True)
+        loaded = Signal(reset_less=True)
+        count = Signal(POSITION_BITS, reset_less=True)
         # its address; its value; it may be written behind the seal
-        exists, fits, patch = Signal(), Signal(init=1), Signal()
-        sum_matches, follows = Signal(), Signal()
+        exists = Signal()
+        fits = Signal(init=1)
+        patch = Signal()
+        sum_matches = Signal()
+        follows = Signal()
         written = Signal.like(count)  # with the token that is being written: not with one that reset keeps from it
         m.d.comb += [
             state.facts.eq(facts),
@@ -295,7 +302,9 @@ class Gate(wiring.Component):
 
     def _seal(self, m, word, is_open, is_seal, accepted, matches):
         """The CRC of the words taken since OPEN."""
-        state, after = Signal(32), Signal(32)  # inverted, as the CRC's definition has it
+        # inverted, as the CRC's definition has it
+        state = Signal(32)
+        after = Signal(32)
         address = Cat(Const(0, BEAT_BITS), word.addr, word.space, word.tile)
         # Linear in every bit, so that one word a cycle takes no more than a sum of constants: what zlib makes of each
         # bit alone.
@@ -323,7 +332,9 @@ class Gate(wiring.Component):
         spaces = range(1 << LOAD_SPACE_BITS)
         inside = Array(Const(WORDS_OF_ENTRY.get(space, 1) - 1, bits) for space in spaces)[word.space]
         number, entry = word.addr[:bits], Cat(word.addr[bits:], word.space, word.tile)
-        next_number, last_entry, there = Signal(bits), Signal.like(entry), Signal()
+        next_number = Signal(bits)
+        last_entry = Signal.like(entry)
+        there = Signal()
         first = (number & inside) == 0
         m.d.comb += follows.eq(first | there & (number == next_number) & (entry == last_entry))
         with m.If(accepted & inside.any()):

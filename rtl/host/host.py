@@ -101,7 +101,9 @@ class HostPort(wiring.Component):
 
         # Towards the ring. A LOAD that was on offer and not taken goes before a READ that came later. A READ borrows
         # the loader's data, which costs no multiplexer, and holds the loader so that its own offer does not change.
-        read, load, offered = registers.request, loader.tx, Signal()
+        read = registers.request
+        load = loader.tx
+        offered = Signal()
         m.d.sync += offered.eq(load.valid & ~load.ready & ~read.valid | offered & ~load.ready)
         reading = Signal()
         stop = stop_of(read.payload.tile)[:8]

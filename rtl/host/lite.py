@@ -18,8 +18,12 @@ def write_channel(m: Module, bus, hits, data, strobe, sent, refused):
     hits: register name -> Signal to drive, of those that can be written. data, strobe: Signals to drive, of the word
     being written. sent, refused: strobe behind a hit of SENDS, and what its answer then is.
     """
-    address, answer = Signal(bus.awaddr.shape()), Signal(2)
-    has_address, has_data, commit, sending = Signal(), Signal(), Signal(), Signal()
+    address = Signal(bus.awaddr.shape())
+    answer = Signal(2)
+    has_address = Signal()
+    has_data = Signal()
+    commit = Signal()
+    sending = Signal()
     m.d.comb += [
         bus.awready.eq(~has_address),
         bus.wready.eq(~has_data),
@@ -52,7 +56,9 @@ def read_channel(m: Module, bus, words, pop):
     something up.
     """
     address = Signal(bus.araddr.shape())
-    has_address, decoded, answer = Signal(), Signal(), Signal()
+    has_address = Signal()
+    decoded = Signal()
+    answer = Signal()
     chosen = Signal(len(REGISTERS))  # one-hot
     m.d.comb += [bus.arready.eq(~has_address), answer.eq(decoded & ~bus.rvalid)]
     with m.If(bus.arvalid & bus.arready):

@@ -126,9 +126,11 @@ class Registers(wiring.Component):
         #: register name -> the 32 bits that a read gives, register name -> a write of it happens in this cycle
         words = {r.name: Signal(32, name=f"word_{r.name.lower()}") for r in REGISTERS}
         hits = {r.name: Signal(name=f"hit_{r.name.lower()}") for r in REGISTERS if r.access in ("rw", "wo", "w1c")}
-        write_data, write_strobe = Signal(32), Signal(4)
+        write_data = Signal(32)
+        write_strobe = Signal(4)
         pop = Signal()
-        sent, refused = Signal(), Signal()
+        sent = Signal()
+        refused = Signal()
         write_channel(m, self.bus, hits, write_data, write_strobe, sent, refused)
         read_channel(m, self.bus, words, pop)
 
@@ -164,9 +166,12 @@ class Registers(wiring.Component):
 
         # Commands.
         faults = {name: Signal(name=f"fault_{name.lower()}") for name, *_ in BY_NAME["FAULT_CAUSE"].fields}
-        was_fault, was_hung = Signal(), Signal()
+        was_fault = Signal()
+        was_hung = Signal()
         causes = {"MEMORY": self.fault & ~was_fault, "TOKEN": control.wrong_token, "TIMEOUT": control.hung & ~was_hung}
-        unseen, rejection = Signal(), Signal(len(REJECTION_FIELDS))  # a refused word that nobody has looked at
+        # a refused word that nobody has looked at
+        unseen = Signal()
+        rejection = Signal(len(REJECTION_FIELDS))
         tiles, length = stored["TILES", "COUNT"], stored["PROMPT_LENGTH", "TOKENS"]
         limit, context = stored["TOKEN_LIMIT", "TOKENS"], stored["CONTEXT", "POSITIONS"]
         auto = stored["OPTIONS", "AUTO"] if self._governor else Const(0)
@@ -234,7 +239,8 @@ class Registers(wiring.Component):
                 control.look.matrix.eq(stored["GOVERNOR_SELECT", "MATRIX"]),
                 control.look.kind.eq(stored["GOVERNOR_SELECT", "KIND"]),
             ]
-            selected, there = Signal(), control.look.matrix < self._config.matrices
+            selected = Signal()
+            there = control.look.matrix < self._config.matrices
             m.d.sync += selected.eq(hits["GOVERNOR_SELECT"] & write_strobe.any())
             m.d.comb += control.look.strobe.eq(selected & there)
             show("GOVERNOR_LOW", VALUE=Mux(there, control.look.result[:32], 0))
@@ -303,7 +309,9 @@ class Registers(wiring.Component):
 
         # Counters of the tiles, one question at a time.
         ready = Signal(init=reset_value(BY_NAME["COUNTER_STATUS"]))
-        wanted, waiting, value = Signal(), Signal(), Signal(32)
+        wanted = Signal()
+        waiting = Signal()
+        value = Signal(32)
         counter, tile = stored["COUNTER_SELECT", "COUNTER"], stored["COUNTER_SELECT", "TILE"]
         with m.If(self.request.ready):
             m.d.sync += self.request.valid.eq(0)
@@ -332,7 +340,10 @@ class Registers(wiring.Component):
         with m.Elif(state.began | written("LOAD_STATUS", "REFUSED")):
             m.d.sync += [unseen.eq(0), reason.eq(0)]
         show("LOAD_STATUS", REFUSED=unseen, OPEN=state.opened, REASON=reason)
-        high, whole, sending, bad = Signal(32), Signal(), Signal(), Signal()
+        high = Signal(32)
+        whole = Signal()
+        sending = Signal()
+        bad = Signal()
         low_address = stored["LOAD_ADDRESS_LOW", "VALUE"]
         m.d.comb += [
             word.payload.eq(

@@ -43,8 +43,13 @@ class Window(wiring.Component):
             }
         )
         asked = Signal(window)
-        addr, space, tile = Signal.like(word.addr), Signal.like(word.space), Signal.like(word.tile)  # of the next beat
-        counts_up, bad, answered = Signal(), Signal(), Signal()
+        # of the next beat
+        addr = Signal.like(word.addr)
+        space = Signal.like(word.space)
+        tile = Signal.like(word.tile)
+        counts_up = Signal()
+        bad = Signal()
+        answered = Signal()
         m.d.comb += [
             asked.eq(bus.awaddr),
             word.addr.eq(addr),

@@ -64,7 +64,8 @@ class VectorAlu(wiring.Component):
         m.submodules.elementary = elementary = Elementary()
         units = {"add": add, "mul": mul, "elementary": elementary}
 
-        a, b = Signal(32), Signal(32)
+        a = Signal(32)
+        b = Signal(32)
         m.d.comb += [
             a.eq(Cat(self.a[:31], self.a[31] ^ self.neg_a)),
             b.eq(Cat(self.b[:31], self.b[31] ^ self.neg_b)),

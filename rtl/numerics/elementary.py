@@ -59,8 +59,11 @@ class Elementary(wiring.Component):
         normal = Signal()
         significand = Signal(24)
         exponent = Signal(8)
-        shift_in, shift_out = Signal(magnitude_bits), Signal(magnitude_bits)
-        amount, distance, vanishes = Signal(6), Signal(signed(9)), Signal()
+        shift_in = Signal(magnitude_bits)
+        shift_out = Signal(magnitude_bits)
+        amount = Signal(6)
+        distance = Signal(signed(9))
+        vanishes = Signal()
         m.d.comb += [
             exponent.eq(self.x[23:31]),
             normal.eq(exponent.any()),
@@ -78,7 +81,9 @@ class Elementary(wiring.Component):
         ]
         s1_valid = Signal()
         s1_mode = Signal(2)
-        s1_negative, s1_zero, s1_huge = Signal(), Signal(), Signal()
+        s1_negative = Signal()
+        s1_zero = Signal()
+        s1_huge = Signal()
         s1_power = Signal(signed(9))  # of the normalized significand in [1, 2)
         s1_shifted = Signal(magnitude_bits)
         m.d.sync += s1_valid.eq(self.valid)
@@ -96,7 +101,8 @@ class Elementary(wiring.Component):
         # negative: what that leaves out is added behind the multipliers, which are what takes long here.
         high_bits = magnitude_bits - tables.X_LOW_BITS
         negate = Signal()
-        low, high = Signal(tables.X_LOW_BITS), Signal(signed(high_bits + 1))
+        low = Signal(tables.X_LOW_BITS)
+        high = Signal(signed(high_bits + 1))
         m.d.comb += [
             negate.eq((s1_mode == ElementaryFunction.EXP) & s1_negative),
             low.eq(s1_shifted[: tables.X_LOW_BITS] ^ negate.replicate(tables.X_LOW_BITS)),
@@ -104,11 +110,14 @@ class Elementary(wiring.Component):
         ]
         s2_valid = Signal()
         s2_mode = Signal(2)
-        s2_negative, s2_zero, s2_huge = Signal(), Signal(), Signal()
+        s2_negative = Signal()
+        s2_zero = Signal()
+        s2_huge = Signal()
         s2_power = Signal(signed(9))
         s2_fraction = Signal(23)
         # the argument was inverted; and the 1 to be added carries into `high`
-        s2_negated, s2_round = Signal(), Signal()
+        s2_negated = Signal()
+        s2_round = Signal()
         s2_hh = Signal(signed(high_bits + 18))
         s2_hl = Signal(signed(high_bits + 17))
         s2_lh = Signal(tables.X_LOW_BITS + 17)
@@ -130,7 +139,8 @@ class Elementary(wiring.Component):
 
         # Stage 3: their sum splits into a power and a fraction; choose the table row. With low = 2^X_LOW_BITS, where
         # the 1 carries, low times LOG2E_HIGH holds the carry already.
-        middle, lowest = Signal(signed(high_bits + 18)), Signal(tables.X_LOW_BITS + 18)
+        middle = Signal(signed(high_bits + 18))
+        lowest = Signal(tables.X_LOW_BITS + 18)
         scaled = Signal(signed(39))  # in units of 2^-30
         fraction = Signal(23)
         row = Signal(8)
@@ -143,7 +153,10 @@ class Elementary(wiring.Component):
         s3_valid = Signal()
         s3_u = Signal(tables.U_BITS)
         s3_power = Signal(signed(9))  # of a result in [1, 2)
-        s3_sign, s3_force_max, s3_force_zero, s3_exp = Signal(), Signal(), Signal(), Signal()
+        s3_sign = Signal()
+        s3_force_max = Signal()
+        s3_force_zero = Signal()
+        s3_exp = Signal()
         m.d.sync += s3_valid.eq(s2_valid)
         with m.If(s2_valid):
             with m.Switch(s2_mode):
@@ -176,10 +189,17 @@ class Elementary(wiring.Component):
 
         # Stage 4: give the table a cycle of its own, as a memory its output comes late; settle range and exponent.
         s4_valid = Signal()
-        s4_sign, s4_max, s4_zero = Signal(), Signal(), Signal()
-        s4_field, s4_next = Signal(8), Signal(8)  # `next` is the field when the value carries to the next power
+        s4_sign = Signal()
+        s4_max = Signal()
+        s4_zero = Signal()
+        # `next` is the field when the value carries to the next power
+        s4_field = Signal(8)
+        s4_next = Signal(8)
         s4_shift = Signal(2)
-        s4_c0, s4_c1, s4_c2, s4_u = Signal(26), Signal(18), Signal(14), Signal(18)
+        s4_c0 = Signal(26)
+        s4_c1 = Signal(18)
+        s4_c2 = Signal(14)
+        s4_u = Signal(18)
         m.d.sync += s4_valid.eq(s3_valid)
         with m.If(s3_valid):
             # Only 1/x has subnormal results: of a power of -127, or of -128, whose carry stays subnormal.
@@ -200,11 +220,15 @@ class Elementary(wiring.Component):
             ]
 
         # Stage 5: the inner step of the polynomial.
-        s5_sign, s5_max = Signal(), Signal()
-        s5_field, s5_next = Signal(8), Signal(8)
+        s5_sign = Signal()
+        s5_max = Signal()
+        s5_field = Signal(8)
+        s5_next = Signal(8)
         # which bits of the polynomial are the fraction: the ones of 2^-23, 2^-22 or 2^-21 on, or none
         s5_place = Signal(3)
-        s5_c0, s5_t, s5_u = Signal(26), Signal(18), Signal(18)
+        s5_c0 = Signal(26)
+        s5_t = Signal(18)
+        s5_u = Signal(18)
         m.d.sync += self.out_valid.eq(s4_valid)
         with m.If(s4_valid):
             m.d.sync += [

@@ -62,8 +62,11 @@ class Fp32Add(wiring.Component):
                 m.d.comb += take_b.eq(
                     Mux(self.a[31], self.b[31] & a_ge | ~self.b[31] & ~both_zero, ~self.b[31] & ~a_ge)
                 )
-        big, small = Signal(31), Signal(31)
-        big_exponent, a_exponent, b_exponent = Signal(8), Signal(8), Signal(8)
+        big = Signal(31)
+        small = Signal(31)
+        big_exponent = Signal(8)
+        a_exponent = Signal(8)
+        b_exponent = Signal(8)
         distance = Signal(5)
 
         def clamped(difference):
@@ -83,9 +86,12 @@ class Fp32Add(wiring.Component):
             ),
         ]
         s1_valid = Signal()
-        s1_sign, s1_subtract = Signal(), Signal()
-        s1_exponent, s1_distance = Signal(8), Signal(5)
-        s1_big, s1_small = Signal(24), Signal(24)
+        s1_sign = Signal()
+        s1_subtract = Signal()
+        s1_exponent = Signal(8)
+        s1_distance = Signal(5)
+        s1_big = Signal(24)
+        s1_small = Signal(24)
         m.d.sync += s1_valid.eq(self.valid)
         with m.If(self.valid):
             m.d.sync += [
@@ -111,7 +117,8 @@ class Fp32Add(wiring.Component):
             total.eq(Cat(s1_subtract, s1_big << 3) + Cat(s1_subtract, addend, s1_subtract)),
         ]
         s2_valid = Signal()
-        s2_sign, s2_subtract = Signal(), Signal()
+        s2_sign = Signal()
+        s2_subtract = Signal()
         s2_exponent = Signal(8)
         s2_sum = Signal(28)
         s2_end = Signal(28)  # a one where the smallest exponent ends a shift to the left
@@ -130,7 +137,8 @@ class Fp32Add(wiring.Component):
         s3_valid = Signal()
         s3_sign = Signal()
         s3_exponent = Signal(8)
-        s3_sum, s3_shift = Signal(28), Signal(5)
+        s3_sum = Signal(28)
+        s3_shift = Signal(5)
         m.d.sync += s3_valid.eq(s2_valid)
         with m.If(s2_valid):
             m.d.sync += [
@@ -144,8 +152,10 @@ class Fp32Add(wiring.Component):
         normal = Signal(28)
         m.d.comb += normal.eq(s3_sum << s3_shift)
         s4_valid = Signal()
-        s4_sign, s4_up = Signal(), Signal()
-        s4_field, s4_fraction = Signal(8), Signal(23)
+        s4_sign = Signal()
+        s4_up = Signal()
+        s4_field = Signal(8)
+        s4_fraction = Signal(23)
         m.d.sync += s4_valid.eq(s3_valid)
         with m.If(s3_valid):
             m.d.sync += [

@@ -39,8 +39,10 @@ class Fp32Mul(wiring.Component):
 
         # Stage 1: find the operand that may be subnormal, and its leading zeros. When both are, the product rounds to
         # zero anyway.
-        a_normal, b_normal = Signal(), Signal()
-        first, other = Signal(24), Signal(24)
+        a_normal = Signal()
+        b_normal = Signal()
+        first = Signal(24)
+        other = Signal(24)
         m.d.comb += [
             a_normal.eq(self.a[23:31].any()),
             b_normal.eq(self.b[23:31].any()),
@@ -50,8 +52,10 @@ class Fp32Mul(wiring.Component):
         zeros = leading_zeros(m, first, "zeros")
         s1_valid = Signal()
         s1_sign = Signal()
-        s1_exponent, s1_zeros = Signal(9), Signal(5)
-        s1_first, s1_other = Signal(24), Signal(24)
+        s1_exponent = Signal(9)
+        s1_zeros = Signal(5)
+        s1_first = Signal(24)
+        s1_other = Signal(24)
         m.d.sync += s1_valid.eq(self.valid)
         with m.If(self.valid):
             m.d.sync += [
@@ -65,8 +69,10 @@ class Fp32Mul(wiring.Component):
         # Stage 2: normalize it.
         s2_valid = Signal()
         s2_sign = Signal()
-        s2_exponent, s2_zeros = Signal(9), Signal(5)
-        s2_first, s2_other = Signal(24), Signal(24)
+        s2_exponent = Signal(9)
+        s2_zeros = Signal(5)
+        s2_first = Signal(24)
+        s2_other = Signal(24)
         m.d.sync += s2_valid.eq(s1_valid)
         with m.If(s1_valid):
             m.d.sync += [
@@ -78,7 +84,8 @@ class Fp32Mul(wiring.Component):
             ]
 
         # Stage 3: multiply. `exponent` is the field that a product in [1, 2) would have.
-        exponent, below = Signal(signed(11)), Signal(signed(11))
+        exponent = Signal(signed(11))
+        below = Signal(signed(11))
         m.d.comb += [exponent.eq(s2_exponent - 127 - s2_zeros), below.eq(127 + s2_zeros - s2_exponent)]
         s3_valid = Signal()
         s3_sign = Signal()
@@ -110,8 +117,11 @@ class Fp32Mul(wiring.Component):
             sticky.eq(lost_bits(mantissa, shift) | s3_product[:22].any() | high & s3_product[22]),
         ]
         s4_valid = Signal()
-        s4_sign, s4_up, s4_big = Signal(), Signal(), Signal()
-        s4_field, s4_fraction = Signal(8), Signal(23)
+        s4_sign = Signal()
+        s4_up = Signal()
+        s4_big = Signal()
+        s4_field = Signal(8)
+        s4_fraction = Signal(23)
         m.d.sync += s4_valid.eq(s3_valid)
         with m.If(s3_valid):
             m.d.sync += [

@@ -57,12 +57,14 @@ class Threefry(wiring.Component):
             stage = first // STEPS_PER_STAGE + 1
             before = valid
             for i, (kind, *operands) in enumerate(steps[first : first + STEPS_PER_STAGE]):
-                next_a, next_b = Signal(32, name=f"a{stage}_{i}"), Signal(32, name=f"b{stage}_{i}")
+                next_a = Signal(32, name=f"a{stage}_{i}")
+                next_b = Signal(32, name=f"b{stage}_{i}")
                 m.d.comb += next_a.eq(a + (b if kind == "round" else operands[0]))
                 m.d.comb += next_b.eq(b.rotate_left(operands[0]) ^ next_a if kind == "round" else b + operands[1])
                 a, b = next_a, next_b
             valid = Signal(name=f"s{stage}_valid")
-            s_a, s_b = Signal(32, name=f"s{stage}_a"), Signal(32, name=f"s{stage}_b")
+            s_a = Signal(32, name=f"s{stage}_a")
+            s_b = Signal(32, name=f"s{stage}_b")
             m.d.sync += valid.eq(before)
             with m.If(before):
                 m.d.sync += [s_a.eq(a), s_b.eq(b)]
@@ -98,8 +100,10 @@ class GumbelTransform(wiring.Component):
         mirrored = Signal(31)
         m.d.comb += mirrored.eq(self.n[:31] ^ self.n[31].replicate(31))
         zeros = leading_zeros(m, Cat(Const(1, 1), mirrored[31 - noise.SHIFT_MAX :]), "zeros")
-        s1_valid, s1_top = Signal(), Signal()
-        s1_m, s1_zeros = Signal(31), Signal(5)
+        s1_valid = Signal()
+        s1_top = Signal()
+        s1_m = Signal(31)
+        s1_zeros = Signal(5)
         m.d.sync += s1_valid.eq(self.valid)
         with m.If(self.valid):
             m.d.sync += [s1_top.eq(self.n[31]), s1_m.eq(mirrored), s1_zeros.eq(zeros)]
@@ -121,7 +125,8 @@ class GumbelTransform(wiring.Component):
         row = Signal(noise.SEGMENT_BITS + 6)
         m.d.comb += row.eq(Cat(shifted[low:31], group, s1_top))
         coefficients = rom(m, words, noise.C0_BITS + noise.C1_BITS + noise.C2_BITS, row, s1_valid, "table")
-        s2_valid, s2_subtract = Signal(), Signal()
+        s2_valid = Signal()
+        s2_subtract = Signal()
         s2_u = Signal(noise.U_BITS)
         m.d.sync += s2_valid.eq(s1_valid)
         with m.If(s1_valid):
@@ -131,16 +136,22 @@ class GumbelTransform(wiring.Component):
             ]
 
         # Stage 3: give the table a cycle of its own, as a memory its output comes late.
-        s3_valid, s3_subtract = Signal(), Signal()
-        s3_c0, s3_c1, s3_c2 = Signal(noise.C0_BITS), Signal(noise.C1_BITS), Signal(noise.C2_BITS)
+        s3_valid = Signal()
+        s3_subtract = Signal()
+        s3_c0 = Signal(noise.C0_BITS)
+        s3_c1 = Signal(noise.C1_BITS)
+        s3_c2 = Signal(noise.C2_BITS)
         s3_u = Signal(noise.U_BITS)
         m.d.sync += s3_valid.eq(s2_valid)
         with m.If(s2_valid):
             m.d.sync += [Cat(s3_c0, s3_c1, s3_c2).eq(coefficients), s3_u.eq(s2_u), s3_subtract.eq(s2_subtract)]
 
         # Stage 4: the inner step of the polynomial.
-        s4_valid, s4_subtract = Signal(), Signal()
-        s4_c0, s4_t, s4_u = Signal(noise.C0_BITS), Signal(noise.C1_BITS), Signal(noise.U_BITS)
+        s4_valid = Signal()
+        s4_subtract = Signal()
+        s4_c0 = Signal(noise.C0_BITS)
+        s4_t = Signal(noise.C1_BITS)
+        s4_u = Signal(noise.U_BITS)
         m.d.sync += s4_valid.eq(s3_valid)
         with m.If(s3_valid):
             m.d.sync += [
@@ -152,8 +163,10 @@ class GumbelTransform(wiring.Component):
 
         # Stage 5: the product of the outer step.
         product_bits = noise.C1_BITS + noise.U_BITS - noise.P_SHIFT
-        s5_valid, s5_subtract = Signal(), Signal()
-        s5_c0, s5_product = Signal(noise.C0_BITS), Signal(product_bits)
+        s5_valid = Signal()
+        s5_subtract = Signal()
+        s5_c0 = Signal(noise.C0_BITS)
+        s5_product = Signal(product_bits)
         m.d.sync += s5_valid.eq(s4_valid)
         with m.If(s4_valid):
             m.d.sync += [s5_c0.eq(s4_c0), s5_product.eq(s4_t * s4_u >> noise.P_SHIFT), s5_subtract.eq(s4_subtract)]
@@ -162,7 +175,8 @@ class GumbelTransform(wiring.Component):
         grid_bits = noise.C0_BITS - noise.GRID_SHIFT
         p = Signal(noise.C0_BITS + 2)
         inverted = s5_product ^ s5_subtract.replicate(product_bits)
-        s6_valid, s6_grid = Signal(), Signal(signed(grid_bits))
+        s6_valid = Signal()
+        s6_grid = Signal(signed(grid_bits))
         m.d.comb += p.eq(
             Cat(s5_subtract, s5_c0) + Cat(s5_subtract, inverted, s5_subtract.replicate(noise.C0_BITS - product_bits))
         )
@@ -172,7 +186,9 @@ class GumbelTransform(wiring.Component):
 
         # Stage 7: the magnitude, less than 2^5.
         magnitude_bits = grid_bits - 1
-        s7_valid, s7_sign, s7_magnitude = Signal(), Signal(), Signal(magnitude_bits)
+        s7_valid = Signal()
+        s7_sign = Signal()
+        s7_magnitude = Signal(magnitude_bits)
         m.d.sync += s7_valid.eq(s6_valid)
         with m.If(s6_valid):
             m.d.sync += [s7_sign.eq(s6_grid < 0), s7_magnitude.eq(Mux(s6_grid < 0, -s6_grid, s6_grid))]

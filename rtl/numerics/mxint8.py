@@ -87,7 +87,8 @@ class ToMxInt8(wiring.Component):
             normal = Signal(name=f"normal_{i}")
             field = Signal(5, name=f"field_{i}")
             down = Signal(6, name=f"down_{i}")
-            significand, shifted = Signal(11, name=f"significand_{i}"), Signal(11, name=f"shifted_{i}")
+            significand = Signal(11, name=f"significand_{i}")
+            shifted = Signal(11, name=f"shifted_{i}")
             m.d.comb += [
                 normal.eq(fields.exponent.any()),
                 field.eq(Cat(fields.exponent[0] | ~normal, fields.exponent[1:])),
@@ -95,10 +96,8 @@ class ToMxInt8(wiring.Component):
                 down.eq(self.top - field),
                 shifted.eq(significand >> down[:3]),
             ]
-            s1_kept, s1_sticky = (
-                Signal(8, name=f"s1_kept_{i}", reset_less=True),
-                Signal(name=f"s1_sticky_{i}", reset_less=True),
-            )
+            s1_kept = Signal(8, name=f"s1_kept_{i}", reset_less=True)
+            s1_sticky = Signal(name=f"s1_sticky_{i}", reset_less=True)
             s1_negative = Signal(name=f"s1_negative_{i}", reset_less=True)
             with m.If(self.valid):
                 # Shifted by 8 or more it is less than half a unit: below 2**11 / 2**12.
@@ -109,7 +108,8 @@ class ToMxInt8(wiring.Component):
                 ]
 
             # Stage 2: round, clamp, negate.
-            rounded, magnitude = Signal(8, name=f"rounded_{i}"), Signal(7, name=f"magnitude_{i}")
+            rounded = Signal(8, name=f"rounded_{i}")
+            magnitude = Signal(7, name=f"magnitude_{i}")
             up = Signal(name=f"up_{i}")
             m.d.comb += [
                 up.eq(s1_kept[0] & (s1_sticky | s1_kept[1])),

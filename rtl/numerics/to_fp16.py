@@ -37,11 +37,14 @@ class ToFp16(wiring.Component):
         m = Module()
 
         # Stage 1: the exponent field in FP16, and how far below its smallest exponent it lies.
-        field, below = Signal(signed(10)), Signal(signed(10))
+        field = Signal(signed(10))
+        below = Signal(signed(10))
         m.d.comb += [field.eq(self.x[23:31] - self.s - 112), below.eq(self.s + 113 - self.x[23:31])]
         s1_valid = Signal()
-        s1_sign, s1_big = Signal(), Signal()
-        s1_field, s1_shift = Signal(5), Signal(4)
+        s1_sign = Signal()
+        s1_big = Signal()
+        s1_field = Signal(5)
+        s1_shift = Signal(4)
         s1_mantissa = Signal(24)
         m.d.sync += s1_valid.eq(self.valid)
         with m.If(self.valid):
@@ -58,8 +61,11 @@ class ToFp16(wiring.Component):
         shifted = Signal(12)
         m.d.comb += shifted.eq(s1_mantissa[12:] >> s1_shift)
         s2_valid = Signal()
-        s2_sign, s2_big, s2_up = Signal(), Signal(), Signal()
-        s2_field, s2_fraction = Signal(5), Signal(10)
+        s2_sign = Signal()
+        s2_big = Signal()
+        s2_up = Signal()
+        s2_field = Signal(5)
+        s2_fraction = Signal(10)
         m.d.sync += s2_valid.eq(s1_valid)
         with m.If(s1_valid):
             sticky = s1_mantissa[:12].any() | lost_bits(s1_mantissa[12:], s1_shift)

@@ -92,8 +92,13 @@ class RingStop(wiring.Component):
         can_deliver = Signal()
         arrives = Signal()  # a flit is taken from the ring,
         passes = Signal()  # and must travel on
-        own, ends = Signal(), Signal()  # it is back at its source; it has come to its end
-        near, travels, room, loops = self.near, self.travels, Signal(), Signal()
+        # it is back at its source; it has come to its end
+        own = Signal()
+        ends = Signal()
+        near = self.near
+        travels = self.travels
+        room = Signal()
+        loops = Signal()
         # the ring does not need the transit buffer's write port; not looked at is whether a flit `ends`, for time
         vacant = Signal()
         injects = Signal()
@@ -126,7 +131,8 @@ class RingStop(wiring.Component):
         with m.If(departs):
             m.d.sync += read.addr.eq(read.addr + 1)
         # Whether a flit is stored is known last, and only chooses.
-        stays, grows = Signal.like(level), Signal.like(level)
+        stays = Signal.like(level)
+        grows = Signal.like(level)
         m.d.comb += [stays.eq(level - departs), grows.eq(level - departs + 1)]
         m.d.sync += level.eq(Mux(write.en, grows, stays))
 

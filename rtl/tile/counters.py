@@ -56,7 +56,8 @@ class Counters(wiring.Component):
         # whatever is stored.
         m.submodules.causes = causes = memory.Memory(shape=COUNTER_BITS, depth=1 << len(self.cause), init=[])
         write, old, look = causes.write_port(), causes.read_port(domain="comb"), causes.read_port(domain="comb")
-        s1_counting, s1_cause = Signal(), Signal(len(self.cause))
+        s1_counting = Signal()
+        s1_cause = Signal(len(self.cause))
         begun = Signal(1 << len(self.cause))
         m.d.sync += [s1_counting.eq(self.counting), s1_cause.eq(Mux(self.running, self.cause, Counter.IDLE))]
         m.d.comb += [

@@ -102,11 +102,13 @@ class Energy(wiring.Component):
 
         # What travels beside the squares. A row that came before `clear` must not count after it.
         tag = data.StructLayout({"difference": 1, "low": 1, "planes": bits})
-        now, valid = Signal(tag), row.valid
+        now = Signal(tag)
+        valid = row.valid
         m.d.comb += [now.difference.eq(row.difference), now.low.eq(row.low_valid), now.planes.eq(row.planes)]
         under_way = []
         for i in range(_Squares.LATENCY):
-            later, later_valid = Signal(tag, name=f"s{i + 1}_tag", reset_less=True), Signal(name=f"s{i + 1}_valid")
+            later = Signal(tag, name=f"s{i + 1}_tag", reset_less=True)
+            later_valid = Signal(name=f"s{i + 1}_valid")
             m.d.sync += later_valid.eq(valid & ~self.clear)
             with m.If(valid):
                 m.d.sync += later.eq(now)
@@ -115,7 +117,8 @@ class Energy(wiring.Component):
 
         # Only a `clear` with something to forget counts: without that, generations that end at once would use up the
         # epochs.
-        clear, dirty = Signal(), Signal(init=1, reset_less=True)
+        clear = Signal()
+        dirty = Signal(init=1, reset_less=True)
         m.d.comb += clear.eq(self.clear & dirty)
         with m.If(row.valid | self.init):
             m.d.sync += dirty.eq(1)
@@ -128,7 +131,8 @@ class Energy(wiring.Component):
         at = Signal(range(2 * self._depth), reset_less=True)
         # What is under way is lost; a refresh that is has its turn again, or one that is lost each time would let its
         # word grow too old.
-        lost, refreshing = Signal(), Signal(_Totals.LATENCY, reset_less=True)
+        lost = Signal()
+        refreshing = Signal(_Totals.LATENCY, reset_less=True)
         m.d.comb += [
             lost.eq(clear | ResetSignal()),
             reading.eq(pending & ~self.clear & ~Cat(row.valid, *under_way).any()),
@@ -151,7 +155,8 @@ class Energy(wiring.Component):
             m.d.sync += left.eq(left + back)
         with m.Elif(refresh):
             m.d.sync += left.eq(left - 1)
-        difference, index = Signal(), Signal(bits)
+        difference = Signal()
+        index = Signal(bits)
         m.d.comb += [difference.eq(now.difference), index.eq(now.planes)]
         with m.If(reading):
             m.d.comb += [difference.eq(self.read_kind == Kind.INT8_ERR), index.eq(self.read_index)]
@@ -207,7 +212,9 @@ class _Squares(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        s1_valid, s2_valid, s3_valid = Signal(), Signal(), Signal()
+        s1_valid = Signal()
+        s2_valid = Signal()
+        s3_valid = Signal()
         s1_fine = Signal(range(_COARSE), reset_less=True)
         m.d.sync += [s1_valid.eq(self.en), s2_valid.eq(s1_valid), s3_valid.eq(s2_valid)]
         with m.If(self.en):
@@ -219,12 +226,11 @@ class _Squares(wiring.Component):
 
             # Stage 1: shift by whole chunks. `s1_over`: what lies above the window is more than the sign.
             negative = acc[-1]
-            window, over = Signal(2 * _COARSE - 1, name=f"window_{k}"), Signal(name=f"over_{k}")
+            window = Signal(2 * _COARSE - 1, name=f"window_{k}")
+            over = Signal(name=f"over_{k}")
             s1_window = Signal(signed(2 * _COARSE), name=f"s1_window_{k}", reset_less=True)
-            s1_over, s1_mask = (
-                Signal(name=f"s1_over_{k}", reset_less=True),
-                Signal(name=f"s1_mask_{k}", reset_less=True),
-            )
+            s1_over = Signal(name=f"s1_over_{k}", reset_less=True)
+            s1_mask = Signal(name=f"s1_mask_{k}", reset_less=True)
             with m.Switch(self.grid[4:]):
                 for chunk in range(1 << (GRID_BITS - 4)):
                     with m.Case(chunk):
@@ -311,7 +317,9 @@ class _Totals(wiring.Component):
             Signal(TOTAL_BITS, name=n, reset_less=True) for n in ("s2_old", "s3_total", "s4_total")
         )
         # the addition 1, 2 or 3 cycles ahead is of the same total
-        after_1, after_2, after_3 = Signal(), Signal(), Signal()
+        after_1 = Signal()
+        after_2 = Signal()
+        after_3 = Signal()
         s2_after = Signal(reset_less=True)
         m.d.sync += [
             s1_valid.eq(self.en & ~self.clear),

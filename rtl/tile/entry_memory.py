@@ -72,7 +72,8 @@ class EntryMemory(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         address = view(ENTRY_ADDRESSES[self._space], self.rx.addr)
-        load, errors = Signal(), []
+        load = Signal()
+        errors = []
         m.d.comb += load.eq(self.rx_valid & (self.rx.kind == FlitKind.LOAD) & (self.rx.chan == self._space))
         for number in range(ENTRY_WORDS[self._space]):
             runs = [(at, bits) for at, bits in self._used if at // WORD_BITS == number]

@@ -125,7 +125,8 @@ class Tile(wiring.Component):
         by_stop = (arrived.kind == FlitKind.LOAD) | (arrived.kind == FlitKind.READ)
         number = Mux(by_stop, self.stop_id, sequencer.current.tile.index)
         mine = (arrived.lo <= number) & (number <= arrived.hi)
-        rx_valid, rx = Signal(), Signal(Flit)
+        rx_valid = Signal()
+        rx = Signal(Flit)
         m.submodules.reads = reads = fifo.SyncFIFO(width=ENERGY_ADDRESS.bits, depth=READ_DEPTH)
         m.d.comb += stop.deliver.ready.eq(1)
         m.d.sync += rx_valid.eq(0)
@@ -159,7 +160,8 @@ class Tile(wiring.Component):
         m.d.comb += begins.eq(pass_word & (rx.chan == PassWord.BEGIN))
         reply = stream.Signature(Flit).create(path=("reply",))
         energy_parity = self._answer(m, reads, counters, matrix, reply, begins, rx_valid, rx)
-        hold, last = Signal(), vector.tx.payload
+        hold = Signal()
+        last = vector.tx.payload
         if self._governor:
             m.d.comb += hold.eq(
                 (last.kind == FlitKind.SYNC) & (last.lo == CONDUCTOR) & sequencer.current.state.measure & matrix.busy
@@ -201,8 +203,11 @@ class Tile(wiring.Component):
     def _answer(self, m, reads, counters, matrix, reply, begins, rx_valid, rx):
         """Look-up of the oldest READ and its reply; the strobe of a damaged energy."""
         asked = view(ENERGY_ADDRESS, reads.r_data)
-        is_energy, found, parity = Signal(), Signal(), Signal()
-        value, total = Signal(64, reset_less=True), Signal(64)
+        is_energy = Signal()
+        found = Signal()
+        parity = Signal()
+        value = Signal(64, reset_less=True)
+        total = Signal(64)
         m.d.comb += [
             is_energy.eq(asked.energy),
             counters.select.eq(view(COUNTER_ADDRESS, reads.r_data).counter),

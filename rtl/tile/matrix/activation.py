@@ -110,12 +110,14 @@ class ActivationBuffer(wiring.Component):
         """One memory a lane."""
         read, addr = self.read, self.read_addr
         for i in range(ACT_LATENCY - _FP16_LATENCY):
-            later, later_addr = Signal(name=f"s{i + 1}_read"), Signal.like(addr, name=f"s{i + 1}_addr", reset_less=True)
+            later = Signal(name=f"s{i + 1}_read")
+            later_addr = Signal.like(addr, name=f"s{i + 1}_addr", reset_less=True)
             m.d.sync += later.eq(read)
             with m.If(read):
                 m.d.sync += later_addr.eq(addr)
             read, addr = later, later_addr
-        fresh, errors = Signal(), []
+        fresh = Signal()
+        errors = []
         m.d.sync += fresh.eq(read)
         for k in range(self.lanes):
             m.submodules[f"words_{k}"] = store = ParityMemory(64, self.depth, inject=self._inject)
@@ -138,7 +140,8 @@ class ActivationBuffer(wiring.Component):
     def _elaborate_nested(self, m, platform):
         """Four memories a lane, so that four words can be read at once, and one of exponents."""
         # What a read takes: words of the block that exist, and the sub-memories of this half of it.
-        exists, taken = Signal(BLOCK_QUADS), Signal(WIDE)
+        exists = Signal(BLOCK_QUADS)
+        taken = Signal(WIDE)
         block = Signal()
         m.d.comb += [
             exists.eq(Cat(self.left > i for i in range(BLOCK_QUADS))),
@@ -151,11 +154,14 @@ class ActivationBuffer(wiring.Component):
         # 3: the word that was asked for, elements shifted. 4: outputs.
         valid, wide = [self.read], [block]
         for i in range(1, ACT_LATENCY):
-            now, now_wide = Signal(name=f"s{i}_valid"), Signal(name=f"s{i}_wide")
+            now = Signal(name=f"s{i}_valid")
+            now_wide = Signal(name=f"s{i}_wide")
             m.d.sync += [now.eq(valid[-1]), now_wide.eq(wide[-1])]
             valid.append(now)
             wide.append(now_wide)
-        s1_taken, s2_taken, s1_exists = Signal(WIDE), Signal(WIDE), Signal(BLOCK_QUADS)
+        s1_taken = Signal(WIDE)
+        s2_taken = Signal(WIDE)
+        s1_exists = Signal(BLOCK_QUADS)
         with m.If(self.read):
             m.d.sync += s1_taken.eq(taken)
         with m.If(block):
@@ -168,7 +174,8 @@ class ActivationBuffer(wiring.Component):
         field = Signal(FIELD)
         m.d.comb += field.eq(top ^ (self.flip[-FIELD:] if self._inject else 0))
 
-        s2_wrong_tops, errors = Signal(self.lanes), []
+        s2_wrong_tops = Signal(self.lanes)
+        errors = []
         for k in range(self.lanes):
             write = Signal(name=f"write_{k}")
             m.d.comb += write.eq(self._writes(k))
@@ -201,10 +208,8 @@ class ActivationBuffer(wiring.Component):
             chosen = [Signal(64, name=f"chosen_{k}_{i}") for i in range(WIDE)]
             for i in range(WIDE):
                 m.d.comb += chosen[i].eq(s2_words[i] & (s2_taken[i] & ((i == 0) | ~wide[2])).replicate(64))
-            s3_word, s4_word = (
-                Signal(64, name=f"s3_word_{k}", reset_less=True),
-                Signal(64, name=f"s4_word_{k}", reset_less=True),
-            )
+            s3_word = Signal(64, name=f"s3_word_{k}", reset_less=True)
+            s4_word = Signal(64, name=f"s4_word_{k}", reset_less=True)
             s3_exponent = Signal(MX_EXPONENT_BITS, name=f"s3_exponent_{k}", reset_less=True)
             s4_exponent = Signal(MX_EXPONENT_BITS, name=f"s4_exponent_{k}", reset_less=True)
             with m.If(valid[2]):
@@ -260,7 +265,8 @@ class ActivationBuffer(wiring.Component):
             read.en.eq(block),
             read.addr.eq(self.read_addr[3:]),
         ]
-        parts, wrong = [], Signal(BLOCK_QUADS, name=f"wrong_tops_{k}")
+        parts = []
+        wrong = Signal(BLOCK_QUADS, name=f"wrong_tops_{k}")
         for i in range(BLOCK_QUADS):
             part = Signal(FIELD, name=f"top_{k}_{i}")
             m.d.comb += [

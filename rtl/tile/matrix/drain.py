@@ -86,7 +86,8 @@ class Drain(wiring.Component):
         with m.Elif(s1_todo != 0):
             m.d.sync += [s1_todo.eq(s1_todo >> 1), s1_pe.eq(s1_pe + 1)]
 
-        s2_valid, s2_lands = Signal(), Signal()
+        s2_valid = Signal()
+        s2_lands = Signal()
         s2_s = Signal(signed(8), reset_less=True)
         lands = Signal()
         m.d.comb += lands.eq(s1_todo[0])
@@ -98,7 +99,8 @@ class Drain(wiring.Component):
         m.d.comb += self.busy.eq((s1_todo != 0) | s2_valid | (flying != 0))
 
         if self.governor:
-            s1_tag, s2_tag = Signal(EnergyTag, reset_less=True), Signal(EnergyTag, reset_less=True)
+            s1_tag = Signal(EnergyTag, reset_less=True)
+            s2_tag = Signal(EnergyTag, reset_less=True)
             with m.If(self.start):
                 m.d.sync += s1_tag.eq(self.tag)
             with m.If(s1_todo[0]):

@@ -167,8 +167,12 @@ class MatrixEngine(wiring.Component):
 
     def _receive(self, m, semaphores, act, kv):
         """Flits, through one register."""
-        kind, rx = self.rx.kind, Signal(Flit, reset_less=True)
-        is_data, is_sync, is_load, is_clear = Signal(), Signal(), Signal(), Signal()
+        kind = self.rx.kind
+        rx = Signal(Flit, reset_less=True)
+        is_data = Signal()
+        is_sync = Signal()
+        is_load = Signal()
+        is_clear = Signal()
         m.d.sync += [
             is_clear.eq(self.rx_valid & (kind == FlitKind.LOAD) & (self.rx.chan == Space.CLEAR)),
             is_data.eq(self.rx_valid & (kind == FlitKind.DATA) & ~view(DATA_ADDRESS, self.rx.addr).stage),
@@ -199,7 +203,8 @@ class MatrixEngine(wiring.Component):
         entry = Signal(self._entry)
         is_wait = entry.op == Op.M_WAIT
         nothing = (entry.rows == 0) | (entry.length == 0)
-        free, take = Signal(), Signal()
+        free = Signal()
+        take = Signal()
         m.d.comb += [
             semaphores.chan.eq(entry.chan),
             semaphores.count.eq(entry.count),
@@ -214,7 +219,8 @@ class MatrixEngine(wiring.Component):
         m.d.sync += self.rows.none.eq(take & (entry.op == Op.GEMV) & (entry.rows == 0) & ~entry.kv)
         m.d.comb += [unit.entry[name].eq(entry[name]) for unit in (kv, fetch) for name in BaseEntry.members]
         # One more entry waits in a register, so that `ready` does not depend on what goes on in this cycle.
-        spare, spare_entry = self._spare, Signal(self._entry, reset_less=True)
+        spare = self._spare
+        spare_entry = Signal(self._entry, reset_less=True)
         moves = Signal()
         m.d.comb += [moves.eq(~held | take | semaphores.take), self.entry.ready.eq(~spare)]
         with m.If(moves):
@@ -239,10 +245,12 @@ class MatrixEngine(wiring.Component):
         """Stage 1: the one access of this cycle, at the banks. The activation words are asked for at once."""
         banks = self._banks
         address_bits = ceil_log2(self._bank_depth)
-        s1_en, s1_we = Signal(banks), Signal()
+        s1_en = Signal(banks)
+        s1_we = Signal()
         s1_addr = Signal(address_bits, reset_less=True)
         s1_data = Signal(data.ArrayLayout(64, banks), reset_less=True)
-        en, addr = Signal(banks), Signal(BANK_BITS)
+        en = Signal(banks)
+        addr = Signal(BANK_BITS)
         m.d.comb += [
             en.eq(
                 Mux(
@@ -288,16 +296,15 @@ class MatrixEngine(wiring.Component):
             {"mask": self._banks, "s": 8, **({"tag": EnergyTag} if self._governor else {})}
         )
         beside = data.StructLayout({"word": pe_word_layout(self._nested, self._governor), "group": group_layout})
-        now, valid = Signal(beside), gemv.fire
+        now = Signal(beside)
+        valid = gemv.fire
         m.d.comb += [now.word.eq(gemv.word), now.group.mask.eq(gemv.mask), now.group.s.eq(gemv.s_in)]
         if self._governor:
             m.d.comb += now.group.tag.eq(gemv.tag)
         under_way = []
         for i in range(1 + BANK_LATENCY):
-            later, later_valid = (
-                Signal(beside, name=f"s{i + 1}_word", reset_less=True),
-                Signal(name=f"s{i + 1}_valid"),
-            )
+            later = Signal(beside, name=f"s{i + 1}_word", reset_less=True)
+            later_valid = Signal(name=f"s{i + 1}_valid")
             m.d.sync += later_valid.eq(valid)
             with m.If(valid):
                 m.d.sync += later.eq(now)
@@ -320,10 +327,8 @@ class MatrixEngine(wiring.Component):
                 m.d.comb += drain.low_acc[b].eq(unit.low_result)
         group, valid = now.group, valid & now.word.last
         for i in range(PE_LATENCY - 1):
-            later, later_valid = (
-                Signal(group_layout, name=f"p{i + 1}_group", reset_less=True),
-                Signal(name=f"p{i + 1}_valid"),
-            )
+            later = Signal(group_layout, name=f"p{i + 1}_group", reset_less=True)
+            later_valid = Signal(name=f"p{i + 1}_valid")
             m.d.sync += later_valid.eq(valid)
             with m.If(valid):
                 m.d.sync += later.eq(group)

@@ -99,7 +99,8 @@ class Fetcher(wiring.Component):
         product = Signal(BANK_BITS)
         left = Signal(ROW_BITS)
         tag = Signal(tag_layout)
-        here, requested = Signal(), Signal()
+        here = Signal()
+        requested = Signal()
         credits = Signal(range(FIFO_DEPTH + 1), init=FIFO_DEPTH)
         last_lane = (lane + 1) == self.positions
 
@@ -187,7 +188,8 @@ class Fetcher(wiring.Component):
                 m.d.sync += older.eq(younger)
 
         m.submodules.fifo = queue = fifo.SyncFIFO(width=sent_layout.size, depth=FIFO_DEPTH)
-        arrived, sent = Signal(sent_layout), Signal(sent_layout)
+        arrived = Signal(sent_layout)
+        sent = Signal(sent_layout)
         now = under_way[-1]
         m.d.comb += [
             arrived.sync.eq(now.sync),

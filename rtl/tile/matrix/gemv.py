@@ -108,15 +108,17 @@ class GemvIssue(wiring.Component):
         tail_rows = Signal(range(banks + 1))  # rows of the last group
         tail_mask = Signal(banks)
         # What moves.
-        self._nested = nested = Signal() if self.nested else Const(0)  # this group's words are those of planes
-        self._dual = dual = Signal() if self.governor else Const(0)
+        # this group's words are those of planes
+        self._nested = nested = Signal(name="nested") if self.nested else Const(0)
+        self._dual = dual = Signal(name="dual") if self.governor else Const(0)
         self._word_is_last = word_is_last = Signal()
         more = Signal(LOCAL_ROW_BITS - bits)  # groups after this one
         live_groups = Signal(
             LOCAL_ROW_BITS - bits
         )  # whole groups of live rows from this one on, then a part of a group
         live_rows = Signal(range(max(banks, 2)))
-        group_is_last, difference = Signal(), Signal()
+        group_is_last = Signal()
+        difference = Signal()
 
         rows = Signal(range(banks + 1))
         m.d.comb += [
@@ -135,7 +137,9 @@ class GemvIssue(wiring.Component):
         # Room for the group that the last word finishes. A group of n rows occupies the drain for n cycles.
         room = Signal(range(self.landing_depth + 1), init=self.landing_depth)
         occupied = Signal(banks)
-        fits, finish, reserve = Signal(), Signal(), Signal()
+        fits = Signal()
+        finish = Signal()
+        reserve = Signal()
         m.d.comb += [
             fits.eq((room >= rows) | difference),
             self.wait_landing.eq(self.active & word_is_last & ~fits),
@@ -193,7 +197,10 @@ class GemvIssue(wiring.Component):
     def _walk_fp16(self, m):
         """The word of this cycle, and from it the next one's."""
         entry, word_is_last = self.entry, self._word_is_last
-        length, words, act_base, row_addr = Signal(ROW_BITS), Signal(ROW_BITS), Signal(ACT_BITS), Signal(BANK_BITS)
+        length = Signal(ROW_BITS)
+        words = Signal(ROW_BITS)
+        act_base = Signal(ACT_BITS)
+        row_addr = Signal(BANK_BITS)
         left = Signal(ROW_BITS)  # words of the row after this one
         with m.If(self.fire):
             with m.If(word_is_last):
@@ -234,15 +241,22 @@ class GemvIssue(wiring.Component):
         # Of the entry.
         both = Signal()  # nibbles of both planes
         code = Signal(2)  # the group size's
-        length, last_word, act_base = Signal(ROW_BITS), Signal(ROW_BITS), Signal(ACT_BITS)
+        length = Signal(ROW_BITS)
+        last_word = Signal(ROW_BITS)
+        act_base = Signal(ACT_BITS)
         # Where the words lie: those of the hi plane and FP16 words in rows, the lo plane's all in one piece.
-        row_addr, pitch = Signal(BANK_BITS), Signal(ROW_BITS)  # of the words that are being read
-        other_addr, other_pitch = Signal(BANK_BITS), Signal(ROW_BITS)  # `dual`: of those that come next
+        # of the words that are being read
+        row_addr = Signal(BANK_BITS)
+        pitch = Signal(ROW_BITS)
+        # `dual`: of those that come next
+        other_addr = Signal(BANK_BITS)
+        other_pitch = Signal(ROW_BITS)
         next_word, next_row, next_start = (
             Signal(BANK_BITS, name=name) for name in ("next_word", "next_row", "next_start")
         )
         # next word of the hi plane, while one of the lo plane is read; of that
-        hi_addr, lo_addr = Signal(BANK_BITS), Signal(BANK_BITS)
+        hi_addr = Signal(BANK_BITS)
+        lo_addr = Signal(BANK_BITS)
         m.d.comb += [
             next_word.eq(self.addr + 1),
             next_row.eq(row_addr + pitch),
@@ -251,7 +265,8 @@ class GemvIssue(wiring.Component):
 
         left = Signal(ROW_BITS)  # words of the row after this one; hi words where the row is of nibbles
         chunk = Signal(5)  # hi word since the scale word
-        chunk_ends, odd = Signal(), Signal()
+        chunk_ends = Signal()
+        odd = Signal()
         quads = Signal(ROW_BITS)  # activation words from the aligned 8 of this one on
         m.d.comb += [
             chunk_ends.eq((chunk[:3] == 7) & (chunk[3] | (code == 0)) & (chunk[4] | ~code[1])),
@@ -332,7 +347,8 @@ class GemvIssue(wiring.Component):
                 ]
 
         with m.If(self.load):
-            end, integers = Signal(ROW_BITS), Signal()
+            end = Signal(ROW_BITS)
+            integers = Signal()
             is_dual = entry.dual if self.governor else Const(0)
             m.d.comb += [end.eq(entry.length - 1), integers.eq((entry.format != Format.FP16) & ~is_dual)]
             m.d.sync += begin(integers, Const(0), entry.length, end, entry.act)

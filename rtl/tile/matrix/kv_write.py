@@ -133,7 +133,8 @@ class KvWriter(wiring.Component):
         last_lane = (lane + 1) == self.positions
 
         row = Signal(16)  # row group of the slot
-        product, offset = Signal(BANK_BITS), Signal(BANK_BITS)
+        product = Signal(BANK_BITS)
+        offset = Signal(BANK_BITS)
         left = Signal(max(14, ROW_BITS))
         merging = Signal()  # second cycle of a turn: the bank cycle of an earlier turn's write
         finished = Signal()  # no request is under way

@@ -121,10 +121,15 @@ class Pe(wiring.Component):
     def elaborate(self, platform):
         m = Module()
 
-        s1_valid, s1_first, s1_last = Signal(), Signal(reset_less=True), Signal(reset_less=True)
+        s1_valid = Signal()
+        s1_first = Signal(reset_less=True)
+        s1_last = Signal(reset_less=True)
         s1_weight = Signal(data.ArrayLayout(Operand, WORD_ELEMENTS), reset_less=True)
-        s2_valid, s2_first, s2_last = Signal(), Signal(reset_less=True), Signal(reset_less=True)
-        s3_valid, s3_last = Signal(), Signal(reset_less=True)
+        s2_valid = Signal()
+        s2_first = Signal(reset_less=True)
+        s2_last = Signal(reset_less=True)
+        s3_valid = Signal()
+        s3_last = Signal(reset_less=True)
         s4_done = Signal()
         m.d.sync += [
             s1_valid.eq(self.en),
@@ -187,10 +192,12 @@ class Pe(wiring.Component):
         as one of the planes whose scale is zero, so that it adds nothing.
         """
         word = self.word
-        of_planes, s1_planes = Signal(_PlaneWord), Signal(reset_less=True)
+        of_planes = Signal(_PlaneWord)
+        s1_planes = Signal(reset_less=True)
         planes, placed = of_planes.planes, of_planes.scale
         scales = Signal(64, reset_less=True)
-        scale_bits, scale = Signal(16), Signal(Operand)
+        scale_bits = Signal(16)
+        scale = Signal(Operand)
         subtract = Signal()
         if self.measure:
             m.d.comb += subtract.eq(word.subtract & ~word.scales)
@@ -222,7 +229,8 @@ class Pe(wiring.Component):
         word = self.word
         stages = [[self.en, word.nibbles & ~word.scales & word.low, word.first_low]]
         for n, valid in enumerate((s1_valid, s2_valid, s3_valid), 1):
-            low, first = Signal(name=f"s{n}_low", reset_less=True), Signal(name=f"s{n}_first_low", reset_less=True)
+            low = Signal(name=f"s{n}_low", reset_less=True)
+            first = Signal(name=f"s{n}_first_low", reset_less=True)
             with m.If(stages[-1][0]):
                 m.d.sync += [low.eq(stages[-1][1]), first.eq(stages[-1][2])]
             stages.append([valid, low, first])
@@ -268,7 +276,8 @@ class _Lane(wiring.Component):
         s1_a = Signal(data.ArrayLayout(Operand, WORD_ELEMENTS), reset_less=True)
         products = []
         if self.nested:
-            word, place = self.word, Signal(6)
+            word = self.word
+            place = Signal(6)
             m.d.comb += place.eq(word.scale.exponent + self.exponent)
         for i in range(WORD_ELEMENTS):
             act = Signal(Operand, name=f"act{i}")
@@ -307,10 +316,12 @@ class _Lane(wiring.Component):
 
         # Stage 4: accumulators. They are cleared as a first word enters stage 3, which costs no gate in the adders'
         # path, so a finished sum goes to registers of its own.
-        low_term, high_term = Signal(LOW_BITS + 2), Signal(signed(high_bits + 2))
+        low_term = Signal(LOW_BITS + 2)
+        high_term = Signal(signed(high_bits + 2))
         low_acc = Signal(_LOW_ACC, reset_less=True)
         high_acc = Signal(signed(_HIGH_ACC), reset_less=True)
-        low_sum, high_sum = Signal(_LOW_ACC), Signal(signed(_HIGH_ACC))
+        low_sum = Signal(_LOW_ACC)
+        high_sum = Signal(signed(_HIGH_ACC))
         s4_low = Signal(_LOW_ACC, reset_less=True)
         s4_high = Signal(signed(_HIGH_ACC), reset_less=True)
         m.d.comb += [

@@ -44,7 +44,8 @@ def descriptor_bits(desc_depth, nested):
 
 #: what the sequencer has resolved for an instruction when it pushes the entry.
 _RESOLVED = {
-    "address": ACT_BITS,  # send address of a RUN, activation address of the others
+    "address": ACT_BITS,  # of activations
+    "send_addr": ACT_BITS,  # of a RUN
     "count": COUNT_BITS,  # of a wait
     "base": BANK_BITS,  # first word of the block that the primary descriptor names
     "words": ROW_BITS,
@@ -185,7 +186,7 @@ def vector_entry(m, entry, word, desc, tile, r):
         entry.s_out.eq(desc.s_out),
         entry.send.eq(is_run & run("send")),
         entry.send_mode.eq(run("send_mode")),
-        entry.send_addr.eq(r.address),
+        entry.send_addr.eq(r.send_addr),
         entry.row0.eq(desc.row0),
         entry.quad0.eq(desc.quad0),
         entry.noise.eq(is_run & run("noise")),

@@ -79,7 +79,8 @@ class TileRegisters(wiring.Component):
         rx, start = self.rx, view(START, self.rx.data)
         state, lanes, tile = self.current.state, self.current.lanes, self.current.tile
         address = view(CSR_ADDRESS, rx.addr)
-        is_csr, is_pass = Signal(), Signal()
+        is_csr = Signal()
+        is_pass = Signal()
         m.d.comb += [
             is_csr.eq(self.rx_valid & (rx.kind == FlitKind.LOAD) & (rx.chan == Space.CSR) & ~address.precision),
             is_pass.eq(self.rx_valid & (rx.kind == FlitKind.PASS)),

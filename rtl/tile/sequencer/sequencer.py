@@ -126,9 +126,11 @@ class Sequencer(wiring.Component):
         lane_bits = (self._lanes - 1).bit_length()
         state, tile = self.current.state, self.current.tile
 
-        to_matrix, to_vector = Signal(self._entry), Signal(VectorEntry)
+        to_matrix = Signal(self._entry)
+        to_vector = Signal(VectorEntry)
         # The vector engine computes with the entry that it is shown, so that one comes from a register.
-        offers, offered = Signal(), Signal(VectorEntry, reset_less=True)
+        offers = Signal()
+        offered = Signal(VectorEntry, reset_less=True)
         with m.If(vq.r_en):
             m.d.sync += offers.eq(vq.r_rdy)
             with m.If(vq.r_rdy):
@@ -155,7 +157,8 @@ class Sequencer(wiring.Component):
         rounds = Signal(LOOP_BITS)
         # Attention rounds go in chunks: the first round of this one, rounds from there on, and which one of its chunk J
         # is.
-        first_round, rounds_left = Signal(LOOP_BITS), Signal(LOOP_BITS)
+        first_round = Signal(LOOP_BITS)
+        rounds_left = Signal(LOOP_BITS)
         of_chunk = Signal(ceil_log2(ROUNDS_AHEAD))
         chunk_size = Const(1, ROUNDS_AHEAD.bit_length()) << tile.rounds_log2
         m.d.comb += [
@@ -164,14 +167,19 @@ class Sequencer(wiring.Component):
             of_chunk.eq(j & (chunk_size - 1)),
         ]
         att_total = Signal(COUNT_BITS)
-        slot_rows, live_slots = Signal(SLOT_BITS), Signal(SLOT_BITS)
+        slot_rows = Signal(SLOT_BITS)
+        live_slots = Signal(SLOT_BITS)
 
         # One multiplier, fed from registers, used step after step: one DSP block. Block strides are its widest factor.
-        mul_a, mul_b, product = Signal(16), Signal(STRIDE_BITS), Signal(24)
+        mul_a = Signal(16)
+        mul_b = Signal(STRIDE_BITS)
+        product = Signal(24)
         m.d.comb += product.eq(mul_a * mul_b)
 
         op = word[:OP_BITS]
-        desc, planes = Signal(Descriptor), Signal(Planes)  # what was read last, seen as either kind
+        # what was read last, seen as either kind
+        desc = Signal(Descriptor)
+        planes = Signal(Planes)
         desc_index = Signal(range(self._desc_depth))
         m.d.comb += [
             desc.as_value().eq(descriptors.rd_data),
@@ -179,20 +187,27 @@ class Sequencer(wiring.Component):
             descriptors.rd_addr.eq(desc_index),
         ]
         block = Signal(16)
-        address, base, count_product = Signal(ACT_BITS), Signal(BANK_BITS), Signal(COUNT_BITS)
+        address = Signal(ACT_BITS)
+        send_base = Signal(ACT_BITS)
+        base = Signal(BANK_BITS)
+        count_product = Signal(COUNT_BITS)
         # of the primary descriptor
-        words, matrix_rows = Signal(ROW_BITS), Signal(LOCAL_ROW_BITS)
-        s_in, quad0 = Signal(EXPONENT_BITS), Signal(ACT_BITS)
+        words = Signal(ROW_BITS)
+        matrix_rows = Signal(LOCAL_ROW_BITS)
+        s_in = Signal(EXPONENT_BITS)
+        quad0 = Signal(ACT_BITS)
 
         is_matrix = Signal()
         m.d.comb += is_matrix.eq(Cat(op == one for one in _MATRIX_OPS).any())
         gemv = lambda name: field(word, name, Op.GEMV)  # noqa: E731
         run = lambda name: field(word, name, Op.RUN)  # noqa: E731
         quads = Signal(SLOT_BITS)
-        resolved, damage = Signal(resolved_layout(self._nested)), Signal()
+        resolved = Signal(resolved_layout(self._nested))
+        damage = Signal()
         m.d.comb += [
             quads.eq((state.hwm + 3) >> 2),
             resolved.address.eq(Mux(op == Op.GEMV, address + product, address)),
+            resolved.send_addr.eq(send_base + address),
             resolved.count.eq(count_product),
             resolved.base.eq(base),
             resolved.words.eq(words),
@@ -208,7 +223,9 @@ class Sequencer(wiring.Component):
         m.d.comb += self.parity.eq(program.error | descriptors.error | damage)
         if self._nested:
             # a GEMV with planes; the pass measures; drafts
-            integer, measure, draft = (Signal(), Signal(), state.draft)
+            integer = Signal()
+            measure = Signal()
+            draft = state.draft
             lo_start, hi_base, lo_base = (Signal(BANK_BITS, name=name) for name in ("lo_start", "hi_base", "lo_base"))
             fmt = Signal(FORMAT_BITS)
             m.submodules.precision_table = table = PrecisionTable(self._desc_depth, inject=self._inject)
@@ -280,7 +297,8 @@ class Sequencer(wiring.Component):
                         m.next = "END"
                     with m.Case(Op.LOOP):
                         reg = field(word, "reg", Op.LOOP)
-                        count, begin = Signal(LOOP_BITS), Signal(LOOP_BITS)
+                        count = Signal(LOOP_BITS)
+                        begin = Signal(LOOP_BITS)
                         with m.Switch(field(word, "kind", Op.LOOP)):
                             with m.Case(LoopCount.HEADS):
                                 m.d.comb += count.eq(tile.heads)
@@ -378,13 +396,11 @@ class Sequencer(wiring.Component):
                 ]
                 with m.If(op == Op.RUN):
                     m.d.sync += [mul_a.eq(of_chunk), mul_b.eq(run("slide"))]
-                    with m.Switch(run("send_mode")):
-                        with m.Case(SendMode.SLOTS):
-                            m.d.sync += address.eq(run("send_base") + address + tile.group_index)
-                        with m.Case(SendMode.OUTPUT):
-                            m.d.sync += address.eq(run("send_base") + product + quad0)
-                        with m.Default():
-                            m.d.sync += address.eq(run("send_base") + address + quad0)
+                    m.d.sync += send_base.eq(
+                        run("send_base") + Mux(run("send_mode") == SendMode.SLOTS, tile.group_index, quad0)
+                    )
+                    with m.If(run("send_mode") == SendMode.OUTPUT):
+                        m.d.sync += address.eq(product)
                 with m.Elif(op == Op.GEMV):
                     m.d.sync += address.eq(address + gemv("act"))
                 with m.Else():

@@ -88,7 +88,8 @@ class Collect(wiring.Component):
         # Accumulate. A lane that holds nothing reads as zero, which clears all lanes in a cycle.
         holds = Signal(1 << bits)
         lane = Signal(bits)
-        present, addend = Signal(ACC_WIDTH), Signal(ACC_WIDTH)
+        present = Signal(ACC_WIDTH)
+        addend = Signal(ACC_WIDTH)
         m.d.comb += [
             lane.eq(self.lane if lanes > 1 else 0),
             old.addr.eq(lane),
@@ -105,7 +106,8 @@ class Collect(wiring.Component):
 
         # Round: lane after lane through one normalizer.
         walking = Signal()
-        at, back = Signal(bits), Signal(bits)
+        at = Signal(bits)
+        back = Signal(bits)
         s1_valid = Signal()
         s1_acc = Signal(ACC_WIDTH)
         m.d.comb += look.addr.eq(at)
@@ -129,13 +131,15 @@ class Collect(wiring.Component):
             m.d.sync += [started.eq(0), self.ready.eq(0)]
 
         # Maxima: one comparison a cycle serves all lanes. A round that holds nothing reads as LOWEST.
-        value, larger = self.word[:32], Signal()
+        value = self.word[:32]
+        larger = Signal()
         olds = []
         for k in range(lanes):
             m.submodules[f"maxima_{k}"] = kept = memory.Memory(shape=32, depth=ROUNDS_AHEAD, init=[])
             put, compared, shown = kept.write_port(), kept.read_port(domain="comb"), kept.read_port(domain="comb")
             there = Signal(ROUNDS_AHEAD, name=f"there_{k}")
-            strobe, before = self.max_valid & (lane == k), Signal(32, name=f"before_{k}")
+            strobe = self.max_valid & (lane == k)
+            before = Signal(32, name=f"before_{k}")
             m.d.comb += [
                 compared.addr.eq(self.round),
                 put.addr.eq(self.round),

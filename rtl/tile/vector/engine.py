@@ -167,10 +167,14 @@ class VectorEngine(wiring.Component):
 
         # Instructions.
         kind = Signal(KIND_BITS)
-        job, look, clear = sender.job, Signal(), Signal()
+        job = sender.job
+        look = Signal()
+        clear = Signal()
         # Maxima follow the results of earlier RUNs through the pipeline, and are set aside when the last of these is
         # in.
-        maxima_asked, maxima_owed, maxima_on_way = Signal(), Signal(), Signal(RESULT_LATENCY + 1)
+        maxima_asked = Signal()
+        maxima_owed = Signal()
+        maxima_on_way = Signal(RESULT_LATENCY + 1)
         issued = Signal()  # all elements were, a cycle ago; from a register, as `pending` has a long way to go already
         maxima_in = maxima_on_way[-1]
         m.d.sync += [issued.eq(~micro.pending), maxima_on_way.eq(Cat(maxima_asked, maxima_on_way[:-1]))]
@@ -183,7 +187,8 @@ class VectorEngine(wiring.Component):
         with m.Elif(sender.done):
             m.d.sync += maxima_owed.eq(0)
         settled = Signal(range(_SETTLED + 1))  # cycles since the last result, up to _SETTLED
-        sends_words, rowless = Signal(), Signal()
+        sends_words = Signal()
+        rowless = Signal()
         m.d.comb += [
             lanes_of.look.eq(look),
             lanes_of.serve.eq(micro.begun),
@@ -362,7 +367,9 @@ class VectorEngine(wiring.Component):
     ):
         """From issue to result: operands (stages 1 and 2), arithmetic, destinations (stage RESULT_LATENCY)."""
         lanes, element = self.lanes, micro.element
-        sum_asked, noise_asked, noise_ready = Signal(), Signal(), Signal(init=1)
+        sum_asked = Signal()
+        noise_asked = Signal()
+        noise_ready = Signal(init=1)
         if noise:
             m.d.comb += [
                 noise_asked.eq(micro.pending & element.use_b & element.b_noise),
@@ -387,7 +394,8 @@ class VectorEngine(wiring.Component):
         # Whom a result counts for, and where it goes, travels beside the arithmetic.
         goals = ("d_send", "d_square", "d_sum", "d_max", "d_arg", "d_log", "d_floor", "filtered")
         flight = data.StructLayout({**{name: 1 for name in goals}, "row": GLOBAL_ROW_BITS, "use": lanes, "s": 6})
-        entering, valid = Signal(flight), Signal()
+        entering = Signal(flight)
+        valid = Signal()
         hidden = Signal(lanes)
         m.d.comb += [
             hidden.eq(Mux(element.masked, mask.hidden | (element.idx >= lanes_of.limit).replicate(lanes), 0)),
@@ -400,7 +408,8 @@ class VectorEngine(wiring.Component):
         ]
         stages_valid, stages = [valid], [entering]
         for k in range(1, RESULT_LATENCY + 1):
-            occupied, content = Signal(name=f"s{k}_valid"), Signal(flight, name=f"s{k}_flight", reset_less=True)
+            occupied = Signal(name=f"s{k}_valid")
+            content = Signal(flight, name=f"s{k}_flight", reset_less=True)
             m.d.sync += occupied.eq(stages_valid[-1])
             with m.If(stages_valid[-1]):
                 m.d.sync += content.eq(stages[-1])
@@ -409,8 +418,12 @@ class VectorEngine(wiring.Component):
 
         # Stage 1: what comes out of the memories; stage 2: operands.
         control = data.StructLayout({"op": ALU_OP_BITS, "neg_a": 1, "neg_b": 1})
-        s1, s2 = Signal(control, reset_less=True), Signal(control, reset_less=True)
-        s1_source, s1_max, s1_noise, s1_clear = Signal(2), Signal(), Signal(), Signal()
+        s1 = Signal(control, reset_less=True)
+        s2 = Signal(control, reset_less=True)
+        s1_source = Signal(2)
+        s1_max = Signal()
+        s1_noise = Signal()
+        s1_clear = Signal()
         s1_round = Signal.like(collect.show_round)
         m.d.sync += s1_clear.eq(micro.issue & element.clear_max)
         with m.If(micro.issue):
@@ -427,13 +440,11 @@ class VectorEngine(wiring.Component):
             m.d.sync += s2.eq(s1)
         out, out_valid = stages[-1], stages_valid[-1]
         # What is sent or summed is rounded to FP16 behind the result.
-        rounds, rounded = (
-            Signal(),
-            [
-                Signal(data.StructLayout({"use": lanes, "send": 1, "add": 1, "square": 1}), name=f"r{k}_flight")
-                for k in range(TO_FP16_LATENCY + 1)
-            ],
-        )
+        rounds = Signal()
+        rounded = [
+            Signal(data.StructLayout({"use": lanes, "send": 1, "add": 1, "square": 1}), name=f"r{k}_flight")
+            for k in range(TO_FP16_LATENCY + 1)
+        ]
         m.d.comb += [
             rounds.eq(out_valid & (out.d_send | out.d_square | out.d_sum)),
             rounded[0].use.eq(out.use),
@@ -449,7 +460,8 @@ class VectorEngine(wiring.Component):
             alu, to_fp16 = VectorAlu(), ToFp16()
             m.submodules[f"alu_{k}"], m.submodules[f"to_fp16_{k}"] = once(platform, alu), once(platform, to_fp16)
             s1_row = Signal(32, name=f"s1_row_{k}", reset_less=True)
-            s2_a, s2_b = Signal(32, name=f"s2_a_{k}", reset_less=True), Signal(32, name=f"s2_b_{k}", reset_less=True)
+            s2_a = Signal(32, name=f"s2_a_{k}", reset_less=True)
+            s2_b = Signal(32, name=f"s2_b_{k}", reset_less=True)
             with m.If(valid & (element.a_src == ASrc.LANDING)):
                 m.d.sync += s1_row.eq(landing.data[k])
             with m.If(stages_valid[1]):

@@ -113,9 +113,12 @@ class Filter(wiring.Component):
         m.d.sync += s1_valid.eq(self.z_valid)
         kept = Signal(lanes)
         for k in range(lanes):
-            floor, own = Signal(32, name=f"floor_key_{k}"), Signal(32, name=f"key_{k}")
-            digit, match = Signal(DIGIT_BITS, name=f"s1_digit_{k}"), Signal(name=f"s1_match_{k}")
-            above, high = Signal(name=f"s1_above_{k}"), Signal(name=f"s1_high_{k}")
+            floor = Signal(32, name=f"floor_key_{k}")
+            own = Signal(32, name=f"key_{k}")
+            digit = Signal(DIGIT_BITS, name=f"s1_digit_{k}")
+            match = Signal(name=f"s1_match_{k}")
+            above = Signal(name=f"s1_above_{k}")
+            high = Signal(name=f"s1_high_{k}")
             m.d.comb += own.eq(sort_key(self.z[k]))
             with m.If(self.floor_valid):
                 m.d.sync += floor.eq(sort_key(self.floor[k]))
@@ -163,7 +166,8 @@ class Filter(wiring.Component):
             m.submodules[f"sums_{half}"] = store = memory.Memory(shape=layout, depth=entries, init=[])
             write, old, look = store.write_port(), store.read_port(domain="comb"), store.read_port(domain="comb")
             holds = Signal(entries, name=f"holds_{half}")
-            present, holding = Signal(layout, name=f"present_{half}"), Signal(name=f"holding_{half}")
+            present = Signal(layout, name=f"present_{half}")
+            holding = Signal(name=f"holding_{half}")
             m.d.comb += [
                 old.addr.eq(here),
                 write.addr.eq(here),
@@ -190,7 +194,8 @@ class Filter(wiring.Component):
     def _search(self, m, unknown, place, known, thresholds, left, ties):
         """`select`: lane after lane, which sums reach what is left of top_k; how many do is the digit."""
         lanes = self.lanes
-        at, ended = Signal(range(2 * lanes)), Signal()
+        at = Signal(range(2 * lanes))
+        ended = Signal()
         todo = Signal(lanes)  # lanes not yet done
         here = Signal(lanes)  # the first of them
         m.d.comb += here.eq(todo & -todo)
@@ -202,8 +207,11 @@ class Filter(wiring.Component):
         m.d.comb += at.eq(Cat(number if lanes > 1 else Const(0, 0), self.parity))
         sums, lower = self._collect(m, at, ended)
 
-        reached, digit = Signal(COUNTS - 1), Signal(DIGIT_BITS)
-        above, taken, rest = Signal(COUNT_BITS), Signal(COUNT_BITS), Signal(COUNT_BITS)
+        reached = Signal(COUNTS - 1)
+        digit = Signal(DIGIT_BITS)
+        above = Signal(COUNT_BITS)
+        taken = Signal(COUNT_BITS)
+        rest = Signal(COUNT_BITS)
         m.d.comb += [rest.eq(wanted - above), self.selected.eq(ended)]
         with m.FSM(name="search"):
             with m.State("IDLE"):

@@ -58,7 +58,8 @@ class LandingBuffer(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        head, tail = Signal(ceil_log2(self.depth)), Signal(ceil_log2(self.depth))
+        head = Signal(ceil_log2(self.depth))
+        tail = Signal(ceil_log2(self.depth))
         with m.If(self.row_valid):
             m.d.sync += tail.eq(tail + 1)
         with m.If(self.drop != 0):

@@ -87,7 +87,8 @@ class SlotMask(wiring.Component):
         m.submodules.waiting = waiting = fifo.SyncFIFO(width=_Request.size, depth=2 * self.lanes)
         m.submodules.divider = divider = Divider(QUAD_BITS, STOP_BITS)
         m.submodules.table = table = ParityMemory(POSITION_BITS, self.max_slots, inject=self._inject)
-        request, group = Signal(_Request), Signal(GroupState)
+        request = Signal(_Request)
+        group = Signal(GroupState)
         m.d.comb += [
             group.eq(Mux(request.second, self.groups[1].as_value(), self.groups[0].as_value())),
             waiting.w_en.eq(self.note),
@@ -101,7 +102,9 @@ class SlotMask(wiring.Component):
         m.d.comb += [divider.start.eq(waiting.r_rdy & ~dividing), self.busy.eq(waiting.r_rdy)]
         with m.If(divider.start):
             m.d.sync += dividing.eq(1)
-        finish, here, place = Signal(), Signal(), Signal.like(self.row)
+        finish = Signal()
+        here = Signal()
+        place = Signal.like(self.row)
         m.d.comb += [
             finish.eq(dividing & divider.done),
             waiting.r_en.eq(finish),
@@ -127,7 +130,8 @@ class SlotMask(wiring.Component):
         before = Signal(3)
         m.d.comb += before.eq(Mux(here, request.slot[:2] + 1, Mux(group.index < divider.remainder, 4, 0)))
         for k in lanes:
-            mine, row = Signal(name=f"mine_{k}"), Signal.like(place, name=f"row_{k}")
+            mine = Signal(name=f"mine_{k}")
+            row = Signal.like(place, name=f"row_{k}")
             bound = Signal(len(place) + 1, name=f"bound_{k}")
             with m.If(finish & ~request.commit & (request.lane == k)):
                 m.d.sync += [mine.eq(here), row.eq(place), bound.eq(Cat(Const(0, 2), divider.quotient) + before)]
@@ -190,7 +194,8 @@ class LaneMap(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         tile, hwm, shift = self.tile, self.pass_state.hwm, ceil_log2(self.lanes)
-        begun, last_quad = Signal(), Signal(SLOT_BITS)
+        begun = Signal()
+        last_quad = Signal(SLOT_BITS)
         m.d.sync += begun.eq(self.serve)
         with m.If(self.serve):
             m.d.sync += self.serving.eq(self.active)

@@ -164,7 +164,8 @@ class MicroSequencer(wiring.Component):
             Space.MICRO, used((MICRO,), a=address, b=address, d=address), self._micro_depth
         )
         entry = self.entry
-        micro, fetched = Signal(Micro), Signal(Micro)
+        micro = Signal(Micro)
+        fetched = Signal(Micro)
         m.d.comb += [
             store.rx_valid.eq(self.rx_valid),
             store.rx.eq(self.rx),
@@ -173,7 +174,8 @@ class MicroSequencer(wiring.Component):
         ]
 
         # Prefetch: the memory's output is the next micro-operation, the routine's first again behind its last.
-        pc, at = Signal(range(self._micro_depth)), Signal(range(self._micro_depth))
+        pc = Signal(range(self._micro_depth))
+        at = Signal(range(self._micro_depth))
         consume = Signal()
         m.d.comb += [
             at.eq(Mux(self.start, entry.routine, pc)),
@@ -187,15 +189,22 @@ class MicroSequencer(wiring.Component):
         loading = Signal()
         stepping = Signal()
         # after: elements behind this iteration, unless it is the final one
-        i, e, after = Signal(VL_BITS), Signal(LOCAL_ROW_BITS), Signal(LOCAL_ROW_BITS)
+        i = Signal(VL_BITS)
+        e = Signal(LOCAL_ROW_BITS)
+        after = Signal(LOCAL_ROW_BITS)
         # idx and e, `slide` further on: where STREAM operands are in vector memory
-        at_idx, at_e = Signal(VMEM_BITS), Signal(VMEM_BITS)
+        at_idx = Signal(VMEM_BITS)
+        at_e = Signal(VMEM_BITS)
         self._at_idx = at_idx
-        last_i, final = Signal(VL_BITS), Signal()
-        ops, need, ghost = Signal(LENGTH_BITS), Signal(VL_BITS + 1), Signal()
+        last_i = Signal(VL_BITS)
+        final = Signal()
+        ops = Signal(LENGTH_BITS)
+        need = Signal(VL_BITS + 1)
+        ghost = Signal()
         # of the RUN: `done` pops the queue that `entry` comes from, and cannot wait for its output
         last_op = Signal(LENGTH_BITS)
-        op_end, iteration_end = Signal(), Signal()
+        op_end = Signal()
+        iteration_end = Signal()
         m.d.comb += [
             op_end.eq(i == last_i),
             iteration_end.eq(op_end & (ops == last_op)),
@@ -204,8 +213,12 @@ class MicroSequencer(wiring.Component):
             consume.eq(self.begun | (self.step & op_end)),
         ]
         # An iteration that is not the final one has vl elements: nothing here waits for the size of the one before.
-        left, next_e, next_final = Signal(LOCAL_ROW_BITS), Signal(LOCAL_ROW_BITS), Signal()
-        next_size, next_last, next_at = Signal(VL_BITS), Signal(VL_BITS), Signal(VMEM_BITS)
+        left = Signal(LOCAL_ROW_BITS)
+        next_e = Signal(LOCAL_ROW_BITS)
+        next_final = Signal()
+        next_size = Signal(VL_BITS)
+        next_last = Signal(VL_BITS)
+        next_at = Signal(VMEM_BITS)
         m.d.comb += [
             left.eq(Mux(loading, entry.n, after)),
             next_e.eq(Mux(loading, 0, e + entry.vl)),
@@ -264,9 +277,12 @@ class MicroSequencer(wiring.Component):
         ]
         with m.If(self.step & micro.d_send & ~ghost):
             m.d.sync += quad.eq(quad + 1)
-        reads_max, read_max = Signal(), Signal()  # of this element, and of earlier ones of the RUN
+        # of this element, and of earlier ones of the RUN
+        reads_max = Signal()
+        read_max = Signal()
         m.d.comb += reads_max.eq(self._takes_two(micro.op) & (micro.b_src == BSrc.MAXREG))
-        next_a, next_b = Signal(VMEM_BITS), Signal(VMEM_BITS)
+        next_a = Signal(VMEM_BITS)
+        next_b = Signal(VMEM_BITS)
         m.d.comb += [
             next_a.eq(self._address(micro.a, micro.a_mode, i)),
             next_b.eq(self._address(micro.b, micro.b_mode, i)),
@@ -334,7 +350,8 @@ class MicroSequencer(wiring.Component):
             writes.eq(Cat(self.issue & out.d_vm, writes)),
             clashes.eq(clashes << 1),
         ]
-        reads_a, reads_b = Signal(), Signal()
+        reads_a = Signal()
+        reads_b = Signal()
         m.d.comb += [
             reads_a.eq(~ghost & (micro.op != AluOp.NOP) & (micro.a_src == ASrc.VMEM)),
             reads_b.eq(~ghost & self._takes_two(micro.op) & (micro.b_src == BSrc.VMEM)),

@@ -64,7 +64,8 @@ class NoiseRows(wiring.Component):
         def walk(name, go):
             """Lanes one after the other, over and over: (one-hot lane of this cycle, it is the row's last)."""
             done = Signal(self.lanes, name=f"{name}_done")  # lanes of this row
-            here, left = Signal(self.lanes, name=f"{name}_here"), Signal(self.lanes, name=f"{name}_left")
+            here = Signal(self.lanes, name=f"{name}_here")
+            left = Signal(self.lanes, name=f"{name}_left")
             last = Signal(name=f"{name}_last")
             m.d.comb += [left.eq(lanes & ~done), here.eq(left & -left), last.eq(left == here)]
             with m.If(self.start):
@@ -75,7 +76,8 @@ class NoiseRows(wiring.Component):
             return here, last
 
         # Asking: a register before the unit, whose first stage adds.
-        rows, token = Signal(LOCAL_ROW_BITS), Signal(TOKEN_BITS)
+        rows = Signal(LOCAL_ROW_BITS)
+        token = Signal(TOKEN_BITS)
         room = Signal(range(NOISE_ROWS + 1), init=NOISE_ROWS)
         ask = Signal()
         asked, ask_last = walk("asked", ask)
@@ -96,7 +98,8 @@ class NoiseRows(wiring.Component):
         came, came_last = walk("came", gumbel.out_valid)
         held = [Signal(32, name=f"held_{k}") for k in range(self.lanes)]
         waiting = Signal(range(NOISE_ROWS + 1))
-        tail, head = Signal(range(NOISE_ROWS)), Signal(range(NOISE_ROWS))
+        tail = Signal(range(NOISE_ROWS))
+        head = Signal(range(NOISE_ROWS))
         for k in range(self.lanes):
             with m.If(self.start):
                 m.d.sync += held[k].eq(0)

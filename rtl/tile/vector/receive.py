@@ -14,7 +14,10 @@ def receive(m, engine, micro, stage, mask, collect, semaphores, filters):
     Returns the strobe of a load of vector memory.
     """
     rx, valid, lane = engine.rx, engine.rx_valid, view(LANE, engine.rx.data)  # COMMIT has position and slot there too
-    load, load_vmem, clear, is_sum = Signal(), Signal(), Signal(), Signal()
+    load = Signal()
+    load_vmem = Signal()
+    clear = Signal()
+    is_sum = Signal()
     total = view(SUM_ADDRESS, rx.addr)
     counts = total.counts if filters else Const(0)
     m.d.comb += [

@@ -114,7 +114,8 @@ class Sender(wiring.Component):
         layout = job_layout(lanes)
         m.submodules.jobs = jobs = fifo.SyncFIFO(width=layout.size, depth=JOBS)
         # the oldest one, and from its first cycle on a copy: the queue's output comes late
-        first, job = Signal(layout), Signal(layout)
+        first = Signal(layout)
+        job = Signal(layout)
         m.d.comb += [
             jobs.w_data.eq(self.job.payload),
             jobs.w_en.eq(self.job.valid),
@@ -124,8 +125,11 @@ class Sender(wiring.Component):
 
         # Quads: written half by half, so no packing register is needed.
         pop = Signal()
-        head, tail, filled = Signal(ceil_log2(QUADS)), Signal(ceil_log2(QUADS)), Signal(2)
-        waiting, reserved = Signal(range(QUADS + 1)), Signal(range(QUADS + 1))
+        head = Signal(ceil_log2(QUADS))
+        tail = Signal(ceil_log2(QUADS))
+        filled = Signal(2)
+        waiting = Signal(range(QUADS + 1))
+        reserved = Signal(range(QUADS + 1))
         complete = Signal()
         m.d.comb += [complete.eq(self.half_valid & (filled == 3)), self.credit.eq(reserved != QUADS)]
         with m.If(self.half_valid):
@@ -154,12 +158,14 @@ class Sender(wiring.Component):
         started = Signal()
         upper = Signal()
         left = Signal(lanes)
-        quads_left, offset = Signal(ACT_BITS), Signal(ACT_BITS)
+        quads_left = Signal(ACT_BITS)
+        offset = Signal(ACT_BITS)
         rest = Signal(lanes)
         is_data, more, emit, skip, finish = (
             Signal(name=name) for name in ("is_data", "more", "emit", "skip", "finish")
         )
-        lane_number, lane_last = Signal(LANE_BITS), Signal()
+        lane_number = Signal(LANE_BITS)
+        lane_last = Signal()
         for k in reversed(range(lanes)):
             with m.If(left[k]):
                 m.d.comb += lane_number.eq(k)
@@ -205,10 +211,17 @@ class Sender(wiring.Component):
 
         # A register, what and where; then, with the address, a queue: whether the ring takes a flit is known late in a
         # cycle, and so moves nothing but the queue's pointer.
-        s1_valid, s1_sync = Signal(), Signal()
+        s1_valid = Signal()
+        s1_sync = Signal()
         s1_head = Signal(data.StructLayout({name: FLIT_FIELDS[name] for name in ("kind", "lo", "hi", "end", "chan")}))
-        s1_addr, s1_factor, s1_lane, s1_data = Signal(ACT_BITS), Signal(8), Signal(LANE_BITS), Signal(64)
-        made, oldest, newest, level = Signal(Flit), Signal(range(FLITS)), Signal(range(FLITS)), Signal(range(FLITS + 1))
+        s1_addr = Signal(ACT_BITS)
+        s1_factor = Signal(8)
+        s1_lane = Signal(LANE_BITS)
+        s1_data = Signal(64)
+        made = Signal(Flit)
+        oldest = Signal(range(FLITS))
+        newest = Signal(range(FLITS))
+        level = Signal(range(FLITS + 1))
         m.submodules.flits = flits = memory.Memory(shape=Flit, depth=FLITS, init=[])
         write, read = flits.write_port(), flits.read_port(domain="comb")
         m.d.comb += s1_free.eq(~s1_valid | (level != FLITS))
