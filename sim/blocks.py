@@ -14,6 +14,7 @@ from pathlib import Path
 from hayate.sim.convert import Port
 
 _MODULE = re.compile(r"^module (\w+)\b.*?^endmodule\n", re.MULTILINE | re.DOTALL)
+_COMMENT = re.compile(r"^[ \t]*//(?! verilator ).*\n", re.MULTILINE)
 _INSTANCE = re.compile(r"^ +(\w+) +(?:#\(|(?:\\\S+ |\w+) *\()", re.MULTILINE)
 
 
@@ -153,6 +154,9 @@ template <class M> class Crew {
 def split(text: str, block: str) -> tuple[str, str]:
     """(`text` with only module `block` and what is below it, `text` without `block` and without what nothing else has).
 
+    The first has no comments but those that Verilator reads: they tell of the whole design, and a block is the same in
+    many.
+
     Raises ValueError where `text` has no such module.
     """
     modules = {m[1]: m[0] for m in _MODULE.finditer(text)}
@@ -171,7 +175,7 @@ def split(text: str, block: str) -> tuple[str, str]:
         return _MODULE.sub(lambda m: m[0] if m[1] in names else "", text)
 
     tops = set(modules).difference(*below.values())
-    return only(reach({block}, set())), only(reach(tops, {block}))
+    return _COMMENT.sub("", only(reach({block}, set()))), only(reach(tops, {block}))
 
 
 #: In Verilator's classes: the clock as it was, which makes an edge one; and where an evaluation begins with the inputs.

@@ -38,18 +38,24 @@ class Semaphores(wiring.Component):
         write, raised, asked = levels.write_port(), levels.read_port(domain="comb"), levels.read_port(domain="comb")
         there = Signal(CHANNELS)  # channels that were written since reset; the others read as 0
 
-        def level(read):
-            return Mux(there.bit_select(read.addr, 1), read.data, 0)
-
+        # Whether a channel was written is known as late as its level, so it only chooses between two results.
         left = Signal(17)
+        raised_there = Signal()
+        asked_there = Signal()
+        after_post = Signal(LEVEL_BITS)
+        after_take = Signal(LEVEL_BITS)
         m.d.comb += [
             raised.addr.eq(self.post_chan),
             asked.addr.eq(self.chan),
-            left.eq(level(asked) - self.count),
-            self.enough.eq(~left[-1] & ~self.post),
+            raised_there.eq(there.bit_select(self.post_chan, 1)),
+            asked_there.eq(there.bit_select(self.chan, 1)),
+            left.eq(asked.data - self.count),
+            self.enough.eq(Mux(asked_there, ~left[-1], self.count == 0) & ~self.post),
+            after_post.eq(Mux(raised_there, raised.data + 1, 1)),
+            after_take.eq(Mux(asked_there, left, 0)),
             write.en.eq(self.post | self.take),
             write.addr.eq(Mux(self.post, self.post_chan, self.chan)),
-            write.data.eq(Mux(self.post, level(raised) + 1, left)),
+            write.data.eq(Mux(self.post, after_post, after_take)),
         ]
         with m.If(write.en):
             m.d.sync += there.bit_select(write.addr, 1).eq(1)

@@ -121,6 +121,12 @@ def test_a_module_is_where_it_is_needed():
     assert names(own) == ["bottom", "cell_"] and names(rest) == ["bottom", "only_here", "dut"]
 
 
+def test_a_block_is_the_same_in_designs_that_differ_in_what_they_say_of_themselves():
+    pragma = "// verilator lint_save\n"
+    own = {blocks.split(f"// {tiles} tiles.\n{pragma}{DESIGN}", "cell_")[0] for tiles in (2, 4)}
+    assert own == {pragma + blocks.split(DESIGN, "cell_")[0]}
+
+
 def test_a_block_that_is_not_there_is_refused():
     with pytest.raises(ValueError, match="no module 'tile'"):
         blocks.split(DESIGN, "tile")

@@ -102,6 +102,7 @@ class Fetcher(wiring.Component):
         here = Signal()
         requested = Signal()
         credits = Signal(range(FIFO_DEPTH + 1), init=FIFO_DEPTH)
+        may_ask = Signal(init=1)  # credits are left; who reads the banks next waits for that
         last_lane = (lane + 1) == self.positions
 
         m.d.comb += [
@@ -171,7 +172,7 @@ class Fetcher(wiring.Component):
         # Not from within the states: expressions have a value from the start in every simulator.
         m.d.comb += [
             here.eq(~distance[-1] & (distance[:-1] < entry.rows)),
-            requested.eq(fsm.ongoing("SEND") & (credits != 0)),
+            requested.eq(fsm.ongoing("SEND") & may_ask),
             self.ending.eq(last_lane & ((fsm.ongoing("TEST") & ~here) | (requested & tag.sync))),
         ]
         with m.If(self.ending):
@@ -217,5 +218,5 @@ class Fetcher(wiring.Component):
         taken = Signal()
         m.d.comb += taken.eq(queue.r_rdy & queue.r_en)
         with m.If(requested != taken):
-            m.d.sync += credits.eq(Mux(requested, credits - 1, credits + 1))
+            m.d.sync += [credits.eq(Mux(requested, credits - 1, credits + 1)), may_ask.eq(~requested | (credits != 1))]
         return m
