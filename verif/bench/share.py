@@ -22,7 +22,7 @@ from hayate.rtl.contract.files import whole
 BASELINE = Path("verif", "durations.json")
 UNKNOWN = 0.5  # seconds of a test of which nothing is known, and the least that is recorded
 MACHINE = 20  # the same of a test of whole machines, which are to begin first even then
-DIVIDED = 30  # seconds of a file without benches that workers may divide
+DIVIDED = 150  # seconds of a file without benches that workers may divide: its tests often wait for the same build
 SYNTH = 600  # seconds of what `make nightly` does beside the tests, with the first slice
 _BENCH = re.compile(r"::\w+\[((?:.*-)?(?:verilator|icarus))\]$")
 

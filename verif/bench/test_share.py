@@ -80,7 +80,9 @@ def test_other_slices_are_refused(text):
 
 def test_scopes_keep_builds_together_and_begin_with_the_longest():
     """A long file without benches is divided, a short one is not; of an unknown test its function's others tell."""
-    durations = Durations({"a.py::t[1-icarus]": 9.0, "b.py::long[1]": 40.0, "b.py::long[2]": 30.0, "c.py::short": 1.0})
+    durations = Durations(
+        {"a.py::t[1-icarus]": 9.0, "b.py::long[1]": 140.0, "b.py::long[2]": 130.0, "c.py::short": 1.0}
+    )
     ids = [
         "c.py::short",
         "c.py::other",
@@ -97,7 +99,7 @@ def test_scopes_keep_builds_together_and_begin_with_the_longest():
         ("a.py[verilator]", ["a.py::t[verilator]"]),
         ("c.py", ["c.py::short", "c.py::other"]),
     ]
-    assert durations.of("b.py::long[3]") == 35
+    assert durations.of("b.py::long[3]") == 135
 
 
 def test_durations_are_kept(tmp_path):

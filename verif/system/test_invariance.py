@@ -74,12 +74,13 @@ def test_energies_saturate_where_the_odd_image_says_so():
     assert 10 * plain < odd < 2000 * plain
 
 
-@pytest.mark.parametrize(("tiles", "lanes", "banks"), COVER)
-def test_pairwise(run, tiles, lanes, banks):
-    """Cycles, too, are those on record."""
-    for tied, setting in turn(COVER.index((tiles, lanes, banks))):
-        result = check(run, (tiles, lanes, banks), tied, setting)
-        assert entry(result) == recorded()["machines"][machine_key(tiles, lanes, banks, tied, setting)]
+@pytest.mark.parametrize(("lanes", "banks"), dict.fromkeys(machine[1:] for machine in COVER))
+def test_pairwise(run, lanes, banks):
+    """Machines of one tile, which is built once. Cycles, too, are those on record."""
+    for tiles in (machine[0] for machine in COVER if machine[1:] == (lanes, banks)):
+        for tied, setting in turn(COVER.index((tiles, lanes, banks))):
+            result = check(run, (tiles, lanes, banks), tied, setting)
+            assert entry(result) == recorded()["machines"][machine_key(tiles, lanes, banks, tied, setting)]
 
 
 @pytest.mark.nightly
