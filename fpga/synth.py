@@ -44,7 +44,6 @@ SIZES = dict(
 )
 #: What `formats` of a configuration builds into a tile. The baseline and the limit on LUTs are of the first.
 FORMATS = {c.formats: {"nested": c.nested, "governor": c.governor} for c in (Config(formats=f) for f in FORMAT_CHOICES)}
-DESIGN = {**SIZES, **FORMATS["fp16"], "sampling": False}
 DEVICE = "LFE5U-85F-6BG381"
 DEVICE_OPTIONS = ("--85k", "--package", "CABGA381", "--speed", "6")
 #: The clock asked of nextpnr. It reaches the best where it is asked for a little more than it can give.

@@ -13,12 +13,18 @@ from pathlib import Path
 from rich.console import Console
 
 from hayate.cli.summary import CAUSES, closing_table
+from hayate.fpga.synth import BASELINES
 from hayate.models import tokenizer
 from hayate.scripts import markdown, precision_figures
 
 ROOT = Path(__file__).resolve().parent.parent
 FIGURES = ROOT / "docs" / "figures.json"
-BASELINE = ROOT / "fpga" / "baseline.json"
+#: Of the tiles of `make synth`, by what they are built for; the one for FP16 first.
+TILES = {
+    "fp16": ("FP16 alone", "make synth"),
+    "nested": ("FP16, INT8 and INT4", "python -m hayate.fpga.synth --formats nested"),
+    "auto": ("these and the governor", "python -m hayate.fpga.synth --formats auto"),
+}
 TRAIN = "python scripts/train_demo.py --model"
 
 #: label -> what it says about a figure.
@@ -58,7 +64,7 @@ def machine():
 
 
 def collect(result=None, model=None):
-    """Text of `FIGURES`: a run of `make demo` on `model`, the synthesis baseline and the shipped models' records, where
+    """Text of `FIGURES`: a run of `make demo` on `model`, synthesis baselines and the shipped models' records, where
     they are.
 
     Without a result the run stays as it is. Raises SystemExit for a result that is not a checked run on the RTL.
@@ -74,7 +80,7 @@ def collect(result=None, model=None):
     records = {p.parent.name: json.loads(p.read_text()) for p in sorted((ROOT / "models").glob("*/training.json"))}
     figures = {
         **run,
-        "synthesis": json.loads(BASELINE.read_text()) if BASELINE.exists() else None,
+        "synthesis": {name: json.loads(BASELINES[name].read_text()) for name in TILES if BASELINES[name].exists()},
         "models": {
             name: {k: r[k] for k in ("parameters", "heldout_loss_per_token", "tokens_seen", "seconds")}
             for name, r in records.items()
@@ -141,22 +147,33 @@ def rows():
         found.append(
             (f"{name}: {m['parameters']:,} parameters, loss on held-out source", loss, "measured", f"{TRAIN} {name}")
         )
-    return found + precision_figures.rows() + synthesis(f["synthesis"])
+    return (
+        found
+        + precision_figures.rows()
+        + [row for name, tile in f["synthesis"].items() for row in synthesis(name, tile)]
+    )
 
 
-def synthesis(baseline):
-    """Rows of the synthesis baseline; none without one."""
-    if not baseline:
-        return []
-    design, tile, pe = baseline["design"], baseline["tile"], baseline["pe"]
+def synthesis(name, baseline):
+    """Rows of the synthesis baseline of the tile `name` of `TILES`."""
+    design, tile, pe, path = (baseline[key] for key in ("design", "tile", "pe", "path"))
+    formats, command = TILES[name]
     seeds = ", ".join(f"{seed}: {speed:.1f}" for seed, speed in baseline["placements"].items())
-    tried = f"the best of placements by seed ({seeds})"
-    what = f"one tile, {design['banks']} banks, M = {design['lanes']}, built for FP16 alone, on {baseline['device']}"
+    what = f"one tile, {design['banks']} banks, M = {design['lanes']}, built for {formats}, on {baseline['device']}"
+    limit = (
+        f"{path['levels']} levels of logic, {path['logic_ns']:.1f} ns in it and {path['routing_ns']:.1f} ns in wires"
+    )
     return [
-        (f"{what}: LUT4, carries and LUT RAM included", f"{tile['lut']:,}", "measured", "make synth"),
-        ("of these, one PE alone", f"{pe['lut']:,}", "measured", "make synth"),
-        ("multipliers; block RAMs of the tile", f"{tile['mult18x18d']}; {tile['dp16kd']}", "measured", "make synth"),
-        (f"clock of the tile after routing, {tried}", f"{baseline['fmax_mhz']:.1f} MHz", "modelled", "make synth"),
+        (f"{what}: LUT4, carries and LUT RAM included", f"{tile['lut']:,}", "measured", command),
+        ("of these, one PE alone", f"{pe['lut']:,}", "measured", command),
+        ("multipliers; block RAMs of the tile", f"{tile['mult18x18d']}; {tile['dp16kd']}", "measured", command),
+        (
+            f"clock of the tile after routing, the best of placements by seed ({seeds})",
+            f"{baseline['fmax_mhz']:.1f} MHz",
+            "modelled",
+            command,
+        ),
+        (f"its longest path, from `{path['from']}` to `{path['to']}`", limit, "modelled", command),
     ]
 
 

@@ -181,7 +181,9 @@ def test_figures_are_those_of_the_records_they_come_from():
 def test_a_synthesis_baseline_becomes_rows():
     part = {"lut": 1234, "mult18x18d": 16, "dp16kd": 40}
     design = {"banks": 4, "lanes": 1}
+    path = {"from": "a", "to": "b", "levels": 7, "logic_ns": 4.21, "routing_ns": 9.87}
     found = figures.synthesis(
+        "nested",
         {
             "design": design,
             "device": "LFE5U-85F",
@@ -189,10 +191,13 @@ def test_a_synthesis_baseline_becomes_rows():
             "pe": {"lut": 99},
             "fmax_mhz": 71.239,
             "placements": {"1": 58.04, "2": 71.239},
-        }
+            "path": path,
+        },
     )
-    assert [value for _, value, *_ in found] == ["1,234", "99", "16; 40", "71.2 MHz"]
-    assert {label for *_, label, _ in found} <= set(figures.LABELS) and "(1: 58.0, 2: 71.2)" in found[-1][0]
+    assert [value for _, value, *_ in found[:-1]] == ["1,234", "99", "16; 40", "71.2 MHz"]
+    assert found[-1][1] == "7 levels of logic, 4.2 ns in it and 9.9 ns in wires" and "`a` to `b`" in found[-1][0]
+    assert {label for *_, label, _ in found} <= set(figures.LABELS) and "(1: 58.0, 2: 71.2)" in found[-2][0]
+    assert {command for *_, command in found} == {"python -m hayate.fpga.synth --formats nested"}
 
 
 def test_only_checked_runs_become_figures(tmp_path):

@@ -141,7 +141,7 @@ class GemvIssue(wiring.Component):
         finish = Signal()
         reserve = Signal()
         m.d.comb += [
-            fits.eq((room >= rows) | difference),
+            fits.eq(Mux(group_is_last, room >= tail_rows, room >= banks) | difference),
             self.wait_landing.eq(self.active & word_is_last & ~fits),
             self.wait_drain.eq(self.active & word_is_last & fits & occupied[0]),
             self.fire.eq(self.active & (~word_is_last | (fits & ~occupied[0]))),

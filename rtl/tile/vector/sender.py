@@ -159,11 +159,15 @@ class Sender(wiring.Component):
         upper = Signal()
         left = Signal(lanes)
         quads_left = Signal(ACT_BITS)
+        # of the job, and of the quads left: none of it is computed where it decides
+        is_data = Signal()
+        more_quads = Signal()
         offset = Signal(ACT_BITS)
         rest = Signal(lanes)
-        is_data, more, emit, skip, finish = (
-            Signal(name=name) for name in ("is_data", "more", "emit", "skip", "finish")
-        )
+        more = Signal()
+        emit = Signal()
+        skip = Signal()
+        finish = Signal()
         lane_number = Signal(LANE_BITS)
         lane_last = Signal()
         for k in reversed(range(lanes)):
@@ -173,8 +177,7 @@ class Sender(wiring.Component):
         m.d.comb += [
             rest.eq(left & (left - 1)),
             lane_last.eq(~rest.any()),
-            is_data.eq(job.kind == FlitKind.DATA),
-            more.eq(Mux(is_data, quads_left != 0, left.any())),
+            more.eq(Mux(is_data, more_quads, left.any())),
             skip.eq(started & is_data & more & (waiting != 0) & ~left.any()),
             emit.eq(started & more & left.any() & (~is_data | (waiting != 0)) & s1_free),
             finish.eq(started & ~more & s1_free),
@@ -185,6 +188,8 @@ class Sender(wiring.Component):
         with m.If(jobs.r_rdy & ~started):
             m.d.sync += [
                 job.eq(first),
+                is_data.eq(first.kind == FlitKind.DATA),
+                more_quads.eq(first.quads != 0),
                 left.eq(first.active),
                 quads_left.eq(first.quads),
                 offset.eq(first.addr),
@@ -203,6 +208,7 @@ class Sender(wiring.Component):
             m.d.sync += [
                 left.eq(job.active),
                 quads_left.eq(quads_left - 1),
+                more_quads.eq(quads_left != 1),
                 offset.eq(offset + Mux(job.mode == SendMode.SLOTS, self.tile.group_size, 1)),
             ]
 
