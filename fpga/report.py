@@ -22,7 +22,7 @@ _MEMORY = re.compile(r"^mapping memory (\S+) via \$__(\w+?)_$", re.MULTILINE)
 _MEMORY_IN_FF = re.compile(r"^using FF mapping for memory (\S+)$", re.MULTILINE)
 _BANK = re.compile(r"bank_(\d+)\.macro\.mem$")
 # What the tools put behind the name that a register or memory has in the design.
-_CELL = re.compile(r"(_TRELLIS|_LUT4|_CCU2C|_PFUMX|_L6MUX|\.mem\.|_DP16KD|_MULT|_PDPW).*$")
+_CELL = re.compile(r"(_TRELLIS|_LUT4|_CCU2C|_PFUMX|_L6MUX|\.mem\.|_DP16KD|_MULT|_PDPW|(\.\d+)+$).*$")
 
 
 def area(stat, module):

@@ -194,7 +194,7 @@ def measure(folder, native, seeds=SEEDS, formats="fp16", sampling=False, enough=
     (folder / "critical_path.json").write_text(json.dumps(path, indent=1) + "\n")
     result = {
         "evidence": "area measured on the netlist, clock modelled by nextpnr after routing",
-        "command": "make synth",
+        "command": "make synth" if formats == "fp16" else f"python -m hayate.fpga.synth --formats {formats}",
         "device": DEVICE,
         "design": design,
         "tile": tile,

@@ -217,14 +217,14 @@ def test_the_recorded_baselines_hold_the_limits(formats):
 def test_a_path_in_short():
     """Ends without what the tools put behind names; a wire is no level of logic."""
     path = [
-        {"kind": "clk-to-q", "ns": 0.5, "to": "dut.a.there_TRELLIS_FF_Q_4.Q"},
+        {"kind": "clk-to-q", "ns": 0.5, "to": "dut.a.store.0.1.DO"},
         {"kind": "routing", "ns": 2.0, "to": "dut.a.b_LUT4_Z_D_LUT4_Z.D"},
         {"kind": "logic", "ns": 0.25, "to": "dut.a.b_LUT4_Z_D_LUT4_Z.F"},
         {"kind": "routing", "ns": 0.1, "to": "dut.c.held.count_TRELLIS_FF_Q_10.CE"},
         {"kind": "setup", "ns": 0.0, "to": "dut.c.held.count_TRELLIS_FF_Q_10.CE"},
     ]
     assert report.summary(path) == {
-        "from": "dut.a.there",
+        "from": "dut.a.store",
         "to": "dut.c.held.count",
         "levels": 1,
         "logic_ns": 0.75,
