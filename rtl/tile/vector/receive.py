@@ -6,13 +6,16 @@ from hayate.rtl.contract.flits import FlitKind
 from hayate.rtl.contract.isa import PassWord, Space
 from hayate.rtl.contract.words import DATA_ADDRESS, LANE, MAX_ADDRESS, SUM_ADDRESS
 from hayate.rtl.ring.flit import view
+from hayate.rtl.tile.vector.blocks import Blocks
 
 
-def receive(m, engine, micro, stage, mask, collect, semaphores, filters):
-    """Connect the parts of a `VectorEngine` with the flits that it receives; `filters` None: there are none.
+def receive(m, engine, blocks: Blocks):
+    """Connect the blocks of a `VectorEngine` with the flits that it receives.
 
     Returns the strobe of a load of vector memory.
     """
+    micro, stage, mask, collect = blocks.micro, blocks.stage, blocks.mask, blocks.collect
+    semaphores, filters = blocks.semaphores, blocks.filters
     rx, valid, lane = engine.rx, engine.rx_valid, view(LANE, engine.rx.data)  # COMMIT has position and slot there too
     load = Signal()
     load_vmem = Signal()
