@@ -45,13 +45,16 @@ def build(image, config, *, real, say, root=None, optimize="-O1"):
         )
 
 
-def measure(image, config, *, context, widths, real=None, say, root=None, timeout=None, optimize="-O1"):
+def measure(
+    image, config, *, context, widths, precision=Format.INT8, real=None, say, root=None, timeout=None, optimize="-O1"
+):
     """{N: {"cycles", "counters"}} of one pass for each N of `widths`, on one machine, one after the other.
 
     Parameters
     ----------
     image: without a draft model; only its sizes and program count (`outline.outline`).
     context: positions of the model, the largest of `widths` included; the pass sees those before its own.
+    precision: what matrices are read in that have integer planes and no FP16 copy.
     real: logical numbers of the tiles in RTL; the last one alone unless given.
     say: `Steps`. root: folder of all builds. timeout: seconds of wall clock. optimize: g++'s flag.
 
@@ -64,7 +67,7 @@ def measure(image, config, *, context, widths, real=None, say, root=None, timeou
 
     last = config.tiles - 1
     real = (last,) if real is None else tuple(real)
-    formats = {d.name: Format.INT8 for d in image.descriptors if d.planes and not d.tensor}
+    formats = {d.name: precision for d in image.descriptors if d.planes and not d.tensor}
     placement = place(image, config, formats, tiles=real, weights=False)
     if context > placement.context:
         raise HayateError(

@@ -132,10 +132,10 @@ def layer(
     shape: Annotated[
         str, typer.Option(help="Layer to measure: llama-3-70b on 16 tiles of 16 banks, or tiny on 2 of 4.")
     ] = "llama-3-70b",
-    context: Annotated[
-        int, typer.Option(help="Positions of the text, those of the pass included; a multiple of 16.")
-    ] = 256,
-    precision: Annotated[str, typer.Option(metavar="P,P", help="Formats of the weights: of fp16 and int8.")] = "fp16",
+    context: Annotated[int, typer.Option(help="Positions of the text, those of the pass included; 4 or more.")] = 256,
+    precision: Annotated[
+        str, typer.Option(metavar="P,P", help="Formats of the weights: of fp16, int8 and int4.")
+    ] = "fp16",
     json: JsonOption = "",
 ):
     """Cycles of a pass with N positions over one with one, on one simulated tile of a machine that holds a layer of a

@@ -11,13 +11,13 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 @pytest.mark.nightly
 def test_bench_layer(builds, cli, work):
     outcome = cli(
-        "bench", "layer", "--shape", "tiny", "--context", "64", "--precision", "fp16,int8", "--json", "l.json"
+        "bench", "layer", "--shape", "tiny", "--context", "61", "--precision", "fp16,int8,int4", "--json", "l.json"
     )
     assert outcome.code == 0, outcome.err
     result = json.loads((work / "l.json").read_text())
-    kinds = {"ratio_tiny", "ratio_tiny_alone", "cycles", "causes", "alone"}
-    assert set(result) == {*kinds, "int8", "setup"} and set(result["int8"]) == kinds
-    for rows in (result, result["int8"]):
+    kinds = {"ratio_tiny", "ratio_tiny_alone", "cycles", "causes", "alone", "utilization", "utilization_alone"}
+    assert set(result) == {*kinds, "int8", "int4", "setup"} and set(result["int8"]) == set(result["int4"]) == kinds
+    for rows in (result, result["int8"], result["int4"]):
         cycles = rows["cycles"]
         assert rows["ratio_tiny"] == {n: round(cycles[n] / cycles["1"], 4) for n in "1234"}
         assert cycles["1"] < cycles["2"] < cycles["3"] < cycles["4"]
@@ -27,15 +27,19 @@ def test_bench_layer(builds, cli, work):
         assert {n: row["weight"] for n, row in rows["causes"].items()} == dict.fromkeys(
             "1234", rows["causes"]["1"]["weight"]
         )
-    assert result["int8"]["cycles"]["1"] < result["cycles"]["1"]
+        useful = {n: row["useful_weight"] + row["useful_kv"] for n, row in rows["causes"].items()}
+        assert rows["utilization"] == {n: round(useful[n] / (4 * cycles[n]), 4) for n in "1234"}
+        # the second layer is better used than a pass, with its embedding and output
+        assert all(rows["utilization"][n] < rows["utilization_alone"][n] < 1 for n in "1234")
+    assert result["int4"]["alone"]["1"] < result["int8"]["alone"]["1"] < result["alone"]["1"]
 
 
 @pytest.mark.parametrize(
     "options, parts",
     [
         (["--shape", "llama"], ["--shape", "'llama' is not known", "llama-3-70b"]),
-        (["--precision", "int4"], ["--precision", "'int4' is not known", "fp16,int8"]),
-        (["--context", "100"], ["--context", "100 is not a multiple of 16", "use 256"]),
+        (["--precision", "int2"], ["--precision", "'int2' is not known", "fp16,int8,int4"]),
+        (["--context", "3"], ["--context", "3 positions, and a pass has up to 4", "use 256"]),
         (["--json", "nowhere/"], ["--json"]),
     ],
 )
