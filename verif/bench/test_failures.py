@@ -155,7 +155,9 @@ def test_the_limit_of_cycles_fails_the_item(failing):
     assert f"FAILED test_wire.py::never_ends[{sim}]" in output
 
 
-@pytest.mark.parametrize("sim", installed(SIMS))
+@pytest.mark.parametrize(
+    "sim", [pytest.param(s, marks=[pytest.mark.nightly] if s == "verilator" else []) for s in installed(SIMS)]
+)
 def test_waves_are_recorded(sim, tmp_path, request):
     options = ["--sim", sim, "--waves", "-k", "wrong_value or breaks_the_assertion or never_ends or good"]
     output = pytest_on(tmp_path, request.config, *options).stdout

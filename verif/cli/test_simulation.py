@@ -91,34 +91,39 @@ def is_waveform(path):
 
 
 @pytest.mark.parametrize(
-    "sim", [pytest.param(s, marks=[pytest.mark.nightly] if s == "verilator" else []) for s in installed(SIMS)]
+    ("sim", "kind"),
+    [
+        pytest.param(sim, kind, marks=[] if (sim, kind) == ("icarus", "vcd") else [pytest.mark.nightly])
+        for sim, kind in (("icarus", "vcd"), ("icarus", "fst"), ("verilator", "vcd"))
+        if sim in installed(SIMS)
+    ],
 )
-def test_waves(sim, builds, cli, tiny, work):
+def test_waves(sim, kind, builds, cli, tiny, work):
     """The window is what is recorded: its times lie within its cycles, 10 ns each. The smallest machine builds
     fastest.
     """
-    files = ["w/chip.vcd"] if sim == "verilator" else ["w/chip.vcd", "w/chip.fst"]
     smallest = ["--config", "unit", "--set", "tiles=1", "--set", "lanes=1", "--set", "bank_depth=8192"]
-    for file in files:
-        outcome = cli(
-            "generate",
-            "--prompt-ids",
-            "7",
-            "--model",
-            tiny,
-            *smallest,
-            "--tokens",
-            "1",
-            "--no-check",
-            "--sim",
-            sim,
-            "--waves",
-            file,
-            "--wave-window",
-            "2000:2100",
-        )
-        assert outcome.code == 0, outcome.err
-        assert is_waveform(work / file)
+    outcome = cli(
+        "generate",
+        "--prompt-ids",
+        "7",
+        "--model",
+        tiny,
+        *smallest,
+        "--tokens",
+        "1",
+        "--no-check",
+        "--sim",
+        sim,
+        "--waves",
+        f"w/chip.{kind}",
+        "--wave-window",
+        "2000:2100",
+    )
+    assert outcome.code == 0, outcome.err
+    assert is_waveform(work / "w" / f"chip.{kind}")
+    if kind == "fst":
+        return
     text = (work / "w" / "chip.vcd").read_text()
     unit = {"1ps": 1000, "1ns": 1}[re.search(r"\$timescale\s+(\w+)", text)[1]]
     times = [int(t) / unit / 10 for t in re.findall(r"^#(\d+)$", text, re.MULTILINE)]
