@@ -63,6 +63,17 @@ class Conductor(wiring.Component):
     been chosen: before the next pass is announced, or before the generation ends with that token. Without it nothing of
     this takes a cycle.
 
+    A prompt of one token and two tokens that come of it, where the tiles answer at once::
+
+        cycle          0   1   2   3   4   5   6   7   8   9   10  11  12  13  14  15  16  17  18  19  20  21
+        control.start  ~~~~____________________________________________________________________________________
+        control.busy   ____~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~____
+        state          IDL.BEG.COU.REA.FEE.ANN.....WAI.........VER.....REL.ANN.....WAI.........VER.....FIN.IDL.
+        ring.tx.valid  ____~~~~____________~~~~~~~~____________________~~~~~~~~~~~~____________________~~~~____
+        ring.rx_valid  ____________________________~~~~~~~~________________________~~~~~~~~____________________
+        verdict        ________________________________________________~~~~____________________________~~~~____
+        tokens.valid   ________________________________________________~~~~____________________________~~~~____
+
     Parameters
     ----------
     lanes: M. prompt_depth: tokens of prompt buffer and token FIFO. max_slots: KV slots, the most positions of a text.

@@ -22,6 +22,16 @@ class Feeder(wiring.Component):
     one has `last`. `count` is how many have been taken since `start`; `fed` counts them too. Reset clears `fed` and
     abandons what is offered.
 
+    A pass over two of the three positions that are not fed::
+
+        cycle   0   1   2   3   4   5   6
+        start   ~~~~________________________
+        active  ____~~~~~~~~~~~~~~~~________
+        shown   ________~~~~____~~~~________
+        last    ____________~~~~~~~~~~~~~~~~
+        count   0...........1.......2.......
+        fed     0...........1.......2.......
+
     Parameters
     ----------
     lanes: M, at least 2. depth: positions of a text. inject: adds `flip` (TOKEN_BITS + 1), as of `ParityMemory`, for

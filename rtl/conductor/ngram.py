@@ -38,6 +38,17 @@ class NgramDrafter(wiring.Component):
     time but between `propose` and its first node or `none`. Reset forgets what is under way, not what the memories
     hold: a text begins with `clear`.
 
+    The second token of a text is taken in, the third one is the first once more, and the two behind it are proposed::
+
+        cycle       0    1    2    3    4    5    6    7    8    9    10   11   12   13
+        settle      ~~~~~_________________________________________________________________
+        append      _____~~~~~____________________________________________________________
+        propose     __________~~~~~_______________________________________________________
+        settling    _____~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~___________________________________
+        waiting     _______________~~~~~~~~~~~~~~~~~~~~~~~~~______________________________
+        state       IDLE......AIM..READ.TAKE.COMP.WRIT.IDLE.LOOK.MATC.CHOO.OFFE......IDLE.
+        node.valid  _______________________________________________________~~~~~~~~~~_____
+
     Parameters
     ----------
     lanes: M, 2 to 8. size_log2: log2 of a table's entries, 1 to 12. depth: positions of a text.

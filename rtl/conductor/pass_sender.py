@@ -30,6 +30,17 @@ class PassSender(wiring.Component):
     With `second` a LANE message is of a pass of the second model: the `word`s take the place of nodes, and each is
     waited for. Nodes and slots are left alone.
 
+    The message LANE, of two nodes, the second of which comes late (`short`: no node is left)::
+
+        cycle     0   1   2   3   4   5
+        go        ~~~~~~~~~~~~~~~~~~~~____
+        more      ~~~~~~~~~~~~____________
+        short     ____~~~~~~~~____~~~~____
+        tx.valid  ~~~~________~~~~~~~~____
+        place     ~~~~________~~~~________
+        started   ________________~~~~____
+        done      ________________~~~~____
+
     Parameters
     ----------
     lanes: M.

@@ -43,6 +43,16 @@ class Planner(wiring.Component):
 
     Nothing holds the block back. Reset is a `clear`, but for the tables: a text begins with `clear`.
 
+    NESTED under control: two nodes are planned, and each comes of a pass::
+
+        cycle     0   1   2   3   4   5   6   7   8   9   10  11  12  13
+        verified  ~~~~____________________________________________________
+        planning  ____~~~~~~~~~~~~~~~~____________________________________
+        root      ________________________~~~~____________________________
+        drafting  ____________________________~~~~~~~~~~~~~~~~~~~~~~~~____
+        grow      ____________________________________~~~~________~~~~____
+        add       ____________________________________~~~~________~~~~____
+
     Parameters
     ----------
     lanes: M. With one lane there is nothing to plan. depth: positions of a text.

@@ -17,6 +17,17 @@ class TokenOutput(wiring.Component):
     the token's position is the context limit. Reset empties the FIFO; what its memory holds beyond its level is never
     looked at.
 
+    Two tokens, which are all that are wanted::
+
+        cycle         0   1   2   3   4
+        begins        ~~~~________________
+        emit.valid    ____~~~~~~~~________
+        first         ____~~~~____________
+        stop          ________~~~~________
+        over          ____________~~~~~~~~
+        level         0.......1...2.......
+        tokens.valid  ____________~~~~~~~~
+
     Parameters
     ----------
     lanes: M. depth: tokens of the FIFO.

@@ -47,6 +47,17 @@ class Utility(wiring.Component):
     draft_cost is not 0, and MORE_CHANCE; so does reset, as if draft_cost were 0.
     Nothing holds the block back. One multiplier of 8 x 8 bits, two of 11 x 17.
 
+    A plan that comes with what a pass teaches, and finds two nodes best (`doubt`: the second chance moves)::
+
+        cycle  0   1   2   3   4   5   6
+        plan   ~~~~________________________
+        learn  ~~~~________________________
+        doubt  ____~~~~____________________
+        step0  ________~~~~________________
+        going  ____________~~~~~~~~________
+        nodes  0...............1...2.......
+        done   ____________________~~~~____
+
     Parameters
     ----------
     lanes: M.

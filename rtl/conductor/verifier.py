@@ -20,6 +20,17 @@ class Verifier(wiring.Component):
     The tree and the choices are constant from `start` until the last emission is taken. Node 0 is the root, a parent is
     a lower node; the parent of the root, and whatever stands at `count` and beyond, is ignored.
 
+    A chain of two nodes behind the root, the first of which has the token 5 that is chosen at the root::
+
+        cycle         0   1   2   3   4
+        start         ~~~~________________
+        emit.valid    ____~~~~~~~~________
+        emit.payload  0...5...7...........
+        step          ____~~~~____________
+        over          ________~~~~________
+        accepted      0...1...3...........
+        done          ____________~~~~____
+
     Parameters
     ----------
     lanes: M, nodes of a pass at most.
