@@ -91,6 +91,17 @@ class Gate(wiring.Component):
     what is loaded stays. While `clearing` the words are the initializer's and are not judged, and the machine forgets
     that a model is loaded.
 
+    The last word of a model, which goes to a tile, SEAL, and a word that comes too late::
+
+        cycle                0   1   2   3   4   5   6   7
+        words.valid          ~~~~~~~~~~~~~~~~~~~~~~~~~~~~____
+        words.ready          ~~~~________________~~~~~~~~~~~~
+        refused              ________________________~~~~~~~~
+        conditions.returned  ________________~~~~____________
+        quiet                ~~~~________________~~~~~~~~~~~~
+        state.opened         ~~~~~~~~~~~~~~~~~~~~~~~~________
+        state.loaded         ________________________~~~~~~~~
+
     Parameters
     ----------
     config: `Config`.

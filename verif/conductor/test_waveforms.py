@@ -128,15 +128,15 @@ def walk():
     steps = strobe("start", count=1, **{"load.enable": 0, "ring.tx.ready": 1}) | {
         -2: {"load.enable": 1},
         -1: {"load.address": 1},
-        **{7 + n: {"ring.rx_valid": 1, "ring.rx": answer} for n, answer in enumerate(answers)},
-        7 + len(answers): {"ring.rx_valid": 0},
+        **{6 + n: {"ring.rx_valid": 1, "ring.rx": answer} for n, answer in enumerate(answers)},
+        6 + len(answers): {"ring.rx_valid": 0},
     }
     rows = {
         "start": "start",
         "state": "walk_state",
         **ports("questions", "ring.tx.valid", "ring.rx_valid", "missing", "busy"),
     }
-    cycles = [*range(15), *range(SENS_BITS + 13, SENS_BITS + 18)]
+    cycles = [*range(13), *range(SENS_BITS + 12, SENS_BITS + 17)]
     return draw(Governor(tiles=1, matrices=1), rows, steps, cycles, width=5, skip=2)
 
 
