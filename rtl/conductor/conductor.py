@@ -16,9 +16,9 @@ from hayate.rtl.conductor.statistics import Statistics
 from hayate.rtl.conductor.token_output import TokenOutput
 from hayate.rtl.conductor.verifier import Verifier
 from hayate.rtl.conductor.watchdog import Watchdog
-from hayate.rtl.contract.flits import CONDUCTOR, FlitKind
+from hayate.rtl.contract.flits import CONDUCTOR, LANE_BITS, FlitKind
 from hayate.rtl.contract.isa import PassWord
-from hayate.rtl.contract.words import CANDIDATE, POSITION_BITS, TOKEN_BITS
+from hayate.rtl.contract.words import CANDIDATE, PASS_SIZE_BITS, POSITION_BITS, TOKEN_BITS
 from hayate.rtl.interfaces import TOKENS, Control, RingPort, Tables
 from hayate.rtl.memory.parity import ParityMemory
 from hayate.rtl.ring.flit import view
@@ -132,10 +132,10 @@ class Conductor(wiring.Component):
 
         position = Signal(POSITION_BITS)  # of node 0
         # nodes of a prompt pass, and those that are there
-        count = Signal(4)
-        filled = Signal(4)
+        count = Signal(PASS_SIZE_BITS)
+        filled = Signal(PASS_SIZE_BITS)
         synced = Signal(8)
-        last = Signal(3)
+        last = Signal(LANE_BITS)
         abort = Signal()
         damage = Signal()
         left = Signal(POSITION_BITS)  # prompt tokens not yet fed
@@ -187,7 +187,7 @@ class Conductor(wiring.Component):
             candidates.value.eq(candidate.value),
             candidates.token_in.eq(candidate.token),
             candidates.select.eq(
-                Mux(planner.feeds, (planner.fed_count - 1)[:3], Mux(planner.drafting, 0, verifier.select))
+                Mux(planner.feeds, (planner.fed_count - 1)[:LANE_BITS], Mux(planner.drafting, 0, verifier.select))
             ),
         ]
         with m.If(pass_sender.started):

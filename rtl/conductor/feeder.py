@@ -4,11 +4,12 @@ from amaranth.hdl import Array, Cat, Module, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hayate.rtl.contract.words import POSITION_BITS, TOKEN_BITS
+from hayate.rtl.contract.flits import LANE_BITS
+from hayate.rtl.contract.words import PASS_SIZE_BITS, POSITION_BITS, TOKEN_BITS
 from hayate.rtl.memory.parity import ParityMemory
 
 #: a position of a pass of the second model; `last`: the pass has no more.
-FED = data.StructLayout({"token": TOKEN_BITS, "position": POSITION_BITS, "lane": 3, "last": 1})
+FED = data.StructLayout({"token": TOKEN_BITS, "position": POSITION_BITS, "lane": LANE_BITS, "last": 1})
 
 
 class Feeder(wiring.Component):
@@ -60,7 +61,7 @@ class Feeder(wiring.Component):
                 "goal": In(POSITION_BITS),
                 "start": In(1),
                 "word": Out(stream.Signature(FED)),
-                "count": Out(4),
+                "count": Out(PASS_SIZE_BITS),
                 "fed": Out(POSITION_BITS),
                 "fault": Out(1),
                 **({"flip": In(TOKEN_BITS + 1)} if inject else {}),
@@ -86,7 +87,7 @@ class Feeder(wiring.Component):
             self.fault.eq(text.error),
             last.eq((self.count == self._lanes - 1) | (self.fed + 1 == self.goal)),
             self.word.valid.eq(shown),
-            self.word.payload.eq(Cat(text.rd_data, self.fed, self.count[:3], last)),
+            self.word.payload.eq(Cat(text.rd_data, self.fed, self.count[:LANE_BITS], last)),
         ]
         if self._inject:
             m.d.comb += text.flip.eq(self.flip)

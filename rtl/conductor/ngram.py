@@ -7,14 +7,15 @@ from amaranth.utils import bits_for
 
 from hayate.rtl.conductor.base import BaseTable
 from hayate.rtl.conductor.hash import MAX_SIZE_LOG2, TAG_BITS, keys
-from hayate.rtl.contract.words import TOKEN_BITS
+from hayate.rtl.contract.flits import LANE_BITS
+from hayate.rtl.contract.words import PASS_SIZE_BITS, POSITION_BITS, TOKEN_BITS
 from hayate.rtl.interfaces import BASE_WRITE
 from hayate.rtl.memory.parity import ParityMemory
 
 ORDERS = 3
 
 #: a node of the tree: its parent is a lower node, 0 is the root; `last` says that none follows.
-NODE = data.StructLayout({"token": TOKEN_BITS, "parent": 3, "last": 1})
+NODE = data.StructLayout({"token": TOKEN_BITS, "parent": LANE_BITS, "last": 1})
 NODE_STREAM = stream.Signature(NODE)
 
 SETTLE_CYCLES = 4  # of a position
@@ -80,9 +81,9 @@ class NgramDrafter(wiring.Component):
             "clear": In(1),
             "append": In(1),
             "token": In(TOKEN_BITS),
-            "position": In(16),
+            "position": In(POSITION_BITS),
             "propose": In(1),
-            "want": In(4),
+            "want": In(PASS_SIZE_BITS),
             "sure": In(1),
             "branch": In(3),
             "node": Out(NODE_STREAM),

@@ -4,7 +4,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hayate.rtl.contract.words import POSITION_BITS, TOKEN_BITS
+from hayate.rtl.contract.words import PASS_SIZE_BITS, POSITION_BITS, TOKEN_BITS
 from hayate.rtl.interfaces import TOKENS, Ending, Token
 
 
@@ -67,9 +67,9 @@ class TokenOutput(wiring.Component):
                 "over": Out(1),
                 "full": Out(1),
                 "last": Out(TOKEN_BITS),
-                "emitted": Out(4),
+                "emitted": Out(PASS_SIZE_BITS),
                 "first": Out(1),
-                "room": Out(4),
+                "room": Out(PASS_SIZE_BITS),
                 "fault": Out(1),
             }
         )

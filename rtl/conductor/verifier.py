@@ -4,7 +4,8 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hayate.rtl.contract.words import TOKEN_BITS
+from hayate.rtl.contract.flits import LANE_BITS
+from hayate.rtl.contract.words import PASS_SIZE_BITS, TOKEN_BITS
 
 
 class Verifier(wiring.Component):
@@ -52,17 +53,17 @@ class Verifier(wiring.Component):
         super().__init__(
             {
                 "tokens": In(TOKEN_BITS).array(lanes),
-                "parents": In(3).array(lanes),
-                "count": In(4),
+                "parents": In(LANE_BITS).array(lanes),
+                "count": In(PASS_SIZE_BITS),
                 "start": In(1),
-                "first": In(3),
+                "first": In(LANE_BITS),
                 "prefix": In(1),
-                "select": Out(3),
+                "select": Out(LANE_BITS),
                 "choice": In(TOKEN_BITS),
                 "emit": Out(stream.Signature(TOKEN_BITS)),
                 "stop": In(1),
                 "accepted": Out(lanes),
-                "current": Out(3),
+                "current": Out(LANE_BITS),
                 "siblings": Out(lanes),
                 "done": Out(1),
             }
@@ -75,7 +76,7 @@ class Verifier(wiring.Component):
         # The longest way: emitted token, its child, what was chosen there, next token to emit.
         match = Signal(lanes)
         late = Signal(lanes)
-        child = Signal(3)
+        child = Signal(LANE_BITS)
         found = Signal()
         for k in range(1, lanes):
             m.d.comb += [

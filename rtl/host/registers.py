@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from hayate.rtl.contract.config import MAX_LANES
 from hayate.rtl.contract.draft import Drafter
+from hayate.rtl.contract.flits import STOP_BITS
 from hayate.rtl.contract.load import Feature
 from hayate.rtl.contract.regmap import (
     BY_NAME,
@@ -26,7 +27,7 @@ from hayate.rtl.host.loader import LoadStatus, SingleWord
 from hayate.rtl.interfaces import TOKENS, Control
 
 #: a counter of a tile.
-CounterSelect = data.StructLayout({"counter": 4, "tile": 8})
+CounterSelect = data.StructLayout({"counter": 4, "tile": STOP_BITS})
 
 #: What is kept for a governor alone: register, field.
 _KEPT_FOR_GOVERNOR = (
