@@ -33,6 +33,17 @@ class Candidates(wiring.Component):
     and `margin` a cycle behind them. `clear` empties all positions; it does not come in the cycle behind a candidate,
     and wins over one in the same cycle. Reset is a clear.
 
+    Two candidates of position 0, the later of which is the better one::
+
+        cycle     0   1   2   3   4
+        valid     ~~~~~~~~____________
+        s1_valid  ____~~~~~~~~________
+        wins_0    ~~~~~~~~~~~~________
+        present   ________~~~~~~~~~~~~
+        known     ____________~~~~~~~~
+        token     0.......5...6.......
+        second    0...........5.......
+
     Parameters
     ----------
     lanes: M.

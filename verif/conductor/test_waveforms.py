@@ -2,6 +2,7 @@
 
 import pytest
 
+from hayate.rtl.conductor.candidates import Candidates
 from hayate.rtl.conductor.conductor import Conductor
 from hayate.rtl.conductor.feeder import Feeder
 from hayate.rtl.conductor.governor import Governor, _Verdict
@@ -18,6 +19,14 @@ from hayate.rtl.contract.isa import Energy, PassWord
 from hayate.rtl.contract.precision import SENS_BITS
 from hayate.rtl.contract.words import ENERGY_ADDRESS
 from hayate.verif.bench.waves import draw, ports, require_drawn, strobe
+
+
+def candidates():
+    """The second of two candidates for position 0 is the better one."""
+    one, two = 0x3F800000, 0x40000000  # bits of FP32
+    steps = strobe("valid", value=one, token_in=5) | {1: {"value": two, "token_in": 6}, 2: {"valid": 0}}
+    rows = ports("valid", "s1_valid", "wins_0", "present", "known", "token", "second")
+    return draw(Candidates(1), rows, steps, 5)
 
 
 def conductor():
@@ -148,6 +157,7 @@ def rule():
 
 
 WAVEFORMS = {
+    "candidates": (Candidates, candidates),
     "conductor": (Conductor, conductor),
     "feeder": (Feeder, feeder),
     "pass_sender": (PassSender, pass_sender),
