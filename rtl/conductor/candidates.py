@@ -5,7 +5,9 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from hayate.rtl.contract.draft import STEP_BITS, STEP_MOST, STEP_SHIFT
+from hayate.rtl.contract.flits import LANE_BITS
 from hayate.rtl.contract.isa import NO_ROW
+from hayate.rtl.contract.words import TOKEN_BITS
 from hayate.rtl.numerics.bits import sort_key
 
 CANDIDATE_CYCLES = 2  # from a candidate to `token`
@@ -31,6 +33,17 @@ class Candidates(wiring.Component):
     and `margin` a cycle behind them. `clear` empties all positions; it does not come in the cycle behind a candidate,
     and wins over one in the same cycle. Reset is a clear.
 
+    Two candidates of position 0, the later of which is the better one::
+
+        cycle     0   1   2   3   4
+        valid     ~~~~~~~~____________
+        s1_valid  ____~~~~~~~~________
+        wins_0    ~~~~~~~~~~~~________
+        present   ________~~~~~~~~~~~~
+        known     ____________~~~~~~~~
+        token     0.......5...6.......
+        second    0...........5.......
+
     Parameters
     ----------
     lanes: M.
@@ -49,13 +62,13 @@ class Candidates(wiring.Component):
             {
                 "clear": In(1),
                 "valid": In(1),
-                "lane": In(3),
+                "lane": In(LANE_BITS),
                 "value": In(32),
-                "token_in": In(20),
-                "select": In(3),
-                "token": Out(20),
+                "token_in": In(TOKEN_BITS),
+                "select": In(LANE_BITS),
+                "token": Out(TOKEN_BITS),
                 "present": Out(1),
-                "second": Out(20),
+                "second": Out(TOKEN_BITS),
                 "margin": Out(STEP_BITS + 1),
             }
         )
@@ -63,9 +76,9 @@ class Candidates(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         s1_valid = Signal()
-        s1_lane = Signal(3)
+        s1_lane = Signal(LANE_BITS)
         s1_key = Signal(32)
-        s1_token = Signal(20)
+        s1_token = Signal(TOKEN_BITS)
         m.d.sync += s1_valid.eq(self.valid & ~self.clear)
         with m.If(self.valid):
             m.d.sync += [s1_lane.eq(self.lane), s1_key.eq(sort_key(self.value)), s1_token.eq(self.token_in)]
@@ -75,7 +88,7 @@ class Candidates(wiring.Component):
 
         for lane in range(self._lanes):
             best = Signal(32, name=f"best_{lane}")
-            token = Signal(20, name=f"token_{lane}")
+            token = Signal(TOKEN_BITS, name=f"token_{lane}")
             present = Signal(name=f"present_{lane}")
             takes = Signal(name=f"takes_{lane}")
             wins = Signal(name=f"wins_{lane}")
@@ -89,7 +102,7 @@ class Candidates(wiring.Component):
             if lane == 0:
                 next_best = Signal(32)
                 known = Signal()
-                second = Signal(20)
+                second = Signal(TOKEN_BITS)
                 # A tile that has no other names no token; it must not become one, as nobody would have its embedding.
                 m.d.comb += self.second.eq(Mux(second == NO_ROW, 0, second))
                 with m.If(self.clear):

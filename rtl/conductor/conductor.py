@@ -16,9 +16,9 @@ from hayate.rtl.conductor.statistics import Statistics
 from hayate.rtl.conductor.token_output import TokenOutput
 from hayate.rtl.conductor.verifier import Verifier
 from hayate.rtl.conductor.watchdog import Watchdog
-from hayate.rtl.contract.flits import CONDUCTOR, FlitKind
+from hayate.rtl.contract.flits import CONDUCTOR, LANE_BITS, FlitKind
 from hayate.rtl.contract.isa import PassWord
-from hayate.rtl.contract.words import CANDIDATE, POSITION_BITS, TOKEN_BITS
+from hayate.rtl.contract.words import CANDIDATE, PASS_SIZE_BITS, POSITION_BITS, TOKEN_BITS
 from hayate.rtl.interfaces import TOKENS, Control, RingPort, Tables
 from hayate.rtl.memory.parity import ParityMemory
 from hayate.rtl.ring.flit import view
@@ -62,6 +62,17 @@ class Conductor(wiring.Component):
     With `auto`, the passes over the prompt measure (START says so), and the `Governor` runs once the first token has
     been chosen: before the next pass is announced, or before the generation ends with that token. Without it nothing of
     this takes a cycle.
+
+    A prompt of one token and two tokens that come of it, where the tiles answer at once::
+
+        cycle          0   1   2   3   4   5   6   7   8   9   10  11  12  13  14  15  16  17  18  19  20  21
+        control.start  ~~~~____________________________________________________________________________________
+        control.busy   ____~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~____
+        state          IDL.BEG.COU.REA.FEE.ANN.....WAI.........VER.....REL.ANN.....WAI.........VER.....FIN.IDL.
+        ring.tx.valid  ____~~~~____________~~~~~~~~____________________~~~~~~~~~~~~____________________~~~~____
+        ring.rx_valid  ____________________________~~~~~~~~________________________~~~~~~~~____________________
+        verdict        ________________________________________________~~~~____________________________~~~~____
+        tokens.valid   ________________________________________________~~~~____________________________~~~~____
 
     Parameters
     ----------
@@ -121,10 +132,10 @@ class Conductor(wiring.Component):
 
         position = Signal(POSITION_BITS)  # of node 0
         # nodes of a prompt pass, and those that are there
-        count = Signal(4)
-        filled = Signal(4)
+        count = Signal(PASS_SIZE_BITS)
+        filled = Signal(PASS_SIZE_BITS)
         synced = Signal(8)
-        last = Signal(3)
+        last = Signal(LANE_BITS)
         abort = Signal()
         damage = Signal()
         left = Signal(POSITION_BITS)  # prompt tokens not yet fed
@@ -176,7 +187,7 @@ class Conductor(wiring.Component):
             candidates.value.eq(candidate.value),
             candidates.token_in.eq(candidate.token),
             candidates.select.eq(
-                Mux(planner.feeds, (planner.fed_count - 1)[:3], Mux(planner.drafting, 0, verifier.select))
+                Mux(planner.feeds, (planner.fed_count - 1)[:LANE_BITS], Mux(planner.drafting, 0, verifier.select))
             ),
         ]
         with m.If(pass_sender.started):

@@ -4,11 +4,12 @@ from amaranth.hdl import Array, Cat, Module, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hayate.rtl.contract.words import POSITION_BITS, TOKEN_BITS
+from hayate.rtl.contract.flits import LANE_BITS
+from hayate.rtl.contract.words import PASS_SIZE_BITS, POSITION_BITS, TOKEN_BITS
 from hayate.rtl.memory.parity import ParityMemory
 
 #: a position of a pass of the second model; `last`: the pass has no more.
-FED = data.StructLayout({"token": TOKEN_BITS, "position": POSITION_BITS, "lane": 3, "last": 1})
+FED = data.StructLayout({"token": TOKEN_BITS, "position": POSITION_BITS, "lane": LANE_BITS, "last": 1})
 
 
 class Feeder(wiring.Component):
@@ -21,6 +22,16 @@ class Feeder(wiring.Component):
     From `start` on `word` offers the positions from `fed` to `goal` - 1, at most M of them, every other cycle; the last
     one has `last`. `count` is how many have been taken since `start`; `fed` counts them too. Reset clears `fed` and
     abandons what is offered.
+
+    A pass over two of the three positions that are not fed::
+
+        cycle   0   1   2   3   4   5   6
+        start   ~~~~________________________
+        active  ____~~~~~~~~~~~~~~~~________
+        shown   ________~~~~____~~~~________
+        last    ____________~~~~~~~~~~~~~~~~
+        count   0...........1.......2.......
+        fed     0...........1.......2.......
 
     Parameters
     ----------
@@ -50,7 +61,7 @@ class Feeder(wiring.Component):
                 "goal": In(POSITION_BITS),
                 "start": In(1),
                 "word": Out(stream.Signature(FED)),
-                "count": Out(4),
+                "count": Out(PASS_SIZE_BITS),
                 "fed": Out(POSITION_BITS),
                 "fault": Out(1),
                 **({"flip": In(TOKEN_BITS + 1)} if inject else {}),
@@ -76,7 +87,7 @@ class Feeder(wiring.Component):
             self.fault.eq(text.error),
             last.eq((self.count == self._lanes - 1) | (self.fed + 1 == self.goal)),
             self.word.valid.eq(shown),
-            self.word.payload.eq(Cat(text.rd_data, self.fed, self.count[:3], last)),
+            self.word.payload.eq(Cat(text.rd_data, self.fed, self.count[:LANE_BITS], last)),
         ]
         if self._inject:
             m.d.comb += text.flip.eq(self.flip)

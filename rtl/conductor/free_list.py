@@ -4,7 +4,7 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-SLOT_BITS = 16
+from hayate.rtl.contract.words import SLOT_BITS
 
 
 class FreeList(wiring.Component):

@@ -36,6 +36,17 @@ class Governor(wiring.Component):
     most three questions are unanswered at a time, and each tile answers them in order. Reset does not clear table and
     results; `init` clears the results, a word a cycle.
 
+    A table of one matrix, and the only tile's answers::
+
+        cycle          0    1    2    3    4    5    6    7    8    9    10   11   12   : 44   45   46   47   48
+        start          ~~~~~____________________________________________________________: _________________________
+        state          IDLE.FETC.LATC.ASK............COLL.....................FETC.LAST.: ...............IDLE......
+        questions      _______________~~~~~~~~~~~~~~~___________________________________: _________________________
+        ring.tx.valid  _______________~~~~~~~~~~~~~~~___________________________________: _____~~~~~_______________
+        ring.rx_valid  ______________________________~~~~~~~~~~~~~~~____________________: _________________________
+        missing        0..............3........................2....1....0..............: .........................
+        busy           _____~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~: ~~~~~~~~~~~~~~~__________
+
     Parameters
     ----------
     tiles: tiles that answer a question: all that the ring has. matrices: entries of the table.
@@ -197,6 +208,17 @@ class _Verdict(wiring.Component):
 
     `start` takes sums and entry; `busy` from the next cycle until `taken`. `ready` rises 35 cycles after `start`, with
     `format`, and stays until `taken`. `store` shows the four results, one a cycle each.
+
+    A decision that is told in its third cycle::
+
+        cycle       0     1     2     3     4     5     : 32    33    34    35    36    37    38
+        start       ~~~~~~______________________________: __________________________________________
+        state       IDLE..MULTI.........................: ......COMPA.DECID.TELL..............IDLE..
+        store       ______~~~~~~~~~~~~~~~~~~____________: ____________~~~~~~________________________
+        store_kind  0...........1.....2.....3.....0.....: 3.....0.....3.....0.......................
+        ready       ____________________________________: __________________~~~~~~~~~~~~~~~~~~______
+        taken       ____________________________________: ______________________________~~~~~~______
+        busy        ______~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~: ~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~______
     """
 
     def __init__(self):

@@ -7,14 +7,15 @@ from amaranth.utils import bits_for
 
 from hayate.rtl.conductor.base import BaseTable
 from hayate.rtl.conductor.hash import MAX_SIZE_LOG2, TAG_BITS, keys
-from hayate.rtl.contract.words import TOKEN_BITS
+from hayate.rtl.contract.flits import LANE_BITS
+from hayate.rtl.contract.words import PASS_SIZE_BITS, POSITION_BITS, TOKEN_BITS
 from hayate.rtl.interfaces import BASE_WRITE
 from hayate.rtl.memory.parity import ParityMemory
 
 ORDERS = 3
 
 #: a node of the tree: its parent is a lower node, 0 is the root; `last` says that none follows.
-NODE = data.StructLayout({"token": TOKEN_BITS, "parent": 3, "last": 1})
+NODE = data.StructLayout({"token": TOKEN_BITS, "parent": LANE_BITS, "last": 1})
 NODE_STREAM = stream.Signature(NODE)
 
 SETTLE_CYCLES = 4  # of a position
@@ -37,6 +38,17 @@ class NgramDrafter(wiring.Component):
     cycle after the last `append`. Nothing is appended from `propose` to its last node or `none`. `settle` comes at any
     time but between `propose` and its first node or `none`. Reset forgets what is under way, not what the memories
     hold: a text begins with `clear`.
+
+    The second token of a text is taken in, the third one is the first once more, and the two behind it are proposed::
+
+        cycle       0    1    2    3    4    5    6    7    8    9    10   11   12   13
+        settle      ~~~~~_________________________________________________________________
+        append      _____~~~~~____________________________________________________________
+        propose     __________~~~~~_______________________________________________________
+        settling    _____~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~___________________________________
+        waiting     _______________~~~~~~~~~~~~~~~~~~~~~~~~~______________________________
+        state       IDLE......AIM..READ.TAKE.COMP.WRIT.IDLE.LOOK.MATC.CHOO.OFFE......IDLE.
+        node.valid  _______________________________________________________~~~~~~~~~~_____
 
     Parameters
     ----------
@@ -69,9 +81,9 @@ class NgramDrafter(wiring.Component):
             "clear": In(1),
             "append": In(1),
             "token": In(TOKEN_BITS),
-            "position": In(16),
+            "position": In(POSITION_BITS),
             "propose": In(1),
-            "want": In(4),
+            "want": In(PASS_SIZE_BITS),
             "sure": In(1),
             "branch": In(3),
             "node": Out(NODE_STREAM),

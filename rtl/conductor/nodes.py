@@ -4,10 +4,21 @@ from amaranth.hdl import Array, Module, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from hayate.rtl.contract.flits import LANE_BITS
+from hayate.rtl.contract.words import PASS_POSITIONS, PASS_SIZE_BITS, POSITION_BITS, SLOT_BITS, TOKEN_BITS
+
 #: a node as it is shown. ancestors: nodes on its way to the root, itself included; depth: so many, without itself.
 #: placed: it has its slot.
 Node = data.StructLayout(
-    {"token": 20, "position": 16, "slot": 16, "parent": 3, "ancestors": 8, "depth": 3, "placed": 1}
+    {
+        "token": TOKEN_BITS,
+        "position": POSITION_BITS,
+        "slot": SLOT_BITS,
+        "parent": LANE_BITS,
+        "ancestors": PASS_POSITIONS,
+        "depth": 3,
+        "placed": 1,
+    }
 )
 
 
@@ -36,19 +47,19 @@ class Nodes(wiring.Component):
         super().__init__(
             {
                 "root": In(1),
-                "position": In(16),
+                "position": In(POSITION_BITS),
                 "add": In(1),
-                "token": In(20),
-                "parent": In(3),
+                "token": In(TOKEN_BITS),
+                "parent": In(LANE_BITS),
                 "place": In(1),
-                "slot": In(16),
-                "lane": In(3),
+                "slot": In(SLOT_BITS),
+                "lane": In(LANE_BITS),
                 "node": Out(Node),
-                "count": Out(4),
+                "count": Out(PASS_SIZE_BITS),
                 "depth": Out(3),
-                "tokens": Out(20).array(lanes),
-                "parents": Out(3).array(lanes),
-                "positions": Out(16).array(lanes),
+                "tokens": Out(TOKEN_BITS).array(lanes),
+                "parents": Out(LANE_BITS).array(lanes),
+                "positions": Out(POSITION_BITS).array(lanes),
             }
         )
 

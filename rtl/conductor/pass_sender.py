@@ -6,10 +6,10 @@ from amaranth.lib.wiring import In, Out
 
 from hayate.rtl.conductor.feeder import FED
 from hayate.rtl.conductor.nodes import Node
-from hayate.rtl.contract.flits import FlitKind
+from hayate.rtl.contract.flits import LANE_BITS, FlitKind
 from hayate.rtl.contract.isa import PassWord
 from hayate.rtl.contract.topology import LAST_TILE
-from hayate.rtl.contract.words import BEGIN, LANE, SEED_BITS, START
+from hayate.rtl.contract.words import BEGIN, LANE, PASS_POSITIONS, PASS_SIZE_BITS, SEED_BITS, SLOT_BITS, START
 from hayate.rtl.ring.flit import FLIT_STREAM, pack
 
 #: every logical tile.
@@ -29,6 +29,17 @@ class PassSender(wiring.Component):
 
     With `second` a LANE message is of a pass of the second model: the `word`s take the place of nodes, and each is
     waited for. Nodes and slots are left alone.
+
+    The message LANE, of two nodes, the second of which comes late (`short`: no node is left)::
+
+        cycle     0   1   2   3   4   5
+        go        ~~~~~~~~~~~~~~~~~~~~____
+        more      ~~~~~~~~~~~~____________
+        short     ____~~~~~~~~____~~~~____
+        tx.valid  ~~~~________~~~~~~~~____
+        place     ~~~~________~~~~________
+        started   ________________~~~~____
+        done      ________________~~~~____
 
     Parameters
     ----------
@@ -57,10 +68,10 @@ class PassSender(wiring.Component):
                 "go": In(1),
                 "message": In(3),
                 "done": Out(1),
-                "count": In(4),
-                "lane": Out(3),
+                "count": In(PASS_SIZE_BITS),
+                "lane": Out(LANE_BITS),
                 "node": In(Node),
-                "slot": In(16),
+                "slot": In(SLOT_BITS),
                 "more": In(1),
                 "place": Out(1),
                 "give": Out(1),
@@ -72,7 +83,7 @@ class PassSender(wiring.Component):
                 "auto": In(1),
                 "drafting": In(1),
                 "sample": In(1),
-                "hwm": In(16),
+                "hwm": In(SLOT_BITS),
                 "seed": In(SEED_BITS),
                 "second": In(1),
                 "word": In(stream.Signature(FED)),
@@ -85,8 +96,8 @@ class PassSender(wiring.Component):
         m = Module()
         node, flit = self.node, self.tx.payload
         word = Signal(3)
-        last = Signal(3)
-        slot = Signal(16)
+        last = Signal(LANE_BITS)
+        slot = Signal(SLOT_BITS)
         # start_due: START comes next, but where `plain`
         start_due = Signal()
         walks = Signal()
@@ -98,17 +109,17 @@ class PassSender(wiring.Component):
         linked = Signal()
         link = Signal()
         # node of a walk; positions of the pass; a word takes the place of a node
-        at = Signal(4)
-        count = Signal(4)
+        at = Signal(PASS_SIZE_BITS)
+        count = Signal(PASS_SIZE_BITS)
         fed = Signal()
         seen = Mux(alone, 1, node.ancestors)
         # LANEs of all nodes; those that are there are sent
         plain = Signal()
         short = Signal()
-        every = Signal(8)
-        final = Signal(8)
-        want = Signal(8)
-        counted = Signal(8)
+        every = Signal(PASS_POSITIONS)
+        final = Signal(PASS_POSITIONS)
+        want = Signal(PASS_POSITIONS)
+        counted = Signal(PASS_POSITIONS)
         measure = Signal()
         m.d.comb += [
             alone.eq(self.drafting & ~self.second & (self.message == PassWord.LANE)),
@@ -117,8 +128,8 @@ class PassSender(wiring.Component):
             short.eq(plain & (at == self.count)),
             self.lane.eq(Mux(alone, last - link, at)),
             count.eq(Mux(alone, 1, self.count)),
-            every.eq(Cat(count > n for n in range(8))),
-            final.eq(Cat(count == n + 1 for n in range(8))),
+            every.eq(Cat(count > n for n in range(PASS_POSITIONS))),
+            final.eq(Cat(count == n + 1 for n in range(PASS_POSITIONS))),
             measure.eq(self.auto & self.prompt),
             want.eq(every),
         ]
@@ -169,7 +180,7 @@ class PassSender(wiring.Component):
                         token=offered.token,
                         position=offered.position,
                         slot=offered.position,
-                        ancestors=(Const(1, 8) << self.lane)[:8],
+                        ancestors=(Const(1, PASS_POSITIONS) << self.lane)[:PASS_POSITIONS],
                         second=Const(1, 1),
                     )
                 ),

@@ -16,7 +16,8 @@ from hayate.rtl.contract.draft import (
     TABLE_LOG2,
     Drafter,
 )
-from hayate.rtl.contract.words import POSITION_BITS, TOKEN_BITS
+from hayate.rtl.contract.flits import LANE_BITS
+from hayate.rtl.contract.words import PASS_SIZE_BITS, POSITION_BITS, TOKEN_BITS
 from hayate.rtl.interfaces import BASE_WRITE, Drafting
 
 
@@ -42,6 +43,16 @@ class Planner(wiring.Component):
     missed the choice by this bit, or the vocabulary ends with its token, is the node right.
 
     Nothing holds the block back. Reset is a `clear`, but for the tables: a text begins with `clear`.
+
+    NESTED under control: two nodes are planned, and each comes of a pass::
+
+        cycle     0   1   2   3   4   5   6   7   8   9   10  11  12  13
+        verified  ~~~~____________________________________________________
+        planning  ____~~~~~~~~~~~~~~~~____________________________________
+        root      ________________________~~~~____________________________
+        drafting  ____________________________~~~~~~~~~~~~~~~~~~~~~~~~____
+        grow      ____________________________________~~~~________~~~~____
+        add       ____________________________________~~~~________~~~~____
 
     Parameters
     ----------
@@ -81,18 +92,18 @@ class Planner(wiring.Component):
                 "verified": In(1),
                 "prompt": In(1),
                 "over": In(1),
-                "room": In(4),
+                "room": In(PASS_SIZE_BITS),
                 "depth": In(3),
-                "emitted": In(4),
+                "emitted": In(PASS_SIZE_BITS),
                 "planning": Out(1),
                 "root": In(1),
-                "count": In(4),
+                "count": In(PASS_SIZE_BITS),
                 "grows": Out(1),
                 "drafting": Out(1),
                 "feeds": Out(1),
                 "word": Out(stream.Signature(FED)),
                 "fed": Out(POSITION_BITS),
-                "fed_count": Out(4),
+                "fed_count": Out(PASS_SIZE_BITS),
                 "caught_up": Out(1),
                 "grow": In(1),
                 "choice": In(TOKEN_BITS),
@@ -101,7 +112,7 @@ class Planner(wiring.Component):
                 "add": Out(1),
                 "grown": Out(1),
                 "node": Out(TOKEN_BITS),
-                "parent": Out(3),
+                "parent": Out(LANE_BITS),
                 "base_write": In(BASE_WRITE),
                 "first": Out(CHANCE_BITS, init=FIRST_CHANCE),
                 "more": Out(CHANCE_BITS, init=MORE_CHANCE),
@@ -120,7 +131,7 @@ class Planner(wiring.Component):
         # the tree may be planned; how many nodes it has is not known yet
         asked = Signal()
         weighs = Signal()
-        room = Signal(4)
+        room = Signal(PASS_SIZE_BITS)
         shadow = Signal()
         left = Signal(range(MOST_SECONDS + 1))  # siblings that are still to come
         guessed = Signal()
@@ -238,7 +249,7 @@ class Planner(wiring.Component):
         `left` of them.
         """
         branch = Signal(range(MOST_SECONDS + 1))
-        chain = Signal(4)
+        chain = Signal(PASS_SIZE_BITS)
         brings = ~self.feeds | self.caught_up
         finished = Signal()
         m.d.comb += [
@@ -247,11 +258,9 @@ class Planner(wiring.Component):
             finished.eq(self.grown & ((left == 1) | (self.count == chain) & brings)),
         ]
         # The nearest ones so far, in order; of equal ones the earlier stays in front.
-        seconds = [
-            Signal(data.StructLayout({"margin": STEP_BITS + 1, "token": TOKEN_BITS, "parent": 3}), name=f"second_{k}")
-            for k in range(MOST_SECONDS)
-        ]
-        new = Signal(seconds[0].shape())
+        layout = data.StructLayout({"margin": STEP_BITS + 1, "token": TOKEN_BITS, "parent": LANE_BITS})
+        seconds = [Signal(layout, name=f"second_{k}") for k in range(MOST_SECONDS)]
+        new = Signal(layout)
         known = Signal(MOST_SECONDS)
         stays = Cat(known[k] & (seconds[k].margin <= self.margin) for k in range(MOST_SECONDS))
         m.d.comb += [

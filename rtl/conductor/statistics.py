@@ -4,6 +4,8 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from hayate.rtl.contract.words import PASS_SIZE_BITS
+
 
 class Statistics(wiring.Component):
     """Adds up passes. The effect of `verified` shows 2 cycles later, that of other strobes 1; a verified pass every 2
@@ -31,8 +33,8 @@ class Statistics(wiring.Component):
             {
                 "clear": In(1),
                 "verified": In(1),
-                "count": In(4),
-                "emitted": In(4),
+                "count": In(PASS_SIZE_BITS),
+                "emitted": In(PASS_SIZE_BITS),
                 "siblings": In(lanes),
                 "answered": In(1),
                 "issued": In(1),
@@ -50,9 +52,9 @@ class Statistics(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         s1_verified = Signal()
-        s1_drafted = Signal(4)
-        s1_accepted = Signal(4)
-        s1_siblings = Signal(4)
+        s1_drafted = Signal(PASS_SIZE_BITS)
+        s1_accepted = Signal(PASS_SIZE_BITS)
+        s1_siblings = Signal(PASS_SIZE_BITS)
         m.d.sync += [
             s1_verified.eq(self.verified),
             s1_drafted.eq(self.count - 1),

@@ -4,7 +4,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hayate.rtl.contract.words import POSITION_BITS, TOKEN_BITS
+from hayate.rtl.contract.words import PASS_SIZE_BITS, POSITION_BITS, TOKEN_BITS
 from hayate.rtl.interfaces import TOKENS, Ending, Token
 
 
@@ -16,6 +16,17 @@ class TokenOutput(wiring.Component):
     and the text has ended in front of it. A text ends with the token limit, an end token or an abort, or (`full`) when
     the token's position is the context limit. Reset empties the FIFO; what its memory holds beyond its level is never
     looked at.
+
+    Two tokens, which are all that are wanted::
+
+        cycle         0   1   2   3   4
+        begins        ~~~~________________
+        emit.valid    ____~~~~~~~~________
+        first         ____~~~~____________
+        stop          ________~~~~________
+        over          ____________~~~~~~~~
+        level         0.......1...2.......
+        tokens.valid  ____________~~~~~~~~
 
     Parameters
     ----------
@@ -56,9 +67,9 @@ class TokenOutput(wiring.Component):
                 "over": Out(1),
                 "full": Out(1),
                 "last": Out(TOKEN_BITS),
-                "emitted": Out(4),
+                "emitted": Out(PASS_SIZE_BITS),
                 "first": Out(1),
-                "room": Out(4),
+                "room": Out(PASS_SIZE_BITS),
                 "fault": Out(1),
             }
         )

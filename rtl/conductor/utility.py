@@ -17,6 +17,7 @@ from hayate.rtl.contract.draft import (
     RETRY_MOST,
     RETRY_PASSES,
 )
+from hayate.rtl.contract.words import PASS_SIZE_BITS
 
 VALUE_BITS = 11  # 256 and 255 for each of 7 nodes
 TOTAL_COST_BITS = 17  # a pass of 16 bits, and 7 drafts of 12
@@ -47,6 +48,17 @@ class Utility(wiring.Component):
     draft_cost is not 0, and MORE_CHANCE; so does reset, as if draft_cost were 0.
     Nothing holds the block back. One multiplier of 8 x 8 bits, two of 11 x 17.
 
+    A plan that comes with what a pass teaches, and finds two nodes best (`doubt`: the second chance moves)::
+
+        cycle  0   1   2   3   4   5   6
+        plan   ~~~~________________________
+        learn  ~~~~________________________
+        doubt  ____~~~~____________________
+        step0  ________~~~~________________
+        going  ____________~~~~~~~~________
+        nodes  0...............1...2.......
+        done   ____________________~~~~____
+
     Parameters
     ----------
     lanes: M.
@@ -70,7 +82,7 @@ class Utility(wiring.Component):
             {
                 "costs": In(COST_BITS).array(lanes),
                 "draft_cost": In(DRAFT_COST_BITS),
-                "room": In(4),
+                "room": In(PASS_SIZE_BITS),
                 "clear": In(1),
                 "plan": In(1),
                 "done": Out(1),
@@ -78,8 +90,8 @@ class Utility(wiring.Component):
                 "shadow": Out(1),
                 "rise": In(1),
                 "learn": In(1),
-                "proposed": In(4),
-                "accepted": In(4),
+                "proposed": In(PASS_SIZE_BITS),
+                "accepted": In(PASS_SIZE_BITS),
                 "score": In(1),
                 "right": In(1),
                 "first": Out(CHANCE_BITS, init=FIRST_CHANCE),
@@ -131,7 +143,7 @@ class Utility(wiring.Component):
             better.eq(tokens * best_cost > best_tokens * cost),
         ]
         costs = Array([*self.costs, *[0] * (MAX_LANES + 1 - self._lanes)])
-        now_n = Signal(4)
+        now_n = Signal(PASS_SIZE_BITS)
         now_term = Signal(8)
         now_drafts = Signal(TOTAL_COST_BITS)
         m.d.comb += [

@@ -4,7 +4,8 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hayate.rtl.contract.words import TOKEN_BITS
+from hayate.rtl.contract.flits import LANE_BITS
+from hayate.rtl.contract.words import PASS_SIZE_BITS, TOKEN_BITS
 
 
 class Verifier(wiring.Component):
@@ -19,6 +20,17 @@ class Verifier(wiring.Component):
 
     The tree and the choices are constant from `start` until the last emission is taken. Node 0 is the root, a parent is
     a lower node; the parent of the root, and whatever stands at `count` and beyond, is ignored.
+
+    A chain of two nodes behind the root, the first of which has the token 5 that is chosen at the root::
+
+        cycle         0   1   2   3   4
+        start         ~~~~________________
+        emit.valid    ____~~~~~~~~________
+        emit.payload  0...5...7...........
+        step          ____~~~~____________
+        over          ________~~~~________
+        accepted      0...1...3...........
+        done          ____________~~~~____
 
     Parameters
     ----------
@@ -41,17 +53,17 @@ class Verifier(wiring.Component):
         super().__init__(
             {
                 "tokens": In(TOKEN_BITS).array(lanes),
-                "parents": In(3).array(lanes),
-                "count": In(4),
+                "parents": In(LANE_BITS).array(lanes),
+                "count": In(PASS_SIZE_BITS),
                 "start": In(1),
-                "first": In(3),
+                "first": In(LANE_BITS),
                 "prefix": In(1),
-                "select": Out(3),
+                "select": Out(LANE_BITS),
                 "choice": In(TOKEN_BITS),
                 "emit": Out(stream.Signature(TOKEN_BITS)),
                 "stop": In(1),
                 "accepted": Out(lanes),
-                "current": Out(3),
+                "current": Out(LANE_BITS),
                 "siblings": Out(lanes),
                 "done": Out(1),
             }
@@ -64,7 +76,7 @@ class Verifier(wiring.Component):
         # The longest way: emitted token, its child, what was chosen there, next token to emit.
         match = Signal(lanes)
         late = Signal(lanes)
-        child = Signal(3)
+        child = Signal(LANE_BITS)
         found = Signal()
         for k in range(1, lanes):
             m.d.comb += [

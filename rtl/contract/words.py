@@ -19,9 +19,9 @@ from hayate.rtl.contract.word import Word
 
 #: Widths in bits: of a token, of an absolute position in a text, of a KV slot's number, of a generation's seed.
 TOKEN_BITS, POSITION_BITS, SLOT_BITS, SEED_BITS = GLOBAL_ROW_BITS, 16, 16, 64
-#: The most positions that a pass can have; masks of positions have a bit for each.
+#: The most positions that a pass can have; masks of positions have a bit for each. Width in bits of how many it has.
 PASS_POSITIONS = 8
-
+PASS_SIZE_BITS = PASS_POSITIONS.bit_length()
 
 #: PASS, word LANE: a position of the pass.
 LANE = Word(

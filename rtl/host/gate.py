@@ -8,7 +8,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from hayate.rtl.contract.draft import BASE_LOG2, BASE_ONE_BIT
-from hayate.rtl.contract.flits import FLIT_FIELDS, FlitKind
+from hayate.rtl.contract.flits import FLIT_FIELDS, STOP_BITS, FlitKind
 from hayate.rtl.contract.isa import BANK_SHIFT, PRECISION_BIT, Space
 from hayate.rtl.contract.load import (
     CSR_MOST,
@@ -91,6 +91,17 @@ class Gate(wiring.Component):
     what is loaded stays. While `clearing` the words are the initializer's and are not judged, and the machine forgets
     that a model is loaded.
 
+    The last word of a model, which goes to a tile, SEAL, and a word that comes too late::
+
+        cycle                0   1   2   3   4   5   6   7
+        words.valid          ~~~~~~~~~~~~~~~~~~~~~~~~~~~~____
+        words.ready          ~~~~________________~~~~~~~~~~~~
+        refused              ________________________~~~~~~~~
+        conditions.returned  ________________~~~~____________
+        quiet                ~~~~________________~~~~~~~~~~~~
+        state.opened         ~~~~~~~~~~~~~~~~~~~~~~~~________
+        state.loaded         ________________________~~~~~~~~
+
     Parameters
     ----------
     config: `Config`.
@@ -143,7 +154,7 @@ class Gate(wiring.Component):
 
         # One register holds the flit on offer, or the local word being written.
         flit = Signal(Flit)
-        stop = stop_of(word.tile)[:8]
+        stop = stop_of(word.tile)[:STOP_BITS]
         to_all = word.tile == LOAD_ALL_TILES
         writes = {LoadSpace.PROMPT: self.tables.prompt.enable, LoadSpace.NGRAM: self.tables.base.enable}
         m.d.comb += [

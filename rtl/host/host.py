@@ -4,7 +4,7 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
-from hayate.rtl.contract.flits import CONDUCTOR, FlitKind
+from hayate.rtl.contract.flits import CONDUCTOR, STOP_BITS, FlitKind
 from hayate.rtl.contract.isa import Space
 from hayate.rtl.contract.topology import stop_of
 from hayate.rtl.contract.words import COUNTER_ADDRESS
@@ -106,7 +106,7 @@ class HostPort(wiring.Component):
         offered = Signal()
         m.d.sync += offered.eq(load.valid & ~load.ready & ~read.valid | offered & ~load.ready)
         reading = Signal()
-        stop = stop_of(read.payload.tile)[:8]
+        stop = stop_of(read.payload.tile)[:STOP_BITS]
         m.d.comb += [
             reading.eq(read.valid & ~offered),
             ring.tx.valid.eq(read.valid | load.valid),

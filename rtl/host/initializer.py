@@ -73,6 +73,15 @@ class Initializer(wiring.Component):
     `busy` begins again. Reset ends it. Banks of a tile are written all at once, so a bank of 2^20 words takes 2^20
     cycles, however many there are.
 
+    A first sweep of 120 words of space CLEAR, of which the second one has to wait, and the beginning of the next::
+
+        cycle                0   1   2   3   4   5   : 120 121 122 123 124
+        start                ~~~~____________________: ____________________
+        words.ready          ~~~~~~~~____~~~~~~~~~~~~: ~~~~~~~~~~~~~~~~~~~~
+        busy                 ____~~~~~~~~~~~~~~~~~~~~: ~~~~~~~~~~~~~~~~~~~~
+        words.payload.space  15......................: ........2...........
+        words.payload.addr   0.......1.......2...3...: 118.119.0...1...2...
+
     Parameters
     ----------
     config: `Config`.

@@ -17,6 +17,17 @@ def write_channel(m: Module, bus, hits, data, strobe, sent, refused):
 
     hits: register name -> Signal to drive, of those that can be written. data, strobe: Signals to drive, of the word
     being written. sent, refused: strobe behind a hit of SENDS, and what its answer then is.
+
+    A write of SENDS, whose word is in its place 2 cycles behind the hit (`commit`)::
+
+        cycle        0   1   2   3   4   5   6   7
+        bus.awvalid  ~~~~____________________________
+        bus.wvalid   ____~~~~________________________
+        has_address  ____~~~~~~~~____________________
+        has_data     ________~~~~____________________
+        commit       ________~~~~____________________
+        sending      ____________~~~~~~~~~~~~________
+        bus.bvalid   ________________________~~~~____
     """
     address = Signal(bus.awaddr.shape())
     answer = Signal(2)
@@ -54,6 +65,16 @@ def read_channel(m: Module, bus, words, pop):
 
     words: register name -> its 32 bits. pop: Signal to drive, high for a cycle when a register is read that gives
     something up.
+
+    Two reads, as close to each other as they can be::
+
+        cycle        0   1   2   3   4   5   6   7
+        bus.arvalid  ~~~~~~~~~~~~~~~~________________
+        bus.arready  ~~~~________~~~~________~~~~~~~~
+        has_address  ____~~~~~~~~____~~~~~~~~________
+        decoded      ________~~~~________~~~~________
+        answer       ________~~~~________~~~~________
+        bus.rvalid   ____________~~~~________~~~~____
     """
     address = Signal(bus.araddr.shape())
     has_address = Signal()

@@ -16,6 +16,17 @@ class Power(wiring.Component):
     rises with the end of `core_reset` and stays until `cleared`. A reset of either kind before that has it begin anew.
     `ready` is high where neither is.
 
+    The command `clear`::
+
+        cycle       0   1   2   3   4   5   6   7   8
+        clear       ~~~~________________________________
+        core_reset  ____~~~~~~~~________________________
+        wanted      ____~~~~~~~~~~~~____________________
+        clearing    ____________~~~~~~~~~~~~~~~~________
+        sweep       ____________~~~~____________________
+        cleared     ________________________~~~~________
+        ready       ~~~~________________________~~~~~~~~
+
     Members
     -------
     init: In, a strap or a power-up signal, looked at while `rst` is high. reset, clear: In, commands, strobes.

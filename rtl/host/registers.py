@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from hayate.rtl.contract.config import MAX_LANES
 from hayate.rtl.contract.draft import Drafter
+from hayate.rtl.contract.flits import STOP_BITS
 from hayate.rtl.contract.load import Feature
 from hayate.rtl.contract.regmap import (
     BY_NAME,
@@ -26,7 +27,7 @@ from hayate.rtl.host.loader import LoadStatus, SingleWord
 from hayate.rtl.interfaces import TOKENS, Control
 
 #: a counter of a tile.
-CounterSelect = data.StructLayout({"counter": 4, "tile": 8})
+CounterSelect = data.StructLayout({"counter": 4, "tile": STOP_BITS})
 
 #: What is kept for a governor alone: register, field.
 _KEPT_FOR_GOVERNOR = (
@@ -58,12 +59,32 @@ class Registers(wiring.Component):
 
     A write of LOAD_DATA_HIGH offers a `word`, with the address and the low half that the registers before it hold, and
     is answered when that has been taken and it is `quiet`: SLVERR when it was refused. The address counts on by a word
-    that was taken.
+    that was taken. So it goes until the answer::
+
+        cycle               0   1   2   3   4   5   6   7   8   9
+        bus.wvalid          ~~~~____________________________________
+        hit_load_data_high  ____~~~~________________________________
+        single.word.valid   ________~~~~~~~~~~~~____________________
+        single.word.ready   ________________~~~~____________________
+        single.settled      ____________________________~~~~~~~~~~~~
+        sent                ____________________________~~~~________
+        bus.bvalid          ________________________________~~~~____
 
     A read of TOKEN takes one entry from `tokens` for every address accepted, when the answer is formed. An interrupt
     that comes in the cycle in which its bit is cleared stays pending. Writing COUNTER_SELECT sends one `request`; while
     an earlier one is unanswered it waits, and of several that wait only the last is sent. A tile that is not there is
     answered with 0 on the spot. Reset clears everything; `core_reset`, the faults and what is unanswered.
+
+    A question to a tile, and its answer::
+
+        cycle                0   1   2   3   4   5   6   7   8   9   10
+        bus.wvalid           ~~~~________________________________________
+        hit_counter_select   ____~~~~____________________________________
+        wanted               ________~~~~________________________________
+        waiting              ____________~~~~~~~~~~~~~~~~~~~~~~~~________
+        request.valid        ____________~~~~~~~~~~~~____________________
+        reply_valid          ________________________________~~~~________
+        word_counter_status  1.......0...........................1.......
 
     Parameters
     ----------

@@ -19,6 +19,17 @@ class Window(wiring.Component):
     answered with SLVERR and zeros on every beat. Attributes (lock, cache, protection) are not looked at. Reset drops a
     burst in progress. Where words on their way are `lost` the burst in progress is refused.
 
+    A burst of two words::
+
+        cycle               0     1     2     3     4     5     6     7
+        bus.awvalid         ~~~~~~__________________________________________
+        bus.wvalid          ____________~~~~~~~~~~~~________________________
+        state               ADDRE.DATA..............RESPO.............ADDRE.
+        words.valid         ____________~~~~~~~~~~~~________________________
+        words.payload.addr  0.................1.....2.......................
+        quiet               ____________________________________~~~~~~~~~~~~
+        bus.bvalid          ____________________________________~~~~~~______
+
     Members
     -------
     bus: In(Axi4). words: Out stream of LoadWord. malformed: Out, refused: In, of the word on offer. quiet, lost: In.

@@ -26,7 +26,7 @@ from hayate.rtl.contract.isa import (
     VMEM_BITS,
     Csr,
 )
-from hayate.rtl.contract.words import LANE, PASS_POSITIONS, SLOT_BITS
+from hayate.rtl.contract.words import LANE, PASS_POSITIONS, PASS_SIZE_BITS, SLOT_BITS
 
 #: The governor's grids of a matrix: sums are shifted right by so much before they are squared.
 Grids = data.StructLayout(
@@ -121,7 +121,7 @@ VectorEntry = data.StructLayout(
 #: state of the pass, constant while it runs.
 PassState = data.StructLayout(
     {
-        "positions": 4,  # P, 1 to M
+        "positions": PASS_SIZE_BITS,  # P, 1 to M
         "want": PASS_POSITIONS,  # positions whose logits are wanted
         "hwm": SLOT_BITS,  # KV slots in use, this pass included
         "measure": 1,  # the governor measures

@@ -4,7 +4,7 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
-from hayate.rtl.contract.isa import CHANNELS
+from hayate.rtl.contract.isa import CHANNELS, COUNT_BITS
 
 #: Bits of a level: above the most SYNC flits that any program leaves outstanding on one channel.
 LEVEL_BITS = 12
@@ -28,7 +28,7 @@ class Semaphores(wiring.Component):
     post: In(1)
     post_chan: In(range(CHANNELS))
     chan: In(range(CHANNELS))
-    count: In(16)
+    count: In(COUNT_BITS)
     enough: Out(1)
     take: In(1)
 
@@ -39,7 +39,7 @@ class Semaphores(wiring.Component):
         there = Signal(CHANNELS)  # channels that were written since reset; the others read as 0
 
         # Whether a channel was written is known as late as its level, so it only chooses between two results.
-        left = Signal(17)
+        left = Signal(COUNT_BITS + 1)
         raised_there = Signal()
         asked_there = Signal()
         after_post = Signal(LEVEL_BITS)

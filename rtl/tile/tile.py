@@ -201,7 +201,20 @@ class Tile(wiring.Component):
         return m
 
     def _answer(self, m, reads, counters, matrix, reply, begins, rx_valid, rx):
-        """Look-up of the oldest READ and its reply; the strobe of a damaged energy."""
+        """Look-up of the oldest READ and its reply; the strobe of a damaged energy.
+
+        A READ of a counter and one of an energy, which come right after each other::
+
+            cycle           0     1     2     3     4     5     6     7     8     9     10    11    12    13
+            ring_in.valid   ~~~~~~~~~~~~________________________________________________________________________
+            reads.r_rdy     ____________~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~__________________
+            state           IDLE..............LOOK..REPLY.IDLE..LOOK....................REPLY.IDLE..............
+            look            ____________~~~~~~____________~~~~~~________________________________________________
+            is_energy       ______________________________~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~__________________
+            found           ______________________________________________________~~~~~~________________________
+            reply.valid     ________________________~~~~~~______________________________~~~~~~__________________
+            ring_out.valid  ______________________________~~~~~~______________________________~~~~~~____________
+        """
         asked = view(ENERGY_ADDRESS, reads.r_data)
         is_energy = Signal()
         found = Signal()

@@ -1,20 +1,19 @@
 """The waveforms in docstrings of the tile's blocks are what the blocks do."""
 
-import inspect
 from itertools import product
 from unittest import mock
 
 import pytest
-from amaranth.hdl import Module
-from amaranth.lib import wiring
 
 from hayate.rtl.contract.alu_ops import AluOp
 from hayate.rtl.contract.encoding import DESCRIPTOR, PLANES, Instr, Micro, encode, encode_micro
 from hayate.rtl.contract.flits import FlitKind
 from hayate.rtl.contract.isa import ENTRY_WORDS, Csr, Op, PassWord, Space
+from hayate.rtl.contract.latencies import GUMBEL_LATENCY
 from hayate.rtl.contract.precision import Format
-from hayate.rtl.contract.words import ENTRY_ADDRESSES
+from hayate.rtl.contract.words import ENERGY_ADDRESS, ENTRY_ADDRESSES
 from hayate.rtl.memory.bank import Bank
+from hayate.rtl.tile import tile
 from hayate.rtl.tile.energy import Energy
 from hayate.rtl.tile.entry_memory import WORD_BITS
 from hayate.rtl.tile.matrix import engine
@@ -27,19 +26,11 @@ from hayate.rtl.tile.sequencer.sequencer import Sequencer
 from hayate.rtl.tile.vector.collect import Collect
 from hayate.rtl.tile.vector.engine import VectorEngine
 from hayate.rtl.tile.vector.filter import Filter
+from hayate.rtl.tile.vector.mask import QUAD_BITS, SlotMask
 from hayate.rtl.tile.vector.micro import MicroSequencer
+from hayate.rtl.tile.vector.noise import NoiseRows
 from hayate.rtl.tile.vector.sender import Sender
-from hayate.verif.bench.waves import draw
-
-
-def ports(*names):
-    """Rows that are called as what they show."""
-    return {name: name for name in names}
-
-
-def strobe(port, **beside):
-    """One cycle of `port`, with other ports that stay."""
-    return {0: {port: 1, **beside}, 1: {port: 0}}
+from hayate.verif.bench.waves import blank, draw, ports, require_drawn, strobe
 
 
 def gemv():
@@ -78,24 +69,12 @@ def homes():
     return draw(SlotHomes(2, 8), rows, steps, 8, width=7, skip=40)
 
 
-class BlankBank(wiring.Component):
-    """The ports of a bank, whose macro this simulator does not have."""
-
-    def __init__(self, depth, inject):
-        whole = Bank(depth, inject=inject)
-        whole._MustUse__used = True  # for its ports; Amaranth warns of what nobody has elaborated
-        super().__init__(whole.signature)
-
-    def elaborate(self, platform):
-        return Module()
-
-
 def matrix():
     """Two GEMVs of two rows and three words each, offered back to back."""
     entry = {"op": Op.GEMV, "rows": 2, "live": 2, "length": 3, "words": 3}
     steps = {0: {"entry.valid": 1, "entry.payload": entry}, 2: {"entry.valid": 0}}
     sizes = {"bank_depth": 16, "act_depth": 16, "max_slots": 4, "landing_depth": 8}
-    with mock.patch.object(engine, "Bank", BlankBank):
+    with mock.patch.object(engine, "Bank", blank(Bank)):
         rows = ports("entry.valid", "entry.ready", "held", "fire", "rows.valid", "busy")
         return draw(engine.MatrixEngine(banks=2, lanes=1, **sizes), rows, steps, 23)
 
@@ -185,6 +164,44 @@ def digits():
     return draw(Filter(2), rows, steps, 11, width=8, skip=2)
 
 
+def mask():
+    """Slot 0 comes to belong to the text."""
+    steps = strobe("note", commit=1) | {-2: {"groups.0": {"size": 1}, "clear": 1}, -1: {"clear": 0, "read": 1}}
+    rows = ports("note", "busy", "start", "dividing", "finish", "read", "hidden")
+    return draw(SlotMask(1, 4), rows, steps, [*range(4), *range(QUAD_BITS, QUAD_BITS + 7)], skip=2)
+
+
+def noise():
+    """Two rows of two lanes."""
+    taken = GUMBEL_LATENCY + 7
+    steps = strobe("start") | {-1: {"want": 3, "n": 2}, taken: {"next": 1}, taken + 2: {"next": 0}}
+    rows = ports("start", "rows", "ask", "asked_here", "came_here", "full", "waiting", "next")
+    return draw(NoiseRows(2), rows, steps, [*range(6), *range(GUMBEL_LATENCY + 1, GUMBEL_LATENCY + 10)], skip=1)
+
+
+def answer():
+    """A READ of a counter and one of an energy."""
+    read = {"kind": FlitKind.READ, "end": 1, "lo": 1, "hi": 1}
+    steps = {
+        0: {"stop_id": 1, "ring_out.ready": 1, "ring_in.valid": 1, "ring_in.payload": read},
+        1: {"ring_in.payload": read | {"addr": ENERGY_ADDRESS.pack(energy=1)}},
+        2: {"ring_in.valid": 0},
+    }
+    rows = {
+        "ring_in.valid": "ring_in.valid",
+        "reads.r_rdy": "r_rdy",
+        "state": "answer_state",
+        **ports("look", "is_energy", "found"),
+        "reply.valid": "reply__valid",
+        "ring_out.valid": "ring_out.valid",
+    }
+    sizes = {"bank_depth": 16, "act_depth": 16, "max_slots": 4, "landing_depth": 8, "vmem_depth": 16, "stage_depth": 8}
+    depths = {"program_depth": 4, "micro_depth": 4, "desc_depth": 4}
+    idle = {part: blank(getattr(tile, part)) for part in ("Sequencer", "MatrixEngine", "VectorEngine")}
+    with mock.patch.multiple(tile, **idle):
+        return draw(tile.Tile(banks=2, lanes=1, **sizes, **depths), rows, steps, 14, width=6)
+
+
 WAVEFORMS = {
     "gemv": (GemvIssue, gemv),
     "drain": (Drain, drain),
@@ -200,11 +217,13 @@ WAVEFORMS = {
     "micro": (MicroSequencer, micro),
     "collect": (Collect, collect),
     "filter": (Filter, digits),
+    "mask": (SlotMask, mask),
+    "noise": (NoiseRows, noise),
+    "answer": (tile.Tile._answer, answer),
 }
 
 
 @pytest.mark.parametrize("name", WAVEFORMS)
 def test_a_waveform_is_what_the_block_does(name):
-    component, made = WAVEFORMS[name]
-    drawn = "\n".join(f"    {line}" for line in made().splitlines())
-    assert drawn in inspect.cleandoc(component.__doc__), f"{component.__name__}'s docstring lacks\n\n{drawn}"
+    documented, drawing = WAVEFORMS[name]
+    require_drawn(documented, drawing())

@@ -5,6 +5,7 @@ from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
+from hayate.rtl.contract.flits import LANE_BITS
 from hayate.rtl.contract.precision import MX_BLOCK, MX_EXPONENT_BITS
 from hayate.rtl.memory.parity import ParityMemory, slices
 from hayate.rtl.numerics.mxint8 import MXINT8_LATENCY, TOP_MIN, ToMxInt8, block_top, largest
@@ -75,7 +76,7 @@ class ActivationBuffer(wiring.Component):
         self.lanes, self.depth, self.nested, self._inject = lanes, depth, nested, inject
         members = {
             "write": In(1),
-            "write_lane": In(3),
+            "write_lane": In(LANE_BITS),
             "every_lane": In(1),
             "write_addr": In(ceil_log2(depth)),
             "write_data": In(64),

@@ -9,6 +9,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from hayate.rtl.contract.constants import ACC_WIDTH
+from hayate.rtl.contract.flits import LANE_BITS
 from hayate.rtl.contract.isa import ROUNDS_AHEAD
 from hayate.rtl.numerics.normalizer import Normalizer
 from hayate.rtl.verilog.once import once
@@ -62,7 +63,7 @@ class Collect(wiring.Component):
             {
                 "sum_valid": In(1),
                 "max_valid": In(1),
-                "lane": In(3),
+                "lane": In(LANE_BITS),
                 "high": In(1),
                 "word": In(64),
                 "request": In(1),

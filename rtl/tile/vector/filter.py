@@ -13,6 +13,7 @@ from hayate.rtl.contract.filters import (
     TOP_K_MAX,
     WORD_COUNT_BITS,
 )
+from hayate.rtl.contract.flits import LANE_BITS, STOP_BITS
 from hayate.rtl.contract.words import SUM_ADDRESS
 from hayate.rtl.numerics.bits import sort_key
 from hayate.rtl.ring.flit import view
@@ -78,7 +79,7 @@ class Filter(wiring.Component):
                 "start": In(1),
                 "top_k": In(COUNT_BITS),
                 "min_p": In(1),
-                "index": In(8),
+                "index": In(STOP_BITS),
                 "want": In(lanes),
                 "floor_valid": In(1),
                 "floor": In(32).array(lanes),
@@ -89,8 +90,8 @@ class Filter(wiring.Component):
                 "parity": Out(1),
                 "clear": In(1),
                 "count_valid": In(1),
-                "lane": In(3),
-                "addr": In(12),
+                "lane": In(LANE_BITS),
+                "addr": In(SUM_ADDRESS.bits),
                 "word": In(64),
                 "select": In(1),
                 "selected": Out(1),

@@ -36,6 +36,17 @@ class SlotMask(wiring.Component):
     what waits and the lanes' slots, not the table. `clear` takes a slot out of the text, by its local order; where
     memories do not start as zeros every one is cleared first. No note may be at work then.
 
+    A note that puts a slot into the text, while that slot's row is read over and over::
+
+        cycle     0   1   2   3   : 14  15  16  17  18  19  20
+        note      ~~~~____________: ____________________________
+        busy      ____~~~~~~~~~~~~: ~~~~~~~~~~~~________________
+        start     ____~~~~________: ____________________________
+        dividing  ________~~~~~~~~: ~~~~~~~~~~~~________________
+        finish    ________________: ________~~~~________________
+        read      ~~~~~~~~~~~~~~~~: ~~~~~~~~~~~~~~~~~~~~~~~~~~~~
+        hidden    ~~~~~~~~~~~~~~~~: ~~~~~~~~~~~~~~~~____________
+
     Parameters
     ----------
     lanes: vectors compared, and positions of a pass. max_slots: KV slots of the package, the most that one tile can

@@ -22,6 +22,18 @@ class NoiseRows(wiring.Component):
     next `start`. With w lanes in `want` (none counts as one), the first row is `ready` w + GUMBEL_LATENCY + 3 cycles
     after `start`, then one every w cycles, until NOISE_ROWS rows wait or are under way. Reset forgets all rows.
 
+    Two rows for two lanes, asked of the unit, gathered and taken (`asked_here`, `came_here`: one-hot lanes)::
+
+        cycle       0   1   2   3   4   5   : 18  19  20  21  22  23  24  25  26
+        start       ~~~~____________________: ____________________________________
+        rows        0...2.......1.......0...: ....................................
+        ask         ____~~~~~~~~~~~~~~~~____: ____________________________________
+        asked_here  1.......2...1...2...1...: ....................................
+        came_here   1.......................: ........2...1...2...1...............
+        full        ________________________: ____________~~~~____~~~~____________
+        waiting     0.......................: ................1.......2...1...0...
+        next        ________________________: ________________________~~~~~~~~____
+
     Parameters
     ----------
     lanes: M. inject: adds the input `flip`, XORed into what the queue stores, for tests.

@@ -5,6 +5,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
+from hayate.rtl.contract.flits import LANE_BITS
 from hayate.rtl.memory.parity import ParityMemory, slices
 from hayate.rtl.numerics.bits import leading_zeros
 
@@ -55,7 +56,7 @@ class StageBuffer(wiring.Component):
         self.lanes, self.depth, self._inject = lanes, depth, inject
         members = {
             "write": In(1),
-            "write_lane": In(3),
+            "write_lane": In(LANE_BITS),
             "every_lane": In(1),
             "write_addr": In(ceil_log2(depth)),
             "write_data": In(64),
