@@ -21,8 +21,9 @@ _SOFT_PRODUCT = re.compile(r"creating \$macc model for (\S+) \(\$mul\)")
 _MEMORY = re.compile(r"^mapping memory (\S+) via \$__(\w+?)_$", re.MULTILINE)
 _MEMORY_IN_FF = re.compile(r"^using FF mapping for memory (\S+)$", re.MULTILINE)
 _BANK = re.compile(r"bank_(\d+)\.macro\.mem$")
+_OVERUSED = re.compile(r"^Info:     iter=\d+ wires=\d+ overused=(\d+)", re.MULTILINE)
 # What the tools put behind the name that a register or memory has in the design.
-_CELL = re.compile(r"(_TRELLIS|_LUT4|_CCU2C|_PFUMX|_L6MUX|\.mem\.|_DP16KD|_MULT|_PDPW|(\.\d+)+$).*$")
+_CELL = re.compile(r"(_TRELLIS|_LUT4|_CCU2C|_PFUMX|_L6MUX|\.mem\.|_DP16KD|_MULT|_PDPW|(\.\d+)+(\$|$)).*$")
 
 
 def area(stat, module):
@@ -96,6 +97,14 @@ def fmax(report):
     ]
 
 
+def hopeless(log):
+    """Whether nextpnr's log so far is that of a routing which does not end: wires in each other's way become more
+    again, or do not become none. The router has no limit of its own.
+    """
+    overused = [int(n) for n in _OVERUSED.findall(log)]
+    return len(overused) >= 20 and overused[-1] > max(500, 1.25 * min(overused)) or len(overused) > 400
+
+
 def summary(path):
     """What a critical path is, in plain data: from and to, the registers or memories at its ends, levels of logic
     between them, and ns in logic and in wires.
@@ -137,7 +146,9 @@ def violations(result, log, limits=True):
     if limits and result["fmax_mhz"] < BEST_LIMIT_MHZ:
         found.append(f"{result['fmax_mhz']} MHz after routing, less than {BEST_LIMIT_MHZ:g}")
     for seed, speed in result["placements"].items() if limits else ():
-        if speed < WORST_LIMIT_MHZ:
+        if speed is None:
+            found.append(f"not routed with seed {seed}")
+        elif speed < WORST_LIMIT_MHZ:
             found.append(f"{speed} MHz with seed {seed}, less than {WORST_LIMIT_MHZ:g}")
     return found
 
@@ -168,7 +179,7 @@ def table(result):
     for part in ("tile", "pe"):
         a = result[part]
         lines.append(f"{part:12}{a['lut']:8}{a['ff']:8}{a['mult18x18d']:6}{a['dp16kd']:6}")
-    tried = ", ".join(f"{speed} with seed {seed}" for seed, speed in result["placements"].items())
+    tried = ", ".join(f"{speed or 'not routed'} with seed {seed}" for seed, speed in result["placements"].items())
     return [
         *lines,
         f"{result['lut_per_pe']} LUT per PE, the whole tile counted; {result['fmax_mhz']} MHz after routing ({tried})",

@@ -21,6 +21,7 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 from hayate.fpga import report
@@ -94,22 +95,37 @@ def work_folder(path, native):
     return path
 
 
-def run(folder, made, *command):
+def run(folder, made, *command, hopeless=lambda: False):
     """Runs a tool in `folder`; HayateError unless it ends well and leaves the file `made` (YoWASP tools can fail
-    without a word).
+    without a word). False, and the tool is ended, as soon as it is `hopeless()`, which is asked every other second.
     """
     (folder / made).unlink(missing_ok=True)
     started = time.monotonic()
     print(f"{Path(command[0]).name}: {made} ...", flush=True)
-    done = subprocess.run(
-        command, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    if done.returncode or not (folder / made).is_file():
-        last = (done.stdout.strip().splitlines() or ["no message"])[-1]
+    with tempfile.TemporaryFile("w+") as said:
+        with subprocess.Popen(
+            command, cwd=folder, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT
+        ) as process:
+            try:
+                while process.poll() is None:
+                    if hopeless():
+                        print(f"{Path(command[0]).name}: {made} given up", flush=True)
+                        return False
+                    with suppress(subprocess.TimeoutExpired):
+                        process.wait(2)
+            finally:
+                process.kill()
+        said.seek(0)
+        lines = said.read().strip().splitlines() or ["no message"]
+    if process.returncode or not (folder / made).is_file():
         raise HayateError(
-            Path(command[0]).name, "", f"exit code {done.returncode}, {made} not made: {last}", f"see {folder}/*.log"
+            Path(command[0]).name,
+            "",
+            f"exit code {process.returncode}, {made} not made: {lines[-1]}",
+            f"see {folder}/*.log",
         )
     print(f"{Path(command[0]).name}: {made} after {time.monotonic() - started:.0f} s", flush=True)
+    return True
 
 
 def synthesize(folder, name, component, native):
@@ -133,9 +149,10 @@ def version(path):
 
 
 def place(folder, native, seed):
-    """Places and routes the tile. Returns (MHz, steps of the critical path)."""
-    route = f"tile_route_{seed}.json"
-    run(
+    """Places and routes the tile. Returns (MHz, steps of the critical path); (None, []) where it cannot be routed."""
+    route, log = f"tile_route_{seed}.json", folder / f"tile_nextpnr_{seed}.log"
+    log.unlink(missing_ok=True)
+    routed = run(
         folder,
         route,
         tool("nextpnr-ecp5", native),
@@ -153,9 +170,12 @@ def place(folder, native, seed):
         "--report",
         route,
         "--log",
-        f"tile_nextpnr_{seed}.log",
+        log.name,
         "--quiet",
+        hopeless=lambda: log.is_file() and report.hopeless(log.read_text()),
     )
+    if not routed:
+        return None, []
     speed, path = report.fmax(json.loads((folder / route).read_text()))
     return round(speed, 2), path
 
@@ -170,7 +190,7 @@ def placed(folder, native, seeds, enough):
     found = {}
     for seed in seeds:
         found[seed] = place(folder, native, seed)
-        if found[seed][0] >= report.BEST_LIMIT_MHZ:
+        if (found[seed][0] or 0) >= report.BEST_LIMIT_MHZ:
             break
     return found
 
@@ -189,8 +209,10 @@ def measure(folder, native, seeds=SEEDS, formats="fp16", sampling=False, enough=
     tile, log = synthesize(folder, "tile", Tile(**design), native)
     pe, _ = synthesize(folder, "pe", Pe(design["lanes"], nested=design["nested"], measure=design["governor"]), native)
     tried = placed(folder, native, seeds, enough)
-    best = max(tried, key=lambda seed: tried[seed][0])
+    best = max(tried, key=lambda seed: tried[seed][0] or 0)
     speed, path = tried[best]
+    if speed is None:
+        raise HayateError("nextpnr-ecp5", "", f"no placement can be routed, of seeds {[*tried]}", "use other seeds")
     (folder / "critical_path.json").write_text(json.dumps(path, indent=1) + "\n")
     result = {
         "evidence": "area measured on the netlist, clock modelled by nextpnr after routing",

@@ -109,8 +109,8 @@ def sample():
     return f"```text\n$ make demo\n{f['prompt']}{f['demo']['text']}\n\n{table(f['demo'])}\n```"
 
 
-def rows():
-    """(what, value, label, command) of every figure."""
+def rows(whole=True):
+    """(what, value, label, command) of every figure; unless `whole` without most of other tiles' synthesis."""
     f = load()
     demo = f["demo"]
     cycles, config = demo["cycles"], demo["config"]
@@ -147,18 +147,20 @@ def rows():
         found.append(
             (f"{name}: {m['parameters']:,} parameters, loss on held-out source", loss, "measured", f"{TRAIN} {name}")
         )
-    return (
-        found
-        + precision_figures.rows()
-        + [row for name, tile in f["synthesis"].items() for row in synthesis(name, tile)]
-    )
+    found += precision_figures.rows()
+    for name, tile in f["synthesis"].items():
+        area, *parts, clock, path = synthesis(name, tile)
+        found += [area, *(parts if whole or name == "fp16" else ()), clock, *([path] if whole else ())]
+    return found
 
 
 def synthesis(name, baseline):
     """Rows of the synthesis baseline of the tile `name` of `TILES`."""
     design, tile, pe, path = (baseline[key] for key in ("design", "tile", "pe", "path"))
     formats, command = TILES[name]
-    seeds = ", ".join(f"{seed}: {speed:.1f}" for seed, speed in baseline["placements"].items())
+    seeds = ", ".join(
+        f"{seed}: {speed:.1f}" if speed else f"{seed}: not routed" for seed, speed in baseline["placements"].items()
+    )
     what = f"one tile, {design['banks']} banks, M = {design['lanes']}, built for {formats}, on {baseline['device']}"
     limit = (
         f"{path['levels']} levels of logic, {path['logic_ns']:.1f} ns in it and {path['routing_ns']:.1f} ns in wires"
@@ -180,7 +182,8 @@ def synthesis(name, baseline):
 def results():
     lines = ["| | | label | reproduce with |", "|---|---|---|---|"]
     return "\n".join(
-        lines + [f"| {what} | **{value}** | {label} | `{command}` |" for what, value, label, command in rows()]
+        lines
+        + [f"| {what} | **{value}** | {label} | `{command}` |" for what, value, label, command in rows(whole=False)]
     )
 
 

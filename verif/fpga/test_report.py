@@ -135,6 +135,7 @@ def test_log_of_a_bad_run(line, complaint):
         (("lut_per_pe",), 5251, "the tile takes 5251 LUT per PE, more than 5250"),
         (("fmax_mhz",), 62.99, "62.99 MHz after routing, less than 63"),
         (("placements", "1"), 57.99, "57.99 MHz with seed 1, less than 58"),
+        (("placements", "1"), None, "not routed with seed 1"),
     ],
 )
 def test_limits(path, value, complaint):
@@ -160,6 +161,7 @@ def test_what_is_synthesized_is_what_a_configuration_builds(formats):
         ((58.3, 65.8, 70.0), True, 2, 65.8),
         ((58.0, 62.0, 59.0), True, 3, 62.0),
         ((63.0, 70.0, 64.0), False, 3, 70.0),
+        ((None, 58.0, 66.0), True, 3, 66.0),
     ],
 )
 def test_placements_are_tried_until_one_is_fast_enough(speeds, enough, tried, best, monkeypatch, tmp_path):
@@ -173,7 +175,28 @@ def test_placements_are_tried_until_one_is_fast_enough(speeds, enough, tried, be
     assert result["placements"] == {str(n + 1): speeds[n] for n in range(tried)}
     assert result["fmax_mhz"] == best == result["placements"][str(result["seed"])] == result["path"]
     assert json.loads((tmp_path / "critical_path.json").read_text()) == [{"ns": best}]
-    assert all(f"{speed} with seed" in report.table(result)[-1] for speed in speeds[:tried])
+    assert all(f"{speed or 'not routed'} with seed" in report.table(result)[-1] for speed in speeds[:tried])
+
+
+def test_what_cannot_be_routed_at_all_is_an_error(monkeypatch, tmp_path):
+    monkeypatch.setattr(synth, "synthesize", lambda folder, name, *_: (RESULT[name], None))
+    monkeypatch.setattr(synth, "place", lambda folder, native, seed: (None, []))
+    with pytest.raises(HayateError, match=r"no placement can be routed, of seeds \[1, 2, 3\]"):
+        synth.measure(tmp_path, False)
+
+
+def test_a_router_that_does_not_end_is_ended(tmp_path):
+    """Wires in each other's way become fewer, or more again; a few of them may stay for long."""
+
+    def log(*overused):
+        return "".join(
+            f"Info:     iter={n} wires=9 overused={w} overuse=9 archfail=NA\n" for n, w in enumerate(overused)
+        )
+
+    falls, rises = [40_000 // (n + 1) for n in range(60)], [*range(9000, 4000, -250), *range(4000, 6000, 250)]
+    assert not report.hopeless(log(*falls)) and not report.hopeless(log(*falls, 1, 3, 1, 2)) and not report.hopeless("")
+    assert report.hopeless(log(*rises)) and not report.hopeless(log(*rises[:22])) and report.hopeless(log(*[1] * 401))
+    assert not synth.run(tmp_path, "net.json", sys.executable, "-c", "while True: pass", hopeless=lambda: True)
 
 
 @pytest.mark.parametrize(
