@@ -15,28 +15,19 @@ from hayate.backends.request import draft_registers, generation_words
 from hayate.compiler import compile_model
 from hayate.compiler.place import place
 from hayate.golden.conductor.generate import generate
+from hayate.progress import Steps
 from hayate.rtl.contract.config import load_config
 from hayate.rtl.contract.isa import PRECISION_BIT, Csr, Space
 from hayate.rtl.contract.load import Fact, Reason, fact
 from hayate.rtl.contract.precision import Format
 from hayate.rtl.contract.regmap import LOAD_ALL_TILES, LoadSpace, load_address
-from hayate.rtl.emit import emit
+from hayate.sim.machine.sim_top import TILE
+from hayate.sim.machine.texts import chip_text
 from hayate.verif.bench import Bench, rng
 from hayate.verif.models.tiny import write_tiny_model
 
-CONFIG = load_config(
-    "unit",
-    [
-        "bank_depth=1024",
-        "prompt_depth=6",
-        "max_slots=28",
-        "act_depth=64",
-        "stage_depth=64",
-        "vmem_depth=256",
-        "micro_depth=160",
-        "desc_depth=32",
-    ],
-)
+TEXTS = Path(__file__).resolve().parents[2] / "build" / "sim" / "text"
+CONFIG = load_config("unit", ["prompt_depth=6"])
 VOCAB, CONTEXT, TOKENS = 41, 24, 8  # more tokens than the FIFO holds, and an odd number of them to know
 OKAY, SLVERR = 0, 2
 ABORT, RESET, INIT = 2, 4, 8  # of CONTROL
@@ -289,11 +280,11 @@ class Host:
                 ("TILES", 1),
                 ("TILES", 3),
                 ("TILES", 0),
-                ("CONTEXT", CONTEXT + 3),
+                ("CONTEXT", CONFIG.max_slots - 1),
                 ("TOKEN_LIMIT", 0),
                 ("PROMPT_LENGTH", 0),
                 ("PROMPT_LENGTH", CONFIG.prompt_depth + 1),
-                ("MATRICES", 200),
+                ("MATRICES", CONFIG.matrices + 1),
                 ("DRAFT", 3),
                 ("DRAFT", 1 << 14 | 1),
             )
@@ -325,12 +316,10 @@ NAMES = [
 ]
 SERIES = [{"series": n} for n in range(20)]
 DEEDS = 25  # of a series
-QUICK = Bench(
-    lambda: emit(CONFIG, "dut").verilog, optimize="-Og", timeout=3000, sims=("verilator",), blocks=("dut_tile",)
-)
-LONG = Bench(
-    lambda series: emit(CONFIG, "dut").verilog, params=SERIES, timeout=3000, sims=("verilator",), blocks=("dut_tile",)
-)
+#: The tile, as it is compiled, is that of the tests of whole generations on `unit`.
+BUILD = {"name": "hayate", "optimize": "-O2", "timeout": 3000, "sims": ("verilator",), "blocks": (TILE,)}
+QUICK = Bench(lambda: chip_text(CONFIG, TEXTS, Steps()), **BUILD)
+LONG = Bench(lambda series: chip_text(CONFIG, TEXTS, Steps()), params=SERIES, **BUILD)
 
 
 async def deeds(dut, count):

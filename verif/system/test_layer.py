@@ -8,6 +8,7 @@ from hayate.backends.layer import measure
 from hayate.bench.layer import CASES, machine
 from hayate.compiler.outline import outline
 from hayate.progress import Steps
+from hayate.rtl.contract.config import load_config
 from hayate.rtl.contract.errors import HayateError
 from hayate.rtl.contract.layout import attention
 from hayate.sim.machine.flits import pass_flits
@@ -20,10 +21,9 @@ SKEW = 40
 
 
 def both(pytestconfig, tiles, kv_heads, **sizes):
-    """What `measure` finds with a mirror, and with all tiles."""
-    case = CASES["tiny"]
-    shape, config = machine(replace(case, sizes={**case.sizes, "tiles": tiles}), 64)
-    image = outline(replace(shape, kv_heads=kv_heads, **sizes))
+    """What `measure` finds with a mirror, and with all tiles: of the preset `demo`, whose tile others build as well."""
+    config = load_config("demo", [f"tiles={tiles}"])
+    image = outline(replace(machine(CASES["tiny"], 64)[0], kv_heads=kv_heads, **sizes))
     root = pytestconfig.rootpath / "build" / "sim"
     return [
         measure(
@@ -35,7 +35,8 @@ def both(pytestconfig, tiles, kv_heads, **sizes):
             say=Steps(),
             root=root,
             timeout=PATIENCE,
-            optimize="-Og",
+            optimize="-O2",
+            shared=True,
         )
         for real in (None, range(tiles))
     ]
@@ -56,8 +57,8 @@ def test_a_mirror_takes_the_cycles_of_a_machine(pytestconfig):
 
 def test_more_rows_of_v_than_the_landing_buffer_holds(pytestconfig):
     """Rounds of attention go by twos then, and the pass comes to its end."""
-    assert 4 * 64 // 4 // 2 + 1 > machine(CASES["tiny"], 64)[1].landing_depth
-    close(2, *both(pytestconfig, 2, 1, head_dim=64))
+    assert 4 * 32 // 4 + 1 > load_config("demo").landing_depth
+    close(1, *both(pytestconfig, 1, 1, head_dim=32))
 
 
 @pytest.mark.nightly

@@ -4,6 +4,7 @@ pass has.
 
 import math
 from functools import cache
+from itertools import product
 
 import numpy as np
 import pytest
@@ -165,8 +166,14 @@ def test_filters_at_their_ends(untied):
     assert generate(untied, PROMPT, 16, tile=tile, **hot).tokens == free
 
 
-@pytest.mark.parametrize("filters", [{}, {"min_p": 0.1}, {"top_k": 5}, {"min_p": 0.05, "top_k": 7}], ids=str)
-@pytest.mark.parametrize("speculate", ["off", "nested"])
+ODDS = list(product(("off", "nested"), ({}, {"min_p": 0.1}, {"top_k": 5}, {"min_p": 0.05, "top_k": 7})))
+
+
+@pytest.mark.parametrize(
+    ("speculate", "filters"),
+    [pytest.param(*case, marks=[pytest.mark.nightly] if (n + n // 4) % 2 else []) for n, case in enumerate(ODDS)],
+    ids=str,
+)
 def test_odds_are_those_of_the_softmax(untied, speculate, filters):
     """Over many seeds: of the first token, and of the second behind the commonest first, which the drafter has proposed
     or not. Filters leave tokens out, and the others keep their odds to one another.
