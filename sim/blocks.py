@@ -14,7 +14,7 @@ from pathlib import Path
 from hayate.sim.convert import Port
 
 _MODULE = re.compile(r"^module (\w+)\b.*?^endmodule\n", re.MULTILINE | re.DOTALL)
-_COMMENT = re.compile(r"^[ \t]*//(?! verilator ).*\n", re.MULTILINE)
+_COMMENT = re.compile(r"^[ \t]*(?://(?! verilator ).*)?\n", re.MULTILINE)
 _INSTANCE = re.compile(r"^ +(\w+) +(?:#\(|(?:\\\S+ |\w+) *\()", re.MULTILINE)
 
 
@@ -154,8 +154,8 @@ template <class M> class Crew {
 def split(text: str, block: str) -> tuple[str, str]:
     """(`text` with only module `block` and what is below it, `text` without `block` and without what nothing else has).
 
-    The first has no comments but those that Verilator reads: they tell of the whole design, and a block is the same in
-    many.
+    The first has no comments but those that Verilator reads, and no empty lines: they tell of the whole design, and a
+    block is the same in many.
 
     Raises ValueError where `text` has no such module.
     """

@@ -25,16 +25,15 @@ def build(image, config, *, real, say, root=None, optimize="-O1", shared=False):
 
     shared: compile a single tile by itself too, as other machines of it do: found there, or slower to run.
     """
-    from hayate.rtl.memory.bank import macro_text
     from hayate.sim import runner, tools
+    from hayate.sim.blocks import split
     from hayate.sim.machine.mirror import MirroredRing
     from hayate.sim.machine.sim_top import TILE
-    from hayate.sim.machine.texts import tile_text
+    from hayate.sim.machine.texts import chip_text
 
     tools.find("verilator")
     root = runner.default_root() if root is None else Path(root)
-    with say("elaborating a tile"):
-        text = macro_text() + tile_text(config, root / "text")
+    text, _ = split(chip_text(config, root / "text", say), TILE)
     fetched = {i.chan for i in image.program if i.op == Op.FETCH}
     with say("building the simulation"):
         return runner.build(
