@@ -6,7 +6,7 @@ model's matrices, and still takes part in every exchange. Shapes and requests ar
 hypothesis shrinks those that fail.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,6 +23,7 @@ from hayate.rtl.contract.config import load_config
 from hayate.rtl.contract.layout import attention, split
 from hayate.verif.models.tiny import write_tiny_model
 from hayate.verif.system.checks import difference
+from hayate.verif.system.test_formats import CONFIGS
 
 #: (tiles, lanes, banks), for `make nightly`.
 MACHINES = [
@@ -122,7 +123,7 @@ def requests(draw, formats, sampling):
     return shape, draft, prompt, draw(st.integers(1, 8)), options
 
 
-def machine(tiles, lanes, banks, **more):
+def machine(tiles, lanes, banks):
     """A machine whose memories hold any of the shapes, with its draft model, on any number of tiles."""
     return load_config(
         "unit",
@@ -137,14 +138,12 @@ def machine(tiles, lanes, banks, **more):
             "program_depth=512",
             "micro_depth=512",
             "desc_depth=256",
-            *(f"{key}={value}" for key, value in more.items()),
         ],
     )
 
 
-#: `make test` has a machine that is quickly built, as it reads FP16 alone and does not sample, and one that other tests
-#: have built.
-TWELVE, DEMO = machine(12, 1, 1, formats="fp16", sampling=0), load_config("demo")
+#: `make test` has tiles that other tests have built: one that reads FP16 alone and does not sample, and the preset.
+TWELVE, DEMO = replace(CONFIGS["fp16"], tiles=12), load_config("demo")
 
 
 def name(sizes):
