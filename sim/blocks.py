@@ -14,7 +14,7 @@ from pathlib import Path
 from hayate.sim.convert import Port
 
 _MODULE = re.compile(r"^module (\w+)\b.*?^endmodule\n", re.MULTILINE | re.DOTALL)
-_COMMENT = re.compile(r"^[ \t]*(?://(?! verilator ).*)?\n", re.MULTILINE)
+_UNREAD = re.compile(r"^[ \t]*(?://(?! verilator ).*)?\n", re.MULTILINE)  # lines that Verilator does not read
 _INSTANCE = re.compile(r"^ +(\w+) +(?:#\(|(?:\\\S+ |\w+) *\()", re.MULTILINE)
 
 
@@ -175,7 +175,7 @@ def split(text: str, block: str) -> tuple[str, str]:
         return _MODULE.sub(lambda m: m[0] if m[1] in names else "", text)
 
     tops = set(modules).difference(*below.values())
-    return _COMMENT.sub("", only(reach({block}, set()))), only(reach(tops, {block}))
+    return _UNREAD.sub("", only(reach({block}, set()))), only(reach(tops, {block}))
 
 
 #: In Verilator's classes: the clock as it was, which makes an edge one; and where an evaluation begins with the inputs.

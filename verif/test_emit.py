@@ -38,8 +38,8 @@ json.dump([e.verilog, e.description, e.header], sys.stdout)
 
 
 @cache
-def emission(overrides=SMALL):
-    return emit(load_config("unit", overrides), "hayate")
+def emission():
+    return emit(load_config("unit", SMALL))
 
 
 @cache

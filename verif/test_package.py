@@ -2,8 +2,6 @@
 of tiles.
 """
 
-from pathlib import Path
-
 import pytest
 
 from hayate.progress import Steps
@@ -28,10 +26,9 @@ from hayate.rtl.contract.regmap import (
 from hayate.rtl.package import tile_arguments
 from hayate.sim.machine.sim_top import TILE
 from hayate.sim.machine.texts import chip_text
-from hayate.verif.bench import Bench, rng
+from hayate.verif.bench import TEXTS, Bench, rng
 from hayate.verif.host import sizes
 
-TEXTS = Path(__file__).resolve().parents[1] / "build" / "sim" / "text"
 #: Of the tile that machines of whole generations have too.
 CONFIG = load_config("unit", ["tiles=3", "lanes=1", "bank_depth=8192", "prompt_depth=16"])
 BENCH = Bench(lambda: chip_text(CONFIG, TEXTS, Steps()), name="hayate", optimize="-Og", timeout=900, blocks=(TILE,))

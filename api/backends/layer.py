@@ -19,11 +19,9 @@ from hayate.sim.machine.flits import control, loads, pass_flits
 GAP = 64  # cycles from one COMMIT to the next, in which a tile finds out where the slot lies
 
 
-def build(image, config, *, real, say, root=None, optimize="-O1", shared=False):
+def build(image, config, *, real, say, root=None, optimize="-O1"):
     """The simulation of a machine whose tiles `real` are in RTL, found in the cache or built: a `runner.Build`. Raises
     HayateError.
-
-    shared: compile a single tile by itself too, as other machines of it do: found there, or slower to run.
     """
     from hayate.sim import runner, tools
     from hayate.sim.blocks import split
@@ -42,23 +40,12 @@ def build(image, config, *, real, say, root=None, optimize="-O1", shared=False):
             sources=(text,),
             optimize=optimize,
             root=root,
-            blocks=(TILE,) if shared or len(real) > 1 else (),
+            blocks=(TILE,),
         )
 
 
 def measure(
-    image,
-    config,
-    *,
-    context,
-    widths,
-    precision=Format.INT8,
-    real=None,
-    say,
-    root=None,
-    timeout=None,
-    optimize="-O1",
-    shared=False,
+    image, config, *, context, widths, precision=Format.INT8, real=None, say, root=None, timeout=None, optimize="-O1"
 ):
     """{N: {"cycles", "counters"}} of one pass for each N of `widths`, on one machine, one after the other.
 
@@ -68,8 +55,7 @@ def measure(
     context: positions of the model, the largest of `widths` included; the pass sees those before its own.
     precision: what matrices are read in that have integer planes and no FP16 copy.
     real: logical numbers of the tiles in RTL; the last one alone unless given.
-    say: `Steps`. root: folder of all builds. timeout: seconds of wall clock. optimize: g++'s flag. shared: as for
-        `build`.
+    say: `Steps`. root: folder of all builds. timeout: seconds of wall clock. optimize: g++'s flag.
 
     cycles: from the START flit at the conductor's ring stop until the last tile's SYNC behind its candidates is there.
     counters: of the last tile, by `Counter`'s name, over pass and the few cycles around it. Raises HayateError where
@@ -86,7 +72,7 @@ def measure(
         raise HayateError(
             "--context", "", f"{context} positions, and the machine has room for {placement.context}", "use fewer"
         )
-    built = build(image, config, real=real, say=say, root=root, optimize=optimize, shared=shared)
+    built = build(image, config, real=real, say=say, root=root, optimize=optimize)
     first = context - max(widths)
     request = {
         "loads": loads(placement),

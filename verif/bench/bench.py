@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ENVIRONMENT = "HAYATE_BENCH"
+#: Folder of Verilog that is elaborated once for all tests.
+TEXTS = Path(__file__).resolve().parents[2] / "build" / "sim" / "text"
 
 
 @dataclass(frozen=True)

@@ -139,6 +139,7 @@ def test_threads_change_nothing(run):
     """Tiles that are simulated side by side, by fewer threads than tiles and by one each: the same bits and cycles."""
     demo, model = load_config("demo"), image(tied=False)
     one, *others = (run(model, demo, PROMPT[:5], 3, threads=n, execute=None) for n in (1, 3, demo.tiles))
+    assert difference(one, golden(tied=False, prompt=PROMPT[:5], tokens=3)) == ""
     for other in others:
         assert difference(other, one) == ""
         assert (other.cycles, other.token_cycles, other.counters) == (one.cycles, one.token_cycles, one.counters)

@@ -23,10 +23,9 @@ from hayate.rtl.contract.precision import Format
 from hayate.rtl.contract.regmap import LOAD_ALL_TILES, LoadSpace, load_address
 from hayate.sim.machine.sim_top import TILE
 from hayate.sim.machine.texts import chip_text
-from hayate.verif.bench import Bench, rng
+from hayate.verif.bench import TEXTS, Bench, rng
 from hayate.verif.models.tiny import write_tiny_model
 
-TEXTS = Path(__file__).resolve().parents[2] / "build" / "sim" / "text"
 CONFIG = load_config("unit", ["prompt_depth=6"])
 VOCAB, CONTEXT, TOKENS = 41, 24, 8  # more tokens than the FIFO holds, and an odd number of them to know
 OKAY, SLVERR = 0, 2

@@ -20,26 +20,24 @@ WIDTHS = (1, 2, 3, 4)
 SKEW = 40
 
 
-def both(pytestconfig, tiles, kv_heads, **sizes):
-    """What `measure` finds with a mirror, and with all tiles: of the preset `demo`, whose tile others build as well."""
-    config = load_config("demo", [f"tiles={tiles}"])
-    image = outline(replace(machine(CASES["tiny"], 64)[0], kv_heads=kv_heads, **sizes))
-    root = pytestconfig.rootpath / "build" / "sim"
-    return [
-        measure(
-            image,
-            config,
-            context=64,
-            widths=WIDTHS,
-            real=real,
-            say=Steps(),
-            root=root,
-            timeout=PATIENCE,
-            optimize="-O2",
-            shared=True,
-        )
-        for real in (None, range(tiles))
-    ]
+def passes(pytestconfig, overrides, real, kv_heads, **sizes):
+    """What `measure` finds on the preset `demo`, whose tile others build as well."""
+    return measure(
+        outline(replace(CASES["tiny"].shape, kv_heads=kv_heads, **sizes)),
+        load_config("demo", overrides),
+        context=64,
+        widths=WIDTHS,
+        real=real,
+        say=Steps(),
+        root=pytestconfig.rootpath / "build" / "sim",
+        timeout=PATIENCE,
+        optimize="-O2",
+    )
+
+
+def both(pytestconfig, tiles, kv_heads, more=(), **sizes):
+    """What is found with a mirror, and with all tiles. more: overrides of the preset."""
+    return [passes(pytestconfig, [f"tiles={tiles}", *more], real, kv_heads, **sizes) for real in (None, range(tiles))]
 
 
 def close(tiles, mirrored, real):
@@ -58,7 +56,13 @@ def test_a_mirror_takes_the_cycles_of_a_machine(pytestconfig):
 def test_more_rows_of_v_than_the_landing_buffer_holds(pytestconfig):
     """Rounds of attention go by twos then, and the pass comes to its end."""
     assert 4 * 32 // 4 + 1 > load_config("demo").landing_depth
-    close(1, *both(pytestconfig, 1, 1, head_dim=32))
+    assert list(passes(pytestconfig, ["tiles=1"], None, 1, head_dim=32)) == list(WIDTHS)
+
+
+@pytest.mark.nightly
+def test_a_mirror_whose_landing_buffer_is_full(pytestconfig):
+    assert 4 * 64 // 4 // 2 + 1 > load_config("demo").landing_depth
+    close(2, *both(pytestconfig, 2, 1, more=["act_depth=576", "stage_depth=192"], head_dim=64))
 
 
 @pytest.mark.nightly

@@ -1,7 +1,5 @@
 """A tile alone on a ring of two stops: loading, passes, replies, and flits that are none of its business."""
 
-from pathlib import Path
-
 import numpy as np
 
 from hayate.rtl.contract.alu_ops import AluOp
@@ -29,13 +27,12 @@ from hayate.rtl.contract.words import CANDIDATE, COMMIT, LANE, START
 from hayate.rtl.memory.bank import macro_text
 from hayate.sim.machine.sim_top import TILE
 from hayate.sim.machine.texts import tile_text
-from hayate.verif.bench import Bench, rng
+from hayate.verif.bench import TEXTS, Bench, rng
 from hayate.verif.bench.reset import alone
 
 CONFIG = load_config("unit", ["tiles=1"])
 STOP = 7  # physical number; the tile's logical index is 0
 CAUSES = [c for c in Counter if c <= Counter.IDLE]
-TEXTS = Path(__file__).resolve().parents[2] / "build" / "sim" / "text"
 BENCH = Bench(lambda: tile_text(CONFIG, TEXTS), name=TILE, sources=[macro_text()], optimize="-O0", timeout=900)
 
 
