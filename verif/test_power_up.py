@@ -129,6 +129,7 @@ def check(result, **options):
     assert [(tile["parity"], tile["ecc_corrected"]) for tile in result.counters] == [(0, 0)] * len(result.counters)
 
 
+@pytest.mark.nightly
 def test_a_generation_behind_init(power_up):
     """Everything at random, then INIT, a model, a generation: bit for bit what golden says, and no memory complains.
 

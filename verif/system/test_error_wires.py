@@ -5,6 +5,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+import pytest
 
 from hayate.backends.load_words import load_words
 from hayate.backends.request import draft_registers, generation_words
@@ -19,6 +20,8 @@ from hayate.verif.bench import Bench
 from hayate.verif.models.tiny import write_tiny_model
 from hayate.verif.system import flipped
 
+#: A build of its own, and a generation for each memory.
+pytestmark = pytest.mark.nightly
 CONFIG = load_config(
     "unit",
     [

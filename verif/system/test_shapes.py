@@ -177,7 +177,9 @@ def compare(run, config, examples, number):
     return seen
 
 
-@pytest.mark.parametrize("config", [TWELVE, DEMO], ids=["twelve", "demo"])
+@pytest.mark.parametrize(
+    "config", [pytest.param(TWELVE, marks=pytest.mark.nightly, id="twelve"), pytest.param(DEMO, id="demo")]
+)
 def test_random_shapes(run, pytestconfig, config):
     seen = compare(run, config, 7, pytestconfig.getoption("--seed"))
     assert {"residual", "swiglu", "logits"} <= seen

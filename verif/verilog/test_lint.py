@@ -94,7 +94,7 @@ NOTHING = {"verilator": "", "slang": "", "icarus": ""}
 
 
 @pytest.mark.parametrize(
-    ("preset", "tiles"), [("unit", 2), ("demo", 1), pytest.param("demo", 4, marks=pytest.mark.nightly)]
+    ("preset", "tiles"), [("unit", 2), *(pytest.param("demo", tiles, marks=pytest.mark.nightly) for tiles in (1, 4))]
 )
 def test_lint_says_nothing(preset, tiles, pytestconfig, tmp_path):
     """All tools, and Verilator with all its warnings but those waived, of which none is on by default. It looks at
