@@ -88,6 +88,7 @@ def total(found):
     return sum(d.proposed for d in found), sum(d.accepted for d in found), sum(d.siblings for d in found)
 
 
+@pytest.mark.nightly
 def test_a_slice():
     """Four prompts, each with another drafter, M and precision in turn."""
     found = []
