@@ -14,6 +14,7 @@ from hayate.golden.tile.sequencer import Tile
 from hayate.rtl.contract.draft import Drafter, default_branch
 from hayate.rtl.contract.errors import HayateError
 from hayate.rtl.contract.image import DRAFT
+from hayate.rtl.contract.precision import measured_positions
 from hayate.rtl.contract.regmap import END_TOKENS
 
 
@@ -141,12 +142,12 @@ def generate(
 def teacher_force(
     image, tokens, *, lanes=64, slots=None, tile=None, prompt=None, precision="auto", quality=QUALITY, pins=None
 ):
-    """Feed `tokens` as they are: the first `prompt` of them (default: all) as the prompt, the rest at the precision
-    that this froze.
+    """Feed `tokens` as they are: the first `prompt` of them (default: all) as the prompt, on whose first
+    MEASURED_POSITIONS "auto" measures; what follows these is read at the precision that this froze.
 
     With prompt=64 and windows of 256 tokens this is the quality protocol, which scores what follows the prompt.
-    Energies are those of a `generate` with that prompt: the matrix that makes the logits counts its last position only,
-    though all logits are returned.
+    Energies are those of a `generate` with that prompt: the matrix that makes the logits counts the last position
+    measured only, though all logits are returned.
 
     Returns (float32 [len(tokens), vocab] of logits, `loop.Generation.precision`); what saturated is in
     `tile.state.saturated`.
@@ -166,7 +167,7 @@ def teacher_force(
     tile.state.draw(None, 0)
     governor.begin(tile.state)
 
-    def feed(start, stop, measure):
+    def feed(start, stop, measure=False):
         for positions in loop.passes(start, stop, lanes):
             count = len(positions)
             yield tile.run_pass(
@@ -176,12 +177,13 @@ def teacher_force(
                 hwm=positions[-1] + 1,
                 wanted=range(count),
                 measure=measure,
-                counted=[count - 1] if positions[-1] == stop - 1 else [],
+                counted=[count - 1] if measure and positions[-1] == stop - 1 else [],
             )
 
-    rows = list(feed(0, prompt, governor.measure))
+    measured = measured_positions(prompt) if governor.measure else 0
+    rows = list(feed(0, measured, measure=True))
     chosen = governor.freeze(tile.state)
-    return np.concatenate([*rows, *feed(prompt, len(tokens), False)]), chosen
+    return np.concatenate([*rows, *feed(measured, len(tokens))]), chosen
 
 
 def slots_for(image, lanes):

@@ -55,15 +55,15 @@ def table(image, precision):
 
 
 class Governor:
-    """Precision of one generation: fixed from the start, or measured during the prompt and then frozen.
+    """Precision of one generation: fixed from the start, or measured at the beginning of the prompt and then frozen.
 
     Parameters
     ----------
     image: `Image`. precision: one of `PRECISIONS`; "auto" on an image without planes reads everything in FP16.
     quality: for "auto", see `knob_of`. pins: descriptor name -> `Format`, the host's word against the decision; for
-        "auto" they hold from the first pass after the prompt on.
+        "auto" they hold from the first pass behind those that measure on.
 
-    Members: ``measure``: whether prompt passes measure.
+    Members: ``measure``: whether passes over the beginning of the prompt measure.
 
     Raises
     ------
@@ -91,13 +91,13 @@ class Governor:
         self._fixed = None if precision == "auto" else table(image, precision)
 
     def begin(self, state):
-        """Write the precision table of a `TileState` for the prompt. Measuring passes do not look at it."""
+        """Write the precision table of a `TileState`, which measuring passes do not look at."""
         if self._fixed is not None:
             state.load_precision({**self._fixed, **self._pins})
 
     def freeze(self, state):
-        """After the prompt: decide, write the table, and return {name: {"format", "out", "err", "int8_err"}} of every
-        weight matrix.
+        """Behind what measures: decide, write the table, and return {name: {"format", "out", "err", "int8_err"}} of
+        every weight matrix.
 
         Energies are 0 where nothing was measured.
         """

@@ -8,6 +8,7 @@ from hayate.golden.conductor import draft
 from hayate.golden.conductor.free_list import FreeList
 from hayate.golden.conductor.tree import verify
 from hayate.golden.tile.saturation import Saturations
+from hayate.rtl.contract.precision import measured_positions
 
 
 @dataclass
@@ -59,15 +60,18 @@ def run(
         `draft.make`.
     utility: `Utility`; without it as much is drafted as there is room for. nodes: most that are proposed for a pass
         (default: M - 1).
-    all_logits, on_token: as for `generate`. measure: passes over the prompt do. freeze: called behind the prompt; gives
-    `Generation.precision`.
+    all_logits, on_token: as for `generate`. measure: passes over the prompt's first MEASURED_POSITIONS positions do.
+    freeze: called behind them, or without `measure` at the beginning; gives `Generation.precision`.
 
     Returns `Generation`, without `saturated`.
     """
     free, result = FreeList(lanes), Generation(prompt)
-    for positions in passes(0, len(prompt), lanes):
-        last = positions[-1] == len(prompt) - 1
-        wanted = range(len(positions)) if all_logits else [len(positions) - 1] if last else []
+    measured = measured_positions(len(prompt)) if measure else 0
+    if not measured:
+        result.precision = freeze()
+    for positions in [*passes(0, measured, lanes), *passes(measured, len(prompt), lanes)]:
+        last, decisive = (positions[-1] == end - 1 for end in (len(prompt), measured))
+        wanted = range(len(positions)) if all_logits else [len(positions) - 1] if last or decisive else []
         taken = [free.take() for _ in positions]
         logits = tile.run_pass(
             prompt[positions[0] : positions[-1] + 1],
@@ -75,12 +79,13 @@ def run(
             taken,
             hwm=free.hwm,
             wanted=wanted,
-            measure=measure,
-            counted=[len(positions) - 1] if last else [],
+            measure=positions[0] < measured,
+            counted=[len(positions) - 1] if decisive else [],
         )
         result.passes += 1
         result.logits.update((int(positions[w]), row) for w, row in zip(wanted, logits))
-    result.precision = freeze()
+        if decisive:
+            result.precision = freeze()
     drafter.append(prompt)
     drafter.settle()
 

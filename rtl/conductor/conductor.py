@@ -18,6 +18,7 @@ from hayate.rtl.conductor.verifier import Verifier
 from hayate.rtl.conductor.watchdog import Watchdog
 from hayate.rtl.contract.flits import CONDUCTOR, LANE_BITS, FlitKind
 from hayate.rtl.contract.isa import PassWord
+from hayate.rtl.contract.precision import MEASURED_POSITIONS
 from hayate.rtl.contract.words import CANDIDATE, PASS_SIZE_BITS, POSITION_BITS, TOKEN_BITS
 from hayate.rtl.interfaces import TOKENS, Control, RingPort, Tables
 from hayate.rtl.memory.parity import ParityMemory
@@ -59,9 +60,9 @@ class Conductor(wiring.Component):
     With `sample`, START says so, and BEGIN carries the seed: the tiles' candidates are then sums of scaled logit and
     noise, in passes that draft too. What is chosen from them is the same.
 
-    With `auto`, the passes over the prompt measure (START says so), and the `Governor` runs once the first token has
-    been chosen: before the next pass is announced, or before the generation ends with that token. Without it nothing of
-    this takes a cycle.
+    With `auto`, the passes over the first MEASURED_POSITIONS of the prompt measure (START says so), and behind them the
+    `Governor` runs, before the next pass is announced. If the prompt is no longer, it runs once the first token has
+    been chosen, even where the generation ends with that token. Without it nothing of this takes a cycle.
 
     A prompt of one token and two tokens that come of it, where the tiles answer at once::
 
@@ -177,7 +178,13 @@ class Conductor(wiring.Component):
             pass_sender.tx.ready.eq(ring.tx.ready),
         ]
         if governor:
-            m.d.comb += pass_sender.auto.eq(request.auto)
+            # Passes of the prompt begin at multiples of M, so one measures all of its positions or none.
+            m.d.comb += [
+                pass_sender.measure.eq(request.auto & prefill & (position < MEASURED_POSITIONS)),
+                pass_sender.decisive.eq(
+                    pass_sender.measure & (last_prefill | (position == MEASURED_POSITIONS - self._lanes))
+                ),
+            ]
         if self._sampling:
             m.d.comb += [pass_sender.sample.eq(request.sample), pass_sender.seed.eq(request.seed)]
         candidate = view(CANDIDATE, ring.rx.data)
@@ -280,7 +287,9 @@ class Conductor(wiring.Component):
                 m.next = then
 
         def govern():
-            """Go by way of the governor where it is due: behind the first token."""
+            """Go by way of the governor where it is due: behind the last pass that measures, and the first token if it
+            comes of that.
+            """
             if governor:
                 with m.If(due & ~abort):
                     m.d.comb += governor.start.eq(1)
@@ -387,6 +396,8 @@ class Conductor(wiring.Component):
                     m.d.comb += [nodes.root.eq(1), nodes.token.eq(token_output.last), planner.root.eq(1)]
                     announce()
                     govern()
+                with m.Elif(pass_sender.done & (position == MEASURED_POSITIONS)):
+                    govern()
 
             if governor:
                 with m.State("GOVERN"):
@@ -398,6 +409,8 @@ class Conductor(wiring.Component):
                     m.d.sync += [figures.governor_cycles.eq(figures.governor_cycles + 1), due.eq(0)]
                     with m.If(~governor.busy):
                         announce()
+                        with m.If(prefill):
+                            m.next = "COUNT"
                         with m.If(token_output.over | abort):
                             m.next = "FINISH"
             with m.State("FINISH"):

@@ -55,9 +55,10 @@ class PassSender(wiring.Component):
         node: In(Node), that one. slot: In(16), what the node gets that has none yet.
     place: Out, a strobe: node `lane` gets `slot`, as LANE says. give: Out, a strobe: its slot is free again.
     kept: In(lanes). hold: In. The last node's turn in COMMIT does not come.
-    prompt, chosen, all_logits, auto, drafting, sample, hwm (16): In, of START. The pass is of the prompt; tokens are
-        chosen from it: of each node, or in a pass of the prompt of the last. With `all_logits` logits are wanted of all
-        of the prompt, with `auto` its passes measure. seed: In(64), of BEGIN. started: Out, a strobe: START is taken.
+    prompt, chosen, all_logits, measure, decisive, drafting, sample, hwm (16): In, of START. The pass is of the prompt;
+        tokens are chosen from it: of each node, or in a pass of the prompt of the last. With `all_logits` logits are
+        wanted of all of the prompt. The pass measures; and is the last one that does, so that its last node's logits
+        are computed. seed: In(64), of BEGIN. started: Out, a strobe: START is taken.
     second: In. word: In stream of FED. tx: Out stream of Flit to the ring stop.
     """
 
@@ -80,7 +81,8 @@ class PassSender(wiring.Component):
                 "prompt": In(1),
                 "chosen": In(1),
                 "all_logits": In(1),
-                "auto": In(1),
+                "measure": In(1),
+                "decisive": In(1),
                 "drafting": In(1),
                 "sample": In(1),
                 "hwm": In(SLOT_BITS),
@@ -120,7 +122,6 @@ class PassSender(wiring.Component):
         final = Signal(PASS_POSITIONS)
         want = Signal(PASS_POSITIONS)
         counted = Signal(PASS_POSITIONS)
-        measure = Signal()
         m.d.comb += [
             alone.eq(self.drafting & ~self.second & (self.message == PassWord.LANE)),
             link.eq(alone & (last != 0) & ~linked & ~start_due),
@@ -130,13 +131,12 @@ class PassSender(wiring.Component):
             count.eq(Mux(alone, 1, self.count)),
             every.eq(Cat(count > n for n in range(PASS_POSITIONS))),
             final.eq(Cat(count == n + 1 for n in range(PASS_POSITIONS))),
-            measure.eq(self.auto & self.prompt),
             want.eq(every),
         ]
         with m.If(self.second | self.prompt & ~self.all_logits):
-            m.d.comb += want.eq(Mux(self.chosen, final, 0))
-        # The token's logits only: ALL_LOGITS is for a look at the machine, and must not change what it decides.
-        with m.If(measure & self.chosen):
+            m.d.comb += want.eq(Mux(self.chosen | self.decisive, final, 0))
+        # One position's logits only: ALL_LOGITS is for a look at the machine, and must not change what it decides.
+        with m.If(self.decisive):
             m.d.comb += counted.eq(final)
 
         m.d.comb += [
@@ -160,7 +160,7 @@ class PassSender(wiring.Component):
                 pack(
                     START,
                     last=Mux(alone, 0, last),
-                    measure=measure,
+                    measure=self.measure,
                     draft=self.drafting & ~self.second,
                     sample=self.sample,
                     second=self.second,

@@ -33,6 +33,10 @@ MX_FRACTION = 6
 MX_MAX = 127  # largest |q|
 MX_EXPONENT_BITS = 5  # of e - MX_MIN_EXPONENT: 0 to 25
 
+#: Positions from the beginning of a text on which the governor measures: a multiple of every width of a pass, so that a
+#: decision does not depend on it. Decisions apply from there on, behind a shorter prompt from its end on.
+MEASURED_POSITIONS = 8
+
 SENS_FRACTION = 8  # fraction bits of the governor's sensitivities
 KNOB_FRACTION = 16 + SENS_FRACTION  # ... and of its knob
 KNOB_BITS = 32
@@ -76,3 +80,8 @@ def hi_layout(k, group):
         stop = min(k, (first + WORD_SCALES) * group)
         words += [("hi", element) for element in range(first * group, stop, WORD_NIBBLES)]
     return words
+
+
+def measured_positions(prompt: int) -> int:
+    """Of a prompt of so many tokens, those on which the governor measures: the first ones."""
+    return min(prompt, MEASURED_POSITIONS)

@@ -14,7 +14,7 @@ from hayate.golden.numerics.mxint8 import quantize
 from hayate.golden.tile.sequencer import Tile
 from hayate.rtl.contract.errors import HayateError
 from hayate.rtl.contract.isa import Block, Energy, Op
-from hayate.rtl.contract.precision import Format
+from hayate.rtl.contract.precision import MEASURED_POSITIONS, Format
 from hayate.verif.models.tiny import write_tiny_model
 
 PROMPT = [7, 3, 41, 1, 5, 19, 22, 30, 2, 11, 40]
@@ -145,9 +145,22 @@ def test_pins(both, integer, plain):
     free = generate(both, PROMPT, 4, quality=1)
     pinned = generate(both, PROMPT, 4, quality=1, pins={"layers.0.wgu": Format.INT4})
     assert formats(pinned.precision) == {**formats(free.precision), "layers.0.wgu": "int4"}
-    at = len(PROMPT)
+    at = MEASURED_POSITIONS
     np.testing.assert_array_equal(free.logits[at - 1], pinned.logits[at - 1])
-    assert (free.logits[at] != pinned.logits[at]).any()
+    assert at < len(PROMPT) and (free.logits[len(PROMPT) - 1] != pinned.logits[len(PROMPT) - 1]).any()
+
+
+@pytest.mark.parametrize("lanes", [1, 3, 8, 64])
+def test_the_first_positions_decide(both, lanes):
+    """What comes behind them changes no decision, and is read as they say; a shorter prompt decides by what it has."""
+    first, last = PROMPT[:MEASURED_POSITIONS], MEASURED_POSITIONS - 1
+    runs = [generate(both, prompt, 3, lanes=lanes, quality=0.5) for prompt in (first, [*first, 1], [*first, 7, 7, 7])]
+    assert runs[0].precision == runs[1].precision == runs[2].precision
+    assert all(np.array_equal(run.logits[last], runs[0].logits[last]) for run in runs)
+    assert generate(both, first[:-1], 3, lanes=lanes, quality=0.5).precision != runs[0].precision
+    chosen = {name: Format[fmt.upper()] for name, fmt in formats(runs[2].precision).items()}
+    pinned, _ = teacher_force(both, [*first, 7, 7, 7], lanes=lanes, quality=1, pins=chosen)
+    np.testing.assert_array_equal(pinned[-1], runs[2].logits[last + 3])
 
 
 def test_fixed_precisions_differ_from_the_prompt_on(both):
@@ -163,7 +176,7 @@ def test_fixed_precisions_differ_from_the_prompt_on(both):
 def test_the_best_copy_propagates_in_the_prompt(both, integer, plain):
     def prompt_logits(image, **options):
         logits = generate(image, PROMPT, 1, all_logits=True, **options).logits
-        return np.stack([logits[i] for i in range(len(PROMPT))])
+        return np.stack([logits[i] for i in range(MEASURED_POSITIONS)])
 
     np.testing.assert_array_equal(prompt_logits(both), prompt_logits(plain))
     np.testing.assert_array_equal(prompt_logits(both), prompt_logits(both, precision="fp16"))
@@ -250,7 +263,8 @@ def test_logits_that_nobody_chooses_from_do_not_decide(copies, request):
         generate(image, PROMPT, 3, lanes=3, all_logits=all_logits, quality=0.3) for all_logits in (False, True)
     )
     assert few.precision == all_of_them.precision and few.tokens == all_of_them.tokens
-    assert len(all_of_them.logits) == len(few.logits) + len(PROMPT) - 1 and few.precision["emb"]["out"] > 0
+    # the last position that measures, and those from the end of the prompt on
+    assert len(all_of_them.logits) == len(few.logits) + len(PROMPT) - 2 and few.precision["emb"]["out"] > 0
 
 
 def test_a_table_cannot_name_a_missing_copy(mixed):
@@ -301,7 +315,7 @@ def test_energies_by_hand(mixed, lower, monkeypatch):
             region, at = s.offset(i.act)
             x = np.stack([s.act[region][at : at + desc.words, p].reshape(-1) for p in range(s.count)])
             if i.wanted:
-                x = x[s.count - 1 :] if s.positions[-1] == len(PROMPT) - 1 else x[:0]
+                x = x[s.count - 1 :] if s.positions[-1] == MEASURED_POSITIONS - 1 else x[:0]
             rows = slice(block * desc.block_rows, (block + 1) * desc.block_rows)
             sums = wanted.setdefault(desc.name, [0] * len(Energy))
             for kind, value in enumerate(energies_of(image, desc, rows, x)):
