@@ -408,9 +408,10 @@ class Conductor(wiring.Component):
                     ]
                     m.d.sync += [figures.governor_cycles.eq(figures.governor_cycles + 1), due.eq(0)]
                     with m.If(~governor.busy):
-                        announce()
-                        with m.If(prefill):
+                        with m.If(prefill):  # no tree, so nothing may come of the tables
                             m.next = "COUNT"
+                        with m.Else():
+                            announce()
                         with m.If(token_output.over | abort):
                             m.next = "FINISH"
             with m.State("FINISH"):

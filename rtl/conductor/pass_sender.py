@@ -57,8 +57,8 @@ class PassSender(wiring.Component):
     kept: In(lanes). hold: In. The last node's turn in COMMIT does not come.
     prompt, chosen, all_logits, measure, decisive, drafting, sample, hwm (16): In, of START. The pass is of the prompt;
         tokens are chosen from it: of each node, or in a pass of the prompt of the last. With `all_logits` logits are
-        wanted of all of the prompt. The pass measures; and is the last one that does, so that its last node's logits
-        are computed. seed: In(64), of BEGIN. started: Out, a strobe: START is taken.
+        wanted of all of the prompt. A pass of the prompt may measure, and be the last one that does (`decisive`): its
+        last node's logits are then wanted, and count. seed: In(64), of BEGIN. started: Out, a strobe: START is taken.
     second: In. word: In stream of FED. tx: Out stream of Flit to the ring stop.
     """
 

@@ -16,6 +16,7 @@ from hayate.golden.conductor.ngram import BaseTable
 from hayate.rtl.conductor.conductor import Conductor
 from hayate.rtl.contract.draft import Drafter
 from hayate.rtl.contract.isa import Energy
+from hayate.rtl.contract.precision import measured_positions
 from hayate.rtl.contract.regmap import END_TOKENS
 from hayate.rtl.contract.words import TOKEN_BITS
 from hayate.verif.bench import params
@@ -255,9 +256,9 @@ class Run:
         await clock(dut, 2)
         assert got == p.tokens and not self.sink.data
         assert self.same_passes() == len(self.golden.passes)
-        prefills = -(-len(self.prompt) // params()["lanes"])
+        measuring = -(-measured_positions(len(self.prompt)) // params()["lanes"])
         # INT8 when sensitivity * ERR > OUT, with 2 * RING_TILES and RING_TILES of them.
-        assert model.told == [(prefills, planes, 1 if 2 * sensitivity > 1 else 2) for planes, sensitivity in matrices]
+        assert model.told == [(measuring, planes, 1 if 2 * sensitivity > 1 else 2) for planes, sensitivity in matrices]
         if hasattr(dut, "control__statistics__governor_cycles"):
             assert bool(int(dut.control__statistics__governor_cycles.value)) == bool(matrices)
         for at in range(len(matrices)):

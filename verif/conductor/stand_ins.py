@@ -9,6 +9,7 @@ from hayate.golden.conductor.utility import Utility
 from hayate.golden.tile.sequencer import steps
 from hayate.rtl.contract.flits import CONDUCTOR, FlitKind
 from hayate.rtl.contract.isa import ENERGY_BIT, PRECISION_BIT, PassWord, Space
+from hayate.rtl.contract.precision import measured_positions
 from hayate.rtl.contract.topology import stop_of
 from hayate.rtl.contract.words import CANDIDATE
 from hayate.rtl.ring.flit import Flit
@@ -175,7 +176,9 @@ class Tiles:
             self.answered = get_sim_time("ns")
             return
         assert flit.chan == Space.COUNTER and flit.addr >> ENERGY_BIT == 1
-        assert int(self.dut.control__statistics__prefill_cycles.value), "the first token is out"
+        prompt, read = int(self.dut.control__request__prompt_length.value), 1 + self.passes[-1][0][-1][1]
+        assert read == measured_positions(prompt), "all that measures has been answered, and nothing behind it announced"
+        assert bool(int(self.dut.control__statistics__prefill_cycles.value)) == (read == prompt), "the first token is out"
         for tile in range(RING_TILES):
             await tell(
                 self.dut,

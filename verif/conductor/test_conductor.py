@@ -7,6 +7,7 @@ from collections import Counter
 from itertools import product
 
 from hayate.rtl.contract.draft import Drafter
+from hayate.rtl.contract.precision import MEASURED_POSITIONS
 from hayate.rtl.contract.regmap import END_TOKENS
 from hayate.verif.bench import Bench, params, rng
 from hayate.verif.bench.drivers import Sink, start
@@ -176,12 +177,40 @@ async def the_governor_runs_once_behind_the_prompt(dut):
 
 
 @GOVERNED.test()
+async def a_longer_prompt_is_measured_at_its_beginning(dut):
+    """Prompts that end before, at and behind the last position measured, in passes of every width, with all logits and
+    without, by every drafter: the governor runs once, and nothing of it or of the text before reaches the next pass.
+    """
+    await start(dut)
+    r, sinks = rng("measured"), (Sink(dut, "ring__tx"), Sink(dut, "tokens"))
+    lengths = [MEASURED_POSITIONS + n for n in (-1, 0, 1, 2, 4, 8)]
+    for n, (length, all_logits) in enumerate(product(lengths, (False, True))):
+        drafter = [Drafter.NGRAM, Drafter.NGRAM, Drafter.NESTED, Drafter.DRAFT][n % 4]
+        await generation(
+            dut,
+            r,
+            sinks,
+            prompt=[r.getrandbits(9) for _ in range(length)],
+            limit=60,
+            end=length + r.randrange(4, 12),  # there is room for drafts where the text ends
+            all_logits=all_logits,
+            matrices=MATRICES,
+            drafter=drafter,
+            period=3,
+        )
+
+
+@GOVERNED.test()
 async def its_cycles_are_counted_apart(dut):
-    """A generation takes as long as without it, but for GOVERNOR_CYCLES."""
+    """A generation takes as long as without it, but for GOVERNOR_CYCLES, where the same logits are computed."""
     await start(dut)
     sinks = (Sink(dut, "ring__tx", stall=0), Sink(dut, "tokens", stall=0))
-    cycles = []
-    for matrices in ((), MATRICES):
-        await generation(dut, random.Random(5), sinks, prompt=[1, 2, 3], limit=4, matrices=matrices)
-        cycles.append(int(dut.control__statistics__cycles.value) - int(dut.control__statistics__governor_cycles.value))
-    assert cycles[0] == cycles[1]
+    for length, all_logits in ((3, False), (MEASURED_POSITIONS, False), (MEASURED_POSITIONS + 3, True)):
+        cycles, prompt = [], [*range(length)]
+        for matrices in ((), MATRICES):
+            await generation(
+                dut, random.Random(5), sinks, prompt=prompt, limit=4, matrices=matrices, all_logits=all_logits
+            )
+            spent, own = (int(getattr(dut, f"control__statistics__{n}").value) for n in ("cycles", "governor_cycles"))
+            cycles.append(spent - own)
+        assert cycles[0] == cycles[1]

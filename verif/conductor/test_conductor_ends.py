@@ -10,6 +10,7 @@ from cocotb.utils import get_sim_time
 from hayate.rtl.contract.draft import Drafter
 from hayate.rtl.contract.flits import FlitKind
 from hayate.rtl.contract.isa import PassWord
+from hayate.rtl.contract.precision import MEASURED_POSITIONS
 from hayate.rtl.ring.flit import Flit
 from hayate.verif.bench import Bench, params, rng
 from hayate.verif.bench.drivers import PERIOD, Sink, clock, record, settle, start, strobe
@@ -117,6 +118,45 @@ async def an_abort_ends_with_the_pass(dut):
 
 
 @BENCH.test(limit=150_000)
+async def an_abort_in_a_prompt_ends_with_the_governor(dut):
+    """In front of its run in the middle of a prompt, during it, and behind it: it runs to its end or not at all, no pass
+    and no token comes of one that is cut, and the generation that follows is golden's.
+    """
+    await start(dut)
+    r, lanes, seen = rng("governor"), params()["lanes"], set()
+    sinks = Sink(dut, "ring__tx", stall=0), Sink(dut, "tokens", stall=0)
+    measuring = MEASURED_POSITIONS // lanes
+    for n in range(30):
+        prompt = [r.getrandbits(9) for _ in range(r.randrange(MEASURED_POSITIONS + 1, PROMPT_DEPTH))]
+        run = await begin(dut, r, sinks, prompt=prompt, limit=9, drafter=Drafter(n % 4), matrices=TABLE)
+        while run.model.answers < measuring:
+            await clock(dut)
+        await clock(dut, n if n < lanes + 6 else r.randrange(300))
+        await strobe(dut, "control__abort")
+        at = get_sim_time("ns")
+        await clock(dut)
+        await settle()
+        cycles, told = int(dut.control__statistics__governor_cycles.value), len(run.model.told)
+        when = "during" if cycles and told < len(TABLE) else "behind" if cycles else "before"
+        if int(dut.control__busy.value):
+            await FallingEdge(dut.control__busy)
+            assert (get_sim_time("ns") - max(at, run.model.answered)) // PERIOD <= lanes + 4
+            await settle()
+        await run.served
+        seen.add(when)
+        assert len(run.model.told) == (0 if when == "before" else len(TABLE))
+        assert bool(int(dut.control__statistics__governor_cycles.value)) == (when != "before")
+        assert run.same_passes() == measuring or when == "behind"
+        assert int(dut.control__done.value) == 1 and not int(dut.control__hung.value)
+        await clock(dut, 4)
+        assert when == "behind" or not sinks[1].data
+        sinks[1].data.clear()
+        if n % 3 == 0:
+            await generation(dut, r, sinks, **some(r, n, limit=r.randrange(1, 9)))
+    assert seen == {"before", "during", "behind"}
+
+
+@BENCH.test(limit=150_000)
 async def what_makes_no_progress_is_given_up(dut):
     """Tiles that stop answering, or a ring that takes nothing, from any moment on: all is over in the cycle stated,
     until reset.
@@ -219,7 +259,7 @@ async def tokens_are_those_that_there_are(dut):
     await start(dut)
     r, lanes, sinks = rng("vocabulary"), params()["lanes"], (Sink(dut, "ring__tx"), Sink(dut, "tokens"))
     strobes = record(dut, "control__wrong_token")
-    for at, length in product((0, lanes - 1, lanes), (lanes, lanes + 3)):
+    for at, length in product((0, lanes - 1, lanes, MEASURED_POSITIONS), (lanes, lanes + 3, MEASURED_POSITIONS + 3)):
         if at < length:
             vocabulary = r.choice([1, 7, 300, (1 << 20) - 1])
             prompt = [vocabulary - 1] * length
@@ -229,6 +269,7 @@ async def tokens_are_those_that_there_are(dut):
             await run.served
             await clock(dut, 3)
             assert run.same_passes() == at // lanes and sum(strobes) == 1
+            assert len(run.model.told) == (len(TABLE) if at >= MEASURED_POSITIONS else 0)
             assert (
                 int(dut.control__done.value) == 1
                 and not int(dut.control__busy.value)

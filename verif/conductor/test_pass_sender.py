@@ -105,7 +105,7 @@ async def passes_of_the_second_model(dut):
         )
         late, stall = r.choice([0, 0.5]), r.choice([0, 0.5])
         fields = dict(
-            second=1, drafting=1, prompt=0, chosen=chosen, all_logits=0, auto=r.getrandbits(1), sample=sample, hwm=hwm
+            second=1, drafting=1, prompt=0, chosen=chosen, all_logits=0, measure=0, decisive=0, sample=sample, hwm=hwm
         )
         sent, placed, given, cycles = await message(dut, r, PassWord.LANE, nodes, stall, late=late, **fields)
         *words, (chan, _, data) = sent
@@ -141,14 +141,17 @@ async def words_of_every_message(dut):
         last = len(nodes) - 1
         kind = r.choice(["one", "lanes", "commit"])
         hold = r.choice([0, 20]) if kind == "commit" else 0
-        prompt, chosen, all_logits, auto, drafting, sample = (r.getrandbits(1) for _ in range(6))
+        prompt, chosen, all_logits, measure, decisive, drafting, sample = (r.getrandbits(1) for _ in range(7))
+        measure &= prompt
+        decisive &= measure
         chosen, drafting = chosen | 1 - prompt, drafting & 1 - prompt
         drafting &= round_ % 2  # nodes in front of the newest have been evaluated
         fields = dict(
             prompt=prompt,
             chosen=chosen,
             all_logits=all_logits,
-            auto=auto,
+            measure=measure,
+            decisive=decisive,
             drafting=drafting,
             sample=sample,
             hwm=r.getrandbits(16),
@@ -180,9 +183,9 @@ async def words_of_every_message(dut):
                 assert got == LANE.pack(token=node["token"], position=node["position"], slot=slot, ancestors=ancestors)
             positions = len(here)
             every, final = (1 << positions) - 1, 1 << positions - 1
-            want = (final if chosen else 0) if prompt and not all_logits else every
-            counted = final if auto and prompt and chosen else 0
-            flags = {"measure": auto & prompt, "draft": drafting, "sample": sample}
+            want = (final if chosen or decisive else 0) if prompt and not all_logits else every
+            counted = final if decisive else 0
+            flags = {"measure": measure, "draft": drafting, "sample": sample}
             assert data == START.pack(last=positions - 1, want=want, hwm=fields["hwm"], counted=counted, **flags)
             flits = len(links) + positions + 1
         else:
