@@ -16,6 +16,7 @@ from hayate.rtl.contract.precision import Format
 from hayate.verif.models.tiny import write_tiny_model
 
 PROMPT = (7, 3, 41, 1, 5, 19, 22)
+LONG = (*PROMPT, 30, 2, 11, 40)  # longer than what the governor measures on
 
 #: Which copies an image holds -> how it is compiled. "odd": see `image`.
 COPIES = {

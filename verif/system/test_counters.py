@@ -5,8 +5,8 @@ import pytest
 from hayate.backends.rtl import CAUSES
 from hayate.rtl.contract.config import load_config
 from hayate.rtl.contract.layout import ceil_div
-from hayate.rtl.contract.precision import Format, stream_words
-from hayate.verif.system.checks import COPIES, PROMPT, SETTINGS, formats, image
+from hayate.rtl.contract.precision import Format, measured_positions, stream_words
+from hayate.verif.system.checks import COPIES, LONG, PROMPT, SETTINGS, formats, image
 
 UNIT = load_config("unit")
 #: Cycles from START to BEGIN's departure and from FINISH's departure to DONE, which no tile counts.
@@ -19,9 +19,12 @@ def result(recall):
     return recall(False, UNIT, PROMPT, 4, True)
 
 
-def plan(prompt, tokens, lanes, all_logits):
-    """(KV slots in use, logits wanted, whether it is a pass of the prompt) of every pass."""
-    steps = [(min(at + lanes, prompt), all_logits or at + lanes >= prompt, True) for at in range(0, prompt, lanes)]
+def plan(prompt, tokens, lanes, all_logits, measured):
+    """(KV slots in use, logits wanted, whether it measures) of every pass; `measured` positions of the prompt are."""
+    steps = [
+        (end, all_logits or end in (prompt, measured), end <= measured)
+        for end in (min(at + lanes, prompt) for at in range(0, prompt, lanes))
+    ]
     return steps + [(prompt + n, True, False) for n in range(1, tokens)]
 
 
@@ -29,7 +32,7 @@ def useful(model, group, steps, best, decided):
     """(weight words, KV words) that the passes need: unpadded rows and columns, each once a pass; whole words along a
     row.
 
-    group: of the integer formats' scales. best, decided: matrix -> `Format` in the prompt's passes, and in the others.
+    group: of the integer formats' scales. best, decided: matrix -> `Format` in passes that measure, and in the others.
     Where the governor measures, the integer words that it reads beside FP16 ones are not needed.
     """
     hidden, heads, kv_heads, ff = (model[k] for k in ("hidden", "heads", "kv_heads", "intermediate"))
@@ -45,9 +48,9 @@ def useful(model, group, steps, best, decided):
     shapes = {f"layers.{layer}.{name}": shape for layer in range(layers) for name, shape in shapes.items()}
     shapes["emb" if model["tied"] else "head"] = model["vocab"], hidden
     weights = kv = 0
-    for slots, wanted, prompt in steps:
+    for slots, wanted, measures in steps:
         weights += sum(
-            rows * stream_words(columns, group, (best if prompt else decided)[name])
+            rows * stream_words(columns, group, (best if measures else decided)[name])
             for name, (rows, columns) in shapes.items()
             if wanted or name.startswith("layers")
         )
@@ -59,7 +62,8 @@ def expected(result, model, group, length, tokens, all_logits, fixed):
     """`useful` of a generation with `length` tokens of prompt; fixed: it measured nothing."""
     decided = {name: Format[fmt.upper()] for name, fmt in formats(result).items()}
     best = {d.name: Format.FP16 if d.tensor else Format.INT8 for d in model.descriptors if d.name in decided}
-    return useful(model.model, group, plan(length, tokens, UNIT.lanes, all_logits), decided if fixed else best, decided)
+    steps = plan(length, tokens, UNIT.lanes, all_logits, 0 if fixed else measured_positions(length))
+    return useful(model.model, group, steps, best, decided)
 
 
 def counted(result):
@@ -75,10 +79,11 @@ def test_every_cycle_has_a_cause(result):
 
 
 @pytest.mark.parametrize(
-    ("tied", "length", "all_logits"), [(False, 7, True), (True, 7, True), (False, 6, False), (False, 1, False)]
+    ("tied", "length", "all_logits"),
+    [(False, 7, True), (True, 7, True), (False, 6, False), (False, 1, False), (False, 8, False), (True, 11, False)],
 )
 def test_useful_words_equal_the_plan(recall, tied, length, all_logits):
-    r = recall(tied, UNIT, PROMPT[:length], 4, all_logits)
+    r = recall(tied, UNIT, LONG[:length], 4, all_logits)
     assert len(set(formats(r).values())) > 1
     assert counted(r) == expected(r, image(tied), COPIES["both"]["group"], length, 4, all_logits, fixed=False)
     assert r.utilization == sum(counted(r)) / (r.counted * UNIT.tiles * UNIT.banks)

@@ -10,7 +10,8 @@ import pytest
 
 from hayate.golden.conductor.compare import matches
 from hayate.rtl.contract.config import load_config
-from hayate.verif.system.checks import COPIES, MIXED, SETTINGS, difference, formats, golden, image
+from hayate.rtl.contract.precision import MEASURED_POSITIONS
+from hayate.verif.system.checks import COPIES, LONG, MIXED, PROMPT, SETTINGS, difference, formats, golden, image
 from hayate.verif.system.unchanged import entry, machine_key, recorded
 
 AXES = {"tiles": (1, 2, 4), "lanes": (1, 2, 4), "banks": (2, 4)}
@@ -19,6 +20,7 @@ COVER = [(1, 1, 2), (1, 2, 4), (1, 4, 2), (2, 1, 4), (2, 2, 2), (2, 4, 4), (4, 1
 #: Beyond the cross: tiles that share KV heads unevenly, the fewest banks, and banks that most matrices leave empty.
 MORE = [(3, 2, 2), (3, 4, 4), (2, 2, 1), (1, 4, 1), (2, 2, 8), (4, 1, 8)]
 OTHERS = [name for name in SETTINGS if name != "auto"]
+MEASURING = ("auto", "auto, low quality", "planes, auto", "odd")
 
 
 def turn(index):
@@ -40,12 +42,12 @@ def config(tiles, lanes, banks):
     return load_config("unit", [f"tiles={tiles}", f"lanes={lanes}", f"banks={banks}", f"bank_depth={depth}"])
 
 
-def check(run, machine, tied, setting):
+def check(run, machine, tied, setting, prompt=PROMPT, all_logits=True):
     """Several prefill passes, the last one partial for every M above 1, and decoding. Returns what the chip gave."""
     copies, options = SETTINGS[setting]
-    reference = golden(tied, copies=copies, **options)
-    result = run(image(tied, copies=copies), config(*machine), **options)
-    assert difference(result, reference) == "", f"{setting}, tied: {tied}"
+    reference = golden(tied, copies=copies, prompt=prompt, all_logits=all_logits, **options)
+    result = run(image(tied, copies=copies), config(*machine), prompt, all_logits=all_logits, **options)
+    assert difference(result, reference) == "", f"{setting}, tied: {tied}, {len(prompt)} tokens of prompt"
     return result
 
 
@@ -83,11 +85,27 @@ def test_pairwise(run, lanes, banks):
             assert entry(result) == recorded()["machines"][machine_key(tiles, lanes, banks, tied, setting)]
 
 
+@pytest.mark.parametrize("machine", [(1, 1, 2), (1, 2, 4), (1, 4, 2)], ids=str)
+def test_the_first_positions_decide(run, machine):
+    """For passes of every width: the rest of a prompt changes neither energies nor decisions, and is read as they say,
+    with logits of the position that counts and of the last one alone.
+    """
+    first = golden(False, prompt=LONG[:MEASURED_POSITIONS])
+    result = check(run, machine, False, "auto", LONG, all_logits=False)
+    assert result.precision == first.precision != golden(False).precision
+    assert sorted(result.logits)[:2] == [MEASURED_POSITIONS - 1, len(LONG) - 1] and len(set(formats(result).values())) > 1
+
+
 @pytest.mark.nightly
-@pytest.mark.parametrize(("tiles", "lanes", "banks"), [*product(*AXES.values()), *MORE])
+@pytest.mark.parametrize(("tiles", "lanes", "banks"), [*product(*AXES.values()), *MORE, (1, 8, 2)])
 def test_full_cross(run, tiles, lanes, banks):
+    machine = tiles, lanes, banks
     for tied, setting in product((True, False), SETTINGS):
-        check(run, (tiles, lanes, banks), tied, setting)
+        check(run, machine, tied, setting)
+    for tied, setting in product((True, False), MEASURING):
+        check(run, machine, tied, setting, LONG)
+    for length, all_logits in product(range(MEASURED_POSITIONS, len(LONG)), (False, True)):
+        check(run, machine, False, "auto", LONG[:length], all_logits)
 
 
 @pytest.mark.nightly
