@@ -1,8 +1,7 @@
 """`hayate bench quality`: what each precision costs in quality and saves in bytes, teacher-forced on the golden model.
 
-Windows of 256 tokens of the held-out text: the first 64 are the prompt, on which the governor measures; the rest is fed
-as if it had been generated, at the precision that the prompt froze, and only that is scored. The reference is the
-golden model in FP16.
+Windows of 256 tokens of the held-out text: the first 64 are the prompt, on whose beginning the governor measures; the
+rest is fed as if it had been generated, and only that is scored. The reference is the golden model in FP16.
 """
 
 import signal

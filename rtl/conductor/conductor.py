@@ -47,10 +47,10 @@ class Conductor(wiring.Component):
 
     The watchdog counts cycles of a generation. It starts anew with `start`, when a START goes out to the tiles, and
     when the FIFO takes a token; it does not count while a full FIFO keeps a token waiting. So each pass has `watchdog`
-    cycles from START to its first token or to the next START, and the governor's run is part of those behind the first
-    token. When they are over the generation is given up: `busy` falls, `done` rises, nothing is sent any more, not even
-    what has been offered, and `hung` and a deaf `start` stay until reset. Every state that waits, for the ring, for
-    tiles or for drafters, counts.
+    cycles from START to its first token or to the next START, and the governor's run is part of those in front of the
+    next one. When they are over the generation is given up: `busy` falls, `done` rises, nothing is sent any more, not
+    even what has been offered, and `hung` and a deaf `start` stay until reset. Every state that waits, for the ring,
+    for tiles or for drafters, counts.
 
     Reset abandons whatever is in progress, the watchdog included, and empties the token FIFO. Memories keep what they
     hold. Of those that no load fills, all but the governor's results are read only where the same generation has

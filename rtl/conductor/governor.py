@@ -1,4 +1,4 @@
-"""The precision governor: collects the tiles' energies after the prompt and chooses the format of every matrix."""
+"""The precision governor: collects the energies that the tiles measured and chooses the format of every matrix."""
 
 from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, wiring

@@ -38,7 +38,7 @@ class Config:
     max_slots: KV slots of a package (context + M, whole quads).
     prompt_depth: tokens of the conductor's prompt buffer and of its token FIFO.
     formats: of weights. "fp16" only; "nested": also INT8 and INT4 planes, at a precision that is fixed beforehand;
-        "auto": and the governor that chooses it behind the prompt. What is not named is not built.
+        "auto": and the governor that chooses it by the beginning of the prompt. What is not named is not built.
     sampling: 1: tokens may be sampled; 0: the noise that this takes is not built.
 
     Raises HayateError naming the field for a value outside its domain.

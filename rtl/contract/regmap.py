@@ -184,7 +184,7 @@ REGISTERS = (
         "options of a generation",
         (
             ("ALL_LOGITS", 0, 1, "compute the logits of every prompt position, for the trace port"),
-            ("AUTO", 1, 1, "measure during the prompt, then let the governor choose every matrix's format"),
+            ("AUTO", 1, 1, "measure as the prompt begins, then let the governor choose every matrix's format"),
             ("SAMPLE", 2, 1, "sample, with the seed of SEED_LOW and SEED_HIGH; reads as 0 where the build cannot"),
         ),
     ),
@@ -240,7 +240,7 @@ REGISTERS = (
         0x094,
         "GOVERNOR_CYCLES",
         "ro",
-        "cycles that the governor took in the generation, between the prompt and the pass after it",
+        "cycles that the governor took in the generation, behind the passes that measure",
     ),
     Register(
         0x0A0,

@@ -177,8 +177,9 @@ class Tiles:
             return
         assert flit.chan == Space.COUNTER and flit.addr >> ENERGY_BIT == 1
         prompt, read = int(self.dut.control__request__prompt_length.value), 1 + self.passes[-1][0][-1][1]
-        assert read == measured_positions(prompt), "all that measures has been answered, and nothing behind it announced"
-        assert bool(int(self.dut.control__statistics__prefill_cycles.value)) == (read == prompt), "the first token is out"
+        assert read == measured_positions(prompt), "what measures is answered, nothing else announced"
+        first = int(self.dut.control__statistics__prefill_cycles.value)
+        assert bool(first) == (read == prompt), "the first token is out, if it comes of these"
         for tile in range(RING_TILES):
             await tell(
                 self.dut,

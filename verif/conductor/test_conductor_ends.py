@@ -119,8 +119,8 @@ async def an_abort_ends_with_the_pass(dut):
 
 @BENCH.test(limit=150_000)
 async def an_abort_in_a_prompt_ends_with_the_governor(dut):
-    """In front of its run in the middle of a prompt, during it, and behind it: it runs to its end or not at all, no pass
-    and no token comes of one that is cut, and the generation that follows is golden's.
+    """In front of its run in the middle of a prompt, during it, and behind it: it runs to its end or not at all, no
+    pass and no token follows, unless it was behind it, and the generation that comes next is golden's.
     """
     await start(dut)
     r, lanes, seen = rng("governor"), params()["lanes"], set()

@@ -157,6 +157,8 @@ MEMORY_MAP = (
 
 SOC = (
     "hold it for at least two cycles",
+    f"the first {WORDS[precision.MEASURED_POSITIONS]} positions (MEASURED_POSITIONS) of the prompt",
+    f"AUTO decides the same if the prompt has {WORDS[precision.MEASURED_POSITIONS]} tokens or more",
     f"from cycle t + {MACRO_LATENCY} on",
     f"The {secded.codeword_bits(64)} bits are 64 of data and {secded.check_bits(64)} check bits of a Hsiao SECDED code",
     f"parameter DEPTH = 1024, parameter WIDTH = {secded.codeword_bits(64)}",
@@ -226,6 +228,7 @@ ARCHITECTURE = (
     f"{NIBBLES} elements at a time",
     f"results follow after {micro.RESULT_LATENCY} cycles",
     f"the decision at least {MIN_DECISION} cycles a matrix",
+    f"passes over the prompt's first {WORDS[precision.MEASURED_POSITIONS]} positions read the best copy",
 )
 
 NUMERICS = (
@@ -262,6 +265,8 @@ PRECISION = (
     f"· 2^{precision.KNOB_FRACTION - precision.SENS_FRACTION} > knob · OUT",
     "`sens_err` and `sens_int8_err` are 32-bit integers of the image",
     f"The decision takes {MIN_DECISION} cycles a matrix",
+    f"While the first {WORDS[precision.MEASURED_POSITIONS]} tokens of the prompt are read",
+    f"a pass over the first {WORDS[precision.MEASURED_POSITIONS]} positions reads",
 )
 
 SPECULATION = (

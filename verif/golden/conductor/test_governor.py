@@ -163,6 +163,16 @@ def test_the_first_positions_decide(both, lanes):
     np.testing.assert_array_equal(pinned[-1], runs[2].logits[last + 3])
 
 
+def test_a_text_goes_on_from_any_of_its_tokens(both):
+    """Where the prompt holds all that is measured, a text and a prompt that holds more of it are the same."""
+    first = PROMPT[:MEASURED_POSITIONS]
+    whole = generate(both, first, 9, quality=0.5, temperature=0.8, seed=3)
+    for read in (1, 4):
+        rest = generate(both, [*first, *whole.tokens[:read]], 9 - read, quality=0.5, temperature=0.8, seed=3)
+        assert rest.tokens == whole.tokens[read:] and rest.precision == whole.precision
+        assert all(np.array_equal(row, whole.logits[at]) for at, row in rest.logits.items())
+
+
 def test_fixed_precisions_differ_from_the_prompt_on(both):
     runs = {p: teacher_force(both, PROMPT, precision=p) for p in ("fp16", "int8", "int4")}
     exact = runs["fp16"][0]
