@@ -26,8 +26,8 @@ from hayate.sim.machine.texts import chip_text
 from hayate.verif.bench import TEXTS, Bench, rng
 from hayate.verif.models.tiny import write_tiny_model
 
-CONFIG = load_config("unit", ["prompt_depth=6"])
-VOCAB, CONTEXT, TOKENS = 41, 24, 8  # more tokens than the FIFO holds, and an odd number of them to know
+CONFIG = load_config("unit", ["prompt_depth=10"])  # more than the governor measures on
+VOCAB, CONTEXT, TOKENS = 41, 24, 12  # more tokens than the FIFO holds, and an odd number of them to know
 OKAY, SLVERR = 0, 2
 ABORT, RESET, INIT = 2, 4, 8  # of CONTROL
 AUTO = 2  # of OPTIONS
@@ -81,7 +81,7 @@ class Host:
 
     def request(self):
         """A random generation: (prompt, words beside the prompt, registers, golden's tokens)."""
-        prompt = tuple(self.random.randrange(VOCAB) for _ in range(self.random.randint(1, 5)))
+        prompt = tuple(self.random.randrange(VOCAB) for _ in range(self.random.randint(1, CONFIG.prompt_depth)))
         precision = self.random.choice(FORMATS)
         speculate = self.random.choice(("off", "ngram", "nested"))
         seed = self.random.choice((0, 0, 0, self.random.getrandbits(64)))
