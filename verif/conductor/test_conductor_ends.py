@@ -174,7 +174,8 @@ async def what_makes_no_progress_is_given_up(dut):
     kept = 0
     for n in range(14):
         last, tx.stall = -1, 0.25
-        run = await begin(dut, r, sinks, **some(r, n, watchdog=limit, prompt=[1, 2, 3]))
+        prompt = [*range(MEASURED_POSITIONS + 3 if n % 3 == 0 else 3)]
+        run = await begin(dut, r, sinks, **some(r, n, watchdog=limit, prompt=prompt))
         await moment(dut, r, run)
         run.served.cancel()
         dut.ring__rx_valid.value, tx.stall = 0, n % 2
