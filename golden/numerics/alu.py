@@ -3,6 +3,7 @@
 import numpy as np
 
 from hayate.golden.numerics import elementary, fp32
+from hayate.golden.numerics.silu import silu
 from hayate.rtl.contract.alu_ops import AluOp
 
 
@@ -20,6 +21,7 @@ OPERATIONS = {
     AluOp.RECIP: lambda a, b: elementary.recip(a),
     AluOp.RSQRT: lambda a, b: elementary.rsqrt(a),
     AluOp.MOV: lambda a, b: _exact(a),
+    AluOp.SILU: lambda a, b: silu(a),
 }
 
 

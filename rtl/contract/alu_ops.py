@@ -22,6 +22,8 @@ class AluOp(IntEnum):
     """1 / √a"""
     MOV = 7
     """a"""
+    SILU = 8
+    """a / (1 + e^-a)"""
 
 
 OPERANDS = {
@@ -33,6 +35,7 @@ OPERANDS = {
     AluOp.RECIP: 1,
     AluOp.RSQRT: 1,
     AluOp.MOV: 1,
+    AluOp.SILU: 1,
 }
 """How many operands each of them reads: none, a, or a and b."""
 

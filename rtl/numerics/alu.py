@@ -8,10 +8,11 @@ from hayate.rtl.contract.alu_ops import ALU_LATENCY, ALU_OP_BITS, AluOp
 from hayate.rtl.numerics.elementary import ELEMENTARY_LATENCY, Elementary, ElementaryFunction
 from hayate.rtl.numerics.fp32_add import FP32_ADD_LATENCY, Fp32Add, Fp32AddMode
 from hayate.rtl.numerics.fp32_mul import FP32_MUL_LATENCY, Fp32Mul
+from hayate.rtl.numerics.silu import SILU_LATENCY, Silu
 
 __all__ = ["VectorAlu"]
 
-assert FP32_ADD_LATENCY == FP32_MUL_LATENCY == ELEMENTARY_LATENCY == ALU_LATENCY - 1
+assert FP32_ADD_LATENCY == FP32_MUL_LATENCY == ELEMENTARY_LATENCY == SILU_LATENCY == ALU_LATENCY - 1
 
 _OPERATIONS = {
     # operation: (unit, its mode, if it has any)
@@ -22,6 +23,7 @@ _OPERATIONS = {
     AluOp.EXP: ("elementary", ElementaryFunction.EXP),
     AluOp.RECIP: ("elementary", ElementaryFunction.RECIP),
     AluOp.RSQRT: ("elementary", ElementaryFunction.RSQRT),
+    AluOp.SILU: ("silu", None),
 }
 
 
@@ -29,8 +31,8 @@ class VectorAlu(wiring.Component):
     """An FP32 operation a cycle, on one lane.
 
     `out_valid`, `y` and `sat` follow `valid` by ALU_LATENCY cycles whatever the operation; there is no backpressure.
-    Operands are finite, subnormals included; results are those of `Fp32Add`, `Fp32Mul` and `Elementary`, and never
-    infinite or NaN. A unit's registers load only with an operation of its own in their stage, so idle units stand
+    Operands are finite, subnormals included; results are those of `Fp32Add`, `Fp32Mul`, `Elementary` and `Silu`, and
+    never infinite or NaN. A unit's registers load only with an operation of its own in their stage, so idle units stand
     still. Reset clears the valid bits.
 
     Members
@@ -62,7 +64,8 @@ class VectorAlu(wiring.Component):
         m.submodules.add = add = Fp32Add()
         m.submodules.mul = mul = Fp32Mul()
         m.submodules.elementary = elementary = Elementary()
-        units = {"add": add, "mul": mul, "elementary": elementary}
+        m.submodules.silu = silu = Silu()
+        units = {"add": add, "mul": mul, "elementary": elementary, "silu": silu}
 
         a = Signal(32)
         b = Signal(32)
@@ -72,6 +75,7 @@ class VectorAlu(wiring.Component):
             add.a.eq(a), add.b.eq(b),
             mul.a.eq(a), mul.b.eq(b),
             elementary.x.eq(a),
+            silu.x.eq(a),
         ]  # fmt: skip
         with m.Switch(self.op):
             for op, (unit, mode) in _OPERATIONS.items():
@@ -87,5 +91,5 @@ class VectorAlu(wiring.Component):
             m.d.sync += [self.y.eq(0), self.sat.eq(0)]
             for unit in units.values():
                 with m.If(unit.out_valid):
-                    m.d.sync += [self.y.eq(unit.y), self.sat.eq(unit.sat)]
+                    m.d.sync += [self.y.eq(unit.y), self.sat.eq(0 if unit is silu else unit.sat)]
         return m
