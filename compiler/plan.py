@@ -221,7 +221,7 @@ def regions(shape):
             "S": {"": shape.head_dim},
             "SC": {"slots": 1},
             **{f"T{i}": {"": TEMPS} for i in range(4)},
-            **{name: {"": 1} for name in ("RINV", "ZINV", "INVD", "EPS", "SCALE", "ONE", "EMBX", "INVT", "LNP")},
+            **{name: {"": 1} for name in ("RINV", "ZINV", "INVD", "EPS", "SCALE", "EMBX", "INVT", "LNP")},
             "Z": {"tokens": 1},
         },
     }
@@ -240,7 +240,6 @@ def constants(shape, embedding_exponent):
         "INVD": 1.0 / shape.hidden,
         "EPS": shape.eps,
         "SCALE": shape.head_dim**-0.5,
-        "ONE": 1.0,
         "EMBX": 2.0**embedding_exponent,
         "INVT": 1.0,
         "LNP": 0.0,

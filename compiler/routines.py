@@ -144,15 +144,11 @@ def resid():
 def swiglu():
     """silu(gate) * up of a unit's rows: 4 gate rows, then 4 up rows (LANDING in TEMP mode undoes the interleave)."""
     rows = {"a_mode": Mode.TEMP}
-    one = {"b": ("ONE", 0), "b_mode": Mode.SCALAR}
     return [
         _scaled(d=("T0", 0), **rows),
         _scaled(d=("T1", 0), **{**rows, "a": 4}),
-        _op(AluOp.EXP, a=("T0", 0), neg_a=1, d=("T2", 0)),
-        _op(AluOp.ADD, a=("T2", 0), d=("T2", 0), **one),
-        _op(AluOp.RECIP, a=("T2", 0), d=("T2", 0)),
-        _op(AluOp.MUL, a=("T0", 0), b=("T2", 0), d=("T2", 0)),
-        _op(AluOp.MUL, a=("T2", 0), b=("T1", 0), d_send=1),
+        _op(AluOp.SILU, a=("T0", 0), d=("T0", 0)),
+        _op(AluOp.MUL, a=("T0", 0), b=("T1", 0), d_send=1),
     ]
 
 

@@ -30,8 +30,6 @@ MADE = {
     "head": "logit, or logit / temperature",
     "emb": "logit, or logit / temperature",
 }
-# of a gate below -88.7: the largest FP32 number in place of a larger one, and silu(gate) is 0 either way
-SILU = "exp(-gate)"
 
 
 def saturation_report(saturated, image):
@@ -65,7 +63,7 @@ def _value(descriptor, op, count, image):
     return {
         "matrix": of + ("emb" if base == "load" else name),
         "layer": layer,
-        "value": SILU if (base, op) == ("wgu", "exp") else value,
+        "value": value,
         "operation": op,
         "exponent": exponent and of + exponent,
         "count": count,
@@ -80,15 +78,12 @@ def most(report):
 
 def warning(report):
     """One line for a report whose total is above 0: what it means for the text, and what to do."""
-    bad = [v for v in report["values"] if v["value"] != SILU]
-    wrong = [v for v in bad if not v["matrix"].startswith(DRAFT)]
-    half = any(v["operation"] == TO_FP16 for v in bad)
+    wrong = [v for v in report["values"] if not v["matrix"].startswith(DRAFT)]
+    half = any(v["operation"] == TO_FP16 for v in report["values"])
     told = (
         f"{report['total']:,} values left the range of {'FP16' if half else 'FP32'} and were clipped (most in "
         f"{most(report)})"
     )
-    if not bad:
-        return f"{told}: silu of such a gate is 0, and the text is right"
     if not wrong:
         return f"{told}: drafts may be worse, the text is right"
     exponents = list(dict.fromkeys(v["exponent"] for v in wrong if v["exponent"]))

@@ -169,7 +169,7 @@ def test_vector_memory_holds_constants_and_this_tile_s_gains(image):
     for t in placement.tiles:
         content = {int(a): np.uint32(bits).view(np.float32) for a, bits in t.vmem}
         at = placement.regions
-        assert content[at["INVD"]] == 1 / 32 and content[at["ONE"]] == 1 and content[at["EPS"]] == np.float32(1e-5)
+        assert content[at["INVD"]] == 1 / 32 and content[at["EPS"]] == np.float32(1e-5)
         assert content[at["SCALE"]] == np.float32(8**-0.5)
         rows = t.shares["load"][1].rows
         gains += [content[at["GAIN"] + i] for i in range(rows)]

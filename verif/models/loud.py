@@ -36,7 +36,7 @@ def loud_image(scales, exponents=None, *, planes=False, **options):
 
 
 def everywhere(tied):
-    """An image that clips wherever it can: each vector that is sent, 1/rms of a token of zeros (3), exp in silu."""
+    """An image that clips wherever it can: each vector that is sent, 1/rms of a token of zeros (3)."""
     scales = {
         "embed_tokens": 2.0**17,
         "0.self_attn.q_proj": 2e5,

@@ -25,7 +25,7 @@ PLACES = {
     "value": ({"1.self_attn.v_proj": WHOLE, "1.self_attn.o_proj": 1 / WHOLE}, {}, {("layers.1.wv", "fp16")}),
     "attention output": ({}, {(1, "ao"): -20}, {("layers.1.vcache", "fp16")}),
     "gate and up": ({"1.mlp.up_proj": WHOLE, "1.mlp.down_proj": 1 / WHOLE}, {}, {("layers.1.wgu", "fp16")}),
-    "silu": ({"1.mlp.gate_proj": 256}, {}, {("layers.1.wgu", "exp")}),
+    "silu": ({"1.mlp.gate_proj": 256}, {}, set()),
     "embedding, residual": (
         {"embed_tokens": WHOLE},
         {},

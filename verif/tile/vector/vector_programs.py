@@ -9,7 +9,7 @@ from hayate.rtl.contract.isa import ASrc, BSrc, Mode
 # Vector memory.
 X, C, S, SC = 0, 64, 96, 256  # behind SC: room for the scores of several rounds
 T = [192 + 8 * k for k in range(6)]
-RINV, ZINV, INVD, EPS, SCALE, ONE, GAIN, LNP = 240, 241, 242, 243, 244, 245, 246, 247
+RINV, ZINV, INVD, EPS, SCALE, GAIN, LNP = 240, 241, 242, 243, 244, 245, 246
 VMEM_DEPTH = 512
 # Stage buffer, words: an embedding row of 64 elements, two rows of rotary tables of 2 x 16 FP32.
 EMB, ROPE_C, ROPE_F = 0, 16, 32
@@ -18,6 +18,7 @@ HEAD_DIM = 16
 
 STREAM, TEMP, SCALAR, SWAP = Mode.STREAM, Mode.TEMP, Mode.SCALAR, Mode.SWAP
 MUL, ADD, EXP, RECIP, RSQRT, MOV = AluOp.MUL, AluOp.ADD, AluOp.EXP, AluOp.RECIP, AluOp.RSQRT, AluOp.MOV
+SILU = AluOp.SILU
 
 
 def _op(op, a, b=None, to=None, **flags):
@@ -84,11 +85,8 @@ ROUTINES = {
     "swiglu": [
         _op(MUL, _row(0, TEMP), (RINV, SCALAR), _temp(0)),
         _op(MUL, _row(4, TEMP), (RINV, SCALAR), _temp(1)),
-        _op(EXP, _temp(0), to=_temp(2), neg_a=1),
-        _op(ADD, _temp(2), (ONE, SCALAR), _temp(2)),
-        _op(RECIP, _temp(2), to=_temp(2)),
-        _op(MUL, _temp(0), _temp(2), _temp(3)),
-        _op(MUL, _temp(3), _temp(1), d_send=1),
+        _op(SILU, _temp(0), to=_temp(0)),
+        _op(MUL, _temp(0), _temp(1), d_send=1),
     ],
     "final": [_op(MUL, (X, STREAM), (GAIN, SCALAR), d_send=1)],
     "head": [_op(MUL, _row(), (RINV, SCALAR), d_arg=1, d_log=1)],
