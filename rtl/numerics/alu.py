@@ -65,7 +65,8 @@ class VectorAlu(wiring.Component):
         m.submodules.mul = mul = Fp32Mul()
         m.submodules.elementary = elementary = Elementary()
         m.submodules.silu = silu = Silu()
-        units = {"add": add, "mul": mul, "elementary": elementary, "silu": silu}
+        # the last one's result is chosen last: that which comes latest in its cycle
+        units = {"silu": silu, "add": add, "mul": mul, "elementary": elementary}
 
         a = Signal(32)
         b = Signal(32)
