@@ -5,12 +5,12 @@ import hashlib
 from hayate.backends.load_words import facts, governed, load_words
 from hayate.backends.request import draft_registers, end_registers
 from hayate.compiler.cost import costs
-from hayate.compiler.link import lands, parts, rounds_log2
 from hayate.compiler.place import place
-from hayate.compiler.usage import readable, require_formats, usage
+from hayate.compiler.usage import require_formats, usage
 from hayate.golden.conductor.draft import require_drafter
 from hayate.golden.conductor.generate import require_end
 from hayate.golden.conductor.governor import QUALITY, Governor, knob_of, table
+from hayate.rtl.contract.config import LEAST_LANDING
 from hayate.rtl.contract.draft import Drafter
 from hayate.rtl.contract.errors import HayateError
 from hayate.rtl.contract.image import TOKENIZER, contract_hash
@@ -32,17 +32,6 @@ def _value(register, **fields):
     return sum(fields[name] << low for name, low, *_ in BY_NAME[register].fields if name in fields)
 
 
-def _landing(image, config, filters):
-    """The smallest landing buffer in which the attention of this placement comes to its end."""
-    both = parts(readable(image, config), config)
-    ahead = rounds_log2(both, config, filters)
-    sizes = [1 << n for n in range(config.landing_depth.bit_length())]
-    return next(
-        (size for size in sizes if all(lands(1 << p.ahead(ahead), p.geometry.dims, size) for p in both)),
-        config.landing_depth,
-    )
-
-
 def needs(placement, words):
     """`Need`s of a machine that takes the load `words` of a placement, and runs it as the one that it was placed
     for.
@@ -50,7 +39,7 @@ def needs(placement, words):
     config = placement.config
     least = {u.field.upper(): u.need for u in usage(placement.image, config, placement.filters)}
     least |= {
-        "LANDING_DEPTH": _landing(placement.image, config, placement.filters),
+        "LANDING_DEPTH": LEAST_LANDING,
         "MAX_SLOTS": placement.slots,
         "MAX_MATRICES": facts(placement, False)[Fact.MATRICES],
     }

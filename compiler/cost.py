@@ -6,26 +6,24 @@ tiles and banks, so nothing measured while it runs may enter, and neither may it
 or too little, which costs time and changes no token.
 
 A pass streams the weights once, whatever its nodes, and each layer has a latency. Rows too short for the vector unit
-wait for it.
-Each node sends its activations round the ring, one flit a cycle, and its softmax numerators, a flit for four slots of a
-query head; each attention round reads K and V of the text so far. Some of that hides behind weights, or behind each
-other. Texts are taken to fill half of the context. Weights count as INT8 where there are planes, as what the governor
-chooses lies on both sides of it.
+wait for it. What tiles tell one another travels for all nodes at once, so that a node by itself costs little: its K and
+V are written. But the vectors of more nodes take more rounds of attention, and each round reads K and V of the text so
+far, and sends its softmax numerators, a flit for four slots of a KV head. Texts are taken to fill half of the context.
+Weights count as INT8 where there are planes, as what the governor chooses lies on both sides of it.
 """
 
 from dataclasses import replace
 
 from hayate.rtl.contract.config import MAX_LANES, PRESETS
 from hayate.rtl.contract.draft import COST_BITS, COST_UNIT, DRAFT_COST_BITS, Drafter
-from hayate.rtl.contract.layout import gp_log2, rounds
+from hayate.rtl.contract.layout import rounds
 from hayate.rtl.contract.precision import Format, stream_words
 
 NOMINAL = PRESETS["demo"]
 # Measured, see `test_cost.py`:
-LAYER_CYCLES = 420  # in which a layer's weights wait for ring and vector unit
-ROW_WORDS = 14  # of a row at least, where its matrix has fewer
-SHOWN = (4, 9)  # part of a node's activation flits that no reading of weights hides
-MORE_SHOWN = (2, 3)  # part of what attention takes for further nodes and rounds that it does not hide itself
+LAYER_CYCLES = 500  # in which a layer's weights wait for ring and vector unit
+NODE_CYCLES = 10  # that each node adds to these
+ROW_WORDS = 10  # of a row at least, where its matrix has fewer
 
 
 def weight_words(image, fmt, least=0):
@@ -48,11 +46,9 @@ def pass_words(image, lanes, nodes, fmt=Format.INT8):
     """
     m, every = image.model, NOMINAL.tiles * NOMINAL.banks
     quads, slots, group = m["head_dim"] // 4, m["context"] // 2, m["heads"] // m["kv_heads"]
-    activations = 2 * m["hidden"] // 4 + m["intermediate"] // 4 + 2 * (m["heads"] + m["kv_heads"]) * quads
-    numerators, kv = (m["kv_heads"] << gp_log2(group)) * slots // 4, m["kv_heads"] * 2 * quads * slots
-    one, all_nodes = (n * every * numerators + rounds(n, group, lanes) * kv for n in (1, nodes))
-    attention = one + (all_nodes - one) * MORE_SHOWN[0] // MORE_SHOWN[1]
-    layer = every * (LAYER_CYCLES + nodes * activations * SHOWN[0] // SHOWN[1]) + attention
+    numerators, kv = m["kv_heads"] * slots // 4, m["kv_heads"] * 2 * quads * slots
+    attention = rounds(nodes, group, lanes) * (every * numerators + kv)
+    layer = every * (LAYER_CYCLES + nodes * NODE_CYCLES) + attention
     return weight_words(image, fmt, ROW_WORDS) + m["layers"] * layer
 
 
@@ -61,7 +57,11 @@ def pass_costs(image, lanes):
     COST_UNIT, each is more than the one before it, and has COST_BITS bits.
     """
     words = [pass_words(image, lanes, nodes) for nodes in range(1, MAX_LANES + 1)]
-    return [min((COST_UNIT * w + words[0] // 2) // words[0], (1 << COST_BITS) - 1) for w in words]
+    found: list[int] = []
+    for w in words:
+        least = found[-1] + 1 if found else 0
+        found.append(min(max((COST_UNIT * w + words[0] // 2) // words[0], least), (1 << COST_BITS) - 1))
+    return found
 
 
 def draft_cost(image, lanes):

@@ -71,7 +71,8 @@ def interleave(gate, up):
 
 
 def rope_tables(head_dim, context, theta, fine_bits):
-    """(coarse, fine) FP32 tables of rotary angles, one row per 2**fine_bits positions and per position below that.
+    """(coarse, fine) FP32 tables of rotary angles, one row per 2**fine_bits positions and per position below that, the
+    latter in the order of their bits reversed (`FetchIndex.POS_LO`).
 
     A row holds head_dim cosines, each one twice (once per element of a pair), then head_dim sines with signs -, +: so
     that rotated = t * C + swap(t) * S. Angles and functions in float64, rounded once.
@@ -79,7 +80,8 @@ def rope_tables(head_dim, context, theta, fine_bits):
     frequency = theta ** (-np.arange(0, head_dim, 2, dtype=np.float64) / head_dim)
     step = 1 << fine_bits
     tables = []
-    for positions in (np.arange(-(-context // step)) * step, np.arange(step)):
+    fine = np.array([int(f"{n:0{fine_bits}b}"[::-1], 2) for n in range(step)])
+    for positions in (np.arange(-(-context // step)) * step, fine):
         angle = positions[:, None].astype(np.float64) * frequency[None, :]
         sine = np.sin(angle)
         tables.append(

@@ -13,11 +13,16 @@ from hayate.rtl.contract.encoding import FORMATS
 from hayate.rtl.contract.errors import HayateError
 from hayate.rtl.contract.image import DRAFT, NGRAMS, TOKENIZER, Image, evaluate
 from hayate.rtl.contract.isa import MATRIX_AHEAD, ROUNDS_AHEAD
-from hayate.rtl.contract.layout import ceil_div, gp_log2
+from hayate.rtl.contract.layout import ceil_div, ceil_log2
 
 # space of a region -> field of the configuration
 MEMORIES = {"act": "act_depth", "stage": "stage_depth", "vmem": "vmem_depth"}
 SHARED = ("INVT", "LNP")  # constants that both models read at one address, as the host writes them for a generation
+
+# The vector engine takes rows of V only when the sequencer has come behind the last round of a chunk. Until then rows
+# that the landing buffer has no room for may hold the matrix engine up in the first round; what follows finds room in
+# front of it: M_WAIT and a GEMV a round.
+assert 2 * (ROUNDS_AHEAD - 1) <= MATRIX_AHEAD
 
 
 @dataclass(frozen=True)
@@ -39,7 +44,7 @@ class Part:
 
     def ahead(self, rounds_log2):
         """log2 of the attention rounds that it has under way at once where the buffers hold 2**rounds_log2."""
-        return min(rounds_log2, gp_log2(self.geometry.heads // self.geometry.kv_heads))
+        return min(rounds_log2, ceil_log2(self.geometry.heads // self.geometry.kv_heads))
 
     def program(self):
         """Its instructions, descriptors and routines by the numbers that they have here."""
@@ -88,8 +93,7 @@ def parts(image, config):
 
 
 def rounds_log2(parts, config, filters=False):
-    """log2 of the attention rounds that a configuration's buffers hold at once, see `lands` too: as many as a pass has,
-    if they fit.
+    """log2 of the attention rounds that a configuration's buffers hold at once: as many as a pass has, if they fit.
 
     filters: as of `Geometry.symbols`. A model that has fewer in a pass takes fewer, see `Part.ahead`.
     """
@@ -97,26 +101,8 @@ def rounds_log2(parts, config, filters=False):
         n
         for n in range(ROUNDS_AHEAD.bit_length())
         if all(words <= getattr(config, MEMORIES[space]) for space, words in allocate(parts, n, filters)[1].items())
-        and all(lands(1 << part.ahead(n), part.geometry.dims, config.landing_depth) for part in parts)
     ]
     return max(fits, default=0)
-
-
-def lands(rounds, dims, landing):
-    """Whether a chunk of attention rounds comes to its end, with `dims` rows of V on a tile and a landing buffer of so
-    many rows.
-
-    The vector engine takes each round's row of Σ and rows of V only when the sequencer has come behind the last round.
-    Until then rows that the landing buffer has no room for hold the matrix engine up, and what follows must find room
-    in front of it: M_WAIT and two GEMVs a round.
-    """
-    rows = 0
-    for this in range(rounds):
-        for after, more in ((1, 1), (0, dims)):
-            rows += more
-            if rows > landing:
-                return after + 3 * (rounds - 1 - this) <= MATRIX_AHEAD
-    return True
 
 
 def allocate(parts, rounds_log2, filters=False):

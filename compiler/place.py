@@ -8,14 +8,13 @@ import numpy as np
 
 from hayate.compiler.link import allocate, parts, rounds_log2
 from hayate.compiler.secded import hex_lines
-from hayate.compiler.shares import Share, ones, stripe, stripe_planes
+from hayate.compiler.shares import Share, stripe, stripe_planes
 from hayate.compiler.usage import readable, require_fit, require_formats
 from hayate.rtl.contract import encoding, isa
 from hayate.rtl.contract.config import Config
 from hayate.rtl.contract.errors import HayateError
 from hayate.rtl.contract.image import Image, evaluate
 from hayate.rtl.contract.isa import BANK_SHIFT, ENTRY_WORDS, PRECISION_BIT, SECOND_BIT, Csr, Space
-from hayate.rtl.contract.layout import gp_log2
 from hayate.rtl.contract.load import csr_widths
 from hayate.rtl.contract.precision import Format, group_code
 from hayate.rtl.contract.topology import group_end, stop_of
@@ -193,13 +192,7 @@ def _tile(both, config, regions, ahead, tile, weights):
                 w8, scale = p.image.tensors[f"{d.planes}.w8"], p.image.tensors[f"{d.planes}.scale"]
                 chunks.append(stripe_planes(w8, scale, d.group, share, config.banks))
     for _, d, name, share in every:
-        if d.kind == "ones":
-            shares[name] = (base, share)
-            base += share.stride
-            if weights:
-                chunks.append(ones(share, config.banks))
-    for _, d, name, share in every:
-        if not d.tensor and d.kind != "ones":
+        if not d.tensor:
             shares[name] = (base if d.kind in ("kcache", "vcache") else None, share)
             base += share.blocks * share.stride
     program, micros, vmem = [], [], []
@@ -316,7 +309,6 @@ def _csr(part, ahead, tile):
         Csr.HEAD0: att.head0,
         Csr.ATT_SENDERS: sum(a.heads for a in geometry.attention),
         Csr.GROUP: group,
-        Csr.GP_LOG2: gp_log2(group),
         Csr.HDQ: geometry.head_dim // 4,
         Csr.ROUNDS_LOG2: part.ahead(ahead),
         Csr.TOP_K: 0,

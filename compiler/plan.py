@@ -8,10 +8,11 @@ from hayate.compiler.copies import Numbers, Options, kept, unit
 from hayate.compiler.fold import EXPONENT_RANGE, S_IN, interleave, permute_heads, rope_tables, to_fp16
 from hayate.compiler.quantize import quantize
 from hayate.compiler.routines import TEMPS
+from hayate.rtl.contract.config import MAX_LANES
 from hayate.rtl.contract.errors import HayateError
 from hayate.rtl.contract.image import Constant, Descriptor, Region
 from hayate.rtl.contract.isa import ROPE_FINE_BITS
-from hayate.rtl.contract.layout import ceil_div, gp_log2
+from hayate.rtl.contract.layout import ceil_div
 from hayate.rtl.contract.precision import MX_BLOCK
 
 S_OUT = (-32, 31)  # exponents that the conversion to FP16 takes; twice as much is within S_IN, for sums of squares
@@ -139,7 +140,6 @@ def build(checkpoint, exponents, options=Options(), kind=Plan):  # noqa: B008
     plan.add("rope_coarse", "rows", tensor="rope_coarse")
     plan.add("rope_fine", "rows", tensor="rope_fine")
     plan.add("load", **vector, s_out=s("xa", 0))
-    plan.add("ones", "ones", rows=1)
     plan.add("xf", **vector, s_in=s("xf"))
     if shape.tied:
         plan.add("xg", **vector, s_out=s("xg"))
@@ -195,12 +195,16 @@ def _layer(plan, checkpoint, layer, s, s_next):
 
 def regions(shape):
     """Regions of a model. Those whose vectors matrices multiply come first and are whole MXINT8 blocks, so that each
-    begins on one.
+    begins on one; those of the stage buffer are whole flits, whatever M is.
     """
     d, hdq, group = shape.hidden // 4, shape.head_dim // 4, shape.heads // shape.kv_heads
 
     def blocks(quads):
         return {"": ceil_div(quads, MX_BLOCK // 4) * (MX_BLOCK // 4)}
+
+    def fetched(words):
+        """Whole flits of any machine's."""
+        return {"": ceil_div(words, MAX_LANES) * MAX_LANES}
 
     spaces = {
         "act": {
@@ -208,12 +212,12 @@ def regions(shape):
             "XB": blocks(d),
             "AO": blocks(shape.heads * hdq),
             "FF": blocks(shape.intermediate // 4),
-            "Q": {"heads": hdq << gp_log2(group)},
+            "Q": {"heads": hdq * group},
             "KS": {"heads": hdq},
             "VS": {"heads": hdq},
             "PR": {"slot_words": 1},
         },
-        "stage": {"EMB": {"": d}, "ROPEC": {"": shape.head_dim}, "ROPEF": {"": shape.head_dim}},
+        "stage": {"EMB": fetched(d), "ROPEC": fetched(shape.head_dim), "ROPEF": fetched(shape.head_dim)},
         "vmem": {
             "X": {"rows": 1},
             **({"GAIN": {"rows": 1}} if shape.tied else {}),

@@ -18,7 +18,6 @@ from hayate.rtl.contract.isa import (
     WaitKind,
     When,
 )
-from hayate.rtl.contract.layout import gp_log2
 
 # Channels. Each is waited on by one engine only: sums, maxima and fetched rows by the vector engine, the others by the
 # matrix engine.
@@ -94,7 +93,6 @@ def build(shape, index, dstep, routines):
     """
     p = Program([], index, dstep, routines)
     hdq, group = shape.head_dim // 4, shape.heads // shape.kv_heads
-    padded = hdq << gp_log2(group)
     everyone = {"chan": GATHER, "cast": Cast.ALL}
 
     for name, which, stage in [
@@ -111,9 +109,9 @@ def build(shape, index, dstep, routines):
 
     with p.loop(LoopReg.LAYER, LoopCount.IMM, shape.layers):
         _norm(p, "xa")
-        _project(p, hdq, group, padded)
+        _project(p, hdq, group)
         with p.loop(LoopReg.HEAD, LoopCount.HEADS):
-            _attend(p, hdq, group, padded)
+            _attend(p, hdq, group)
         p.wait(Op.M_WAIT, GATHER, WaitKind.ATTEND)
         p.gemv("wo", "AO")
         p.run("resid", "wo", landing=1, send_base="XB", **everyone)
@@ -180,7 +178,7 @@ def _norm(p, name):
     p.wait(Op.M_WAIT, GATHER, WaitKind.ALL)
 
 
-def _project(p, hdq, group, padded):
+def _project(p, hdq, group):
     """Q, K and V of this tile's heads, to the tiles that need them."""
     with p.loop(LoopReg.HEAD, LoopCount.HEADS):
         p.gemv("wk", "XA", block=Block.HEAD)
@@ -195,14 +193,14 @@ def _project(p, hdq, group, padded):
                 landing=1,
                 send_mode=SendMode.QUERY,
                 send_base="Q",
-                send_h=padded,
+                send_h=hdq * group,
                 group=group,
                 chan=QUERY,
                 cast=Cast.GROUP,
             )
 
 
-def _attend(p, hdq, group, padded):
+def _attend(p, hdq, group):
     """Attention of one KV head: write K and V, then the rounds of query vectors.
 
     The rounds of a chunk go side by side, so that one's work covers the time that another's maxima and numerators are
@@ -216,7 +214,7 @@ def _attend(p, hdq, group, padded):
     scores, numerators, slide = {"rows": Rows.SLOTS, "vec": 1}, ("PR.stride", 0), {"slide": ("SC.stride", 0)}
     with p.loop(LoopReg.CHUNK, LoopCount.CHUNKS):
         with p.loop(LoopReg.J, LoopCount.ROUNDS):
-            p.gemv("kcache", "Q", block=Block.HEAD, act_h=padded, act_j=hdq, kv=1, **scores)
+            p.gemv("kcache", "Q", block=Block.HEAD, act_h=hdq * group, act_j=hdq, kv=1, **scores)
             p.run("scores", "kcache", landing=1, **scores, **slide)
             p.emit(Op.SENDMAX, chan=MAXIMA, cast=Cast.GROUP, vec=1, by_round=1)
         with p.loop(LoopReg.J, LoopCount.ROUNDS):
@@ -233,11 +231,11 @@ def _attend(p, hdq, group, padded):
                 cast=Cast.GROUP,
                 by_round=1,
             )
+            p.emit(Op.SENDSUM, cast=Cast.GROUP, vec=1)
             p.wait(Op.M_WAIT, PROB, WaitKind.GROUP, by_round=1)
-            p.gemv("ones", "PR", act_j=numerators, slot_words=1, vec=1, kv=1, aside=1)
             p.gemv("vcache", "PR", block=Block.HEAD, act_j=numerators, slot_words=1, vec=1, kv=1)
         with p.loop(LoopReg.J, LoopCount.ROUNDS):
-            p.run("recip", "ones", rows=Rows.IMM, count=1, landing=1, vec=1)
+            p.run("recip", "vcache", rows=Rows.IMM, count=1, vec=1)
             p.run(
                 "out",
                 "vcache",

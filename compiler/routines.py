@@ -117,17 +117,17 @@ def scores():
 
 
 def softmax():
-    """p = fp16(2^15 exp(score - maximum)), sent; hidden slots give 0."""
+    """p = fp16(2^15 exp(score - maximum)), sent, and their sum; hidden slots give 0."""
     stream = {"a_mode": Mode.STREAM}
     return [
         _op(AluOp.ADD, a=("SC", 0), b=0, b_src=BSrc.MAXREG, neg_b=1, d=("SC", 0), stream=True, masked=1, **stream),
-        _op(AluOp.EXP, a=("SC", 0), masked=1, d_send=1, **stream),
+        _op(AluOp.EXP, a=("SC", 0), masked=1, d_send=1, d_sum=1, **stream),
     ]
 
 
 def recip():
-    """ZINV = 1 / sum, which a GEMV with the row of ones has left."""
-    return [_op(AluOp.RECIP, a=0, d=("ZINV", 0), **LANDING), NOP]
+    """ZINV = 1 / sum of the numerators."""
+    return [_op(AluOp.RECIP, a=0, a_src=ASrc.SUM, d=("ZINV", 0)), NOP]
 
 
 def out():

@@ -133,8 +133,6 @@ class Geometry:
         if d.kind == "vcache":
             rows, words = 4 * (quad1 - quad0), self.slots // 4
             return Share(rows, att.heads, words, quad0, 0, ceil_div(rows, self.banks) * words)
-        if d.kind == "ones":
-            return Share(1, 1, self.slots // 4, 0, 0, self.slots // 4)
         raise HayateError("image", d.name, f"unknown kind {d.kind!r}", "compile the model again")
 
     def _share(self, d, blocks, quad0, row0):
@@ -165,12 +163,6 @@ def stripe(tensor, share, banks):
     """
     words = np.ascontiguousarray(tensor).view("<u8")[share.source]
     return _by_bank(words, banks).reshape(banks, share.blocks * share.stride)
-
-
-def ones(share, banks):
-    """Bank contents of a row of FP16 ones: uint64 [banks, stride]; the row is in bank 0."""
-    words = np.full(4 * share.words, np.float16(1)).view("<u8")
-    return _by_bank(words[None, None], banks)[:, 0]
 
 
 def stripe_planes(w8, scale, group, share, banks):

@@ -20,7 +20,7 @@ from hayate.rtl.contract.draft import (
 from hayate.rtl.contract.isa import INDEX_BITS
 from hayate.rtl.contract.regmap import END_TOKENS
 from hayate.rtl.contract.words import POSITION_BITS, SEED_BITS, TOKEN_BITS
-from hayate.rtl.ring.flit import FLIT_STREAM, Flit
+from hayate.rtl.ring.flit import FLIT_STREAM, flit_layout
 
 #: entry of the token FIFO: the token, and the cycle of the generation at which it was chosen.
 Token = data.StructLayout({"token": TOKEN_BITS, "cycle": 32})
@@ -38,13 +38,14 @@ class Bundle(wiring.Signature):
 
 
 class RingPort(Bundle):
-    """A block's end of its ring stop.
+    """The end of stop 0 of a block that looks at `lanes` words of a flit.
 
-    tx: Out stream of Flit, what it sends. rx_valid, rx: In, a flit that has arrived; never refused.
+    tx: Out stream of Flit, what it sends. rx: In, a stream of flits that have arrived, none of which is refused.
     """
 
-    def __init__(self):
-        super().__init__({"tx": Out(FLIT_STREAM), "rx_valid": In(1), "rx": In(Flit)})
+    def __init__(self, lanes=1):
+        arrived = {"valid": Out(1), "payload": Out(flit_layout(lanes))}
+        super().__init__({"tx": Out(FLIT_STREAM), "rx": In(wiring.Signature(arrived))})
 
 
 class TableWrite(Bundle):

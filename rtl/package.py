@@ -1,7 +1,7 @@
 """The package: host port and conductor at ring stop 0, and a ring through every tile."""
 
 from amaranth.hdl import Cat, ClockSignal, Const, Instance, Module, Mux, ResetInserter, Signal
-from amaranth.lib import stream, wiring
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out, connect
 
 from hayate.rtl.conductor.conductor import Conductor
@@ -12,7 +12,7 @@ from hayate.rtl.contract.topology import Topology
 from hayate.rtl.contract.words import POSITION_BITS
 from hayate.rtl.host.axi import Axi4, AxiLite, expose, exposed
 from hayate.rtl.host.host import HostPort
-from hayate.rtl.ring.flit import Flit
+from hayate.rtl.ring.flit import Flit, flit_layout, flit_stream, narrow, widen
 from hayate.rtl.ring.stop import RingStop
 from hayate.rtl.tile.tile import Tile
 
@@ -94,7 +94,7 @@ class Package(wiring.Component):
             max_matrices=c.matrices,
             sampling=bool(c.sampling),
         )
-        stop = RingStop()
+        stop = RingStop(c.lanes)
         reset = ResetInserter(host.core_reset)
         m.submodules.conductor, m.submodules.stop = reset(conductor), reset(stop)
         expose(m, self, "s_axil", host.s_axil)
@@ -117,16 +117,15 @@ class Package(wiring.Component):
         # Stop 0: the conductor goes first; the host loads and reads between generations or waits.
         arrived = stop.deliver.payload
         rx_valid = Signal()
-        rx = Signal(Flit)
+        rx = Signal(flit_layout(c.lanes))
         m.d.comb += stop.deliver.ready.eq(1)
         m.d.sync += [rx_valid.eq(stop.deliver.valid & (arrived.lo == CONDUCTOR)), rx.eq(arrived)]
-        for block in (host, conductor):
-            m.d.comb += [block.ring.rx_valid.eq(rx_valid), block.ring.rx.eq(rx)]
+        for block, flit in ((host, narrow(rx)), (conductor, rx)):
+            m.d.comb += [block.ring.rx.valid.eq(rx_valid), block.ring.rx.payload.eq(flit)]
+        sent = Mux(conductor.ring.tx.valid, conductor.ring.tx.payload.as_value(), host.ring.tx.payload.as_value())
         m.d.comb += [  # nothing of theirs ends before it is round: `near` and `travels` stay 0
             stop.inject.valid.eq(conductor.ring.tx.valid | host.ring.tx.valid),
-            stop.inject.payload.eq(
-                Mux(conductor.ring.tx.valid, conductor.ring.tx.payload.as_value(), host.ring.tx.payload.as_value())
-            ),
+            stop.inject.payload.eq(widen(data.View(Flit, sent), c.lanes)),
             conductor.ring.tx.ready.eq(stop.inject.ready),
             host.ring.tx.ready.eq(stop.inject.ready & ~conductor.ring.tx.valid),
         ]
@@ -135,7 +134,7 @@ class Package(wiring.Component):
         before = stop.ring_out
         faults = Signal(c.tiles)
         for t, number in enumerate(Topology(c.tiles).stops):
-            after = stream.Signature(Flit).create(path=(f"hop_{number}",))
+            after = flit_stream(c.lanes).create(path=(f"hop_{number}",))
             values = Signal(32 * c.lanes, name=f"values_{t}")
             m.submodules[f"tile_{t}"] = Instance(
                 self._tile_module,

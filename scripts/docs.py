@@ -18,6 +18,7 @@ from pathlib import Path
 from hayate.rtl.contract import encoding, flits, isa, load, regmap, words
 from hayate.rtl.contract.alu_ops import AluOp
 from hayate.rtl.contract.precision import Format
+from hayate.rtl.contract.word import Word
 from hayate.rtl.verilog.lint import WAIVED
 from hayate.scripts.docs_host import SECTIONS as HOST_SECTIONS
 from hayate.scripts.figures import FIGURES, collect
@@ -124,10 +125,15 @@ def operands():
 
 
 def flit_fields():
+    header = Word("flit", *flits.HEADER)
+    rows = [(bits(*header.places[f.name]), f"`{f.name}`", prose(f.text)) for f in header.fields]
+    for field, size in zip(flits.FLIT.fields[-2:], ("M", f"{flits.WORD_BITS}·M")):
+        rows.append((f"the next {size}", f"`{field.name}`", prose(field.text)))
     return "\n\n".join(
         [
-            f"A flit has {flits.FLIT_BITS} bits.",
-            layout(flits.FLIT),
+            f"A flit has {flits.HEADER_BITS} + {1 + flits.WORD_BITS}·M bits.",
+            table(("bits", "field", "meaning"), rows),
+            f"**`addr` of a flit with `near`**\n\n{layout(flits.NEAR_ADDRESS)}",
             members(flits.FlitKind),
             f"**CAND**\n\n{layout(words.CANDIDATE, 'data bits')}",
         ]

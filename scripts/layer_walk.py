@@ -18,7 +18,7 @@ from hayate.golden.tile.walk import skips, walk
 from hayate.rtl.contract import encoding, layout
 from hayate.rtl.contract.alu_ops import TWO_OPERANDS, AluOp
 from hayate.rtl.contract.config import PRESETS
-from hayate.rtl.contract.isa import ASrc, BSrc, Csr, LoopReg, Op
+from hayate.rtl.contract.isa import OP_BITS, ASrc, BSrc, Csr, LoopReg, Op, SendMode
 from hayate.rtl.contract.precision import Format
 from hayate.rtl.contract.topology import stop_of
 from hayate.scripts.markdown import table
@@ -46,13 +46,13 @@ STAGES = {
     ("kcache", "scores"): "scores: × 1/√head_dim, maxima",
     ("SENDMAX", ""): "maxima to the group",
     ("kcache", "softmax"): "softmax: numerators",
-    ("ones", ""): "softmax: Σ of numerators",
     ("vcache", ""): "values",
-    ("ones", "recip"): "softmax: 1/Σ",
+    ("vcache", "recip"): "softmax: 1/Σ",
     ("vcache", "out"): "values: × 1/Σ",
     ("wo", ""): "output projection",
     ("wo", "resid"): "residual stream, Σx²",
     ("SENDSUM", ""): "Σx² to all",
+    ("SENDSUM", "vec"): "Σ of numerators to the group",
     ("xb", "rms"): "norm",
     ("wgu", ""): "gate and up",
     ("wgu", "swiglu"): "× 1/rms, silu(gate) · up",
@@ -106,7 +106,7 @@ class Machine:
         """Instructions of a tile, with addresses."""
         found = []
         for word in tile.program:
-            op = Op(word & 15)
+            op = Op(word & (1 << OP_BITS) - 1)
             fields = encoding.OPERATIONS[op].word.unpack(word)
             found.append(encoding.Instr(op, {name: value for name, value in fields.items() if name != "op"}))
         return found
@@ -156,7 +156,8 @@ class Machine:
     def _step(self, one):
         routine = self.routines.get(one.routine, "") if one.op == Op.RUN else ""
         name = self.names[one.desc] if "desc" in encoding.FORMATS[one.op] else one.op.name
-        key = name, "KVW" if one.op == Op.KVW else routine
+        of_attention = "vec" if one.op == Op.SENDSUM and one.vec else ""
+        key = name, "KVW" if one.op == Op.KVW else routine or of_attention
         if one.op == Op.GEMV:
             parts = "activation buffer, banks → PEs → normalizers → landing buffer"
         elif one.op == Op.KVW:
@@ -207,10 +208,12 @@ class Machine:
             step.cycles += model.cycles(entry, now)
         elif one.op == Op.RUN:
             step.n = entry["n"]
-            flits = entry["n"] // 4 * active + 1 if one.send else 0
+            heads = active if one.send_mode == SendMode.OUTPUT else 1
+            flits = entry["n"] // 4 * heads + 1 if one.send else 0
             step.cycles += cycles.run(entry, self.micros, lanes)
         elif one.op != Op.FETCH:  # which comes ahead of the layers
-            flits = {Op.SENDSUM: 2 * active, Op.SENDMAX: active, Op.SENDCAND: 1}[one.op] + 1
+            flits = {Op.SENDSUM: 2, Op.SENDMAX: 1, Op.SENDCAND: 1}[one.op] + 1
+            flits -= one.op == Op.SENDSUM and one.vec  # which has no SYNC
             step.cycles += flits + 1  # a flit a cycle, and one more for every job
         step.flits += flits
         for link in self._links(tile, entry.get("end", 0)):

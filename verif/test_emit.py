@@ -59,7 +59,6 @@ def defined(text):
     return re.findall(r"^module (\w+)", text, re.MULTILINE)
 
 
-@pytest.mark.nightly
 def test_two_processes_agree_but_for_the_prefix():
     """Whatever the order in which Python's sets happen to be; and all that a prefix changes is the prefix."""
     ours, (verilog, description, header) = emission(), elsewhere()

@@ -224,6 +224,7 @@ def test_no_payload_is_taken_apart_or_put_together_by_numbers():
 def test_raw_bits_are_found():
     assert raw_bits("x.eq(self.rx.data[3:7])\ny = flit.addr[0]") == [1, 2]
     assert raw_bits("m.d.comb += [flit.data.eq(Cat(a, b)),\n tx.payload.addr.eq(1 << 3 | c)]") == [1, 2]
+    assert raw_bits("x.eq(rx.data.word_select(lane, WORD_BITS))") == [], "a lane's word is no field"
     assert raw_bits("x.eq(view(LANE, rx.data).slot)\nflit.data.eq(pack(LANE, slot=Const(1, 8) << y))\nz.data[0]") == []
 
 

@@ -35,7 +35,7 @@ def build(image, config, *, real, say, root=None, optimize="-O1"):
     fetched = {i.chan for i in image.program if i.op == Op.FETCH}
     with say("building the simulation"):
         return runner.build(
-            MirroredRing(config.tiles, image.model["kv_heads"], real, fetched),
+            MirroredRing(config.tiles, image.model["kv_heads"], config.lanes, real, fetched),
             name="ring",
             sources=(text,),
             optimize=optimize,
@@ -78,7 +78,7 @@ def measure(
         "loads": loads(placement),
         "gap": GAP,
         "commits": [control(PassWord.COMMIT, data=COMMIT.pack(position=at, slot=at)) for at in range(first)],
-        "passes": [pass_flits(image.model["vocab"], context, first, n) for n in widths],
+        "passes": [pass_flits(image.model, context, first, n) for n in widths],
         "tiles": config.tiles,
     }
     with folders.scratch() as folder, say(f"simulating passes of {', '.join(map(str, widths))} positions"):

@@ -14,13 +14,14 @@ class RingError(AssertionError):
 class RingChecker:
     """Follows a ring of the given stops from outside.
 
-    `stops` come in the order of the ring; a flit's `end` is 0 or one of them. Call `injected` when a stop has taken a
-    flit from its tile and `delivered` when it has handed one over, in the order of time, and `finish` when all is
-    quiet. Nothing is assumed about how long anything takes or how different sources interleave.
+    `stops` come in the order of the ring; a flit's `end` is 0 or one of them, and it has words for `lanes` lanes. Call
+    `injected` when a stop has taken a flit from its tile and `delivered` when it has handed one over, in the order of
+    time, and `finish` when all is quiet. Nothing is assumed about how long anything takes or how different sources
+    interleave.
     """
 
-    def __init__(self, stops):
-        self.stops = tuple(stops)
+    def __init__(self, stops, lanes=1):
+        self.stops, self.lanes = tuple(stops), lanes
         if len(set(self.stops)) != len(self.stops):
             raise ValueError(f"stops: numbers must differ, got {self.stops}")
         #: (source, stop) → flits that still have to be delivered there
@@ -32,8 +33,8 @@ class RingChecker:
 
     def injected(self, stop: int, flit: int):
         """The stop took ``flit``, an integer as `pack_flit` makes it; its ``src`` does not matter."""
-        fields = {**unpack_flit(flit), "src": stop}
-        word, end, at = pack_flit(**fields), fields["end"], self.stops.index(stop)
+        fields = {**self._fields(flit), "src": stop}
+        word, end, at = pack_flit(self.lanes, **fields), fields["end"], self.stops.index(stop)
         around = [*self.stops[at + 1 :], *self.stops[:at]]
         if not end:
             self.waiting[stop, stop].append(word)
@@ -45,17 +46,19 @@ class RingChecker:
 
     def delivered(self, stop: int, flit: int):
         """The stop handed over ``flit``. RingError when it was not this flit's turn."""
-        source = unpack_flit(flit)["src"]
+        fields = self._fields(flit)
+        source = fields["src"]
         if source not in self.stops:
             raise RingError(f"stop {stop} delivered a flit of stop {source}, which is not on the ring")
-        queue = self.near[stop] if source == stop and unpack_flit(flit)["end"] else self.waiting[source, stop]
+        queue = self.near[stop] if source == stop and fields["end"] else self.waiting[source, stop]
         if not queue:
-            raise RingError(f"stop {stop} delivered {unpack_flit(flit)}, but nothing of stop {source} was on its way")
+            raise RingError(f"stop {stop} delivered {fields}, but nothing of stop {source} was on its way")
         expected = queue.popleft()
         if flit != expected:
-            raise RingError(
-                f"stop {stop} delivered {unpack_flit(flit)}; the next of stop {source} is {unpack_flit(expected)}"
-            )
+            raise RingError(f"stop {stop} delivered {fields}; the next of stop {source} is {self._fields(expected)}")
+
+    def _fields(self, flit: int) -> dict[str, int]:
+        return unpack_flit(flit, self.lanes)
 
     @property
     def pending(self) -> int:

@@ -28,9 +28,11 @@ def gemv(rows: int, streams: Sequence[int], banks: int) -> int:
     return sum(max(words, before) for (_, words), (before, _) in zip(groups, [(0, 0), *groups]))
 
 
-def fetch(words: int, here: Sequence[bool]) -> int:
-    """Of a FETCH of rows of `words`. here: of each position, whether this tile has its row."""
-    return sum(6 + words if mine else 3 for mine in here)
+def fetch(words: int, rows: Sequence[int | None]) -> int:
+    """Of a FETCH of rows of `words`. rows: of each position, its row where this tile has that, else None. A row that
+    several name is read for the first of them.
+    """
+    return sum(3 if row is None else 4 if row in rows[:n] else 6 + words for n, row in enumerate(rows))
 
 
 def write_keys(words: int, here: Sequence[bool]) -> int:

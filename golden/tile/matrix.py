@@ -8,6 +8,11 @@ from hayate.rtl.contract.isa import ROPE_FINE_BITS, Block, FetchIndex, Rows
 from hayate.rtl.contract.precision import Format
 
 
+def fine_row(position):
+    """Row of the fine table of rotary angles for a position: its lowest bits, in reverse order."""
+    return int(format(position % (1 << ROPE_FINE_BITS), f"0{ROPE_FINE_BITS}b")[::-1], 2)
+
+
 class MatrixEngine:
     """Executes the matrix instructions of a pass against a `TileState`.
 
@@ -37,9 +42,6 @@ class MatrixEngine:
         elif desc.kind == "vcache":
             words = -(-s.hwm // 4) if i.slot_words else desc.words
             rows = exact_dot(s.values(desc)[s.head][:, : 4 * words], self._activations(region, at, words, lanes))
-        elif desc.kind == "ones":
-            words = -(-s.hwm // 4) if i.slot_words else desc.words
-            rows = exact_dot(np.ones((1, 4 * words), np.float16), self._activations(region, at, words, lanes))
         else:
             rows = self._weights(i, desc, region, at, lanes)
         s.landing.append(np.ldexp(rows, desc.s_in).T if desc.s_in else rows.T)
@@ -105,7 +107,7 @@ class MatrixEngine:
         index = {
             FetchIndex.TOKEN: s.tokens,
             FetchIndex.POS_HI: s.positions >> ROPE_FINE_BITS,
-            FetchIndex.POS_LO: s.positions & (1 << ROPE_FINE_BITS) - 1,
+            FetchIndex.POS_LO: [fine_row(p) for p in s.positions],
         }[i.index]
         s.stage[region][at : at + desc.words, : s.count] = words[index].T
 

@@ -60,7 +60,6 @@ class TileState:
         model = image.model
         self.lanes = lanes
         self.group = model["heads"] // model["kv_heads"]
-        self.gp_log2 = layout.gp_log2(self.group)
         self.hdq = model["head_dim"] // 4
         self.max_slots = slots
         self.descriptors = [self._operand(d, model) for d in image.descriptors]
@@ -124,7 +123,7 @@ class TileState:
             rows = model["head_dim"]
         else:
             rows = d.rows // d.blocks
-        words = self.max_slots // 4 if d.kind in ("vcache", "ones") else d.words
+        words = self.max_slots // 4 if d.kind == "vcache" else d.words
         return Operand(d.kind, d.tensor, words, rows, d.s_in, d.s_out, d.name, d.planes, d.group, d.grids)
 
     def load_precision(self, table):
@@ -168,6 +167,7 @@ class TileState:
             self.sees = np.array([[mask >> j & 1 for j in range(self.count)] for mask in ancestors], bool)
         self.slot_position[self.slots] = NEVER
         self.rounds = layout.rounds(self.count, self.group, self.lanes)
+        self.apart = layout.apart(self.count, self.lanes)
 
     def commit(self, slots, positions):
         """Make what `slots` hold part of the text, at `positions`."""
@@ -211,22 +211,28 @@ class TileState:
 
     def lanes_in_play(self, vec):
         """Lanes from 0 on that hold something: positions, or attention vectors of round J."""
-        return min(self.lanes, (self.count << self.gp_log2) - self.j * self.lanes) if vec else self.count
+        return min(self.lanes, self.group * self.apart - self.j * self.lanes) if vec else self.count
 
     def active(self, lanes, vec):
-        """bool [lanes]: a vector of a padded query head is not active."""
+        """bool [lanes]: a vector of a position that the pass lacks is not active."""
         if not vec:
             return np.ones(lanes, bool)
-        v = self.j * self.lanes + np.arange(lanes)
-        return (v & (1 << self.gp_log2) - 1) < self.group
+        return self.head_and_position(np.arange(lanes))[1] < self.count
+
+    def head_and_position(self, lane):
+        """Query head of the group and position of the attention vector that a lane, or each of several, has in round
+        J. A head's vectors are `apart` numbers from the next head's.
+        """
+        return divmod(self.j * self.lanes + lane, self.apart)
 
     def hidden(self, n, lanes, vec):
         """bool [n, lanes]: of the first n slots, no fewer than are in use, those that a lane must not see.
 
         It sees the text up to its own position, and its ancestors in the pass.
         """
-        v = np.arange(lanes)
-        node = (self.j * self.lanes + v) >> self.gp_log2 if vec else v
+        node = np.arange(lanes)
+        if vec:  # a lane without a position sees what the last one does; it is not active
+            node = np.minimum(self.head_and_position(node)[1], self.count - 1)
         seen = self.slot_position[:n, None] <= self.positions[node]
         seen[self.slots] |= self.sees[node].T
         seen[self.hwm :] = False

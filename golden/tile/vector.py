@@ -26,7 +26,7 @@ class VectorEngine:
         self._running_max = np.full(lanes, LOWEST)
         self._maxreg = np.full((ROUNDS_AHEAD, lanes), LOWEST)
         self._floor = np.full(lanes, LOWEST)
-        self._partial, self._collected = [], []
+        self._partial, self._collected = [], {}
         self.logits, self.scores = [], []  # what d_log and d_arg were given, [elements, lanes] each time
 
     def run(self, i, desc):
@@ -162,7 +162,7 @@ class VectorEngine:
             act[at : at + count, :lanes] = quads
         elif i.send_mode == SendMode.QUERY:
             for p in range(s.count):
-                v = (p << s.gp_log2) + s.j
+                v = s.j * s.apart + p
                 at = base + s.head * i.send_h + v // s.lanes * s.hdq
                 act[at : at + count, v % s.lanes] = quads[:, p]
         elif i.send_mode == SendMode.SLOTS:
@@ -170,22 +170,22 @@ class VectorEngine:
             act[base : base + count, :lanes] = quads
         else:
             for lane in np.flatnonzero(s.active(lanes, True)):
-                v = s.j * s.lanes + int(lane)
-                at = base + (s.head * s.group + v % (1 << s.gp_log2)) * s.hdq
-                act[at : at + count, v >> s.gp_log2] = quads[:, lane]
+                head, position = s.head_and_position(int(lane))
+                at = base + (s.head * s.group + head) * s.hdq
+                act[at : at + count, position] = quads[:, lane]
 
     def send_sum(self):
-        """Partial sums to everybody: with one logical tile, they are the sums."""
-        self._collected, self._partial = self._partial, []
+        """Partial sums of round J to everybody: with one logical tile, they are the sums."""
+        self._collected[self._state.of_chunk], self._partial = self._partial, []
 
     def send_max(self):
         self._maxreg[self._state.of_chunk] = self._running_max
         self._running_max = np.full(self._state.lanes, LOWEST)
 
     def _sum(self, lanes):
-        kinds = {kind for kind, _ in self._collected}
+        collected = self._collected.pop(self._state.of_chunk, [])
+        kinds = {kind for kind, _ in collected}
         if len(kinds) != 1:
             raise AssertionError(f"SUM is read with {len(kinds)} kinds of terms collected")
-        values = np.concatenate([y for _, y in self._collected]) if len(self._collected) > 1 else self._collected[0][1]
-        self._collected = []
+        values = np.concatenate([y for _, y in collected]) if len(collected) > 1 else collected[0][1]
         return kinds.pop()(np.ascontiguousarray(values.T))[:lanes]

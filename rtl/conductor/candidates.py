@@ -5,10 +5,11 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from hayate.rtl.contract.draft import STEP_BITS, STEP_MOST, STEP_SHIFT
-from hayate.rtl.contract.flits import LANE_BITS
+from hayate.rtl.contract.flits import LANE_BITS, WORD_BITS
 from hayate.rtl.contract.isa import NO_ROW
-from hayate.rtl.contract.words import TOKEN_BITS
+from hayate.rtl.contract.words import CANDIDATE, TOKEN_BITS
 from hayate.rtl.numerics.bits import sort_key
+from hayate.rtl.ring.flit import view
 
 CANDIDATE_CYCLES = 2  # from a candidate to `token`
 
@@ -29,9 +30,9 @@ class Candidates(wiring.Component):
     """Keeps, per position, the largest score and its token; ties go to the lowest token, whatever order candidates
     arrive in. Of position 0 it keeps the next one, too.
 
-    A candidate is taken in the cycle of `valid`; one a cycle. `token` and `second` show it CANDIDATE_CYCLES = 2 later,
-    and `margin` a cycle behind them. `clear` empties all positions; it does not come in the cycle behind a candidate,
-    and wins over one in the same cycle. Reset is a clear.
+    A candidate of each position is taken in the cycle of its bit of `valid`; one a cycle. `token` and `second` show it
+    CANDIDATE_CYCLES = 2 later, and `margin` a cycle behind them. `clear` empties all positions; it does not come in the
+    cycle behind a candidate, and wins over one in the same cycle. Reset is a clear.
 
     Two candidates of position 0, the later of which is the better one::
 
@@ -50,7 +51,7 @@ class Candidates(wiring.Component):
 
     Members
     -------
-    clear, valid: In. lane: In(3). value: In(32), FP32, finite. token_in: In(20).
+    clear: In. valid: In(lanes). words: In, `lanes` x 64, each a `words.CANDIDATE` of a finite value.
     select: In(3), a position. token: Out(20). present: Out, the position has had a candidate since `clear`.
     second: Out(20), the second best token of position 0. margin: Out(16), by how many steps its score is below the
         best, see `steps`. Both have a meaning once there were two candidates.
@@ -61,10 +62,8 @@ class Candidates(wiring.Component):
         super().__init__(
             {
                 "clear": In(1),
-                "valid": In(1),
-                "lane": In(LANE_BITS),
-                "value": In(32),
-                "token_in": In(TOKEN_BITS),
+                "valid": In(self._lanes),
+                "words": In(WORD_BITS * self._lanes),
                 "select": In(LANE_BITS),
                 "token": Out(TOKEN_BITS),
                 "present": Out(1),
@@ -75,24 +74,24 @@ class Candidates(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        s1_valid = Signal()
-        s1_lane = Signal(LANE_BITS)
-        s1_key = Signal(32)
-        s1_token = Signal(TOKEN_BITS)
-        m.d.sync += s1_valid.eq(self.valid & ~self.clear)
-        with m.If(self.valid):
-            m.d.sync += [s1_lane.eq(self.lane), s1_key.eq(sort_key(self.value)), s1_token.eq(self.token_in)]
-
-        def better(key, token):
-            return (s1_key > key) | (s1_key == key) & (s1_token < token)
-
+        s1_valid = Signal(self._lanes)
+        m.d.sync += s1_valid.eq(Mux(self.clear, 0, self.valid))
         for lane in range(self._lanes):
+            candidate = view(CANDIDATE, self.words.word_select(lane, WORD_BITS))
+            s1_key = Signal(32, name=f"s1_key_{lane}")
+            s1_token = Signal(TOKEN_BITS, name=f"s1_token_{lane}")
+            with m.If(self.valid[lane]):
+                m.d.sync += [s1_key.eq(sort_key(candidate.value)), s1_token.eq(candidate.token)]
+
+            def better(key, token, s1_key=s1_key, s1_token=s1_token):
+                return (s1_key > key) | (s1_key == key) & (s1_token < token)
+
             best = Signal(32, name=f"best_{lane}")
             token = Signal(TOKEN_BITS, name=f"token_{lane}")
             present = Signal(name=f"present_{lane}")
             takes = Signal(name=f"takes_{lane}")
             wins = Signal(name=f"wins_{lane}")
-            m.d.comb += [takes.eq(s1_valid & (s1_lane == lane)), wins.eq(~present | better(best, token))]
+            m.d.comb += [takes.eq(s1_valid[lane]), wins.eq(~present | better(best, token))]
             with m.If(self.clear):
                 m.d.sync += present.eq(0)
             with m.Elif(takes & wins):

@@ -19,10 +19,10 @@ from hayate.rtl.conductor.watchdog import Watchdog
 from hayate.rtl.contract.flits import CONDUCTOR, LANE_BITS, FlitKind
 from hayate.rtl.contract.isa import PassWord
 from hayate.rtl.contract.precision import MEASURED_POSITIONS
-from hayate.rtl.contract.words import CANDIDATE, PASS_SIZE_BITS, POSITION_BITS, TOKEN_BITS
+from hayate.rtl.contract.words import PASS_SIZE_BITS, POSITION_BITS, TOKEN_BITS
 from hayate.rtl.interfaces import TOKENS, Control, RingPort, Tables
 from hayate.rtl.memory.parity import ParityMemory
-from hayate.rtl.ring.flit import view
+from hayate.rtl.ring.flit import narrow
 
 
 class Conductor(wiring.Component):
@@ -71,7 +71,7 @@ class Conductor(wiring.Component):
         control.busy   ____~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~____
         state          IDL.BEG.COU.REA.FEE.ANN.....WAI.........VER.....REL.ANN.....WAI.........VER.....FIN.IDL.
         ring.tx.valid  ____~~~~____________~~~~~~~~____________________~~~~~~~~~~~~____________________~~~~____
-        ring.rx_valid  ____________________________~~~~~~~~________________________~~~~~~~~____________________
+        ring.rx.valid  ____________________________~~~~~~~~________________________~~~~~~~~____________________
         verdict        ________________________________________________~~~~____________________________~~~~____
         tokens.valid   ________________________________________________~~~~____________________________~~~~____
 
@@ -103,7 +103,7 @@ class Conductor(wiring.Component):
                 "control": In(Control(governor=max_matrices > 0, sampling=sampling)),
                 "tables": In(Tables(governor=max_matrices > 0)),
                 "tokens": Out(TOKENS),
-                "ring": Out(RingPort()),
+                "ring": Out(RingPort(self._lanes)),
                 "init": In(1),
                 "initialized": Out(1),
                 "fault": Out(1),
@@ -187,19 +187,17 @@ class Conductor(wiring.Component):
             ]
         if self._sampling:
             m.d.comb += [pass_sender.sample.eq(request.sample), pass_sender.seed.eq(request.seed)]
-        candidate = view(CANDIDATE, ring.rx.data)
+        arrived = ring.rx.payload
         m.d.comb += [
-            candidates.valid.eq(ring.rx_valid & (ring.rx.kind == FlitKind.CAND)),
-            candidates.lane.eq(ring.rx.lane),
-            candidates.value.eq(candidate.value),
-            candidates.token_in.eq(candidate.token),
+            candidates.valid.eq(Mux(ring.rx.valid & (arrived.kind == FlitKind.CAND), arrived.mask, 0)),
+            candidates.words.eq(arrived.data),
             candidates.select.eq(
                 Mux(planner.feeds, (planner.fed_count - 1)[:LANE_BITS], Mux(planner.drafting, 0, verifier.select))
             ),
         ]
         with m.If(pass_sender.started):
             m.d.sync += synced.eq(0)
-        with m.Elif(ring.rx_valid & (ring.rx.kind == FlitKind.SYNC) & (ring.rx.lo == CONDUCTOR)):
+        with m.Elif(ring.rx.valid & (arrived.kind == FlitKind.SYNC) & (arrived.lo == CONDUCTOR)):
             m.d.sync += synced.eq(synced + 1)
         with m.If(control.abort & control.busy):
             m.d.sync += abort.eq(1)
@@ -429,8 +427,8 @@ class Conductor(wiring.Component):
                 self.initialized.eq(governor.initialized),
                 governor.count.eq(request.matrices),
                 governor.knob.eq(request.knob),
-                governor.ring.rx_valid.eq(ring.rx_valid),
-                governor.ring.rx.eq(ring.rx),
+                governor.ring.rx.valid.eq(ring.rx.valid),
+                governor.ring.rx.payload.eq(narrow(arrived)),
                 damage.eq(governor.fault),
             ]
         return m

@@ -43,7 +43,7 @@ class Governor(wiring.Component):
         state          IDLE.FETC.LATC.ASK............COLL.....................FETC.LAST.: ...............IDLE......
         questions      _______________~~~~~~~~~~~~~~~___________________________________: _________________________
         ring.tx.valid  _______________~~~~~~~~~~~~~~~___________________________________: _____~~~~~_______________
-        ring.rx_valid  ______________________________~~~~~~~~~~~~~~~____________________: _________________________
+        ring.rx.valid  ______________________________~~~~~~~~~~~~~~~____________________: _________________________
         missing        0..............3........................2....1....0..............: .........................
         busy           _____~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~: ~~~~~~~~~~~~~~~__________
 
@@ -109,17 +109,18 @@ class Governor(wiring.Component):
         sums = Array(Signal(SUM_BITS, name=f"sum_{kind.name.lower()}") for kind in Energy)
         missing = Signal(range(len(Energy) * self._tiles + 1))
         answer = Signal()
-        answered = view(ENERGY_ADDRESS, self.ring.rx.addr)
+        arrived = self.ring.rx.payload
+        answered = view(ENERGY_ADDRESS, arrived.addr)
         s1_answer = Signal()
         s1_kind = Signal(2)
         s1_total = Signal(TOTAL_BITS)
         ask = Signal()  # begins a matrix
         m.d.comb += answer.eq(
-            self.ring.rx_valid & (self.ring.rx.kind == FlitKind.READ) & (self.ring.rx.lo == CONDUCTOR) & answered.energy
+            self.ring.rx.valid & (arrived.kind == FlitKind.READ) & (arrived.lo == CONDUCTOR) & answered.energy
         )
         m.d.sync += s1_answer.eq(answer)
         with m.If(answer):
-            m.d.sync += [s1_kind.eq(answered.kind), s1_total.eq(self.ring.rx.data)]
+            m.d.sync += [s1_kind.eq(answered.kind), s1_total.eq(arrived.data)]
         with m.If(ask):
             m.d.sync += [*(s.eq(0) for s in sums), missing.eq(len(Energy) * self._tiles)]
         with m.Elif(s1_answer):

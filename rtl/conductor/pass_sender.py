@@ -9,7 +9,16 @@ from hayate.rtl.conductor.nodes import Node
 from hayate.rtl.contract.flits import LANE_BITS, FlitKind
 from hayate.rtl.contract.isa import PassWord
 from hayate.rtl.contract.topology import LAST_TILE
-from hayate.rtl.contract.words import BEGIN, LANE, PASS_POSITIONS, PASS_SIZE_BITS, SEED_BITS, SLOT_BITS, START
+from hayate.rtl.contract.words import (
+    BEGIN,
+    LANE,
+    PASS_ADDRESS,
+    PASS_POSITIONS,
+    PASS_SIZE_BITS,
+    SEED_BITS,
+    SLOT_BITS,
+    START,
+)
 from hayate.rtl.ring.flit import FLIT_STREAM, pack
 
 #: every logical tile.
@@ -148,7 +157,7 @@ class PassSender(wiring.Component):
             flit.kind.eq(FlitKind.PASS),
             flit.hi.eq(LAST_TILE),
             flit.chan.eq(word),
-            flit.lane.eq(Mux(alone, 0, at)),
+            flit.addr.eq(pack(PASS_ADDRESS, lane=Mux(alone, 0, at)[:LANE_BITS])),
             flit.data.eq(
                 pack(LANE, token=node.token, position=node.position, slot=slot, ancestors=seen, second=Const(0, 1))
             ),

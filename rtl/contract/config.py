@@ -11,6 +11,7 @@ from hayate.rtl.contract.isa import ACT_BITS, BANK_BITS, INDEX_BITS, STAGE_BITS,
 MAX_LANES = 8
 MAX_TILES = 64
 MAX_BANKS = 32
+LEAST_LANDING = 32
 
 #: What `formats` may be: each reads what the one before it reads, and more.
 FORMATS = ("fp16", "nested", "auto")
@@ -57,7 +58,7 @@ class Config:
     program_depth: int = 256
     micro_depth: int = 256
     desc_depth: int = 128
-    landing_depth: int = 32
+    landing_depth: int = LEAST_LANDING
     max_slots: int = 64
     prompt_depth: int = 256
     formats: str = "auto"
@@ -111,8 +112,8 @@ class Config:
             require(depth, getattr(self, depth) <= 1 << INDEX_BITS, f"use at most {1 << INDEX_BITS} entries")
         require(
             "landing_depth",
-            32 <= self.landing_depth <= 1 << 12 and not self.landing_depth & (self.landing_depth - 1),
-            "use a power of two from 32 (an iteration of 16 rows, twice) to 4096",
+            LEAST_LANDING <= self.landing_depth <= 1 << 12 and not self.landing_depth & (self.landing_depth - 1),
+            f"use a power of two from {LEAST_LANDING} (an iteration of 16 rows, twice) to 4096",
         )
         require("max_slots", self.max_slots % 4 == 0 and self.max_slots <= 1 << 14, "use a multiple of 4 up to 16384")
         require("prompt_depth", self.prompt_depth <= 1 << 14, "use at most 16384 tokens")

@@ -115,7 +115,6 @@ _TABLE: dict[Op, tuple] = {
         _VEC,
         ("kv", 1, "1: counted as K or V words, not as weights"),
         ("wanted", 1, "1: the governor measures only the positions whose logits are wanted"),
-        ("aside", 1, "1: the words do not count as useful"),
     ),
     Op.FETCH: (
         "matrix",
@@ -168,7 +167,7 @@ _TABLE: dict[Op, tuple] = {
     ),
     Op.SENDSUM: (
         "vector",
-        "send this tile's exact partial sums, clear them",
+        "send this tile's exact partial sums, clear them; with `vec`, as those of round J, and without a SYNC",
         _CHAN,
         _CAST,
         _VEC,
@@ -176,7 +175,7 @@ _TABLE: dict[Op, tuple] = {
     ),
     Op.SENDMAX: (
         "vector",
-        "send this tile's running maxima, clear them",
+        "send this tile's running maxima, as those of round J, clear them",
         _CHAN,
         _CAST,
         _VEC,

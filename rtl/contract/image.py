@@ -36,8 +36,7 @@ DRAFT = "draft."  # what the names of a draft model's tensors begin with in a fi
 #:   kcache  one block per KV head; a row is a local KV slot
 #:   vcache  one block per KV head; a row is a local head dimension, its words are all KV slots
 #:   vector  no storage; rows = local rows of the residual stream, split like rows
-#:   ones    one row of FP16 ones, an element for every KV slot, the whole of it on every tile
-KINDS = ("rows", "pairs", "q", "kv", "kcache", "vcache", "vector", "ones")
+KINDS = ("rows", "pairs", "q", "kv", "kcache", "vcache", "vector")
 
 #: What a region's size may depend on, besides the constant term "": KV heads of a tile, its rows of the residual
 #: stream, its K rows, words of a V row (all slots), the first head-dimension quad the tile owns, and its rows of the
@@ -60,7 +59,7 @@ class Descriptor:
     kind: one of `KINDS`.
     rows: rows of all blocks together (kcache, vcache: 0, they depend on the slots); vector: rows of the residual
         stream.
-    words: 64-bit words per row (vcache, ones: 0).
+    words: 64-bit words per row (vcache: 0).
     blocks: blocks of all tiles together.
     s_in: the normalizer multiplies the rounded sum by 2**s_in; a RUN with `sumscale` the sum of squares by 2**(2*s_in).
     s_out: a RUN converts to FP16 as fp16(x * 2**-s_out).

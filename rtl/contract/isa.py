@@ -42,8 +42,8 @@ LENGTH_BITS = 6
 VL_BITS = 7
 GRID_BITS = 7
 LOOP_REGISTERS = 4
-#: Rounds of attention that may be under way at once: maxima are kept apart, and channels waited on, by round modulo
-#: this number.
+#: Rounds of attention that may be under way at once: maxima and sums are kept apart, and channels waited on, by round
+#: modulo this number.
 ROUNDS_AHEAD = 4
 #: Instructions that wait behind the one in progress at an engine, those in its queue and, at the matrix engine, two
 #: more.
@@ -92,7 +92,8 @@ class LoopReg(IntEnum):
 class LoopCount(IntEnum):
     IMM = 0
     HEADS = 1  # KV heads that this tile serves
-    #: attention rounds of this CHUNK; J begins with the first of them. A pass has ceil(positions * 2**gp_log2 / lanes)
+    #: attention rounds of this CHUNK; J begins with the first of them. A pass has ceil(group * 2**p / lanes), with
+    #: p = ceil(log2 positions)
     ROUNDS = 2
     CHUNKS = 3  # chunks of attention rounds
 
@@ -128,13 +129,17 @@ class Cast(IntEnum):
 
 
 class SendMode(IntEnum):
-    """Where a RUN's quads (4 consecutive FP16 elements) land: lane and word address in the activation buffers."""
+    """Where a RUN's quads (4 consecutive FP16 elements) land: lane and word address in the activation buffers.
+
+    Attention vectors are numbered position by position within a query head, p = ceil(log2 positions) bits for the
+    position: so the vectors that one flit carries are those of all positions.
+    """
 
     LINEAR = 0  # lane = position; base + HEAD*send_h + quad0 + q
-    QUERY = 1  # query head J: v = position*2**gp_log2 + J; lane = v % M; base + HEAD*send_h + (v // M)*hdq + quad0 + q
+    QUERY = 1  # query head J: v = J*2**p + position; lane = v % M; base + HEAD*send_h + (v // M)*hdq + quad0 + q
     #: softmax numerators: lane = vector lane; base + (J mod 2**rounds_log2)*send_h + q*group_size + group_index
     SLOTS = 2
-    #: attention output: v = J*M + lane; position v >> gp_log2, g = v % 2**gp_log2;
+    #: attention output: v = J*M + lane; position v % 2**p, g = v >> p;
     #: base + ((head0 + HEAD)*group + g)*hdq + quad0 + q, lane = position
     OUTPUT = 3
 
@@ -142,7 +147,9 @@ class SendMode(IntEnum):
 class FetchIndex(IntEnum):
     TOKEN = 0
     POS_HI = 1  # position >> ROPE_FINE_BITS
-    POS_LO = 2  # position & (2**ROPE_FINE_BITS - 1)
+    #: position & (2**ROPE_FINE_BITS - 1), its bits in reverse order: rows of consecutive positions lie far apart, in
+    #: different tiles
+    POS_LO = 2
 
 
 ROPE_FINE_BITS = 4
@@ -152,7 +159,7 @@ class ASrc(IntEnum):
     VMEM = 0
     LANDING = 1  # finished rows of a GEMV
     STAGE = 2  # stage buffer (words that a FETCH brought)
-    SUM = 3  # exact sum collected from the ring, rounded to FP32 (x 2**(2*s_in) when RUN.sumscale)
+    SUM = 3  # exact sum collected from the ring, of round J, rounded to FP32 (x 2**(2*s_in) when RUN.sumscale)
 
 
 class BSrc(IntEnum):
@@ -187,19 +194,17 @@ class Csr(IntEnum):
     HEAD0 = 7  # global index of the first local KV head
     ATT_SENDERS = 8  # sum over tiles of LOCAL_HEADS
     GROUP = 9  # query heads per KV head (G)
-    GP_LOG2 = 10  # ceil(log2 G)
-    HDQ = 11  # quads (words) per head dimension: head_dim / 4
-    ROUNDS_LOG2 = 12  # log2 of the attention rounds that this tile's buffers hold at once, at most log2 of ROUNDS_AHEAD
-    TOP_K = 13  # sampling chooses from this many of the largest z, 1 to 64; 0: from all
-    MIN_P = 14  # 1: and from those that are not below the floor
-    ENTRY = 15  # first instruction of a pass
-    GROUP_END = 16  # ring stop that a flit of this tile comes to last of its group's others; in a group of one, its own
+    HDQ = 10  # quads (words) per head dimension: head_dim / 4
+    ROUNDS_LOG2 = 11  # log2 of the attention rounds that this tile's buffers hold at once, at most log2 of ROUNDS_AHEAD
+    TOP_K = 12  # sampling chooses from this many of the largest z, 1 to 64; 0: from all
+    MIN_P = 13  # 1: and from those that are not below the floor
+    ENTRY = 14  # first instruction of a pass
+    GROUP_END = 15  # ring stop that a flit of this tile comes to last of its group's others; in a group of one, its own
 
 
 #: Bits that each of them holds.
 CSR_BITS = {c: 8 for c in Csr} | {
     Csr.GROUP: 5,
-    Csr.GP_LOG2: 3,
     Csr.HDQ: 8,
     Csr.ROUNDS_LOG2: 2,
     Csr.TOP_K: 7,
@@ -245,7 +250,7 @@ ENTRY_WORDS = {
 CLEAR_REST_BIT = 24
 
 #: bit of a DATA flit's `addr`: the word goes to the stage buffer instead of the activation buffer.
-STAGE_BIT = 24
+STAGE_BIT = 15
 
 
 class PassWord(IntEnum):

@@ -57,11 +57,18 @@ def row_home(row, banks, words, base=0):
     return row % banks, base + row // banks * words
 
 
-def gp_log2(group):
-    """log2 of the query heads per KV head, padded to a power of two."""
-    return (group - 1).bit_length()
+def ceil_log2(n):
+    """Bits that tell n apart."""
+    return (n - 1).bit_length()
+
+
+def apart(positions, lanes):
+    """How far apart the attention vectors of two query heads are numbered: the next power of two of positions, but no
+    more than lanes. So a flit, with a word for each lane, carries a vector of every position.
+    """
+    return min(1 << ceil_log2(positions), lanes)
 
 
 def rounds(positions, group, lanes):
-    """Attention rounds of a pass: vectors (position, padded query head), `lanes` of them at a time."""
-    return ceil_div(positions << gp_log2(group), lanes)
+    """Attention rounds of a pass: vectors of `group` query heads, `lanes` of them at a time."""
+    return ceil_div(group * apart(positions, lanes), lanes)

@@ -1,6 +1,7 @@
 """What flits carry, field by field, for RTL, golden model, benches and the manual alike."""
 
 from hayate.rtl.contract.filters import COUNTS_BIT, INDEX_SHIFT, ROUND_BIT
+from hayate.rtl.contract.flits import LANE_BITS
 from hayate.rtl.contract.isa import (
     BANK_SHIFT,
     CLEAR_REST_BIT,
@@ -69,10 +70,13 @@ CANDIDATE = Word(
 #: `isa.PassWord` in a PASS flit's `chan` -> what is in its data. FINISH has none.
 PASS_WORDS = {PassWord.LANE: LANE, PassWord.START: START, PassWord.BEGIN: BEGIN, PassWord.COMMIT: COMMIT}
 
+#: `addr` of a PASS flit.
+PASS_ADDRESS = Word("PASS addr", ("lane", LANE_BITS, "position of the pass, of LANE"))
+
 #: `addr` of a DATA flit.
 DATA_ADDRESS = Word(
     "DATA addr",
-    ("word", STAGE_BIT, "word of the buffer"),
+    ("word", STAGE_BIT, "word of the buffer; for a stage buffer a multiple of M, the first of M words"),
     ("stage", 1, "it goes to the stage buffer, not to the activation buffer"),
 )
 
@@ -80,14 +84,24 @@ DATA_ADDRESS = Word(
 SUM_ADDRESS = Word(
     "SUM addr",
     ("high", COUNTS_BIT, "the upper half of what has two words"),
-    ("counts", ROUND_BIT - COUNTS_BIT, "the word has counts for top-k"),
-    ("round", 1, "parity of the search's round"),
+    ("counts", ROUND_BIT - COUNTS_BIT, "0"),
+    ("_", INDEX_SHIFT - ROUND_BIT, ""),
+    ("round", (ROUNDS_AHEAD - 1).bit_length(), "J modulo ROUNDS_AHEAD"),
+    ("vec", 1, "sums of attention vectors"),
+)
+
+#: `addr` of a SUM flit with counts.
+COUNT_ADDRESS = Word(
+    "SUM addr",
+    ("high", COUNTS_BIT, "the upper half of what has two words"),
+    ("counts", ROUND_BIT - COUNTS_BIT, "1: the word has counts for top-k"),
+    ("parity", 1, "of the search's round"),
     ("_", INDEX_SHIFT - ROUND_BIT - 1, ""),
-    ("index", 8, "of counts: the sender's logical tile index"),
+    ("index", 8, "the sender's logical tile index"),
 )
 
 #: `addr` of a MAX flit.
-MAX_ADDRESS = Word("MAX addr", ("round", (ROUNDS_AHEAD - 1).bit_length(), "attention round modulo ROUNDS_AHEAD"))
+MAX_ADDRESS = Word("MAX addr", ("_", INDEX_SHIFT, ""), ("round", SUM_ADDRESS.places["round"][1], "as of sums"))
 
 #: `addr` of a CAND flit.
 CANDIDATE_ADDRESS = Word("CAND addr", ("second", 1, "the second best of position 0, in a pass that drafts"))

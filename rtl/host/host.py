@@ -124,11 +124,12 @@ class HostPort(wiring.Component):
                 ring.tx.payload.addr.eq(read.payload.counter),
             ]
 
-        asked = view(COUNTER_ADDRESS, ring.rx.addr)
+        arrived = ring.rx.payload
+        asked = view(COUNTER_ADDRESS, arrived.addr)
         m.d.comb += [
             registers.reply_valid.eq(
-                ring.rx_valid & (ring.rx.kind == FlitKind.READ) & (ring.rx.lo == CONDUCTOR) & ~asked.energy
+                ring.rx.valid & (arrived.kind == FlitKind.READ) & (arrived.lo == CONDUCTOR) & ~asked.energy
             ),
-            registers.reply_value.eq(ring.rx.data),
+            registers.reply_value.eq(arrived.data),
         ]
         return m

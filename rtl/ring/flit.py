@@ -5,10 +5,8 @@ from functools import cache
 from amaranth.hdl import Cat, Const, Value
 from amaranth.lib import data, stream
 
-from hayate.rtl.contract.flits import FLIT
+from hayate.rtl.contract.flits import HEADER_BITS, NEAR_ADDRESS, WORD_BITS, flit_word
 from hayate.rtl.contract.words import Word
-
-__all__ = ["FLIT_STREAM", "Flit", "pack", "struct", "view"]
 
 
 @cache
@@ -44,8 +42,36 @@ def pack(word: Word, /, **values):
     return Cat(parts)
 
 
-#: A flit; ``kind`` holds a FlitKind.
-Flit = struct(FLIT)
+@cache
+def flit_layout(lanes: int):
+    """Layout of the flit of a machine of so many lanes; ``kind`` holds a FlitKind."""
+    return struct(flit_word(lanes))
 
-#: A stream of flits.
-FLIT_STREAM = stream.Signature(Flit)
+
+@cache
+def flit_stream(lanes: int):
+    """Signature of a stream of such flits."""
+    return stream.Signature(flit_layout(lanes))
+
+
+#: A flit of one lane, which is what LOAD, READ and PASS need of any, and a stream of them.
+Flit = flit_layout(1)
+FLIT_STREAM = flit_stream(1)
+
+
+def narrow(flit):
+    """The flit as one of a single lane, lane 0."""
+    bits = Value.cast(flit)
+    return data.View(Flit, Cat(bits[:HEADER_BITS], flit.mask[0], flit.data.word_select(0, WORD_BITS)))
+
+
+def widen(flit, lanes: int):
+    """A flit of a single lane as that of a machine of so many."""
+    bits = Value.cast(flit)
+    mask, rest = Cat(flit.mask, Const(0, lanes - 1)), Const(0, (lanes - 1) * WORD_BITS)
+    return data.View(flit_layout(lanes), Cat(bits[:HEADER_BITS], mask, flit.data, rest))
+
+
+def end_of(flit):
+    """Stop that takes a flit with `near` off the ring."""
+    return view(NEAR_ADDRESS, flit.addr).end

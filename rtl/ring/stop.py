@@ -5,9 +5,7 @@ from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from hayate.rtl.contract.flits import FLIT_FIELDS
-from hayate.rtl.ring.flit import FLIT_STREAM, Flit
-
-__all__ = ["HOP_LATENCY", "RingStop"]
+from hayate.rtl.ring.flit import end_of, flit_layout, flit_stream
 
 #: Cycles from ``ring_in`` to ``ring_out``, to ``deliver``, and from ``inject`` to ``ring_out``, when nothing waits.
 HOP_LATENCY = 1
@@ -16,15 +14,15 @@ HOP_LATENCY = 1
 class RingStop(wiring.Component):
     """Joins one tile, or the conductor, to the ring.
 
-    A flit goes round the full circle, unless it names its ``end``. Every stop that it arrives at delivers it, once; its
-    source is the last to do so and takes it off the ring. One with an ``end`` is delivered at its source as it is
-    injected, travels to that stop and is taken off there; where that is the source, it never travels. Which flits
+    A flit goes round the full circle, unless it is ``near``. Every stop that it arrives at delivers it, once; its
+    source is the last to do so and takes it off the ring. One with ``near`` is delivered at its source as it is
+    injected, travels to its `end_of` and is taken off there; where that is the source, it never travels. Which flits
     concern the tile is for the receiver to decide, by ``lo`` and ``hi``. Flits of one source arrive everywhere in the
-    order in which they were injected, except that those with an ``end`` may come before others at their source; flits
+    order in which they were injected, except that those with ``near`` may come before others at their source; flits
     of different sources in any order.
 
     Latency is HOP_LATENCY on each way through an empty stop; each way sustains a flit a cycle. Transit goes first: a
-    flit is injected in a cycle in which none arrives but one that is back at its source, and one with an ``end`` in a
+    flit is injected in a cycle in which none arrives but one that is back at its source, and one with ``near`` in a
     cycle in which none arrives. So the ring as a whole injects at most a flit a cycle that goes all the way round, and
     a source that injects without a pause keeps the ones behind it waiting until it is done. Because injecting needs two
     free places in the transit buffer and leaves one, the ring always has a free place, and traffic moves as long as
@@ -39,6 +37,8 @@ class RingStop(wiring.Component):
 
     Parameters
     ----------
+    lanes : int
+        Words of a flit, M.
     depth : int
         Places of the transit buffer, a power of two, at least 4 (with fewer, injection could not keep up with the
         ring).
@@ -54,7 +54,7 @@ class RingStop(wiring.Component):
     inject : In(stream of Flit)
         From the tile; ``src`` is ignored, ``stop_id`` takes its place.
     near, travels : In
-        Of what `inject` offers: ``end`` is not 0; ``end`` is not ``stop_id``. Who chooses among several sources knows
+        Of what `inject` offers: its ``near``; its `end_of` is not ``stop_id``. Who chooses among several sources knows
         both of each source before the choice, which comes late. `inject_from` makes them of a single source's flit.
     deliver : Out(stream of Flit)
         To the tile. It must be taken in the end, whatever becomes of ``inject``.
@@ -65,25 +65,27 @@ class RingStop(wiring.Component):
         If ``depth`` is not such a number.
     """
 
-    def __init__(self, depth: int = 4):
+    def __init__(self, lanes: int, depth: int = 4):
         if depth < 4 or depth & (depth - 1):
             raise ValueError(f"depth: the transit buffer takes a power of two of places, at least 4, not {depth}")
-        self.depth = depth
+        self.lanes, self.depth = lanes, depth
+        flits = flit_stream(lanes)
         super().__init__(
             {
                 "stop_id": In(FLIT_FIELDS["src"]),
-                "ring_in": In(FLIT_STREAM),
-                "ring_out": Out(FLIT_STREAM),
-                "inject": In(FLIT_STREAM),
+                "ring_in": In(flits),
+                "ring_out": Out(flits),
+                "inject": In(flits),
                 "near": In(1),
                 "travels": In(1),
-                "deliver": Out(FLIT_STREAM),
+                "deliver": Out(flits),
             }
         )
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.transit = transit = memory.Memory(shape=Flit, depth=self.depth, init=[])
+        flit = flit_layout(self.lanes)
+        m.submodules.transit = transit = memory.Memory(shape=flit, depth=self.depth, init=[])
         write = transit.write_port()
         read = transit.read_port(domain="comb")
         level = Signal(range(self.depth + 1))
@@ -105,7 +107,7 @@ class RingStop(wiring.Component):
         departs = Signal()
         m.d.comb += [
             own.eq(self.ring_in.payload.src == self.stop_id),
-            ends.eq((self.ring_in.payload.end != 0) & (self.ring_in.payload.end == self.stop_id)),
+            ends.eq(self.ring_in.payload.near & (end_of(self.ring_in.payload) == self.stop_id)),
             can_deliver.eq(~self.deliver.valid | self.deliver.ready),
             self.ring_in.ready.eq(can_deliver & (level != self.depth)),
             arrives.eq(self.ring_in.valid & self.ring_in.ready),
@@ -138,7 +140,7 @@ class RingStop(wiring.Component):
 
         with m.If(can_deliver):
             m.d.sync += self.deliver.valid.eq(arrives | loops)
-        delivered = Signal(Flit, reset_less=True)
+        delivered = Signal(flit, reset_less=True)
         with m.If(can_deliver & self.ring_in.valid):
             m.d.sync += delivered.eq(self.ring_in.payload)
         with m.Elif(can_deliver & self.inject.valid):
@@ -149,11 +151,10 @@ class RingStop(wiring.Component):
 
 def inject_from(m, stop, source):
     """Join a source of flits, an interface that reads them from ``source.payload``, to a stop that has no other."""
-    end = source.payload.end
     m.d.comb += [
         stop.inject.valid.eq(source.valid),
         stop.inject.payload.eq(source.payload),
         source.ready.eq(stop.inject.ready),
-        stop.near.eq(end != 0),
-        stop.travels.eq(end != stop.stop_id),
+        stop.near.eq(source.payload.near),
+        stop.travels.eq(end_of(source.payload) != stop.stop_id),
     ]

@@ -2,9 +2,10 @@
 for the governor, and logits for the trace.
 """
 
-from amaranth.hdl import signed
+from amaranth.hdl import Const, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
 
 from hayate.rtl.contract.constants import ACC_WIDTH
 from hayate.rtl.contract.isa import GLOBAL_ROW_BITS, INDEX_BITS
@@ -25,6 +26,13 @@ class CurrentPass(wiring.Signature):
 
     def __init__(self, lanes):
         super().__init__({"state": Out(PassState), "lanes": Out(LaneState).array(lanes), "tile": Out(TileState)})
+
+
+def apart_log2(positions, lanes):
+    """log2 of the attention vectors of a query head, those of positions that the pass lacks included: the next power of
+    two of `positions`, a signal of at most `lanes`. See `SendMode`.
+    """
+    return sum(((positions > 1 << n) for n in range(ceil_log2(lanes))), Const(0, 1))
 
 
 def pe_word_layout(nested, measure):

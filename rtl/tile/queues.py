@@ -150,7 +150,6 @@ TileState = data.StructLayout(
         "head0": CSR_BITS[Csr.HEAD0],
         "att_senders": CSR_BITS[Csr.ATT_SENDERS],
         "group": CSR_BITS[Csr.GROUP],
-        "gp_log2": CSR_BITS[Csr.GP_LOG2],
         "hdq": CSR_BITS[Csr.HDQ],
         "rounds_log2": CSR_BITS[Csr.ROUNDS_LOG2],
         "entry": CSR_BITS[Csr.ENTRY],

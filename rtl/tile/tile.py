@@ -1,13 +1,13 @@
 """A tile: ring stop, sequencer, matrix engine and vector engine on one clock."""
 
 from amaranth.hdl import Module, Mux, Signal
-from amaranth.lib import fifo, stream, wiring
+from amaranth.lib import fifo, wiring
 from amaranth.lib.wiring import In, Out, connect
 
 from hayate.rtl.contract.flits import CONDUCTOR, FlitKind
 from hayate.rtl.contract.isa import PassWord, Space
 from hayate.rtl.contract.words import COUNTER_ADDRESS, ENERGY_ADDRESS
-from hayate.rtl.ring.flit import FLIT_STREAM, Flit, view
+from hayate.rtl.ring.flit import FLIT_STREAM, end_of, flit_layout, flit_stream, narrow, view, widen
 from hayate.rtl.ring.stop import RingStop
 from hayate.rtl.tile.counters import Counters
 from hayate.rtl.tile.energy import Energy
@@ -45,7 +45,7 @@ class Tile(wiring.Component):
     Members
     -------
     stop_id: In(8). Physical stop number on the ring, a constant strap; tile t is stop t + 1.
-    ring_in, ring_out: streams of Flit.
+    ring_in, ring_out: streams of flits.
     trace: Out(LogitTrace).
     fault: Out. High for a cycle when an uncorrectable error of a bank or a parity error of a memory was seen.
     """
@@ -101,8 +101,8 @@ class Tile(wiring.Component):
         super().__init__(
             {
                 "stop_id": In(8),
-                "ring_in": In(FLIT_STREAM),
-                "ring_out": Out(FLIT_STREAM),
+                "ring_in": In(flit_stream(lanes)),
+                "ring_out": Out(flit_stream(lanes)),
                 "trace": Out(LogitTrace(lanes)),
                 "fault": Out(1),
             }
@@ -110,7 +110,7 @@ class Tile(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.stop = stop = RingStop()
+        m.submodules.stop = stop = RingStop(self._lanes)
         m.submodules.sequencer = sequencer = Sequencer(**self._sequencer)
         m.submodules.matrix = matrix = MatrixEngine(**self._matrix)
         m.submodules.vector = vector = VectorEngine(**self._vector)
@@ -126,7 +126,7 @@ class Tile(wiring.Component):
         number = Mux(by_stop, self.stop_id, sequencer.current.tile.index)
         mine = (arrived.lo <= number) & (number <= arrived.hi)
         rx_valid = Signal()
-        rx = Signal(Flit)
+        rx = Signal(flit_layout(self._lanes))
         m.submodules.reads = reads = fifo.SyncFIFO(width=ENERGY_ADDRESS.bits, depth=READ_DEPTH)
         m.d.comb += stop.deliver.ready.eq(1)
         m.d.sync += rx_valid.eq(0)
@@ -136,8 +136,8 @@ class Tile(wiring.Component):
                 m.d.comb += reads.w_en.eq(1)
             with m.Else():
                 m.d.sync += [rx_valid.eq(1), rx.eq(arrived)]
-        for block in (sequencer, matrix, vector):
-            m.d.comb += [block.rx_valid.eq(rx_valid), block.rx.eq(rx)]
+        for block, flit in ((sequencer, narrow(rx)), (matrix, rx), (vector, rx)):
+            m.d.comb += [block.rx_valid.eq(rx_valid), block.rx.eq(flit)]
 
         # Sequencer and engines.
         connect(m, sequencer.matrix, matrix.entry)
@@ -158,7 +158,7 @@ class Tile(wiring.Component):
         m.d.comb += pass_word.eq(rx_valid & (rx.kind == FlitKind.PASS))
         begins = Signal()
         m.d.comb += begins.eq(pass_word & (rx.chan == PassWord.BEGIN))
-        reply = stream.Signature(Flit).create(path=("reply",))
+        reply = FLIT_STREAM.create(path=("reply",))
         energy_parity = self._answer(m, reads, counters, matrix, reply, begins, rx_valid, rx)
         hold = Signal()
         last = vector.tx.payload
@@ -167,17 +167,16 @@ class Tile(wiring.Component):
                 (last.kind == FlitKind.SYNC) & (last.lo == CONDUCTOR) & sequencer.current.state.measure & matrix.busy
             )
         # Only what the vector engine sends may end before it is round: so much is known before the choice.
-        end = vector.tx.payload.end
         m.d.comb += [
-            stop.near.eq(~reply.valid & ~matrix.tx.valid & (end != 0)),
-            stop.travels.eq(end != self.stop_id),
+            stop.near.eq(~reply.valid & ~matrix.tx.valid & last.near),
+            stop.travels.eq(end_of(last) != self.stop_id),
         ]
         with m.If(reply.valid):
-            self._pass_on(m, stop.inject, reply)
+            self._pass_on(m, stop.inject, reply, widen(reply.payload, self._lanes))
         with m.Elif(matrix.tx.valid):
-            self._pass_on(m, stop.inject, matrix.tx)
+            self._pass_on(m, stop.inject, matrix.tx, matrix.tx.payload)
         with m.Elif(~hold):
-            self._pass_on(m, stop.inject, vector.tx)
+            self._pass_on(m, stop.inject, vector.tx, last)
 
         # Counters.
         counting = Signal()
@@ -265,5 +264,5 @@ class Tile(wiring.Component):
         return parity
 
     @staticmethod
-    def _pass_on(m, target, source):
-        m.d.comb += [target.valid.eq(source.valid), target.payload.eq(source.payload), source.ready.eq(target.ready)]
+    def _pass_on(m, target, source, flit):
+        m.d.comb += [target.valid.eq(source.valid), target.payload.eq(flit), source.ready.eq(target.ready)]

@@ -4,15 +4,15 @@ All tiles of a package run one program on equal shares of each matrix, so they s
 time. That is what a machine is measured by whose tiles do not all fit a simulation.
 """
 
-from amaranth.hdl import Cat, ClockSignal, Const, Instance, Module, ResetSignal, Signal
-from amaranth.lib import data, fifo, stream, wiring
+from amaranth.hdl import Cat, ClockSignal, Const, Instance, Module, Mux, ResetSignal, Signal
+from amaranth.lib import fifo, wiring
 from amaranth.lib.wiring import In, Out
 
-from hayate.rtl.contract.flits import CONDUCTOR, FlitKind
+from hayate.rtl.contract.flits import CONDUCTOR, NEAR_ADDRESS, STOP_BITS, WORD_BITS, FlitKind
 from hayate.rtl.contract.isa import PassWord
 from hayate.rtl.contract.topology import Topology, group_end, stop_of
 from hayate.rtl.contract.words import DATA_ADDRESS
-from hayate.rtl.ring.flit import FLIT_STREAM, Flit, view
+from hayate.rtl.ring.flit import FLIT_STREAM, end_of, flit_layout, flit_stream, pack, view, widen
 from hayate.rtl.ring.stop import RingStop, inject_from
 from hayate.sim.machine.sim_top import TILE
 
@@ -20,11 +20,9 @@ from hayate.sim.machine.sim_top import TILE
 #: sends at a stretch.
 DEPTH = 4096
 
-_Group = data.StructLayout({"lo": 8, "hi": 8, "end": 8})
-
 
 def group_of(tile, kv_heads, tiles):
-    """Constant of `_Group` of a logical tile: what the loader writes in GROUP_LO, GROUP_HI and GROUP_END."""
+    """`lo`, `hi` and `end` of what a tile sends to its group: what the loader has in GROUP_LO, GROUP_HI, GROUP_END."""
     a = Topology(tiles).group(kv_heads, tile)
     return {"lo": a.group_lo, "hi": a.group_hi, "end": group_end(a, tile)}
 
@@ -46,7 +44,8 @@ class MirroredRing(wiring.Component):
 
     Parameters
     ----------
-    tiles, kv_heads: of the package and the model. real: logical numbers of the tiles in RTL, the last one among them.
+    tiles, kv_heads, lanes: of the package and the model. real: logical numbers of the tiles in RTL, the last one among
+        them.
     fetched: channels on which nothing but rows that a FETCH sends is waited for.
 
     Members
@@ -60,8 +59,8 @@ class MirroredRing(wiring.Component):
         error, ever.
     """
 
-    def __init__(self, tiles, kv_heads, real, fetched):
-        self.tiles, self.kv_heads = tiles, kv_heads
+    def __init__(self, tiles, kv_heads, lanes, real, fetched):
+        self.tiles, self.kv_heads, self.lanes = tiles, kv_heads, lanes
         self.real, self.fetched = frozenset(real), frozenset(fetched)
         if tiles - 1 not in self.real or not self.real <= set(range(tiles)):
             raise ValueError(f"real: tiles of {tiles}, the last one among them, not {sorted(self.real)}")
@@ -80,16 +79,22 @@ class MirroredRing(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.conductor = conductor = RingStop()
-        inject_from(m, conductor, self.inject)
+        m.submodules.conductor = conductor = RingStop(self.lanes)
+        given = flit_stream(self.lanes).create(path=("given",))
+        m.d.comb += [
+            given.valid.eq(self.inject.valid),
+            given.payload.eq(widen(self.inject.payload, self.lanes)),
+            self.inject.ready.eq(given.ready),
+        ]
+        inject_from(m, conductor, given)
         self._watch(m, conductor)
 
         lead = self.tiles - 1
-        seen = stream.Signature(Flit).create(path=("seen",))  # what the lead has injected, as it leaves its stop
+        seen = flit_stream(self.lanes).create(path=("seen",))  # what the lead has injected, as it leaves its stop
         levels, faults = [], []
         before = conductor.ring_out
         for t in range(self.tiles):
-            after = stream.Signature(Flit).create(path=(f"hop_{t + 1}",))
+            after = flit_stream(self.lanes).create(path=(f"hop_{t + 1}",))
             if t in self.real:
                 fault = Signal(name=f"fault_{t}")
                 m.submodules[f"tile_{t}"] = Instance(
@@ -138,11 +143,12 @@ class MirroredRing(wiring.Component):
 
     def _twin(self, m, tile, seen, before, after):
         """The stop of a twin between streams `before` and `after`; how many flits wait at it."""
-        m.submodules[f"stop_{tile}"] = stop = RingStop()
-        m.submodules[f"queue_{tile}"] = queue = fifo.SyncFIFO(width=Flit.size, depth=DEPTH)
+        flit = flit_layout(self.lanes)
+        m.submodules[f"stop_{tile}"] = stop = RingStop(self.lanes)
+        m.submodules[f"queue_{tile}"] = queue = fifo.SyncFIFO(width=flit.size, depth=DEPTH)
         lead, own = group_of(self.tiles - 1, self.kv_heads, self.tiles), group_of(tile, self.kv_heads, self.tiles)
-        copy = Signal(Flit, name=f"copy_{tile}")
-        waiting = stream.Signature(Flit).create(path=(f"waiting_{tile}",))
+        copy = Signal(flit, name=f"copy_{tile}")
+        waiting = flit_stream(self.lanes).create(path=(f"waiting_{tile}",))
         f = seen.payload
         m.d.comb += [
             copy.eq(f),
@@ -151,8 +157,10 @@ class MirroredRing(wiring.Component):
             queue.r_en.eq(waiting.ready),
         ]
         inject_from(m, stop, waiting)
-        with m.If((f.lo == lead["lo"]) & (f.hi == lead["hi"]) & (f.end == lead["end"])):
-            m.d.comb += [copy[name].eq(value) for name, value in own.items()]
+        here, there = (group["end"] for group in (lead, own))
+        with m.If((f.lo == lead["lo"]) & (f.hi == lead["hi"]) & (Mux(f.near, end_of(f), 0) == here)):
+            address = pack(NEAR_ADDRESS, addr=view(NEAR_ADDRESS, f.addr).addr, end=Const(there, STOP_BITS))
+            m.d.comb += [copy.lo.eq(own["lo"]), copy.hi.eq(own["hi"]), copy.addr.eq(address)]
         with m.Elif((f.lo == self.tiles - 1) & (f.hi == self.tiles - 1)):
             m.d.comb += [copy.lo.eq(tile), copy.hi.eq(tile)]
         m.d.comb += [
@@ -179,7 +187,7 @@ class MirroredRing(wiring.Component):
         with m.If(mine & (arrived.kind == FlitKind.SYNC)):
             m.d.sync += [self.answers.eq(self.answers + 1), self.ended.eq(cycle)]
         with m.If(mine & (arrived.kind == FlitKind.READ)):
-            m.d.sync += [self.replies.eq(self.replies + 1), self.reply.eq(arrived.data)]
+            m.d.sync += [self.replies.eq(self.replies + 1), self.reply.eq(arrived.data.word_select(0, WORD_BITS))]
         with m.If(
             self.inject.valid & self.inject.ready & (given.kind == FlitKind.PASS) & (given.chan == PassWord.START)
         ):

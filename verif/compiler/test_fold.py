@@ -78,7 +78,8 @@ def test_rotary_tables_add_up_to_the_angle():
     assert coarse.shape == (16, 32) and fine.shape == (16, 32) and coarse.dtype == np.float32
     rng = np.random.default_rng(2)
     for position in (0, 1, 15, 16, 249):
-        (cc, sc), (cf, sf) = (t.astype(np.float64).reshape(2, hd) for t in (coarse[position >> 4], fine[position & 15]))
+        row = int(f"{position & 15:04b}"[::-1], 2)
+        (cc, sc), (cf, sf) = (t.astype(np.float64).reshape(2, hd) for t in (coarse[position >> 4], fine[row]))
         c, s = cc * cf - sc * sf, sc * cf + cc * sf
         x = rng.standard_normal(hd)
         rotated = x * c + x[np.arange(hd) ^ 1] * s

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from hayate.compiler import compile_model, place, render, report
-from hayate.compiler.link import SHARED, allocate, lands, pair, parts, rounds_log2
+from hayate.compiler.link import SHARED, allocate, pair, parts
 from hayate.rtl.contract import encoding, isa
 from hayate.rtl.contract.config import Config
 from hayate.rtl.contract.errors import HayateError
@@ -170,28 +170,6 @@ def test_regions_overlay_but_for_constants(both):
     alone = [allocate((part,), 1)[1] for part in both_parts]
     assert all(used[space] == max(one[space] for one in alone) for space in ("act", "stage"))
     assert used["vmem"] < sum(one["vmem"] for one in alone)
-
-
-@pytest.mark.parametrize(
-    "dims, landing, most", [(8, 64, 4), (16, 32, 4), (31, 32, 2), (32, 32, 2), (64, 32, 2), (64, 64, 2), (64, 128, 4)]
-)
-def test_a_chunk_ends_with_the_landing_buffer_that_there_is(dims, landing, most):
-    """The rounds that the sequencer can hand out before the vector engine takes the first one's rows."""
-    assert [n for n in (1, 2, 4) if lands(n, dims, landing)] == [n for n in (1, 2, 4) if n <= most]
-
-
-def test_the_loader_makes_chunks_that_end(model_folder):
-    image = compile_model(model_folder, planes=False)
-    sizes = dict(name="test", tiles=1, banks=2, bank_depth=16384, vmem_depth=2048, act_depth=1024, max_slots=52)
-    model = {**image.model, "heads": 8, "kv_heads": 1, "head_dim": 64}
-    wide = dataclasses.replace(image, model=model)
-    found = {
-        landing: rounds_log2(
-            parts(wide, Config(**sizes, landing_depth=landing)), Config(**sizes, landing_depth=landing)
-        )
-        for landing in (32, 64, 128)
-    }
-    assert found == {32: 1, 64: 1, 128: 2}
 
 
 def test_the_best_copy_of_the_draft_model_is_read(image):

@@ -7,17 +7,19 @@ from cocotb.utils import get_sim_time
 
 from hayate.golden.conductor.utility import Utility
 from hayate.golden.tile.sequencer import steps
-from hayate.rtl.contract.flits import CONDUCTOR, FlitKind
+from hayate.rtl.contract.flits import CONDUCTOR, WORD_BITS, FlitKind, pack_flit, spread
 from hayate.rtl.contract.isa import ENERGY_BIT, PRECISION_BIT, PassWord, Space
 from hayate.rtl.contract.precision import measured_positions
 from hayate.rtl.contract.topology import stop_of
-from hayate.rtl.contract.words import CANDIDATE
+from hayate.rtl.contract.words import CANDIDATE, PASS_ADDRESS
 from hayate.rtl.ring.flit import Flit
+from hayate.verif.bench import params, rng
 from hayate.verif.bench.drivers import clock
 
 RING_TILES = 3
 SECOND = "second"  # instead of whether a pass drafts: it is the second model's
 BEST = np.float32(9)  # value of what is chosen
+BETTER = CANDIDATE.pack(value=int(np.float32(10).view(np.uint32)))  # what nobody may take for a candidate
 
 
 class Choices:
@@ -103,9 +105,27 @@ class Noted(Utility):
 
 
 async def tell(dut, **fields):
-    dut.ring__rx_valid.value, dut.ring__rx.value = 1, Flit.const(fields).as_bits()
+    """One flit, as wide as the bench's machine."""
+    dut.ring__rx__valid.value, dut.ring__rx__payload.value = 1, pack_flit(params()["lanes"], **fields)
     await clock(dut)
-    dut.ring__rx_valid.value = 0
+    dut.ring__rx__valid.value = 0
+
+
+def merged(r, words):
+    """Words of flits that between them have these, {lane: [word]}: each for any of the lanes that are left, or for all
+    of them.
+    """
+    left = {lane: list(some) for lane, some in words.items() if some}
+    while left:
+        taken = r.sample(sorted(left), r.choice([len(left), r.randint(1, len(left))]))
+        yield {lane: left[lane].pop() for lane in taken}
+        left = {lane: some for lane, some in left.items() if some}
+
+
+def among_others(r, words, lanes):
+    """`mask` and `data` of a flit with these words, by lane, and anything in the other lanes."""
+    others = {lane: r.getrandbits(WORD_BITS) for lane in range(lanes)}
+    return spread(words) | {"data": spread(others | words)["data"]}
 
 
 class Tiles:
@@ -126,6 +146,7 @@ class Tiles:
             tiles,
             pause,
         )
+        self.others = rng("others")  # of words that nobody looks at: what they are changes nothing else
         self.seconds = seconds  # of each position in a pass that drafts: (token, value)
         self.passes, self.energies, self.told = [], [], []
         self.draws = []  # what passes say of sampling, the seed first
@@ -142,6 +163,7 @@ class Tiles:
                 await self.govern(flit)
                 continue
             assert flit.kind == FlitKind.PASS and flit.lo == 0 and flit.hi == CONDUCTOR - 1
+            assert not flit.near and flit.addr >> PASS_ADDRESS.bits == 0
             token, position, slot, ancestors = (
                 flit.data >> at & (1 << width) - 1 for at, width in ((0, 20), (20, 16), (36, 16), (52, 8))
             )
@@ -155,7 +177,7 @@ class Tiles:
                 assert not self.lanes, "what a pass leaves is announced before the next one"
                 commits.append((position, slot))
             elif flit.chan == PassWord.LANE:
-                self.lanes[flit.lane] = (token, position, slot, ancestors)
+                self.lanes[PASS_ADDRESS.unpack(flit.addr)["lane"]] = (token, position, slot, ancestors)
                 second.add(flit.data >> 60 & 1)
             elif flit.chan == PassWord.START:
                 nodes = [self.lanes[i] for i in range((flit.data & 7) + 1)]
@@ -189,12 +211,14 @@ class Tiles:
                 hi=CONDUCTOR,
                 chan=Space.COUNTER,
                 addr=flit.addr,
-                data=1 + (flit.addr & 3),
+                **among_others(self.others, {0: 1 + (flit.addr & 3)}, params()["lanes"]),
             )
 
     async def answer(self, nodes, wanted, draft):
-        """With a candidate of every tile for every wanted position, in a pass that drafts two of its only one."""
-        flits, chosen = [], self.drafted if draft else self.chosen
+        """With a candidate of every tile for every wanted position, in a pass that drafts two of its only one; a flit
+        has one of each of some positions.
+        """
+        words, chosen = {}, self.drafted if draft else self.chosen
         for lane in wanted:
             position = nodes[lane][1]
             best, most = [(chosen[position], BEST)], 8.0
@@ -203,23 +227,18 @@ class Tiles:
                 most = float(best[1][1]) - 0.01
             count = self.tiles * (2 if draft is True else 1) - len(best)
             others = [(self.r.getrandbits(9), np.float32(self.r.uniform(-9, most))) for _ in range(count)]
-            flits += [
-                {
-                    "kind": FlitKind.CAND,
-                    "lo": CONDUCTOR,
-                    "hi": CONDUCTOR,
-                    "lane": lane,
-                    "data": CANDIDATE.pack(value=int(value.view(np.uint32)), token=token),
-                }
-                for token, value in best + others
+            words[lane] = [
+                CANDIDATE.pack(value=int(value.view(np.uint32)), token=token) for token, value in best + others
             ]
-        self.r.shuffle(flits)
+            self.r.shuffle(words[lane])
+        own, lanes = {"lo": CONDUCTOR, "hi": CONDUCTOR}, params()["lanes"]
         await clock(self.dut, self.pause)
-        for flit in flits:
-            await tell(self.dut, **flit)
-            # other tiles' business
-            await tell(self.dut, kind=FlitKind.SYNC, lo=0, hi=CONDUCTOR - 1, chan=self.r.randrange(8))
+        for some in merged(self.r, words):
+            await tell(self.dut, kind=FlitKind.CAND, **own, **among_others(self.others, some, lanes))
+            # other tiles' business, with what would be candidates
+            noise = spread(dict.fromkeys(range(lanes), BETTER))
+            await tell(self.dut, kind=FlitKind.SYNC, lo=0, hi=CONDUCTOR - 1, chan=self.r.randrange(8), **noise)
         for _ in range(self.tiles):
             await clock(self.dut, self.r.randrange(4))
-            await tell(self.dut, kind=FlitKind.SYNC, lo=CONDUCTOR, hi=CONDUCTOR)
+            await tell(self.dut, kind=FlitKind.SYNC, **own)
         self.answers, self.answered = self.answers + 1, get_sim_time("ns")

@@ -178,7 +178,7 @@ async def what_makes_no_progress_is_given_up(dut):
         run = await begin(dut, r, sinks, **some(r, n, watchdog=limit, prompt=prompt))
         await moment(dut, r, run)
         run.served.cancel()
-        dut.ring__rx_valid.value, tx.stall = 0, n % 2
+        dut.ring__rx__valid.value, tx.stall = 0, n % 2
         if int(dut.control__busy.value):
             await FallingEdge(dut.control__busy)
             await clock(dut, 2)
@@ -245,7 +245,7 @@ async def a_reset_leaves_nothing_behind(dut):
         run = await begin(dut, r, sinks, **some(r, n))
         await moment(dut, r, run)
         run.served.cancel()
-        dut.ring__rx_valid.value = 0
+        dut.ring__rx__valid.value = 0
         await reset(dut, r, sinks)
         if n % 2:
             await generation(dut, r, sinks, **some(r, r.randrange(6), limit=r.randrange(1, 30)))

@@ -139,9 +139,9 @@ class Tiles:
                 }
             else:
                 fields = None
-            dut.ring__rx_valid.value = int(fields is not None)
+            dut.ring__rx__valid.value = int(fields is not None)
             if fields:
-                dut.ring__rx.value = Flit.const(fields).as_bits()
+                dut.ring__rx__payload.value = Flit.const(fields).as_bits()
             await clock(dut)
 
 

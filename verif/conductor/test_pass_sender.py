@@ -6,7 +6,7 @@ from hayate.rtl.conductor.pass_sender import PassSender
 from hayate.rtl.contract.flits import FlitKind
 from hayate.rtl.contract.isa import PassWord
 from hayate.rtl.contract.topology import LAST_TILE
-from hayate.rtl.contract.words import COMMIT, LANE, START
+from hayate.rtl.contract.words import COMMIT, LANE, PASS_ADDRESS, START
 from hayate.rtl.ring.flit import Flit
 from hayate.verif.bench import Bench, params, rng
 from hayate.verif.bench.drivers import clock, settle, start
@@ -33,7 +33,7 @@ def random_nodes(r, count):
 async def message(dut, r, word, nodes, stall, hold=0, late=0.0, comes=None, **fields):
     """late: how often a word of the second model is not there yet. comes: how often a node behind the first comes, or
     it is told that there is none behind the last; None: all are there.
-    Have it sent; [(flit.chan, flit.lane, flit.data)], slots placed and given by lane, and cycles from `go` to
+    Have it sent; [(flit.chan, position, flit.data)], slots placed and given by lane, and cycles from `go` to
     `done`.
     """
     there = len(nodes) if comes is None else 1
@@ -60,12 +60,10 @@ async def message(dut, r, word, nodes, stall, hold=0, late=0.0, comes=None, **fi
         flit = Flit.from_bits(int(dut.tx__payload.value))
         taken = int(dut.tx__valid.value) and int(dut.tx__ready.value)
         if taken:
-            assert (flit.kind, flit.lo, flit.hi, flit.addr) == (FlitKind.PASS, 0, LAST_TILE, 0)
+            assert (flit.kind, flit.lo, flit.hi, flit.near) == (FlitKind.PASS, 0, LAST_TILE, 0)
             sent.append((flit.chan, lane, flit.data))
-            if flit.chan in (PassWord.LANE, PassWord.COMMIT):
-                assert flit.lane == (
-                    0 if fields["drafting"] and not fields.get("second") and word == PassWord.LANE else lane
-                )
+            alone = fields["drafting"] and not fields.get("second") and word == PassWord.LANE
+            assert flit.addr == PASS_ADDRESS.pack(lane=0 if alone else lane)
         if int(dut.place.value):
             assert taken
             placed[lane] = int(dut.slot.value)

@@ -17,14 +17,14 @@ from hayate.rtl.contract.draft import Drafter
 from hayate.rtl.contract.flits import CONDUCTOR, FlitKind
 from hayate.rtl.contract.isa import Energy, PassWord
 from hayate.rtl.contract.precision import SENS_BITS
-from hayate.rtl.contract.words import ENERGY_ADDRESS
+from hayate.rtl.contract.words import CANDIDATE, ENERGY_ADDRESS
 from hayate.verif.bench.waves import draw, ports, require_drawn, strobe
 
 
 def candidates():
     """The second of two candidates for position 0 is the better one."""
-    one, two = 0x3F800000, 0x40000000  # bits of FP32
-    steps = strobe("valid", value=one, token_in=5) | {1: {"value": two, "token_in": 6}, 2: {"valid": 0}}
+    one, two = (CANDIDATE.pack(value=value, token=token) for value, token in ((0x3F800000, 5), (0x40000000, 6)))
+    steps = strobe("valid", words=one) | {1: {"words": two}, 2: {"valid": 0}}
     rows = ports("valid", "s1_valid", "wins_0", "present", "known", "token", "second")
     return draw(Candidates(1), rows, steps, 5)
 
@@ -37,13 +37,13 @@ def conductor():
         | {f"control.request.{name}": value for name, value in request.items()}
     }
     for answered in (7, 15):
-        steps[answered] = {"ring.rx_valid": 1, "ring.rx": {"kind": FlitKind.CAND}}
-        steps[answered + 1] = {"ring.rx": {"kind": FlitKind.SYNC, "lo": CONDUCTOR}}
-        steps[answered + 2] = {"ring.rx_valid": 0}
+        steps[answered] = {"ring.rx.valid": 1, "ring.rx.payload": {"kind": FlitKind.CAND, "mask": 1}}
+        steps[answered + 1] = {"ring.rx.payload": {"kind": FlitKind.SYNC, "lo": CONDUCTOR}}
+        steps[answered + 2] = {"ring.rx.valid": 0}
     rows = {
         **ports("control.start", "control.busy"),
         "state": "loop_state",
-        **ports("ring.tx.valid", "ring.rx_valid", "verdict", "tokens.valid"),
+        **ports("ring.tx.valid", "ring.rx.valid", "verdict", "tokens.valid"),
     }
     sizes = {"lanes": 1, "prompt_depth": 4, "max_slots": 4, "ring_tiles": 1, "max_matrices": 0}
     return draw(Conductor(**sizes), rows, steps, 22, skip=1)
@@ -137,13 +137,13 @@ def walk():
     steps = strobe("start", count=1, **{"load.enable": 0, "ring.tx.ready": 1}) | {
         -2: {"load.enable": 1},
         -1: {"load.address": 1},
-        **{6 + n: {"ring.rx_valid": 1, "ring.rx": answer} for n, answer in enumerate(answers)},
-        6 + len(answers): {"ring.rx_valid": 0},
+        **{6 + n: {"ring.rx.valid": 1, "ring.rx.payload": answer} for n, answer in enumerate(answers)},
+        6 + len(answers): {"ring.rx.valid": 0},
     }
     rows = {
         "start": "start",
         "state": "walk_state",
-        **ports("questions", "ring.tx.valid", "ring.rx_valid", "missing", "busy"),
+        **ports("questions", "ring.tx.valid", "ring.rx.valid", "missing", "busy"),
     }
     cycles = [*range(13), *range(SENS_BITS + 12, SENS_BITS + 17)]
     return draw(Governor(tiles=1, matrices=1), rows, steps, cycles, width=5, skip=2)

@@ -91,7 +91,6 @@ class Model:
             "T": config.tiles,
             "B": config.banks,
             "M": config.lanes,
-            "L": config.landing_depth,
             "max_slots": config.max_slots,
             "H": model["kv_heads"],
             "dim": model["head_dim"],
@@ -126,7 +125,7 @@ class Model:
         return sum(count * self.whole(self.symbols[name][0], t=t) for name, count in terms.items())
 
     def rounds(self, n):
-        return min(n, self.env["gp_log2"])
+        return min(n, (int(self.env["G"]) - 1).bit_length())
 
     def kept(self):
         return {c["region"] for c in self.parts["constants"]}
@@ -167,7 +166,6 @@ def placed(path, config, filters):
         n
         for n in (0, 1, 2)
         if all(words <= getattr(config, DEPTHS[space]) for space, words in regions(models, n)[1].items())
-        and all(m.value("lands(2 ** k)", k=m.rounds(n)) for m in models)
     ]
     return models, max(fitting, default=0)
 
@@ -236,7 +234,7 @@ def tile(models, places, n, t):
         for w, word in enumerate(row):
             words[isa.Space.BANK, bank_row % banks << 20 | start + w] = int(word)
 
-    for chosen in (lambda d: d.tensor, None, lambda d: d.kind == "ones", lambda d: d.kind in ("kcache", "vcache")):
+    for chosen in (lambda d: d.tensor, None, lambda d: d.kind in ("kcache", "vcache")):
         for k, (m, d, s) in enumerate(every):
             if chosen is None and d.planes:
                 plane_base[k], stride = deep, m.whole("plane_stride(s.rows, s.words, d.group)", s=s, d=d)
@@ -248,8 +246,6 @@ def tile(models, places, n, t):
                     for r in range(s.rows):
                         row = m.tensors[d.tensor][m.whole(s.source, d=d, t=t, b=b, r=r)]
                         put_row(r, deep + b * stride + r // banks * s.words, np.ascontiguousarray(row).view("<u8"))
-                if d.kind == "ones":
-                    put_row(0, deep, np.full(m.whole("S"), np.float16(1)).view("<u8"))
                 deep += s.blocks * stride
     for bank in range(banks):
         for word in range(deep):

@@ -190,7 +190,6 @@ LOADING = (
     "whose `contract` does not begin with the eight hexadecimal digits",
     f"(space BANK, address bank·2^{isa.BANK_SHIFT} + word)",
     f"the largest of 0, 1 and {isa.ROUNDS_AHEAD.bit_length() - 1} such that",
-    f"≤ {isa.MATRIX_AHEAD} for j in range(R)",
     f"address 2^{isa.PRECISION_BIT} + number of the planes descriptor",
     f"{WORDS[isa.ENTRY_WORDS[isa.Space.DESC]]} words each: address {isa.ENTRY_WORDS[isa.Space.DESC]}·number for the "
     "lowest, + 1, + 2 and + 3 for the others",
@@ -207,7 +206,6 @@ LOADING = (
         ", ".join(str(precision.group_code(g)) for g in precision.GROUPS), ", ".join(map(str, precision.GROUPS))
     ),
     "hi = ⌊(w8 + 8) / 16⌋ and lo = w8 − 16·hi",
-    "0x3C00 each",
     "as a little-endian 64-bit number",
     "four FP16 or two FP32 to a word",
     "rows of three 32-bit numbers",

@@ -99,9 +99,9 @@ async def deliver(dut, **fields):
     """One delivered flit, then a cycle without."""
     from hayate.verif.bench.drivers import clock
 
-    dut.ring__rx_valid.value, dut.ring__rx.value = 1, pack_flit(**fields)
+    dut.ring__rx__valid.value, dut.ring__rx__payload.value = 1, pack_flit(**fields)
     await clock(dut)
-    dut.ring__rx_valid.value = 0
+    dut.ring__rx__valid.value = 0
     await clock(dut)
 
 

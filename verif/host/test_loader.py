@@ -1,6 +1,6 @@
 """Bursts become flits, a beat a cycle as long as the ring takes them; the response waits for the ring."""
 
-from hayate.rtl.contract.flits import FLIT_BITS, pack_flit
+from hayate.rtl.contract.flits import flit_bits, pack_flit
 from hayate.rtl.contract.isa import Space
 from hayate.rtl.contract.load import Fact, fact
 from hayate.rtl.contract.regmap import LOAD_ALL_TILES, LoadSpace, load_address
@@ -73,7 +73,7 @@ async def a_free_ring_takes_a_beat_a_cycle(dut):
 
 
 def test_the_struct_is_the_contract():
-    assert Flit.size == FLIT_BITS
+    assert Flit.size == flit_bits(1)
     assert Flit.const({"kind": 5, "lo": 1, "hi": 254, "addr": 7, "data": 9}).as_bits() == pack_flit(
         kind=5, lo=1, hi=254, addr=7, data=9
     )

@@ -84,13 +84,13 @@ def test_groups_are_those_of_the_loader(kv_heads, tiles):
 @pytest.mark.parametrize("real", [[0], [], [1, 4]])
 def test_the_last_tile_is_real(real):
     with pytest.raises(ValueError, match="real: tiles of 4, the last one among them"):
-        MirroredRing(4, 2, real, ())
+        MirroredRing(4, 2, 1, real, ())
 
 
 def test_passes_end_within_the_context():
-    assert len(pass_flits(64, 64, 60, 4)) == 5
+    assert len(pass_flits({"vocab": 64, "context": 64}, 64, 60, 4)) == 5
     with pytest.raises(ValueError, match="4 positions from 61 on do not fit a context of 64"):
-        pass_flits(64, 64, 61, 4)
+        pass_flits({"vocab": 64, "context": 64}, 64, 61, 4)
 
 
 def test_a_context_beyond_the_machine_is_refused(pytestconfig):

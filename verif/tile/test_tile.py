@@ -5,7 +5,7 @@ import numpy as np
 from hayate.rtl.contract.alu_ops import AluOp
 from hayate.rtl.contract.config import load_config
 from hayate.rtl.contract.encoding import DESCRIPTOR, Instr, Micro, encode, encode_micro
-from hayate.rtl.contract.flits import CONDUCTOR, FlitKind, pack_flit, unpack_flit
+from hayate.rtl.contract.flits import CONDUCTOR, FlitKind, gather, pack_flit, spread, unpack_flit
 from hayate.rtl.contract.isa import (
     BANK_SHIFT,
     ENTRY_WORDS,
@@ -23,7 +23,7 @@ from hayate.rtl.contract.isa import (
     Space,
     WaitKind,
 )
-from hayate.rtl.contract.words import CANDIDATE, COMMIT, LANE, START
+from hayate.rtl.contract.words import CANDIDATE, COMMIT, LANE, PASS_ADDRESS, START
 from hayate.rtl.memory.bank import macro_text
 from hayate.sim.machine.sim_top import TILE
 from hayate.sim.machine.texts import tile_text
@@ -39,20 +39,20 @@ BENCH = Bench(lambda: tile_text(CONFIG, TEXTS), name=TILE, sources=[macro_text()
 class Ring:
     """The rest of the ring: stop 0, which is the bench, and random stalls on both sides of the tile."""
 
-    def __init__(self, dut, stall):
+    def __init__(self, dut, stall, lanes):
         import cocotb
 
         from hayate.verif.bench.drivers import Sink, Source
 
         self.source, self.sink = Source(dut, "ring_in", pause=stall), Sink(dut, "ring_out", stall=stall)
-        self.dut = dut
+        self.dut, self.lanes = dut, lanes
         self.sent, self.returned, self.seen = [], [], []  # ours, ours come back, the tile's
         # (slot, position) of the last pass, and what of it the next one finds in the text
         self.nodes, self.accepted = ([], [])
         cocotb.start_soon(self._turn())
 
     def send(self, **fields):
-        self.sent.append(pack_flit(**fields))
+        self.sent.append(pack_flit(self.lanes, **fields))
         self.source.put(self.sent[-1])
 
     def load(self, space, addr, data, stop=STOP):
@@ -73,7 +73,8 @@ class Ring:
             self.load(space, words * index + n, word >> 64 * n & (1 << 64) - 1)
 
     def control(self, word, lane=0, data=0):
-        self.send(kind=FlitKind.PASS, hi=CONDUCTOR - 1, chan=word, lane=lane, data=data)
+        at = PASS_ADDRESS.pack(lane=lane)
+        self.send(kind=FlitKind.PASS, hi=CONDUCTOR - 1, chan=word, addr=at, data=data)
 
     def start_pass(
         self, tokens, positions, slots, hwm, wanted, measure=0, counted=(), ancestors=None, draft=0, sample=0
@@ -139,7 +140,7 @@ class Ring:
     async def _turn(self):
         while True:
             (word,) = await self.sink.take(1)
-            flit = unpack_flit(word)
+            flit = unpack_flit(word, self.lanes)
             if flit["src"] == 0:
                 self.returned.append(word)
             else:
@@ -148,11 +149,21 @@ class Ring:
                 self.source.put(word)  # through stop 0, and back to the tile, which takes it off the ring
 
 
-async def begin(dut, stall=0.25):
+def candidates(flits, second=0):
+    """Position -> (FP32 bits, token) of the CAND flits; second: of those behind the best."""
+    return {
+        lane: tuple(CANDIDATE.unpack(word).values())
+        for f in flits
+        if (f["kind"], f["addr"]) == (FlitKind.CAND, second)
+        for lane, word in gather(f["mask"], f["data"]).items()
+    }
+
+
+async def begin(dut, stall=0.25, lanes=CONFIG.lanes):
     from hayate.verif.bench.drivers import start
 
     await start(dut, stop_id=STOP)
-    return Ring(dut, stall)
+    return Ring(dut, stall, lanes)
 
 
 def load_model(ring, config=CONFIG, filters=False):
@@ -233,11 +244,8 @@ async def passes_equal_golden(dut):
         ring.start_pass(tokens, positions, slots, hwm, wanted)
         flits = await ring.end_of_pass()
         logits = golden.run_pass(tokens, positions, slots, hwm=hwm, wanted=wanted)
-        candidates = {
-            f["lane"]: tuple(CANDIDATE.unpack(f["data"]).values()) for f in flits if f["kind"] == FlitKind.CAND
-        }
         best = [int(np.argmax(row)) for row in logits]
-        assert candidates == {w: (int(row.view(np.uint32)[at]), at) for w, row, at in zip(wanted, logits, best)}
+        assert candidates(flits) == {w: (int(row.view(np.uint32)[at]), at) for w, row, at in zip(wanted, logits, best)}
         if wanted:
             assert [row for row, _, _ in rows] == list(range(model.model["vocab"]))
             assert {mask for _, mask, _ in rows} == {sum(1 << w for w in wanted)}
@@ -264,7 +272,7 @@ async def counters_are_read(dut):
             await RisingEdge(dut.clk)
             cycle += 1
             if int(dut.ring_in__valid.value) and int(dut.ring_in__ready.value):
-                flit = unpack_flit(int(dut.ring_in__payload.value))
+                flit = unpack_flit(int(dut.ring_in__payload.value), CONFIG.lanes)
                 if flit["kind"] == FlitKind.PASS and flit["chan"] in (PassWord.BEGIN, PassWord.FINISH):
                     arrivals.append(cycle)
 
@@ -289,7 +297,7 @@ async def counters_are_read(dut):
         assert counters[Counter.USEFUL_KV] == kv
 
 
-WORDS, ROWS, AT, STAGE, SEND, S_OUT = 4, 6, 40, 5, 3, 2
+WORDS, ROWS, AT, STAGE, SEND, S_OUT = 5, 6, 40, 6, 3, 2
 PROGRAM = [
     Instr(Op.FETCH, {"desc": 2, "index": FetchIndex.TOKEN, "stage": STAGE, "chan": 6}),
     Instr(Op.V_WAIT, {"chan": 6, "kind": WaitKind.LANES, "count": 1}),
@@ -347,25 +355,30 @@ async def a_program_of_its_own(dut):
         await ring.source.drained()
         ring.start_pass(tokens, range(len(tokens)), range(len(tokens)), len(tokens), [])
         flits = await ring.end_of_pass()
-        lanes = range(len(tokens))
-
-        def of(lane, kind, flits=flits, **more):
-            return [f for f in flits if f["kind"] == kind and f["lane"] == lane and more.items() <= f.items()]
-
-        for lane, token in enumerate(tokens):
-            fetched = [f for f in of(lane, FlitKind.DATA) if f["addr"] >> STAGE_BIT]
-            assert [(f["addr"] - (1 << STAGE_BIT), f["data"]) for f in fetched] == [
-                (STAGE + w, int(word)) for w, word in enumerate(table[token].view(np.uint64))
-            ]
-            halves = (table[token].astype(np.float32) * 2.0**-S_OUT).astype(np.float16)
-            sent = [f for f in of(lane, FlitKind.DATA) if not f["addr"] >> STAGE_BIT]
-            assert [(f["addr"], f["data"]) for f in sent] == [
-                (SEND + q, int(word)) for q, word in enumerate(halves.view(np.uint64))
-            ]
-            total = sum(int(float(h) * 2**24) ** 2 for h in halves)
-            low, high = of(lane, FlitKind.SUM)
-            assert (low["addr"], high["addr"], high["data"] << 64 | low["data"]) == (0, 1, total)
-        syncs = [f["chan"] for f in flits if f["kind"] == FlitKind.SYNC]
-        assert syncs == [6] * len(lanes) + [0, 1, 0] and not [f for f in flits if f["kind"] == FlitKind.CAND]
+        of = {kind: [f for f in flits if f["kind"] == kind] for kind in FlitKind}
+        # A row is sent once, to all positions that name it, as whole flits of words; behind its last word anything.
+        fetched, lanes = [f for f in of[FlitKind.DATA] if f["addr"] >> STAGE_BIT], CONFIG.lanes
+        expected = [
+            (sum(1 << lane for lane, other in enumerate(tokens) if other == token), STAGE + first, first, token)
+            for token in dict.fromkeys(tokens)
+            for first in range(0, WORDS, lanes)
+        ]
+        assert [(f["mask"], f["addr"] - (1 << STAGE_BIT)) for f in fetched] == [e[:2] for e in expected]
+        for f, (_, _, first, token) in zip(fetched, expected):
+            words = table[token].view(np.uint64)[first : first + lanes].tolist()
+            assert list(gather((1 << lanes) - 1, f["data"]).values())[: len(words)] == words
+        # Results of all positions share a flit; so do their sums.
+        halves = (table[list(tokens)].astype(np.float32) * 2.0**-S_OUT).astype(np.float16)
+        sent = [f for f in of[FlitKind.DATA] if not f["addr"] >> STAGE_BIT]
+        assert [(f["addr"], f["mask"], f["data"]) for f in sent] == [
+            (SEND + q, *spread(dict(enumerate(words.tolist()))).values())
+            for q, words in enumerate(halves.view(np.uint64).T)
+        ]
+        totals = [sum(int(float(h) * 2**24) ** 2 for h in row) for row in halves]
+        low, high = of[FlitKind.SUM]
+        assert (low["addr"], high["addr"], low["mask"], high["mask"]) == (0, 1, *[(1 << len(tokens)) - 1] * 2)
+        pairs = [gather(f["mask"], f["data"]) for f in (low, high)]
+        assert [pairs[1][k] << 64 | pairs[0][k] for k in range(len(tokens))] == totals
+        assert [f["chan"] for f in of[FlitKind.SYNC]] == [6] * len(tokens) + [0, 1, 0] and not of[FlitKind.CAND]
         assert all((f["lo"], f["hi"]) == (0, 0) for f in flits if f["kind"] in (FlitKind.DATA, FlitKind.SUM))
     assert ring.returned == ring.sent

@@ -4,8 +4,7 @@ import numpy as np
 
 from hayate.rtl.contract.flits import CONDUCTOR, FlitKind
 from hayate.rtl.contract.isa import ENERGY_BIT, Energy, PassWord, Space
-from hayate.rtl.contract.words import CANDIDATE
-from hayate.verif.tile.test_tile import BENCH, CONFIG, PASSES, STOP, begin, load_model
+from hayate.verif.tile.test_tile import BENCH, CONFIG, PASSES, STOP, begin, candidates, load_model
 
 
 async def energies(ring, index):
@@ -43,8 +42,8 @@ async def energies_equal_golden(dut):
             logits = golden.run_pass(
                 tokens, positions, slots, hwm=hwm, wanted=wanted, measure=bool(measure), counted=wanted[-1:]
             )
-            candidates = {f["lane"]: CANDIDATE.unpack(f["data"])["value"] for f in flits if f["kind"] == FlitKind.CAND}
-            assert candidates == {w: int(row.view(np.uint32)[row.argmax()]) for w, row in zip(wanted, logits)}
+            values = {lane: value for lane, (value, _) in candidates(flits).items()}
+            assert values == {w: int(row.view(np.uint32)[row.argmax()]) for w, row in zip(wanted, logits)}
             for name, index in planes.items():
                 assert await energies(ring, index) == golden.state.energies.get(name, [0] * len(Energy)), name
         assert all(min(golden.state.energies[name]) > 0 for name in golden.state.energies)

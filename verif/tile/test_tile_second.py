@@ -4,11 +4,9 @@ tiles.
 
 import numpy as np
 
-from hayate.rtl.contract.flits import FlitKind
 from hayate.rtl.contract.isa import PassWord, Space
-from hayate.rtl.contract.words import CANDIDATE
 from hayate.verif.bench import rng
-from hayate.verif.tile.test_tile import BENCH, CONFIG, begin, trace
+from hayate.verif.tile.test_tile import BENCH, CONFIG, begin, candidates, trace
 
 
 @BENCH.test(sims=("verilator",))
@@ -35,7 +33,7 @@ async def two_models_equal_golden(dut):
 
     async def compare(golden, wanted, logits):
         flits = await ring.end_of_pass()
-        found = {f["lane"]: tuple(CANDIDATE.unpack(f["data"]).values()) for f in flits if f["kind"] == FlitKind.CAND}
+        found = candidates(flits)
         scores = np.concatenate(golden.vector.scores).T[wanted] if wanted else []
         assert found == {
             w: (int(row.view(np.uint32)[at]), at)

@@ -5,13 +5,11 @@ import pytest
 
 from hayate.golden.conductor.sample import log_share
 from hayate.rtl.contract.config import load_config
-from hayate.rtl.contract.flits import FlitKind
 from hayate.rtl.contract.isa import Csr, PassWord, Space
-from hayate.rtl.contract.words import CANDIDATE
 from hayate.rtl.memory.bank import macro_text
 from hayate.rtl.package import tile
 from hayate.verif.bench import Bench, rng
-from hayate.verif.tile.test_tile import begin, load_model, trace
+from hayate.verif.tile.test_tile import begin, candidates, load_model, trace
 from hayate.verif.tile.vector.test_mask import random_path, random_tree
 
 CONFIG = load_config("unit", ["tiles=1", "lanes=4"])
@@ -27,7 +25,7 @@ async def trees_equal_golden(dut):
     """
     from hayate.golden.tile.sequencer import Tile as Golden
 
-    ring, r = await begin(dut, stall=0.1), rng("trees")
+    ring, r = await begin(dut, stall=0.1, lanes=CONFIG.lanes), rng("trees")
     rows = trace(dut, CONFIG.lanes)
     model, placement = load_model(ring, CONFIG, filters=True)
     golden = Golden(model, lanes=CONFIG.lanes, slots=placement.slots)
@@ -41,14 +39,7 @@ async def trees_equal_golden(dut):
         *place, hwm, wanted = arguments
         golden.state.draw(scale if sample else None, seed, log_p, top_k)
         logits = golden.run_pass(*place, hwm=hwm, wanted=wanted, commit=False, **options)
-        found, second = (
-            {
-                f["lane"]: tuple(CANDIDATE.unpack(f["data"]).values())
-                for f in flits
-                if (f["kind"], f["addr"]) == (FlitKind.CAND, n)
-            }
-            for n in range(2)
-        )
+        found, second = (candidates(flits, n) for n in range(2))
         scores = np.concatenate(golden.vector.scores).T[wanted] if wanted else []
         assert found == {
             w: (int(row.view(np.uint32)[at]), at)

@@ -131,7 +131,7 @@ def sender():
         5: {"half_valid": 0},
     }
     rows = ports("job.valid", "reserve", "half_valid", "started", "emit", "finish", "tx.valid", "busy")
-    return draw(Sender(2), rows, steps, 11)
+    return draw(Sender(2), rows, steps, 10)
 
 
 def micro():
@@ -154,7 +154,7 @@ def micro():
 def collect():
     """Sums of two lanes."""
     steps = {0: {"request": 1}, 9: {"taken": 1}, 10: {"taken": 0, "request": 0}}
-    return draw(Collect(2), ports("request", "started", "walking", "ready", "taken"), steps, 12)
+    return draw(Collect(2), ports("request", "busy", "walking", "ready", "taken"), steps, 12)
 
 
 def digits():
@@ -181,7 +181,7 @@ def noise():
 
 def answer():
     """A READ of a counter and one of an energy."""
-    read = {"kind": FlitKind.READ, "end": 1, "lo": 1, "hi": 1}
+    read = {"kind": FlitKind.READ, "src": 1, "lo": 1, "hi": 1}
     steps = {
         0: {"stop_id": 1, "ring_out.ready": 1, "ring_in.valid": 1, "ring_in.payload": read},
         1: {"ring_in.payload": read | {"addr": ENERGY_ADDRESS.pack(energy=1)}},

@@ -5,7 +5,6 @@ from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from hayate.rtl.contract.flits import LANE_BITS
 from hayate.rtl.contract.precision import MX_BLOCK, MX_EXPONENT_BITS
 from hayate.rtl.memory.parity import ParityMemory, slices
 from hayate.rtl.numerics.mxint8 import MXINT8_LATENCY, TOP_MIN, ToMxInt8, block_top, largest
@@ -26,8 +25,7 @@ _FP16_LATENCY = 2  # the memory, and a register that carries the fan-out to the 
 
 
 class ActivationBuffer(wiring.Component):
-    """`lanes` memories of `depth` 64-bit words, written one word of one lane at a time, read at one address of all
-    lanes at once.
+    """`lanes` memories of `depth` 64-bit words, written and read at one address of all lanes at once.
 
     One write and one read per cycle, never stalled. A word written in cycle t is seen by reads from cycle t + 1 on, in
     FP16 and as MXINT8; a read of the block of 8 words in which one is being written is undefined (the old contents in
@@ -43,7 +41,7 @@ class ActivationBuffer(wiring.Component):
     All outputs come ACT_LATENCY cycles after `read`. `data` holds until the next read's, `codes` and `exponent` until
     the next wide read's. Parity is kept per 32 bits of a word and per exponent; `parity` is high beside the outputs
     when anything that the read took does not match its own. In simulation memories start as zeros, which are valid;
-    elsewhere every address is written with `every_lane` first. Reset does not clear them.
+    elsewhere every address of every lane is written first. Reset does not clear them.
 
     ::
 
@@ -60,8 +58,7 @@ class ActivationBuffer(wiring.Component):
 
     Members
     -------
-    write, write_lane, write_addr, write_data: In. A lane that does not exist is not written. every_lane: In, with
-        `write`: all are.
+    write: In(lanes), lanes that are written. write_addr: In. write_data: In, `lanes` x 64.
     read, read_addr, wide, left: In. left: 1 to 8.
     data: Out, `lanes` x 64 bits. codes: Out, `lanes` x 128, sixteen signed bytes. exponent: Out, `lanes` x 5.
     parity: Out, a strobe.
@@ -75,11 +72,9 @@ class ActivationBuffer(wiring.Component):
             )
         self.lanes, self.depth, self.nested, self._inject = lanes, depth, nested, inject
         members = {
-            "write": In(1),
-            "write_lane": In(LANE_BITS),
-            "every_lane": In(1),
+            "write": In(lanes),
             "write_addr": In(ceil_log2(depth)),
-            "write_data": In(64),
+            "write_data": In(data.ArrayLayout(64, lanes)),
             "read": In(1),
             "read_addr": In(ceil_log2(depth)),
             "data": Out(data.ArrayLayout(64, lanes)),
@@ -104,9 +99,6 @@ class ActivationBuffer(wiring.Component):
             self._elaborate_fp16(m)
         return m
 
-    def _writes(self, lane):
-        return self.write & ((self.write_lane == lane) | self.every_lane)
-
     def _elaborate_fp16(self, m):
         """One memory a lane."""
         read, addr = self.read, self.read_addr
@@ -123,9 +115,9 @@ class ActivationBuffer(wiring.Component):
         for k in range(self.lanes):
             m.submodules[f"words_{k}"] = store = ParityMemory(64, self.depth, inject=self._inject)
             m.d.comb += [
-                store.wr_en.eq(self._writes(k)),
+                store.wr_en.eq(self.write[k]),
                 store.wr_addr.eq(self.write_addr),
-                store.wr_data.eq(self.write_data),
+                store.wr_data.eq(self.write_data[k]),
                 store.rd_en.eq(read),
                 store.rd_addr.eq(addr),
             ]
@@ -170,16 +162,13 @@ class ActivationBuffer(wiring.Component):
         with m.If(valid[1]):
             m.d.sync += s2_taken.eq(s1_taken)
 
-        # Of the word being written, the same in all lanes.
-        top = block_top(m, [self.write_data.word_select(i, 16) for i in range(QUAD)], "write_top")
-        field = Signal(FIELD)
-        m.d.comb += field.eq(top ^ (self.flip[-FIELD:] if self._inject else 0))
-
         s2_wrong_tops = Signal(self.lanes)
         errors = []
         for k in range(self.lanes):
-            write = Signal(name=f"write_{k}")
-            m.d.comb += write.eq(self._writes(k))
+            write = self.write[k]
+            top = block_top(m, [self.write_data[k].word_select(i, 16) for i in range(QUAD)], f"write_top_{k}")
+            field = Signal(FIELD, name=f"field_{k}")
+            m.d.comb += field.eq(top ^ (self.flip[-FIELD:] if self._inject else 0))
             words, wrong = self._words(m, k, write, taken)
             tops, wrong_tops = self._tops(m, k, write, field, block, wide[1], s1_exists)
             m.d.sync += s2_wrong_tops[k].eq(wrong_tops)
@@ -236,7 +225,7 @@ class ActivationBuffer(wiring.Component):
             m.d.comb += [
                 store.wr_en.eq(write & (self.write_addr[:2] == i)),
                 store.wr_addr.eq(self.write_addr[2:]),
-                store.wr_data.eq(self.write_data),
+                store.wr_data.eq(self.write_data[k]),
                 store.rd_en.eq(self.read & taken[i]),
                 store.rd_addr.eq(self.read_addr[2:]),
             ]

@@ -1,6 +1,6 @@
 """Matrix engine of a tile: banks, processing elements, activation buffer, and the instructions that keep them busy."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 from amaranth.utils import ceil_log2
@@ -10,7 +10,7 @@ from hayate.rtl.contract.isa import BANK_BITS, Counter, Op, Space
 from hayate.rtl.contract.secded import codeword_bits
 from hayate.rtl.contract.words import BANK_ADDRESS, CLEAR_ADDRESS, DATA_ADDRESS
 from hayate.rtl.memory.bank import BANK_LATENCY, Bank
-from hayate.rtl.ring.flit import FLIT_STREAM, Flit, view
+from hayate.rtl.ring.flit import flit_layout, flit_stream, view
 from hayate.rtl.tile.interfaces import CurrentPass, EnergyTag, FinishedRows, MeasuredRow, pe_word_layout
 from hayate.rtl.tile.matrix.activation import ACT_LATENCY, FLIP_BITS, WORD_FLIP_BITS, ActivationBuffer
 from hayate.rtl.tile.matrix.drain import DRAIN_LATENCY, Drain
@@ -106,8 +106,8 @@ class MatrixEngine(wiring.Component):
             "entry": In(stream.Signature(self._entry)),
             "current": In(CurrentPass(lanes)),
             "rx_valid": In(1),
-            "rx": In(Flit),
-            "tx": Out(FLIT_STREAM),
+            "rx": In(flit_layout(lanes)),
+            "tx": Out(flit_stream(lanes)),
             "rows": Out(FinishedRows(lanes)),
             "busy": Out(1),
             "cause": Out(4),
@@ -168,7 +168,7 @@ class MatrixEngine(wiring.Component):
     def _receive(self, m, semaphores, act, kv):
         """Flits, through one register."""
         kind = self.rx.kind
-        rx = Signal(Flit, reset_less=True)
+        rx = Signal(flit_layout(self._lanes), reset_less=True)
         is_data = Signal()
         is_sync = Signal()
         is_load = Signal()
@@ -185,9 +185,7 @@ class MatrixEngine(wiring.Component):
         m.d.comb += [
             semaphores.post.eq(is_sync),
             semaphores.post_chan.eq(rx.chan),
-            act.write.eq(is_data | is_clear),
-            act.every_lane.eq(is_clear),
-            act.write_lane.eq(rx.lane),
+            act.write.eq(Mux(is_clear, Const(-1, self._lanes), Mux(is_data, rx.mask, 0))),
             act.write_addr.eq(rx.addr),
             act.write_data.eq(rx.data),
             kv.load.eq(is_load | is_clear & ~view(CLEAR_ADDRESS, rx.addr).rest),

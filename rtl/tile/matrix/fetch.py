@@ -7,7 +7,7 @@ from amaranth.lib import data, fifo, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from hayate.rtl.contract.flits import LANE_BITS, FlitKind
+from hayate.rtl.contract.flits import FlitKind
 from hayate.rtl.contract.isa import (
     BANK_BITS,
     CHANNEL_BITS,
@@ -20,7 +20,7 @@ from hayate.rtl.contract.isa import (
 )
 from hayate.rtl.contract.words import DATA_ADDRESS
 from hayate.rtl.memory.bank import BANK_LATENCY
-from hayate.rtl.ring.flit import FLIT_STREAM, pack
+from hayate.rtl.ring.flit import flit_stream, pack
 from hayate.rtl.tile.queues import BaseEntry, LaneState
 
 FIFO_DEPTH = 8  # covers the way from a request to the room that its flit leaves behind: one word per cycle is sustained
@@ -29,16 +29,19 @@ _DELAY = 1 + BANK_LATENCY  # from a request, registered by the parent, to the wo
 
 
 class Fetcher(wiring.Component):
-    """Sends, for each position, the row whose global index the position names, if that row is here: DATA flits, then
-    one SYNC.
+    """Sends each row whose global index a position names, if that row is here: DATA flits, then one SYNC.
 
-    Row r lies in bank (r - row0) % banks, `words` words from base + ((r - row0) // banks) * words. Word w becomes
-    {DATA, lo 0, hi count - 1, lane = position, addr = 2**STAGE_BIT + stage + w}; the SYNC carries the channel. A row
-    that is not here costs 3 cycles, one that is 6 + words while `tx` takes a flit every cycle. Requests stop while
-    FIFO_DEPTH flits wait or are under way, so no word is ever lost. `ending` comes with the last request: the banks are
+    Row r lies in bank (r - row0) % banks, `words` words from base + ((r - row0) // banks) * words. Word w belongs at
+    place stage + w of the stage buffers, where `stage` is a multiple of M, and a flit carries M of them: {DATA, lo 0,
+    hi count - 1, mask = all positions that name the row, addr = 2**(STAGE_BIT) + place of the first}. Behind the last
+    word of a row the rest of a flit is undefined. A row is sent for the first position that names it. There is a SYNC,
+    which carries the channel, for every position whose row is here, behind its words.
+
+    A row that is not here costs 3 cycles, one that has been sent 4, one that is here 6 + words. Requests stop while
+    FIFO_DEPTH words wait or are under way, so no word is ever lost. `ending` comes with the last request: the banks are
     free from the next cycle on, flits may still follow.
 
-    A row of two words that is here, then the SYNC, for a pass of one position::
+    A row of two words that is here, then the SYNC, for a pass of one position and M = 1::
 
         cycle     0     1     2     3     4     5     6     7     8     9     10    11    12    13    14
         start     ~~~~~~____________________________________________________________________________________
@@ -80,16 +83,18 @@ class Fetcher(wiring.Component):
                 "read_mask": Out(banks),
                 "addr": Out(BANK_BITS),
                 "words": In(data.ArrayLayout(64, banks)),
-                "tx": Out(FLIT_STREAM),
+                "tx": Out(flit_stream(lanes)),
             }
         )
 
     def elaborate(self, platform):
         m = Module()
         bits = ceil_log2(self.banks)
-        head = {"sync": 1, "chan": CHANNEL_BITS, "lane": LANE_BITS, "addr": STAGE_BITS}
-        tag_layout = data.StructLayout({**head, "bank": max(bits, 1)})
-        sent_layout = data.StructLayout({**head, "data": 64})
+        lanes, depth = self.lanes, max(FIFO_DEPTH // self.lanes, 4)
+        place_bits = ceil_log2(lanes)  # of a word in its flit
+        head = {"sync": 1, "chan": CHANNEL_BITS, "mask": lanes, "word": STAGE_BITS}
+        tag_layout = data.StructLayout({**head, "bank": max(bits, 1), "full": 1})
+        sent_layout = data.StructLayout({**head, "data": 64 * lanes})
 
         entry = Signal(BaseEntry)
         lane = Signal(range(max(self.lanes, 2)))
@@ -101,18 +106,35 @@ class Fetcher(wiring.Component):
         tag = Signal(tag_layout)
         here = Signal()
         requested = Signal()
-        credits = Signal(range(FIFO_DEPTH + 1), init=FIFO_DEPTH)
+        last_word = Signal()
+        same = Signal(lanes, init=1)  # positions that name the row in hand
+        credits = Signal(range(depth + 1), init=depth)
         may_ask = Signal(init=1)  # credits are left; who reads the banks next waits for that
         last_lane = (lane + 1) == self.positions
 
         m.d.comb += [
             product.eq(place[bits:] * entry.words),
             tag.chan.eq(entry.chan),
-            tag.lane.eq(lane),
+            tag.mask.eq(same),
+            tag.full.eq(tag.sync | last_word | (tag.word[:place_bits] == lanes - 1)),
+            last_word.eq(left == 1),
             tag.bank.eq(place[:bits] if bits else 0),
             self.read.eq(requested & ~tag.sync),
             self.read_mask.eq(Const(1) << (place[:bits] if bits else 0)),
         ]
+
+        # Row of each position, and those whose rows have been sent.
+        rows = [Signal(GLOBAL_ROW_BITS, name=f"row_{k}") for k in range(lanes)]
+        for k, state in enumerate(self.lanes_state):
+            with m.Switch(entry.index):
+                with m.Case(FetchIndex.POS_HI):
+                    m.d.comb += rows[k].eq(state.position >> ROPE_FINE_BITS)
+                with m.Case(FetchIndex.POS_LO):
+                    m.d.comb += rows[k].eq(state.position[:ROPE_FINE_BITS][::-1])
+                with m.Default():
+                    m.d.comb += rows[k].eq(state.token)
+        served = Signal(lanes)
+        has_been = served.bit_select(lane, 1) if lanes > 1 else Const(0, 1)
 
         def next_position():
             with m.If(last_lane):
@@ -129,22 +151,21 @@ class Fetcher(wiring.Component):
                 with m.If(self.start):
                     m.next = "PICK"
             with m.State("PICK"):
-                for k in range(self.lanes):
+                for k, row in enumerate(rows):
                     with m.If(lane == k):
-                        state = self.lanes_state[k]
-                        with m.Switch(entry.index):
-                            with m.Case(FetchIndex.POS_HI):
-                                m.d.sync += index.eq(state.position >> ROPE_FINE_BITS)
-                            with m.Case(FetchIndex.POS_LO):
-                                m.d.sync += index.eq(state.position[:ROPE_FINE_BITS])
-                            with m.Default():
-                                m.d.sync += index.eq(state.token)
+                        m.d.sync += index.eq(row)
                 m.next = "SUBTRACT"
             with m.State("SUBTRACT"):
                 m.d.sync += distance.eq(index - entry.row0)
+                if lanes > 1:
+                    m.d.sync += same.eq(Cat((row == index) & (self.positions > k) for k, row in enumerate(rows)))
                 m.next = "TEST"
             with m.State("TEST"):
-                with m.If(here):
+                with m.If(here & has_been):
+                    m.d.sync += tag.sync.eq(1)
+                    m.next = "SEND"
+                with m.Elif(here):
+                    m.d.sync += served.eq(served | same)
                     m.next = "SCALE"
                 with m.Else():
                     next_position()
@@ -154,7 +175,7 @@ class Fetcher(wiring.Component):
             with m.State("PLACE"):
                 m.d.sync += [
                     self.addr.eq(self.addr + entry.base),
-                    tag.addr.eq(entry.stage),
+                    tag.word.eq(entry.stage),
                     left.eq(entry.words),
                     tag.sync.eq(entry.words == 0),
                 ]
@@ -163,9 +184,9 @@ class Fetcher(wiring.Component):
                 with m.If(requested):
                     m.d.sync += [
                         self.addr.eq(self.addr + 1),
-                        tag.addr.eq(tag.addr + 1),
+                        tag.word.eq(tag.word + 1),
                         left.eq(left - 1),
-                        tag.sync.eq(left == 1),
+                        tag.sync.eq(last_word),
                     ]
                     with m.If(tag.sync):
                         next_position()
@@ -178,7 +199,7 @@ class Fetcher(wiring.Component):
         with m.If(self.ending):
             m.d.sync += self.active.eq(0)
         with m.If(self.start):
-            m.d.sync += [entry.eq(self.entry), lane.eq(0), self.active.eq(1)]
+            m.d.sync += [entry.eq(self.entry), lane.eq(0), served.eq(0), self.active.eq(1)]
 
         # Requests under way, then the FIFO in front of the ring.
         under_way = [Signal(tag_layout, name=f"s{i + 1}_tag", reset_less=True) for i in range(_DELAY)]
@@ -188,17 +209,24 @@ class Fetcher(wiring.Component):
             with m.If(requested if i == 0 else valid[i - 1]):
                 m.d.sync += older.eq(younger)
 
-        m.submodules.fifo = queue = fifo.SyncFIFO(width=sent_layout.size, depth=FIFO_DEPTH)
+        # Words of a flit gather until it is full.
+        m.submodules.fifo = queue = fifo.SyncFIFO(width=sent_layout.size, depth=depth)
         arrived = Signal(sent_layout)
         sent = Signal(sent_layout)
         now = under_way[-1]
+        word = self.words[now.bank]
+        for w in range(lanes):
+            here_now = now.word[:place_bits] == w
+            gathered = Signal(64, name=f"gathered_{w}", reset_less=True)
+            with m.If(valid[-1] & here_now):
+                m.d.sync += gathered.eq(word)
+            m.d.comb += arrived.data.word_select(w, 64).eq(Mux(here_now, word, gathered))
         m.d.comb += [
             arrived.sync.eq(now.sync),
             arrived.chan.eq(now.chan),
-            arrived.lane.eq(now.lane),
-            arrived.addr.eq(now.addr),
-            arrived.data.eq(self.words[now.bank]),
-            queue.w_en.eq(valid[-1]),
+            arrived.mask.eq(now.mask),
+            arrived.word.eq(Cat(Const(0, place_bits), now.word[place_bits:])),
+            queue.w_en.eq(valid[-1] & now.full),
             queue.w_data.eq(arrived),
             sent.as_value().eq(queue.r_data),
             self.tx.valid.eq(queue.r_rdy),
@@ -207,16 +235,17 @@ class Fetcher(wiring.Component):
             self.tx.payload.hi.eq(self.last_tile),
             self.busy.eq(self.active | (valid != 0) | queue.r_rdy),
         ]
-        address = pack(DATA_ADDRESS, word=sent.addr, stage=Const(1, 1))
+        address = pack(DATA_ADDRESS, word=sent.word, stage=Const(1, 1))
         m.d.comb += [
             self.tx.payload.kind.eq(Mux(sent.sync, FlitKind.SYNC, FlitKind.DATA)),
             self.tx.payload.chan.eq(Mux(sent.sync, sent.chan, 0)),
-            self.tx.payload.lane.eq(Mux(sent.sync, 0, sent.lane)),
+            self.tx.payload.mask.eq(Mux(sent.sync, 0, sent.mask)),
             self.tx.payload.addr.eq(Mux(sent.sync, 0, address)),
             self.tx.payload.data.eq(Mux(sent.sync, 0, sent.data)),
         ]
         taken = Signal()
-        m.d.comb += taken.eq(queue.r_rdy & queue.r_en)
-        with m.If(requested != taken):
-            m.d.sync += [credits.eq(Mux(requested, credits - 1, credits + 1)), may_ask.eq(~requested | (credits != 1))]
+        fills = Signal()
+        m.d.comb += [taken.eq(queue.r_rdy & queue.r_en), fills.eq(requested & tag.full)]
+        with m.If(fills != taken):
+            m.d.sync += [credits.eq(Mux(fills, credits - 1, credits + 1)), may_ask.eq(~fills | (credits != 1))]
         return m

@@ -99,7 +99,7 @@ def matrix_entry(m, entry, word, desc, planes, r):
     gemv = lambda name: field(word, name, Op.GEMV)  # noqa: E731
     is_gemv = op == Op.GEMV
     slot_count = gemv("rows") == Rows.SLOTS
-    fresh = ~gemv("aside") & (~gemv("kv") | (r.round == 0))  # a later attention round reads the same K and V again
+    fresh = ~gemv("kv") | (r.round == 0)  # a later attention round reads the same K and V again
     m.d.comb += [
         entry.op.eq(op),
         entry.count.eq(r.count),

@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from hayate.rtl.contract.flits import FlitKind
 from hayate.rtl.contract.isa import Csr, PassWord, Space
-from hayate.rtl.contract.words import BEGIN, CSR_ADDRESS, LANE, SEED_BITS, START
+from hayate.rtl.contract.words import BEGIN, CSR_ADDRESS, LANE, PASS_ADDRESS, SEED_BITS, START
 from hayate.rtl.ring.flit import Flit, view
 from hayate.rtl.tile.interfaces import CurrentPass
 from hayate.rtl.tile.queues import LANE_FIELDS, GroupState, TileState
@@ -23,7 +23,6 @@ CSR_FIELDS = {
     Csr.HEAD0: "head0",
     Csr.ATT_SENDERS: "att_senders",
     Csr.GROUP: "group",
-    Csr.GP_LOG2: "gp_log2",
     Csr.HDQ: "hdq",
     Csr.ROUNDS_LOG2: "rounds_log2",
     Csr.TOP_K: "top_k",
@@ -101,7 +100,7 @@ class TileRegisters(wiring.Component):
         with m.If(is_pass & (rx.chan == PassWord.LANE)):
             position = view(LANE, rx.data)
             for lane, shown in enumerate(lanes):
-                with m.If(rx.lane == lane):
+                with m.If(view(PASS_ADDRESS, rx.addr).lane == lane):
                     m.d.sync += [shown[name].eq(position[name]) for name in LANE_FIELDS]
         with m.If(self.start):
             m.d.sync += [

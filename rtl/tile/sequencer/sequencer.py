@@ -35,7 +35,7 @@ from hayate.rtl.contract.words import SEED_BITS, SLOT_BITS
 from hayate.rtl.ring.flit import Flit
 from hayate.rtl.tile.divider import Divider
 from hayate.rtl.tile.entry_memory import EntryMemory
-from hayate.rtl.tile.interfaces import CurrentPass
+from hayate.rtl.tile.interfaces import CurrentPass, apart_log2
 from hayate.rtl.tile.queues import GroupState, VectorEntry, matrix_entry_layout
 from hayate.rtl.tile.sequencer.entries import (
     INSTRUCTIONS,
@@ -253,6 +253,7 @@ class Sequencer(wiring.Component):
                 with m.If(registers.start):
                     m.next = "SLOTS"
             with m.State("SLOTS"):
+                apart = apart_log2(state.positions, self._lanes)
                 # Slot quads of this tile: ceil((quads - group_index) / group_size), by one division.
                 m.d.comb += [
                     divider.start.eq(1),
@@ -264,7 +265,7 @@ class Sequencer(wiring.Component):
                     self.running.eq(1),
                     desc_index.eq(0),
                     *(i.eq(0) for i in index),
-                    rounds.eq(((state.positions << tile.gp_log2) + self._lanes - 1) >> lane_bits),
+                    rounds.eq(((tile.group << apart) + self._lanes - 1) >> lane_bits),
                 ]
                 m.next = "DIVIDE"
             with m.State("DIVIDE"):

@@ -7,10 +7,10 @@ from amaranth.lib.wiring import In, Out, connect
 from hayate.rtl.contract.flits import CONDUCTOR, KIND_BITS, FlitKind
 from hayate.rtl.contract.isa import Op
 from hayate.rtl.contract.latencies import RESULT_LATENCY
-from hayate.rtl.contract.words import SEED_BITS, SUM_ADDRESS
+from hayate.rtl.contract.words import COUNT_ADDRESS, SEED_BITS
 from hayate.rtl.numerics.reducer import REDUCER_LATENCY, Reducer
 from hayate.rtl.numerics.to_fp16 import TO_FP16_LATENCY
-from hayate.rtl.ring.flit import FLIT_STREAM, Flit, pack
+from hayate.rtl.ring.flit import flit_layout, flit_stream, pack
 from hayate.rtl.tile.interfaces import CurrentPass, FinishedRows, LogitTrace
 from hayate.rtl.tile.queues import GroupState, VectorEntry
 from hayate.rtl.tile.semaphores import Semaphores
@@ -21,7 +21,7 @@ from hayate.rtl.tile.vector.filter import KEEP_LATENCY, Filter
 from hayate.rtl.tile.vector.landing import LandingBuffer
 from hayate.rtl.tile.vector.mask import LaneMap, SlotMask
 from hayate.rtl.tile.vector.memory import VectorMemory
-from hayate.rtl.tile.vector.micro import MicroSequencer
+from hayate.rtl.tile.vector.micro import START_LATENCY, MicroSequencer
 from hayate.rtl.tile.vector.noise import NoiseRows
 from hayate.rtl.tile.vector.pipeline import pipeline
 from hayate.rtl.tile.vector.receive import receive
@@ -29,8 +29,11 @@ from hayate.rtl.tile.vector.sender import COUNTED, Sender
 from hayate.rtl.tile.vector.stage import StageBuffer
 from hayate.rtl.verilog.once import once
 
-#: Cycles from the last result to complete sums.
-_SETTLED = TO_FP16_LATENCY + REDUCER_LATENCY
+#: Cycles from a SENDMAX or SENDSUM, which no element is issued with, until maxima and sums hold all earlier results and
+#: no later one.
+_MAXIMA_ASIDE = RESULT_LATENCY + 1
+_SUMS_ASIDE = RESULT_LATENCY + TO_FP16_LATENCY + REDUCER_LATENCY
+assert RESULT_LATENCY + TO_FP16_LATENCY < _SUMS_ASIDE <= RESULT_LATENCY + TO_FP16_LATENCY + START_LATENCY + 1
 _SENDS = {Op.SENDSUM: FlitKind.SUM, Op.SENDMAX: FlitKind.MAX, Op.SENDCAND: FlitKind.CAND, Op.SENDCOUNT: FlitKind.SUM}
 assert RESULT_LATENCY == 2 + KEEP_LATENCY, "what is kept shall meet the result"
 
@@ -43,20 +46,19 @@ class VectorEngine(wiring.Component):
     without waits (what may wait is said at `MicroSequencer`; one of weights' rows that has none waits for the turn of
     its GEMV; a micro-operation that reads the collected sums waits lanes + NORM_LATENCY + 2 cycles; one that reads
     noise waits for its row, see `NoiseRows`, which begins with the RUN), and its last results follow DEPENDENCE cycles
-    later, under whatever comes next. The SEND instructions wait for all results, those that send sums for the reducers,
-    too, and for everything sent before;
-    SENDMAX waits only until all elements are issued and the SENDMAX before it is through, and its maxima are set aside
-    behind the last result while other instructions follow. Flits leave in program order. Elements that `masked` hides,
-    and inactive lanes, give 0 to vector memory and words and nothing to sums, maxima and `saturated`. Received flits
-    are never refused. Reset abandons work and clears sums, maxima and channels, not the memories. SELECT takes
-    SELECT_CYCLES for each wanted lane and 2 more.
+    later, under whatever comes next. SENDCAND and SENDCOUNT wait for all results, and for everything sent before.
+    SENDSUM and SENDMAX wait only until all elements are issued and the one before of their kind is through; sums and
+    maxima are set aside behind the last result while other instructions follow. Flits leave in program order. Elements
+    that `masked` hides, and inactive lanes, give 0 to vector memory and words and nothing to sums, maxima and
+    `saturated`. Received flits are never refused. Reset abandons work and clears sums, maxima and channels, not the
+    memories. SELECT takes SELECT_CYCLES for each wanted lane and 2 more.
 
     A RUN of two elements whose maximum is taken, and the SENDMAX after it (names of states are cut off)::
 
         cycle        0   1   2   3   4   5   6   7   8   9   10  11  12  13  14  15  16  17  18  19  20  21  22  23
         entry.valid  ~~~~~~~~~~~~~~~~~~~~~~~~~~~~____________________________________________________________________
         entry.ready  ____________~~~~________~~~~____________________________________________________________________
-        state        IDL.RUN.........IDL.MAX.....IDL.................................................................
+        state        IDL.RUN.........IDL.ASI.....IDL.................................................................
         step         ________~~~~~~~~________________________________________________________________________________
         issue        ____________~~~~~~~~____________________________________________________________________________
         tx.valid     ____________________________________________________________________________~~~~~~~~____________
@@ -100,15 +102,33 @@ class VectorEngine(wiring.Component):
                 "seed": In(SEED_BITS),
                 "groups": In(GroupState).array(2),
                 "rx_valid": In(1),
-                "rx": In(Flit),
+                "rx": In(flit_layout(lanes)),
                 "rows": In(FinishedRows(lanes)),
-                "tx": Out(FLIT_STREAM),
+                "tx": Out(flit_stream(lanes)),
                 "trace": Out(LogitTrace(lanes)),
                 "busy": Out(1),
                 "saturated": Out(5),
                 "parity": Out(1),
             }
         )
+
+    @staticmethod
+    def _aside(m, sender, kind, latency, valid):
+        """What is set aside for a job of this kind, `latency` cycles behind `asked`: (asked, owed, in), of which the
+        first is for the caller to drive. `valid` is the sender's.
+        """
+        name = kind.name.lower()
+        asked = Signal(name=f"{name}_asked")
+        owed = Signal(name=f"{name}_owed")
+        on_way = Signal(latency, name=f"{name}_on_way")
+        through = sender.done & (sender.done_kind == kind)
+        m.d.sync += on_way.eq(Cat(asked, on_way[:-1]))
+        for there, comes in ((valid, on_way[-1]), (owed, asked)):
+            with m.If(comes):
+                m.d.sync += there.eq(1)
+            with m.Elif(through):
+                m.d.sync += there.eq(0)
+        return asked, owed, on_way[-1]
 
     def elaborate(self, platform):
         m = Module()
@@ -151,6 +171,7 @@ class VectorEngine(wiring.Component):
         m.d.comb += [
             micro.entry.eq(entry),
             sender.tile.eq(current.tile),
+            sender.positions.eq(current.state.positions),
             sender.reserve.eq(micro.reserve),
             micro.credit.eq(sender.credit),
             landing.row_valid.eq(self.rows.valid),
@@ -173,23 +194,11 @@ class VectorEngine(wiring.Component):
         job = sender.job
         look = Signal()
         clear = Signal()
-        # Maxima follow the results of earlier RUNs through the pipeline, and are set aside when the last of these is
-        # in.
-        maxima_asked = Signal()
-        maxima_owed = Signal()
-        maxima_on_way = Signal(RESULT_LATENCY + 1)
         issued = Signal()  # all elements were, a cycle ago; from a register, as `pending` has a long way to go already
-        maxima_in = maxima_on_way[-1]
-        m.d.sync += [issued.eq(~micro.pending), maxima_on_way.eq(Cat(maxima_asked, maxima_on_way[:-1]))]
-        with m.If(maxima_in):
-            m.d.sync += sender.maxima_valid.eq(1)
-        with m.Elif(sender.done):
-            m.d.sync += sender.maxima_valid.eq(0)
-        with m.If(maxima_asked):
-            m.d.sync += maxima_owed.eq(1)
-        with m.Elif(sender.done):
-            m.d.sync += maxima_owed.eq(0)
-        settled = Signal(range(_SETTLED + 1))  # cycles since the last result, up to _SETTLED
+        m.d.sync += issued.eq(~micro.pending)
+        sums_asked, sums_owed, sums_in = self._aside(m, sender, FlitKind.SUM, _SUMS_ASIDE, sender.sums_valid)
+        maxima_asked, maxima_owed, maxima_in = self._aside(m, sender, FlitKind.MAX, _MAXIMA_ASIDE, sender.maxima_valid)
+        settled = Signal()  # a cycle has passed since the last result
         sends_words = Signal()
         rowless = Signal()
         m.d.comb += [
@@ -216,6 +225,7 @@ class VectorEngine(wiring.Component):
             job.payload.quads.eq(entry.n >> 2),
             job.payload.round.eq(entry.round),
             job.payload.active.eq(lanes_of.active),
+            job.payload.vec.eq(entry.vec),
             micro.proceed.eq((~sends_words | job.ready) & ~(entry.vec & mask.busy) & (~rowless | landing.no_rows_left)),
             landing.no_rows.eq(self.rows.none),
             landing.no_rows_drop.eq(micro.begun & rowless),
@@ -242,17 +252,14 @@ class VectorEngine(wiring.Component):
             m.d.comb += [noise.want.eq(wanted), filters.want.eq(wanted)]
             with m.If(entry.op == Op.SENDCOUNT):
                 counts = pack(
-                    SUM_ADDRESS, high=Const(0, 1), counts=Const(1, 1), round=filters.parity, index=current.tile.index
+                    COUNT_ADDRESS, high=Const(0, 1), counts=Const(1, 1), parity=filters.parity, index=current.tile.index
                 )
                 m.d.comb += [
                     job.payload.active.eq(wanted),
                     job.payload.mode.eq(COUNTED),
                     job.payload.addr.eq(counts),
                 ]
-        with m.If(~micro.idle):
-            m.d.sync += settled.eq(0)
-        with m.Elif(settled != _SETTLED):
-            m.d.sync += settled.eq(settled + 1)
+        m.d.sync += settled.eq(micro.idle)
 
         with m.FSM(name="walk") as walk:
             with m.State("IDLE"):
@@ -268,8 +275,8 @@ class VectorEngine(wiring.Component):
                             with m.Elif(entry.op == Op.SELECT):
                                 m.d.comb += filters.select.eq(1)
                                 m.next = "SELECT"
-                        with m.Elif(entry.op == Op.SENDMAX):
-                            m.next = "MAXIMA"
+                        with m.Elif((entry.op == Op.SENDSUM) | (entry.op == Op.SENDMAX)):
+                            m.next = "ASIDE"
                         with m.Else():
                             m.next = "DRAIN"
             with m.State("RUN"):
@@ -285,13 +292,19 @@ class VectorEngine(wiring.Component):
                     m.d.comb += self.entry.ready.eq(filters.selected)
                     with m.If(filters.selected):
                         m.next = "IDLE"
-            with m.State("MAXIMA"):
-                with m.If(issued & ~maxima_owed):
-                    m.d.comb += [job.valid.eq(1), maxima_asked.eq(job.ready), self.entry.ready.eq(job.ready)]
+            with m.State("ASIDE"):
+                sums = entry.op == Op.SENDSUM
+                with m.If(issued & ~Mux(sums, sums_owed, maxima_owed)):
+                    m.d.comb += [
+                        job.valid.eq(1),
+                        sums_asked.eq(job.ready & sums),
+                        maxima_asked.eq(job.ready & ~sums),
+                        self.entry.ready.eq(job.ready),
+                    ]
                     with m.If(job.ready):
                         m.next = "IDLE"
             with m.State("DRAIN"):
-                with m.If(micro.idle & ~maxima_owed & Mux(kind == FlitKind.SUM, settled == _SETTLED, settled != 0)):
+                with m.If(micro.idle & ~maxima_owed & ~sums_owed & settled):
                     m.d.comb += job.valid.eq(1)
                     with m.If(job.ready):
                         m.next = "SEND"
@@ -304,21 +317,18 @@ class VectorEngine(wiring.Component):
         pipeline(m, platform, self, blocks, wanted, load_vmem)
         # A cycle late: the next results are further away, and whether the ring took the last value is known late in a
         # cycle.
-        clear_sums = Signal()
         m.d.comb += argmax.max_clear.eq(maxima_in)
-        m.d.sync += [
-            argmax.arg_clear.eq(clear & (kind == FlitKind.CAND)),
-            clear_sums.eq(clear & (entry.op == Op.SENDSUM)),
-        ]
+        m.d.sync += argmax.arg_clear.eq(clear & (kind == FlitKind.CAND))
         if filters:
             m.d.sync += filters.clear.eq(clear & (entry.op == Op.SENDCOUNT))
             m.d.comb += [a.eq(b) for a, b in zip(sender.counts, filters.words)]
         for k, reducer in enumerate(reducers):
             with m.If(maxima_in):
                 m.d.sync += sender.maxima[k].eq(argmax.maxima[k])
+            with m.If(sums_in):
+                m.d.sync += sender.sums[k].eq(reducer.acc)
             m.d.comb += [
-                reducer.clear.eq(clear_sums),
-                sender.sums[k].eq(reducer.acc),
+                reducer.clear.eq(sums_in),
                 sender.best[k].eq(argmax.best[k]),
                 sender.rows[k].eq(argmax.rows[k]),
             ]

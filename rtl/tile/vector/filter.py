@@ -13,8 +13,8 @@ from hayate.rtl.contract.filters import (
     TOP_K_MAX,
     WORD_COUNT_BITS,
 )
-from hayate.rtl.contract.flits import LANE_BITS, STOP_BITS
-from hayate.rtl.contract.words import SUM_ADDRESS
+from hayate.rtl.contract.flits import STOP_BITS, WORD_BITS
+from hayate.rtl.contract.words import COUNT_ADDRESS
 from hayate.rtl.numerics.bits import sort_key
 from hayate.rtl.ring.flit import view
 
@@ -68,7 +68,7 @@ class Filter(wiring.Component):
         constant during a pass.
     floor_valid, floor: In, `lanes` x FP32. z_valid, z: In, `lanes` x FP32. keep: Out(lanes).
     words: Out, `lanes` x 128, this tile's counts. parity: Out, of the round. clear: In, the words have been sent.
-    count_valid, lane (3), addr (12), word (64): In. A SUM flit with counts.
+    count_valid: In(lanes). addr (12): In. counts: In, `lanes` x 64. A SUM flit with counts.
     select: In, not while it is under way. selected: Out.
     """
 
@@ -89,10 +89,9 @@ class Filter(wiring.Component):
                 "words": Out(64 * WORDS).array(lanes),
                 "parity": Out(1),
                 "clear": In(1),
-                "count_valid": In(1),
-                "lane": In(LANE_BITS),
-                "addr": In(SUM_ADDRESS.bits),
-                "word": In(64),
+                "count_valid": In(lanes),
+                "addr": In(COUNT_ADDRESS.bits),
+                "counts": In(WORD_BITS * lanes),
                 "select": In(1),
                 "selected": Out(1),
             }
@@ -154,59 +153,57 @@ class Filter(wiring.Component):
                 m.d.sync += [thresholds[k].eq(0), left[k].eq(self.top_k)]
         return m
 
-    def _collect(self, m, at, ended):
-        """Sums of the counts of all tiles, and of those of lower index, two lists of COUNTS, of the entry (lane,
-        parity) `at`.
+    def _collect(self, m, number, ended):
+        """Sums of the counts of all tiles, and of those of lower index, two lists of COUNTS, of lane `number` in this
+        round.
         """
-        entries, bits = 2 * self.lanes, max(1, ceil_log2(self.lanes))
-        here = Signal(range(entries))
-        sums, lower, address = [], [], view(SUM_ADDRESS, self.addr)
-        m.d.comb += here.eq(Cat(self.lane[:bits] if self.lanes > 1 else Const(0, 0), address.round))
+        sums, lower, address = [], [], view(COUNT_ADDRESS, self.addr)
+        layout = data.StructLayout({"all": _Counts, "lower": _Counts})
         for half in range(WORDS):
-            layout = data.StructLayout({"all": _Counts, "lower": _Counts})
-            m.submodules[f"sums_{half}"] = store = memory.Memory(shape=layout, depth=entries, init=[])
-            write, old, look = store.write_port(), store.read_port(domain="comb"), store.read_port(domain="comb")
-            holds = Signal(entries, name=f"holds_{half}")
-            present = Signal(layout, name=f"present_{half}")
-            holding = Signal(name=f"holding_{half}")
-            m.d.comb += [
-                old.addr.eq(here),
-                write.addr.eq(here),
-                look.addr.eq(at),
-                holding.eq(holds.bit_select(here, 1)),
-                write.en.eq(self.count_valid & (address.high == half)),
-                present.eq(Mux(holding, old.data.as_value(), 0)),
-            ]
-            for j in range(COUNTS_PER_WORD):
-                count = self.word[WORD_COUNT_BITS * j :][:COUNT_BITS]
+            looked = Signal(layout, name=f"looked_{half}")
+            for k in range(self.lanes):  # a lane's memory holds the sums of rounds of either parity
+                m.submodules[f"sums_{half}_{k}"] = store = memory.Memory(shape=layout, depth=2, init=[])
+                write, old, look = store.write_port(), store.read_port(domain="comb"), store.read_port(domain="comb")
+                holds = Signal(2, name=f"holds_{half}_{k}")
+                present = Signal(layout, name=f"present_{half}_{k}")
                 m.d.comb += [
-                    write.data.all[j].eq(add(present.all[j], count)),
-                    write.data.lower[j].eq(add(present.lower[j], Mux(address.index < self.index, count, 0))),
+                    old.addr.eq(address.parity),
+                    write.addr.eq(address.parity),
+                    look.addr.eq(self.parity),
+                    write.en.eq(self.count_valid[k] & (address.high == half)),
+                    present.eq(Mux(holds.bit_select(address.parity, 1), old.data.as_value(), 0)),
                 ]
-            with m.If(self.start):
-                m.d.sync += holds.eq(0)
-            with m.Elif(ended | write.en):
-                done = Cat((ended & ~self.parity).replicate(self.lanes), (ended & self.parity).replicate(self.lanes))
-                m.d.sync += holds.eq(holds & ~done | Mux(write.en, Const(1, 1) << here, 0))
-            sums += [look.data.all[j] for j in range(COUNTS_PER_WORD)]
-            lower += [look.data.lower[j] for j in range(COUNTS_PER_WORD)]
+                word = self.counts.word_select(k, WORD_BITS)
+                for j in range(COUNTS_PER_WORD):
+                    count = word[WORD_COUNT_BITS * j :][:COUNT_BITS]
+                    m.d.comb += [
+                        write.data.all[j].eq(add(present.all[j], count)),
+                        write.data.lower[j].eq(add(present.lower[j], Mux(address.index < self.index, count, 0))),
+                    ]
+                with m.If(self.start):
+                    m.d.sync += holds.eq(0)
+                with m.Elif(ended | write.en):
+                    done = Cat(ended & ~self.parity, ended & self.parity)
+                    m.d.sync += holds.eq(holds & ~done | Mux(write.en, Const(1, 1) << address.parity, 0))
+                with m.If(number == k):
+                    m.d.comb += looked.eq(look.data)
+            sums += [looked.all[j] for j in range(COUNTS_PER_WORD)]
+            lower += [looked.lower[j] for j in range(COUNTS_PER_WORD)]
         return sums, lower
 
     def _search(self, m, unknown, place, known, thresholds, left, ties):
         """`select`: lane after lane, which sums reach what is left of top_k; how many do is the digit."""
         lanes = self.lanes
-        at = Signal(range(2 * lanes))
         ended = Signal()
         todo = Signal(lanes)  # lanes not yet done
         here = Signal(lanes)  # the first of them
         m.d.comb += here.eq(todo & -todo)
         wanted = Signal(COUNT_BITS)
-        number = Signal(max(1, ceil_log2(lanes)))
+        number = Signal(ceil_log2(lanes))
         for k in range(lanes):
             with m.If(here[k]):
                 m.d.comb += [wanted.eq(left[k]), number.eq(k)]
-        m.d.comb += at.eq(Cat(number if lanes > 1 else Const(0, 0), self.parity))
-        sums, lower = self._collect(m, at, ended)
+        sums, lower = self._collect(m, number, ended)
 
         reached = Signal(COUNTS - 1)
         digit = Signal(DIGIT_BITS)

@@ -6,10 +6,11 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from hayate.rtl.contract.flits import LANE_BITS, STOP_BITS
-from hayate.rtl.contract.isa import CSR_BITS, LOCAL_ROW_BITS, LOOP_BITS, NEVER, Csr
+from hayate.rtl.contract.isa import LOCAL_ROW_BITS, LOOP_BITS, NEVER
 from hayate.rtl.contract.words import POSITION_BITS, SLOT_BITS
 from hayate.rtl.memory.parity import ParityMemory, slices
 from hayate.rtl.tile.divider import Divider
+from hayate.rtl.tile.interfaces import apart_log2
 from hayate.rtl.tile.queues import GroupState, LaneState, PassState, TileState
 
 _Request = data.StructLayout({"pos": POSITION_BITS, "slot": SLOT_BITS, "lane": LANE_BITS, "commit": 1, "second": 1})
@@ -163,8 +164,8 @@ class SlotMask(wiring.Component):
 class LaneMap(wiring.Component):
     """What each lane of an instruction stands for.
 
-    A lane is a position of the pass, or with `vec` the attention vector v = round * lanes + lane: position v >>
-    gp_log2, query head v % 2**gp_log2 of the group. It is active when the pass has that position and the group that
+    A lane is a position of the pass, or with `vec` the attention vector v = round * lanes + lane: query head v >> p of
+    the group, position v % 2**p, see `apart_log2`. It is active when the pass has that position and the group that
     head. `look` takes the instruction; `active` holds from the next cycle on. `serve`, later than `look`, is when
     elements of earlier
     instructions are through: `serving` (the same as `active`), `position` and `ancestors` (those of the position that
@@ -205,6 +206,8 @@ class LaneMap(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         tile, hwm, shift = self.tile, self.pass_state.hwm, ceil_log2(self.lanes)
+        apart = Signal(range(max(shift, 1) + 1))
+        m.d.comb += apart.eq(apart_log2(self.pass_state.positions, self.lanes))
         begun = Signal()
         last_quad = Signal(SLOT_BITS)
         m.d.sync += begun.eq(self.serve)
@@ -217,13 +220,13 @@ class LaneMap(wiring.Component):
             m.d.sync += self.limit.eq(Mux(partial, self.n - 4 + hwm[:2], self.n))
         for lane in range(self.lanes):
             vector = Signal(LOOP_BITS + shift, name=f"vector_{lane}")
-            index = Signal(LOOP_BITS + shift, name=f"index_{lane}")
-            head = Signal(CSR_BITS[Csr.GROUP], name=f"head_{lane}")
+            index = Signal(LANE_BITS, name=f"index_{lane}")
+            head = Signal(LOOP_BITS + shift, name=f"head_{lane}")
             chosen = Signal(LANE_BITS, name=f"chosen_{lane}")
             m.d.comb += [
                 vector.eq(Cat(Const(lane, shift), self.round)),
-                head.eq(vector & ~(Const(0xFF, 8) << tile.gp_log2)),
-                index.eq(Mux(self.vec, vector >> tile.gp_log2, lane)),
+                head.eq(vector >> apart),
+                index.eq(Mux(self.vec, lane & ~(Const(-1, shift) << apart), lane) if shift else 0),
             ]
             with m.If(self.look):
                 m.d.sync += [

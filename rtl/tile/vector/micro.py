@@ -61,6 +61,7 @@ Element = data.StructLayout(
         "exponent": EXPONENT_BITS,
         "clear_max": 1,
         "round": ceil_log2(ROUNDS_AHEAD),
+        "vec": 1,
     }
 )
 
@@ -333,6 +334,7 @@ class MicroSequencer(wiring.Component):
             out.exponent.eq(Mux(entry.sumscale, entry.s_in << 1, 0)),
             out.clear_max.eq(self.done & reads_max),
             out.round.eq(entry.round),
+            out.vec.eq(entry.vec),
         ]
 
     def _interlock(self, m, micro, ghost, next_a, next_b):

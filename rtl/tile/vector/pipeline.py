@@ -4,6 +4,7 @@ from amaranth.hdl import Cat, Mux, Signal
 from amaranth.lib import data
 
 from hayate.rtl.contract.alu_ops import ALU_OP_BITS
+from hayate.rtl.contract.flits import WORD_BITS
 from hayate.rtl.contract.isa import GLOBAL_ROW_BITS, ASrc
 from hayate.rtl.contract.latencies import RESULT_LATENCY
 from hayate.rtl.numerics.alu import VectorAlu
@@ -33,6 +34,8 @@ def pipeline(m, platform, engine, blocks: Blocks, wanted, load_vmem):
     m.d.comb += [
         sum_asked.eq(micro.pending & element.use_a & (element.a_src == ASrc.SUM)),
         collect.request.eq(sum_asked),
+        collect.sum_round.eq(element.round),
+        collect.sum_vec.eq(element.vec),
         collect.exponent.eq(element.exponent),
         collect.taken.eq(sum_asked & micro.issue),
         micro.hold.eq(sum_asked & ~collect.ready | noise_asked & ~noise_ready),
@@ -139,7 +142,7 @@ def pipeline(m, platform, engine, blocks: Blocks, wanted, load_vmem):
             alu.a.eq(s2_a),
             alu.b.eq(s2_b),
             result.eq(Mux(out.use[k], alu.y, 0)),
-            vmem.write_data[k].eq(Mux(load_vmem, engine.rx.data, result)),
+            vmem.write_data[k].eq(Mux(load_vmem, engine.rx.data.word_select(0, WORD_BITS), result)),
             to_fp16.valid.eq(rounds),
             to_fp16.x.eq(result),
             to_fp16.s.eq(out.s.as_signed()),

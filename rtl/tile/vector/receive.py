@@ -1,11 +1,12 @@
 """Which part of the vector engine takes a flit."""
 
-from amaranth.hdl import Const, Signal
+from amaranth.hdl import Const, Mux, Signal
+from amaranth.utils import ceil_log2
 
 from hayate.rtl.contract.flits import FlitKind
 from hayate.rtl.contract.isa import PassWord, Space
-from hayate.rtl.contract.words import DATA_ADDRESS, LANE, MAX_ADDRESS, SUM_ADDRESS
-from hayate.rtl.ring.flit import view
+from hayate.rtl.contract.words import DATA_ADDRESS, LANE, PASS_ADDRESS, SUM_ADDRESS
+from hayate.rtl.ring.flit import narrow, view
 from hayate.rtl.tile.vector.blocks import Blocks
 
 
@@ -22,42 +23,43 @@ def receive(m, engine, blocks: Blocks):
     clear = Signal()
     is_sum = Signal()
     total = view(SUM_ADDRESS, rx.addr)
+    lanes, fetched = engine.lanes, view(DATA_ADDRESS, rx.addr)
+    is_fetched = Signal()
     counts = total.counts if filters else Const(0)
     m.d.comb += [
         load.eq(valid & (rx.kind == FlitKind.LOAD)),
         load_vmem.eq(load & (rx.chan == Space.VMEM)),
         micro.rx_valid.eq(valid),
-        micro.rx.eq(rx),
+        micro.rx.eq(narrow(rx)),
         clear.eq(load & (rx.chan == Space.CLEAR)),
         mask.clear.eq(clear),
         mask.clear_row.eq(rx.addr),
-        stage.write.eq(valid & (rx.kind == FlitKind.DATA) & view(DATA_ADDRESS, rx.addr).stage | clear),
-        stage.every_lane.eq(clear),
-        stage.write_lane.eq(rx.lane),
-        stage.write_addr.eq(rx.addr),
+        is_fetched.eq(valid & (rx.kind == FlitKind.DATA) & fetched.stage),
+        stage.write.eq(Mux(clear, Const(-1, lanes), Mux(is_fetched, rx.mask, 0))),
+        stage.write_row.eq(fetched.word[ceil_log2(lanes) :]),
         stage.write_data.eq(rx.data),
         mask.note.eq(valid & (rx.kind == FlitKind.PASS) & ((rx.chan == PassWord.LANE) | mask.commit)),
         mask.second.eq((rx.chan == PassWord.LANE) & lane.second if engine.lanes > 1 else 0),
         mask.commit.eq(rx.chan == PassWord.COMMIT),
-        mask.lane.eq(rx.lane),
+        mask.lane.eq(view(PASS_ADDRESS, rx.addr).lane),
         mask.pos.eq(lane.position),
         mask.slot.eq(lane.slot),
         is_sum.eq(valid & (rx.kind == FlitKind.SUM)),
-        collect.sum_valid.eq(is_sum & ~counts),
-        collect.max_valid.eq(valid & (rx.kind == FlitKind.MAX)),
-        collect.lane.eq(rx.lane),
+        collect.sum_valid.eq(Mux(is_sum & ~counts, rx.mask, 0)),
+        collect.max_valid.eq(Mux(valid & (rx.kind == FlitKind.MAX), rx.mask, 0)),
         collect.high.eq(total.high),
-        collect.round.eq(view(MAX_ADDRESS, rx.addr).round),
-        collect.word.eq(rx.data),
+        collect.vec.eq(total.vec),
+        collect.senders.eq(engine.current.tile.group_size),
+        collect.round.eq(total.round),  # where a maximum has it, too
+        collect.words.eq(rx.data),
         semaphores.post.eq(valid & (rx.kind == FlitKind.SYNC)),
         semaphores.post_chan.eq(rx.chan),
     ]
     if filters:
         m.d.comb += [
-            filters.count_valid.eq(is_sum & counts),
-            filters.lane.eq(rx.lane),
+            filters.count_valid.eq(Mux(is_sum & counts, rx.mask, 0)),
             filters.addr.eq(rx.addr),
-            filters.word.eq(rx.data),
+            filters.counts.eq(rx.data),
             filters.start.eq(valid & (rx.kind == FlitKind.PASS) & (rx.chan == PassWord.START)),
             filters.top_k.eq(engine.current.tile.top_k),
             filters.min_p.eq(engine.current.tile.min_p),

@@ -10,7 +10,7 @@ from hayate.golden.numerics.exact import exact_dot, round_integer
 from hayate.golden.numerics.fp16 import to_int
 from hayate.golden.numerics.mxint8 import quantize
 from hayate.golden.tile import cycles
-from hayate.rtl.contract.flits import FlitKind, pack_flit
+from hayate.rtl.contract.flits import WORD_BITS, FlitKind, flit_bits, pack_flit, spread
 from hayate.rtl.contract.isa import ROPE_FINE_BITS, STAGE_BIT, FetchIndex, Op
 from hayate.rtl.contract.layout import row_home, slot_home
 from hayate.rtl.contract.precision import GROUPS, MX_BLOCK, Format, hi_layout, plane_words, stream_words
@@ -43,6 +43,10 @@ NOTHING = dict.fromkeys(
     ),
     0,
 )
+
+
+#: Rows of the positions of a fine table.
+FINE_ROWS = [int(f"{n:0{ROPE_FINE_BITS}b}"[::-1], 2) for n in range(1 << ROPE_FINE_BITS)]
 
 
 @dataclass
@@ -98,7 +102,7 @@ class MatrixModel:
         self.energies = []
 
     def run(self, e, now: Pass):
-        """Execute one entry: (rows as float32 [rows, lanes], flits sent)."""
+        """Execute one entry: (rows as float32 [rows, lanes], flits sent, each with the bits of it that matter)."""
         e = {**NOTHING, **e}
         if e["op"] == Op.GEMV:
             if e["measure"]:
@@ -188,19 +192,38 @@ class MatrixModel:
                 bank, at = row_home(dim, self.banks, e["words"], e["base"])
                 self.bank[bank, at + word : at + word + 1].view(np.uint16)[place] = source[dim % 4]
 
-    def fetch(self, e, now):
-        flits = []
-        for p, position in enumerate(now.positions):
+    def rows_here(self, e, now):
+        """Of each position the row that it fetches, None where that is not here."""
+        e, rows = {**NOTHING, **e}, []
+        for position in now.positions:
             index = {
                 FetchIndex.TOKEN: position.token,
                 FetchIndex.POS_HI: position.pos >> ROPE_FINE_BITS,
-                FetchIndex.POS_LO: position.pos % (1 << ROPE_FINE_BITS),
+                FetchIndex.POS_LO: FINE_ROWS[position.pos % len(FINE_ROWS)],
             }[e["index"]]
-            if 0 <= index - e["row0"] < e["rows"]:
-                for w, word in enumerate(self.row(index - e["row0"], e, e["words"])):
-                    addr = 1 << STAGE_BIT | e["stage"] + w
-                    flits.append(pack_flit(kind=FlitKind.DATA, lo=0, hi=now.tiles - 1, lane=p, addr=addr, data=word))
-                flits.append(pack_flit(kind=FlitKind.SYNC, lo=0, hi=now.tiles - 1, chan=e["chan"]))
+            rows.append(index if 0 <= index - e["row0"] < e["rows"] else None)
+        return rows
+
+    def fetch(self, e, now):
+        flits, rows, lanes = [], self.rows_here(e, now), self.lanes
+        every, to = (1 << flit_bits(lanes)) - 1, {"lo": 0, "hi": now.tiles - 1}
+        for p, row in enumerate(rows):
+            if row is None:
+                continue
+            if row not in rows[:p]:
+                mask = sum(1 << other for other in range(len(rows)) if rows[other] == row)
+                words = self.row(row - e["row0"], e, e["words"]).tolist()
+                for first in range(0, len(words), lanes):
+                    some = words[first : first + lanes]
+                    flit = {"mask": mask, "data": spread(dict(enumerate(some)))["data"]}
+                    addr = 1 << STAGE_BIT | e["stage"] + first
+                    flits.append(
+                        (
+                            pack_flit(lanes, kind=FlitKind.DATA, addr=addr, **to, **flit),
+                            every >> WORD_BITS * (lanes - len(some)),
+                        )
+                    )
+            flits.append((pack_flit(lanes, kind=FlitKind.SYNC, chan=e["chan"], **to), every))
         return flits
 
     def cycles(self, e, now: Pass):
@@ -209,7 +232,7 @@ class MatrixModel:
         if e["op"] == Op.GEMV:
             return cycles.gemv(e["rows"], self.streams(e), self.banks)
         if e["op"] == Op.FETCH:
-            return cycles.fetch(e["words"], [bool(self.fetch(e, Pass([p], now.tiles))) for p in now.positions])
+            return cycles.fetch(e["words"], self.rows_here(e, now))
         if e["value"]:
             return cycles.write_values(e["rows"], len(now.positions), self.banks)
         here = [slot_home(p.slot, now.group_size)[0] == now.group_index for p in now.positions]

@@ -34,8 +34,8 @@ def load_matrix(driver, random, rows, length, group, fp16):
 
 def load_matrices(driver, random, count):
     """Up to `count` matrices of random shapes, and activations for them."""
-    for k in range(driver.lanes):
-        driver.write_act(k, ACT_DEPTH, [w for _ in range(ACT_DEPTH, WHOLE_ACT, 8) for w in block(random)])
+    blocks = range(ACT_DEPTH, WHOLE_ACT, 8)
+    driver.write_act({k: [w for _ in blocks for w in block(random)] for k in range(driver.lanes)}, ACT_DEPTH)
     found = []
     for _ in range(count):
         rows = random.choice([1, random.randrange(1, 2 * driver.banks + 2)])

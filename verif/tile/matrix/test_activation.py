@@ -9,6 +9,7 @@ import pytest
 
 from hayate.golden.numerics.fp16 import from_bits
 from hayate.golden.numerics.mxint8 import quantize
+from hayate.rtl.contract.flits import spread
 from hayate.verif.bench import Bench, params, rng
 from hayate.verif.bench.reset import resets
 from hayate.verif.numerics.operands import finite, pack
@@ -69,6 +70,20 @@ class Model:
         return words, pack(codes, 8), pack([int(x) + 10 for x in e[:, 0]], 5)
 
 
+def drive_write(dut, at, words):
+    """Write words (lane -> word), or nothing; lanes that are not to be written are offered something, too."""
+    flit = spread(words)
+    junk = spread({lane: 0x7BFF_FFFF_0000_1234 for lane in range(params()["lanes"]) if lane not in words})
+    dut.write.value, dut.write_addr.value, dut.write_data.value = flit["mask"], at, flit["data"] | junk["data"]
+
+
+def some_lanes(random, make):
+    """Lane -> word, of any lanes, most often of one or of all."""
+    lanes = params()["lanes"]
+    mask = random.choice((0, 1 << random.randrange(lanes), random.getrandbits(lanes), (1 << lanes) - 1))
+    return {lane: make(random) for lane in range(lanes) if mask >> lane & 1}
+
+
 async def drive_read(dut, random, depth, near=None):
     """Ask for something, or nothing: (addr, wide, left) or None. `near` is an address whose block is preferred."""
     block = near & ~7 if near is not None and random.random() < 0.6 else 8 * random.randrange(depth // 8)
@@ -104,22 +119,15 @@ async def reads_what_was_written(dut):
     await start(dut)
     model, due, shown, at = Model(lanes, depth), [None] * ACT_LATENCY, [None] * 3, None
     for _ in range(2500):
-        last, write, lane, at, value = (
-            at,
-            random.getrandbits(1),
-            random.randrange(8),
-            random.randrange(depth),
-            word(random),
-        )
-        lane = random.choice((lane, random.randrange(lanes)))
-        dut.write.value, dut.write_lane.value, dut.write_addr.value, dut.write_data.value = write, lane, at, value
+        last, at, written = at, random.randrange(depth), some_lanes(random, word)
+        drive_write(dut, at, written)
         request = await drive_read(dut, random, depth, near=random.choice((at, last)))
         due.append(model.answer(*request) if request else None)
         await clock(dut)
         # Sampled at the end of this cycle: what a read ACT_LATENCY cycles ago brought.
         compare(dut, shown, due.pop(0))
         assert not int(dut.parity.value)
-        if write and lane < lanes:
+        for lane, value in written.items():
             model.memory[lane][at] = value
 
 
@@ -137,28 +145,26 @@ async def a_block_is_right_the_cycle_after_its_last_write(dut):
     model, due, shown = Model(lanes, depth), [None] * ACT_LATENCY, [None] * 3
 
     async def cycle(write=None, read=None):
-        dut.write.value = int(write is not None)
-        if write is not None:
-            dut.write_lane.value, dut.write_addr.value, dut.write_data.value = write
+        at, words = write or (0, {})
+        drive_write(dut, at, words)
         dut.read.value = int(read is not None)
         if read is not None:
             dut.read_addr.value, dut.wide.value, dut.left.value = read
         due.append(model.answer(*read) if read else None)
         await clock(dut)
         compare(dut, shown, due.pop(0))
-        if write is not None:
-            model.memory[write[0]][write[1]] = write[2]
+        for lane, value in words.items():
+            model.memory[lane][at] = value
 
     for at in range(depth):
-        for lane in range(lanes):
-            await cycle(write=(lane, at, 0))
+        await cycle(write=(at, dict.fromkeys(range(lanes), 0)))
     for _ in range(60):
         block, left = 8 * random.randrange(depth // 8), random.randrange(1, 9)
         # around the smallest exponent that a block has
         lane, top = (random.randrange(lanes), random.choice((None, *range(2, 9))))
         for i in random.sample(range(left), left):
-            some = (random.randrange(lanes), word(random)) if top is None else (lane, small_word(random, top))
-            await cycle(write=(some[0], block + i, some[1]))
+            some = some_lanes(random, word) if top is None else {lane: small_word(random, top)}
+            await cycle(write=(block + i, some))
         for half in random.choice(((0, 4), (4, 0))):
             await cycle(read=(block + half, 1, left))
     for _ in range(ACT_LATENCY):
@@ -181,12 +187,7 @@ async def garbage_in_words_that_do_not_exist_is_not_looked_at(dut):
                 exists = i < left
                 value = word(random) if exists else random.getrandbits(64) | 0x7C00 << 16 * random.randrange(4)
                 model.memory[lane][block + i] = value
-                dut.write.value, dut.write_lane.value, dut.write_addr.value, dut.write_data.value = (
-                    1,
-                    lane,
-                    block + i,
-                    value,
-                )
+                drive_write(dut, block + i, {lane: value})
                 dut.flip.value = 0 if exists else random.getrandbits(FLIP_BITS)
                 await clock(dut)
         dut.write.value = 0
@@ -212,8 +213,8 @@ async def every_flipped_bit_is_seen(dut):
     await start(dut)
     for bit in range(FLIP_BITS):
         at, lane = random.randrange(depth), random.randrange(lanes)
-        dut.write.value, dut.write_lane.value, dut.write_addr.value = 1, lane, at
-        dut.write_data.value, dut.flip.value = word(random), 1 << bit
+        drive_write(dut, at, {lane: word(random)})
+        dut.flip.value = 1 << bit
         await clock(dut)
         dut.write.value, dut.flip.value, dut.read.value = 0, 0, 1
         block, half, inner, exponent = at & ~7, at & 4, at % 8, bit >= FLIP_BITS - FIELD
@@ -235,7 +236,7 @@ async def every_flipped_bit_is_seen(dut):
             await clock(dut)
             seen.append(int(dut.parity.value))
         assert seen == [0] * ACT_LATENCY + [int(wrong) for *_, wrong in reads], (bit, at, reads)
-        dut.write.value = 1  # mend it
+        dut.write.value = 1 << lane  # mend it
         await clock(dut)
         dut.write.value = 0
 
@@ -256,14 +257,10 @@ async def reads_in_fp16_alone(dut):
     memory, shown, at = [[0] * depth for _ in range(lanes)], None, 0
     waiting, due = [None] * FP16_DELAY, [None] * (ACT_LATENCY - FP16_DELAY)
     for _ in range(2500):
-        write, lane, value = (
-            random.getrandbits(1),
-            random.choice((random.randrange(8), random.randrange(lanes))),
-            random.getrandbits(64),
-        )
+        written = some_lanes(random, lambda random: random.getrandbits(64))
         addr = random.choice((at, random.randrange(depth)))
         read, at = random.random() < 0.75, random.choice((addr, random.randrange(depth)))
-        dut.write.value, dut.write_lane.value, dut.write_addr.value, dut.write_data.value = write, lane, addr, value
+        drive_write(dut, addr, written)
         dut.read.value, dut.read_addr.value = int(read), at
         waiting.append(at if read else None)
         now = waiting.pop(0)
@@ -273,7 +270,7 @@ async def reads_in_fp16_alone(dut):
         shown = shown if answer is None else answer
         assert shown is None or int(dut.data.value) == shown
         assert not int(dut.parity.value)
-        if write and lane < lanes:
+        for lane, value in written.items():
             memory[lane][addr] = value
 
 
@@ -286,9 +283,9 @@ async def every_flipped_bit_is_seen_in_fp16_alone(dut):
     await start(dut)
     for bit in range(WORD_FLIP_BITS):
         at, lane = random.randrange(depth), random.randrange(lanes)
-        dut.write.value, dut.write_lane.value, dut.write_addr.value = 1, lane, at
         for flip in (1 << bit, 0):
-            dut.write_data.value, dut.flip.value = random.getrandbits(64), flip
+            drive_write(dut, at, {lane: random.getrandbits(64)})
+            dut.flip.value = flip
             await clock(dut)
             dut.write.value = 0
             seen = []
@@ -299,7 +296,6 @@ async def every_flipped_bit_is_seen_in_fp16_alone(dut):
                 await clock(dut)
                 seen.append(int(dut.parity.value))
             assert seen == [0] * ACT_LATENCY + [int(flip > 0), 0, int(flip > 0)]
-            dut.write.value = 1  # mend it
         await clock(dut)
 
 

@@ -39,7 +39,8 @@ async def random_shapes_back_to_back(dut):
     shapes = [driver.shape(random) for _ in range(25)]
     # Shapes read the lower half of the activation buffer only; the upper half is being filled meanwhile.
     for _ in range(120):
-        driver.write_act(random.randrange(driver.lanes), random.randrange(ACT_DEPTH // 2, ACT_DEPTH), [word(random)])
+        lanes = random.sample(range(driver.lanes), random.randrange(1, driver.lanes + 1))
+        driver.write_act({k: [word(random)] for k in lanes}, random.randrange(ACT_DEPTH // 2, ACT_DEPTH))
     await driver.execute(shapes)
     for kv in (0, 1):
         assert driver.useful[kv] == sum(s["live"] * s["length"] for s in shapes if s["kv"] == kv)
@@ -140,7 +141,7 @@ async def random_programs(dut):
                 program.append({"op": kind, "chan": chan, "count": count})
             elif kind == Op.FETCH:
                 program.append(
-                    {"op": kind, "chan": 1, "words": 2, "rows": 40, "row0": 3, "index": random.randrange(3), "stage": 5}
+                    {"op": kind, "chan": 1, "words": 2, "rows": 40, "row0": 3, "index": random.randrange(3), "stage": 8}
                 )
             elif random.getrandbits(1):
                 program.append({"op": kind, "value": 1, "base": 60, "words": SLOTS // 4, "rows": 4, "act": act})
@@ -150,7 +151,7 @@ async def random_programs(dut):
         for chan in channels:
             driver.sync(chan)
             if random.random() < 0.5:  # other traffic in between: nobody reads the upper half
-                driver.write_act(0, ACT_DEPTH - 1 - random.randrange(8), [word(random)])
+                driver.write_act({0: [word(random)]}, ACT_DEPTH - 1 - random.randrange(8))
         await driver.execute(program)
 
 
@@ -181,7 +182,7 @@ async def flipped_bits_are_seen(dut):
     for bit in (0, 40, 64, 65):
         driver.strobes.clear()
         dut.e__flip_act.value = 1 << bit
-        driver.write_act(1, 1, [0])
+        driver.write_act({1: [0]}, 1)
         await driver.quiet()
         dut.e__flip_act.value = 0
         await clock(dut, 5)

@@ -13,7 +13,7 @@ BENCH = Bench(engine, params=SIZES, sources=macro)
 @resets(within=1500)
 async def fetches_what_it_owns(dut):
     """Rows in and out of this tile's range, for tokens and both parts of a position, against a ring that is mostly
-    full.
+    full; rows that several positions name are sent to all of them at once.
     """
     random = rng()
     driver = await Driver.begin(dut, stall=0.7)
@@ -28,6 +28,8 @@ async def fetches_what_it_owns(dut):
             driver.now.positions[0].token = random.choice(
                 [row0, row0 + rows - 1, row0 + rows, max(row0 - 1, 0), (1 << 20) - 1]
             )
+            for p in driver.now.positions[1:]:  # some name the same row as others
+                p.token = random.choice([p.token, driver.now.positions[0].token])
             driver.show(driver.now)
         entry = {
             "op": Op.FETCH,
@@ -37,21 +39,24 @@ async def fetches_what_it_owns(dut):
             "rows": rows,
             "row0": row0,
             "index": index,
-            "stage": random.randrange(64),
+            "stage": 8 * random.randrange(8),
         }
         await driver.execute([entry, driver.shape(random), entry])
 
 
 @BENCH.test()
 async def takes_the_cycles_of_the_formula(dut):
-    """With a free ring: 6 + words for a row that is here, 3 for one that is not; the GEMV behind follows at once."""
+    """With a free ring: 6 + words for a row that is here, 4 for one that has been sent, 3 for one that is not here; the
+    GEMV behind follows at once.
+    """
     random = rng()
     driver = await Driver.begin(dut, pause=0, stall=0, hold=0)
     last = {"op": Op.GEMV, "base": 0, "words": 1, "length": 1, "rows": 1}
     for _ in range(8):
         now = Pass(tiles=4)
         now.positions = [
-            Position(random.randrange(30), 0, 0) for _ in range(random.randrange(1, params()["lanes"] + 1))
+            Position(random.choice((9, random.randrange(30))), 0, 0)
+            for _ in range(random.randrange(1, params()["lanes"] + 1))
         ]
         driver.show(now)
         width = random.choice([1, 4, 12])
@@ -76,7 +81,7 @@ async def a_full_ring_holds_it(dut):
         "rows": 1,
         "row0": 0,
         "index": FetchIndex.TOKEN,
-        "stage": 100,
+        "stage": 104,
     }
     driver.source.put(entry_bits(entry))
     await clock(dut, 60)

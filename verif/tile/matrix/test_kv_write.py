@@ -22,8 +22,7 @@ BENCH = Bench(engine, params=SIZES, sources=macro)
 
 def one_hot(driver, at, n):
     """Activations that pick element n of a row out of every lane's word buffer, from word `at` on."""
-    for k in range(driver.lanes):
-        driver.write_act(k, at + n // 4, [0x3C00 << 16 * (n % 4)])
+    driver.write_act(dict.fromkeys(range(driver.lanes), [0x3C00 << 16 * (n % 4)]), at + n // 4)
 
 
 @BENCH.test()
@@ -39,8 +38,7 @@ async def keys_land_in_their_slots(dut):
         for _ in range(3):
             driver.show(positions(random, now))
             act = random.randrange(8, ACT_DEPTH - width)
-            for k in range(driver.lanes):
-                driver.write_act(k, act, words(random, width))
+            driver.write_act({k: words(random, width) for k in range(driver.lanes)}, act)
             await driver.quiet()
             base = random.randrange(8)
             key = {"op": Op.KVW, "base": base, "words": width, "act": act}
@@ -71,19 +69,16 @@ async def values_are_merged_into_their_columns(dut):
         driver.show(now)
         rows = random.choice([4, 8, 12, 16])
         act = random.randrange(16, ACT_DEPTH - 4)
-        for k in range(driver.lanes):
-            driver.write_act(k, act, words(random, 4))
+        driver.write_act({k: words(random, 4) for k in range(driver.lanes)}, act)
         for n in range(columns):  # all slots of a column pass through the sum with a weight of their own
-            for k in range(driver.lanes):
-                driver.write_act(k, n, words(random, 1))
+            driver.write_act({k: words(random, 1) for k in range(driver.lanes)}, n)
         await driver.quiet()
         base = random.randrange(8)
         value = {"op": Op.KVW, "value": 1, "base": base, "words": columns, "act": act, "rows": rows}
         back = {"op": Op.GEMV, "base": base, "words": columns, "length": columns, "rows": rows, "live": 0, "kv": 1}
         await driver.execute([value, back])
         for slot in now.positions[0].slot, 1:
-            for k in range(driver.lanes):
-                driver.write_act(k, 4, [0] * columns)
+            driver.write_act(dict.fromkeys(range(driver.lanes), [0] * columns), 4)
             one_hot(driver, 4, slot)
             await driver.quiet()
             await driver.execute([{**back, "act": 4}])

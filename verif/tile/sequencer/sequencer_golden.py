@@ -32,7 +32,7 @@ def entries(program, descriptors, tile, pass_, lanes, table=None):
     says nothing.
     """
     matrix, vector = [], []
-    rounds = layout.ceil_div(pass_["positions"] << tile["gp_log2"], lanes)
+    rounds = layout.rounds(pass_["positions"], tile["group"], lanes)
     holds = skips(
         wants=pass_["want"], samples=pass_.get("sample", 0), top_k=tile.get("top_k", 0), min_p=tile.get("min_p", 0)
     )
@@ -97,7 +97,7 @@ def _entry(i, descriptors, tile, pass_, index, rounds, table):
             | {
                 "length": quads if i.slot_words else d["words"],
                 "rows": rows,
-                "live": 0 if i.aside or i.kv and j else live,
+                "live": 0 if i.kv and j else live,
                 "act": i.act + head * i.act_h + (of_chunk if i.slot_words else j) * i.act_j,
                 "s_in": d["s_in"] & 0xFF,
                 "kv": i.kv,

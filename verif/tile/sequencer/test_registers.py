@@ -2,7 +2,7 @@
 
 from hayate.rtl.contract.flits import FlitKind
 from hayate.rtl.contract.isa import CSR_BITS, PRECISION_BIT, SECOND_BIT, Csr, PassWord, Space
-from hayate.rtl.contract.words import LANE, START
+from hayate.rtl.contract.words import LANE, PASS_ADDRESS, START
 from hayate.rtl.ring.flit import Flit
 from hayate.rtl.tile.queues import LANE_FIELDS, GroupState, LaneState, PassState, TileState
 from hayate.rtl.tile.sequencer.registers import COMMON, CSR_FIELDS, OF_SAMPLING, TileRegisters
@@ -17,7 +17,7 @@ BENCH = Bench(
 
 
 def random_flit(r, lanes):
-    """(kind, chan, lane, addr, data), mostly one that means something here."""
+    """(kind, chan, addr, data), mostly one that means something here."""
     data = r.getrandbits(64)
     kind, chan = r.choice(
         [
@@ -34,13 +34,13 @@ def random_flit(r, lanes):
     return (
         kind,
         chan,
-        r.randrange(8),
         r.choice([0, 0, 1 << PRECISION_BIT]) | r.randrange(2) << SECOND_BIT | r.choice(list(Csr)),
         data,
     )
 
 
-def apply(state, kind, chan, lane, addr, data):
+def apply(state, kind, chan, addr, data):
+    lane = PASS_ADDRESS.unpack(addr)["lane"]
     models, pass_, lanes, seed = state
     sampling, drafts = params().get("sampling", True), params()["lanes"] > 1
     if (kind, chan) == (FlitKind.LOAD, Space.CSR) and not addr >> PRECISION_BIT & 1:
@@ -107,10 +107,10 @@ async def random_flits(dut):
             dut.rst.value = 0
             state = state[0], {}, [{} for _ in range(lanes)], [0]
             kept += any(state[0][1].values())
-        kind, chan, lane, addr, data = drawn = random_flit(r, lanes)
+        kind, chan, addr, data = drawn = random_flit(r, lanes)
         valid = r.random() < 0.8
         dut.rx_valid.value = int(valid)
-        dut.rx.value = Flit.const({"kind": kind, "chan": chan, "lane": lane, "addr": addr, "data": data}).as_bits()
+        dut.rx.value = Flit.const({"kind": kind, "chan": chan, "addr": addr, "data": data}).as_bits()
         await settle()
         assert int(dut.start.value) == int(valid and (kind, chan) == (FlitKind.PASS, PassWord.START))
         if valid:

@@ -20,7 +20,7 @@ from hayate.rtl.contract.isa import (
     When,
 )
 from hayate.rtl.contract.precision import Format
-from hayate.rtl.contract.words import LANE, START
+from hayate.rtl.contract.words import LANE, PASS_ADDRESS, START
 from hayate.rtl.ring.flit import Flit
 from hayate.rtl.tile.queues import Grids, PassState, TileState, VectorEntry, matrix_entry_layout
 from hayate.rtl.tile.sequencer.registers import CSR_FIELDS
@@ -144,7 +144,6 @@ def random_tile(r):
         "head0": a.head0,
         "att_senders": max(tiles, kv_heads),
         "group": group,
-        "gp_log2": layout.gp_log2(group),
         "hdq": 4,
         "rounds_log2": r.randrange(3),
         "top_k": r.choice([0, 0, 1, 64]),
@@ -165,7 +164,8 @@ def large(r):
         "hdq": r.randrange(1, 256),
         "count": r.randrange(192, 256),
         "att_senders": r.randrange(256),
-        **{name: r.randrange(256) for name in ("index", "group_lo", "group_hi", "head0")},
+        "index": r.choice([r.randrange(256), r.randrange(128, 256)]),
+        **{name: r.randrange(256) for name in ("group_lo", "group_hi", "head0")},
     }
 
 
@@ -307,11 +307,11 @@ async def run_programs(dut):
                     dut,
                     kind=FlitKind.PASS,
                     chan=PassWord.LANE,
-                    lane=lane,
+                    addr=PASS_ADDRESS.pack(lane=lane),
                     data=LANE.pack(token=token, position=pos, slot=slot, second=second),
                 )
                 # no business of this one
-                await flit(dut, kind=FlitKind.PASS, chan=PassWord.COMMIT, lane=lane, data=r.getrandbits(64))
+                await flit(dut, kind=FlitKind.PASS, chan=PassWord.COMMIT, addr=lane, data=r.getrandbits(64))
             await start_pass(dut, **pass_)
             known = descriptors if nested else {n: {**d, "alt": 0} for n, d in descriptors.items()}
             if not params().get("sampling", True):

@@ -11,6 +11,7 @@ from hayate.verif.bench import Bench, params, rng
 from hayate.verif.bench.drivers import clock, settle, start
 from hayate.verif.bench.reset import resets
 from hayate.verif.tile.vector.filter_golden import keys, words
+from hayate.verif.tile.vector.vector_driver import in_flits
 
 BENCH = Bench(Filter, params=[{"lanes": 1}, {"lanes": 4}, {"lanes": 2}, {"lanes": 8}], optimize="-O0")
 MAX = np.finfo(np.float32).max
@@ -52,8 +53,8 @@ async def give(dut, name, rows, r=None):
 
 
 async def send(dut, flits):
-    for lane, addr, word in flits:
-        dut.count_valid.value, dut.lane.value, dut.addr.value, dut.word.value = 1, lane, addr, word
+    for addr, flit in flits:
+        dut.count_valid.value, dut.addr.value, dut.counts.value = flit["mask"], addr, flit["data"]
         await clock(dut)
     dut.count_valid.value = 0
 
@@ -113,10 +114,11 @@ async def random_searches(dut):
         threshold = ordered[k - 1] if 0 < k <= len(z) else np.zeros(lanes, np.int64)
 
         def flits(found, tile, parts=parts, threshold=threshold, drawn=drawn):
-            """Words of a round of a tile."""
+            """Words of a round of a tile, those of any lanes at once."""
             total = counts(keys(parts[tile]), threshold, found)
             addr = 1 << COUNTS_BIT | (found & 1) << ROUND_BIT | tile << INDEX_SHIFT
-            return [(lane, addr | half, word) for lane in drawn for half, word in enumerate(words(total[:, lane]))]
+            halves = [{lane: words(total[:, lane])[half] for lane in drawn} for half in range(2)]
+            return [(addr | half, flit) for half in range(2) for flit in in_flits(r, halves[half], lanes)]
 
         early = []
         for found in range(DIGITS if k else 0):

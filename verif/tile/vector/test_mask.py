@@ -3,7 +3,7 @@
 import pytest
 
 from hayate.rtl.contract.isa import NEVER
-from hayate.rtl.contract.layout import local_slots, slot_home
+from hayate.rtl.contract.layout import apart, local_slots, slot_home
 from hayate.rtl.tile.queues import GroupState, LaneState, PassState, TileState
 from hayate.rtl.tile.vector.mask import QUAD_BITS, LaneMap, SlotMask
 from hayate.verif.bench import Bench, params, rng
@@ -206,13 +206,12 @@ async def damage(dut):
 async def positions_and_vectors(dut):
     r, lanes = rng(), params()["lanes"]
     await start(dut)
-    partial = 0
+    partial, tried = 0, set()
     for _ in range(300):
         group = r.randint(1, 8)
-        gp, size = (group - 1).bit_length(), r.randint(1, 5)
+        size = r.randint(1, 5)
         tile = dict.fromkeys(TileState.members, 0) | {
             "group": group,
-            "gp_log2": gp,
             "group_size": size,
             "group_index": r.randrange(size),
         }
@@ -237,18 +236,20 @@ async def positions_and_vectors(dut):
         await clock(dut)
         dut.serve.value = 0
         await clock(dut, 2)
-        vectors = [J * lanes + k for k in range(lanes)] if vec else [k << gp for k in range(lanes)]
-        active = [v >> gp < count and (not vec or v % (1 << gp) < group) for v in vectors]
+        tried.add((count, vec))
+        # (query head, position) of each lane
+        vectors = [divmod(J * lanes + k, apart(count, lanes)) if vec else (0, k) for k in range(lanes)]
+        active = [head < group and p < count for head, p in vectors]
         assert int(dut.active.value) == int(dut.serving.value) == sum(a << k for k, a in enumerate(active))
-        for k, v in enumerate(vectors):
+        for k, (_, p) in enumerate(vectors):
             if active[k]:
-                assert int(getattr(dut, f"position__{k}").value) == states[v >> gp]["position"]
-                assert int(getattr(dut, f"ancestors__{k}").value) == states[v >> gp]["ancestors"] & (1 << lanes) - 1
+                assert int(getattr(dut, f"position__{k}").value) == states[p]["position"]
+                assert int(getattr(dut, f"ancestors__{k}").value) == states[p]["ancestors"] & (1 << lanes) - 1
         if n:
             limit = sum((row // 4 * size + tile["group_index"]) * 4 + row % 4 < hwm for row in range(n))
             assert int(dut.limit.value) == limit
             partial += limit != n
-    assert partial > 10
+    assert partial > 10 and len(tried) == 2 * lanes
 
 
 def test_slots_come_in_quads():

@@ -3,21 +3,25 @@
 import numpy as np
 import pytest
 
+from hayate.rtl.contract.flits import spread
 from hayate.rtl.tile.vector.stage import StageBuffer
 from hayate.verif.bench import Bench, params, rng
 from hayate.verif.bench.drivers import clock, start
 from hayate.verif.bench.reset import resets
 
 DEPTH = 16
-BENCH = Bench(lambda lanes=2: StageBuffer(lanes, DEPTH, inject=True), params=[{"lanes": 1}, {"lanes": 2}])
+BENCH = Bench(
+    lambda lanes=2: StageBuffer(lanes, DEPTH, inject=True),
+    params=[{"lanes": 1}, {"lanes": 2}, {"lanes": 4}, {"lanes": 8}],
+)
 
 
-async def write(dut, lane, address, word, flip=0):
-    dut.write.value, dut.write_lane.value, dut.write_addr.value, dut.write_data.value, dut.flip.value = (
-        1,
-        lane,
-        address,
-        word,
+async def write(dut, mask, row, words, flip=0):
+    """Words into a row of the lanes in `mask`, the first in the lowest place."""
+    dut.write.value, dut.write_row.value, dut.write_data.value, dut.flip.value = (
+        mask,
+        row,
+        spread(dict(enumerate(words)))["data"],
         flip,
     )
     await clock(dut)
@@ -27,23 +31,23 @@ async def write(dut, lane, address, word, flip=0):
 @BENCH.test()
 @resets(within=60)
 async def random_elements(dut):
-    """Reads, a choice of element after a while, writes all along."""
+    """Reads, a choice of element after a while, writes of rows to any lanes, none and all too, all along."""
     r, lanes = rng(), params()["lanes"]
     await start(dut)
     words = np.zeros((lanes, DEPTH), np.uint64)
-    for at in range(DEPTH):
-        for lane in range(lanes):
-            await write(dut, lane, at, 0)
+    for row in range(DEPTH // lanes):
+        await write(dut, (1 << lanes) - 1, row, [0] * lanes)
     wanted = None
     for _ in range(400):
-        lane, at, word = r.randrange(8), r.randrange(DEPTH), r.getrandbits(64)
-        await write(dut, lane, at, word)
-        if lane < lanes:
-            words[lane, at] = word
+        mask, row, new = r.getrandbits(lanes), r.randrange(DEPTH // lanes), [r.getrandbits(64) for _ in range(lanes)]
+        await write(dut, mask, row, new)
+        for lane in range(lanes):
+            if mask >> lane & 1:
+                words[lane, row * lanes : (row + 1) * lanes] = new
         at = r.randrange(DEPTH)
         dut.read.value, dut.read_addr.value = 1, at
         await clock(dut)
-        dut.read.value = 0
+        dut.read.value, dut.read_addr.value = 0, r.randrange(DEPTH)
         read = words[:, at].copy()
         await clock(dut, r.randrange(3))
         if wanted is not None:
@@ -70,7 +74,7 @@ async def all_halves(dut):
     patterns = np.array([h for h in range(1 << 16) if h >> 10 & 31 != 31], np.uint16)
     widened = patterns.view(np.float16).astype(np.float32).view(np.uint32)
     for i, word in enumerate(patterns.view(np.uint64)):
-        await write(dut, 0, i % DEPTH, int(word))
+        await write(dut, 1, i % DEPTH, [int(word)])
         dut.read.value, dut.read_addr.value = 1, i % DEPTH
         await clock(dut)
         dut.read.value, dut.take.value, dut.half.value = 0, 1, 1
@@ -86,19 +90,27 @@ async def all_halves(dut):
 
 @BENCH.test()
 async def damage(dut):
+    """Every word of a damaged row is noticed, in whichever lane it is, and none of another row."""
     await start(dut)
+    lanes = params()["lanes"]
+    row = 3 % (DEPTH // lanes)
+    await write(dut, (1 << lanes) - 1, row ^ 1, [0xABCDEF0123456789] * lanes)
     for bit in (0, 40, 63, 64, 65):
-        await write(dut, params()["lanes"] - 1, 3, 0xABCDEF0123456789, flip=1 << bit)
-        dut.read.value, dut.read_addr.value = 1, 3
-        await clock(dut)
-        dut.read.value = 0
-        seen = []
-        for _ in range(4):
-            await clock(dut)
-            seen.append(int(dut.parity.value))
-        assert seen == [0, 1, 0, 0]
+        for lane in (0, lanes - 1):
+            await write(dut, (1 << lanes) - 1, row, [0xABCDEF0123456789] * lanes)
+            await write(dut, 1 << lane, row, [0xABCDEF0123456789] * lanes, flip=1 << bit)
+            for at in (row * lanes, row * lanes + lanes - 1, (row ^ 1) * lanes):
+                dut.read.value, dut.read_addr.value = 1, at
+                await clock(dut)
+                dut.read.value = 0
+                seen = []
+                for _ in range(4):
+                    await clock(dut)
+                    seen.append(int(dut.parity.value))
+                assert seen == [0, int(at // lanes == row), 0, 0]
 
 
-def test_impossible_sizes_are_refused():
-    with pytest.raises(ValueError, match="at least 1 lane and 2 words, not 2 and 1"):
-        StageBuffer(2, 1)
+@pytest.mark.parametrize(("lanes", "depth"), [(0, 16), (3, 18), (1, 1), (2, 2), (8, 8), (4, 18)])
+def test_impossible_sizes_are_refused(lanes, depth):
+    with pytest.raises(ValueError, match=f"at least two rows of as many words, not {lanes} lanes and {depth} words"):
+        StageBuffer(lanes, depth)

@@ -5,7 +5,7 @@ from cocotb.triggers import RisingEdge
 from cocotb.utils import get_sim_time
 
 from hayate.rtl.contract.encoding import encode_micro
-from hayate.rtl.contract.flits import FLIT_FIELDS, FlitKind, pack_flit, unpack_flit
+from hayate.rtl.contract.flits import FlitKind, gather, pack_flit, spread, unpack_flit
 from hayate.rtl.contract.isa import Op, Space
 from hayate.rtl.tile.queues import GroupState, LaneState, PassState, TileState, VectorEntry
 from hayate.verif.bench.drivers import PERIOD, Sink, clock
@@ -29,6 +29,29 @@ def packed(layout, values):
         word |= (int(values.get(name, 0)) & ((1 << shape) - 1)) << at
         at += shape
     return word
+
+
+def in_flits(r, words, lanes):
+    """Mask and data of flits that bring words {lane: word} in any order, any number of them in one flit. Of lanes that
+    a mask lacks, data has something that means nothing.
+    """
+    left, found = r.sample(list(words), len(words)), []
+    while left:
+        count = r.choice([1, len(left), r.randint(1, len(left))])
+        some, left = left[:count], left[count:]
+        whole = {k: words[k] if k in some else r.getrandbits(64) for k in range(lanes)}
+        found.append({**spread(whole), "mask": spread(dict.fromkeys(some, 0))["mask"]})
+    return found
+
+
+def understood(flit, lanes):
+    """Fields of a flit given as one integer, without src, which is 0; in place of mask and data its `words` by lane,
+    what else is in data left out.
+    """
+    fields = unpack_flit(flit, lanes)
+    src, near, mask, data = (fields.pop(name) for name in ("src", "near", "mask", "data"))
+    assert src == 0 and near == (fields["end"] != 0) and (mask or not data)
+    return {**fields, "words": gather(mask, data)}
 
 
 def no_rows(entry):
@@ -87,7 +110,7 @@ class Driver:
         for flit in flits:
             while self.rng.random() < (self.pause if pause is None else pause):
                 await clock(self.dut)
-            self.dut.e__rx.value = pack_flit(**flit)
+            self.dut.e__rx.value = pack_flit(self.lanes, **flit)
             self.dut.e__rx_valid.value = 1
             await clock(self.dut)
             self.dut.e__rx_valid.value = 0
@@ -137,7 +160,5 @@ class Driver:
         await clock(self.dut, 2)
 
     def sent(self):
-        """Flits sent so far, as dictionaries without src."""
-        flits = [unpack_flit(word) for word in self.tx.data]
-        assert all(f.pop("src") == 0 for f in flits) and set(flits[0] if flits else FLIT_FIELDS) >= {"kind", "data"}
-        return flits
+        """Flits sent so far, see `understood`."""
+        return [understood(flit, self.lanes) for flit in self.tx.data]

@@ -1,6 +1,6 @@
 """The vector engine of one tile in numpy: what it sends, traces and counts, and how long a RUN takes."""
 
-from collections import deque
+from collections import defaultdict, deque
 
 import numpy as np
 
@@ -10,13 +10,12 @@ from hayate.golden.numerics.exact import round_integer
 from hayate.rtl.contract.alu_ops import TWO_OPERANDS
 from hayate.rtl.contract.constants import ACC_LSB, ACC_WIDTH
 from hayate.rtl.contract.filters import COUNTS_BIT, INDEX_SHIFT, ROUND_BIT
-from hayate.rtl.contract.flits import CONDUCTOR, FlitKind
+from hayate.rtl.contract.flits import CONDUCTOR, FlitKind, gather
 from hayate.rtl.contract.isa import (
     CHANNELS,
     NEVER,
     NO_ROW,
     ROUNDS_AHEAD,
-    STAGE_BIT,
     ASrc,
     BSrc,
     Mode,
@@ -24,8 +23,8 @@ from hayate.rtl.contract.isa import (
     PassWord,
     SendMode,
 )
-from hayate.rtl.contract.layout import slot_home
-from hayate.rtl.contract.words import CANDIDATE, COMMIT, LANE
+from hayate.rtl.contract.layout import apart, slot_home
+from hayate.rtl.contract.words import CANDIDATE, COMMIT, DATA_ADDRESS, LANE, MAX_ADDRESS, PASS_ADDRESS, SUM_ADDRESS
 from hayate.verif.tile.vector.filter_golden import FilterGolden
 
 LOWEST = np.float32(np.finfo(np.float32).min)
@@ -43,8 +42,8 @@ def round_sum(acc, exponent):
 
 
 class VectorGolden:
-    """State of the engine; `execute` performs a queue entry. Sent flits, trace and saturations pile up in `sent`,
-    `trace`, `saturated`.
+    """State of the engine; `execute` performs a queue entry. Sent flits (as `vector_driver.understood` gives them),
+    trace and saturations pile up in `sent`, `trace`, `saturated`.
 
     Parameters
     ----------
@@ -61,7 +60,8 @@ class VectorGolden:
         self.nodes = [None] * lanes  # local row of each lane's slot, where this tile holds it
         self.slots = [-1] * lanes  # of each lane
         self.rows = deque()
-        self.collected, self.maxima = [0] * lanes, np.full((ROUNDS_AHEAD, lanes), LOWEST)
+        self.maxima = np.full((ROUNDS_AHEAD, lanes), LOWEST)
+        self.collected = defaultdict(lambda: [0] * lanes)  # (vec, round) -> sum of each lane
         self.sums, self.largest = [0] * lanes, np.full(lanes, LOWEST)
         self.best, self.ranked = [None] * lanes, []  # ranked: lane 0's candidates
         self.levels = [0] * CHANNELS
@@ -78,24 +78,33 @@ class VectorGolden:
 
     def receive(self, flit):
         """A flit (dictionary) that the tile takes."""
-        lane, word = flit.get("lane", 0), flit.get("data", 0)
+        addr, word = flit.get("addr", 0), flit.get("data", 0)
+        words = gather(flit.get("mask", 0), word)
         match flit["kind"]:
-            case FlitKind.DATA if flit["addr"] >> STAGE_BIT:
-                self.stage[lane][flit["addr"] & 0xFFF] = word
-            case FlitKind.SUM if flit["addr"] >> COUNTS_BIT & 1:
-                self.filters.receive(lane, flit["addr"], word)
+            case FlitKind.DATA if DATA_ADDRESS.unpack(addr)["stage"]:
+                at, row = DATA_ADDRESS.unpack(addr)["word"], gather((1 << self.lanes) - 1, word)
+                for lane in words:
+                    for n, part in row.items():
+                        self.stage[lane, at + n] = part
+            case FlitKind.SUM if SUM_ADDRESS.unpack(addr)["counts"]:
+                for lane, part in words.items():
+                    self.filters.receive(lane, addr, part)
             case FlitKind.PASS if flit["chan"] == PassWord.START:
                 self.filters.start()
             case FlitKind.SUM:
-                self.collected[lane] += (word & 0xFFFFFFFF) << 64 if flit["addr"] & 1 else word
+                at = SUM_ADDRESS.unpack(addr)
+                for lane, part in words.items():
+                    self.collected[at["vec"], at["round"]][lane] += (part & 0xFFFFFFFF) << 64 if at["high"] else part
             case FlitKind.MAX:
-                value = np.uint32(word).view(np.float32)
-                maxima = self.maxima[flit["addr"]]
-                if (value, not np.signbit(value)) > (maxima[lane], not np.signbit(maxima[lane])):
-                    maxima[lane] = value
+                maxima = self.maxima[MAX_ADDRESS.unpack(addr)["round"]]
+                for lane, part in words.items():
+                    value = np.uint32(part & 0xFFFFFFFF).view(np.float32)
+                    if (value, not np.signbit(value)) > (maxima[lane], not np.signbit(maxima[lane])):
+                        maxima[lane] = value
             case FlitKind.SYNC:
                 self.levels[flit["chan"]] += 1
             case FlitKind.PASS if flit["chan"] in (PassWord.LANE, PassWord.COMMIT):
+                lane = PASS_ADDRESS.unpack(addr)["lane"]
                 slot, pos = (COMMIT.unpack(word)[name] for name in ("slot", "position"))
                 index, row = slot_home(slot, self.tile["group_size"])
                 here = index == self.tile["group_index"]
@@ -109,11 +118,15 @@ class VectorGolden:
     # Lanes.
     def _lanes(self, entry):
         """(position index, active) per lane."""
-        gp, p = self.tile["gp_log2"], self.passes["positions"]
+        positions = self.passes["positions"]
         if not entry["vec"]:
-            return [(k, k < p) for k in range(self.lanes)]
-        vectors = [entry["round"] * self.lanes + k for k in range(self.lanes)]
-        return [(v >> gp, v >> gp < p and v % (1 << gp) < self.tile["group"]) for v in vectors]
+            return [(k, k < positions) for k in range(self.lanes)]
+        vectors = [self._vector(entry, k) for k in range(self.lanes)]
+        return [(p, p < positions and head < self.tile["group"]) for head, p in vectors]
+
+    def _vector(self, entry, lane):
+        """(query head of the group, position index) of the attention vector of a lane."""
+        return divmod(entry["round"] * self.lanes + lane, apart(self.passes["positions"], self.lanes))
 
     def _hidden(self, lanes, row):
         """Lanes that must not see local slot row `row`."""
@@ -146,42 +159,33 @@ class VectorGolden:
             case Op.RUN:
                 self._run(entry, lanes, np.array([a for _, a in lanes]))
             case Op.SENDSUM:
-                for k in active:
-                    total = self.sums[k] & (1 << ACC_WIDTH) - 1
-                    for half in range(2):
-                        self._send(FlitKind.SUM, cast, lane=k, addr=half, data=total >> 64 * half & (1 << 64) - 1)
-                self._send(FlitKind.SYNC, cast)
+                totals = {k: self.sums[k] & (1 << ACC_WIDTH) - 1 for k in active}
+                of_round = {"vec": entry["vec"], "round": entry["round"] % ROUNDS_AHEAD}
+                for half in range(2):
+                    words = {k: total >> 64 * half & (1 << 64) - 1 for k, total in totals.items()}
+                    self._send(FlitKind.SUM, cast, SUM_ADDRESS.pack(high=half, **of_round), words)
+                if not entry["vec"]:
+                    self._send(FlitKind.SYNC, cast)
                 self.sums = [0] * self.lanes
             case Op.SENDMAX:
-                for k in active:
-                    self._send(
-                        FlitKind.MAX, cast, lane=k, addr=entry["round"] % ROUNDS_AHEAD, data=int(bits(self.largest[k]))
-                    )
+                largest = {k: int(bits(self.largest[k])) for k in active}
+                self._send(FlitKind.MAX, cast, MAX_ADDRESS.pack(round=entry["round"] % ROUNDS_AHEAD), largest)
                 self._send(FlitKind.SYNC, cast)
                 self.largest[:] = LOWEST
             case Op.SENDCOUNT:
                 addr = 1 << COUNTS_BIT | (self.filters.found & 1) << ROUND_BIT | self.tile["index"] << INDEX_SHIFT
-                for k in self._wanted():
-                    for half, data in enumerate(self.filters.sent(k)):
-                        self._send(FlitKind.SUM, cast, lane=k, addr=addr | half, data=data)
+                for half in range(2):
+                    self._send(FlitKind.SUM, cast, addr | half, {k: self.filters.sent(k)[half] for k in self._wanted()})
                 self._send(FlitKind.SYNC, cast)
                 self.filters.counts[:] = 0
             case Op.SELECT:
                 self.filters.select(self._wanted())
             case Op.SENDCAND:
                 cast |= {"lo": CONDUCTOR, "hi": CONDUCTOR, "end": 0}
-                for k in self._wanted():
-                    value, row = self.best[k] or (LOWEST, NO_ROW)
-                    self._send(FlitKind.CAND, cast, lane=k, data=CANDIDATE.pack(value=int(bits(value)), token=row))
-                    if k == 0 and self.passes.get("draft"):
-                        value, row = (
-                            sorted(self.ranked, key=lambda c: (-c[0], c[1]))[1]
-                            if len(self.ranked) > 1
-                            else (LOWEST, NO_ROW)
-                        )
-                        self._send(
-                            FlitKind.CAND, cast, lane=k, addr=1, data=CANDIDATE.pack(value=int(bits(value)), token=row)
-                        )
+                wanted, ranked = self._wanted(), sorted(self.ranked, key=lambda c: (-c[0], c[1]))
+                self._send(FlitKind.CAND, cast, 0, {k: self._candidate(self.best[k]) for k in wanted})
+                if 0 in wanted and self.passes.get("draft"):
+                    self._send(FlitKind.CAND, cast, 1, {0: self._candidate(ranked[1] if len(ranked) > 1 else None)})
                 self._send(FlitKind.SYNC, cast)
                 self.best, self.ranked = [None] * self.lanes, []
 
@@ -189,8 +193,14 @@ class VectorGolden:
         """Positions of the pass whose logits are wanted."""
         return [k for k in range(self.passes["positions"]) if self.passes["want"] >> k & 1]
 
-    def _send(self, kind, cast, **fields):
-        self.sent.append({"kind": kind, "lane": 0, "addr": 0, "data": 0, **cast, **fields})
+    def _candidate(self, found):
+        value, row = found or (LOWEST, NO_ROW)
+        return CANDIDATE.pack(value=int(bits(value)), token=row)
+
+    def _send(self, kind, cast, addr=0, words=None):
+        """A flit with words by lane; none at all where there could be words but are none."""
+        if words != {}:
+            self.sent.append({"kind": kind, "addr": addr, "words": words or {}, **cast})
 
     def _run(self, entry, lanes, active):
         routine = [self.micro[entry["routine"] + k] for k in range(entry["length"])]
@@ -205,7 +215,7 @@ class VectorGolden:
         if any(m["b_src"] == BSrc.MAXREG and m["op"] in TWO_OPERANDS for m in routine):
             self.maxima[entry["round"] % ROUNDS_AHEAD] = LOWEST
         if entry["send"]:
-            self._words(entry, halves, lanes, active)
+            self._words(entry, halves, active)
 
     def _element(self, entry, micro, e, i, rows, lanes, active, halves):
         a = self._operand_a(entry, micro, e, i, rows)
@@ -262,27 +272,30 @@ class VectorGolden:
                 words = self.stage[:, micro["a"] + (e + i) // 2]
                 return (words >> np.uint64(32 * ((e + i) % 2))).astype(np.uint32).view(np.float32)
         exponent = 2 * entry["s_in"] if entry["sumscale"] else 0
-        out = np.array([round_sum(c, exponent) for c in self.collected], np.float32)
-        self.collected = [0] * self.lanes
-        return out
+        collected = self.collected.pop((entry["vec"], entry["round"] % ROUNDS_AHEAD), [0] * self.lanes)
+        return np.array([round_sum(c, exponent) for c in collected], np.float32)
 
     def _vmem(self, base, mode, e, i):
         return self.vmem[:, base + {Mode.STREAM: e + i, Mode.TEMP: i, Mode.SCALAR: 0, Mode.SWAP: i ^ 1}[mode]].copy()
 
-    def _words(self, entry, halves, lanes, active):
-        gp, hdq = self.tile["gp_log2"], self.tile["hdq"]
+    def _words(self, entry, halves, active):
+        """Words of a quad that go to the same address share a flit."""
+        hdq = self.tile["hdq"]
         cast = {name: entry[name] for name in ("lo", "hi", "end", "chan")}
         for q in range(len(halves) // 4):
-            for k in np.flatnonzero(active):
-                lane, addr, k = int(k), entry["send_addr"] + q, int(k)
+            flits = {}
+            for k in map(int, np.flatnonzero(active)):
+                lane, addr = k, entry["send_addr"] + q
                 if entry["send_mode"] == SendMode.QUERY:
-                    v = (k << gp) + entry["round"]
+                    v = entry["round"] * apart(self.passes["positions"], self.lanes) + k
                     lane, addr = v % self.lanes, addr + v // self.lanes * hdq
                 elif entry["send_mode"] == SendMode.SLOTS:
                     addr = entry["send_addr"] + q * self.tile["group_size"]
                 elif entry["send_mode"] == SendMode.OUTPUT:
-                    v = entry["round"] * self.lanes + k
-                    lane, addr = v >> gp, addr + v % (1 << gp) * hdq
-                data = sum(int(halves[4 * q + j][k]) << 16 * j for j in range(4))
-                self._send(FlitKind.DATA, cast, lane=lane, addr=addr, data=data)
+                    head, lane = self._vector(entry, k)
+                    addr += head * hdq
+                word = sum(int(halves[4 * q + j][k]) << 16 * j for j in range(4))
+                flits.setdefault(addr, {})[lane] = word
+            for addr, words in flits.items():
+                self._send(FlitKind.DATA, cast, addr, words)
         self._send(FlitKind.SYNC, cast)

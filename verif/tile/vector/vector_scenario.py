@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from hayate.rtl.contract.filters import COUNTS_BIT, DIGITS, INDEX_SHIFT, ROUND_BIT, TOP_K_MAX
-from hayate.rtl.contract.flits import FlitKind
-from hayate.rtl.contract.isa import CHANNELS, ROUNDS_AHEAD, STAGE_BIT, Op, PassWord, SendMode
-from hayate.rtl.contract.layout import gp_log2, local_slots, rounds
-from hayate.rtl.contract.words import COMMIT, LANE
+from hayate.rtl.contract.flits import FlitKind, spread
+from hayate.rtl.contract.isa import CHANNELS, ROUNDS_AHEAD, Op, PassWord, SendMode
+from hayate.rtl.contract.layout import local_slots, rounds
+from hayate.rtl.contract.words import COMMIT, DATA_ADDRESS, LANE, MAX_ADDRESS, PASS_ADDRESS, SUM_ADDRESS
 from hayate.verif.tile.vector.filter_golden import COUNTS, words
-from hayate.verif.tile.vector.vector_driver import no_rows
+from hayate.verif.tile.vector.vector_driver import in_flits, no_rows
 from hayate.verif.tile.vector.vector_golden import bits
 from hayate.verif.tile.vector.vector_programs import EMB, HEAD_DIM, PLACES, ROPE_C, ROPE_F
 
@@ -77,7 +77,6 @@ def geometry(r):
         "head0": 0,
         "att_senders": 1,
         "group": group,
-        "gp_log2": gp_log2(group),
         "hdq": HDQ,
         "top_k": r.choice([0, 3, 20, 64]),
         "min_p": r.randrange(2),
@@ -85,12 +84,12 @@ def geometry(r):
 
 
 class Pass:
-    """One random pass of `lanes` positions at most on a tile of geometry `tile`; `steps` is its program."""
+    """One random pass of `positions`, or of `lanes` at most, on a tile of geometry `tile`; `steps` is its program."""
 
-    def __init__(self, r, lanes, tile):
+    def __init__(self, r, lanes, tile, positions=None):
         self.r, self.lanes, self.tile = r, lanes, tile
         self.numbers = np.random.default_rng(r.getrandbits(32))
-        self.positions = r.randint(1, lanes)
+        self.positions = positions or r.randint(1, lanes)
         self.want = r.getrandbits(lanes)
         self.hwm = r.randint(1, MAX_SLOTS)
         self.seed = r.getrandbits(64)
@@ -114,7 +113,7 @@ class Pass:
             {
                 "kind": FlitKind.PASS,
                 "chan": PassWord.LANE,
-                "lane": k,
+                "addr": PASS_ADDRESS.pack(lane=k),
                 "data": LANE.pack(**s, second=self.second),
             }
             for k, s in enumerate(self.states[: self.positions])
@@ -133,6 +132,10 @@ class Pass:
             self.numbers.integers(-4, 4, count),
         )
         return np.ldexp(self.numbers.standard_normal(count), scale).astype(np.float32)
+
+    def _words(self):
+        """Such a value for each lane, as {lane: word}."""
+        return {lane: int(bits(value)) for lane, value in enumerate(self.values(self.lanes))}
 
     def _add(self, new, flits=()):
         if new["op"] == Op.RUN:
@@ -155,30 +158,56 @@ class Pass:
         }
         return {"send": 1, "send_mode": mode, **where, **fields}
 
-    def _sum(self, vec=0, J=0):
-        """SENDSUM, and the sums of other tiles that answer it: halves of one source in order, sources mixed."""
-        self._add(entry(Op.SENDSUM, chan=1, hi=2, vec=vec, round=J))
+    def _sum(self):
+        """SENDSUM, and the sums of other tiles that answer it, their halves mixed."""
+        self._add(entry(Op.SENDSUM, chan=1, hi=2))
         halves = []
         for _ in range(3):
-            for lane in range(self.lanes):
-                total = (
-                    int(self.r.getrandbits(self.r.randint(30, 80))) * (1 if vec == 0 else self.r.choice([1, -1]))
-                    & (1 << 96) - 1
-                )
-                halves += [
-                    {"kind": FlitKind.SUM, "lane": lane, "addr": h, "data": total >> 64 * h & (1 << 64) - 1}
-                    for h in range(2)
-                ]
+            totals = [int(self.r.getrandbits(self.r.randint(30, 80))) for _ in range(self.lanes)]
+            for h in range(2):
+                words = {lane: total >> 64 * h & (1 << 64) - 1 for lane, total in enumerate(totals)}
+                halves += self._to_lanes(FlitKind.SUM, h, words)
         self.r.shuffle(halves)
         self._wait(1, halves, 3)
 
-    def _words(self, at, words):
-        """DATA flits of FP32 or FP16 arrays [lanes, n] into the stage buffer."""
-        return [
-            {"kind": FlitKind.DATA, "lane": lane, "addr": 1 << STAGE_BIT | at + w, "data": int(word)}
-            for lane, row in enumerate(words)
-            for w, word in enumerate(np.ascontiguousarray(row).view(np.uint64))
-        ]
+    def _sums(self, lanes):
+        """Flits with the sums of an attention round of all tiles of the group, each low half before its high one."""
+        of_round = {"vec": 1, "round": lanes["round"] % ROUNDS_AHEAD}
+        queues = []
+        for _ in range(self.tile["group_size"]):
+            totals = [
+                int(self.r.getrandbits(self.r.randint(30, 80))) * self.r.choice([1, -1]) & (1 << 96) - 1
+                for _ in range(self.lanes)
+            ]
+            halves = [{k: total >> 64 * h & (1 << 64) - 1 for k, total in enumerate(totals)} for h in range(2)]
+            queues.append(
+                [
+                    {"kind": FlitKind.SUM, "addr": SUM_ADDRESS.pack(high=h, **of_round), **spread(words)}
+                    for h, words in enumerate(halves)
+                ]
+            )
+        flits = []
+        while queues := [queue for queue in queues if queue]:
+            flits.append(self.r.choice(queues).pop(0))
+        return flits
+
+    def _to_lanes(self, kind, addr, words):
+        """Flits that bring words {lane: word}."""
+        return [{"kind": kind, "addr": addr, **part} for part in in_flits(self.r, words, self.lanes)]
+
+    def _rows(self, at, rows):
+        """DATA flits into the stage buffer: of rows of FP32 or FP16 [lanes, n] any for each lane, whatever several have
+        in one flit.
+        """
+        chosen, flits = [self.r.randrange(self.lanes) for _ in range(self.lanes)], []
+        for number in set(chosen):
+            words = [int(word) for word in np.ascontiguousarray(rows[number]).view(np.uint64)]
+            mask = sum(1 << lane for lane, n in enumerate(chosen) if n == number)
+            for w in range(0, len(words), self.lanes):
+                data = spread(dict(enumerate(words[w : w + self.lanes])))["data"]
+                addr = DATA_ADDRESS.pack(word=at + w, stage=1)
+                flits.append({"kind": FlitKind.DATA, "mask": mask, "addr": addr, "data": data})
+        return flits
 
     def _norm(self):
         self._add(run("rms", 1, sumscale=1, s_in=self.r.randint(-4, 4)))
@@ -189,7 +218,7 @@ class Pass:
         tables = [self.numbers.uniform(-1, 1, (lanes, 2 * HEAD_DIM)).astype(np.float32) for _ in range(2)]
         halves = self.numbers.integers(0, 1 << 16, (lanes, 64)).astype(np.uint16)
         halves[halves >> 10 & 31 == 31] &= 0x83FF  # infinities and NaN become subnormals
-        flits = self._words(ROPE_C, tables[0]) + self._words(ROPE_F, tables[1]) + self._words(EMB, halves)
+        flits = self._rows(ROPE_C, tables[0]) + self._rows(ROPE_F, tables[1]) + self._rows(EMB, halves)
         r.shuffle(flits)
         self._wait(6, flits, self.positions)
         self._add(run("rope", HEAD_DIM))
@@ -230,24 +259,24 @@ class Pass:
         row0 = self.r.randrange(1, 1 << 19)
         self._add(run("temper", n, landing=1, row0=row0))
         self._add(entry(Op.SENDMAX, chan=5, hi=2))
-        values = enumerate(self.values(self.lanes))
-        self._wait(5, [{"kind": FlitKind.MAX, "lane": k, "addr": 0, "data": int(bits(v))} for k, v in values], 1)
+        self._wait(5, self._to_lanes(FlitKind.MAX, 0, self._words()), 1)
         self._add(run("floor", 1))
         for found in range(DIGITS if self.tile["top_k"] else 0):
             if found:
                 self._add(run("count", n, vl=self.r.choice([5, 64]), row0=row0))
             self._add(entry(Op.SENDCOUNT, chan=1, hi=2))
             counts = []
-            for lane in range(self.lanes):
-                for index in range(3):
-                    falling = sorted(
+            for index in range(3):
+                falling = [
+                    sorted(
                         (self.r.choice([0, 1, 5, self.r.randint(0, TOP_K_MAX)]) for _ in range(COUNTS)), reverse=True
                     )
-                    addr = 1 << COUNTS_BIT | (found & 1) << ROUND_BIT | index << INDEX_SHIFT
-                    counts += [
-                        {"kind": FlitKind.SUM, "lane": lane, "addr": addr | h, "data": w}
-                        for h, w in enumerate(words(falling))
-                    ]
+                    for _ in range(self.lanes)
+                ]
+                addr = 1 << COUNTS_BIT | (found & 1) << ROUND_BIT | index << INDEX_SHIFT
+                for h in range(2):
+                    of_lanes = {lane: words(those)[h] for lane, those in enumerate(falling)}
+                    counts += self._to_lanes(FlitKind.SUM, addr | h, of_lanes)
             self.r.shuffle(counts)
             self._wait(1, counts, 3)
             self._add(entry(Op.SELECT))
@@ -258,15 +287,11 @@ class Pass:
         self._add(run("scores", n, landing=1, vl=16, slide=J * MAX_SLOTS, **lanes))
         self._add(entry(Op.SENDMAX, chan=8 + J, hi=2, **lanes))
         found = [
-            {"kind": FlitKind.MAX, "lane": lane, "addr": J, "data": int(bits(value))}
-            for _ in range(3)
-            for lane, value in enumerate(self.values(self.lanes))
+            *(self._words() for _ in range(3)),
+            *({r.randrange(self.lanes): z << 31} for z in r.sample([0, 1, 1], 3)),
         ]
-        found += [
-            {"kind": FlitKind.MAX, "lane": r.randrange(self.lanes), "addr": J, "data": zero << 31}
-            for zero in r.sample([0, 1, 1], 3)
-        ]
-        self._maxima[J] = found
+        addr = MAX_ADDRESS.pack(round=J)
+        self._maxima[J] = [flit for words in found for flit in self._to_lanes(FlitKind.MAX, addr, words)]
 
     def _weigh(self, n, lanes):
         r, J = self.r, lanes["round"] % ROUNDS_AHEAD
@@ -282,8 +307,8 @@ class Pass:
                 **self._send(SendMode.SLOTS),
             )
         )
+        self._add(entry(Op.SENDSUM, hi=2, **lanes))
 
     def _output(self, n, lanes):
-        self._sum(vec=1, J=lanes["round"])
-        self._add(run("recip", 1, **lanes))
+        self._add(run("recip", 1, **lanes), self._sums(lanes))
         self._add(run("out", HEAD_DIM, landing=1, s_out=-2, **lanes, **self._send(SendMode.OUTPUT)))
