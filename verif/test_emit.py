@@ -124,7 +124,13 @@ def test_equal_blocks_are_one_module(pytestconfig):
         names = defined(text)
         assert [sum(n.endswith(kind) for n in names) for kind in ("_pe", "_lane", "_alu", "_bank")] == [1] * 4
         assert len(re.findall(r"^  hayate_tile_pe +pe_\d", text, re.MULTILINE)) == banks
-    assert len(defined(texts[0])) == len(defined(texts[1]))
+    # Memories of one size are one module, and sizes are not these machines' alike.
+    memory = re.compile(r"^  reg \[\d+:0\] \S+ *\[\d+:0\];", re.MULTILINE)
+    blocks = [
+        {re.sub(r"_\d+", "", body.split("(")[0]) for body in text.split("\nmodule ")[1:] if not memory.search(body)}
+        for text in texts
+    ]
+    assert len(blocks[0]) > 50 and blocks[0] == blocks[1]
 
 
 def test_the_description_names_what_is_there():
