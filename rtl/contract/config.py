@@ -32,7 +32,7 @@ class Config:
     bank_depth: 64-bit words of a bank.
     lanes: M, positions (or attention vectors) that one pass over the weights serves; a power of two.
     act_depth: 64-bit words of a lane's activation buffer.
-    stage_depth: 64-bit words of a lane's stage buffer (fetched rows).
+    stage_depth: 64-bit words of a lane's stage buffer (fetched rows), a multiple of lanes.
     vmem_depth: FP32 words of a lane's vector memory.
     program_depth, micro_depth, desc_depth: entries of program, micro-operation and descriptor memory.
     landing_depth: finished rows that wait for the vector unit.
@@ -107,7 +107,11 @@ class Config:
             f"use a multiple of 8 from 16 to {1 << ACT_BITS} words",
         )
         require("vmem_depth", self.vmem_depth <= 1 << VMEM_BITS, f"use at most {1 << VMEM_BITS} words")
-        require("stage_depth", self.stage_depth <= 1 << STAGE_BITS, f"use at most {1 << STAGE_BITS} words")
+        require(
+            "stage_depth",
+            2 * self.lanes <= self.stage_depth <= 1 << STAGE_BITS and self.stage_depth % self.lanes == 0,
+            f"use a multiple of lanes from {2 * self.lanes} to {1 << STAGE_BITS} words",
+        )
         for depth in ("program_depth", "micro_depth", "desc_depth"):
             require(depth, getattr(self, depth) <= 1 << INDEX_BITS, f"use at most {1 << INDEX_BITS} entries")
         require(

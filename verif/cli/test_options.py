@@ -87,6 +87,7 @@ GENERATE = {
     "value": (["x", "--set", "tiles=many"], ["--set", "tiles", "'many' is not an integer"]),
     "no value": (["x", "--set", "tiles"], ["--set", "tiles", "no value", "tiles=4"]),
     "size": (["x", "--set", "banks=3"], ["banks", "3 is not allowed", "power of two"]),
+    "stage": (["x", "--set", "stage_depth=57"], ["stage_depth", "57 is not allowed", "a multiple of lanes from 8"]),
     "formats": (["x", "--set", "formats=int8"], ["formats", "'int8' is not allowed", "fp16, nested, auto"]),
     "no governor": (
         ["x", "--set", "formats=nested"],
