@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hayate.rtl.contract.layout import fine_row
+
 FP16_MAX = 65504.0
 FP16_NORMAL = 2.0**-14
 EXPONENT_RANGE = (-100, 113)  # the upper end serves every FP32 value
@@ -80,7 +82,8 @@ def rope_tables(head_dim, context, theta, fine_bits):
     frequency = theta ** (-np.arange(0, head_dim, 2, dtype=np.float64) / head_dim)
     step = 1 << fine_bits
     tables = []
-    fine = np.array([int(f"{n:0{fine_bits}b}"[::-1], 2) for n in range(step)])
+    # Reversing bits twice gives them back, so the position of a row is the row of that position.
+    fine = np.array([fine_row(row, fine_bits) for row in range(step)])
     for positions in (np.arange(-(-context // step)) * step, fine):
         angle = positions[:, None].astype(np.float64) * frequency[None, :]
         sine = np.sin(angle)

@@ -1,6 +1,7 @@
 """Decides what the image holds: matrices with their exponents, descriptors in order, regions, constants."""
 
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 
@@ -199,12 +200,10 @@ def regions(shape):
     """
     d, hdq, group = shape.hidden // 4, shape.head_dim // 4, shape.heads // shape.kv_heads
 
-    def blocks(quads):
-        return {"": ceil_div(quads, MX_BLOCK // 4) * (MX_BLOCK // 4)}
+    def whole(unit, words):
+        return {"": ceil_div(words, unit) * unit}
 
-    def fetched(words):
-        """Whole flits of any machine's."""
-        return {"": ceil_div(words, MAX_LANES) * MAX_LANES}
+    blocks, fetched = partial(whole, MX_BLOCK // 4), partial(whole, MAX_LANES)
 
     spaces = {
         "act": {

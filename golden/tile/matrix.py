@@ -5,12 +5,8 @@ import numpy as np
 from hayate.golden.numerics.exact import ExactMatrix, exact_dot
 from hayate.golden.numerics.nested import NestedMatrix
 from hayate.rtl.contract.isa import ROPE_FINE_BITS, Block, FetchIndex, Rows
+from hayate.rtl.contract.layout import fine_row
 from hayate.rtl.contract.precision import Format
-
-
-def fine_row(position):
-    """Row of the fine table of rotary angles for a position: its lowest bits, in reverse order."""
-    return int(format(position % (1 << ROPE_FINE_BITS), f"0{ROPE_FINE_BITS}b")[::-1], 2)
 
 
 class MatrixEngine:
@@ -107,7 +103,7 @@ class MatrixEngine:
         index = {
             FetchIndex.TOKEN: s.tokens,
             FetchIndex.POS_HI: s.positions >> ROPE_FINE_BITS,
-            FetchIndex.POS_LO: [fine_row(p) for p in s.positions],
+            FetchIndex.POS_LO: [fine_row(p, ROPE_FINE_BITS) for p in s.positions],
         }[i.index]
         s.stage[region][at : at + desc.words, : s.count] = words[index].T
 

@@ -62,6 +62,11 @@ def ceil_log2(n):
     return (n - 1).bit_length()
 
 
+def fine_row(position, bits):
+    """Row of the fine table of rotary angles for a position (`FetchIndex.POS_LO`): its lowest bits, reversed."""
+    return int(format(position % (1 << bits), f"0{bits}b")[::-1], 2)
+
+
 def apart(positions, lanes):
     """How far apart the attention vectors of two query heads are numbered: the next power of two of positions, but no
     more than lanes. So a flit, with a word for each lane, carries a vector of every position.
