@@ -2,6 +2,8 @@
 makes of them.
 """
 
+from pathlib import Path
+
 import pytest
 
 from hayate import models, prompts
@@ -18,6 +20,13 @@ FOUND = {
     (8, 7, 1): (5.04, 4.92),
     (8, 7, 0): (5.55, 5.29),
 }
+GUIDE = Path(__file__).resolve().parents[3] / "docs" / "speculation.md"
+
+
+def test_the_guide_has_these_figures():
+    guide = GUIDE.read_text()
+    for (lanes, nodes, branch), (greedy, sampled) in FOUND.items():
+        assert f"| {lanes}, {nodes}, {branch} | {greedy:.2f} | {sampled:.2f} |" in guide
 
 
 @pytest.mark.nightly
