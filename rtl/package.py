@@ -5,6 +5,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out, connect
 
 from hayate.rtl.conductor.conductor import Conductor
+from hayate.rtl.contract.activity import ACTIVITY, PHASE_BITS
 from hayate.rtl.contract.flits import CONDUCTOR, FlitKind
 from hayate.rtl.contract.image import contract_hash
 from hayate.rtl.contract.isa import GLOBAL_ROW_BITS
@@ -58,6 +59,7 @@ class Package(wiring.Component):
         in the low bits.
     trace_verdict: Out, a strobe behind the logits of a pass. trace_kept: Out(M), lanes whose logits belong to the text.
         trace_positions: Out(16 * M), their positions, lane 0 in the low bits.
+    phase: Out(4), a `contract.activity.Phase`, of the conductor. activity: Out, per tile, `contract.activity.ACTIVITY`.
     """
 
     def __init__(self, config, tile_module="hayate_tile"):
@@ -77,6 +79,8 @@ class Package(wiring.Component):
                 "trace_row": Out(GLOBAL_ROW_BITS).array(tiles),
                 "trace_mask": Out(lanes).array(tiles),
                 "trace_values": Out(32 * lanes).array(tiles),
+                "phase": Out(PHASE_BITS),
+                "activity": Out(ACTIVITY.bits).array(tiles),
             }
         )
 
@@ -112,6 +116,7 @@ class Package(wiring.Component):
             self.trace_verdict.eq(conductor.verdict),
             self.trace_kept.eq(conductor.kept),
             self.trace_positions.eq(Cat(conductor.positions)),
+            self.phase.eq(conductor.phase),
         ]
 
         # Stop 0: the conductor goes first; the host loads and reads between generations or waits.
@@ -150,6 +155,7 @@ class Package(wiring.Component):
                 o_trace__valid=self.trace_valid[t],
                 o_trace__row=self.trace_row[t],
                 o_trace__mask=self.trace_mask[t],
+                o_activity=self.activity[t],
                 o_fault=faults[t],
                 **{f"o_trace__values__{lane}": values[32 * lane : 32 * lane + 32] for lane in range(c.lanes)},
             )

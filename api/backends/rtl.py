@@ -20,7 +20,9 @@ from hayate.golden.conductor.generate import require_end
 from hayate.golden.conductor.governor import QUALITY, Governor, knob_of, table
 from hayate.golden.conductor.sample import inverse, log_share, require_filters, require_seed
 from hayate.output import require_writable
+from hayate.profile.record import read
 from hayate.progress import Steps
+from hayate.rtl.contract.activity import Activity
 from hayate.rtl.contract.errors import HayateError
 from hayate.rtl.contract.isa import Counter, Energy
 from hayate.rtl.contract.precision import Format
@@ -50,6 +52,7 @@ class RtlResult:
     # of the governor, in the order of its table: energies, then the format
     decisions: list = field(default_factory=list)
     drafting: Drafting = field(default_factory=Drafting)
+    activity: Activity | None = None  # what was recorded
     turnaround: int = 0  # most cycles from a verified pass's last answer to the start of the pass behind it
 
     @property
@@ -167,6 +170,7 @@ def generate_rtl(
     optimize="-O2",
     threads=None,
     execute=None,
+    activity=False,
 ):
     """Generate on the RTL.
 
@@ -184,7 +188,7 @@ def generate_rtl(
         for which a fixed precision is another one.
     speculate, nodes, branch, costs, corrupt, temperature, seed, min_p, top_k: as for golden's `generate`. optimize: as
         for `build`. threads: of the processor, at most; as many as this process may use unless given, and no more than
-        tiles. execute: as for `runner.run`.
+        tiles. execute: as for `runner.run`. activity: record what tiles and conductor are busy with.
 
     Returns `RtlResult`. Raises HayateError for what does not fit or is missing.
     """
@@ -243,6 +247,8 @@ def generate_rtl(
         events.touch()
         # from the simulation's folder: equal for all runs, which a simulator that is held relies on
         plusargs = ["+hayate_trace=trace"]
+        if activity:
+            plusargs.append("+hayate_activity=activity")
         if load == "file":
             placement.write_bank_files(run / "banks")
             plusargs.append("+hayate_banks=banks")
@@ -282,6 +288,8 @@ def generate_rtl(
                 timeout=timeout,
                 **execute,
             )
+        if activity:
+            result.activity = read(run / "activity", config.tiles)
         result.logits = read_trace(run / "trace", image.model["vocab"])
         result.precision = _precision(image, placement, result.decisions)
     return result

@@ -16,6 +16,28 @@ import typer
 
 from hayate.cli import environment, interrupt, streams
 from hayate.cli.bench import app as bench_app
+from hayate.cli.options import (
+    BackendOption,
+    ConfigArgument,
+    ConfigOption,
+    DraftControlOption,
+    DraftOption,
+    IgnoreEosOption,
+    JsonOption,
+    MinPOption,
+    ModelOption,
+    PinOption,
+    PrecisionOption,
+    PromptArgument,
+    PromptIdsOption,
+    QualityOption,
+    SeedOption,
+    SetOption,
+    SpeculateOption,
+    TemperatureOption,
+    TokensOption,
+    TopKOption,
+)
 from hayate.rtl.contract.errors import HayateError
 from hayate.version import __version__
 
@@ -30,28 +52,6 @@ config_app = typer.Typer(no_args_is_help=True, help="Sizes of the machine.")
 app.add_typer(config_app, name="config")
 app.add_typer(bench_app, name="bench")
 
-SIZES = "Preset, or a .toml file of sizes."
-ConfigArgument = Annotated[str, typer.Argument(metavar="NAME|FILE.toml", help=SIZES)]
-ConfigOption = Annotated[str, typer.Option("--config", metavar="NAME|FILE.toml", help=SIZES)]
-SetOption = Annotated[
-    list[str],
-    typer.Option("--set", metavar="KEY=VALUE", show_default="none", help="Override one size; may be repeated."),
-]
-DraftOption = Annotated[
-    str,
-    typer.Option(
-        "--draft",
-        metavar="MODEL",
-        show_default="none",
-        help="Model with the same tokenizer that drafts for it: a folder, an image or a shipped one.",
-    ),
-]
-JsonOption = Annotated[
-    str,
-    typer.Option(
-        "--json", metavar="FILE", show_default="not written", help="Write the result as JSON; - is standard output."
-    ),
-]
 
 
 def _version(value: bool):
@@ -256,21 +256,11 @@ def ngrams(
 
 @app.command()
 def generate(
-    prompt: Annotated[str, typer.Argument(show_default="none; --prompt-ids instead", help="Text to continue.")] = "",
-    model: Annotated[
-        str, typer.Option(help="Hugging Face directory, image file, or the name of a shipped model.")
-    ] = "py-nano",
-    tokens: Annotated[int, typer.Option(help="Most tokens to generate.")] = 64,
-    prompt_ids: Annotated[
-        str,
-        typer.Option(
-            "--prompt-ids",
-            metavar="1,17,230",
-            show_default="none",
-            help="Token ids instead of text; needs no tokenizer.",
-        ),
-    ] = "",
-    backend: Annotated[str, typer.Option(help="rtl: the simulated chip; golden: the numpy simulator.")] = "rtl",
+    prompt: PromptArgument = "",
+    model: ModelOption = "py-nano",
+    tokens: TokensOption = 64,
+    prompt_ids: PromptIdsOption = "",
+    backend: BackendOption = "rtl",
     config: ConfigOption = "demo",
     set_: SetOption = [],  # noqa: B006
     sim: Annotated[str, typer.Option(help="Simulator of the rtl backend: verilator or icarus.")] = "verilator",
@@ -287,68 +277,18 @@ def generate(
             help="Cycles of the simulation to record, LAST not included.",
         ),
     ] = "",
-    ignore_eos: Annotated[
-        bool, typer.Option("--ignore-eos", show_default="stop there", help="Go on after an end token.")
-    ] = False,
+    ignore_eos: IgnoreEosOption = False,
     check: Annotated[bool, typer.Option(help="Compare the rtl backend's tokens and logits with golden's.")] = True,
-    precision: Annotated[
-        str, typer.Option(help="auto: the governor chooses for each matrix; else fp16, int8 or int4.")
-    ] = "auto",
-    quality: Annotated[
-        float, typer.Option(help="Of auto: 1 asks for the best copy of everything, values near 0 for INT4.")
-    ] = 0.65,
-    pin: Annotated[
-        list[str],
-        typer.Option(
-            "--pin",
-            metavar="MATRIX=FORMAT",
-            show_default="none",
-            help="Another precision for one matrix, beside a fixed --precision; may be repeated.",
-        ),
-    ] = [],  # noqa: B006
-    speculate: Annotated[
-        str,
-        typer.Option(
-            metavar="off|ngram|nested|draft",
-            help="Who drafts tokens for a pass to verify: nobody, n-gram "
-            "tables of prompt and output, the model read as INT4, or a draft model (--draft, or the "
-            "image's). The text does not depend on it.",
-        ),
-    ] = "ngram",
+    precision: PrecisionOption = "auto",
+    quality: QualityOption = 0.65,
+    pin: PinOption = [],  # noqa: B006
+    speculate: SpeculateOption = "ngram",
     draft: DraftOption = "",
-    draft_control: Annotated[
-        bool,
-        typer.Option(
-            "--draft-control/--no-draft-control",
-            help="Draft what pays by a table of costs, or as much as a pass has room for.",
-        ),
-    ] = True,
-    temperature: Annotated[
-        float,
-        typer.Option(
-            help="0: the best token each time. Else tokens are drawn with the odds of softmax(logits / temperature)."
-        ),
-    ] = 0.0,
-    min_p: Annotated[
-        float | None,
-        typer.Option(
-            "--min-p",
-            metavar="P",
-            show_default="off",
-            help="Draw from tokens with at least this "
-            "share of the likeliest one's odds, above 0 and up to 1. Needs a temperature.",
-        ),
-    ] = None,
-    top_k: Annotated[
-        int | None,
-        typer.Option(
-            "--top-k",
-            metavar="K",
-            show_default="off",
-            help="Draw from the K likeliest tokens, 1 to 64. Needs a temperature.",
-        ),
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Of what is drawn: the same seed gives the same text. 0 to 2^64 - 1.")] = 0,
+    draft_control: DraftControlOption = True,
+    temperature: TemperatureOption = 0.0,
+    min_p: MinPOption = None,
+    top_k: TopKOption = None,
+    seed: SeedOption = 0,
     json: JsonOption = "",
 ):
     """Continue a prompt, on the simulated chip or on the golden model."""

@@ -16,6 +16,7 @@ from hayate.rtl.conductor.statistics import Statistics
 from hayate.rtl.conductor.token_output import TokenOutput
 from hayate.rtl.conductor.verifier import Verifier
 from hayate.rtl.conductor.watchdog import Watchdog
+from hayate.rtl.contract.activity import PHASE_BITS, Phase
 from hayate.rtl.contract.flits import CONDUCTOR, LANE_BITS, FlitKind
 from hayate.rtl.contract.isa import PassWord
 from hayate.rtl.contract.precision import MEASURED_POSITIONS
@@ -23,6 +24,22 @@ from hayate.rtl.contract.words import PASS_SIZE_BITS, POSITION_BITS, TOKEN_BITS
 from hayate.rtl.interfaces import TOKENS, Control, RingPort, Tables
 from hayate.rtl.memory.parity import ParityMemory
 from hayate.rtl.ring.flit import narrow
+
+# State of the loop -> what those who look at it are told.
+_PHASES = {
+    "IDLE": Phase.IDLE,
+    "BEGIN": Phase.FRAME,
+    "COUNT": Phase.PROMPT,
+    "READ": Phase.PROMPT,
+    "FEED": Phase.PROMPT,
+    "GROW": Phase.DRAFT,
+    "ANNOUNCE": Phase.ANNOUNCE,
+    "WAIT": Phase.PASS,
+    "VERIFY": Phase.VERIFY,
+    "RELEASE": Phase.RELEASE,
+    "GOVERN": Phase.GOVERN,
+    "FINISH": Phase.FRAME,
+}
 
 
 class Conductor(wiring.Component):
@@ -92,6 +109,7 @@ class Conductor(wiring.Component):
         memories, for one cycle.
     verdict: Out, a strobe at the end of every pass, behind its logits. kept: Out(lanes), nodes that now belong to the
         text. positions: Out, M x 16, of the nodes. For readers of the trace ports.
+    phase: Out, a `Phase`. What it does in this cycle.
     """
 
     def __init__(self, *, lanes, prompt_depth, max_slots, ring_tiles, max_matrices, sampling=True):
@@ -110,6 +128,7 @@ class Conductor(wiring.Component):
                 "verdict": Out(1),
                 "kept": Out(lanes),
                 "positions": Out(POSITION_BITS).array(lanes),
+                "phase": Out(PHASE_BITS),
             }
         )
 
@@ -313,7 +332,7 @@ class Conductor(wiring.Component):
             ]
 
         m.d.sync += self.verdict.eq(0)
-        with m.If(~control.hung), m.FSM(name="loop"):
+        with m.If(~control.hung), m.FSM(name="loop") as loop:
             with m.State("IDLE"):
                 with m.If(control.start):
                     m.d.comb += [slots.clear.eq(1), begins.eq(1)]
@@ -416,6 +435,10 @@ class Conductor(wiring.Component):
                 say(PassWord.FINISH, "IDLE")
                 with m.If(pass_sender.done):
                     m.d.sync += [control.busy.eq(0), control.done.eq(1)]
+        for state, phase in _PHASES.items():
+            if governor or state != "GOVERN":
+                with m.If(loop.ongoing(state)):
+                    m.d.comb += self.phase.eq(phase)
         with m.If(patience.expired):
             m.d.sync += [control.busy.eq(0), control.done.eq(1), control.hung.eq(1)]
         m.d.comb += self.initialized.eq(self.init)

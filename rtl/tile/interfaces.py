@@ -1,5 +1,5 @@
-"""Bundles that blocks of a tile share: the pass, what goes beside each word to the PEs, finished rows, their exact sums
-for the governor, and logits for the trace.
+"""Bundles that blocks of a tile share: the pass, what the sequencer queues, what goes beside each word to the PEs,
+finished rows, their exact sums for the governor, and logits for the trace.
 """
 
 from amaranth.hdl import Const, signed
@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from hayate.rtl.contract.constants import ACC_WIDTH
-from hayate.rtl.contract.isa import GLOBAL_ROW_BITS, INDEX_BITS
+from hayate.rtl.contract.isa import GLOBAL_ROW_BITS, INDEX_BITS, LOOP_BITS
 from hayate.rtl.tile.queues import Grids, LaneState, PassState, TileState
 
 
@@ -26,6 +26,19 @@ class CurrentPass(wiring.Signature):
 
     def __init__(self, lanes):
         super().__init__({"state": Out(PassState), "lanes": Out(LaneState).array(lanes), "tile": Out(TileState)})
+
+
+class Queued(wiring.Signature):
+    """An entry that the sequencer puts into an engine's queue, for whoever records what a tile does.
+
+    Members
+    -------
+    valid: Out, a strobe. vector: Out. It is the vector engine's. next: Out, address of the instruction behind it.
+    layer: Out, loop register LAYER.
+    """
+
+    def __init__(self):
+        super().__init__({"valid": Out(1), "vector": Out(1), "next": Out(INDEX_BITS), "layer": Out(LOOP_BITS)})
 
 
 def apart_log2(positions, lanes):

@@ -4,10 +4,11 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import fifo, wiring
 from amaranth.lib.wiring import In, Out, connect
 
+from hayate.rtl.contract.activity import ACTIVITY
 from hayate.rtl.contract.flits import CONDUCTOR, FlitKind
-from hayate.rtl.contract.isa import PassWord, Space
+from hayate.rtl.contract.isa import Counter, PassWord, Space
 from hayate.rtl.contract.words import COUNTER_ADDRESS, ENERGY_ADDRESS
-from hayate.rtl.ring.flit import FLIT_STREAM, end_of, flit_layout, flit_stream, narrow, view, widen
+from hayate.rtl.ring.flit import FLIT_STREAM, end_of, flit_layout, flit_stream, narrow, pack, struct, view, widen
 from hayate.rtl.ring.stop import RingStop
 from hayate.rtl.tile.counters import Counters
 from hayate.rtl.tile.energy import Energy
@@ -46,7 +47,7 @@ class Tile(wiring.Component):
     -------
     stop_id: In(8). Physical stop number on the ring, a constant strap; tile t is stop t + 1.
     ring_in, ring_out: streams of flits.
-    trace: Out(LogitTrace).
+    trace: Out(LogitTrace). activity: Out(ACTIVITY). For recorders; nothing depends on who reads them.
     fault: Out. High for a cycle when an uncorrectable error of a bank or a parity error of a memory was seen.
     """
 
@@ -104,6 +105,7 @@ class Tile(wiring.Component):
                 "ring_in": In(flit_stream(lanes)),
                 "ring_out": Out(flit_stream(lanes)),
                 "trace": Out(LogitTrace(lanes)),
+                "activity": Out(struct(ACTIVITY)),
                 "fault": Out(1),
             }
         )
@@ -197,6 +199,23 @@ class Tile(wiring.Component):
             counters.parity.eq(sequencer.parity | matrix.parity | vector.parity | energy_parity),
         ]
         m.d.sync += self.fault.eq(counters.uncorrectable | counters.parity)
+
+        queued, link = sequencer.queued, self.ring_out
+        m.d.comb += self.activity.as_value().eq(
+            pack(
+                ACTIVITY,
+                cause=Mux(sequencer.running, matrix.cause, Counter.IDLE),
+                counted=counting,
+                taken=matrix.taken,
+                served=vector.entry.valid & vector.entry.ready,
+                queued=queued.valid,
+                vector=queued.vector,
+                next=queued.next,
+                layer=queued.layer,
+                sent=link.valid & link.ready,
+                kind=link.payload.kind,
+            )
+        )
         return m
 
     def _answer(self, m, reads, counters, matrix, reply, begins, rx_valid, rx):

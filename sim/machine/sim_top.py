@@ -1,9 +1,14 @@
-"""Top module of a whole-machine simulation: the package, a monitor that writes the logits trace to a file, and wave
-control.
+"""Top module of a whole-machine simulation: the package, monitors that write the logits trace and what tiles and
+conductor are busy with to files, and wave control.
 
-The monitor spares Python a wake-up per row: a line is ``row mask value...``, one value per lane, all hexadecimal; and
-behind the rows of a pass ``v kept position...``: which lanes belong to the text, and where.
+The first monitor spares Python a wake-up per row: a line is ``row mask value...``, one value per lane, all
+hexadecimal; and behind the rows of a pass ``v kept position...``: which lanes belong to the text, and where.
+
+The second writes a line for each change: ``tile cycle activity`` with the last in hexadecimal, or ``p cycle phase``, or
+for a verdict ``v cycle kept``; cycles since the simulation began.
 """
+
+from hayate.rtl.contract.activity import ACTIVITY, PHASE_BITS
 
 TILE = "hayate_tile"  # the tile's Verilog module, as `rtl.emit` names it by default
 
@@ -12,11 +17,13 @@ def sim_top(config, ports, prefix="hayate"):
     """Verilog of module ``sim_top`` around the package module `prefix`, whose `ports` it passes on except for the
     trace.
 
-    Plusargs: ``+hayate_trace=FILE``; ``+hayate_waves=FILE`` with ``+hayate_wave_first=N`` and ``+hayate_wave_last=N``:
-    cycles since the simulation began, from the first up to the last, which is not recorded.
+    Plusargs: ``+hayate_trace=FILE``; ``+hayate_activity=FILE``; ``+hayate_waves=FILE`` with ``+hayate_wave_first=N``
+    and ``+hayate_wave_last=N``: cycles since the simulation began, from the first up to the last, which is not
+    recorded.
     """
-    kept = [p for p in ports if not p.name.startswith("trace_")]
-    traced = [p for p in ports if p.name.startswith("trace_")]
+    of_monitors = ("trace_", "activity_", "phase")
+    kept = [p for p in ports if not p.name.startswith(of_monitors)]
+    traced = [p for p in ports if p.name.startswith(of_monitors)]
 
     def width(p):
         return f"[{p.width - 1}:0] " if p.width > 1 else ""
@@ -37,6 +44,14 @@ def sim_top(config, ports, prefix="hayate"):
         + ", ".join(f"trace_positions[{16 * n}+:16]" for n in lanes)
         + ");"
     )
+    bits = ACTIVITY.bits
+    activities = "\n".join(
+        f"      if (activity__{t} != seen[{bits * t}+:{bits}]) begin\n"
+        f'        $fwrite(activity, "{t} %0d %0h\\n", cycle, activity__{t});\n'
+        f"        seen[{bits * t}+:{bits}] <= activity__{t};\n"
+        "      end"
+        for t in range(config.tiles)
+    )
     return f"""module sim_top (
 {head}
 );
@@ -45,12 +60,18 @@ def sim_top(config, ports, prefix="hayate"):
 {pins}
   );
 
-  integer trace, first, last, cycle;
-  reg [8*1024-1:0] trace_name, wave_name;
+  integer trace, activity, first, last, cycle;
+  reg [8*1024-1:0] trace_name, activity_name, wave_name;
+  reg [{bits * config.tiles - 1}:0] seen;
+  reg [{PHASE_BITS - 1}:0] phase_seen;
   reg waves;
   initial begin
     trace = 0;
     if ($value$plusargs("hayate_trace=%s", trace_name)) trace = $fopen(trace_name, "w");
+    activity = 0;
+    if ($value$plusargs("hayate_activity=%s", activity_name)) activity = $fopen(activity_name, "w");
+    seen = 0;
+    phase_seen = 0;
     waves = $value$plusargs("hayate_waves=%s", wave_name) != 0;
     if ($value$plusargs("hayate_wave_first=%d", first) == 0) first = 0;
     if ($value$plusargs("hayate_wave_last=%d", last) == 0) last = 2147483647;
@@ -62,10 +83,16 @@ def sim_top(config, ports, prefix="hayate"):
 {monitors}
 {verdict}
     end
+    cycle <= cycle + 1;
+    if (activity != 0 && !rst) begin
+{activities}
+      if (phase != phase_seen) $fwrite(activity, "p %0d %0h\\n", cycle, phase);
+      if (trace_verdict) $fwrite(activity, "v %0d %0h\\n", cycle, trace_kept);
+      phase_seen <= phase;
+    end
   end
 `ifdef HAYATE_WAVES
   always @(posedge clk) begin
-    cycle <= cycle + 1;
     if (waves && cycle == first) begin
       $dumpfile(wave_name);
       $dumpvars(0, package_0);

@@ -77,6 +77,7 @@ class MatrixEngine(wiring.Component):
     rows: Out(FinishedRows). The engine never has more than `landing_depth` rows out.
     busy: Out. An entry is offered, held or in progress, or results are under way.
     cause: Out(4). Of the cycle before: what the issue stage did, one of Counter.WEIGHT to ISSUE.
+    taken: Out. Of the cycle before: an entry left the queue's end for good; it began, or its wait was over.
     useful, useful_kv: Out. Of the cycle before: bank words read that count as useful, and whether they are K or V.
     corrected, uncorrectable: Out. Strobes of the banks' code. parity: Out. Strobe of the activation buffer.
 
@@ -111,6 +112,7 @@ class MatrixEngine(wiring.Component):
             "rows": Out(FinishedRows(lanes)),
             "busy": Out(1),
             "cause": Out(4),
+            "taken": Out(1),
             "useful": Out(range(banks + 1)),
             "useful_kv": Out(1),
             "corrected": Out(1),
@@ -214,6 +216,7 @@ class MatrixEngine(wiring.Component):
             fetch.start.eq(take & (entry.op == Op.FETCH)),
         ]
         m.d.comb += gemv.entry.eq(entry)
+        m.d.sync += self.taken.eq(take | semaphores.take)
         m.d.sync += self.rows.none.eq(take & (entry.op == Op.GEMV) & (entry.rows == 0) & ~entry.kv)
         m.d.comb += [unit.entry[name].eq(entry[name]) for unit in (kv, fetch) for name in BaseEntry.members]
         # One more entry waits in a register, so that `ready` does not depend on what goes on in this cycle.

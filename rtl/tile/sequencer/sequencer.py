@@ -35,7 +35,7 @@ from hayate.rtl.contract.words import SEED_BITS, SLOT_BITS
 from hayate.rtl.ring.flit import Flit
 from hayate.rtl.tile.divider import Divider
 from hayate.rtl.tile.entry_memory import EntryMemory
-from hayate.rtl.tile.interfaces import CurrentPass, apart_log2
+from hayate.rtl.tile.interfaces import CurrentPass, Queued, apart_log2
 from hayate.rtl.tile.queues import GroupState, VectorEntry, matrix_entry_layout
 from hayate.rtl.tile.sequencer.entries import (
     INSTRUCTIONS,
@@ -88,6 +88,7 @@ class Sequencer(wiring.Component):
     matrix_busy, vector_busy: In. The engine has work of its own (its queue here not counted).
     running: Out. A pass is in progress.
     current: Out(CurrentPass), seed (64): Out. Constant while a pass runs. groups: Out, see `TileRegisters`.
+    queued: Out(Queued). With each entry that goes into a queue.
     parity: Out. One cycle per read of a damaged program word, descriptor or entry of the precision table, two cycles
         after the read.
     """
@@ -108,6 +109,7 @@ class Sequencer(wiring.Component):
             "seed": Out(SEED_BITS),
             "current": Out(CurrentPass(lanes)),
             "groups": Out(GroupState).array(2),
+            "queued": Out(Queued()),
         }
         if inject and nested:
             members["flip_table"] = In(FORMAT_BITS + 1)
@@ -198,7 +200,12 @@ class Sequencer(wiring.Component):
         quad0 = Signal(ACT_BITS)
 
         is_matrix = Signal()
-        m.d.comb += is_matrix.eq(Cat(op == one for one in _MATRIX_OPS).any())
+        m.d.comb += [
+            is_matrix.eq(Cat(op == one for one in _MATRIX_OPS).any()),
+            self.queued.vector.eq(~is_matrix),
+            self.queued.next.eq(pc),
+            self.queued.layer.eq(layer),
+        ]
         gemv = lambda name: field(word, name, Op.GEMV)  # noqa: E731
         run = lambda name: field(word, name, Op.RUN)  # noqa: E731
         quads = Signal(SLOT_BITS)
@@ -435,6 +442,7 @@ class Sequencer(wiring.Component):
             with m.State("PUSH"):
                 m.d.comb += [mq.w_en.eq(is_matrix), vq.w_en.eq(~is_matrix)]
                 with m.If(Mux(is_matrix, mq.w_rdy, vq.w_rdy)):
+                    m.d.comb += self.queued.valid.eq(1)
                     m.next = "FETCH"
 
             with m.State("END"):
