@@ -5,6 +5,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from rich.console import Console
+
 from hayate import models
 from hayate.cli.saturation import saturation_report, warning
 from hayate.cli.summary import closing_table
@@ -21,9 +23,10 @@ from hayate.golden.conductor.sample import inverse, require_filters, require_see
 from hayate.golden.tile.saturation import same_count
 from hayate.output import require_outputs, toml, write_json
 from hayate.progress import Steps, console
-from hayate.rtl.contract.config import load_config
+from hayate.rtl.contract.config import Config, load_config
 from hayate.rtl.contract.draft import Drafter
 from hayate.rtl.contract.errors import HayateError, nearest
+from hayate.rtl.contract.image import Image
 from hayate.rtl.contract.precision import Format
 
 MACHINE = "context of the machine"
@@ -189,11 +192,52 @@ def _golden(image, config, prompt, request, end, on_token, options):
     )
 
 
-def generate(request, json=""):
-    """Run a request; prints the text as it comes and a closing table. Returns the exit code: 1 when golden disagrees.
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A request that can be run: what it names is there and fits. options: of both backends' `generate`, by keyword.
+    people: where text, steps and tables go.
+    """
 
-    json: file for the result, "-" for standard output; text, steps and table are then on standard error. Raises
-    HayateError.
+    request: Request
+    image: Image
+    config: Config
+    text: models.Text
+    prompt: list
+    end: tuple
+    window: tuple | None
+    options: dict
+    people: Console
+    say: Steps
+
+    def golden(self, on_token=None):
+        """`Generation` by the golden model."""
+        return _golden(self.image, self.config, self.prompt, self.request, self.end, on_token, self.options)
+
+    def rtl(self, stream, *, activity=False):
+        """`RtlResult`; `stream` shows the text. activity: as of `generate_rtl`."""
+        from hayate.backends.rtl import generate_rtl
+
+        request = self.request
+        return generate_rtl(
+            self.image,
+            self.config,
+            self.prompt,
+            request.tokens,
+            sim=request.sim,
+            waves=request.waves,
+            wave_window=self.window,
+            end=self.end,
+            on_start=stream.show,
+            on_token=stream.token,
+            say=self.say,
+            activity=activity,
+            **self.options,
+        )
+
+
+def prepare(request, json="", outputs=()):
+    """`Job` of a request. json: file for the result; outputs: (option, file) of others that are to be written. Raises
+    HayateError for what is wrong with it, before anything slow.
     """
     _check_options(request, json)
     window = _window(request.wave_window)
@@ -203,7 +247,8 @@ def generate(request, json=""):
     prompt = _prompt_ids(request)
     path = models.find(request.model)
     drafter = models.find(request.draft, "--draft") if request.draft else None
-    require_outputs([("--waves", request.waves), ("--json", json)], [path, drafter, toml(request.config)])
+    files = [("--waves", request.waves), ("--json", json), *outputs]
+    require_outputs(files, [path, drafter, toml(request.config)])
     with say(f"{'compiling' if path.is_dir() else 'reading'} {request.model}"):
         image = models.load(path, request.draft)
     text = models.Text(image)
@@ -228,39 +273,45 @@ def generate(request, json=""):
     require_sampling(config, request.temperature)
     for precision in (precise["precision"], precise["pins"]):
         require_formats(image, config, precision, request.speculate)
+    return Job(
+        request=request,
+        image=image,
+        config=config,
+        text=text,
+        prompt=prompt,
+        end=end,
+        window=window,
+        options=options,
+        people=people,
+        say=say,
+    )
+
+
+def generate(request, json=""):
+    """Run a request; prints the text as it comes and a closing table. Returns the exit code: 1 when golden disagrees.
+
+    json: file for the result, "-" for standard output; text, steps and table are then on standard error. Raises
+    HayateError.
+    """
+    job = prepare(request, json)
+    image, config, text, prompt, end, people = job.image, job.config, job.text, job.prompt, job.end, job.people
     out = people.file
     match, cycles, utilization, fault, counted = None, None, None, False, True
     if request.backend == "golden":
         started = time.monotonic()
-        result = reference = _golden(image, config, prompt, request, end, Stream(text, prompt, out).token, options)
+        result = reference = job.golden(Stream(text, prompt, out).token)
         seconds = time.monotonic() - started
         out.write("\n")
     else:
-        from hayate.backends.rtl import generate_rtl
-
-        stream = Stream(text, prompt, out, show=False)
-        result = generate_rtl(
-            image,
-            config,
-            prompt,
-            request.tokens,
-            sim=request.sim,
-            waves=request.waves,
-            wave_window=window,
-            end=end,
-            on_start=stream.show,
-            on_token=stream.token,
-            say=say,
-            **options,
-        )
+        result = job.rtl(Stream(text, prompt, out, show=False))
         seconds, cycles, utilization, fault = result.seconds, result.cycle_report(), result.utilization, result.fault
         out.write("\n")
         reference = Generation(prompt)
         if request.check or result.saturated:  # a tile counts what saturates, and golden says where
-            with say(
+            with job.say(
                 "checking against the golden model" if request.check else "asking the golden model what saturated"
             ):
-                reference = _golden(image, config, prompt, request, end, None, options)
+                reference = job.golden()
             match, counted = matches(result, reference) if request.check else None, same_count(result, reference)
     report = {
         "prompt_tokens": list(prompt),

@@ -53,7 +53,6 @@ app.add_typer(config_app, name="config")
 app.add_typer(bench_app, name="bench")
 
 
-
 def _version(value: bool):
     if value:
         print(f"hayate {__version__}")
@@ -320,6 +319,62 @@ def generate(
         top_k=top_k,
     )
     raise typer.Exit(run(request, json))
+
+
+@app.command()
+def profile(
+    prompt: PromptArgument = "",
+    model: ModelOption = "py-mini",
+    tokens: TokensOption = 16,
+    prompt_ids: PromptIdsOption = "",
+    config: ConfigOption = "demo",
+    set_: SetOption = [],  # noqa: B006
+    ignore_eos: IgnoreEosOption = False,
+    precision: PrecisionOption = "auto",
+    quality: QualityOption = 0.65,
+    pin: PinOption = [],  # noqa: B006
+    speculate: SpeculateOption = "ngram",
+    draft: DraftOption = "",
+    draft_control: DraftControlOption = True,
+    temperature: TemperatureOption = 0.0,
+    min_p: MinPOption = None,
+    top_k: TopKOption = None,
+    seed: SeedOption = 0,
+    tile: Annotated[int, typer.Option(help="Tile whose layers are shown.")] = 0,
+    trace: Annotated[
+        str,
+        typer.Option(
+            metavar="FILE",
+            show_default="not written",
+            help="Write what tiles, ring and conductor did as a trace for Perfetto, JSON.",
+        ),
+    ] = "",
+    json: JsonOption = "",
+):
+    """Continue a prompt on the simulated chip, and say where the cycles went: by layer, stage and cause."""
+    from hayate.cli.generate import Request
+    from hayate.cli.profile import profile as run
+
+    request = Request(
+        prompt=streams.utf8(prompt),
+        prompt_ids=prompt_ids,
+        model=model,
+        tokens=tokens,
+        config=config,
+        overrides=tuple(set_),
+        ignore_eos=ignore_eos,
+        precision=precision,
+        quality=quality,
+        pins=tuple(pin),
+        speculate=speculate,
+        draft=draft,
+        control=draft_control,
+        temperature=temperature,
+        seed=seed,
+        min_p=min_p,
+        top_k=top_k,
+    )
+    raise typer.Exit(run(request, tile, trace, json))
 
 
 @app.command()

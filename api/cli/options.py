@@ -27,9 +27,7 @@ JsonOption = Annotated[
     ),
 ]
 PromptArgument = Annotated[str, typer.Argument(show_default="none; --prompt-ids instead", help="Text to continue.")]
-ModelOption = Annotated[
-    str, typer.Option(help="Hugging Face directory, image file, or the name of a shipped model.")
-]
+ModelOption = Annotated[str, typer.Option(help="Hugging Face directory, image file, or the name of a shipped model.")]
 TokensOption = Annotated[int, typer.Option(help="Most tokens to generate.")]
 PromptIdsOption = Annotated[
     str,

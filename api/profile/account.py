@@ -41,7 +41,7 @@ def spans(tile, instructions) -> list[Span]:
     entry that comes next, or to the end of the pass where that is in another one.
     """
     taken = [entry.done for entry in tile.matrix]
-    works = []  # of each entry: the last one up to it that is no wait
+    works: list[int] = []  # of each entry: the last one up to it that is no wait
     for n, entry in enumerate(tile.matrix):
         works.append(works[-1] if instructions[entry.at].waits and n else n)
     ends = [cycle for cycle, cause in tile.causes if cause in (None, Counter.IDLE)]

@@ -11,8 +11,8 @@ class _Reader:
     def __init__(self):
         self.tile = TileActivity()
         self._since, self._word = 0, None
-        self._queued = ([], [])  # matrix, vector
-        self._done = ([], [])
+        self._queued: tuple[list, list] = ([], [])  # matrix, vector
+        self._done: tuple[list, list] = ([], [])
 
     def change(self, cycle, word):
         """The word is another one from this cycle on."""
@@ -42,12 +42,10 @@ class _Reader:
 
     def end(self):
         """`TileActivity`, all of it. AssertionError where an entry was not taken, or not queued."""
-        for entries, queued, done in zip(
-            (self.tile.matrix, self.tile.vector), self._queued, self._done, strict=True
-        ):
+        for entries, queued, done in zip((self.tile.matrix, self.tile.vector), self._queued, self._done, strict=True):
             if len(queued) != len(done):
                 raise AssertionError(f"{len(queued)} entries were queued and {len(done)} taken")
-            entries += [Entry(*q, cycle) for q, cycle in zip(queued, done, strict=True)]
+            entries += [Entry(at, layer, since, cycle) for (at, layer, since), cycle in zip(queued, done, strict=True)]
         return self.tile
 
 
