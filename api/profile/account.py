@@ -56,7 +56,7 @@ def spans(tile, instructions) -> list[Span]:
         if cause not in WORKING:
             end = bisect_left(ends, first)
             if entry == len(taken) or end < len(ends) and tile.matrix[entry].queued > ends[end]:
-                found.append(Span(first, stop, None, "end of pass", cause, None))
+                found.append(Span(first, stop, None, "end", cause, None))
                 return
         at, layer = tile.matrix[entry][:2]
         i = instructions[at]

@@ -165,7 +165,7 @@ def sentences(tiles, activity, tokens, source) -> list[str]:
         )
         found.append(f"The conductor itself takes {100 * sum(own.values()) / of_all:.1f} %: {parts}.")
     slow = [sum(tally.values()) - sum(n for (_, _, c), n in tally.items() if c == Counter.WEIGHT) for tally in tiles]
-    if len(tiles) > 1:
+    if min(slow) < max(slow):
         found.append(
             f"Of the {len(tiles)} tiles, number {slow.index(min(slow))} reads weights most of the time and number "
             f"{slow.index(max(slow))} least: they differ by {100 * (max(slow) - min(slow)) / cycles:.1f} %."

@@ -7,8 +7,22 @@ from hayate.rtl.contract.encoding import OPERATIONS
 from hayate.rtl.contract.isa import LoopReg, Op
 
 #: Stages of a pass, in order. Behind the last instruction a tile's candidates are still on their way.
-STAGES = ("embedding", "qkv", "kv write", "scores", "values", "wo", "gate/up", "down", "logits", "end of pass")
-BETWEEN = "between passes"
+STAGES = ("embed", "qkv", "write", "scores", "values", "wo", "gate", "down", "logits", "end")
+BETWEEN = "between"
+#: What they are, for people.
+MEANINGS = {
+    "embed": "rows of embedding and rotary tables",
+    "qkv": "norm, queries, keys, values",
+    "write": "K and V of the pass into their slots",
+    "scores": "queries times K",
+    "values": "softmax, numerators times V",
+    "wo": "attention's output matrix",
+    "gate": "norm, gate and up matrices",
+    "down": "silu, down matrix",
+    "logits": "norm, output matrix",
+    "end": "choice, candidates to the conductor",
+    "between": "no pass runs",
+}
 
 _OF_MATRIX = {
     "wk": "qkv",
@@ -17,7 +31,7 @@ _OF_MATRIX = {
     "kcache": "scores",
     "vcache": "values",
     "wo": "wo",
-    "wgu": "gate/up",
+    "wgu": "gate",
     "wdown": "down",
     "emb": "logits",
     "head": "logits",
@@ -44,7 +58,7 @@ def instructions(image, config) -> list[Instruction]:
 def _of(part):
     image, program = part.image, part.image.program
     routines = {first: name for name, (first, _) in image.routines.items()}
-    found, depth, stage = [], 0, "end of pass"
+    found, depth, stage = [], 0, "end"
     for i in program:
         layered = depth > 0
         if i.op == Op.LOOP and i.args.get("reg", 0) == LoopReg.LAYER:
@@ -60,9 +74,9 @@ def _of(part):
     result = []
     for op, of, layered, name in reversed(found):  # a wait knows what comes behind it
         if op == Op.FETCH:
-            stage = "embedding"
+            stage = "embed"
         elif op == Op.KVW:
-            stage = "kv write"
+            stage = "write"
         elif op == Op.GEMV:
             stage = _OF_MATRIX[of]
         own = stage if OPERATIONS[op].engine == "matrix" else ""

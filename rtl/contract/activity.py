@@ -1,4 +1,4 @@
-"""What tiles and conductor are busy with, cycle by cycle, for whoever records it: `hayate profile`, a logic analyser."""
+"""What tiles and conductor are busy with, cycle by cycle, for those who record it: `hayate profile`, an analyser."""
 
 from dataclasses import dataclass, field
 from enum import IntEnum
