@@ -16,6 +16,7 @@ def events(activity, instructions) -> dict:
     found = [_name("process_name", _CONDUCTOR, "conductor"), _name("process_name", _RING, "ring")]
     starts = [cycle for cycle, phase in activity.phases if phase != Phase.IDLE]
     zero = min(starts, default=0)
+    over = max((cycle for cycle, _ in activity.phases), default=0)
 
     def slice_(process, thread, first, stop, name, **args):
         event = {"ph": "X", "pid": process, "tid": thread, "ts": first - zero, "dur": stop - first, "name": name}
@@ -43,7 +44,7 @@ def events(activity, instructions) -> dict:
             last = entry.done + 1
             slice_(process, 1, first, last, _label(entry, instructions))
         for flits in tile.sent:
-            if flits.stop > zero:
+            if zero <= flits.first < over:  # what loads the model and reads the counters is not part of it
                 slice_(_RING, t, flits.first, flits.stop, FlitKind(flits.kind).name, flits=flits.stop - flits.first)
     return {
         "traceEvents": found,

@@ -96,7 +96,11 @@ def by_cause(tiles) -> Table:
     shown = [c for c in CAUSES if causes[c]]
     total = sum(causes.values())
     table = Table(
-        box=None, pad_edge=False, title="percent of all tiles' cycles, by stage and cause", title_justify="left"
+        box=None,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+        title="percent of all tiles' cycles, by stage and cause",
+        title_justify="left",
     )
     table.add_column("stage")
     for cause in shown:
@@ -123,7 +127,7 @@ def by_layer(tally, tile) -> Table:
     shown = [stage for stage in ROWS if stages[stage]]
     total = sum(stages.values())
     title = f"percent of tile {tile}'s {total:,} cycles, by layer and stage"
-    table = Table(box=None, pad_edge=False, title=title, title_justify="left")
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), title=title, title_justify="left")
     table.add_column("layer")
     for stage in [*shown, "all"]:
         table.add_column(stage, justify="right")
