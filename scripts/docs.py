@@ -15,7 +15,7 @@ import re
 import sys
 from pathlib import Path
 
-from hayate.rtl.contract import encoding, flits, isa, load, regmap, words
+from hayate.rtl.contract import activity, encoding, flits, isa, load, regmap, words
 from hayate.rtl.contract.alu_ops import AluOp
 from hayate.rtl.contract.precision import Format
 from hayate.rtl.contract.word import Word
@@ -212,6 +212,7 @@ SECTIONS = {
     "flits": flit_fields,
     "facts": lambda: members(load.Fact) + "\n\nBits of FEATURES:\n\n" + members(load.Feature),
     "reasons": lambda: members(load.Reason),
+    "activity": lambda: layout(activity.ACTIVITY) + "\n\n" + members(activity.Phase),
     "pass-words": pass_words,
     "load-window": load_window,
     "counters": lambda: members(isa.Counter),

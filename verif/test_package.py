@@ -5,6 +5,7 @@ of tiles.
 import pytest
 
 from hayate.progress import Steps
+from hayate.rtl.contract.activity import ACTIVITY
 from hayate.rtl.contract.alu_ops import AluOp
 from hayate.rtl.contract.config import load_config
 from hayate.rtl.contract.encoding import DESCRIPTOR, Instr, Micro, encode, encode_micro
@@ -279,13 +280,19 @@ async def a_prompt_that_the_model_cannot_read_is_told(dut):
 
 @BENCH.test()
 async def its_ports(dut):
-    """Names and widths that documents and drivers rely on; the trace has one port of each kind for a tile."""
+    """Names and widths that documents and drivers rely on; trace and activity have ports for each tile."""
     from hayate.verif.bench.drivers import ports, start
 
     await start(dut)
     found = {p["name"]: p["width"] for p in ports()}
     buses = {name for name in found if name.startswith(("s_axil_", "s_axi_"))}
-    trace = {"trace_valid": 1, "trace_row": 20, "trace_mask": CONFIG.lanes, "trace_values": 32 * CONFIG.lanes}
+    trace = {
+        "activity": ACTIVITY.bits,
+        "trace_valid": 1,
+        "trace_row": 20,
+        "trace_mask": CONFIG.lanes,
+        "trace_values": 32 * CONFIG.lanes,
+    }
     each = {f"{name}__{tile}": width for name, width in trace.items() for tile in range(CONFIG.tiles)}
     assert {n: w for n, w in found.items() if n not in buses} == {
         "clk": 1,
@@ -296,6 +303,7 @@ async def its_ports(dut):
         "trace_verdict": 1,
         "trace_kept": CONFIG.lanes,
         "trace_positions": 16 * CONFIG.lanes,
+        "phase": 4,
         **each,
     }
     for bus, width in (("s_axil_", 32), ("s_axi_", 64)):
