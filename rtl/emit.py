@@ -9,8 +9,9 @@ from hayate.rtl.contract import loadfile, regmap
 from hayate.rtl.contract.errors import HayateError
 from hayate.rtl.contract.image import contract_hash
 from hayate.rtl.contract.isa import Counter, Space
+from hayate.rtl.contract.latencies import BANK_LATENCY, MACRO_LATENCY
 from hayate.rtl.contract.load import Fact, Feature, Reason
-from hayate.rtl.memory.bank import BANK_LATENCY, MACRO_LATENCY, MACRO_MODULE, macro_text
+from hayate.rtl.memory.bank import MACRO_MODULE, macro_text
 from hayate.rtl.verilog.convert import verilog
 from hayate.rtl.verilog.merge import merge_identical
 

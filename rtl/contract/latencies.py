@@ -8,8 +8,25 @@ from hayate.rtl.contract.alu_ops import ALU_LATENCY
 RESULT_LATENCY = ALU_LATENCY + 2
 DEPENDENCE = RESULT_LATENCY + 1
 
-#: of a normalizer: an exact sum to FP32.
+#: of a normalizer: an exact sum to FP32. Of FP32 to scaled FP16. From a term to the exact sum with it.
 NORM_LATENCY = 3
+TO_FP16_LATENCY = 3
+REDUCER_LATENCY = 3
+
+#: of a flit through an empty stop of the ring.
+HOP_LATENCY = 1
+
+#: of a bank: from ``en`` to the macro's ``rdata``; to the decoded word.
+MACRO_LATENCY = 2
+BANK_LATENCY = MACRO_LATENCY + 1
+#: of a PE: from a row's last word to its sum. From a group's sums to its first row. From the last word of a group, at
+#: the issue stage, to the group's first row: the request's register, bank, PE, drain.
+PE_LATENCY = 5
+DRAIN_LATENCY = 2 + NORM_LATENCY
+ROW_LATENCY = 1 + BANK_LATENCY + PE_LATENCY - 1 + DRAIN_LATENCY
+
+#: of SELECT, for each wanted lane.
+SELECT_CYCLES = 4
 
 #: of Threefry, which does so many of its steps in a cycle; of the transform behind it; of a value of Gumbel noise.
 STEPS_PER_STAGE = 2

@@ -10,12 +10,8 @@ from amaranth.utils import ceil_log2
 from hayate.rtl.contract.secded import codeword_bits
 from hayate.rtl.memory.secded import decode, encode
 
-__all__ = ["BANK_LATENCY", "MACRO_LATENCY", "MACRO_MODULE", "MACRO_SOURCE", "Bank", "macro_text"]
+__all__ = ["MACRO_MODULE", "MACRO_SOURCE", "Bank", "macro_text"]
 
-#: Cycles from ``en`` to the macro's ``rdata``.
-MACRO_LATENCY = 2
-#: Cycles from a read's ``en`` to its ``rvalid``: the macro and the decode register.
-BANK_LATENCY = MACRO_LATENCY + 1
 #: Name of the Verilog module that a silicon flow replaces.
 MACRO_MODULE = "hayate_bank_macro"
 #: The behavioural Verilog of the macro (a readable resource; its text belongs behind every Verilog that holds a Bank).

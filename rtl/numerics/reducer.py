@@ -8,8 +8,6 @@ from hayate.rtl.contract.constants import ACC_WIDTH
 from hayate.rtl.numerics.fp16 import ONE, Operand, add_carry, decode
 from hayate.rtl.numerics.product import Product
 
-REDUCER_LATENCY = 3
-
 
 class Reducer(wiring.Component):
     """acc = sum of h, or of h * h, over the values presented since `clear`, plus partial sums from elsewhere; exact.

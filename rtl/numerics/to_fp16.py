@@ -6,9 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from hayate.rtl.numerics.bits import lost_bits, round_stage
 
-__all__ = ["TO_FP16_LATENCY", "ToFp16"]
-
-TO_FP16_LATENCY = 3
+__all__ = ["ToFp16"]
 
 
 class ToFp16(wiring.Component):

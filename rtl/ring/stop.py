@@ -7,9 +7,6 @@ from amaranth.lib.wiring import In, Out
 from hayate.rtl.contract.flits import FLIT_FIELDS
 from hayate.rtl.ring.flit import end_of, flit_layout, flit_stream
 
-#: Cycles from ``ring_in`` to ``ring_out``, to ``deliver``, and from ``inject`` to ``ring_out``, when nothing waits.
-HOP_LATENCY = 1
-
 
 class RingStop(wiring.Component):
     """Joins one tile, or the conductor, to the ring.
@@ -21,7 +18,8 @@ class RingStop(wiring.Component):
     order in which they were injected, except that those with ``near`` may come before others at their source; flits
     of different sources in any order.
 
-    Latency is HOP_LATENCY on each way through an empty stop; each way sustains a flit a cycle. Transit goes first: a
+    Latency is HOP_LATENCY on each way through an empty stop, from ``ring_in`` or ``inject`` to ``ring_out`` and to
+    ``deliver``; each way sustains a flit a cycle. Transit goes first: a
     flit is injected in a cycle in which none arrives but one that is back at its source, and one with ``near`` in a
     cycle in which none arrives. So the ring as a whole injects at most a flit a cycle that goes all the way round, and
     a source that injects without a pause keeps the ones behind it waiting until it is done. Because injecting needs two

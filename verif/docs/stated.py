@@ -22,16 +22,15 @@ from hayate.rtl.contract import (
     secded,
     tables,
 )
+from hayate.rtl.contract.latencies import MACRO_LATENCY, SELECT_CYCLES
 from hayate.rtl.contract.words import MATRIX_WORDS, POSITION_BITS
 from hayate.rtl.host.gate import BEAT_BITS
-from hayate.rtl.memory.bank import MACRO_LATENCY
 from hayate.rtl.tile import counters, energy, semaphores
 from hayate.rtl.tile.matrix import activation
 from hayate.rtl.tile.sequencer import precision_table
 from hayate.rtl.tile.sequencer.entries import INSTRUCTIONS, descriptor_bits
 from hayate.rtl.tile.sequencer.registers import COMMON
 from hayate.rtl.tile.vector import micro
-from hayate.rtl.tile.vector.filter import SELECT_CYCLES
 from hayate.verif.docs.promises import (
     ABORT_MORE,
     BLOCK,

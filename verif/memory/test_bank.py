@@ -10,8 +10,9 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from hayate.golden.memory.secded import bank_file, decode, encode, from_bits, to_bits
+from hayate.rtl.contract.latencies import BANK_LATENCY
 from hayate.rtl.contract.secded import codeword_bits
-from hayate.rtl.memory.bank import BANK_LATENCY, Bank, macro_text
+from hayate.rtl.memory.bank import Bank, macro_text
 from hayate.verif.bench import Bench, params, rng
 from hayate.verif.bench.reset import resets
 

@@ -5,7 +5,8 @@ import numpy as np
 from hayate.golden.numerics.exact import exact_sum, exact_sumsq
 from hayate.golden.numerics.fp16 import from_bits
 from hayate.rtl.contract.constants import ACC_WIDTH, K_MAX
-from hayate.rtl.numerics.reducer import REDUCER_LATENCY, Reducer
+from hayate.rtl.contract.latencies import REDUCER_LATENCY
+from hayate.rtl.numerics.reducer import Reducer
 from hayate.verif.bench import Bench, rng
 from hayate.verif.bench.reset import resets
 from hayate.verif.numerics.operands import finite, product, signed, unsigned

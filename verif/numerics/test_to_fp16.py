@@ -5,7 +5,8 @@ from fractions import Fraction
 import numpy as np
 
 from hayate.golden.numerics import fp32
-from hayate.rtl.numerics.to_fp16 import TO_FP16_LATENCY, ToFp16
+from hayate.rtl.contract.latencies import TO_FP16_LATENCY
+from hayate.rtl.numerics.to_fp16 import ToFp16
 from hayate.verif.bench import Bench, rng
 from hayate.verif.bench.drivers import start
 from hayate.verif.bench.reset import resets

@@ -15,8 +15,9 @@ from hayate.rtl.contract.flits import (
     spread,
     unpack_flit,
 )
+from hayate.rtl.contract.latencies import HOP_LATENCY
 from hayate.rtl.ring.flit import flit_stream
-from hayate.rtl.ring.stop import HOP_LATENCY, RingStop, inject_from
+from hayate.rtl.ring.stop import RingStop, inject_from
 from hayate.verif.bench import Bench, params, rng
 from hayate.verif.bench.reset import resets
 

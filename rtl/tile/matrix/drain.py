@@ -10,8 +10,6 @@ from hayate.rtl.numerics.normalizer import Normalizer
 from hayate.rtl.tile.interfaces import EnergyTag
 from hayate.rtl.verilog.once import once
 
-#: Cycles from `start` to the first row.
-DRAIN_LATENCY = 2 + NORM_LATENCY
 #: Cycles from `start` to the first row's exact sums.
 ENERGY_LATENCY = 2
 

@@ -7,17 +7,18 @@ from amaranth.utils import ceil_log2
 
 from hayate.rtl.contract.flits import FlitKind
 from hayate.rtl.contract.isa import BANK_BITS, Counter, Op, Space
+from hayate.rtl.contract.latencies import BANK_LATENCY, PE_LATENCY
 from hayate.rtl.contract.secded import codeword_bits
 from hayate.rtl.contract.words import BANK_ADDRESS, CLEAR_ADDRESS, DATA_ADDRESS
-from hayate.rtl.memory.bank import BANK_LATENCY, Bank
+from hayate.rtl.memory.bank import Bank
 from hayate.rtl.ring.flit import flit_layout, flit_stream, view
 from hayate.rtl.tile.interfaces import CurrentPass, EnergyTag, FinishedRows, MeasuredRow, pe_word_layout
 from hayate.rtl.tile.matrix.activation import ACT_LATENCY, FLIP_BITS, WORD_FLIP_BITS, ActivationBuffer
-from hayate.rtl.tile.matrix.drain import DRAIN_LATENCY, Drain
+from hayate.rtl.tile.matrix.drain import Drain
 from hayate.rtl.tile.matrix.fetch import Fetcher
 from hayate.rtl.tile.matrix.gemv import GemvIssue
 from hayate.rtl.tile.matrix.kv_write import KvWriter
-from hayate.rtl.tile.matrix.pe import PE_LATENCY, Pe
+from hayate.rtl.tile.matrix.pe import Pe
 from hayate.rtl.tile.queues import BaseEntry, matrix_entry_layout
 from hayate.rtl.tile.semaphores import Semaphores
 from hayate.rtl.verilog.once import once
@@ -25,9 +26,6 @@ from hayate.rtl.verilog.once import once
 # Weights and activations are asked for in the same cycle and meet at the PEs; the banks' request passes a register.
 assert ACT_LATENCY == 1 + BANK_LATENCY
 
-#: Cycles from the word that ends a group, at the issue stage, to the group's first row: the request's register, bank,
-#: PE, drain.
-ROW_LATENCY = 1 + BANK_LATENCY + PE_LATENCY - 1 + DRAIN_LATENCY
 #: Cycles from an entry at the queue's head of an idle engine to the issue of its first word.
 START_LATENCY = 2
 

@@ -18,8 +18,8 @@ from hayate.rtl.contract.isa import (
     STAGE_BITS,
     FetchIndex,
 )
+from hayate.rtl.contract.latencies import BANK_LATENCY
 from hayate.rtl.contract.words import DATA_ADDRESS
-from hayate.rtl.memory.bank import BANK_LATENCY
 from hayate.rtl.ring.flit import flit_stream, pack
 from hayate.rtl.tile.queues import BaseEntry, LaneState
 

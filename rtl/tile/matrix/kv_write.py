@@ -6,8 +6,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from hayate.rtl.contract.isa import ACT_BITS, BANK_BITS, ROW_BITS
-from hayate.rtl.contract.latencies import KV_PARALLEL_BANKS
-from hayate.rtl.memory.bank import BANK_LATENCY
+from hayate.rtl.contract.latencies import BANK_LATENCY, KV_PARALLEL_BANKS
 from hayate.rtl.tile.matrix.slot_homes import SlotHomes
 from hayate.rtl.tile.queues import BaseEntry, LaneState, TileState
 

@@ -13,7 +13,6 @@ from hayate.rtl.tile.interfaces import pe_word_layout
 from hayate.rtl.verilog.once import once
 
 WORD_ELEMENTS = 4
-PE_LATENCY = 5
 
 _LOW_ACC = 48  # K_MAX / 4 FP16 words and K_MAX / 8 of the planes, each four 32-bit words and their carries
 _HIGH_ACC = ACC_WIDTH - LOW_BITS

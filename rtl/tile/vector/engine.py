@@ -6,10 +6,9 @@ from amaranth.lib.wiring import In, Out, connect
 
 from hayate.rtl.contract.flits import CONDUCTOR, KIND_BITS, FlitKind
 from hayate.rtl.contract.isa import Op
-from hayate.rtl.contract.latencies import RESULT_LATENCY
+from hayate.rtl.contract.latencies import REDUCER_LATENCY, RESULT_LATENCY, TO_FP16_LATENCY
 from hayate.rtl.contract.words import COUNT_ADDRESS, SEED_BITS
-from hayate.rtl.numerics.reducer import REDUCER_LATENCY, Reducer
-from hayate.rtl.numerics.to_fp16 import TO_FP16_LATENCY
+from hayate.rtl.numerics.reducer import Reducer
 from hayate.rtl.ring.flit import flit_layout, flit_stream, pack
 from hayate.rtl.tile.interfaces import CurrentPass, FinishedRows, LogitTrace
 from hayate.rtl.tile.queues import GroupState, VectorEntry

@@ -23,8 +23,6 @@ COUNTS = 1 << DIGIT_BITS
 WORDS = COUNTS // COUNTS_PER_WORD
 #: Cycles from z to `keep`.
 KEEP_LATENCY = 6
-#: Cycles that a wanted lane takes in `select`.
-SELECT_CYCLES = 4
 
 _Counts = data.ArrayLayout(COUNT_BITS, COUNTS_PER_WORD)
 

@@ -6,9 +6,9 @@ from amaranth.lib import data
 from hayate.rtl.contract.alu_ops import ALU_OP_BITS
 from hayate.rtl.contract.flits import WORD_BITS
 from hayate.rtl.contract.isa import GLOBAL_ROW_BITS, ASrc
-from hayate.rtl.contract.latencies import RESULT_LATENCY
+from hayate.rtl.contract.latencies import RESULT_LATENCY, TO_FP16_LATENCY
 from hayate.rtl.numerics.alu import VectorAlu
-from hayate.rtl.numerics.to_fp16 import TO_FP16_LATENCY, ToFp16
+from hayate.rtl.numerics.to_fp16 import ToFp16
 from hayate.rtl.tile.vector.blocks import Blocks
 from hayate.rtl.verilog.once import once
 

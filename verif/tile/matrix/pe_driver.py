@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from hayate.rtl.tile.matrix.pe import PE_LATENCY
+from hayate.rtl.contract.latencies import PE_LATENCY
 from hayate.verif.bench import params, rng
 from hayate.verif.numerics.operands import pack, product, signed, unsigned, value
 

@@ -38,8 +38,9 @@ def packed(rows):
 @resets(within=100)
 async def rows_come_in_order_and_on_time(dut):
     """Rounded rows and exact sums; differences give no row."""
+    from hayate.rtl.contract.latencies import DRAIN_LATENCY
     from hayate.rtl.tile.interfaces import EnergyTag
-    from hayate.rtl.tile.matrix.drain import DRAIN_LATENCY, ENERGY_LATENCY
+    from hayate.rtl.tile.matrix.drain import ENERGY_LATENCY
     from hayate.verif.bench.drivers import clock, start
 
     random, banks, lanes, governor = rng(), params()["banks"], params()["lanes"], params()["governor"]

@@ -24,7 +24,7 @@ async def begin(dut, hold=0.0):
 @BENCH.test()
 async def one_word_per_cycle(dut):
     """R rows of W words take ceil(R / B) * W cycles where rows are no shorter than their groups are high."""
-    from hayate.rtl.tile.matrix.engine import ROW_LATENCY
+    from hayate.rtl.contract.latencies import ROW_LATENCY
 
     driver = await begin(dut)
     for rows, length in ((1, 9), (driver.banks, 8), (2 * driver.banks + 1, 10), (5, 12)):
@@ -86,8 +86,7 @@ async def rows_of_every_format_are_on_time(dut):
     """Random shapes, also rows shorter than their group is high: cycles as modelled, rows and the governor's sums
     ROW_LATENCY behind.
     """
-    from hayate.rtl.contract.latencies import NORM_LATENCY
-    from hayate.rtl.tile.matrix.engine import ROW_LATENCY
+    from hayate.rtl.contract.latencies import NORM_LATENCY, ROW_LATENCY
 
     driver, random = await begin(dut), rng()
     matrices = [*load_matrices(driver, random, 6), load_matrix(driver, random, 2 * driver.banks + 1, 1, 0, fp16=1)]

@@ -10,9 +10,9 @@ from amaranth.lib.wiring import Out
 from hayate.golden.tile.cycles import run as run_cycles
 from hayate.rtl.contract.flits import FlitKind
 from hayate.rtl.contract.isa import Op, PassWord
+from hayate.rtl.contract.latencies import SELECT_CYCLES
 from hayate.rtl.contract.words import COMMIT
 from hayate.rtl.tile.vector.engine import VectorEngine
-from hayate.rtl.tile.vector.filter import SELECT_CYCLES
 from hayate.sim.tools import installed
 from hayate.verif.bench import Bench, params, rng
 from hayate.verif.bench.drivers import clock, start

@@ -6,7 +6,8 @@ import numpy as np
 
 from hayate.golden.tile.filters import survivors
 from hayate.rtl.contract.filters import COUNTS_BIT, DIGIT_BITS, DIGITS, INDEX_SHIFT, ROUND_BIT, TOP_K_MAX
-from hayate.rtl.tile.vector.filter import COUNTS, KEEP_LATENCY, SELECT_CYCLES, Filter
+from hayate.rtl.contract.latencies import SELECT_CYCLES
+from hayate.rtl.tile.vector.filter import COUNTS, KEEP_LATENCY, Filter
 from hayate.verif.bench import Bench, params, rng
 from hayate.verif.bench.drivers import clock, settle, start
 from hayate.verif.bench.reset import resets
