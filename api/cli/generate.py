@@ -185,13 +185,6 @@ class Stream:
         self._shown = whole
 
 
-def _golden(image, config, prompt, request, end, on_token, options):
-    slots = Geometry.of(image.model, config).slots
-    return golden_generate(
-        image, prompt, request.tokens, lanes=config.lanes, slots=slots, end=end, on_token=on_token, **options
-    )
-
-
 @dataclass(frozen=True, kw_only=True)
 class Job:
     """A request that can be run: what it names is there and fits. options: of both backends' `generate`, by keyword.
@@ -209,9 +202,19 @@ class Job:
     people: Console
     say: Steps
 
-    def golden(self, on_token=None):
-        """`Generation` by the golden model."""
-        return _golden(self.image, self.config, self.prompt, self.request, self.end, on_token, self.options)
+    def golden(self, on_token=None, *, log=None):
+        """`Generation` by the golden model. log: as of golden's `generate`."""
+        return golden_generate(
+            self.image,
+            self.prompt,
+            self.request.tokens,
+            lanes=self.config.lanes,
+            slots=Geometry.of(self.image.model, self.config).slots,
+            end=self.end,
+            on_token=on_token,
+            log=log,
+            **self.options,
+        )
 
     def rtl(self, stream, *, activity=False):
         """`RtlResult`; `stream` shows the text. activity: as of `generate_rtl`."""

@@ -327,6 +327,9 @@ def profile(
     model: ModelOption = "py-mini",
     tokens: TokensOption = 16,
     prompt_ids: PromptIdsOption = "",
+    backend: Annotated[
+        str, typer.Option(help="rtl: the simulated chip; golden: the numpy simulator, and formulas for its cycles.")
+    ] = "rtl",
     config: ConfigOption = "demo",
     set_: SetOption = [],  # noqa: B006
     ignore_eos: IgnoreEosOption = False,
@@ -351,7 +354,7 @@ def profile(
     ] = "",
     json: JsonOption = "",
 ):
-    """Continue a prompt on the simulated chip, and say where the cycles went: by layer, stage and cause."""
+    """Continue a prompt and say where the cycles went: by layer, stage and cause."""
     from hayate.cli.generate import Request
     from hayate.cli.profile import profile as run
 
@@ -360,6 +363,7 @@ def profile(
         prompt_ids=prompt_ids,
         model=model,
         tokens=tokens,
+        backend=backend,
         config=config,
         overrides=tuple(set_),
         ignore_eos=ignore_eos,

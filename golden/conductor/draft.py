@@ -246,15 +246,18 @@ def require_drafter(image, speculate):
         )
 
 
-def make(image, speculate, branch, *, lanes, context, drawn=(None, 0), corrupt=False):
+def make(image, speculate, branch, *, lanes, context, drawn=(None, 0), corrupt=False, log=None):
     """The drafter of a name in `DRAFTERS`.
 
     branch: nodes for alternatives. lanes: M. context: positions that a text may have. drawn: see `Model`. corrupt: see
-    `Off`.
+    `Off`. log: as of `Tile`, of passes of a second model.
     Raises as `require_drafter`.
     """
     require_drafter(image, speculate)
-    make_model = lambda **corrupt: Model(Tile(image.draft, lanes=lanes, slots=-(-context // 4) * 4), drawn, **corrupt)  # noqa: E731
+
+    def make_model(**corrupt):
+        return Model(Tile(image.draft, lanes=lanes, slots=-(-context // 4) * 4, log=log), drawn, **corrupt)
+
     drafters: dict[str, Callable] = {
         "off": Off,
         "ngram": partial(Ngram, branch, context + 1, image.ngrams),

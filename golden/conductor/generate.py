@@ -76,6 +76,7 @@ def generate(
     seed=0,
     min_p=None,
     top_k=None,
+    log=None,
 ):
     """Continuation of `prompt` by at most `tokens` tokens, cut at an end token or at the end of the context.
 
@@ -98,6 +99,7 @@ def generate(
     min_p: with a temperature, tokens whose odds are below this share of the likeliest one's are left out. top_k: all
         but so many of the
     largest logits, 1 to 64, are. A text depends on model, prompt, formats, temperature, filters and seed alone.
+    log: as of `Tile`.
 
     Returns `loop.Generation`. Raises HayateError for a request that does not fit.
     """
@@ -113,8 +115,10 @@ def generate(
     draft.require_drafter(image, speculate)
     branch = default_branch(Drafter[speculate.upper()], lanes) if branch is None else branch
     drawn = scale if temperature else None, seed, log_share(min_p), top_k or 0
-    drafter = draft.make(image, speculate, branch, lanes=lanes, context=context, drawn=drawn, corrupt=corrupt)
-    tile = tile or Tile(image, lanes=lanes, slots=slots)
+    drafter = draft.make(
+        image, speculate, branch, lanes=lanes, context=context, drawn=drawn, corrupt=corrupt, log=log and log.of_draft()
+    )
+    tile = tile or Tile(image, lanes=lanes, slots=slots, log=log)
     tile.state.reset()
     tile.state.draw(*drawn)
     governor.begin(tile.state)

@@ -68,7 +68,7 @@ def run(entry: dict[str, Any], micro: Sequence[dict[str, Any]] | dict[int, dict[
             for i in range(size):
                 step = max(step + 1, issue)
                 issue = max(
-                    [step + 1, *(written[a] + DEPENDENCE for a in _reads(op, entry["slide"] + e, i) if a in written)]
+                    [step + 1, *(written[a] + DEPENDENCE for a in reads(op, entry["slide"] + e, i) if a in written)]
                 )
                 if op["a_src"] == ASrc.SUM:
                     issue = step + 1 + lanes + NORM_LATENCY + 2
@@ -83,7 +83,7 @@ def run(entry: dict[str, Any], micro: Sequence[dict[str, Any]] | dict[int, dict[
     return step + 1
 
 
-def _reads(op, e, i):
+def reads(op, e, i):
     """Addresses of vector memory that element i behind e reads."""
     offset = {Mode.STREAM: e + i, Mode.TEMP: i, Mode.SCALAR: 0, Mode.SWAP: i ^ 1}
     if op["a_src"] == ASrc.VMEM and op["op"]:

@@ -31,14 +31,16 @@ class Tile:
     Parameters
     ----------
     image: `Image`. lanes: M, any positive number. slots: KV slots, a multiple of 4.
+    log: what is told of every pass as it begins, and of every commit, see `hayate.profile.model.machine.Log`.
     """
 
-    def __init__(self, image, *, lanes, slots):
+    def __init__(self, image, *, lanes, slots, log=None):
         # Every field as a plain attribute: `Instr` looks fields up by name on each access, and this runs thousands of
         # times a token.
         self._program = [
             SimpleNamespace(**{**dict.fromkeys(FORMATS[i.op], 0), **i.args, "op": i.op}) for i in image.program
         ]
+        self._log = log
         self.state = TileState(image, lanes, slots)
         self.matrix = MatrixEngine(image, self.state)
         self.vector = VectorEngine(image, self.state)
@@ -79,6 +81,8 @@ class Tile:
             raise ValueError(f"a pass has 1 to {s.lanes} positions, not {len(tokens)}")
         s.begin(tokens, positions, slots, hwm, measure, wanted if counted is None else counted, ancestors, draft)
         s.wanted = list(wanted)
+        if self._log:
+            self._log.run(s)
         self.vector.logits.clear()
         self.vector.scores.clear()
         holds = skips(wants=len(wanted) > 0, samples=s.sample, top_k=s.top_k, min_p=s.min_p)
@@ -116,6 +120,8 @@ class Tile:
         again.
         """
         s, nodes = self.state, list(nodes)
+        if self._log:
+            self._log.commit(len(nodes))
         s.commit(s.slots[nodes], s.positions[nodes])
 
     def _engine(self, i, op):

@@ -9,6 +9,8 @@ from typing import Any
 
 from hayate.rtl.contract.isa import LoopCount, LoopReg, Op, When
 
+_OF_SEQUENCER = (Op.LOOP, Op.ENDLOOP, Op.SKIP)
+
 
 def skips(*, wants, samples, top_k=0, min_p=False) -> dict[When, bool]:
     """Which conditions of SKIP hold in a pass. wants: of some position the logits are wanted; top_k, min_p: filters."""
@@ -26,29 +28,41 @@ def skips(*, wants, samples, top_k=0, min_p=False) -> dict[When, bool]:
 def walk(
     program: Sequence, holds: dict[When, bool], *, heads: int, rounds: int, ahead: int
 ) -> Iterator[tuple[Any, list[int]]]:
-    """The instructions of the two engines, in the order of the program, each with the loop registers.
+    """The instructions of the two engines, in the order of the program, each with the loop registers: what of `steps`
+    they execute.
+    """
+    for _, i, registers in steps(program, holds, heads=heads, rounds=rounds, ahead=ahead):
+        if i.op not in _OF_SEQUENCER:
+            yield i, registers
+
+
+def steps(
+    program: Sequence, holds: dict[When, bool], *, heads: int, rounds: int, ahead: int, first: int = 0
+) -> Iterator[tuple[int, Any, list[int]]]:
+    """Every instruction that a pass executes but its END: its address, itself, and the loop registers when it begins.
 
     Parameters
     ----------
     program: instructions with `op` and their fields as attributes. holds: of `skips`. heads: KV heads that the tile
         serves.
-    rounds: attention rounds of the pass. ahead: rounds of a chunk.
+    rounds: attention rounds of the pass. ahead: rounds of a chunk. first: address of the first instruction.
 
     The list of registers, by `LoopReg`, is one and the same object all the way: copy it to keep it.
     """
     registers = [0] * len(LoopReg)
     loops: dict[int, tuple[int, int]] = {}  # register -> first instruction of the body, iterations left
-    at = 0
+    at = first
     while (i := program[at]).op != Op.END:
+        yield at, i, registers
         if i.op == Op.LOOP:
-            first = registers[LoopReg.CHUNK] * ahead if i.kind == LoopCount.ROUNDS else 0
+            begin = registers[LoopReg.CHUNK] * ahead if i.kind == LoopCount.ROUNDS else 0
             count = {
                 LoopCount.IMM: i.count,
                 LoopCount.HEADS: heads,
-                LoopCount.ROUNDS: min(ahead, rounds - first),
+                LoopCount.ROUNDS: min(ahead, rounds - begin),
                 LoopCount.CHUNKS: -(-rounds // ahead),
             }[i.kind]
-            registers[i.reg], loops[i.reg] = first, (at + 1, count)
+            registers[i.reg], loops[i.reg] = begin, (at + 1, count)
             at += 1 if count else i.skip
         elif i.op == Op.ENDLOOP:
             start, left = loops[i.reg]
@@ -58,5 +72,4 @@ def walk(
         elif i.op == Op.SKIP:
             at += i.offset if holds[i.when] else 1
         else:
-            yield i, registers
             at += 1
