@@ -28,7 +28,7 @@ def profile(request, tile=0, trace="", json=""):
         )
     out = job.people.file
     activity, result, fault = _run(job, out)
-    out.write("\n\n")
+    out.write("\n")
     names = instructions(job.image, job.config)
     tiles = report.accounts(activity, names)
     said = report.sentences(tiles, activity, len(result.tokens), SOURCES[request.backend])
@@ -61,10 +61,12 @@ def _run(job, out):
     """(`Activity`, result, whether the chip reported a fault) of a job; the text goes to `out`."""
     if job.request.backend == "rtl":
         result = job.rtl(Stream(job.text, job.prompt, out, show=False), activity=True)
+        out.write("\n")
         return result.activity, result, result.fault
     request, log = job.request, machine.Log()
     filters = request.min_p is not None or request.top_k is not None
     placement = place(job.image, job.config, filters=filters, weights=False)
     result = job.golden(Stream(job.text, job.prompt, out).token, log=log)
+    out.write("\n")
     with job.say("adding up its cycles"):
         return machine.run(placement, log, len(job.prompt)), result, False
