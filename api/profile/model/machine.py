@@ -1,5 +1,7 @@
 """A machine and its conductor: the passes of a generation, one behind the other."""
 
+from typing import Any
+
 import simpy
 
 from hayate.profile.model.program import Pass
@@ -91,7 +93,7 @@ class _Machine:
             self._by_stop[stop].receive(flit)
 
     def _phase(self, phase):
-        now, phases = self._env.now, self._found.phases
+        now, phases = int(self._env.now), self._found.phases
         if phases[-1][1] != phase:
             phases.append((now, phase))
 
@@ -113,7 +115,8 @@ class _Machine:
         self._phase(Phase.FRAME)
         begins = env.now
         yield from self._say(None)
-        last, kept = None, 0
+        last: Any = None
+        kept = 0
         for event in events:
             if isinstance(event, int):
                 # Of a chain that is drafted, what a pass has filled is said with the next one.
@@ -140,7 +143,7 @@ class _Machine:
             yield env.timeout(kept + 1)
         if last.measure:
             yield from self._govern()
-        self._found.kept.append((env.now, kept))
+        self._found.kept.append((int(env.now), kept))
         self._phase(Phase.FRAME)
         yield from self._say(None)
         self._counted = begins + 3, env.now + 2
@@ -157,7 +160,7 @@ class _Machine:
         if not feeds:
             self._phase(Phase.VERIFY)
             yield env.timeout(kept + 1)
-        self._found.kept.append((env.now, kept))
+        self._found.kept.append((int(env.now), kept))
         self._phase(Phase.RELEASE)
         yield from self._say(*[_SLOT] * kept)
         yield env.timeout(len(last.positions) - kept)

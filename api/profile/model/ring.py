@@ -96,7 +96,8 @@ class _Source:
     """What waits at a stop: two queues, the first of which goes first."""
 
     def __init__(self):
-        self.queues, self.wake = (deque(), deque()), None
+        self.queues: tuple[deque, deque] = (deque(), deque())
+        self.wake = None
 
 
 #: Kinds whose arrival somebody waits for.

@@ -2,6 +2,7 @@
 
 from collections import deque
 from types import SimpleNamespace
+from typing import Any
 
 from hayate.golden.tile.cycles import DRAW, reads
 from hayate.profile.model.queues import Channels, Condition, Queue
@@ -45,7 +46,7 @@ class Vector:
         self.queue, self.channels = Queue(env, QUEUE_DEPTH + 1, QUEUED), Channels(env)
         self._sender = Sender(env, program, ring)
         self.served: list = []
-        self.now = None
+        self.now: Any = None
         self._written: dict[int, int] = {}  # address of vector memory -> cycle in which its last writer was issued
         self._issue = 0  # the last element
         self._sums: list[list[int]] = [[] for _ in range(ROUNDS_AHEAD)]  # arrivals, by attention round
@@ -151,7 +152,8 @@ class Vector:
         if job:
             yield from sender.put(job)
         routine = [program.micros[entry.routine + k] for k in range(entry.length)]
-        step, noise, e, half = begun, [], 0, 0
+        noise: list[tuple[int, int]] = []
+        step, e, half = begun, 0, 0
         written, issue = self._written, self._issue
         drawn = now.wanted
         while e < entry.n:
