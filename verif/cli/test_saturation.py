@@ -110,7 +110,9 @@ def test_the_exponents_that_it_names_help(tmp_path):
 def test_a_chip_that_counts_wrongly_fails(check, cli, loud, work, monkeypatch):
     """Everything else is right: tokens, logits, formats, drafts."""
 
-    def wrong(image, config, prompt, tokens, *, end, on_start, on_token, sim, waves, wave_window, say, **options):
+    def wrong(
+        image, config, prompt, tokens, *, end, on_start, on_token, sim, waves, wave_window, say, activity, **options
+    ):
         g = generate(image, prompt, tokens, lanes=config.lanes, end=end, **options)
         counters = [dict.fromkeys([c.name.lower() for c in isa.Counter], n) for n in (1, 0)]
         return RtlResult(
