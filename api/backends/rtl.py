@@ -28,6 +28,8 @@ from hayate.rtl.contract.isa import Counter, Energy
 from hayate.rtl.contract.precision import Format
 
 CAUSES = [c.name.lower() for c in Counter if c <= Counter.IDLE]
+#: g++'s flag for machines, in the environment, unless a caller gives one: what runs briefly gains from less than -O2.
+OPTIMIZE = "HAYATE_SIM_OPTIMIZE"
 
 
 @dataclass
@@ -90,15 +92,20 @@ class RtlResult:
         }
 
 
-def build(config, *, sim="verilator", waves="", say=Steps(), root=None, optimize="-O2"):  # noqa: B008
+def optimized():
+    """g++'s flag for machines: that of the environment, or -O2."""
+    return os.environ.get(OPTIMIZE) or "-O2"
+
+
+def build(config, *, sim="verilator", waves="", say=Steps(), root=None, optimize=None):  # noqa: B008
     """The simulation of a configuration, found in the cache or built.
 
     Parameters
     ----------
     waves: "fst" or "vcd" for one that can record (Verilator falls back to VCD where FST's headers are missing).
     say: `Steps` that shows the slow ones. root: folder of all builds, `build/sim` unless given.
-    optimize: g++'s flag for the design. -O0 spares a quarter of what building takes the processor, and simulates a
-        third as fast.
+    optimize: g++'s flag for the design, `optimized()` unless given. -O0 spares a quarter of what building takes the
+        processor, and simulates a third as fast.
 
     Returns a `runner.Build`. Raises HayateError when a tool is missing, BuildError when it refuses the design.
     """
@@ -132,7 +139,7 @@ def build(config, *, sim="verilator", waves="", say=Steps(), root=None, optimize
             sim=sim,
             waves=bool(waves) and sim == "verilator",
             fst=waves == "fst",
-            optimize="-O0" if waves else optimize,
+            optimize="-O0" if waves else optimize or optimized(),
             root=root,
             blocks=(TILE,),
         )
@@ -167,7 +174,7 @@ def generate_rtl(
     seed=0,
     min_p=None,
     top_k=None,
-    optimize="-O2",
+    optimize=None,
     threads=None,
     execute=None,
     activity=False,

@@ -28,7 +28,7 @@ def run(pytestconfig, held):
         shared = config == load_config(config.name, [f"tiles={config.tiles}"])
         options = {
             "all_logits": True,
-            "optimize": "-O2" if shared else "-Og",
+            "optimize": None if shared else "-Og",
             "threads": 1,
             "execute": execute,
             **options,

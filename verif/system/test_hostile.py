@@ -12,6 +12,7 @@ import pytest
 
 from hayate.backends.load_words import governed, load_words
 from hayate.backends.request import draft_registers, generation_words
+from hayate.backends.rtl import optimized
 from hayate.compiler import compile_model
 from hayate.compiler.place import place
 from hayate.golden.conductor.generate import generate
@@ -316,7 +317,7 @@ NAMES = [
 SERIES = [{"series": n} for n in range(20)]
 DEEDS = 25  # of a series
 #: The tile, as it is compiled, is that of the tests of whole generations on `unit`.
-BUILD = {"name": "hayate", "optimize": "-O2", "timeout": 3000, "sims": ("verilator",), "blocks": (TILE,)}
+BUILD = {"name": "hayate", "optimize": optimized(), "timeout": 3000, "sims": ("verilator",), "blocks": (TILE,)}
 QUICK = Bench(lambda: chip_text(CONFIG, TEXTS, Steps()), **BUILD)
 LONG = Bench(lambda series: chip_text(CONFIG, TEXTS, Steps()), params=SERIES, **BUILD)
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from hayate.backends.layer import measure
+from hayate.backends.rtl import optimized
 from hayate.bench.layer import CASES, machine
 from hayate.compiler.outline import outline
 from hayate.progress import Steps
@@ -31,7 +32,7 @@ def passes(pytestconfig, overrides, real, kv_heads, **sizes):
         say=Steps(),
         root=pytestconfig.rootpath / "build" / "sim",
         timeout=PATIENCE,
-        optimize="-O2",
+        optimize=optimized(),
     )
 
 
