@@ -1,5 +1,5 @@
 """cocotb benches as pytest items. `README.md` in this folder says how to write one."""
 
-from hayate.verif.bench.bench import TEXTS, Bench, params, rng, seed
+from hayate.verif.bench.bench import TEXTS, Bench, cases, params, rng, seed
 
-__all__ = ["TEXTS", "Bench", "params", "rng", "seed"]
+__all__ = ["TEXTS", "Bench", "cases", "params", "rng", "seed"]

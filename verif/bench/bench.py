@@ -112,12 +112,16 @@ def label(parameters: Mapping) -> str:
 
 @dataclass(frozen=True)
 class Job:
-    """What the process inside the simulator is told: which test of which file, with which parameters and seed."""
+    """What the process inside the simulator is told: which test of which file, with which parameters and seed.
+
+    cut: cycles behind which a reset in the middle will have ended this run of the test; 0 for one to its end.
+    """
 
     file: str
     test: str
     index: int
-    seed: int
+    seed: int | str
+    cut: int = 0
 
     def environment(self) -> dict[str, str]:
         return {ENVIRONMENT: json.dumps(self.__dict__)}
@@ -138,9 +142,20 @@ def params() -> dict:
     return dict(_params)
 
 
-def seed() -> int:
+def seed() -> int | str:
     """The seed of this run: `--seed`, or 1."""
     return job().seed
+
+
+def cases(count: int, *, icarus: int = 1) -> int:
+    """How many of `count` random cases to make: all on Verilator, on Icarus, which is 10 times slower, one of `icarus`.
+    Where a reset cuts the test off, no more than could begin until then: each takes a cycle or more.
+    """
+    import cocotb
+
+    if "icarus" in cocotb.SIM_NAME.lower():
+        count = -(-count // icarus)
+    return min(count, job().cut or count)
 
 
 def rng(stream: object = "") -> random.Random:

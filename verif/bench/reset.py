@@ -31,7 +31,7 @@ def resets(within: int, *, times: int = 3):
         async def interrupted(dut):
             job = bench.job()
             for n in range(times):
-                os.environ.update(replace(job, seed=f"{job.seed} cut off {n}").environment())
+                os.environ.update(replace(job, seed=f"{job.seed} cut off {n}", cut=within).environment())
                 await alone(_some_of(function(dut), bench.rng("reset").randint(4, within)))
             os.environ.update(job.environment())
             await function(dut)

@@ -3,7 +3,7 @@
 from hayate.golden.numerics.alu import compute
 from hayate.rtl.contract.alu_ops import ALU_LATENCY, ALU_OP_BITS, AluOp
 from hayate.rtl.numerics.alu import VectorAlu
-from hayate.verif.bench import Bench, rng
+from hayate.verif.bench import Bench, cases, rng
 from hayate.verif.bench.drivers import clock, start
 from hayate.verif.bench.reset import resets
 from hayate.verif.numerics import fp32_lane as lane
@@ -28,14 +28,18 @@ def random_operations(generator, count):
 @BENCH.test()
 async def mixture_with_gaps(dut):
     await start(dut)
-    await lane.pipeline(dut, ALU_LATENCY, random_operations(rng("operations"), 6000), rng("gaps"), gap=0.4)
+    await lane.pipeline(
+        dut, ALU_LATENCY, random_operations(rng("operations"), cases(6000, icarus=4)), rng("gaps"), gap=0.4
+    )
 
 
 @BENCH.test()
 @resets(within=30)
 async def one_operation_a_cycle(dut):
     await start(dut)
-    await lane.pipeline(dut, ALU_LATENCY, random_operations(rng("operations"), 6000), rng("gaps"), gap=0)
+    await lane.pipeline(
+        dut, ALU_LATENCY, random_operations(rng("operations"), cases(6000, icarus=4)), rng("gaps"), gap=0
+    )
 
 
 @BENCH.test()

@@ -4,7 +4,7 @@ import numpy as np
 
 from hayate.golden.numerics import fp32
 from hayate.rtl.numerics.fp32_add import FP32_ADD_LATENCY, Fp32Add, Fp32AddMode
-from hayate.verif.bench import Bench, rng
+from hayate.verif.bench import Bench, cases, rng
 from hayate.verif.bench.drivers import start
 from hayate.verif.bench.reset import resets
 from hayate.verif.numerics import fp32_lane as lane
@@ -31,7 +31,9 @@ def operation(a, b, mode):
 async def random_pairs(dut):
     await start(dut)
     generator = rng("operands")
-    operations = [operation(a, b, generator.choice(list(Fp32AddMode))) for a, b in lane.pairs(generator, 6000)]
+    operations = [
+        operation(a, b, generator.choice(list(Fp32AddMode))) for a, b in lane.pairs(generator, cases(6000, icarus=4))
+    ]
     await lane.pipeline(dut, FP32_ADD_LATENCY, operations, rng("gaps"))
 
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from hayate.golden.numerics import fp32
 from hayate.rtl.numerics.fp32_mul import FP32_MUL_LATENCY, Fp32Mul
-from hayate.verif.bench import Bench, rng
+from hayate.verif.bench import Bench, cases, rng
 from hayate.verif.bench.drivers import start
 from hayate.verif.bench.reset import resets
 from hayate.verif.numerics import fp32_lane as lane
@@ -21,7 +21,7 @@ def operation(a, b):
 @resets(within=30)
 async def random_pairs(dut):
     await start(dut)
-    operations = [operation(a, b) for a, b in lane.pairs(rng("operands"), 6000)]
+    operations = [operation(a, b) for a, b in lane.pairs(rng("operands"), cases(6000, icarus=4))]
     await lane.pipeline(dut, FP32_MUL_LATENCY, operations, rng("gaps"))
 
 

@@ -12,7 +12,7 @@ from hayate.rtl.numerics.gumbel import (
     GumbelTransform,
     Threefry,
 )
-from hayate.verif.bench import Bench, rng
+from hayate.verif.bench import Bench, cases, rng
 from hayate.verif.bench.drivers import clock, start
 from hayate.verif.bench.reset import resets
 from hayate.verif.numerics import fp32_lane as lane
@@ -70,7 +70,7 @@ async def random_counters(dut):
         dut.key.value = key
         dut.valid.value = 0
         await clock(dut)
-        counters = [(generator.getrandbits(32), generator.getrandbits(32)) for _ in range(200)]
+        counters = [(generator.getrandbits(32), generator.getrandbits(32)) for _ in range(cases(200, icarus=4))]
         counters += [(1 << i, 0) for i in range(32)] + [(0, 1 << i) for i in range(32)]
         await lane.pipeline(dut, THREEFRY_LATENCY, blocks(key, counters), rng("gaps"))
 
@@ -81,8 +81,11 @@ async def random_numbers(dut):
     """Of every length, from both ends."""
     await start(dut)
     generator = rng("numbers")
-    numbers = [generator.getrandbits(32) for _ in range(2000)]
-    numbers += [generator.getrandbits(generator.randrange(1, 33)) ^ generator.choice((0, LAST)) for _ in range(4000)]
+    numbers = [generator.getrandbits(32) for _ in range(cases(2000, icarus=4))]
+    numbers += [
+        generator.getrandbits(generator.randrange(1, 33)) ^ generator.choice((0, LAST))
+        for _ in range(cases(4000, icarus=4))
+    ]
     await lane.pipeline(dut, TRANSFORM_LATENCY, transforms(numbers), rng("gaps"))
 
 
@@ -116,9 +119,10 @@ async def tokens_and_positions(dut):
         dut.valid.value = 0
         await clock(dut)
         first, begin = generator.getrandbits(noise.TOKEN_BITS - 1), generator.getrandbits(noise.POSITION_BITS - 1)
-        places = ends + [(begin + k, first + i) for i in range(60) for k in range(4)]
+        places = ends + [(begin + k, first + i) for i in range(cases(60, icarus=4)) for k in range(4)]
         places += [
-            (generator.getrandbits(noise.POSITION_BITS), generator.getrandbits(noise.TOKEN_BITS)) for _ in range(200)
+            (generator.getrandbits(noise.POSITION_BITS), generator.getrandbits(noise.TOKEN_BITS))
+            for _ in range(cases(200, icarus=4))
         ]
         await lane.pipeline(dut, GUMBEL_LATENCY, operations(seed, places), rng("gaps"))
 
@@ -130,6 +134,7 @@ async def one_a_cycle(dut):
     dut.seed.value = seed = generator.getrandbits(64)
     await clock(dut)
     places = [
-        (generator.getrandbits(noise.POSITION_BITS), generator.getrandbits(noise.TOKEN_BITS)) for _ in range(2000)
+        (generator.getrandbits(noise.POSITION_BITS), generator.getrandbits(noise.TOKEN_BITS))
+        for _ in range(cases(2000, icarus=4))
     ]
     await lane.pipeline(dut, GUMBEL_LATENCY, operations(seed, places), rng("gaps"), gap=0)

@@ -6,7 +6,7 @@ import pytest
 from hayate.golden.numerics.silu import silu
 from hayate.rtl.contract import silu as table
 from hayate.rtl.numerics.silu import SILU_LATENCY, Silu
-from hayate.verif.bench import Bench, rng
+from hayate.verif.bench import Bench, cases, rng
 from hayate.verif.bench.drivers import start
 from hayate.verif.bench.reset import resets
 from hayate.verif.numerics import fp32_lane as lane
@@ -24,8 +24,10 @@ def operations(x):
 async def random_values(dut):
     await start(dut)
     generator = rng("operands")
-    x = [lane.finite(generator) for _ in range(2000)]
-    near = np.float32([generator.uniform(-24, 24) * 2.0 ** -generator.randrange(22) for _ in range(4000)])
+    x = [lane.finite(generator) for _ in range(cases(2000, icarus=4))]
+    near = np.float32(
+        [generator.uniform(-24, 24) * 2.0 ** -generator.randrange(22) for _ in range(cases(4000, icarus=4))]
+    )
     x += lane.patterns(near).tolist()
     generator.shuffle(x)
     await lane.pipeline(dut, SILU_LATENCY, operations(x), rng("gaps"))

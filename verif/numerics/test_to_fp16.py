@@ -7,7 +7,7 @@ import numpy as np
 from hayate.golden.numerics import fp32
 from hayate.rtl.contract.latencies import TO_FP16_LATENCY
 from hayate.rtl.numerics.to_fp16 import ToFp16
-from hayate.verif.bench import Bench, rng
+from hayate.verif.bench import Bench, cases, rng
 from hayate.verif.bench.drivers import start
 from hayate.verif.bench.reset import resets
 from hayate.verif.numerics import fp32_lane as lane
@@ -34,7 +34,7 @@ async def random_values(dut):
     await start(dut)
     generator = rng("operands")
     operations = []
-    for _ in range(6000):
+    for _ in range(cases(6000, icarus=4)):
         s = generator.randrange(-32, 32)
         operations.append(operation(near_fp16(generator, s) if generator.random() < 0.8 else lane.finite(generator), s))
     await lane.pipeline(dut, TO_FP16_LATENCY, operations, rng("gaps"))

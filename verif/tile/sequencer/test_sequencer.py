@@ -25,7 +25,7 @@ from hayate.rtl.ring.flit import Flit
 from hayate.rtl.tile.queues import Grids, PassState, TileState, VectorEntry, matrix_entry_layout
 from hayate.rtl.tile.sequencer.registers import CSR_FIELDS
 from hayate.rtl.tile.sequencer.sequencer import Sequencer
-from hayate.verif.bench import Bench, params, rng
+from hayate.verif.bench import Bench, cases, params, rng
 from hayate.verif.bench.drivers import Sink, clock, start
 from hayate.verif.bench.reset import resets
 from hayate.verif.bench.tops import Tops
@@ -276,7 +276,7 @@ async def run_programs(dut):
         Tops(),
     )
     await write_table(dut, table)
-    for trial in range(16):
+    for trial in range(cases(16, icarus=3)):
         first = trial % 2 * (WHOLE - SOME)
         programs, descriptors = [random_program(r, first) for _ in range(2)], random_descriptors(r, first)
         tiles = [random_tile(r) for _ in range(2)]
