@@ -36,16 +36,17 @@ def generation_words(
     seed=0,
     log_p=None,
     top_k=0,
+    committed=0,
 ):
     """([(address, data)] of the words that a generation takes behind a model's seal, register values).
 
     knob: the governor's, None where the precision is fixed. draft: values of the registers that say how to draft.
     scale: float32 that logits are multiplied by, None where nothing is sampled. seed: of the noise. log_p, top_k: of
-    the filters, as of golden's `draw`.
+    the filters, as of golden's `draw`. committed: the last tokens of `prompt` that are a text's beginning.
     """
     registers = {
         "TILES": len(placement.tiles),
-        "PROMPT_LENGTH": len(prompt),
+        "PROMPT_LENGTH": len(prompt) | committed << 16,
         "TOKEN_LIMIT": tokens,
         "CONTEXT": placement.context,
         **end_registers(end),

@@ -16,7 +16,7 @@ from hayate.backends.request import draft_registers, requests
 from hayate.compiler.place import place
 from hayate.compiler.usage import require_formats, require_sampling
 from hayate.golden.conductor.draft import Drafting, require_drafter
-from hayate.golden.conductor.generate import require_end
+from hayate.golden.conductor.generate import require_committed, require_end
 from hayate.golden.conductor.governor import QUALITY, Governor, knob_of, table
 from hayate.golden.conductor.sample import inverse, log_share, require_filters, require_seed
 from hayate.output import require_writable
@@ -174,6 +174,7 @@ def generate_rtl(
     seed=0,
     min_p=None,
     top_k=None,
+    committed=0,
     optimize=None,
     threads=None,
     execute=None,
@@ -193,13 +194,14 @@ def generate_rtl(
     say: `Steps` that shows the slow ones. root: folder of builds. timeout: seconds of wall clock for the simulation.
     precision: "auto", "fp16", "int8" or "int4". quality: of "auto", see `knob_of`. pins: name -> `Format` of matrices
         for which a fixed precision is another one.
-    speculate, nodes, branch, costs, corrupt, temperature, seed, min_p, top_k: as for golden's `generate`. optimize: as
-        for `build`. threads: of the processor, at most; as many as this process may use unless given, and no more than
-        tiles. execute: as for `runner.run`. activity: record what tiles and conductor are busy with.
+    speculate, nodes, branch, costs, corrupt, temperature, seed, min_p, top_k, committed: as for golden's `generate`.
+        optimize: as for `build`. threads: of the processor, at most; as many as this process may use unless given, and
+        no more than tiles. execute: as for `runner.run`. activity: record what tiles and conductor are busy with.
 
     Returns `RtlResult`. Raises HayateError for what does not fit or is missing.
     """
     require_end(end, image.model["name"])
+    require_committed(prompt, committed)
     if len(prompt) > config.prompt_depth:
         raise HayateError(
             "prompt",
@@ -248,6 +250,7 @@ def generate_rtl(
             seed=seed,
             log_p=log_share(min_p),
             top_k=top_k or 0,
+            committed=committed,
         )
         np.save(folder / "loads.npy", words)
         events, run = folder / "events", folder / "run"

@@ -38,6 +38,17 @@ def check_request(image, prompt, tokens, slots, lanes):
         raise HayateError("prompt", "length", f"{len(prompt)} tokens exceed the context of {context}", remedy)
 
 
+def require_committed(prompt, committed):
+    """Raise HayateError unless `prompt` has tokens in front of those that are resumed."""
+    if not 0 <= committed < len(prompt):
+        raise HayateError(
+            "prompt",
+            "committed",
+            f"{committed} of its {len(prompt)} tokens cannot be a text that is resumed",
+            "give the prompt, and behind it the text",
+        )
+
+
 def require_end(end, source):
     """Raise HayateError that names `source`, a model, where more tokens end its texts than the machine looks for.
 
@@ -76,6 +87,7 @@ def generate(
     seed=0,
     min_p=None,
     top_k=None,
+    committed=0,
     log=None,
 ):
     """Continuation of `prompt` by at most `tokens` tokens, cut at an end token or at the end of the context.
@@ -99,6 +111,8 @@ def generate(
     min_p: with a temperature, tokens whose odds are below this share of the likeliest one's are left out. top_k: all
         but so many of the
     largest logits, 1 to 64, are. A text depends on model, prompt, formats, temperature, filters and seed alone.
+    committed: the last tokens of `prompt` are the beginning of a text that is resumed. What follows is what would have
+        followed them: no decision is made on them, and places in the text, by which noise is drawn, count on.
     log: as of `Tile`.
 
     Returns `loop.Generation`. Raises HayateError for a request that does not fit.
@@ -106,6 +120,7 @@ def generate(
     slots = slots or slots_for(image, lanes)
     prompt = [int(t) for t in prompt]
     check_request(image, prompt, tokens, slots, lanes)
+    require_committed(prompt, committed)
     require_end(end, image.model["name"])
     scale = inverse(temperature)
     require_seed(seed)
@@ -137,6 +152,7 @@ def generate(
         all_logits=all_logits,
         on_token=on_token,
         measure=governor.measure,
+        committed=committed,
         freeze=partial(governor.freeze, tile.state),
     )
     result.saturated = tile.state.saturated.merged(drafter.saturated, DRAFT)

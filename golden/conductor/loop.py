@@ -50,6 +50,7 @@ def run(
     all_logits=False,
     on_token=None,
     measure=False,
+    committed=0,
     freeze=dict,
 ):
     """Feed `prompt` to a tile, then choose at most `tokens` tokens, cut at a token in `end` or at position `context`.
@@ -60,13 +61,14 @@ def run(
         `draft.make`.
     utility: `Utility`; without it as much is drafted as there is room for. nodes: most that are proposed for a pass
         (default: M - 1).
-    all_logits, on_token: as for `generate`. measure: passes over the prompt's first MEASURED_POSITIONS positions do.
+    all_logits, on_token, committed: as for `generate`. measure: passes over the prompt's first MEASURED_POSITIONS
+        positions do.
     freeze: called behind them, or without `measure` at the beginning; gives `Generation.precision`.
 
     Returns `Generation`, without `saturated`.
     """
     free, result = FreeList(lanes), Generation(prompt)
-    measured = measured_positions(len(prompt)) if measure else 0
+    measured = measured_positions(len(prompt) - committed) if measure else 0
     if not measured:
         result.precision = freeze()
     for positions in [*passes(0, measured, lanes), *passes(measured, len(prompt), lanes)]:

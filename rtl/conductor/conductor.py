@@ -19,7 +19,6 @@ from hayate.rtl.conductor.watchdog import Watchdog
 from hayate.rtl.contract.activity import PHASE_BITS, Phase
 from hayate.rtl.contract.flits import CONDUCTOR, LANE_BITS, FlitKind
 from hayate.rtl.contract.isa import PassWord
-from hayate.rtl.contract.precision import MEASURED_POSITIONS
 from hayate.rtl.contract.words import PASS_SIZE_BITS, POSITION_BITS, TOKEN_BITS
 from hayate.rtl.interfaces import TOKENS, Control, RingPort, Tables
 from hayate.rtl.memory.parity import ParityMemory
@@ -77,9 +76,11 @@ class Conductor(wiring.Component):
     With `sample`, START says so, and BEGIN carries the seed: the tiles' candidates are then sums of scaled logit and
     noise, in passes that draft too. What is chosen from them is the same.
 
-    With `auto`, the passes over the first MEASURED_POSITIONS of the prompt measure (START says so), and behind them the
-    `Governor` runs, before the next pass is announced. If the prompt is no longer, it runs once the first token has
-    been chosen, even where the generation ends with that token. Without it nothing of this takes a cycle.
+    With `auto`, the passes over the first `measured` positions of the prompt measure (START says so), and behind them
+    the `Governor` runs, before the next pass is announced. If the prompt is no longer, it runs once the first token has
+    been chosen, even where the generation ends with that token. Without it nothing of this takes a cycle. A text that
+    is resumed has its tokens in the prompt, behind what was the prompt; `measured` does not count them, so that the
+    decisions are those of its beginning.
 
     A prompt of one token and two tokens that come of it, where the tiles answer at once::
 
@@ -161,6 +162,7 @@ class Conductor(wiring.Component):
         left = Signal(POSITION_BITS)  # prompt tokens not yet fed
         prefill = Signal()
         last_prefill = Signal()
+        most = Signal(PASS_SIZE_BITS)  # positions of a pass of the prompt
         feed = Signal()
         m.d.comb += [
             prompt.wr_en.eq(tables.prompt.enable),
@@ -169,7 +171,7 @@ class Conductor(wiring.Component):
             prompt.rd_addr.eq(position + filled),
             left.eq(request.prompt_length - position),
             prefill.eq(position < request.prompt_length),
-            last_prefill.eq(left <= self._lanes),
+            last_prefill.eq(left <= most),
             last.eq(nodes.count - 1),
         ]
 
@@ -197,13 +199,16 @@ class Conductor(wiring.Component):
             pass_sender.tx.ready.eq(ring.tx.ready),
         ]
         if governor:
-            # Passes of the prompt begin at multiples of M, so one measures all of its positions or none.
+            # A pass ends with the last position that is measured, so one measures all of its positions or none.
+            unmeasured = Signal.like(request.measured)
             m.d.comb += [
-                pass_sender.measure.eq(request.auto & prefill & (position < MEASURED_POSITIONS)),
-                pass_sender.decisive.eq(
-                    pass_sender.measure & (last_prefill | (position == MEASURED_POSITIONS - self._lanes))
-                ),
+                unmeasured.eq(request.measured - position),
+                pass_sender.measure.eq(request.auto & prefill & (position < request.measured)),
+                pass_sender.decisive.eq(pass_sender.measure & (unmeasured <= self._lanes)),
+                most.eq(Mux(pass_sender.decisive, unmeasured, self._lanes)),
             ]
+        else:
+            m.d.comb += most.eq(self._lanes)
         if self._sampling:
             m.d.comb += [pass_sender.sample.eq(request.sample), pass_sender.seed.eq(request.seed)]
         arrived = ring.rx.payload
@@ -353,7 +358,7 @@ class Conductor(wiring.Component):
 
             # The nodes of the next pass: a chain of prompt tokens ...
             with m.State("COUNT"):
-                m.d.sync += [filled.eq(0), count.eq(Mux(last_prefill, left, self._lanes))]
+                m.d.sync += [filled.eq(0), count.eq(Mux(left <= most, left, most))]
                 m.next = "READ"
                 give_way()
             with m.State("READ"):  # the prompt buffer's read takes a cycle
@@ -413,8 +418,9 @@ class Conductor(wiring.Component):
                     m.d.comb += [nodes.root.eq(1), nodes.token.eq(token_output.last), planner.root.eq(1)]
                     announce()
                     govern()
-                with m.Elif(pass_sender.done & (position == MEASURED_POSITIONS)):
-                    govern()
+                if governor:
+                    with m.Elif(pass_sender.done & (position == request.measured)):
+                        govern()
 
             if governor:
                 with m.State("GOVERN"):

@@ -10,7 +10,7 @@ from hayate.rtl.contract.draft import FIRST_CHANCE, MORE_CHANCE
 from hayate.rtl.contract.isa import INDEX_BITS
 
 IDENT = 0x48595445  # "HYTE"
-VERSION = 7
+VERSION = 8
 
 AXIL_ADDR_BITS = 12
 AXI_ADDR_BITS = 40
@@ -70,8 +70,9 @@ REFUSALS = (
     (
         "PROMPT_LENGTH",
         "PROMPT_LENGTH",
-        "0, above CONTEXT, or above the tokens written, in order from position 0, since the model was loaded",
-        "PROMPT_LENGTH is 0, above CONTEXT, or above the tokens written",
+        "0, above CONTEXT, or above the tokens written, in order from position 0, since the model was loaded; or "
+        "COMMITTED is not below it",
+        "PROMPT_LENGTH is 0, above CONTEXT, above the tokens written, or not above COMMITTED",
     ),
     ("TOKEN_LIMIT", "TOKEN_LIMIT", "0", "TOKEN_LIMIT is 0"),
     ("CONTEXT", "CONTEXT", "above MODEL_CONTEXT", "CONTEXT is above MODEL_CONTEXT"),
@@ -166,7 +167,19 @@ REGISTERS = (
         0x028, "TILES", "rw", "tiles that hold the model and report candidates", (("COUNT", 0, 8, "MODEL_TILES"),)
     ),
     Register(
-        0x02C, "PROMPT_LENGTH", "rw", "tokens of the prompt", (("TOKENS", 0, 16, "1 to PROMPT_DEPTH, at most CONTEXT"),)
+        0x02C,
+        "PROMPT_LENGTH",
+        "rw",
+        "tokens of the prompt",
+        (
+            ("TOKENS", 0, 16, "1 to PROMPT_DEPTH, at most CONTEXT"),
+            (
+                "COMMITTED",
+                16,
+                16,
+                "of these, the last ones that are no prompt but the beginning of a text that is resumed; below TOKENS",
+            ),
+        ),
     ),
     Register(0x030, "TOKEN_LIMIT", "rw", "tokens to generate at most", (("TOKENS", 0, 16, "at least 1"),)),
     Register(

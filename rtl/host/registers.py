@@ -8,6 +8,7 @@ from hayate.rtl.contract.config import MAX_LANES
 from hayate.rtl.contract.draft import Drafter
 from hayate.rtl.contract.flits import STOP_BITS
 from hayate.rtl.contract.load import Feature
+from hayate.rtl.contract.precision import MEASURED_POSITIONS
 from hayate.rtl.contract.regmap import (
     BY_NAME,
     DEPTHS,
@@ -194,12 +195,13 @@ class Registers(wiring.Component):
         unseen = Signal()
         rejection = Signal(len(REJECTION_FIELDS))
         tiles, length = stored["TILES", "COUNT"], stored["PROMPT_LENGTH", "TOKENS"]
+        committed = stored["PROMPT_LENGTH", "COMMITTED"]
         limit, context = stored["TOKEN_LIMIT", "TOKENS"], stored["CONTEXT", "POSITIONS"]
         auto = stored["OPTIONS", "AUTO"] if self._governor else Const(0)
         planes, second, base, _ = (state.facts.features.bit_select(n, 1) for n in range(len(Feature)))
         refusals = {
             "TILES": tiles != state.facts.tiles,
-            "PROMPT_LENGTH": (length == 0) | (length > context) | (length > state.prompt_count),
+            "PROMPT_LENGTH": (length <= committed) | (length > context) | (length > state.prompt_count),
             "TOKEN_LIMIT": limit == 0,
             "CONTEXT": context > state.facts.context,
             "MATRICES": auto & (stored["MATRICES", "COUNT"] > state.facts.matrices) if self._governor else 0,
@@ -253,7 +255,10 @@ class Registers(wiring.Component):
                 request.seed.eq(Cat(stored["SEED_LOW", "VALUE"], stored["SEED_HIGH", "VALUE"])),
             ]
         if self._governor:
+            own = Signal(len(length))  # tokens of the prompt that no text begins with
             m.d.comb += [
+                own.eq(length - committed),
+                request.measured.eq(Mux(own > MEASURED_POSITIONS, MEASURED_POSITIONS, own)),
                 request.auto.eq(stored["OPTIONS", "AUTO"]),
                 request.matrices.eq(stored["MATRICES", "COUNT"]),
                 request.knob.eq(stored["QUALITY", "VALUE"]),

@@ -103,6 +103,7 @@ async def begin(
     register=None,
     vocabulary=1 << TOKEN_BITS,
     watchdog=0,
+    committed=0,
 ):
     """Start one, with tiles that serve it, and have golden do the same. Returns a `Run`.
 
@@ -110,7 +111,7 @@ async def begin(
     period: after so many positions the choices repeat, but for one in eight. pause: cycles that the tiles take. bits:
     of a choice. base: the drafter has a base table, of most of the choices. end: position whose choice is END, and
     nobody else's. wrong: share of the drafted tokens. register: that of END, any of them when None. vocabulary,
-    watchdog: as of `Conductor`.
+    watchdog: as of `Conductor`. committed: last tokens of the prompt that are a text's beginning.
     """
     chosen = [r.randrange(min(1 << bits, vocabulary)) for _ in range(120)]
     for at in range(period, 120 if period else 0):
@@ -169,6 +170,7 @@ async def begin(
     seed, sample = (r.getrandbits(64), r.choice([0, 1])) if governor else (0, 0)
     if governor:
         dut.control__request__seed.value, dut.control__request__sample.value = seed, sample
+        dut.control__request__measured.value = measured_positions(len(prompt) - committed)
         dut.control__request__auto.value, dut.control__request__matrices.value, dut.control__request__knob.value = (
             int(bool(matrices)),
             len(matrices),
@@ -210,10 +212,10 @@ async def begin(
         end=ends,
         all_logits=all_logits,
         measure=bool(matrices),
+        committed=committed,
     )
-    return Run(
-        dut, sink, model, served, golden, p, utility.plans if utility else [], seed, sample, prompt, matrices, drafter
-    )
+    plans, own = utility.plans if utility else [], prompt[: len(prompt) - committed]
+    return Run(dut, sink, model, served, golden, p, plans, seed, sample, own, matrices, drafter)
 
 
 @dataclass
@@ -221,7 +223,7 @@ class Run:
     """A generation in progress.
 
     model, served: `Tiles`, and the task that ends with FINISH. golden, p, plans: `Choices`, golden's result, and what
-    utility control planned there.
+    utility control planned there. prompt: tokens of it that no text begins with.
     """
 
     dut: object

@@ -9,7 +9,6 @@ from hayate.golden.conductor.utility import Utility
 from hayate.golden.tile.sequencer import steps
 from hayate.rtl.contract.flits import CONDUCTOR, WORD_BITS, FlitKind, pack_flit, spread
 from hayate.rtl.contract.isa import ENERGY_BIT, PRECISION_BIT, PassWord, Space
-from hayate.rtl.contract.precision import measured_positions
 from hayate.rtl.contract.topology import stop_of
 from hayate.rtl.contract.words import CANDIDATE, PASS_ADDRESS
 from hayate.rtl.ring.flit import Flit
@@ -199,7 +198,8 @@ class Tiles:
             return
         assert flit.chan == Space.COUNTER and flit.addr >> ENERGY_BIT == 1
         prompt, read = int(self.dut.control__request__prompt_length.value), 1 + self.passes[-1][0][-1][1]
-        assert read == measured_positions(prompt), "what measures is answered, nothing else announced"
+        measured = int(self.dut.control__request__measured.value)
+        assert read == measured, "what measures is answered, nothing else announced"
         first = int(self.dut.control__statistics__prefill_cycles.value)
         assert bool(first) == (read == prompt), "the first token is out, if it comes of these"
         for tile in range(RING_TILES):

@@ -201,6 +201,29 @@ async def a_longer_prompt_is_measured_at_its_beginning(dut):
 
 
 @GOVERNED.test()
+async def a_resumed_text_is_not_measured(dut):
+    """What was the prompt may end anywhere within the first positions, in the middle of a pass too: the governor runs
+    behind its last token, and not again; the text goes on in passes as wide as ever.
+    """
+    await start(dut)
+    r, sinks = rng("resumed"), (Sink(dut, "ring__tx"), Sink(dut, "tokens"))
+    for own in range(1, MEASURED_POSITIONS + 2):
+        committed = r.choice([1, 2, 3, 5])
+        await generation(
+            dut,
+            r,
+            sinks,
+            prompt=[r.getrandbits(9) for _ in range(own + committed)],
+            committed=committed,
+            limit=12,
+            all_logits=bool(own % 2),
+            matrices=MATRICES if own % 3 else (),
+            drafter=[Drafter.NGRAM, Drafter.NESTED, Drafter.DRAFT][own % 3],
+            period=3,
+        )
+
+
+@GOVERNED.test()
 async def its_cycles_are_counted_apart(dut):
     """A generation takes as long as without it, but for GOVERNOR_CYCLES, where the same logits are computed."""
     await start(dut)

@@ -205,7 +205,7 @@ async def random_accesses(dut):
         assert await host.read(name) == value, name
     assert (
         int(dut.control__request__tiles.value) == model["TILES"]
-        and int(dut.control__request__prompt_length.value) == model["PROMPT_LENGTH"]
+        and int(dut.control__request__prompt_length.value) == model["PROMPT_LENGTH"] & 0xFFFF
     )
     assert (
         int(dut.control__request__ending__token_limit.value) == model["TOKEN_LIMIT"]
@@ -268,6 +268,8 @@ async def a_start_that_could_not_end_is_rejected(dut):
         ("PROMPT_LENGTH", {"PROMPT_LENGTH": 0}, {}),
         ("PROMPT_LENGTH", {"PROMPT_LENGTH": 241, "CONTEXT": 250}, {}),
         ("PROMPT_LENGTH", {"PROMPT_LENGTH": 8, "CONTEXT": 7}, {}),
+        ("PROMPT_LENGTH", {"PROMPT_LENGTH": 7 | 7 << 16}, {}),
+        ("PROMPT_LENGTH", {"PROMPT_LENGTH": 7 | 200 << 16}, {}),
         ("TOKEN_LIMIT", {"TOKEN_LIMIT": 0}, {}),
         ("CONTEXT", {"CONTEXT": 251}, {}),
         ("OPTIONS", {"OPTIONS": AUTO}, {}),
@@ -282,6 +284,7 @@ async def a_start_that_could_not_end_is_rejected(dut):
         ({}, {}),
         (LEGAL_LIMITS, {}),
         ({"MATRICES": 65535}, {}),
+        ({"PROMPT_LENGTH": 7 | 6 << 16}, {}),
         (LEGAL_LIMITS | {"DRAFT": 1}, {}),
         (LEGAL_LIMITS | {"OPTIONS": AUTO}, {"features": Feature.PLANES}),
         ({"OPTIONS": AUTO | SAMPLE}, {"features": Feature.PLANES}),

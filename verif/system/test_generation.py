@@ -9,7 +9,7 @@ from hayate.rtl.contract.config import load_config
 from hayate.rtl.contract.precision import Format
 from hayate.sim.runner import SIMS
 from hayate.sim.tools import installed
-from hayate.verif.system.checks import PROMPT, SETTINGS, difference, formats, golden, image
+from hayate.verif.system.checks import LONG, PROMPT, SETTINGS, difference, formats, golden, image
 
 UNIT = load_config("unit")
 CONTEXT = 12  # of the models whose context is filled: short, so that it takes few cycles
@@ -77,6 +77,26 @@ def test_a_resumed_generation(recall):
     assert sorted(made.logits) == list(range(len(logits)))
     for position, row in made.logits.items():
         np.testing.assert_array_equal(logits[position].view(np.uint32), row.view(np.uint32))
+
+
+@pytest.mark.parametrize("length", [1, 3, 6, 9])
+def test_a_text_goes_on_where_it_was_cut_off(run, length):
+    """Prompts that end within the first positions, or behind them; greedy and sampled, drafted and not: what was chosen
+    goes into the prompt, and the rest of the text, its logits and the decisions are those of the whole.
+    """
+    prompt = LONG[:length]
+    for cut, options in enumerate(
+        [{}, {"temperature": 2.0, "seed": 5, "speculate": "ngram"}, {"speculate": "nested", "all_logits": False}], 1
+    ):
+        whole = golden(tied=False, prompt=prompt, tokens=6, **{"all_logits": True, **options})
+        rest = run(
+            image(tied=False), UNIT, prompt + tuple(whole.tokens[:cut]), tokens=6 - cut, committed=cut, **options
+        )
+        assert rest.tokens == whole.tokens[cut:] and not rest.fault
+        assert rest.precision == whole.precision and len(set(formats(rest).values())) > 1
+        for position in rest.logits.keys() & whole.logits.keys():
+            np.testing.assert_array_equal(rest.logits[position].view(np.uint32), whole.logits[position].view(np.uint32))
+        assert max(rest.logits) in whole.logits
 
 
 def test_a_limit_of_one_token(run):
