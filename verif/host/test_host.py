@@ -357,7 +357,7 @@ async def it_resets_and_clears_what_stands_behind_it(dut):
 
 #: Ports of the host's control and tables that are there only with a governor, and with sampling.
 OF_GOVERNOR = {
-    *(f"control__request__{name}" for name in ("auto", "matrices", "knob")),
+    *(f"control__request__{name}" for name in ("auto", "measured", "matrices", "knob")),
     *(f"control__look__{name}" for name in ("strobe", "matrix", "kind", "result")),
     *(f"tables__matrices__{name}" for name in ("enable", "address", "data")),
     "control__statistics__governor_cycles",
