@@ -100,18 +100,14 @@ class Request(Bundle):
 
     tiles: Out(8), that take part. prompt_length: Out(16), tokens. ending: Out(Ending). vocabulary: Out(21), token ids
     are below it. watchdog: Out(32), cycles, 0 for 2**32. all_logits: Out, logits of all positions of the prompt are
-    wanted. With a `governor`: auto: Out, it chooses formats; measured: Out(4), positions of the
-    prompt that it measures on, MEASURED_POSITIONS at most; matrices: Out(16), entries of its table; knob: Out(32), what
-    quality is worth. With `sampling`: sample: Out; seed: Out(64).
+    wanted. With a `governor`: auto: Out, it chooses formats; measured: Out(4), positions of the prompt that it measures
+    on, MEASURED_POSITIONS at most; matrices: Out(16), entries of its table; knob: Out(32), what quality is worth. With
+    `sampling`: sample: Out; seed: Out(64).
     """
 
     def __init__(self, *, governor, sampling):
-        of_governor = {
-            "auto": Out(1),
-            "measured": Out(range(MEASURED_POSITIONS + 1)),
-            "matrices": Out(16),
-            "knob": Out(32),
-        }
+        measured = Out(range(MEASURED_POSITIONS + 1))
+        of_governor = {"auto": Out(1), "measured": measured, "matrices": Out(16), "knob": Out(32)} if governor else {}
         of_sampling = {"sample": Out(1), "seed": Out(SEED_BITS)} if sampling else {}
         super().__init__(
             {
@@ -121,7 +117,7 @@ class Request(Bundle):
                 "vocabulary": Out(TOKEN_BITS + 1),
                 "watchdog": Out(32),
                 "all_logits": Out(1),
-                **(of_governor if governor else {}),
+                **of_governor,
                 **of_sampling,
             }
         )

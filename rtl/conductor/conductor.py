@@ -358,7 +358,7 @@ class Conductor(wiring.Component):
 
             # The nodes of the next pass: a chain of prompt tokens ...
             with m.State("COUNT"):
-                m.d.sync += [filled.eq(0), count.eq(Mux(left <= most, left, most))]
+                m.d.sync += [filled.eq(0), count.eq(Mux(last_prefill, left, most))]
                 m.next = "READ"
                 give_way()
             with m.State("READ"):  # the prompt buffer's read takes a cycle
