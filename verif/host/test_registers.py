@@ -2,6 +2,7 @@
 
 from hayate.rtl.contract import regmap
 from hayate.rtl.contract.load import Feature
+from hayate.rtl.contract.precision import measured_positions
 from hayate.rtl.contract.regmap import (
     AXIL_ADDR_BITS,
     BY_NAME,
@@ -259,7 +260,11 @@ async def a_start_that_could_not_end_is_rejected(dut):
         dut.status__state__facts.value = Facts.const(facts).as_bits()
         dut.ready.value, dut.status__state__loaded.value = inputs.get("ready", 1), inputs.get("loaded", 1)
         await host.write("CONTROL", 1)
-        return {n for bit, n in enumerate(names) if await host.read("REJECTION") >> bit & 1}
+        rejected = {n for bit, n in enumerate(names) if await host.read("REJECTION") >> bit & 1}
+        if not rejected:
+            length = await host.read("PROMPT_LENGTH")
+            assert int(dut.control__request__measured.value) == measured_positions((length & 0xFFFF) - (length >> 16))
+        return rejected
 
     bad = [
         ("TILES", {"TILES": 0}, {}),
